@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * codec.h - the software encoder behind the simulated device: libavcodec, loaded at run time.
+ *
+ * One sim_codec is one encoder: one picture in, one access unit out, nothing held back. It is used
+ * by one thread at a time; different codecs may run at the same time. Nothing here knows AscendCL
+ * beyond the values of acldvppStreamFormat and acldvppPixelFormat.
+ */
+#ifndef ASCEND_VENC_SIM_CODEC_H
+#define ASCEND_VENC_SIM_CODEC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct sim_codec sim_codec;
+
+typedef struct sim_codec_config {
+    int32_t en_type;       /* acldvppStreamFormat */
+    int32_t pic_format;    /* acldvppPixelFormat: NV12 or NV21 */
+    uint32_t width, height; /* pixels, even */
+    uint32_t rc_mode;      /* 1 VBR, 2 CBR; the caller has resolved 0 */
+    uint32_t src_rate;     /* frames per second, >= 1 */
+    uint32_t bit_rate;     /* kbit/s, >= 1 */
+} sim_codec_config;
+
+/*
+ * Load libavcodec once per process: `path` if not NULL, else $ASCEND_VENC_SIM_AVCODEC, else the PyAV
+ * wheel beside this library, else the system's. 0, or -1 with the paths tried and what to install
+ * in `why`. Later calls return the first result; a failure is tried again. Thread-safe.
+ */
+int sim_codec_load(const char *path, char *why, size_t why_size);
+
+/* Version text and path of the loaded library, or "" before it is loaded. */
+const char *sim_codec_version(void);
+const char *sim_codec_path(void);
+
+/* Open an encoder. Loads libavcodec if need be. 0, or -1 with the reason in `why`. */
+int sim_codec_open(const sim_codec_config *config, sim_codec **codec, char *why, size_t why_size);
+
+/*
+ * Encode one picture. `idr` forces an IDR with parameter sets before it; the codec never makes one by
+ * itself, so the caller decides every key frame (the first picture must be one). On success *data /
+ * *size are one access unit in Annex B, valid until the next call on this codec. 0, or -1 with `why`.
+ */
+int sim_codec_encode(sim_codec *codec, const uint8_t *y, size_t y_stride, const uint8_t *uv, size_t uv_stride, int idr,
+                     const uint8_t **data, size_t *size, char *why, size_t why_size);
+
+void sim_codec_close(sim_codec *codec); /* NULL is allowed */
+
+#endif /* ASCEND_VENC_SIM_CODEC_H */

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Build two plain shared libraries (engine, simulated device) and the Cython modules that link the engine.
+
+Environment, for developers:
+  AVENC_CFLAGS, AVENC_LDFLAGS   appended to every compile and link (sanitizers, coverage)
+  AVENC_DEBUG=1                 -O0 -g instead of -O2 -g0
+"""
+
+import os
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+LIB_PACKAGE = "ascend_venc._lib"
+INCLUDE = ["csrc/include"]
+MODULES = ["core", "rt", "media", "util", "buffers", "channel"]
+
+OPTIMISE = ["-O0", "-g"] if os.environ.get("AVENC_DEBUG") == "1" else ["-O2", "-g0"]
+HARDEN = ["-fstack-protector-strong"]
+if OPTIMISE[0] != "-O0":  # glibc refuses to fortify code that is not optimised
+    HARDEN += ["-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"]
+EXTRA_CFLAGS = os.environ.get("AVENC_CFLAGS", "").split()
+EXTRA_LDFLAGS = os.environ.get("AVENC_LDFLAGS", "").split()
+
+C_FLAGS = [*OPTIMISE, *HARDEN, "-std=gnu11", "-fvisibility=hidden", "-Wall", "-Wextra", "-pthread", *EXTRA_CFLAGS]
+# A sanitizer's symbols come from its preloaded runtime: -z defs would refuse them.
+NO_UNDEFINED = [] if any("-fsanitize" in flag for flag in EXTRA_LDFLAGS) else ["-Wl,-z,defs"]
+LINK_FLAGS = ["-Wl,-z,relro,-z,now", "-pthread", *EXTRA_LDFLAGS]
+CYTHON_FLAGS = [*OPTIMISE, *HARDEN, "-fvisibility=hidden", "-Wno-unused-function", *EXTRA_CFLAGS]
+
+
+class SharedLibrary(Extension):
+    """A plain shared library in `ascend_venc/_lib`, not a Python module."""
+
+    def __init__(self, name, folder, **kwargs):
+        sources = sorted(str(path) for path in Path(folder).glob("*.c"))
+        depends = [str(path) for root in {"csrc/include", folder} for path in Path(root).glob("*.h")]
+        super().__init__(
+            f"{LIB_PACKAGE}.{name}",
+            sources,
+            depends=sorted(depends),
+            include_dirs=INCLUDE,
+            extra_compile_args=C_FLAGS,
+            extra_link_args=[*NO_UNDEFINED, *LINK_FLAGS, f"-Wl,-soname,{name}.so"],
+            **kwargs,
+        )
+
+
+class BuildExt(build_ext):
+    """Build the plain libraries first: the Cython modules link one of them."""
+
+    def get_ext_filename(self, fullname):
+        if fullname.startswith(LIB_PACKAGE + "."):
+            return os.path.join(*fullname.split(".")) + ".so"
+        return super().get_ext_filename(fullname)
+
+    def get_export_symbols(self, ext):
+        return [] if isinstance(ext, SharedLibrary) else super().get_export_symbols(ext)
+
+    def build_extensions(self):
+        self.extensions.sort(key=lambda ext: not isinstance(ext, SharedLibrary))
+        lib_dir = os.path.dirname(self.get_ext_fullpath(f"{LIB_PACKAGE}.libavenc"))
+        if self.inplace:  # setuptools builds into build_lib first and copies afterwards
+            lib_dir = os.path.join(self.build_lib, *LIB_PACKAGE.split("."))
+        for ext in self.extensions:
+            if not isinstance(ext, SharedLibrary):
+                ext.library_dirs.append(lib_dir)
+        super().build_extensions()
+
+
+def cython_module(name):
+    return Extension(
+        f"ascend_venc._lowlevel.{name}",
+        [f"ascend_venc/_lowlevel/{name}.pyx"],
+        depends=["csrc/include/ascendcl.h", "csrc/include/avenc.h"],
+        include_dirs=INCLUDE,
+        libraries=["avenc"],
+        extra_compile_args=CYTHON_FLAGS,
+        extra_link_args=LINK_FLAGS,
+        runtime_library_dirs=["$ORIGIN/../_lib"],
+    )
+
+
+setup(
+    cmdclass={"build_ext": BuildExt},
+    ext_modules=[
+        SharedLibrary("libavenc", "csrc"),
+        SharedLibrary("libascendvenc_sim", "csrc/sim", libraries=["dl", "m"]),
+        *cythonize(
+            [cython_module(name) for name in MODULES if Path(f"ascend_venc/_lowlevel/{name}.pyx").exists()],
+            build_dir="build/cython",
+            compiler_directives={"language_level": 3, "binding": True, "embedsignature": False},
+        ),
+    ],
+)
