@@ -126,20 +126,20 @@ static void destroy_parts(avenc_channel *channel)
         if (!slot->channel)
             break;
         if (slot->picture)
-            api->acldvppDestroyPicDesc(slot->picture);
+            AVI_RELEASE(api, acldvppDestroyPicDesc, slot->picture);
         if (slot->memory)
-            api->acldvppFree(slot->memory);
+            AVI_RELEASE(api, acldvppFree, slot->memory);
         if (slot->staging)
-            api->aclrtFreeHost(slot->staging);
+            AVI_RELEASE(api, aclrtFreeHost, slot->staging);
         avi_live_add(AVENC_LIVE_SLOT, -1);
     }
     free(channel->slots);
     if (channel->plain)
-        api->aclvencDestroyFrameConfig(channel->plain);
+        AVI_RELEASE(api, aclvencDestroyFrameConfig, channel->plain);
     if (channel->idr)
-        api->aclvencDestroyFrameConfig(channel->idr);
+        AVI_RELEASE(api, aclvencDestroyFrameConfig, channel->idr);
     if (channel->desc)
-        api->aclvencDestroyChannelDesc(channel->desc);
+        AVI_RELEASE(api, aclvencDestroyChannelDesc, channel->desc);
     while (channel->ready_head) {
         avi_packet *packet = channel->ready_head;
         channel->ready_head = packet->next;
@@ -149,14 +149,30 @@ static void destroy_parts(avenc_channel *channel)
         avi_pool_retire(channel->pool);
 }
 
-static void free_channel(avenc_channel *channel)
+void avi_channel_dispose(avenc_channel *channel)
 {
+    destroy_parts(channel);
     pthread_cond_destroy(&channel->progress);
     pthread_mutex_destroy(&channel->lock);
     pthread_mutex_destroy(&channel->send_lock);
-    avenc_device_close(channel->device);
     free(channel);
     avi_live_add(AVENC_LIVE_CHANNEL, -1);
+}
+
+/* Dispose of the channel and drop its device reference; keeps the thread's last failure. */
+static void end_channel(avenc_channel *channel)
+{
+    avenc_device *device = channel->device;
+    avenc_failure kept = *avenc_last_failure();
+    avi_binding binding;
+    if (channel->abandoned || avi_device_bind(device, &binding) != AVENC_OK) {
+        avi_device_keep_abandoned(device, channel);
+    } else {
+        avi_channel_dispose(channel);
+        avi_device_unbind(device, &binding);
+    }
+    avenc_device_close(device);
+    avi_fail(kept.code, kept.call, "%s", kept.detail);
 }
 
 static int check_config(const avenc_channel_config *config)
@@ -203,17 +219,11 @@ int avenc_channel_create(avenc_device *device, const avenc_channel_config *confi
     rc = avi_device_bind(reference, &binding);
     if (rc == AVENC_OK) {
         rc = create_parts(channel);
-        if (rc != AVENC_OK) {
-            avenc_failure kept = *avenc_last_failure();
-            destroy_parts(channel);
-            avi_fail(rc, kept.call, "%s", kept.detail);
-        }
         avi_device_unbind(reference, &binding);
     }
     if (rc != AVENC_OK) {
-        avenc_failure kept = *avenc_last_failure();
-        free_channel(channel);
-        return avi_fail(rc, kept.call, "%s", kept.detail);
+        end_channel(channel);
+        return rc;
     }
     avi_device_attach(reference, channel);
     *out = channel;
@@ -365,8 +375,8 @@ static int fill_slot(avenc_channel *channel, avi_slot *slot, const avenc_picture
 }
 
 /* Join the in-flight queue before the device can report the frame, leave it again if it was refused. */
-static int send_slot(avenc_channel *channel, avi_slot *slot, int force_idr, const avenc_channel_stats *delta,
-                     uint64_t *frame_index)
+static int send_slot(avenc_channel *channel, avi_slot *slot, int number_pts, int force_idr,
+                     const avenc_channel_stats *delta, uint64_t *frame_index)
 {
     avenc_packet *packet = &slot->packet->pub;
     pthread_mutex_lock(&channel->send_lock);
@@ -378,6 +388,8 @@ static int send_slot(avenc_channel *channel, avi_slot *slot, int force_idr, cons
     }
     uint64_t index = channel->stats.submitted++;
     packet->frame_index = index;
+    if (number_pts)
+        packet->pts = (int64_t)index;
     packet->submitted_ns = avi_now_ns();
     slot->next = NULL;
     if (channel->sent_tail)
@@ -419,8 +431,8 @@ static int send_slot(avenc_channel *channel, avi_slot *slot, int force_idr, cons
     return rc;
 }
 
-int avenc_channel_submit(avenc_channel *channel, const avenc_picture *picture, int64_t pts, int force_idr,
-                         uint32_t timeout_ms, uint64_t *frame_index)
+int avenc_channel_submit(avenc_channel *channel, const avenc_picture *picture, int64_t pts, int number_pts,
+                         int force_idr, uint32_t timeout_ms, uint64_t *frame_index)
 {
     if (!channel || !picture || !picture->y || !picture->uv || !frame_index)
         return avi_fail(AVENC_E_INVALID, __func__, "channel, picture, its planes and frame_index must not be NULL");
@@ -444,7 +456,7 @@ int avenc_channel_submit(avenc_channel *channel, const avenc_picture *picture, i
         slot->packet->pub.pts = pts;
         rc = fill_slot(channel, slot, picture, &delta);
         if (rc == AVENC_OK)
-            rc = send_slot(channel, slot, force_idr, &delta, frame_index);
+            rc = send_slot(channel, slot, number_pts, force_idr, &delta, frame_index);
     } else {
         rc = avi_fail(AVENC_E_NOMEM, "mmap", "no memory for another packet buffer of %zu bytes",
                       avi_pool_capacity(channel->pool));
@@ -524,6 +536,19 @@ int avenc_channel_wait_idle(avenc_channel *channel, uint32_t timeout_ms)
 
 /* ---- ending ---------------------------------------------------------------------------------- */
 
+/* The device is lost: its frames become ready packets that say so, and late callbacks find nothing. */
+static void abandon_in_flight_locked(avenc_channel *channel)
+{
+    while (channel->sent_head) {
+        int expected = AVI_SLOT_SENT;
+        if (!atomic_compare_exchange_strong(&channel->sent_head->state, &expected, AVI_SLOT_COMPLETING))
+            return; /* its callback is running now and will finish it */
+        channel->sent_head->packet->pub.status = AVENC_E_LOST;
+        channel->sent_head->packet->pub.emitted_ns = avi_now_ns();
+        avi_finish_head_locked(channel);
+    }
+}
+
 int avenc_channel_close(avenc_channel *channel, uint32_t timeout_ms)
 {
     if (!channel)
@@ -540,10 +565,10 @@ int avenc_channel_close(avenc_channel *channel, uint32_t timeout_ms)
     pthread_cond_broadcast(&channel->progress);
     while (channel->active || channel->wake_pending) {
         if (atomic_load(&channel->device->lost)) {
-            rc = fail_lost(channel, __func__);
-            break;
+            channel->abandoned = true;
+            abandon_in_flight_locked(channel);
         }
-        if (!wait_for_progress_locked(channel, deadline)) {
+        if ((channel->active || channel->wake_pending) && !wait_for_progress_locked(channel, deadline)) {
             rc = avi_fail(AVENC_E_TIMEOUT, __func__, "%u frames are still in flight after %u ms",
                           channel->stats.in_flight, timeout_ms);
             break;
@@ -582,21 +607,17 @@ int avenc_channel_destroy(avenc_channel *channel, uint32_t timeout_ms)
     int rc = avenc_channel_close(channel, timeout_ms);
     if (rc == AVENC_E_WOULD_DEADLOCK)
         return rc;
+    if (rc > 0)
+        rc = avenc_channel_close(channel, 0); /* a refused aclvencDestroyChannel would leak the channel for good */
     pthread_mutex_lock(&channel->lock);
     bool in_use = channel->active || channel->wake_pending;
+    if (rc != AVENC_OK)
+        channel->abandoned = true;
     pthread_mutex_unlock(&channel->lock);
     if (in_use)
-        return rc; /* the device may still write: leaked on purpose, and counted as live */
+        return rc; /* the device may still read the pictures: leaked on purpose, and counted as live */
     avi_device_detach(channel->device, channel);
-    avenc_failure kept = *avenc_last_failure();
-    avi_binding binding;
-    if (avi_device_bind(channel->device, &binding) == AVENC_OK) {
-        destroy_parts(channel);
-        avi_device_unbind(channel->device, &binding);
-    }
-    free_channel(channel);
-    if (rc != AVENC_OK)
-        avi_fail(rc, kept.call, "%s", kept.detail);
+    end_channel(channel);
     return rc;
 }
 

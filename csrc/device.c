@@ -184,7 +184,7 @@ static int start_report_thread(avenc_device *device)
     avi_fail_acl(api, rc, call);
     avenc_failure kept = *avenc_last_failure();
     if (stream)
-        api->aclrtDestroyStream(stream);
+        AVI_RELEASE(api, aclrtDestroyStream, stream);
     stop_report_thread(device);
     return avi_fail(rc, call, "%s", kept.detail);
 }
@@ -220,7 +220,7 @@ static int create_device(avenc_library *library, int32_t device_id, avenc_device
     if (rc != AVENC_OK) {
         avenc_failure kept = *avenc_last_failure();
         if (device->context)
-            device->api->aclrtDestroyContext(device->context);
+            AVI_RELEASE(device->api, aclrtDestroyContext, device->context);
         free_device(device);
         avi_fail(rc, kept.call, "%s", kept.detail);
     } else {
@@ -285,11 +285,16 @@ static void destroy_device(avenc_device *device)
         return; /* it still uses the device and the context: leaked on purpose, and counted as live */
     avi_binding binding;
     if (avi_device_bind(device, &binding) == AVENC_OK) {
-        api->aclrtUnSubscribeReport((uint64_t)device->report_thread, device->stream);
-        api->aclrtDestroyStream(device->stream);
+        while (device->abandoned) {
+            avenc_channel *channel = device->abandoned;
+            device->abandoned = channel->device_next;
+            avi_channel_dispose(channel);
+        }
+        AVI_RELEASE(api, aclrtUnSubscribeReport, (uint64_t)device->report_thread, device->stream);
+        AVI_RELEASE(api, aclrtDestroyStream, device->stream);
         avi_device_unbind(device, &binding);
     }
-    api->aclrtDestroyContext(device->context);
+    AVI_RELEASE(api, aclrtDestroyContext, device->context);
     free_device(device);
 }
 
@@ -329,6 +334,14 @@ void avi_device_detach(avenc_device *device, avenc_channel *channel)
     pthread_mutex_unlock(&device->lock);
 }
 
+void avi_device_keep_abandoned(avenc_device *device, avenc_channel *channel)
+{
+    pthread_mutex_lock(&device->lock);
+    channel->device_next = device->abandoned;
+    device->abandoned = channel;
+    pthread_mutex_unlock(&device->lock);
+}
+
 int avenc_library_finalize(avenc_library *library)
 {
     if (!library)
@@ -341,8 +354,8 @@ int avenc_library_finalize(avenc_library *library)
         in_use = in_use || device->library == library;
     int *owed = avi_library_finalize_owed(library);
     if (*owed && !in_use) {
-        *owed = 0;
         rc = api->aclFinalize();
+        *owed = 0;
         if (rc != ACL_SUCCESS && rc != ACL_ERROR_REPEAT_FINALIZE)
             avi_fail_acl(api, rc, "aclFinalize");
         else

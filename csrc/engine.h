@@ -104,7 +104,8 @@ struct avenc_device {
     bool run;               /* lock: the control stream is subscribed (or stop is set): go on */
     atomic_bool stop;
     atomic_int lost;        /* 0, or the code with which the device stopped reporting */
-    avenc_channel *channels; /* lock: list by device_next */
+    avenc_channel *channels;  /* lock: list by device_next */
+    avenc_channel *abandoned; /* lock: ended, but a late callback may still name them; by device_next */
     avenc_channel *wake;    /* report thread only: channels to wake when aclrtProcessReport is back */
 };
 
@@ -118,8 +119,21 @@ typedef struct avi_binding {
 int avi_device_bind(avenc_device *device, avi_binding *binding);
 void avi_device_unbind(avenc_device *device, avi_binding *binding);
 
+/*
+ * An ending call of AscendCL, tried twice: what it ends would leak for good, and there is nobody to
+ * report a failure to.
+ */
+#define AVI_RELEASE(api, call, ...)                                                                                    \
+    do {                                                                                                               \
+        if ((api)->call(__VA_ARGS__) != ACL_SUCCESS)                                                                   \
+            (api)->call(__VA_ARGS__);                                                                                  \
+    } while (0)
+
 void avi_device_attach(avenc_device *device, avenc_channel *channel);
 void avi_device_detach(avenc_device *device, avenc_channel *channel);
+
+/* Keep an ended channel until the report thread is gone: no callback can name it after that. */
+void avi_device_keep_abandoned(avenc_device *device, avenc_channel *channel);
 
 /* ---- channel.c, trampoline.c ----------------------------------------------------------------- */
 
@@ -159,6 +173,7 @@ struct avenc_channel {
     int state;              /* AVI_OPEN, ... */
     bool created;           /* the hardware channel exists */
     bool wake_pending;      /* the report thread will still touch this channel */
+    bool abandoned;         /* ended without the device's consent: see avi_device_keep_abandoned */
     avi_slot *free_slots;   /* last in, first out: its memory is the warmest */
     unsigned active;        /* slots that are not free */
     avi_slot *sent_head, *sent_tail;
@@ -174,6 +189,12 @@ void avi_trampoline(acldvppPicDesc *input, acldvppStreamDesc *output, void *user
 
 /* Report thread, after aclrtProcessReport: wake whoever waits on the channels that made progress. */
 void avi_wake_channels(avenc_device *device);
+
+/* The frame at the head of the in-flight queue is done: its packet is ready, its slot free. */
+void avi_finish_head_locked(avenc_channel *channel);
+
+/* Free a channel whose hardware channel is gone and whose callbacks are over. A context is bound. */
+void avi_channel_dispose(avenc_channel *channel);
 
 /* Wake everybody who waits on the channel, e.g. because the device was lost. */
 void avi_channel_broadcast(avenc_channel *channel);

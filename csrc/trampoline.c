@@ -50,8 +50,9 @@ static void collect(avenc_channel *channel, avi_packet *packet, acldvppStreamDes
     pub->kind = avi_access_unit_kind(&channel->stream, channel->config.en_type, pub->data, size);
 }
 
-static void finish_slot_locked(avenc_channel *channel, avi_slot *slot)
+void avi_finish_head_locked(avenc_channel *channel)
 {
+    avi_slot *slot = channel->sent_head;
     avi_packet *packet = slot->packet;
     channel->sent_head = slot->next;
     if (!channel->sent_head)
@@ -98,9 +99,9 @@ void avi_trampoline(acldvppPicDesc *input, acldvppStreamDesc *output, void *user
     while (channel->sent_head != slot) {
         channel->sent_head->packet->pub.status = AVENC_E_LOST;
         channel->sent_head->packet->pub.emitted_ns = packet->pub.emitted_ns;
-        finish_slot_locked(channel, channel->sent_head);
+        avi_finish_head_locked(channel);
     }
-    finish_slot_locked(channel, slot);
+    avi_finish_head_locked(channel);
     if (channel->waiters && !channel->wake_pending) {
         channel->wake_pending = true;
         channel->wake_next = channel->device->wake;

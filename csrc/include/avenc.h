@@ -223,14 +223,15 @@ AVENC_API int avenc_channel_create(avenc_device *device, const avenc_channel_con
 
 /*
  * Copy one picture into a free slot and send it. On success *frame_index is its number and the
- * caller's memory is free again. On failure nothing was sent.
+ * caller's memory is free again. On failure nothing was sent. With number_pts the frame's number
+ * takes the place of pts.
  *
  * Waits up to timeout_ms for a free slot (0: not at all, then AVENC_E_TIMEOUT if all are in flight).
  * After that it blocks only while the device takes the frame. Frames of concurrent callers are sent
  * one after another in an unspecified order.
  */
-AVENC_API int avenc_channel_submit(avenc_channel *channel, const avenc_picture *picture, int64_t pts, int force_idr,
-                                   uint32_t timeout_ms, uint64_t *frame_index);
+AVENC_API int avenc_channel_submit(avenc_channel *channel, const avenc_picture *picture, int64_t pts, int number_pts,
+                                   int force_idr, uint32_t timeout_ms, uint64_t *frame_index);
 
 /*
  * Take up to `max` finished packets, oldest first, without waiting; *count may be 0. Ownership goes
