@@ -163,34 +163,23 @@ cdef class Channel:
         return self._h
 
     cdef list _deliver(self, avenc_packet **ready, size_t count):
-        """Wrap what was drained; stop in front of a frame that failed, and raise for it once it is the first."""
-        cdef list delivered = []
-        cdef list waiting = self._undelivered
+        """Wrap what was drained. For a frame that failed raise at once, and keep the others for the next call."""
+        cdef list packets = self._undelivered
         cdef size_t i
+        cdef Py_ssize_t position
         cdef Packet packet
-        if not waiting:
-            for i in range(count):
-                if ready[i].status != 0:
-                    break
-                delivered.append(wrap_packet(ready[i], self.time_base))
-            else:
-                return delivered
-            ready += i
-            count -= i
+        cdef bint failed = bool(packets)
         for i in range(count):
-            waiting.append(wrap_packet(ready[i], self.time_base))
-        while waiting:
-            packet = waiting[0]
-            if packet._h.status == 0:
-                delivered.append(packet)
-            elif delivered:
-                break
-            else:
-                waiting.pop(0)
-                raise errors.frame_error(
-                    packet._h.status, packet._h.frame_index, packet._h.pts, packet._h.ret_code)
-            waiting.pop(0)
-        return delivered
+            failed = failed or ready[i].status != 0
+            packets.append(wrap_packet(ready[i], self.time_base))
+        if failed:
+            for position, packet in enumerate(packets):
+                if packet._h.status != 0:
+                    del packets[position]
+                    raise errors.frame_error(
+                        packet._h.status, packet._h.frame_index, packet._h.pts, packet._h.ret_code)
+        self._undelivered = []
+        return packets
 
     def encode(self, frame, pts, bint key_frame, timeout):
         """Send one frame and return the packets that are ready, oldest first; never waits for the one just sent.
@@ -229,12 +218,15 @@ cdef class Channel:
             self._users -= 1
 
     def drain(self):
-        """Return the packets that are ready, oldest first, without waiting."""
+        """Return all packets that are ready, oldest first, without waiting."""
         cdef avenc_packet *ready[BATCH]
-        cdef size_t count = 0
+        cdef size_t count = BATCH
         cdef avenc_channel *handle = self._enter()
         try:
-            check(avenc_channel_drain(handle, ready, BATCH, &count))
+            while count == BATCH:
+                check(avenc_channel_drain(handle, ready, BATCH, &count))
+                if count == BATCH:
+                    self._undelivered = self._deliver(ready, count)
             return self._deliver(ready, count)
         finally:
             self._users -= 1
