@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options and the fixtures that every test gets. Shared code is in tests/helpers."""
+
+import pytest
+from helpers import live
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--acl",
+        choices=("sim", "real"),
+        default="sim",
+        help="run against the simulated device (default) or the real AscendCL of this host",
+    )
+
+
+@pytest.fixture(scope="session")
+def backend(request):
+    """The backend that the tests open: "sim", or "ascend" with --acl=real."""
+    return "ascend" if request.config.getoption("--acl") == "real" else "sim"
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--acl") != "real":
+        return
+    reason = pytest.mark.skip(reason="asks the simulated device what hardware cannot tell; run without --acl=real")
+    for item in items:
+        if "sim_only" in item.keywords:
+            item.add_marker(reason)
+
+
+@pytest.fixture(autouse=True)
+def no_live_objects_left():
+    """Fail the test that ends with another number of live native objects than it began with."""
+    before = live.counts()
+    yield
+    live.assert_unchanged(before)
