@@ -215,6 +215,34 @@ cdef const acl_api *default_api() except NULL:
     return avenc_library_api(default_library())
 
 
+def describe(backend=None):
+    """Open a library and describe it: a dict with backend, chip, paths, version and what of the list it lacks.
+
+    Keys: "simulated", "soc_name" ("" if the runtime cannot tell), "device_count", "runtime_path", "media_path",
+    "found_by", "version" (AscendCL's interface version as "1.2.3", "" if it cannot tell), "missing" (optional
+    functions that the library lacks). Raises as `open_library` does.
+    """
+    cdef Library library = open_library(backend)
+    cdef const acl_api *api = avenc_library_api(library._h)
+    cdef const char *soc = NULL
+    cdef int32_t major = 0, minor = 0, patch = 0
+    cdef int status
+    with nogil:
+        if api.aclrtGetSocName != NULL:
+            soc = api.aclrtGetSocName()
+        status = api.aclrtGetVersion(&major, &minor, &patch)
+    return {
+        "simulated": library.simulated,
+        "soc_name": "" if soc == NULL else soc.decode("ascii", "replace"),
+        "device_count": library.device_count,
+        "runtime_path": library.runtime_path,
+        "media_path": library.media_path,
+        "found_by": library.found_by,
+        "version": f"{major}.{minor}.{patch}" if status == ACL_SUCCESS else "",
+        "missing": [name for name, _, _ in functions() if not library.has(name)],
+    }
+
+
 def live():
     """Count the engine's live native objects: a dict from kind (e.g. "CHANNEL") to number."""
     return {avenc_live_name(kind).decode(): avenc_live(kind) for kind in range(AVENC_LIVE_COUNT)}
