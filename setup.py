@@ -26,7 +26,17 @@ EXTRA_CFLAGS = os.environ.get("AVENC_CFLAGS", "").split()
 EXTRA_LDFLAGS = os.environ.get("AVENC_LDFLAGS", "").split()
 
 # Texts are truncated to their buffers on purpose.
-C_FLAGS = [*OPTIMISE, *HARDEN, "-std=gnu11", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-format-truncation", "-pthread", *EXTRA_CFLAGS]
+C_FLAGS = [
+    *OPTIMISE,
+    *HARDEN,
+    "-std=gnu11",
+    "-fvisibility=hidden",
+    "-Wall",
+    "-Wextra",
+    "-Wno-format-truncation",
+    "-pthread",
+    *EXTRA_CFLAGS,
+]
 # A sanitizer's symbols come from its preloaded runtime: -z defs would refuse them.
 NO_UNDEFINED = [] if any("-fsanitize" in flag for flag in EXTRA_LDFLAGS) else ["-Wl,-z,defs"]
 LINK_FLAGS = ["-Wl,-z,relro,-z,now", "-pthread", *EXTRA_LDFLAGS]

@@ -108,7 +108,9 @@ def parse_fps(value: int | float | str | Fraction) -> Fraction:
     try:
         return Fraction(value)
     except (ValueError, ZeroDivisionError):
-        raise InvalidArgumentError(f"fps is {value!r}; give a number of frames per second, e.g. 25 or 30000/1001") from None
+        raise InvalidArgumentError(
+            f"fps is {value!r}; give a number of frames per second, e.g. 25 or 30000/1001"
+        ) from None
 
 
 def _as_int(name: str, value: Any, kind: str = "") -> int:

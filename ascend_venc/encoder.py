@@ -199,7 +199,9 @@ class Encoder:
             self._device.close()
         if warn and dropped:
             warnings.warn(
-                f"{dropped} packet(s) were dropped: take them with flush() before close()", ResourceWarning, stacklevel=3
+                f"{dropped} packet(s) were dropped: take them with flush() before close()",
+                ResourceWarning,
+                stacklevel=3,
             )
 
     def __enter__(self) -> Encoder:

@@ -9,8 +9,7 @@ typedef struct bit_reader {
     size_t bits, position;
 } bit_reader;
 
-static uint32_t read_bits(bit_reader *reader, unsigned count)
-{
+static uint32_t read_bits(bit_reader *reader, unsigned count) {
     uint32_t value = 0;
     while (count--) {
         uint32_t bit = 0;
@@ -23,8 +22,7 @@ static uint32_t read_bits(bit_reader *reader, unsigned count)
 }
 
 /* ue(v). Beyond the end every bit reads as 0, hence the bound. */
-static uint32_t read_ue(bit_reader *reader)
-{
+static uint32_t read_ue(bit_reader *reader) {
     unsigned zeros = 0;
     while (zeros < 31 && read_bits(reader, 1) == 0)
         zeros++;
@@ -32,8 +30,7 @@ static uint32_t read_ue(bit_reader *reader)
 }
 
 /* The first byte behind the next 00 00 01 at or after `from`, or `end`. */
-static const uint8_t *next_nal(const uint8_t *from, const uint8_t *end)
-{
+static const uint8_t *next_nal(const uint8_t *from, const uint8_t *end) {
     while (end - from >= 4) {
         const uint8_t *one = memchr(from + 2, 1, (size_t)(end - from) - 3);
         if (!one)
@@ -45,8 +42,7 @@ static const uint8_t *next_nal(const uint8_t *from, const uint8_t *end)
     return end;
 }
 
-static int kind_of_slice_type(uint32_t slice_type, uint32_t p, uint32_t b, uint32_t i)
-{
+static int kind_of_slice_type(uint32_t slice_type, uint32_t p, uint32_t b, uint32_t i) {
     if (slice_type == p)
         return AVENC_KIND_P;
     if (slice_type == i)
@@ -54,8 +50,7 @@ static int kind_of_slice_type(uint32_t slice_type, uint32_t p, uint32_t b, uint3
     return slice_type == b ? AVENC_KIND_B : AVENC_KIND_UNKNOWN;
 }
 
-static int h264_nal(const uint8_t *nal, size_t size)
-{
+static int h264_nal(const uint8_t *nal, size_t size) {
     unsigned type = nal[0] & 0x1f;
     if (type == 5)
         return AVENC_KIND_IDR;
@@ -66,15 +61,14 @@ static int h264_nal(const uint8_t *nal, size_t size)
     return kind_of_slice_type(read_ue(&reader) % 5, 0, 1, 2);
 }
 
-static int hevc_nal(avi_stream_state *state, const uint8_t *nal, size_t size)
-{
+static int hevc_nal(avi_stream_state *state, const uint8_t *nal, size_t size) {
     unsigned type = (nal[0] >> 1) & 0x3f;
     if (size < 3)
         return -1;
     bit_reader reader = {nal + 2, (size - 2) * 8, 0};
-    if (type == 34) { /* PPS */
-        read_ue(&reader); /* pps_pic_parameter_set_id */
-        read_ue(&reader); /* pps_seq_parameter_set_id */
+    if (type == 34) {          /* PPS */
+        read_ue(&reader);      /* pps_pic_parameter_set_id */
+        read_ue(&reader);      /* pps_seq_parameter_set_id */
         read_bits(&reader, 2); /* dependent_slice_segments_enabled_flag, output_flag_present_flag */
         state->hevc_extra_slice_header_bits = read_bits(&reader, 3);
         return -1;
@@ -92,8 +86,7 @@ static int hevc_nal(avi_stream_state *state, const uint8_t *nal, size_t size)
     return kind_of_slice_type(read_ue(&reader), 1, 0, 2);
 }
 
-int avi_access_unit_kind(avi_stream_state *state, int32_t en_type, const uint8_t *data, size_t size)
-{
+int avi_access_unit_kind(avi_stream_state *state, int32_t en_type, const uint8_t *data, size_t size) {
     const uint8_t *end = data + size;
     for (const uint8_t *nal = next_nal(data, end); nal < end; nal = next_nal(nal, end)) {
         size_t left = (size_t)(end - nal);

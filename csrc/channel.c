@@ -45,8 +45,7 @@ static const size_t MAX_PACKET_CAPACITY = 8 * 1024 * 1024; /* the device's own d
         TRY(channel, call, __VA_ARGS__);                                                                               \
     } while (0)
 
-static int describe_channel(avenc_channel *channel)
-{
+static int describe_channel(avenc_channel *channel) {
     const avenc_channel_config *config = &channel->config;
     aclvencChannelDesc *desc = channel->api->aclvencCreateChannelDesc();
     if (!desc)
@@ -65,8 +64,7 @@ static int describe_channel(avenc_channel *channel)
     return AVENC_OK;
 }
 
-static int create_frame_configs(avenc_channel *channel)
-{
+static int create_frame_configs(avenc_channel *channel) {
     channel->plain = channel->api->aclvencCreateFrameConfig();
     channel->idr = channel->api->aclvencCreateFrameConfig();
     if (!channel->plain || !channel->idr)
@@ -75,8 +73,7 @@ static int create_frame_configs(avenc_channel *channel)
     return AVENC_OK;
 }
 
-static int create_slot(avenc_channel *channel, avi_slot *slot)
-{
+static int create_slot(avenc_channel *channel, avi_slot *slot) {
     const avenc_channel_config *config = &channel->config;
     slot->channel = channel;
     avi_live_add(AVENC_LIVE_SLOT, 1);
@@ -96,8 +93,7 @@ static int create_slot(avenc_channel *channel, avi_slot *slot)
     return AVENC_OK;
 }
 
-static int create_parts(avenc_channel *channel)
-{
+static int create_parts(avenc_channel *channel) {
     size_t capacity = channel->picture_size * 2;
     capacity = capacity < MIN_PACKET_CAPACITY ? MIN_PACKET_CAPACITY : capacity;
     capacity = capacity > MAX_PACKET_CAPACITY ? MAX_PACKET_CAPACITY : capacity;
@@ -118,8 +114,7 @@ static int create_parts(avenc_channel *channel)
 }
 
 /* Free everything but the hardware channel, which does not exist (any more). A context is bound. */
-static void destroy_parts(avenc_channel *channel)
-{
+static void destroy_parts(avenc_channel *channel) {
     const acl_api *api = channel->api;
     for (uint32_t i = 0; channel->slots && i < channel->config.depth; i++) {
         avi_slot *slot = &channel->slots[i];
@@ -149,8 +144,7 @@ static void destroy_parts(avenc_channel *channel)
         avi_pool_retire(channel->pool);
 }
 
-void avi_channel_dispose(avenc_channel *channel)
-{
+void avi_channel_dispose(avenc_channel *channel) {
     destroy_parts(channel);
     pthread_cond_destroy(&channel->progress);
     pthread_mutex_destroy(&channel->lock);
@@ -160,8 +154,7 @@ void avi_channel_dispose(avenc_channel *channel)
 }
 
 /* Dispose of the channel and drop its device reference; keeps the thread's last failure. */
-static void end_channel(avenc_channel *channel)
-{
+static void end_channel(avenc_channel *channel) {
     avenc_device *device = channel->device;
     avenc_failure kept = *avenc_last_failure();
     avi_binding binding;
@@ -175,20 +168,18 @@ static void end_channel(avenc_channel *channel)
     avi_fail(kept.code, kept.call, "%s", kept.detail);
 }
 
-static int check_config(const avenc_channel_config *config)
-{
-    if (config->width == 0 || config->height == 0 || config->width % 2 || config->height % 2 ||
-        config->width > 16384 || config->height > 16384)
-        return avi_fail(AVENC_E_INVALID, "avenc_channel_create", "size is %u x %u, allowed are even numbers from 2 to 16384",
-                        config->width, config->height);
+static int check_config(const avenc_channel_config *config) {
+    if (config->width == 0 || config->height == 0 || config->width % 2 || config->height % 2 || config->width > 16384 ||
+        config->height > 16384)
+        return avi_fail(AVENC_E_INVALID, "avenc_channel_create",
+                        "size is %u x %u, allowed are even numbers from 2 to 16384", config->width, config->height);
     if (config->depth == 0 || config->depth > AVENC_MAX_DEPTH)
         return avi_fail(AVENC_E_INVALID, "avenc_channel_create", "depth is %u, allowed is 1 to %d", config->depth,
                         AVENC_MAX_DEPTH);
     return AVENC_OK;
 }
 
-int avenc_channel_create(avenc_device *device, const avenc_channel_config *config, avenc_channel **out)
-{
+int avenc_channel_create(avenc_device *device, const avenc_channel_config *config, avenc_channel **out) {
     if (!device || !config || !out)
         return avi_fail(AVENC_E_INVALID, __func__, "device, config and channel must not be NULL");
     if (device->generation != avi_generation())
@@ -232,14 +223,12 @@ int avenc_channel_create(avenc_device *device, const avenc_channel_config *confi
 
 /* ---- waiting --------------------------------------------------------------------------------- */
 
-static uint64_t deadline_after(uint32_t timeout_ms)
-{
+static uint64_t deadline_after(uint32_t timeout_ms) {
     return avi_now_ns() + (uint64_t)timeout_ms * 1000000u;
 }
 
 /* Sleep until progress, a slice, or the deadline. False once the deadline has passed. */
-static bool wait_for_progress_locked(avenc_channel *channel, uint64_t deadline)
-{
+static bool wait_for_progress_locked(avenc_channel *channel, uint64_t deadline) {
     uint64_t now = avi_now_ns();
     if (now >= deadline)
         return false;
@@ -250,29 +239,25 @@ static bool wait_for_progress_locked(avenc_channel *channel, uint64_t deadline)
     return true;
 }
 
-void avi_channel_broadcast(avenc_channel *channel)
-{
+void avi_channel_broadcast(avenc_channel *channel) {
     pthread_mutex_lock(&channel->lock);
     pthread_cond_broadcast(&channel->progress);
     pthread_mutex_unlock(&channel->lock);
 }
 
-static int fail_lost(avenc_channel *channel, const char *call)
-{
+static int fail_lost(avenc_channel *channel, const char *call) {
     int code = atomic_load(&channel->device->lost);
-    return avi_fail(code, "aclrtProcessReport", "the device stopped reporting (%s found out); frames in flight are lost",
-                    call);
+    return avi_fail(code, "aclrtProcessReport",
+                    "the device stopped reporting (%s found out); frames in flight are lost", call);
 }
 
-static int fail_closed(const char *call)
-{
+static int fail_closed(const char *call) {
     return avi_fail(AVENC_E_CLOSED, call, "the channel is closed");
 }
 
 /* ---- submitting ------------------------------------------------------------------------------ */
 
-static int take_slot(avenc_channel *channel, uint32_t timeout_ms, avi_slot **out)
-{
+static int take_slot(avenc_channel *channel, uint32_t timeout_ms, avi_slot **out) {
     uint64_t deadline = deadline_after(timeout_ms);
     int rc = AVENC_OK;
     pthread_mutex_lock(&channel->lock);
@@ -297,8 +282,7 @@ static int take_slot(avenc_channel *channel, uint32_t timeout_ms, avi_slot **out
     return rc;
 }
 
-static void return_slot_locked(avenc_channel *channel, avi_slot *slot)
-{
+static void return_slot_locked(avenc_channel *channel, avi_slot *slot) {
     atomic_store(&slot->state, AVI_SLOT_FREE);
     slot->next = channel->free_slots;
     channel->free_slots = slot;
@@ -306,8 +290,7 @@ static void return_slot_locked(avenc_channel *channel, avi_slot *slot)
     pthread_cond_broadcast(&channel->progress);
 }
 
-static void return_slot(avenc_channel *channel, avi_slot *slot)
-{
+static void return_slot(avenc_channel *channel, avi_slot *slot) {
     avi_packet *packet = slot->packet;
     slot->packet = NULL;
     if (packet)
@@ -317,8 +300,8 @@ static void return_slot(avenc_channel *channel, avi_slot *slot)
     pthread_mutex_unlock(&channel->lock);
 }
 
-static void copy_rows(uint8_t *to, size_t to_stride, const uint8_t *from, size_t from_stride, size_t width, size_t rows)
-{
+static void copy_rows(uint8_t *to, size_t to_stride, const uint8_t *from, size_t from_stride, size_t width,
+                      size_t rows) {
     if (to_stride == width && from_stride == width) {
         memcpy(to, from, width * rows);
         return;
@@ -328,8 +311,7 @@ static void copy_rows(uint8_t *to, size_t to_stride, const uint8_t *from, size_t
 }
 
 /* Lay the picture out as the device wants it, in memory that the host can write. */
-static void lay_out(const avenc_channel *channel, uint8_t *to, const avenc_picture *picture)
-{
+static void lay_out(const avenc_channel *channel, uint8_t *to, const avenc_picture *picture) {
     size_t width = channel->config.width, height = channel->config.height, stride = channel->stride;
     copy_rows(to, stride, picture->y, picture->y_stride, width, height);
     copy_rows(to + stride * height, stride, picture->uv, picture->uv_stride, width, height / 2);
@@ -340,8 +322,7 @@ static void lay_out(const avenc_channel *channel, uint8_t *to, const avenc_pictu
  * DMA per plane where the rows already lie as the device wants them, else one copy into pinned
  * memory that pads the rows, and one DMA.
  */
-static int fill_slot(avenc_channel *channel, avi_slot *slot, const avenc_picture *picture, avenc_channel_stats *delta)
-{
+static int fill_slot(avenc_channel *channel, avi_slot *slot, const avenc_picture *picture, avenc_channel_stats *delta) {
     size_t luma = (size_t)channel->stride * channel->config.height;
     size_t stride = channel->stride;
     if (channel->device->info.run_mode == ACL_DEVICE) {
@@ -376,8 +357,7 @@ static int fill_slot(avenc_channel *channel, avi_slot *slot, const avenc_picture
 
 /* Join the in-flight queue before the device can report the frame, leave it again if it was refused. */
 static int send_slot(avenc_channel *channel, avi_slot *slot, int number_pts, int force_idr,
-                     const avenc_channel_stats *delta, uint64_t *frame_index)
-{
+                     const avenc_channel_stats *delta, uint64_t *frame_index) {
     avenc_packet *packet = &slot->packet->pub;
     pthread_mutex_lock(&channel->send_lock);
     pthread_mutex_lock(&channel->lock);
@@ -432,8 +412,7 @@ static int send_slot(avenc_channel *channel, avi_slot *slot, int number_pts, int
 }
 
 int avenc_channel_submit(avenc_channel *channel, const avenc_picture *picture, int64_t pts, int number_pts,
-                         int force_idr, uint32_t timeout_ms, uint64_t *frame_index)
-{
+                         int force_idr, uint32_t timeout_ms, uint64_t *frame_index) {
     if (!channel || !picture || !picture->y || !picture->uv || !frame_index)
         return avi_fail(AVENC_E_INVALID, __func__, "channel, picture, its planes and frame_index must not be NULL");
     if (channel->generation != avi_generation())
@@ -469,8 +448,7 @@ int avenc_channel_submit(avenc_channel *channel, const avenc_picture *picture, i
 
 /* ---- receiving ------------------------------------------------------------------------------- */
 
-int avenc_channel_drain(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count)
-{
+int avenc_channel_drain(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count) {
     if (!channel || !packets || !count)
         return avi_fail(AVENC_E_INVALID, __func__, "channel, packets and count must not be NULL");
     if (channel->generation != avi_generation())
@@ -491,8 +469,7 @@ int avenc_channel_drain(avenc_channel *channel, avenc_packet **packets, size_t m
     return AVENC_OK;
 }
 
-static int wait_until(avenc_channel *channel, uint32_t timeout_ms, bool idle, const char *call)
-{
+static int wait_until(avenc_channel *channel, uint32_t timeout_ms, bool idle, const char *call) {
     if (!channel)
         return avi_fail(AVENC_E_INVALID, call, "channel must not be NULL");
     if (channel->generation != avi_generation())
@@ -524,21 +501,18 @@ static int wait_until(avenc_channel *channel, uint32_t timeout_ms, bool idle, co
     return rc;
 }
 
-int avenc_channel_wait(avenc_channel *channel, uint32_t timeout_ms)
-{
+int avenc_channel_wait(avenc_channel *channel, uint32_t timeout_ms) {
     return wait_until(channel, timeout_ms, false, __func__);
 }
 
-int avenc_channel_wait_idle(avenc_channel *channel, uint32_t timeout_ms)
-{
+int avenc_channel_wait_idle(avenc_channel *channel, uint32_t timeout_ms) {
     return wait_until(channel, timeout_ms, true, __func__);
 }
 
 /* ---- ending ---------------------------------------------------------------------------------- */
 
 /* The device is lost: its frames become ready packets that say so, and late callbacks find nothing. */
-static void abandon_in_flight_locked(avenc_channel *channel)
-{
+static void abandon_in_flight_locked(avenc_channel *channel) {
     while (channel->sent_head) {
         int expected = AVI_SLOT_SENT;
         if (!atomic_compare_exchange_strong(&channel->sent_head->state, &expected, AVI_SLOT_COMPLETING))
@@ -549,8 +523,7 @@ static void abandon_in_flight_locked(avenc_channel *channel)
     }
 }
 
-int avenc_channel_close(avenc_channel *channel, uint32_t timeout_ms)
-{
+int avenc_channel_close(avenc_channel *channel, uint32_t timeout_ms) {
     if (!channel)
         return avi_fail(AVENC_E_INVALID, __func__, "channel must not be NULL");
     if (channel->generation != avi_generation())
@@ -600,8 +573,7 @@ int avenc_channel_close(avenc_channel *channel, uint32_t timeout_ms)
     return rc;
 }
 
-int avenc_channel_destroy(avenc_channel *channel, uint32_t timeout_ms)
-{
+int avenc_channel_destroy(avenc_channel *channel, uint32_t timeout_ms) {
     if (!channel || channel->generation != avi_generation())
         return AVENC_OK;
     int rc = avenc_channel_close(channel, timeout_ms);
@@ -621,8 +593,7 @@ int avenc_channel_destroy(avenc_channel *channel, uint32_t timeout_ms)
     return rc;
 }
 
-void avenc_channel_stats_get(avenc_channel *channel, avenc_channel_stats *stats)
-{
+void avenc_channel_stats_get(avenc_channel *channel, avenc_channel_stats *stats) {
     if (channel->generation != avi_generation()) {
         memset(stats, 0, sizeof *stats);
         return;

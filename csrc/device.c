@@ -19,8 +19,8 @@
 #include <time.h>
 
 enum {
-    REPORT_TIMEOUT_MS = 1000,   /* an idle thread looks around this often; it is woken, not polled */
-    LOST_AFTER_FAILURES = 3,    /* consecutive failures of aclrtProcessReport before the device counts as lost */
+    REPORT_TIMEOUT_MS = 1000, /* an idle thread looks around this often; it is woken, not polled */
+    LOST_AFTER_FAILURES = 3,  /* consecutive failures of aclrtProcessReport before the device counts as lost */
     JOIN_TIMEOUT_S = 5,
 };
 
@@ -32,8 +32,7 @@ static avenc_device *registry;
 /* A context of ours that stayed current on this thread because it had none before. */
 static _Thread_local aclrtContext left_behind;
 
-int avi_device_bind(avenc_device *device, avi_binding *binding)
-{
+int avi_device_bind(avenc_device *device, avi_binding *binding) {
     aclrtContext current = NULL;
     binding->restore = NULL;
     if (device->api->aclrtGetCurrentContext(&current) != ACL_SUCCESS)
@@ -50,21 +49,18 @@ int avi_device_bind(avenc_device *device, avi_binding *binding)
     return AVENC_OK;
 }
 
-void avi_device_unbind(avenc_device *device, avi_binding *binding)
-{
+void avi_device_unbind(avenc_device *device, avi_binding *binding) {
     if (binding->restore)
         device->api->aclrtSetCurrentContext(binding->restore);
 }
 
 /* ---- report thread --------------------------------------------------------------------------- */
 
-static void nothing(void *unused)
-{
+static void nothing(void *unused) {
     (void)unused;
 }
 
-static void declare_lost(avenc_device *device, int code)
-{
+static void declare_lost(avenc_device *device, int code) {
     atomic_store(&device->lost, code);
     pthread_mutex_lock(&device->lock);
     for (avenc_channel *channel = device->channels; channel; channel = channel->device_next)
@@ -72,8 +68,7 @@ static void declare_lost(avenc_device *device, int code)
     pthread_mutex_unlock(&device->lock);
 }
 
-static void process_reports(avenc_device *device)
-{
+static void process_reports(avenc_device *device) {
     const struct timespec pause = {.tv_nsec = 2 * 1000 * 1000};
     int failures = 0;
     while (!atomic_load(&device->stop)) {
@@ -96,8 +91,7 @@ static void process_reports(avenc_device *device)
     }
 }
 
-static void *report_thread(void *arg)
-{
+static void *report_thread(void *arg) {
     avenc_device *device = arg;
     int rc = device->api->aclrtSetCurrentContext(device->context);
     pthread_mutex_lock(&device->lock);
@@ -112,8 +106,7 @@ static void *report_thread(void *arg)
     return NULL;
 }
 
-static void let_thread_run(avenc_device *device)
-{
+static void let_thread_run(avenc_device *device) {
     pthread_mutex_lock(&device->lock);
     device->run = true;
     pthread_cond_broadcast(&device->changed);
@@ -121,8 +114,7 @@ static void let_thread_run(avenc_device *device)
 }
 
 /* False: the thread is stuck inside the runtime; what it uses has to be leaked. */
-static bool stop_report_thread(avenc_device *device)
-{
+static bool stop_report_thread(avenc_device *device) {
     atomic_store(&device->stop, true);
     let_thread_run(device);
     if (device->stream)
@@ -135,8 +127,7 @@ static bool stop_report_thread(avenc_device *device)
 
 /* ---- opening and closing ----------------------------------------------------------------------- */
 
-static int open_context(avenc_device *device)
-{
+static int open_context(avenc_device *device) {
     const acl_api *api = device->api;
     int rc = api->aclInit(NULL);
     if (rc == ACL_SUCCESS)
@@ -154,8 +145,7 @@ static int open_context(avenc_device *device)
     return AVENC_OK;
 }
 
-static int start_report_thread(avenc_device *device)
-{
+static int start_report_thread(avenc_device *device) {
     const acl_api *api = device->api;
     int rc = avi_thread_start(&device->report_thread, "avenc-report", report_thread, device);
     if (rc != AVENC_OK)
@@ -189,16 +179,14 @@ static int start_report_thread(avenc_device *device)
     return avi_fail(rc, call, "%s", kept.detail);
 }
 
-static void free_device(avenc_device *device)
-{
+static void free_device(avenc_device *device) {
     pthread_cond_destroy(&device->changed);
     pthread_mutex_destroy(&device->lock);
     free(device);
     avi_live_add(AVENC_LIVE_DEVICE, -1);
 }
 
-static int create_device(avenc_library *library, int32_t device_id, avenc_device **out)
-{
+static int create_device(avenc_library *library, int32_t device_id, avenc_device **out) {
     avenc_device *device = calloc(1, sizeof *device);
     if (!device)
         return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
@@ -235,14 +223,13 @@ static int create_device(avenc_library *library, int32_t device_id, avenc_device
     return rc;
 }
 
-int avenc_device_open(avenc_library *library, int32_t device_id, avenc_device **out)
-{
+int avenc_device_open(avenc_library *library, int32_t device_id, avenc_device **out) {
     if (!library || !out)
         return avi_fail(AVENC_E_INVALID, __func__, "library and device must not be NULL");
     const avenc_library_info *info = avenc_library_info_get(library);
     if (info->device_count == 0)
-        return avi_fail(AVENC_E_NO_DEVICE, "aclrtGetDeviceCount", "%s works, but reports no device: npu-smi info lists them",
-                        info->runtime_path);
+        return avi_fail(AVENC_E_NO_DEVICE, "aclrtGetDeviceCount",
+                        "%s works, but reports no device: npu-smi info lists them", info->runtime_path);
     if (device_id < 0 || (uint32_t)device_id >= info->device_count)
         return avi_fail(AVENC_E_INVALID, __func__, "device is %d, allowed is 0 to %u (%u device%s)", device_id,
                         info->device_count - 1, info->device_count, info->device_count == 1 ? "" : "s");
@@ -263,23 +250,20 @@ int avenc_device_open(avenc_library *library, int32_t device_id, avenc_device **
 }
 
 /* In the child: the parent's devices are dead, and a thread that held the lock does not exist. */
-void avi_device_after_fork(void)
-{
+void avi_device_after_fork(void) {
     pthread_mutex_init(&registry_lock, NULL);
     registry = NULL;
     left_behind = NULL;
 }
 
-static void unregister(avenc_device *device)
-{
+static void unregister(avenc_device *device) {
     avenc_device **link = &registry;
     while (*link != device)
         link = &(*link)->next;
     *link = device->next;
 }
 
-static void destroy_device(avenc_device *device)
-{
+static void destroy_device(avenc_device *device) {
     const acl_api *api = device->api;
     if (!stop_report_thread(device))
         return; /* it still uses the device and the context: leaked on purpose, and counted as live */
@@ -298,8 +282,7 @@ static void destroy_device(avenc_device *device)
     free_device(device);
 }
 
-void avenc_device_close(avenc_device *device)
-{
+void avenc_device_close(avenc_device *device) {
     if (!device || device->generation != avi_generation())
         return;
     pthread_mutex_lock(&registry_lock);
@@ -310,21 +293,18 @@ void avenc_device_close(avenc_device *device)
     pthread_mutex_unlock(&registry_lock);
 }
 
-const avenc_device_info *avenc_device_info_get(const avenc_device *device)
-{
+const avenc_device_info *avenc_device_info_get(const avenc_device *device) {
     return &device->info;
 }
 
-void avi_device_attach(avenc_device *device, avenc_channel *channel)
-{
+void avi_device_attach(avenc_device *device, avenc_channel *channel) {
     pthread_mutex_lock(&device->lock);
     channel->device_next = device->channels;
     device->channels = channel;
     pthread_mutex_unlock(&device->lock);
 }
 
-void avi_device_detach(avenc_device *device, avenc_channel *channel)
-{
+void avi_device_detach(avenc_device *device, avenc_channel *channel) {
     pthread_mutex_lock(&device->lock);
     avenc_channel **link = &device->channels;
     while (*link && *link != channel)
@@ -334,16 +314,14 @@ void avi_device_detach(avenc_device *device, avenc_channel *channel)
     pthread_mutex_unlock(&device->lock);
 }
 
-void avi_device_keep_abandoned(avenc_device *device, avenc_channel *channel)
-{
+void avi_device_keep_abandoned(avenc_device *device, avenc_channel *channel) {
     pthread_mutex_lock(&device->lock);
     channel->device_next = device->abandoned;
     device->abandoned = channel;
     pthread_mutex_unlock(&device->lock);
 }
 
-int avenc_library_finalize(avenc_library *library)
-{
+int avenc_library_finalize(avenc_library *library) {
     if (!library)
         return avi_fail(AVENC_E_INVALID, __func__, "library must not be NULL");
     const acl_api *api = avenc_library_api(library);

@@ -92,21 +92,21 @@ struct avenc_device {
     const acl_api *api;
     avenc_device_info info;
     uint32_t generation;
-    uint32_t references;    /* guarded by the registry lock of device.c */
-    avenc_device *next;     /* registry list */
+    uint32_t references; /* guarded by the registry lock of device.c */
+    avenc_device *next;  /* registry list */
     aclrtContext context;
-    aclrtStream stream;     /* only wakes the report thread: see device.c */
+    aclrtStream stream; /* only wakes the report thread: see device.c */
     pthread_t report_thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool bound;             /* lock: the report thread has tried to bind the context ... */
-    int bind_code;          /* lock: ... with this result */
-    bool run;               /* lock: the control stream is subscribed (or stop is set): go on */
+    bool bound;    /* lock: the report thread has tried to bind the context ... */
+    int bind_code; /* lock: ... with this result */
+    bool run;      /* lock: the control stream is subscribed (or stop is set): go on */
     atomic_bool stop;
-    atomic_int lost;        /* 0, or the code with which the device stopped reporting */
+    atomic_int lost;          /* 0, or the code with which the device stopped reporting */
     avenc_channel *channels;  /* lock: list by device_next */
     avenc_channel *abandoned; /* lock: ended, but a late callback may still name them; by device_next */
-    avenc_channel *wake;    /* report thread only: channels to wake when aclrtProcessReport is back */
+    avenc_channel *wake;      /* report thread only: channels to wake when aclrtProcessReport is back */
 };
 
 /*
@@ -170,12 +170,12 @@ struct avenc_channel {
     pthread_mutex_t lock; /* everything below */
     pthread_cond_t progress;
     unsigned waiters;
-    int state;              /* AVI_OPEN, ... */
-    bool created;           /* the hardware channel exists */
-    bool wake_pending;      /* the report thread will still touch this channel */
-    bool abandoned;         /* ended without the device's consent: see avi_device_keep_abandoned */
-    avi_slot *free_slots;   /* last in, first out: its memory is the warmest */
-    unsigned active;        /* slots that are not free */
+    int state;            /* AVI_OPEN, ... */
+    bool created;         /* the hardware channel exists */
+    bool wake_pending;    /* the report thread will still touch this channel */
+    bool abandoned;       /* ended without the device's consent: see avi_device_keep_abandoned */
+    avi_slot *free_slots; /* last in, first out: its memory is the warmest */
+    unsigned active;      /* slots that are not free */
     avi_slot *sent_head, *sent_tail;
     avi_packet *ready_head, *ready_tail;
     avenc_channel_stats stats;

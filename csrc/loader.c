@@ -56,7 +56,7 @@ static avenc_library *registry;
 
 typedef struct function_entry {
     const char *name;
-    size_t offset;  /* of the pointer in acl_api */
+    size_t offset; /* of the pointer in acl_api */
     bool media;
     bool required;
 } function_entry;
@@ -70,18 +70,15 @@ static const function_entry functions[] = {
 };
 #define FUNCTION_COUNT (sizeof functions / sizeof functions[0])
 
-const char *avenc_function_name(size_t index)
-{
+const char *avenc_function_name(size_t index) {
     return index < FUNCTION_COUNT ? functions[index].name : NULL;
 }
 
-const char *avenc_function_library(size_t index)
-{
+const char *avenc_function_library(size_t index) {
     return index < FUNCTION_COUNT ? (functions[index].media ? "MEDIA" : "RUNTIME") : NULL;
 }
 
-int avenc_function_required(size_t index)
-{
+int avenc_function_required(size_t index) {
     return index < FUNCTION_COUNT && functions[index].required;
 }
 
@@ -89,8 +86,7 @@ int avenc_function_required(size_t index)
 
 static void append(char *text, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-static void append(char *text, size_t size, const char *format, ...)
-{
+static void append(char *text, size_t size, const char *format, ...) {
     size_t used = strlen(text);
     va_list args;
     va_start(args, format);
@@ -98,22 +94,19 @@ static void append(char *text, size_t size, const char *format, ...)
     va_end(args);
 }
 
-static const char *dl_text(void)
-{
+static const char *dl_text(void) {
     const char *text = dlerror();
     return text ? text : "unknown reason";
 }
 
-static const char *safe_getenv(const char *name)
-{
+static const char *safe_getenv(const char *name) {
     const char *value = getauxval(AT_SECURE) ? NULL : getenv(name);
     return value && value[0] ? value : NULL;
 }
 
 /* ---- paths ----------------------------------------------------------------------------------- */
 
-static void resolved_path(void *handle, const char *fallback, char out[PATH_MAX])
-{
+static void resolved_path(void *handle, const char *fallback, char out[PATH_MAX]) {
     struct link_map *map = NULL;
     const char *name = fallback;
     if (dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0 && map && map->l_name && map->l_name[0])
@@ -123,8 +116,7 @@ static void resolved_path(void *handle, const char *fallback, char out[PATH_MAX]
 }
 
 /* False: refused. A file that others may replace is code that others may run. */
-static bool path_is_safe(search *state, const char *path)
-{
+static bool path_is_safe(search *state, const char *path) {
     char folder[PATH_MAX];
     struct stat file_stat, folder_stat;
     snprintf(folder, sizeof folder, "%s", path);
@@ -147,8 +139,7 @@ static bool path_is_safe(search *state, const char *path)
 }
 
 /* Load an absolute path. NULL with a line in `tried`; *exists tells a missing file from a broken one. */
-static void *load_file(search *state, const char *path, bool *exists)
-{
+static void *load_file(search *state, const char *path, bool *exists) {
     *exists = access(path, F_OK) == 0;
     if (!*exists) {
         append(state->tried, sizeof state->tried, "\n  %s: %s", path, strerror(errno));
@@ -164,8 +155,7 @@ static void *load_file(search *state, const char *path, bool *exists)
     return handle;
 }
 
-static bool library_path_has_empty_element(void)
-{
+static bool library_path_has_empty_element(void) {
     const char *value = safe_getenv("LD_LIBRARY_PATH");
     if (!value)
         return false;
@@ -174,29 +164,27 @@ static bool library_path_has_empty_element(void)
 }
 
 /* Load by soname through the system's search. A library that is found but broken is told apart. */
-static void *load_soname(search *state, const char *soname)
-{
+static void *load_soname(search *state, const char *soname) {
     void *handle = dlopen(soname, LOAD_FLAGS);
     if (handle) {
         if (library_path_has_empty_element())
-            append(state->warnings, sizeof state->warnings,
-                   "LD_LIBRARY_PATH has an empty element, which means the current folder; %s was found by that search\n",
-                   soname);
+            append(
+                state->warnings, sizeof state->warnings,
+                "LD_LIBRARY_PATH has an empty element, which means the current folder; %s was found by that search\n",
+                soname);
         return handle;
     }
     const char *text = dl_text();
     size_t length = strlen(soname);
     bool absent = strncmp(text, soname, length) == 0 && strstr(text, "No such file or directory");
-    append(state->tried, sizeof state->tried, "\n  %s by the system's search: %s", soname,
-           absent ? "not found" : text);
+    append(state->tried, sizeof state->tried, "\n  %s by the system's search: %s", soname, absent ? "not found" : text);
     if (!absent)
         state->found_broken = true;
     return NULL;
 }
 
 /* The runtime library of a folder: libascendcl.so, or libacl_rt.so where that is missing or no ELF file. */
-static void *load_runtime_from(search *state, const char *folder, bool *present)
-{
+static void *load_runtime_from(search *state, const char *folder, bool *present) {
     static const char *const names[] = {"libascendcl.so", "libacl_rt.so"};
     bool broken_before = state->found_broken;
     *present = false;
@@ -216,14 +204,12 @@ static void *load_runtime_from(search *state, const char *folder, bool *present)
 
 /* ---- filling a library ------------------------------------------------------------------------- */
 
-static bool has_media(void *handle)
-{
+static bool has_media(void *handle) {
     return dlsym(handle, "aclvencCreateChannel") != NULL;
 }
 
 /* The media library that belongs to the runtime: the same file, its neighbour, or by soname. */
-static void *load_media(search *state, avenc_library *library)
-{
+static void *load_media(search *state, avenc_library *library) {
     if (has_media(library->runtime))
         return library->runtime;
     char path[PATH_MAX];
@@ -239,8 +225,7 @@ static void *load_media(search *state, avenc_library *library)
     return load_soname(state, "libacl_dvpp.so");
 }
 
-static int resolve_functions(avenc_library *library)
-{
+static int resolve_functions(avenc_library *library) {
     char missing[1024] = "";
     for (size_t i = 0; i < FUNCTION_COUNT; i++) {
         const function_entry *entry = &functions[i];
@@ -253,14 +238,13 @@ static int resolve_functions(avenc_library *library)
         memcpy((char *)&library->api + entry->offset, &symbol, sizeof symbol);
     }
     if (missing[0])
-        return avi_fail(AVENC_E_SYMBOL, "dlsym", "the library lacks functions that every version with video encoding has: %s",
-                        missing);
+        return avi_fail(AVENC_E_SYMBOL, "dlsym",
+                        "the library lacks functions that every version with video encoding has: %s", missing);
     return AVENC_OK;
 }
 
 /* Ask for the number of devices; link-time stubs give themselves away here. */
-static int count_devices(avenc_library *library)
-{
+static int count_devices(avenc_library *library) {
     const acl_api *api = &library->api;
     uint32_t count = 0;
     const char *call = "aclrtGetDeviceCount";
@@ -293,8 +277,7 @@ static int count_devices(avenc_library *library)
 }
 
 /* Stubs are recognised before the symbol check: a stub folder may well be incomplete too. */
-static int refuse_stub(avenc_library *library)
-{
+static int refuse_stub(avenc_library *library) {
     aclError (*get_count)(uint32_t *) = NULL;
     void *symbol = dlsym(library->runtime, "aclrtGetDeviceCount");
     memcpy(&get_count, &symbol, sizeof symbol);
@@ -305,8 +288,7 @@ static int refuse_stub(avenc_library *library)
     return count_devices(library);
 }
 
-static avenc_library *find_registered(const char *runtime_path)
-{
+static avenc_library *find_registered(const char *runtime_path) {
     for (avenc_library *library = registry; library; library = library->next)
         if (strcmp(library->runtime_path, runtime_path) == 0)
             return library;
@@ -317,8 +299,7 @@ static avenc_library *find_registered(const char *runtime_path)
  * Turn a runtime handle into a registered library. The registry lock is held. On failure the
  * library's handles stay open: RTLD_NODELETE would keep them anyway.
  */
-static int adopt(search *state, void *runtime, const char *found_by, const char *name, avenc_library **out)
-{
+static int adopt(search *state, void *runtime, const char *found_by, const char *name, avenc_library **out) {
     avenc_library *library = calloc(1, sizeof *library);
     if (!library)
         return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
@@ -339,8 +320,9 @@ static int adopt(search *state, void *runtime, const char *found_by, const char 
         library->media = load_media(state, library);
         if (!library->media) {
             if (state->found_broken)
-                rc = avi_fail(AVENC_E_BROKEN, "dlopen", "%s is loaded, but the media library beside it is not usable:%s",
-                              library->runtime_path, state->tried);
+                rc =
+                    avi_fail(AVENC_E_BROKEN, "dlopen", "%s is loaded, but the media library beside it is not usable:%s",
+                             library->runtime_path, state->tried);
             else
                 rc = avi_fail(AVENC_E_MEDIA_MISSING, "dlopen",
                               "%s is loaded, but libacl_dvpp.so is missing: this is a toolkit without the media "
@@ -375,23 +357,21 @@ static int adopt(search *state, void *runtime, const char *found_by, const char 
 /* ---- the three ways ---------------------------------------------------------------------------- */
 
 /* An absolute path: the runtime library itself, or the folder that holds it. */
-static int open_path(search *state, const char *path, const char *found_by, avenc_library **out)
-{
+static int open_path(search *state, const char *path, const char *found_by, avenc_library **out) {
     struct stat status;
     if (path[0] != '/')
         return avi_fail(AVENC_E_NOT_FOUND, NULL, "%s must be an absolute path, got \"%s\"", found_by, path);
     bool present = false;
     void *handle = stat(path, &status) == 0 && S_ISDIR(status.st_mode) ? load_runtime_from(state, path, &present)
-                                                                        : load_file(state, path, &present);
+                                                                       : load_file(state, path, &present);
     if (!handle)
-        return avi_fail(present ? AVENC_E_BROKEN : AVENC_E_NOT_FOUND, "dlopen", "%s names no usable AscendCL library:%s",
-                        found_by, state->tried);
+        return avi_fail(present ? AVENC_E_BROKEN : AVENC_E_NOT_FOUND, "dlopen",
+                        "%s names no usable AscendCL library:%s", found_by, state->tried);
     return adopt(state, handle, found_by, path, out);
 }
 
 /* A CANN whose environment was not set: its libraries would load, but not find their kernels. */
-static bool installed_without_environment(char *folder, size_t size)
-{
+static bool installed_without_environment(char *folder, size_t size) {
     static const char *const roots[] = {
         "/usr/local/Ascend/ascend-toolkit/latest",
         "/usr/local/Ascend/nnrt/latest",
@@ -409,8 +389,7 @@ static bool installed_without_environment(char *folder, size_t size)
     return false;
 }
 
-static int open_ascend(search *state, avenc_library **out)
-{
+static int open_ascend(search *state, avenc_library **out) {
     static const char *const sonames[] = {"libascendcl.so", "libacl_rt.so"};
     static const char *const roots[] = {"ASCEND_TOOLKIT_HOME", "ASCEND_HOME_PATH"};
     char text[PATH_MAX];
@@ -464,8 +443,7 @@ static int open_ascend(search *state, avenc_library **out)
 }
 
 /* The simulated device takes its chip and codec from functions of its own, before it is first used. */
-static int configure_simulated(avenc_library *library, const avenc_library_options *options)
-{
+static int configure_simulated(avenc_library *library, const avenc_library_options *options) {
     static bool soc_overridden;
     int (*set_text)(const char *) = NULL;
     void *symbol = dlsym(library->runtime, "aclsim_set_codec");
@@ -486,8 +464,7 @@ static int configure_simulated(avenc_library *library, const avenc_library_optio
     return AVENC_OK;
 }
 
-static int open_simulated(search *state, const avenc_library_options *options, avenc_library **out)
-{
+static int open_simulated(search *state, const avenc_library_options *options, avenc_library **out) {
     bool present = false;
     if (!options->sim_path || options->sim_path[0] != '/')
         return avi_fail(AVENC_E_NOT_FOUND, NULL, "this build has no simulated device");
@@ -504,8 +481,7 @@ static int open_simulated(search *state, const avenc_library_options *options, a
     return rc;
 }
 
-int avenc_library_open(const avenc_library_options *options, avenc_library **library)
-{
+int avenc_library_open(const avenc_library_options *options, avenc_library **library) {
     if (!options || !options->backend || !library)
         return avi_fail(AVENC_E_INVALID, __func__, "options, options.backend and library must not be NULL");
     search state = {.strict = options->strict_paths};
@@ -539,18 +515,15 @@ int avenc_library_open(const avenc_library_options *options, avenc_library **lib
     return rc;
 }
 
-const acl_api *avenc_library_api(const avenc_library *library)
-{
+const acl_api *avenc_library_api(const avenc_library *library) {
     return &library->api;
 }
 
-const avenc_library_info *avenc_library_info_get(const avenc_library *library)
-{
+const avenc_library_info *avenc_library_info_get(const avenc_library *library) {
     return &library->info;
 }
 
-int avenc_library_has(const avenc_library *library, const char *function)
-{
+int avenc_library_has(const avenc_library *library, const char *function) {
     for (size_t i = 0; i < FUNCTION_COUNT; i++) {
         if (strcmp(functions[i].name, function) == 0) {
             void *pointer;
@@ -562,14 +535,12 @@ int avenc_library_has(const avenc_library *library, const char *function)
 }
 
 /* The libraries stay loaded; aclInit was the parent's, so aclFinalize is not ours to call. */
-void avi_loader_after_fork(void)
-{
+void avi_loader_after_fork(void) {
     pthread_mutex_init(&registry_lock, NULL);
     for (avenc_library *library = registry; library; library = library->next)
         library->finalize_owed = 0;
 }
 
-int *avi_library_finalize_owed(avenc_library *library)
-{
+int *avi_library_finalize_owed(avenc_library *library) {
     return &library->finalize_owed;
 }

@@ -25,8 +25,7 @@ struct avi_pool {
     bool retired;
 };
 
-avi_pool *avi_pool_create(size_t capacity, size_t keep)
-{
+avi_pool *avi_pool_create(size_t capacity, size_t keep) {
     avi_pool *pool = calloc(1, sizeof *pool);
     if (!pool)
         return NULL;
@@ -37,21 +36,18 @@ avi_pool *avi_pool_create(size_t capacity, size_t keep)
     return pool;
 }
 
-size_t avi_pool_capacity(const avi_pool *pool)
-{
+size_t avi_pool_capacity(const avi_pool *pool) {
     return pool->capacity;
 }
 
-uint64_t avi_pool_allocations(avi_pool *pool)
-{
+uint64_t avi_pool_allocations(avi_pool *pool) {
     pthread_mutex_lock(&pool->lock);
     uint64_t count = pool->allocations;
     pthread_mutex_unlock(&pool->lock);
     return count;
 }
 
-static avi_packet *packet_create(avi_pool *pool)
-{
+static avi_packet *packet_create(avi_pool *pool) {
     avi_packet *packet = calloc(1, sizeof *packet);
     if (!packet)
         return NULL;
@@ -69,14 +65,12 @@ static avi_packet *packet_create(avi_pool *pool)
     return packet;
 }
 
-static void packet_destroy(avi_packet *packet, size_t capacity)
-{
+static void packet_destroy(avi_packet *packet, size_t capacity) {
     munmap(packet->memory, capacity);
     free(packet);
 }
 
-avi_packet *avi_pool_acquire(avi_pool *pool)
-{
+avi_packet *avi_pool_acquire(avi_pool *pool) {
     pthread_mutex_lock(&pool->lock);
     avi_packet *packet = pool->idle;
     if (packet) {
@@ -97,8 +91,7 @@ avi_packet *avi_pool_acquire(avi_pool *pool)
 }
 
 /* Called without the lock, once retired and empty: nobody else can reach the pool. */
-static void pool_destroy(avi_pool *pool)
-{
+static void pool_destroy(avi_pool *pool) {
     while (pool->idle) {
         avi_packet *packet = pool->idle;
         pool->idle = packet->next;
@@ -109,8 +102,7 @@ static void pool_destroy(avi_pool *pool)
     avi_live_add(AVENC_LIVE_POOL, -1);
 }
 
-void avi_pool_release(avi_packet *packet)
-{
+void avi_pool_release(avi_packet *packet) {
     avi_pool *pool = packet->pool;
     size_t capacity = pool->capacity;
     pthread_mutex_lock(&pool->lock);
@@ -130,8 +122,7 @@ void avi_pool_release(avi_packet *packet)
         pool_destroy(pool);
 }
 
-void avi_pool_retire(avi_pool *pool)
-{
+void avi_pool_retire(avi_pool *pool) {
     pthread_mutex_lock(&pool->lock);
     pool->retired = true;
     bool last = pool->outside == 0;
@@ -140,8 +131,7 @@ void avi_pool_retire(avi_pool *pool)
         pool_destroy(pool);
 }
 
-void avenc_packet_release(avenc_packet *packet)
-{
+void avenc_packet_release(avenc_packet *packet) {
     avi_packet *own = (avi_packet *)packet;
     /* In a forked child the pool's mutex may be held for ever by a thread that does not exist. */
     if (own && own->generation == avi_generation())

@@ -18,8 +18,7 @@
 #include <string.h>
 
 /* Copy the access unit into the packet. The packet's status says how that went. */
-static void collect(avenc_channel *channel, avi_packet *packet, acldvppStreamDesc *output)
-{
+static void collect(avenc_channel *channel, avi_packet *packet, acldvppStreamDesc *output) {
     const acl_api *api = channel->api;
     avenc_packet *pub = &packet->pub;
     if (!output) {
@@ -40,8 +39,8 @@ static void collect(avenc_channel *channel, avi_packet *packet, acldvppStreamDes
     if (channel->device->info.run_mode == ACL_DEVICE) {
         memcpy(packet->memory, data, size); /* host memory is device memory there */
     } else {
-        pub->status = api->aclrtMemcpy(packet->memory, avi_pool_capacity(packet->pool), data, size,
-                                       ACL_MEMCPY_DEVICE_TO_HOST);
+        pub->status =
+            api->aclrtMemcpy(packet->memory, avi_pool_capacity(packet->pool), data, size, ACL_MEMCPY_DEVICE_TO_HOST);
         if (pub->status != ACL_SUCCESS)
             return;
     }
@@ -50,8 +49,7 @@ static void collect(avenc_channel *channel, avi_packet *packet, acldvppStreamDes
     pub->kind = avi_access_unit_kind(&channel->stream, channel->config.en_type, pub->data, size);
 }
 
-void avi_finish_head_locked(avenc_channel *channel)
-{
+void avi_finish_head_locked(avenc_channel *channel) {
     avi_slot *slot = channel->sent_head;
     avi_packet *packet = slot->packet;
     channel->sent_head = slot->next;
@@ -82,8 +80,7 @@ void avi_finish_head_locked(avenc_channel *channel)
     atomic_store(&slot->state, AVI_SLOT_FREE);
 }
 
-void avi_trampoline(acldvppPicDesc *input, acldvppStreamDesc *output, void *userdata)
-{
+void avi_trampoline(acldvppPicDesc *input, acldvppStreamDesc *output, void *userdata) {
     (void)input;
     avi_slot *slot = userdata;
     int expected = AVI_SLOT_SENT;
@@ -110,8 +107,7 @@ void avi_trampoline(acldvppPicDesc *input, acldvppStreamDesc *output, void *user
     pthread_mutex_unlock(&channel->lock);
 }
 
-void avi_wake_channels(avenc_device *device)
-{
+void avi_wake_channels(avenc_device *device) {
     avenc_channel *channel = device->wake;
     device->wake = NULL;
     while (channel) {

@@ -2,6 +2,7 @@
 """Options and the fixtures that every test gets. Shared code is in tests/helpers."""
 
 import pytest
+
 from helpers import live
 
 

@@ -6,7 +6,9 @@ import subprocess
 from pathlib import Path
 
 HEADER = Path(__file__).resolve().parents[2] / "csrc" / "include" / "ascendcl.h"
-LIST = re.findall(r"^    X\((RUNTIME|MEDIA), (?:REQUIRED|OPTIONAL), ([\w *]+?), (\w+), ", HEADER.read_text(), flags=re.M)
+LIST = re.findall(
+    r"^    X\((RUNTIME|MEDIA), (?:REQUIRED|OPTIONAL), ([\w *]+?), (\w+), ", HEADER.read_text(), flags=re.M
+)
 
 
 def compile_library(path, functions, bodies=None):
@@ -19,7 +21,8 @@ def compile_library(path, functions, bodies=None):
     source.write_text("\n".join(lines) + "\n")
     path.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(
-        ["gcc", "-shared", "-fPIC", "-w", f"-Wl,-soname,{path.name}", "-o", str(path), str(source)], check=True)
+        ["gcc", "-shared", "-fPIC", "-w", f"-Wl,-soname,{path.name}", "-o", str(path), str(source)], check=True
+    )
     return path
 
 

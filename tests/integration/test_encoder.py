@@ -5,9 +5,10 @@ import threading
 import time
 from fractions import Fraction
 
-import ascend_venc as venc
 import numpy as np
 import pytest
+
+import ascend_venc as venc
 from helpers import annexb, decode, video
 
 
@@ -29,8 +30,9 @@ FORMATS = [("h264", "baseline", 66), ("h264", "main", 77), ("h264", "high", 100)
 @pytest.mark.parametrize("pixel_format", ["nv12", "nv21"])
 def test_encode_each_format_decodes_to_the_input(backend, codec, profile, profile_idc, pixel_format):
     frames = video.synthetic(320, 240, 24, pixel_format=pixel_format, watermark=True)
-    with venc.Encoder(320, 240, codec=codec, profile=profile, pixel_format=pixel_format, bitrate="2M", gop=10,
-                      backend=backend) as enc:
+    with venc.Encoder(
+        320, 240, codec=codec, profile=profile, pixel_format=pixel_format, bitrate="2M", gop=10, backend=backend
+    ) as enc:
         packets = encode_all(enc, frames)
     assert [packet.frame_index for packet in packets] == list(range(24))
     assert [packet.is_keyframe for packet in packets] == [i % 10 == 0 for i in range(24)]
@@ -94,8 +96,11 @@ def test_vbr_stays_below_the_cap_and_falls_for_easy_content(backend, codec):
 
 
 def test_eight_encoders_at_once_each_stream_is_right(backend):
-    jobs = [(codec, width, height) for codec in ("h264", "h265")
-            for width, height in ((128, 128), (176, 144), (322, 242), (256, 192))]
+    jobs = [
+        (codec, width, height)
+        for codec in ("h264", "h265")
+        for width, height in ((128, 128), (176, 144), (322, 242), (256, 192))
+    ]
     results = {}
 
     def run(job):

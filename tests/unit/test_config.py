@@ -4,10 +4,11 @@
 from fractions import Fraction
 
 import pytest
-from ascend_venc import config, errors
-from ascend_venc.config import CHIPS, EncoderConfig, limits_of
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ascend_venc import config, errors
+from ascend_venc.config import CHIPS, EncoderConfig, limits_of
 
 P310P = limits_of("Ascend310P3")
 
@@ -18,8 +19,14 @@ def resolve(width=1280, height=720, **kwargs):
 
 @pytest.mark.parametrize(
     ("soc", "family"),
-    [("Ascend310", "Ascend310"), ("Ascend310P3", "Ascend310P"), ("Ascend310P1", "Ascend310P"),
-     ("Ascend310B4", "Ascend310B"), ("Ascend999X", "an unlisted chip"), ("", "an unlisted chip")],
+    [
+        ("Ascend310", "Ascend310"),
+        ("Ascend310P3", "Ascend310P"),
+        ("Ascend310P1", "Ascend310P"),
+        ("Ascend310B4", "Ascend310B"),
+        ("Ascend999X", "an unlisted chip"),
+        ("", "an unlisted chip"),
+    ],
 )
 def test_limits_of_finds_the_family(soc, family):
     assert limits_of(soc).family == family
@@ -37,8 +44,17 @@ def test_limits_of_chip_without_encoder_raises_naming_it_and_those_that_work(soc
 
 @pytest.mark.parametrize(
     ("value", "bits"),
-    [(2000000, 2000000), ("2M", 2000000), ("800k", 800000), ("2.5M", 2500000), ("300000", 300000), ("1m", 1000000),
-     (" 4 M ", 4000000), ("500kbit/s", 500000), ("1.5Mbps", 1500000)],
+    [
+        (2000000, 2000000),
+        ("2M", 2000000),
+        ("800k", 800000),
+        ("2.5M", 2500000),
+        ("300000", 300000),
+        ("1m", 1000000),
+        (" 4 M ", 4000000),
+        ("500kbit/s", 500000),
+        ("1.5Mbps", 1500000),
+    ],
 )
 def test_parse_bitrate_reads_bits_per_second(value, bits):
     assert config.parse_bitrate(value) == bits
@@ -52,8 +68,16 @@ def test_parse_bitrate_bad_text_raises_naming_it(value):
 
 @pytest.mark.parametrize(
     ("value", "fps"),
-    [(25, 25), (29.97, Fraction(30000, 1001)), (23.976, Fraction(24000, 1001)), (59.94, Fraction(60000, 1001)),
-     (12.5, Fraction(25, 2)), ("30000/1001", Fraction(30000, 1001)), (Fraction(50), 50), ("15", 15)],
+    [
+        (25, 25),
+        (29.97, Fraction(30000, 1001)),
+        (23.976, Fraction(24000, 1001)),
+        (59.94, Fraction(60000, 1001)),
+        (12.5, Fraction(25, 2)),
+        ("30000/1001", Fraction(30000, 1001)),
+        (Fraction(50), 50),
+        ("15", 15),
+    ],
 )
 def test_parse_fps_is_exact(value, fps):
     assert config.parse_fps(value) == fps
@@ -67,9 +91,24 @@ def test_parse_fps_bad_value_raises_naming_it(value):
 
 @pytest.mark.parametrize(
     "kwargs",
-    [{"width": "1280"}, {"width": 1280.0}, {"width": True}, {"width": None}, {"codec": 264}, {"fps": None}, {"fps": True},
-     {"fps": [25]}, {"bitrate": 2e6}, {"bitrate": True}, {"gop": 2.5}, {"gop": "50"}, {"depth": None}, {"rc": 2},
-     {"profile": 100}, {"pixel_format": 1}],
+    [
+        {"width": "1280"},
+        {"width": 1280.0},
+        {"width": True},
+        {"width": None},
+        {"codec": 264},
+        {"fps": None},
+        {"fps": True},
+        {"fps": [25]},
+        {"bitrate": 2e6},
+        {"bitrate": True},
+        {"gop": 2.5},
+        {"gop": "50"},
+        {"depth": None},
+        {"rc": 2},
+        {"profile": 100},
+        {"pixel_format": 1},
+    ],
 )
 def test_resolve_wrong_type_raises_typeerror_naming_the_parameter(kwargs):
     (name,) = kwargs
@@ -151,10 +190,21 @@ def test_max_bit_rate_keeps_the_true_rate_at_fractional_fps(fps, bitrate, src_ra
     assert (made.src_rate, made.max_bit_rate) == (src_rate, kbit)
 
 
-@given(st.integers(-10, 9000), st.integers(-10, 9000), st.integers(-5, 10**9), st.integers(-5, 70000),
-       st.fractions(Fraction(1, 10), 300))
+@given(
+    st.integers(-10, 9000),
+    st.integers(-10, 9000),
+    st.integers(-5, 10**9),
+    st.integers(-5, 70000),
+    st.fractions(Fraction(1, 10), 300),
+)
 def test_check_accepts_exactly_the_documented_ranges(width, height, bitrate, gop, fps):
     made = resolve(width, height, bitrate=bitrate, gop=gop, fps=fps)
-    inside = (128 <= width <= 4096 and 128 <= height <= 4096 and width % 2 == height % 2 == 0
-              and 2000 <= bitrate <= 614400000 and 1 <= gop <= 65536 and 1 <= made.fps <= 240)
+    inside = (
+        128 <= width <= 4096
+        and 128 <= height <= 4096
+        and width % 2 == height % 2 == 0
+        and 2000 <= bitrate <= 614400000
+        and 1 <= gop <= 65536
+        and 1 <= made.fps <= 240
+    )
     assert (made.problems(P310P) == []) == inside

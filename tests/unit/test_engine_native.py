@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from ascend_venc._lowlevel import core
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,14 +31,26 @@ def test_engine_with_threads_on_every_side_keeps_every_frame(tmp_path, sanitizer
     except subprocess.CalledProcessError as error:
         pytest.skip(f"this machine has no runtime for -fsanitize={sanitizer}: {str(error.stderr)[-200:]}")
     device = tmp_path / "sim.so"
-    compile_with([*flags, "-fPIC", "-shared", "-fvisibility=hidden"], f"-I{ROOT}/csrc/include",
-                 *sorted((ROOT / "csrc" / "sim").glob("*.c")), "-o", device)
+    compile_with(
+        [*flags, "-fPIC", "-shared", "-fvisibility=hidden"],
+        f"-I{ROOT}/csrc/include",
+        *sorted((ROOT / "csrc" / "sim").glob("*.c")),
+        "-o",
+        device,
+    )
     program = tmp_path / "engine_threads"
-    compile_with(flags, f"-I{ROOT}/csrc/include", *sorted((ROOT / "csrc").glob("*.c")), NATIVE / "engine_threads.c",
-                 "-o", program)
+    compile_with(
+        flags,
+        f"-I{ROOT}/csrc/include",
+        *sorted((ROOT / "csrc").glob("*.c")),
+        NATIVE / "engine_threads.c",
+        "-o",
+        program,
+    )
     env = dict(os.environ, ASCEND_VENC_SIM_AVCODEC=core.find_codec() or "", TSAN_OPTIONS="exitcode=66")
-    done = subprocess.run([str(program), str(device), "", "9", "60"], env=env, capture_output=True, text=True,
-                          check=False, timeout=110)
+    done = subprocess.run(
+        [str(program), str(device), "", "9", "60"], env=env, capture_output=True, text=True, check=False, timeout=110
+    )
     assert done.returncode == 0, done.stderr[-4000:]
     assert done.stdout == "ok\n"
     assert "Sanitizer" not in done.stderr

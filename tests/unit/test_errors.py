@@ -2,6 +2,7 @@
 import pickle
 
 import pytest
+
 from ascend_venc import errors
 
 
@@ -11,13 +12,26 @@ def test_from_status_names_call_number_name_detail_and_hint():
     for part in ("aclvencCreateChannel", "507018", "ACL_ERROR_RT_AICPU_EXCEPTION", "gop 0 err", error.hint):
         assert part in text
     assert (error.code, error.name, error.call, error.detail) == (
-        507018, "ACL_ERROR_RT_AICPU_EXCEPTION", "aclvencCreateChannel", "gop 0 err")
+        507018,
+        "ACL_ERROR_RT_AICPU_EXCEPTION",
+        "aclvencCreateChannel",
+        "gop 0 err",
+    )
 
 
 @pytest.mark.parametrize(
     ("code", "builtin"),
-    [(100000, ValueError), (507012, TimeoutError), (207001, MemoryError), (207006, PermissionError),
-     (200001, NotImplementedError), (-6, OSError), (-7, OSError), (-1, ValueError), (-4, ValueError)],
+    [
+        (100000, ValueError),
+        (507012, TimeoutError),
+        (207001, MemoryError),
+        (207006, PermissionError),
+        (200001, NotImplementedError),
+        (-6, OSError),
+        (-7, OSError),
+        (-1, ValueError),
+        (-4, ValueError),
+    ],
 )
 def test_from_status_inherits_the_natural_builtin(code, builtin):
     error = errors.from_status(code, "x", "y")

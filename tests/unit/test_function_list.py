@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from ascend_venc import constants, errors
 from ascend_venc._lowlevel import core
 
@@ -39,8 +40,10 @@ def test_cython_table_has_the_same_fields_and_types():
     text = (ROOT / "ascend_venc" / "_lowlevel" / "cavenc.pxd").read_text()
     block = text[text.index("ctypedef struct acl_api:") :]
     fields = re.findall(r"^        ([\w *]+?)\s?\(\*(\w+)\)\((.*?)\) noexcept nogil$", block, flags=re.M)
-    expected = [(normalise(ret), name, normalise(params.replace("void", "") if params == "void" else params))
-                for _, _, ret, name, params in LIST]
+    expected = [
+        (normalise(ret), name, normalise(params.replace("void", "") if params == "void" else params))
+        for _, _, ret, name, params in LIST
+    ]
     assert [(normalise(ret), name, normalise(params)) for ret, name, params in fields] == expected
 
 
@@ -63,8 +66,15 @@ def test_shared_libraries_need_nothing_of_the_vendor_or_a_codec():
     for library in (LIB / "libavenc.so", Path(core.simulated_device_path())):
         text = subprocess.run(["readelf", "-d", str(library)], capture_output=True, text=True, check=True).stdout
         needed = set(re.findall(r"NEEDED.*\[(.+?)\]", text))
-        assert needed <= {"libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1",
-                          "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}, library
+        assert needed <= {
+            "libc.so.6",
+            "libm.so.6",
+            "libdl.so.2",
+            "libpthread.so.0",
+            "librt.so.1",
+            "ld-linux-x86-64.so.2",
+            "ld-linux-aarch64.so.1",
+        }, library
 
 
 def test_error_table_holds_every_code_of_the_headers():

@@ -47,7 +47,9 @@ def matches(pattern, files, text_of=read):
     for path in files:
         for number, line in enumerate(text_of(path).splitlines(), 1):
             if re.search(pattern, line):
-                found.append(f"{path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name}:{number}: {line.strip()}")
+                found.append(
+                    f"{path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name}:{number}: {line.strip()}"
+                )
     return found
 
 
@@ -124,7 +126,9 @@ def test_l4_extern_declarations_of_our_libraries_are_in_the_two_pxd_files():
     found = [
         hit
         for hit in matches(r"cdef extern from", [path for path in cython_files() if path.name not in allowed])
-        if not re.search(r'"(Python\.h|pythread\.h|pthread\.h|unistd\.h|signal\.h|pyatomic\.h|<?\*>?)"|<[a-z]+\.h>', hit)
+        if not re.search(
+            r'"(Python\.h|pythread\.h|pthread\.h|unistd\.h|signal\.h|pyatomic\.h|<?\*>?)"|<[a-z]+\.h>', hit
+        )
     ]
     assert found == []
 
@@ -169,7 +173,9 @@ def test_l7_the_gil_is_taken_only_where_the_list_says(tmp_path):
     assert found <= WITH_GIL
     for name, function in found:
         lines = (PACKAGE / "_lowlevel" / name).read_text().splitlines()
-        places = [i for i, line in enumerate(lines) if re.search(r"\bwith gil\b", line) and not line.strip().startswith("#")]
+        places = [
+            i for i, line in enumerate(lines) if re.search(r"\bwith gil\b", line) and not line.strip().startswith("#")
+        ]
         assert all(any("#" in lines[j] for j in range(max(0, i - 4), i + 3)) for i in places), (name, function)
 
 
@@ -191,8 +197,12 @@ def test_l8_encoder_and_facade_do_not_know_each_other():
 
 
 def test_l9_the_buffer_protocol_is_implemented_in_one_file():
-    found = {hit.split(":")[0] for hit in matches(r"def __getbuffer__|def __releasebuffer__|def __buffer__",
-                                                  [*cython_files(), *python_files()])}
+    found = {
+        hit.split(":")[0]
+        for hit in matches(
+            r"def __getbuffer__|def __releasebuffer__|def __buffer__", [*cython_files(), *python_files()]
+        )
+    }
     assert found == {"ascend_venc/_lowlevel/buffers.pyx"}
 
 

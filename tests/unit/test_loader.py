@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+
 from ascend_venc import errors
 from ascend_venc._lowlevel import core
 from helpers import fake_cann
@@ -30,16 +31,29 @@ out["warnings"] = [(w.category.__name__, str(w.message)) for w in caught]
 print(json.dumps(out))
 """
 
-CLEARED = ("ASCEND_VENC_LIBRARY", "ASCEND_VENC_BACKEND", "ASCEND_TOOLKIT_HOME", "ASCEND_HOME_PATH", "LD_LIBRARY_PATH",
-           "ASCEND_VENC_STRICT_PATHS")
+CLEARED = (
+    "ASCEND_VENC_LIBRARY",
+    "ASCEND_VENC_BACKEND",
+    "ASCEND_TOOLKIT_HOME",
+    "ASCEND_HOME_PATH",
+    "LD_LIBRARY_PATH",
+    "ASCEND_VENC_STRICT_PATHS",
+)
 
 
 def open_in_a_process(*args, cwd=None, **env):
     clean = {key: value for key, value in os.environ.items() if key not in CLEARED}
     clean.update({key: str(value) for key, value in env.items()})
     clean["PYTHONPATH"] = os.path.dirname(os.path.dirname(os.path.dirname(core.simulated_device_path())))
-    done = subprocess.run([sys.executable, "-c", PROGRAM, *map(str, args)], env=clean, cwd=cwd, capture_output=True,
-                          text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *map(str, args)],
+        env=clean,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return json.loads(done.stdout)
@@ -198,9 +212,13 @@ def test_unknown_backend_is_refused_with_the_choices(name):
 
 
 def test_import_loads_no_device_library_and_no_numpy_or_pyav():
-    program = ("import sys, ascend_venc, ascend_venc.acl\n"
-               "maps = open('/proc/self/maps').read()\n"
-               "print([n for n in ('numpy', 'av') if n in sys.modules], 'libascendvenc_sim' in maps)")
+    program = (
+        "import sys, ascend_venc, ascend_venc.acl\n"
+        "maps = open('/proc/self/maps').read()\n"
+        "print([n for n in ('numpy', 'av') if n in sys.modules], 'libascendvenc_sim' in maps)"
+    )
     env = dict(os.environ, PYTHONPATH=os.path.dirname(os.path.dirname(os.path.dirname(core.simulated_device_path()))))
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=env, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=env, timeout=60
+    )
     assert done.stdout.strip() == "[] False"

@@ -34,8 +34,7 @@ typedef struct job {
     unsigned received;
 } job;
 
-static void *submit(void *arg)
-{
+static void *submit(void *arg) {
     job *j = arg;
     size_t luma = (size_t)j->width * j->height;
     uint8_t *pixels = malloc(luma * 3 / 2);
@@ -55,8 +54,7 @@ static void *submit(void *arg)
     return NULL;
 }
 
-static void take(job *j)
-{
+static void take(job *j) {
     avenc_packet *packets[8];
     size_t count;
     CHECK(avenc_channel_drain(j->channel, packets, 8, &count) == AVENC_OK);
@@ -72,8 +70,7 @@ static void take(job *j)
     }
 }
 
-static void *drain(void *arg)
-{
+static void *drain(void *arg) {
     job *j = arg;
     while (atomic_load(&j->submitting)) {
         int rc = avenc_channel_wait(j->channel, 20);
@@ -86,16 +83,14 @@ static void *drain(void *arg)
     return NULL;
 }
 
-static void *close_early(void *arg)
-{
+static void *close_early(void *arg) {
     job *j = arg;
     usleep(3000);
     CHECK(avenc_channel_close(j->channel, 20000) == AVENC_OK);
     return NULL;
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     CHECK(argc == 5);
     avenc_library_options options = {.backend = "sim", .sim_path = argv[1], .sim_codec = argv[2][0] ? argv[2] : NULL};
     avenc_library *library;
@@ -117,7 +112,9 @@ int main(int argc, char **argv)
                                        .src_rate = 25,
                                        .max_bit_rate = 1000,
                                        .depth = 1 + i % 5};
-        *j = (job){.width = config.width, .height = config.height, .frames = (unsigned)atoi(argv[4]),
+        *j = (job){.width = config.width,
+                   .height = config.height,
+                   .frames = (unsigned)atoi(argv[4]),
                    .closed_early = i % 3 == 2};
         atomic_store(&j->submitting, 1);
         CHECK(avenc_channel_create(device, &config, &j->channel) == AVENC_OK);
