@@ -15,7 +15,7 @@ import weakref
 cimport cython
 from cpython.buffer cimport PyBuffer_Release
 from cpython.exc cimport PyErr_CheckSignals
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from .. import errors
 from .buffers cimport Packet, view_picture, wrap_packet

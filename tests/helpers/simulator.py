@@ -1,6 +1,0 @@
-def is_loaded():
-    return False
-
-
-def live_counts():
-    return {}
