@@ -9,6 +9,7 @@ Invariant: the native channel is freed only when no Python thread is inside a na
 the others, then waits for the count to reach zero. Otherwise a thread blocked in `encode` would wake in freed memory.
 """
 import atexit
+import threading
 import time
 import weakref
 
@@ -27,12 +28,27 @@ from . import core
 
 cdef extern from "unistd.h" nogil:
     int usleep(unsigned int microseconds)
+    int pause()
 
 cdef enum:
     SLICE_MS = 50  # the longest that a signal waits for its handler
     BATCH = 64
 
 _open_channels = weakref.WeakSet()
+cdef bint _exiting = False
+
+
+cdef int refuse_closed() except -1:
+    """Raise for a closed encoder. While the interpreter exits, a daemon thread is parked instead.
+
+    The interpreter is about to stop such threads wherever they are; an exception would only print a traceback of the
+    program's loop. Without the GIL and with nothing held the thread waits for the end of the process.
+    """
+    if _exiting and threading.current_thread() is not threading.main_thread():
+        with nogil:
+            while True:
+                pause()
+    raise errors.from_status(AVENC_E_CLOSED, "", "the encoder is closed")
 
 
 @cython.final
@@ -158,7 +174,7 @@ cdef class Channel:
 
     cdef avenc_channel *_enter(self) except NULL:
         if self._h == NULL:
-            raise errors.from_status(AVENC_E_CLOSED, "", "the encoder is closed")
+            refuse_closed()
         self._users += 1
         return self._h
 
@@ -208,6 +224,8 @@ cdef class Channel:
                             avenc_channel_drain(handle, ready, BATCH, &count)
                     if status == AVENC_OK:
                         break
+                    if status == AVENC_E_CLOSED:
+                        refuse_closed()
                     if status != AVENC_E_TIMEOUT or (deadline is not None and time.monotonic() >= deadline):
                         check(status)
                     PyErr_CheckSignals()
@@ -289,7 +307,7 @@ cdef class Channel:
                 if status != AVENC_E_TIMEOUT or (deadline is not None and time.monotonic() >= deadline):
                     break
                 PyErr_CheckSignals()
-            while self._users:
+            while self._users and not _exiting:
                 with nogil:
                     usleep(1000)
                 PyErr_CheckSignals()
@@ -300,6 +318,8 @@ cdef class Channel:
         self._undelivered.clear()
         if status == AVENC_E_FORKED:
             return
+        if self._users:
+            return  # at exit: a parked daemon thread still names the channel, and the process ends anyway
         with nogil:
             status = avenc_channel_destroy(handle, 0)
         check(status)
@@ -310,6 +330,8 @@ cdef class Channel:
 
 def _close_all():
     """At exit: end what the program left open, so that no native thread is inside the runtime while it is torn down."""
+    global _exiting
+    _exiting = True
     for channel in list(_open_channels):
         try:
             channel.close(2.0)
