@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from helpers import video
 
 import ascend_venc as venc
+from helpers import video
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1200)]
 
