@@ -5,20 +5,31 @@ set -eu
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 cd "$ROOT"
 CLIP=tests/data/bbb_640x360_25fps_60f.mp4
-BEGIN=$SECONDS
-"$PY" -m ascend_venc encode "$CLIP" demo.mp4 --backend sim -b 2M -y --json "$@" >build/demo.json
-"$PY" - build/demo.json "$CLIP" "$((SECONDS - BEGIN))" <<'END'
+[ $# -gt 0 ] || set -- --codec h264 --bitrate 2M # what every browser plays
+"$PY" -m ascend_venc encode "$CLIP" demo.mp4 --backend sim --overwrite --json "$@" >build/demo.json
+"$PY" - "$CLIP" <<'EOF'
 import json
-import os
 import sys
 
-made = json.load(open(sys.argv[1]))
-print(f"made:   {os.path.abspath('demo.mp4')}")
-print(f"from:   {sys.argv[2]} (Big Buck Bunny, CC-BY 3.0, Blender Foundation)")
+import av
+
+
+def shown(path):
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        size = f"{stream.width}x{stream.height}"
+        return sum(1 for _ in container.decode(stream)), size, container.duration / av.time_base
+
+
+with open("build/demo.json") as file:
+    result = json.load(file)
+original, encoded = shown(sys.argv[1]), shown("demo.mp4")
 print(
-    f"is:     {made['codec']}, {made['width']}x{made['height']}, {made['frames']} frames at {made['fps']:g} fps, "
-    f"{made['duration']:g} s, {made['bit_rate'] / 1e6:.2f} Mbit/s, {made['key_frames']} key frames"
+    f"demo.mp4: {encoded[0]} frames, {encoded[1]}, {encoded[2]:.2f} s, {result['codec']}, "
+    f"{result['bit_rate'] / 1e6:.2f} Mbit/s, encoded from {sys.argv[1]}"
 )
-print(f"device: {made['backend']}{', simulated on this CPU' if made['backend'].startswith('sim') else ''}, {sys.argv[3]} s")
-print("play:   ffplay demo.mp4   (or VLC, mpv, a browser that plays H.265; for H.264: bash scripts/demo.sh -c h264)")
-END
+print(f"          by the simulated {result['chip']}, in {result['elapsed']} s")
+if original != encoded:
+    sys.exit(f"demo: decoded {encoded}, but the clip has {original}")
+print("play it:  ffplay demo.mp4, or vlc demo.mp4, or open it in a browser")
+EOF

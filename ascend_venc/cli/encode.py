@@ -153,11 +153,11 @@ def _check_output(args: argparse.Namespace) -> None:
         return
     if os.path.isdir(path):
         raise IsADirectoryError(errno.EISDIR, "it is a directory: name a file in it", path)
-    if codec_of(path) is None and container_of(path) is None:
-        raise UsageError(f"{path}: its suffix has to tell what to write; known are {' '.join(SUFFIXES)}")
     with contextlib.suppress(OSError):
         if args.input != "-" and os.path.samefile(args.input, path):
-            raise UsageError(f"{path}: input and output are the same file")
+            raise _Named(f"{path}: input and output are the same file")
+    if codec_of(path) is None and container_of(path) is None:
+        raise UsageError(f"{path}: its suffix has to tell what to write; known are {' '.join(SUFFIXES)}")
 
 
 def _open_input(args: argparse.Namespace) -> VideoReader:
