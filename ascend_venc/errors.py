@@ -40,6 +40,10 @@ class InvalidArgumentError(VencError, ValueError):
         self.problems = problems
 
 
+class MediaError(VencError, ValueError):
+    """A video file cannot be read or written: damaged, cut off, of a kind that is not supported, or PyAV is missing."""
+
+
 class UnsupportedDeviceError(VencError, RuntimeError):
     """The chip has no video encoder. `soc_name` is its name as the runtime gives it."""
 
@@ -315,7 +319,7 @@ TABLE: tuple[Status, ...] = (
     Status(507015, "ACL_ERROR_RT_AICORE_EXCEPTION", AclError, ""),
     Status(507016, "ACL_ERROR_RT_AICORE_TRAP_EXCEPTION", AclError, ""),
     Status(507017, "ACL_ERROR_RT_AICPU_TIMEOUT", AclError, ""),
-    Status(507018, "ACL_ERROR_RT_AICPU_EXCEPTION", AclError, "The device refused a value: key-frame interval 1 to 65536, bit rate in kbit/s within the chip's range, size within the chip's range."),
+    Status(507018, "ACL_ERROR_RT_AICPU_EXCEPTION", AclError, "Often a value that the device refuses: key-frame interval 1 to 65536, bit rate in kbit/s within the chip's range, size within the chip's range."),
     Status(507019, "ACL_ERROR_RT_AICPU_DATADUMP_RSP_ERR", AclError, ""),
     Status(507020, "ACL_ERROR_RT_AICPU_MODEL_RSP_ERR", AclError, ""),
     Status(507021, "ACL_ERROR_RT_PROFILING_ERROR", AclError, ""),
@@ -391,7 +395,7 @@ def lookup(code: int) -> Status:
 def explain(code: int) -> str:
     """Explain a status code in one line: number, name and what to do.
 
-    >>> explain(507018).startswith("507018 ACL_ERROR_RT_AICPU_EXCEPTION: The device refused")
+    >>> explain(507018).startswith("507018 ACL_ERROR_RT_AICPU_EXCEPTION: Often a value")
     True
     """
     row = lookup(code)

@@ -9,13 +9,15 @@ Invariant: the native channel is freed only when no Python thread is inside a na
 the others, then waits for the count to reach zero. Otherwise a thread blocked in `encode` would wake in freed memory.
 """
 import atexit
+import threading
 import time
 import weakref
 
 cimport cython
 from cpython.buffer cimport PyBuffer_Release
 from cpython.exc cimport PyErr_CheckSignals
-from libc.stdint cimport int64_t, uint64_t
+from libc.math cimport INFINITY
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from .. import errors
 from .buffers cimport Packet, view_picture, wrap_packet
@@ -27,12 +29,37 @@ from . import core
 
 cdef extern from "unistd.h" nogil:
     int usleep(unsigned int microseconds)
+    int pause()
 
 cdef enum:
     SLICE_MS = 50  # the longest that a signal waits for its handler
     BATCH = 64
 
 _open_channels = weakref.WeakSet()
+cdef bint _exiting = False
+
+
+cdef uint32_t slice_of(double deadline) except? 0:
+    """Milliseconds to wait natively before signals are looked at again; 0 once the deadline has passed."""
+    cdef double left = (deadline - time.monotonic()) * 1000
+    return SLICE_MS if left >= SLICE_MS else <uint32_t>max(left + 1, 0) if left > 0 else 0
+
+
+cdef double deadline_after(object timeout) except? -1:
+    return INFINITY if timeout is None else time.monotonic() + <double>timeout
+
+
+cdef int refuse_closed() except -1:
+    """Raise for a closed encoder. While the interpreter exits, a daemon thread is parked instead.
+
+    The interpreter is about to stop such threads wherever they are; an exception would only print a traceback of the
+    program's loop. Without the GIL and with nothing held the thread waits for the end of the process.
+    """
+    if _exiting and threading.current_thread() is not threading.main_thread():
+        with nogil:
+            while True:
+                pause()
+    raise errors.from_status(AVENC_E_CLOSED, "", "the encoder is closed")
 
 
 @cython.final
@@ -158,7 +185,7 @@ cdef class Channel:
 
     cdef avenc_channel *_enter(self) except NULL:
         if self._h == NULL:
-            raise errors.from_status(AVENC_E_CLOSED, "", "the encoder is closed")
+            refuse_closed()
         self._users += 1
         return self._h
 
@@ -195,7 +222,8 @@ cdef class Channel:
         cdef bint numbered = pts is None
         cdef uint64_t index = 0
         cdef int status
-        cdef object deadline = None if timeout is None else time.monotonic() + timeout
+        cdef double deadline = deadline_after(timeout)
+        cdef uint32_t slice_ms = SLICE_MS if deadline == INFINITY else slice_of(deadline)
         cdef avenc_channel *handle = self._enter()
         try:
             view_picture(frame, self.width, self.height, &view, &picture)
@@ -203,14 +231,17 @@ cdef class Channel:
                 while True:
                     with nogil:
                         status = avenc_channel_submit(
-                            handle, &picture, c_pts, numbered, key_frame, SLICE_MS, &index)
+                            handle, &picture, c_pts, numbered, key_frame, slice_ms, &index)
                         if status == AVENC_OK:
                             avenc_channel_drain(handle, ready, BATCH, &count)
                     if status == AVENC_OK:
                         break
-                    if status != AVENC_E_TIMEOUT or (deadline is not None and time.monotonic() >= deadline):
-                        check(status)
+                    if status == AVENC_E_CLOSED:
+                        refuse_closed()
                     PyErr_CheckSignals()
+                    slice_ms = slice_of(deadline)
+                    if status != AVENC_E_TIMEOUT or slice_ms == 0:
+                        check(status)
             finally:
                 PyBuffer_Release(&view)
             return self._deliver(ready, count)
@@ -235,25 +266,29 @@ cdef class Channel:
         """Wait until no frame is in flight; AclTimeoutError after `timeout` seconds without a finished frame."""
         cdef avenc_channel_stats stats
         cdef uint64_t completed
+        cdef uint32_t slice_ms
+        cdef double deadline
         cdef int status
         cdef avenc_channel *handle = self._enter()
         try:
             avenc_channel_stats_get(handle, &stats)
             completed = stats.completed
-            deadline = None if timeout is None else time.monotonic() + timeout
+            deadline = deadline_after(timeout)
+            slice_ms = slice_of(deadline)
             while True:
                 with nogil:
-                    status = avenc_channel_wait_idle(handle, SLICE_MS)
+                    status = avenc_channel_wait_idle(handle, slice_ms)
                 if status != AVENC_E_TIMEOUT:
                     check(status)
                     return
+                PyErr_CheckSignals()
                 avenc_channel_stats_get(handle, &stats)
                 if stats.completed != completed:
                     completed = stats.completed
-                    deadline = None if timeout is None else time.monotonic() + timeout
-                elif deadline is not None and time.monotonic() >= deadline:
+                    deadline = deadline_after(timeout)
+                slice_ms = slice_of(deadline)
+                if slice_ms == 0:
                     check(status)
-                PyErr_CheckSignals()
         finally:
             self._users -= 1
 
@@ -281,15 +316,17 @@ cdef class Channel:
         if handle == NULL:
             return
         self._h = NULL
-        deadline = None if timeout is None else time.monotonic() + timeout
+        cdef double deadline = deadline_after(timeout)
+        cdef uint32_t slice_ms
         try:
             while True:
+                slice_ms = slice_of(deadline)
                 with nogil:
-                    status = avenc_channel_close(handle, SLICE_MS)
-                if status != AVENC_E_TIMEOUT or (deadline is not None and time.monotonic() >= deadline):
-                    break
+                    status = avenc_channel_close(handle, slice_ms)
                 PyErr_CheckSignals()
-            while self._users:
+                if status != AVENC_E_TIMEOUT or slice_ms == 0:
+                    break
+            while self._users and not _exiting:
                 with nogil:
                     usleep(1000)
                 PyErr_CheckSignals()
@@ -300,6 +337,8 @@ cdef class Channel:
         self._undelivered.clear()
         if status == AVENC_E_FORKED:
             return
+        if self._users:
+            return  # at exit: a parked daemon thread still names the channel, and the process ends anyway
         with nogil:
             status = avenc_channel_destroy(handle, 0)
         check(status)
@@ -310,6 +349,8 @@ cdef class Channel:
 
 def _close_all():
     """At exit: end what the program left open, so that no native thread is inside the runtime while it is torn down."""
+    global _exiting
+    _exiting = True
     for channel in list(_open_channels):
         try:
             channel.close(2.0)
