@@ -7,7 +7,6 @@ because programs probe with `hasattr`; `install`, the one function that pyACL do
 """
 
 from ._lowlevel import media, rt, util
-from ._lowlevel.process import finalize, finalize_reference, get_recent_err_msg, get_soc_name, get_version, init
 
 
 def _install():

@@ -94,7 +94,12 @@ def of_channel(
         found.append(f"pic_width * pic_height is {pic_width * pic_height}; {chip} takes {limits.h264_area} in H.264")
     if pic_format not in (1, 2):
         found.append(f"pic_format is {pic_format}; allowed are 1 (NV12) and 2 (NV21)")
-    check("key_frame_interval", key_frame_interval, *limits.gop, " frames" if key_frame_interval else "; it has no default")
+    check(
+        "key_frame_interval",
+        key_frame_interval,
+        *limits.gop,
+        " frames" if key_frame_interval else "; it has no default",
+    )
     if rc_mode not in (0, 1, 2):
         found.append(f"rc_mode is {rc_mode}; allowed are 0 (the chip's default), 1 (VBR) and 2 (CBR)")
     if src_rate:
