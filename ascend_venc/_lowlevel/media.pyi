@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """acl.media: memory of the media unit, descriptions of pictures and streams, and the video encoder."""
 
-# Functions take positional arguments only. An `int` is masked to 64 bits as pyACL does; a SupportsIndex is masked to the
-# 32 or 8 bits of the C argument, except device_id, timeout, enums and param_type, which raise TypeError outside 32 bits.
-# The wrong number or type of arguments is TypeError("<name> args parse failed!").
+# Functions take positional arguments only. An `int` is masked to 64 bits as pyACL does; a SupportsIndex is masked to
+# the 32 or 8 bits of the C argument, except device_id, timeout, enums and param_type: outside 32 bits they are a
+# TypeError. The wrong number or type of arguments is TypeError("<name> args parse failed!").
 from collections.abc import Callable
 from typing import Any, SupportsIndex
 
