@@ -24,7 +24,7 @@ from ..errors import LibraryPathWarning, SimulatedDeviceWarning, VencError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = ("encode", "info")
+COMMANDS = ("encode", "info", "run")
 
 INTERRUPTED = 128 + signal.SIGINT
 BROKEN_PIPE = 128 + signal.SIGPIPE
