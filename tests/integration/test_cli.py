@@ -330,7 +330,23 @@ def test_encode_to_a_full_disk_gives_one_line_that_names_it(backend, y4m, out):
             timeout=60,
         )
     assert done.returncode == 1
-    one_line(done.stderr)
+    assert "standard output" in one_line(done.stderr)
+
+
+@pytest.mark.parametrize("redirections", ["2>&-", ">&- 2>&-", "<&- 2>&-"])
+def test_encode_with_closed_standard_streams_still_encodes(backend, y4m, out, redirections):
+    shell = f'"$@" {redirections}'
+    for number, backend_args in enumerate(([], ["--backend", backend])):
+        target = out / f"{number}.h264"
+        done = subprocess.run(
+            ["sh", "-c", shell, "sh", *command("encode", y4m, target, "--json", *backend_args)],
+            env=processes.environment(),
+            stdout=subprocess.PIPE,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 0
+        assert len(clips.read_video(target)[2]) == 10
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -399,7 +415,7 @@ def test_encode_on_a_terminal_shows_progress_and_the_simulated_device(tmp_path, 
     (tmp_path / "in.y4m").write_bytes(clips.y4m(640, 480, frames=60))
     code, text, output = on_terminal("encode", tmp_path / "in.y4m", out / "a.h265", "--backend", "auto")
     assert (code, output) == (0, b"")
-    assert "/60 " in text and " fps" in text and "bit/s" in text and "ETA" in text
+    assert "/60 frames" in text and " fps" in text and "bit/s" in text and "ETA" in text
     lines = [line.rpartition("\x1b[K")[2] for line in text.split("\r\n") if line]
     assert len(lines) == 2, lines
     assert lines[0].startswith("ascend-venc: ") and "simulated" in lines[0]
