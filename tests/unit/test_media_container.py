@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Containers: timestamps in, timestamps out, and nothing encoded twice."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import ascend_venc as venc
+from ascend_venc.errors import InvalidArgumentError
+from ascend_venc.media import ContainerReader, MediaError, Muxer
+from helpers import clips
+
+UNEVEN = [0, 40, 80, 200, 210, 213, 1000, 1040]  # ms
+TAGS = {("h264", "mp4"): "avc1", ("h264", "mov"): "avc1", ("h265", "mp4"): "hvc1", ("h265", "mov"): "hvc1"}
+
+
+def encode(backend, codec, frames, gop=4):
+    packets = []
+    with venc.Encoder(128, 128, codec=codec, gop=gop, bitrate="2M", backend=backend) as enc:
+        for index in range(frames):
+            packets += enc.encode(clips.nv12(128, 128, index))
+        return packets + enc.flush()
+
+
+@pytest.mark.parametrize("container", ["mp4", "mov", "mkv", "ts"])
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_muxer_keeps_every_frame_pts_and_duration(backend, tmp_path, codec, container):
+    path = tmp_path / f"a.{container}"
+    with Muxer(path, codec=codec, fps=25, time_base=Fraction(1, 1000)) as muxer:
+        for packet, pts in zip(encode(backend, codec, len(UNEVEN)), UNEVEN):
+            muxer.write(packet, pts=pts, duration=77)
+    facts, times, pictures = clips.read_video(path)
+    assert times == [Fraction(pts, 1000) for pts in UNEVEN]
+    for index, picture in enumerate(pictures):
+        assert clips.psnr(picture, clips.i420(128, 128, index)[0]) > 25, index
+    if container == "ts":  # stores no durations: the reader guesses the last frame's
+        assert Fraction(UNEVEN[-1], 1000) <= facts["duration"] <= Fraction(UNEVEN[-1] + 77, 1000)
+    else:
+        assert facts["duration"] == Fraction(UNEVEN[-1] + 77, 1000)
+        assert facts["extradata"][0] == 1, "avcC or hvcC"
+    if (codec, container) in TAGS:
+        assert facts["tag"] == TAGS[codec, container]
+        assert facts["frames"] == len(UNEVEN)
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_muxer_marks_key_frames_and_keeps_the_slices(backend, tmp_path, codec):
+    import av
+
+    packets = encode(backend, codec, 9)
+    with Muxer(tmp_path / "a.mp4", codec=codec, fps=25) as muxer:
+        for packet in packets:
+            muxer.write(packet)
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        muxed = [packet for packet in container.demux() if packet.size]
+        assert [packet.is_keyframe for packet in muxed] == [index % 4 == 0 for index in range(9)]
+        assert [packet.pts * packet.time_base for packet in muxed] == [Fraction(index, 25) for index in range(9)]
+    for packet, sent in zip(muxed, packets):
+        # The last NAL unit of a packet is its slice; Annex B and mp4 differ in what stands before it only.
+        assert bytes(packet).endswith(bytes(sent).rpartition(b"\0\0\1")[2])
+
+
+def test_muxer_without_pts_takes_the_packets_own_times(backend, tmp_path):
+    with venc.Encoder(128, 128, fps=Fraction(30000, 1001), backend=backend) as enc:
+        packets = enc.encode(clips.nv12(128, 128, 0), pts=0) + enc.encode(clips.nv12(128, 128, 1), pts=5)
+        packets += enc.flush()
+    with Muxer(tmp_path / "a.mp4", codec="h265", fps=Fraction(30000, 1001)) as muxer:
+        for packet in packets:
+            muxer.write(packet)
+    assert clips.read_video(tmp_path / "a.mp4")[1] == [0, 5 * Fraction(1001, 30000)]
+
+
+def test_muxer_refuses_what_it_cannot_write(backend, tmp_path):
+    packets = encode(backend, "h264", 3)
+    with pytest.raises(InvalidArgumentError, match="suffix"):
+        Muxer(tmp_path / "a.xyz", codec="h264", fps=25)
+    with pytest.raises(InvalidArgumentError, match="codec"):
+        Muxer(tmp_path / "a.mp4", codec="vp9", fps=25)
+    with pytest.raises(MediaError, match="parameter sets"), Muxer(tmp_path / "a.mp4", codec="h264", fps=25) as muxer:
+        muxer.write(packets[1])
+    with pytest.raises(MediaError, match="grow"), Muxer(tmp_path / "b.mp4", codec="h264", fps=25) as muxer:
+        muxer.write(packets[0], pts=3)
+        muxer.write(packets[1], pts=3)
+    with pytest.raises(MediaError, match="closed"):
+        muxer.write(packets[2], pts=4)
+
+
+def test_container_reader_keeps_a_variable_frame_rate(tmp_path):
+    path = clips.write_video(tmp_path / "a.mkv", UNEVEN)
+    with ContainerReader(path) as source:
+        assert (source.width, source.height, source.pixel_format) == (128, 128, "nv12")
+        frames = list(source)
+        assert [frame.pts * source.time_base for frame in frames] == [Fraction(pts, 1000) for pts in UNEVEN]
+    for index, frame in enumerate(frames):
+        luma = np.asarray(frame.data)[:128]
+        assert clips.psnr(luma, clips.i420(128, 128, index)[0]) > 25
+        assert frame.data.shape == (192, 128) and frame.data.flags.c_contiguous
+
+
+def test_container_reader_counts_from_the_first_frame(tmp_path):
+    path = clips.write_video(tmp_path / "a.mkv", [5000, 5040, 5080])
+    with ContainerReader(path) as source:
+        assert [frame.pts * source.time_base for frame in source] == [0, Fraction(40, 1000), Fraction(80, 1000)]
+
+
+def test_container_reader_with_b_frames_gives_presentation_order(tmp_path):
+    path = clips.write_video(tmp_path / "a.mp4", range(20), Fraction(1, 25), options={"bf": "2"})
+    with ContainerReader(path) as source:
+        frames = list(source)
+        assert [frame.pts * source.time_base for frame in frames] == [Fraction(index, 25) for index in range(20)]
+        assert source.frame_count == 20 and source.fps == 25
+
+
+def test_container_reader_given_rate_replaces_the_times(tmp_path):
+    path = clips.write_video(tmp_path / "a.mkv", UNEVEN)
+    with ContainerReader(path, fps=Fraction(50)) as source:
+        assert [frame.pts * source.time_base for frame in source] == [Fraction(n, 50) for n in range(len(UNEVEN))]
+
+
+def test_container_reader_truncated_file_is_named(tmp_path):
+    path = clips.write_video(
+        tmp_path / "a.mp4", range(20), Fraction(1, 25), container_options={"movflags": "faststart"}
+    )
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 2 // 3])
+    with pytest.raises(MediaError, match="cut off"):
+        ContainerReader(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a video\n" * 50, bytes(range(256)) * 64])
+def test_container_reader_of_no_video_is_named(tmp_path, content):
+    (tmp_path / "a.mp4").write_bytes(content)
+    with pytest.raises(MediaError, match="not a video"):
+        ContainerReader(tmp_path / "a.mp4")
+
+
+def test_container_reader_of_audio_alone_is_named(tmp_path):
+    import wave
+
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(bytes(8000))
+    with pytest.raises(MediaError, match="no video"):
+        ContainerReader(tmp_path / "a.wav")
