@@ -126,6 +126,9 @@ typedef struct trial_log {
 } trial_log;
 
 static void log_trial(trial_log *log, const char *path, const char *reason) {
+    size_t length = strlen(path); /* dlerror often begins with the path itself */
+    if (strncmp(reason, path, length) == 0 && strncmp(reason + length, ": ", 2) == 0)
+        reason += length + 2;
     int n =
         snprintf(log->text + log->used, sizeof log->text - log->used, "%s%s: %s", log->used ? "; " : "", path, reason);
     if (n > 0)
