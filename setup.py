@@ -16,7 +16,20 @@ from setuptools.command.build_ext import build_ext
 LIB_PACKAGE = "ascend_venc._lib"
 PLAIN_LIBRARIES = {"libavenc": "csrc", "libascendvenc_sim": "csrc/sim"}
 INCLUDE = ["csrc/include"]
-MODULES = ["core", "rt", "media", "util", "buffers", "channel"]
+MODULES = [
+    "core",
+    "buffers",
+    "channel",
+    "fastcall",
+    "handles",
+    "report",
+    "descriptors",
+    "process",
+    "rt",
+    "media",
+    "venc",
+    "util",
+]
 
 OPTIMISE = ["-O0", "-g"] if os.environ.get("AVENC_DEBUG") == "1" else ["-O2", "-g0"]
 HARDEN = ["-fstack-protector-strong"]

@@ -40,6 +40,10 @@ class InvalidArgumentError(VencError, ValueError):
         self.problems = problems
 
 
+class MediaError(VencError, ValueError):
+    """A video file cannot be read or written: damaged, cut off, of a kind that is not supported, or PyAV is missing."""
+
+
 class UnsupportedDeviceError(VencError, RuntimeError):
     """The chip has no video encoder. `soc_name` is its name as the runtime gives it."""
 
@@ -156,7 +160,7 @@ class Status(NamedTuple):
 
     code: int
     name: str
-    exception: type[Exception]
+    exception: type[VencError]
     hint: str
 
 

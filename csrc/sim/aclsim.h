@@ -40,7 +40,10 @@ ACLSIM_API int aclsim_set_soc(const char *name);
 /* Name of the index-th chip profile, NULL beyond the end. */
 ACLSIM_API const char *aclsim_soc_name(size_t index);
 
-/* Path of libavcodec; NULL lets the codec search. 0, or -1: out of memory. Read when a channel is created. */
+/*
+ * Path of libavcodec, which ASCEND_VENC_SIM_AVCODEC beats; NULL lets the codec search. Read when a channel
+ * is created. 0, or -1: out of memory.
+ */
 ACLSIM_API int aclsim_set_codec(const char *path);
 
 /* Number of devices, 0 to 64. 0, or -1: outside the range, or a device beyond it is in use. */

@@ -15,12 +15,12 @@
 typedef struct sim_codec sim_codec;
 
 typedef struct sim_codec_config {
-    int32_t en_type;       /* acldvppStreamFormat */
-    int32_t pic_format;    /* acldvppPixelFormat: NV12 or NV21 */
+    int32_t en_type;        /* acldvppStreamFormat */
+    int32_t pic_format;     /* acldvppPixelFormat: NV12 or NV21 */
     uint32_t width, height; /* pixels, even */
-    uint32_t rc_mode;      /* 1 VBR, 2 CBR; the caller has resolved 0 */
-    uint32_t src_rate;     /* frames per second, >= 1 */
-    uint32_t bit_rate;     /* kbit/s, >= 1 */
+    uint32_t rc_mode;       /* 1 VBR, 2 CBR; the caller has resolved 0 */
+    uint32_t src_rate;      /* frames per second, >= 1 */
+    uint32_t bit_rate;      /* kbit/s, >= 1 */
 } sim_codec_config;
 
 /*

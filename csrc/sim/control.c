@@ -108,7 +108,11 @@ int aclsim_set_codec(const char *path) {
     return 0;
 }
 
+/* The environment's choice counts more than the loader's find: codec.c reads it when nothing is handed over. */
 const char *sim_codec_choice(void) {
+    const char *chosen = secure_getenv("ASCEND_VENC_SIM_AVCODEC");
+    if (chosen != NULL && chosen[0] != '\0')
+        return NULL;
     pthread_mutex_lock(&lock);
     const char *path = codec_path;
     pthread_mutex_unlock(&lock);

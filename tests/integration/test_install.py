@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from helpers import processes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +37,19 @@ def distributions(tmp_path_factory):
         options = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
         archive.extractall(folder / "unpacked", **options)
     (unpacked,) = (folder / "unpacked").iterdir()
-    run("-m", "pip", "wheel", "-q", "--no-build-isolation", "--no-deps", "--no-index", "-w", folder, unpacked, cwd=folder)
+    run(
+        "-m",
+        "pip",
+        "wheel",
+        "-q",
+        "--no-build-isolation",
+        "--no-deps",
+        "--no-index",
+        "-w",
+        folder,
+        unpacked,
+        cwd=folder,
+    )
     (wheel,) = folder.glob("*.whl")
     return names, wheel
 
@@ -55,8 +68,12 @@ def test_sdist_holds_the_sources_and_nothing_generated(distributions):
 def test_wheel_from_the_sdist_encodes_from_another_folder(distributions, tmp_path, backend):
     _, wheel = distributions
     names = zipfile.ZipFile(wheel).namelist()
-    for wanted in ("ascend_venc/_lib/libavenc.so", "ascend_venc/_lib/libascendvenc_sim.so", "ascend_venc/py.typed",
-                   "ascend_venc/_lowlevel/channel.pyi"):
+    for wanted in (
+        "ascend_venc/_lib/libavenc.so",
+        "ascend_venc/_lib/libascendvenc_sim.so",
+        "ascend_venc/py.typed",
+        "ascend_venc/_lowlevel/channel.pyi",
+    ):
         assert wanted in names
     assert [name for name in names if name.endswith(".c")] == []
     target = tmp_path / "site"

@@ -2,6 +2,7 @@
 """Exit, fork and Ctrl-C, each in a process of its own."""
 
 import pytest
+
 from helpers import processes
 
 OPEN = """
