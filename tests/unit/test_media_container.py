@@ -122,7 +122,7 @@ def test_container_of_odd_size_opens_and_refuses_to_be_iterated(tmp_path):
     path = files.container(tmp_path / "a.mkv", [picture])
     with open_video(path) as reader:
         assert (reader.width, reader.height) == (65, 47)
-        with pytest.raises(MediaError, match="65x47.*even"):
+        with pytest.raises(MediaError, match=r"65x47.*even"):
             next(iter(reader))
 
 
