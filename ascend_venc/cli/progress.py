@@ -55,13 +55,13 @@ class Progress:
     def line(self, frames: int, bit_rate: float, elapsed: float) -> str:
         """Return the text that is drawn."""
         speed = frames / elapsed if elapsed > 0 else 0.0
-        shown = f"{frames} frames  {speed:.1f} fps  {bits(bit_rate)}"
+        speeds = f"{speed:.1f} fps  {bits(bit_rate)}"
         if not self._total:
-            return shown
+            return f"{frames} frames  {speeds}"
         share = min(1.0, frames / self._total)
         bar = ("#" * round(share * BAR)).ljust(BAR, "-")
         left = clock((self._total - frames) / speed) if speed and self._total >= frames else "-:--"
-        return f"[{bar}] {share:4.0%}  {frames}/{shown}  ETA {left}"
+        return f"[{bar}] {share:4.0%}  {frames}/{self._total} frames  {speeds}  ETA {left}"
 
     def clear(self) -> None:
         """Take the line away, for what is printed next."""
