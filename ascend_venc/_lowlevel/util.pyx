@@ -13,7 +13,7 @@ from libc.stdint cimport int32_t, uint64_t
 from libc.string cimport memcpy
 
 from .fastcall cimport *
-from .report cimport thread_ended, thread_started
+from .report cimport thread_ended, thread_joined
 
 cdef extern from "pythread.h":
     unsigned long PyThread_get_thread_ident()
@@ -120,7 +120,7 @@ cdef object stop_thread(PyObject *self, PyObject **args, Py_ssize_t count):
     if _started.get(ident) is not thread:
         return failed(b"acl.util.stop_thread", ESRCH, args, count, "stopped by another thread meanwhile")
     del _started[ident]
-    thread_started(ident)
+    thread_joined(ident)
     thread.joined.release()
     if thread.exception is not None:
         raise RuntimeError(f"exception={thread.exception},msg=thread call failed;")
