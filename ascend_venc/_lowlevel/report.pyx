@@ -21,7 +21,7 @@ import sys
 import threading
 
 cimport cython
-from cpython.exc cimport PyErr_CheckSignals, PyErr_WriteUnraisable
+from cpython.exc cimport PyErr_CheckSignals
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport uint64_t
 
@@ -208,31 +208,27 @@ cdef void launch_trampoline(void *user_data) noexcept nogil:
 
 # With the GIL: this is where the runtime, which knows nothing of Python, reaches the program's callback.
 cdef void deliver(acldvppPicDesc *input, acldvppStreamDesc *output, uint64_t number) noexcept with gil:
-    cdef Delivery delivery
     cdef report_call *call
+    cdef Delivery delivery = deliveries.pop(number, None)
+    if delivery is None:
+        return
+    call = own_report()
+    if call != NULL:
+        call.callbacks += 1
+        call.depth += 1
     try:
-        delivery = deliveries.pop(number, None)
-        if delivery is None:
-            return
-        call = own_report()
-        if call != NULL:
-            call.callbacks += 1
-            call.depth += 1
-        try:
-            run(delivery, input, output)
-        except BaseException as exception:
-            # Kept for end_report, which raises it: the runtime's frames are between here and there.
-            if call != NULL and call.stopped == NULL and isinstance(exception, (KeyboardInterrupt, SystemExit)):
-                Py_INCREF(exception)
-                call.stopped = <void *>exception
-            else:
-                report_unraisable(delivery, exception)
-        finally:
-            if call != NULL:
-                call.depth -= 1
-            settle(delivery)
+        run(delivery, input, output)
     except BaseException as exception:
-        PyErr_WriteUnraisable(deliveries)
+        # Kept for end_report, which raises it: the runtime's frames are between here and there.
+        if call != NULL and call.stopped == NULL and isinstance(exception, (KeyboardInterrupt, SystemExit)):
+            Py_INCREF(exception)
+            call.stopped = <void *>exception
+        else:
+            report_unraisable(delivery, exception)
+    finally:
+        if call != NULL:
+            call.depth -= 1
+        settle(delivery)
 
 
 cdef int run(Delivery delivery, acldvppPicDesc *input, acldvppStreamDesc *output) except -1:
@@ -248,19 +244,22 @@ cdef int run(Delivery delivery, acldvppPicDesc *input, acldvppStreamDesc *output
     return 0
 
 
-cdef int report_unraisable(Delivery delivery, object exception) except -1:
-    """Hand an exception of a callback to sys.unraisablehook, with the channel and the frame in its message."""
+# The type of what sys.unraisablehook takes: sys does not name it, and its own hook takes no other.
+cdef object unraisable_type = next(kind for kind in tuple.__subclasses__() if kind.__name__ == "UnraisableHookArgs")
+
+
+cdef void report_unraisable(Delivery delivery, object exception) noexcept:
+    """Hand an exception of a callback to sys.unraisablehook, with the channel and the frame in its message.
+
+    One that the hook itself raises ends here (noexcept): the interpreter prints it.
+    """
     if delivery.channel is None:
         message = "Exception ignored in a callback of acl.rt.launch_callback"
     else:
         message = (f"Exception ignored in the callback of frame {delivery.frame} of the channel with description "
                    f"{delivery.channel.desc:#x}")
-    arguments = (type(exception), exception, exception.__traceback__, message, delivery.function)
-    try:
-        sys.unraisablehook(sys.UnraisableHookArgs(arguments))
-    except BaseException:
-        PyErr_WriteUnraisable(delivery.function)
-    return 0
+    sys.unraisablehook(
+        unraisable_type((type(exception), exception, exception.__traceback__, message, delivery.function)))
 
 
 cdef object thread_of(uint64_t ident):

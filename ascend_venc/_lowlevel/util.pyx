@@ -59,6 +59,7 @@ cdef class _Thread:
     def __call__(self):
         """The body of the thread."""
         cdef uint64_t ident = PyThread_get_thread_ident()
+        _started[ident] = self  # also here: the function may ask for its own thread before start_thread has returned
         try:
             if self.argument is None:
                 self.function()
