@@ -45,7 +45,7 @@ def no_live_objects_left():
 
 @pytest.fixture(autouse=True)
 def no_misuse_reported(request):
-    """Fail the test in which the simulated device's strict mode reported a misuse; `misuse` marks those that mean it."""
+    """Fail the test in which the simulated device's strict mode reported a misuse, unless it is marked `misuse`."""
     yield
     if simulator.is_loaded():
         found = simulator.reports()
