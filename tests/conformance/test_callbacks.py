@@ -108,7 +108,9 @@ def test_callback_replaced_counts_for_frames_sent_from_then_on(acl, context):
     with pyacl.encoding(acl, context, on_frame=lambda *args: got.append(("first", args[2]))) as made:
         made.pump.stop()
         made.pump = None
-        other = pyacl.Encoding(acl, context, thread_id=threading.get_ident(), on_frame=lambda *args: got.append(args[2]))
+        other = pyacl.Encoding(
+            acl, context, thread_id=threading.get_ident(), on_frame=lambda *args: got.append(args[2])
+        )
         other.create()
         pyacl.ok(other.send("before"))
         pyacl.ok(acl.media.venc_set_channel_desc_callback(other.desc, lambda *args: got.append(("second", args[2]))))
@@ -302,7 +304,7 @@ def test_interrupt_and_exit_in_a_callback_are_raised_from_process_report(acl, co
         made.create()
         for index in range(4):
             pyacl.ok(made.send(index))
-        with pytest.raises(kind, match="^stop$"):
+        with pytest.raises(kind, match=r"^stop$"):
             while True:
                 acl.rt.process_report(2000)
         while len(got) < 4:
