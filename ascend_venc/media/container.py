@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 import os
+import stat
 import struct
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MediaError
+from .completeness import declared_size
 from .planar import CHROMA_TO_LIMITED, LUMA_TO_LIMITED
 from .reader import ColorTags, VideoFrame, VideoReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+UNSPECIFIED_RANGE = 0  # AVCOL_RANGE_UNSPECIFIED
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG
 DEFAULT_FPS = Fraction(25)
@@ -53,14 +56,19 @@ class ContainerReader(VideoReader):
 
     def __init__(self, path: str | os.PathLike[str], *, fps: Fraction | None = None) -> None:
         name = os.fspath(path)
+        regular = False
         if "://" not in name:
-            with open(name, "rb"):  # a clear OSError, and none of FFmpeg's "protocol:" names
-                pass
-            name = "file:" + os.path.abspath(name)
+            regular = stat.S_ISREG(os.stat(name).st_mode)
+            if regular or os.path.isdir(name):
+                with open(name, "rb"):  # an OSError that says why, rather than FFmpeg's
+                    pass
+            name = "file:" + os.path.abspath(name)  # FFmpeg takes "a:b.mp4" for a protocol
         self._av = import_av()
         self._container: Any = None
         try:
             self._container = self._av.open(name)
+            if regular:
+                _check_whole(path, self._container.format.name)
             self._open_stream(fps)
         except self._av.error.FFmpegError as error:
             self.close()
@@ -78,17 +86,18 @@ class ContainerReader(VideoReader):
         if best.codec_context is None:
             raise MediaError("there is no decoder for its video stream")
         best.thread_type = "AUTO"
-        self._even_spacing = fps is not None
-        rate = fps or best.average_rate or best.guessed_rate or DEFAULT_FPS
-        self.fps = Fraction(rate)
-        self.time_base = 1 / self.fps if self._even_spacing or not best.time_base else Fraction(best.time_base)
+        self.fps = Fraction(fps or best.average_rate or best.guessed_rate or DEFAULT_FPS)
         self.sample_aspect_ratio = best.sample_aspect_ratio or None
         self.frame_count = self._expected_frames()
         self._decoder = self._decode()
         self._first = next(self._decoder, None)
         if self._first is None:
             self.width, self.height = best.codec_context.width, best.codec_context.height
+            self.time_base = 1 / self.fps
             return
+        # A bare bitstream has no times.
+        self._evenly_spaced = fps is not None or (self._first.pts is None and self._first.dts is None)
+        self.time_base = 1 / self.fps if self._evenly_spaced else Fraction(best.time_base)
         self._stored_size = self._first.width, self._first.height
         self._turn = _turn_of(self._first)
         self.width, self.height = self._stored_size
@@ -125,35 +134,43 @@ class ContainerReader(VideoReader):
         if self._first is None:
             return
         self._check_even()
-        first, self._first = self._first, None
-        index = 0
-        frame: Any = first
-        start = self._time_of(first)
-        previous = -1
+        frame, self._first = self._first, None
+        interval = max(1, round(1 / self.fps / self.time_base))
+        start = self._time_of(frame)
+        index = pts = 0
         while frame is not None:
             if (frame.width, frame.height) != self._stored_size:
                 raise MediaError(
                     f"frame {index} is {frame.width}x{frame.height}, those before it are "
                     f"{self._stored_size[0]}x{self._stored_size[1]}: a picture that changes its size is not supported"
                 )
-            time = self._time_of(frame)
-            if self._even_spacing:
-                pts, duration = index, 1
+            following = next(self._decoder, None)
+            if following is None:
+                duration = self._last_duration(frame, pts, start) or interval
             else:
-                # A frame without a time, or one that goes back, follows the one before it closely.
-                pts = previous + 1 if time is None or start is None else max(time - start, previous + 1)
-                duration = int(getattr(frame, "duration", 0) or 0)
+                time = self._time_of(following)
+                # A frame without a time, or one that goes back, follows the one before it.
+                duration = interval if time is None or start is None else max(time - start - pts, 1)
             yield VideoFrame(self._to_nv12(frame), pts, duration)
-            previous = pts
-            index += 1
-            frame = next(self._decoder, None)
+            frame, pts, index = following, pts + duration, index + 1
+
+    def _last_duration(self, frame: Any, pts: int, start: int | None) -> int:
+        if start is None:
+            return 0
+        # In MP4 a packet's duration is for the order of decoding; the end of the track is what is left over.
+        if self._container.format.name.startswith("mov,") and self._stream.duration:
+            left = int(self._stream.duration) - pts
+            if left > 0:
+                return left
+        return int(getattr(frame, "duration", 0) or 0)
 
     def _time_of(self, frame: Any) -> int | None:
+        """Return a frame's time in units of `time_base`; None if it has none, or is not to have one."""
         time = frame.pts if frame.pts is not None else frame.dts
-        if time is None:
+        if time is None or self._evenly_spaced:
             return None
-        base = getattr(frame, "time_base", None) or self.time_base
-        return time if base == self.time_base else round(time * Fraction(base) / self.time_base)
+        base = frame.time_base or self.time_base
+        return int(time) if base == self.time_base else round(time * Fraction(base) / self.time_base)
 
     def _is_rgb(self, frame: Any) -> bool:
         return bool(frame.format.is_rgb) or frame.format.name in ("pal8", "rgb8", "bgr8", "monow", "monob")
@@ -170,12 +187,13 @@ class ContainerReader(VideoReader):
         name = frame.format.name
         scale = False
         options: dict[str, Any] = {}
+        # Versions of PyAV differ in what they make of a range that a frame is tagged with, so it is told them here.
         if self._is_rgb(frame):
+            frame.color_range = UNSPECIFIED_RANGE
             options["dst_colorspace"] = "ITU709" if frame.height >= HD_HEIGHT else "ITU601"
         elif name.startswith(("yuvj", "gray", "ya")):  # formats that FFmpeg itself takes for full range
             options.update(src_color_range="JPEG", dst_color_range="MPEG")
         elif name != "nv12" or frame.color_range == FULL_RANGE:
-            # Versions of PyAV differ in what they make of a full range that is only tagged: it is scaled here.
             scale = frame.color_range == FULL_RANGE
             if scale:
                 frame.color_range = LIMITED_RANGE
@@ -194,6 +212,13 @@ class ContainerReader(VideoReader):
             self._first = None
             self._container.close()
             self._container = None
+
+
+def _check_whole(path: str | os.PathLike[str], format_name: str) -> None:
+    size = os.path.getsize(path)
+    declared = declared_size(path, format_name)
+    if declared is not None and declared > size:
+        raise MediaError(f"the file is cut off: {size} of {declared} bytes are there")
 
 
 def _to_limited_range(picture: Any, height: int) -> Any:

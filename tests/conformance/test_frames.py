@@ -78,6 +78,7 @@ def test_frames_after_end_of_stream_are_accepted(encoding):
     assert len(decode.frames(encoding.stream, "h264")) == 3
 
 
+@pytest.mark.misuse
 def test_description_and_config_destroyed_right_after_the_send_are_not_needed(acl, context, handles):
     got = []
 
@@ -97,7 +98,7 @@ def test_description_and_config_destroyed_right_after_the_send_are_not_needed(ac
             sent.append(picture)
         pyacl.ok(made.end_of_stream())
     assert [picture for picture, _, _ in got] == sent  # the very handles, though their descriptions are gone
-    assert [size for _, size, _ in got] == [0] * 6
+    assert {size for _, size, _ in got} <= {0, made.size}  # as the callback or the destroying came first
     assert len(decode.frames(b"".join(data for _, _, data in got), "h264")) == 6
 
 
@@ -204,6 +205,7 @@ def test_reserve_is_ignored_whatever_it_is(encoding, handles):
         media.venc_send_frame(encoding.desc, encoding.picture, None, encoding.config, None)
 
 
+@pytest.mark.misuse
 def test_pictures_in_ordinary_host_memory_are_encoded(encoding):
     frame = video.synthetic(128, 128, 1)[0].tobytes()
     encoding.acl.media.dvpp_set_pic_desc_data(encoding.picture, encoding.acl.util.bytes_to_ptr(frame))
