@@ -118,6 +118,7 @@ cdef object stop_thread(PyObject *self, PyObject **args, Py_ssize_t count):
         PyErr_CheckSignals()
         if sys.is_finalizing():
             return 0
+    thread.finished.release()  # for another thread that waits
     if _started.get(ident) is not thread:
         return failed(b"acl.util.stop_thread", ESRCH, args, count, "stopped by another thread meanwhile")
     del _started[ident]

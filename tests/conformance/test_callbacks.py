@@ -304,7 +304,7 @@ def test_interrupt_and_exit_in_a_callback_are_raised_from_process_report(acl, co
         made.create()
         for index in range(4):
             pyacl.ok(made.send(index))
-        with pytest.raises(kind, match="^stop$"):
+        with pytest.raises(kind, match=r"^stop$"):
             while True:
                 acl.rt.process_report(2000)
         while len(got) < 4:
