@@ -275,7 +275,8 @@ def _encode(
         def put(packets: Iterable[Any]) -> None:
             for packet in packets:
                 if packet.frame_index != tally.packets or not times:
-                    raise VencError(f"the device returned frame {packet.frame_index} in place of {tally.packets}")
+                    expected = tally.packets if times else "none"
+                    raise VencError(f"the device returned frame {packet.frame_index} in place of {expected}")
                 frame = times.popleft()
                 tally.packets += 1
                 tally.bytes += packet.size

@@ -17,6 +17,7 @@ from .reader import ColorTags, VideoFrame, VideoReader
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+UNSPECIFIED_RANGE = 0  # AVCOL_RANGE_UNSPECIFIED
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG
 DEFAULT_FPS = Fraction(25)
@@ -186,12 +187,13 @@ class ContainerReader(VideoReader):
         name = frame.format.name
         scale = False
         options: dict[str, Any] = {}
+        # Versions of PyAV differ in what they make of a range that a frame is tagged with, so it is told them here.
         if self._is_rgb(frame):
+            frame.color_range = UNSPECIFIED_RANGE
             options["dst_colorspace"] = "ITU709" if frame.height >= HD_HEIGHT else "ITU601"
         elif name.startswith(("yuvj", "gray", "ya")):  # formats that FFmpeg itself takes for full range
             options.update(src_color_range="JPEG", dst_color_range="MPEG")
         elif name != "nv12" or frame.color_range == FULL_RANGE:
-            # Versions of PyAV differ in what they make of a full range that is only tagged: it is scaled here.
             scale = frame.color_range == FULL_RANGE
             if scale:
                 frame.color_range = LIMITED_RANGE
