@@ -698,6 +698,9 @@ static aclError wait_locked(sim_channel *ch, const char *function, uint64_t *las
 /* Documented: EOS and destroy wait until every callback has returned. On the report thread that can never be. */
 static aclError wait_delivered_locked(sim_channel *ch, const char *function) {
     uint64_t target = ch->sent, last = sim_now_ns();
+    int lost = sim_device_lost(ch->device);
+    if (lost != 0)
+        return sim_fail_at(function, lost, "device %d is lost", ch->device);
     if (ch->delivered < target && on_report_thread(ch)) {
         bool inside = sim_self.callbacks != 0;
         if (sim_is_strict())
@@ -1223,9 +1226,6 @@ static aclError check_sender(const sim_channel *ch, const char *function) {
 }
 
 static aclError send_eos(sim_channel *ch, const char *function) {
-    int lost = sim_device_lost(ch->device);
-    if (lost != 0)
-        return sim_fail_at(function, lost, "device %d is lost", ch->device);
     pthread_mutex_lock(&ch->lock);
     aclError rc = wait_delivered_locked(ch, function);
     pthread_mutex_unlock(&ch->lock);

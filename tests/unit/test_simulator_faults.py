@@ -38,18 +38,21 @@ def wait_for(condition, seconds=10):
 # ---- calls ----
 
 
-@pytest.mark.parametrize(("result", "name", "parameters"), [entry[2:] for entry in simulator.FUNCTIONS])
-def test_any_function_can_be_made_to_fail(program, result, name, parameters):
+@pytest.mark.parametrize(("result", "name"), [entry[2:4] for entry in simulator.FUNCTIONS])
+def test_any_function_can_be_made_to_fail(program, result, name):
     sim = program.sim
     function = getattr(sim, name)
-    arguments = [None if "*" in text or text.startswith(("aclrt", "void")) else 1 for text in parameters.split(", ")]
-    arguments = [] if parameters == "void" else [0 if value is None else value for value in arguments]
+    pointers = (ctypes.c_void_p, ctypes.c_char_p)
+    arguments = [None if kind in pointers else 1 for kind in function.argtypes]
     before = sim.live()
     with sim.failing_call(name, code=CODE):
-        assert function(*arguments) == (CODE if result == "aclError" else None if "*" in result or "Callback" in result else 0)
-    assert sim.live() == before
+        returned = function(*arguments)
     if result == "aclError":
-        assert "on purpose" in sim.error_text() or name == "aclGetRecentErrMsg"
+        assert returned == CODE
+        assert "on purpose" in sim.error_text()
+    else:
+        assert not returned
+    assert sim.live() == before
 
 
 def test_nth_call_fails_once(sim):
@@ -109,7 +112,9 @@ def test_frame_with_ret_code(program):
 
 
 def test_all_later_frames_with_ret_code(program):
-    assert frames_with(program, simulator.FRAME_RET_CODE, 7, persistent=True) == GOOD[:2] + [(n, 7, 0) for n in (3, 4, 5)]
+    assert frames_with(program, simulator.FRAME_RET_CODE, 7, persistent=True) == GOOD[:2] + [
+        (n, 7, 0) for n in (3, 4, 5)
+    ]
 
 
 def test_frame_whose_callback_never_comes(program):
@@ -126,7 +131,7 @@ def test_frame_with_an_empty_access_unit(program):
 
 def test_frame_with_a_huge_access_unit_is_filled_up(program):
     assert frames_with(program, simulator.FRAME_HUGE, 1_000_000) == [*GOOD[:2], (3, 0, 1_000_000), *GOOD[3:]]
-    units = annexb.split(program.delivered[2].data)
+    units = annexb.nal_units(program.delivered[2].data)
     assert sum(len(unit) for unit in units) > 990_000
     assert units[-1][0] & 31 == 12  # filler data
 
@@ -264,7 +269,7 @@ print(lib.aclInit(None), lib.aclrtSetDevice(0))
     done = processes.run(program, simulator.path(), env={"ASCEND_VENC_SIM_SOC": "Ascend999"})
     first, second = done.stdout.splitlines()
     assert first.startswith("507008 ")
-    assert all(name in first for name in ("Ascend310,", "Ascend310P3", "Ascend310B4", "Ascend910"))
+    assert all(name in first for name in ("Ascend310 and", "Ascend310P3", "Ascend310B4", "Ascend910"))
     assert second == "507008 507008"
 
 
@@ -358,7 +363,7 @@ def test_null_codec_gives_access_units_that_can_be_parsed(en_type, size):
         for _ in range(7):
             program.send(channel, picture)
         program.end_of_stream(channel)
-        units = [annexb.split(seen.data) for seen in program.delivered]
+        units = [annexb.nal_units(seen.data) for seen in program.delivered]
         assert all(seen.size == max(size, len(seen.data)) for seen in program.delivered)
         key = [len(unit) > 1 for unit in units]
         assert key == [True, False, False, True, False, False, True]
@@ -481,14 +486,14 @@ def test_same_input_gives_the_same_bytes_with_any_other_channels_active(en_type)
         results = {}
 
         def run(number):
-            with Program(sim) as other:
+            with Program(sim, finalize=False) as other:
                 results[number] = encode_one(other, en_type if number < 4 else number % 4, number % 2)
 
         assert sim.aclInit(None) == 0
         threads = [threading.Thread(target=run, args=(number,)) for number in range(1, 7)]
-        sim.aclsim_set_strict(0)  # each of them calls aclFinalize
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+        assert sim.aclFinalize() == 0
         assert results[1] == results[3] == alone

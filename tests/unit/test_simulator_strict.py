@@ -419,17 +419,8 @@ def test_handle_of_another_kind_is_reported(program):
 def test_forged_handles_are_reported_and_refused(program):
     sim = program.sim
     picture = program.picture()
-    forged = [
-        1,
-        8,
-        picture + 1,
-        picture + 16,
-        picture - 16,
-        picture | 1 << 24,
-        picture ^ 1 << 40,
-        2**64 - 1,
-        0x7FFF12345678,
-    ]
+    forged = [1, 8, 0x7FFF12345678, 2**64 - 1]
+    forged += [picture + 1, picture + 16, picture - 16, picture ^ 1 << 24, picture ^ 1 << 40]
     for handle in forged:
         assert sim.acldvppSetPicDescSize(handle, 1) == 100000
     assert len(sim.take_reports()) == len(forged)
