@@ -220,49 +220,8 @@ def shared():
     return _shared
 
 
-def library():
-    """Its ctypes library."""
-    return shared().lib
-
-
 def live_counts():
     return shared().live()
-
-
-def reports():
-    return shared().reports()
-
-
-def clear_reports():
-    library().aclsim_clear_reports()
-
-
-def error_text():
-    return shared().error_text()
-
-
-def options(**values):
-    return shared().options(**values)
-
-
-def strict(on=True):
-    return shared().strict(on)
-
-
-def failing_call(function, nth=1, code=507899, persistent=False):
-    return shared().failing_call(function, nth, code, persistent)
-
-
-def failing_frame(action, nth=1, value=0, persistent=False):
-    return shared().failing_frame(action, nth, value, persistent)
-
-
-def lost_device(device=0, code=507010):
-    return shared().lost_device(device, code)
-
-
-def channel_stats(channel_desc):
-    return shared().channel_stats(channel_desc)
 
 
 @contextlib.contextmanager
