@@ -7,6 +7,19 @@ because programs probe with `hasattr`; `install`, the one function that pyACL do
 """
 
 from ._lowlevel import media, rt, util
+from ._lowlevel.process import finalize, finalize_reference, get_recent_err_msg, get_soc_name, get_version, init
+
+__all__ = [
+    "finalize",
+    "finalize_reference",
+    "get_recent_err_msg",
+    "get_soc_name",
+    "get_version",
+    "init",
+    "media",
+    "rt",
+    "util",
+]
 
 
 def _install():

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Why the device refuses what a pyACL program asks for, in words.
 
-AscendCL gives a number, and the reason, if at all, to the kernel's log. The ranges are documented, so the facade can name
-the parameter, its value and what the chip takes.
+AscendCL gives a number, and the reason, if at all, to the kernel's log. The ranges are documented, so the facade can
+name the parameter, its value and what the chip takes.
 """
 
 from __future__ import annotations

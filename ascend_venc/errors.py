@@ -160,7 +160,7 @@ class Status(NamedTuple):
 
     code: int
     name: str
-    exception: type[Exception]
+    exception: type[VencError]
     hint: str
 
 

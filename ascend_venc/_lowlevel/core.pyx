@@ -136,19 +136,19 @@ def parse_backend(backend=None):
     return backend, None
 
 
-cdef emit_warnings(Library library, str backend):
+cdef emit_warnings(Library library, str backend, int stacklevel):
     cdef const avenc_library_info *info = avenc_library_info_get(library._h)
     for text in os.fsdecode(info.warnings).splitlines():
         if text not in _warned:
             _warned.add(text)
-            warnings.warn(text, errors.LibraryPathWarning, stacklevel=2)
+            warnings.warn(text, errors.LibraryPathWarning, stacklevel=stacklevel)
     if backend == "auto" and library.simulated and "auto" not in _warned:
         _warned.add("auto")
         reason = os.fsdecode(info.fallback)
         warnings.warn(
             "no Ascend device: encoding on the simulated device, on this machine's CPU "
             f'(backend="sim" says so without this warning). Reason: {reason}',
-            errors.SimulatedDeviceWarning, stacklevel=2)
+            errors.SimulatedDeviceWarning, stacklevel=stacklevel)
 
 
 def open_library(backend=None):
@@ -169,6 +169,10 @@ def open_library(backend=None):
 
     Blocks, without the GIL, while constructors of the vendor's libraries run. Callable from any thread.
     """
+    return find_library(backend, 2)  # warn at the line that made the Encoder
+
+
+cdef Library find_library(object backend, int stacklevel):
     cdef avenc_library_options options
     cdef avenc_library *handle = NULL
     cdef int status
@@ -187,7 +191,7 @@ def open_library(backend=None):
         status = avenc_library_open(&options, &handle)
     check(status)
     cdef Library library = wrap_library(handle)
-    emit_warnings(library, name)
+    emit_warnings(library, name, stacklevel)
     with _lock:
         if not any((<Library>other)._h == handle for other in _opened):
             _opened.append(library)
@@ -203,7 +207,7 @@ def finalize_libraries():
 cdef avenc_library *default_library() except NULL:
     global _default, _default_handle
     if _default_handle == NULL:
-        library = open_library()
+        library = find_library(None, 1)  # warn at the program's own line
         with _lock:
             if _default_handle == NULL:
                 _default = library

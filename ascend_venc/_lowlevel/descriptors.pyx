@@ -116,5 +116,3 @@ cdef object create_handle(const char *call, handle_table *table, creator functio
 cdef bint has_context() noexcept:
     cdef aclrtContext context = NULL
     return loaded_api.aclrtGetCurrentContext(&context) == ACL_SUCCESS and context != NULL
-
-

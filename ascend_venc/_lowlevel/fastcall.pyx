@@ -8,7 +8,7 @@ import os
 import threading
 
 from cpython.object cimport PyObject
-from libc.stdint cimport int32_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint32_t
 
 from .. import errors
 from .cavenc cimport ACL_ERROR_API_NOT_SUPPORT, acl_api

@@ -350,4 +350,4 @@ _export(b"dvpp_get_stream_desc_eos", dvpp_get_stream_desc_eos,
 
 # The encoder's functions: they put themselves into this module's namespace.
 cdef object _venc
-from . import venc as _venc
+from . import venc as _venc  # no-cython-lint: used by being imported

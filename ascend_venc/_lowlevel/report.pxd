@@ -49,7 +49,8 @@ cdef void launch_trampoline(void *user_data) noexcept nogil
 
 cdef uint64_t expect(Delivery delivery) except 0
 cdef int forget(uint64_t number) except -1
-cdef int forget_channel(Channel channel) except -1
+cdef int forget_channel(Channel channel, uint64_t last=*) except -1
+cdef uint64_t last_expected() noexcept
 cdef int forget_all() except -1
 
 # Before a call that waits in the runtime for the channel's callbacks. "" or why it would wait for ever.

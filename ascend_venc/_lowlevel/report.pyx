@@ -43,6 +43,7 @@ cdef extern from "unistd.h" nogil:
 
 cdef enum:
     EXIT_PATIENCE_MS = 2000
+    WAITS_WITHOUT_PROGRESS = 60  # of 50 ms, before a wait is left to the runtime
 
 cdef pthread_mutex_t gate
 cdef bint closing = False        # guarded by gate
@@ -98,11 +99,17 @@ cdef int forget(uint64_t number) except -1:
     return 0
 
 
-cdef int forget_channel(Channel channel) except -1:
+cdef uint64_t last_expected() noexcept:
+    return last_number
+
+
+cdef int forget_channel(Channel channel, uint64_t last=0xFFFFFFFFFFFFFFFF) except -1:
+    """Drop the deliveries of a channel that were expected up to number `last`."""
     cdef Delivery delivery
     if channel.pending:
         for number in [number for number, delivery in deliveries.items() if delivery.channel is channel]:
-            forget(number)
+            if number <= last:
+                forget(number)
     return 0
 
 
@@ -269,8 +276,12 @@ cdef bint thread_is_gone(uint64_t thread) except -1:
 cdef str wait_for_callbacks(Channel channel):
     """Wait, as the runtime would, until no callback of the channel is to come; but wake for Ctrl-C.
 
-    Returns "" when the call can go on, or why it would wait for ever.
+    Returns "" when the call can go on, or why it would wait for ever. A callback that the runtime leaves out (no context
+    on the report thread) is never counted as run: so this wait gives up, and leaves it to the runtime's own, once one
+    was seen to be left out or nothing has been delivered for 3 s.
     """
+    cdef uint64_t before = 0
+    cdef int stalled = 0
     cdef unsigned long thread = PyThread_get_thread_ident()
     if channel.thread_id == thread:
         if in_callback():
@@ -285,13 +296,13 @@ cdef str wait_for_callbacks(Channel channel):
     idle.acquire()
     channel.waiters.append(idle)
     try:
-        # A callback that the runtime left out (no context on the report thread) is never counted as run: then the
-        # runtime's own wait has to do.
-        while channel.pending and not undelivered:
+        while channel.pending and not undelivered and stalled < WAITS_WITHOUT_PROGRESS:
             if closing:
                 return f"{channel.pending} frames of the channel wait for their callback, and the interpreter is ending"
             if thread_is_gone(channel.thread_id):
                 return f"{channel.pending} frames of the channel wait for their callback, but its report thread has ended"
+            stalled = stalled + 1 if channel.pending == before else 0
+            before = channel.pending
             idle.acquire(True, 0.05)
             PyErr_CheckSignals()
     finally:

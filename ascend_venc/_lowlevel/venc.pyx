@@ -595,7 +595,7 @@ _export(b"venc_destroy_channel", venc_destroy_channel,
 
 cdef object venc_send_frame(PyObject *self, PyObject **args, Py_ssize_t count):
     cdef const char *call = b"acl.media.venc_send_frame"
-    cdef uint64_t handle = 0, picture = 0, reserve = 0, config = 0, number = 0
+    cdef uint64_t handle = 0, picture = 0, reserve = 0, config = 0, number = 0, earlier = 0
     cdef aclError code
     cdef Channel channel
     cdef Delivery delivery
@@ -624,6 +624,7 @@ cdef object venc_send_frame(PyObject *self, PyObject **args, Py_ssize_t count):
         if not channel.created or channel.destroying or not is_live(&frame_configs, config):
             return failed(call, ACL_ERROR_INVALID_PARAM, args, count, "destroyed by another thread during the wait")
         picture = 0
+        earlier = last_expected()
     elif picture == 0:
         return failed(call, ACL_ERROR_INVALID_PARAM, args, count, "the picture description is 0, without end of stream")
     elif not pin(&pic_descs, picture):
@@ -648,6 +649,8 @@ cdef object venc_send_frame(PyObject *self, PyObject **args, Py_ssize_t count):
     if code != ACL_SUCCESS and number != 0:
         forget(number)
         channel.accepted -= 1
+    if eos and code == ACL_SUCCESS:
+        forget_channel(channel, earlier)  # callbacks that the runtime has left out
     return status(code, call, args, count)
 
 _export(b"venc_send_frame", venc_send_frame,

@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from .._version import __version__
 from ..errors import LibraryPathWarning, SimulatedDeviceWarning, VencError
+from .progress import is_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = ("encode", "info")
+COMMANDS = ("encode", "info", "run")
 
 INTERRUPTED = 128 + signal.SIGINT
 BROKEN_PIPE = 128 + signal.SIGPIPE
@@ -45,6 +46,8 @@ class Terminated(BaseException):
 def say(text: str) -> None:
     """Print one line on stderr, as this command."""
     line = " ".join(text.split())
+    if sys.stderr is None:  # print() would take stdout instead
+        return
     with contextlib.suppress(OSError):  # where nobody reads stderr, the exit code is what is left
         print(f"ascend-venc: {line}", file=sys.stderr, flush=True)
 
@@ -121,7 +124,7 @@ def _show_warnings(quiet: bool) -> None:
     def show(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
         if not issubclass(category, ours):
             others(message, category, filename, lineno, file, line)
-        elif not quiet and sys.stderr.isatty():
+        elif not quiet and is_terminal(sys.stderr):
             say(f"note: {message}")
 
     for category in ours:

@@ -23,7 +23,7 @@ from ..media import AnnexBWriter, Muxer, Y4MReader, open_video
 from ..media.output import SUFFIXES, ReplacingFile, codec_of, container_of
 from ..media.reader import is_raw
 from . import UsageError, say
-from .progress import Progress, bits, clock
+from .progress import Progress, bits, clock, is_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -119,15 +119,17 @@ def run(args: argparse.Namespace) -> int:
     source = "standard input" if args.input == "-" else args.input
     with _naming(source):
         reader = _open_input(args)
-    with reader, _naming(args.output), contextlib.ExitStack() as stack:
+    with reader, _naming("standard output" if to_stdout else args.output), contextlib.ExitStack() as stack:
         file = _open_output(args, stack)
         begin = time.monotonic()
         encoder, tally = _encode(args, codec, reader, _frames(reader, source), file)
         elapsed = time.monotonic() - begin
     report = _report(args, encoder, tally, elapsed)
     if args.json:
-        print(json.dumps(report), file=sys.stderr if to_stdout else sys.stdout, flush=True)
-    elif not args.quiet and sys.stderr.isatty():
+        stream = sys.stderr if to_stdout else sys.stdout
+        if stream is not None:  # closed: print() would take the other one
+            print(json.dumps(report), file=stream, flush=True)
+    elif not args.quiet and is_terminal(sys.stderr):
         say(
             f"{tally.frames} frames ({clock(report['duration'])}) as {report['codec']} {report['size']} in "
             f"{elapsed:.1f} s on {encoder.backend}: {bits(report['bit_rate'])}"
@@ -148,7 +150,7 @@ def _check_output(args: argparse.Namespace) -> None:
     if path == "-":
         if sys.stdout is None:
             raise OSError(errno.EBADF, "it is closed", "standard output")
-        if sys.stdout.isatty():
+        if is_terminal(sys.stdout):
             raise UsageError("standard output is a terminal: redirect it, or name a file as OUTPUT")
         return
     if os.path.isdir(path):

@@ -12,6 +12,14 @@ INTERVAL = 0.1  # seconds between two drawings
 BAR = 20
 
 
+def is_terminal(stream: TextIO | None) -> bool:
+    """Say whether a standard stream is a terminal. It is None in a process that was started with it closed."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # closed since
+        return False
+
+
 def clock(seconds: float) -> str:
     """Return seconds as "m:ss" or "h:mm:ss"."""
     minutes, rest = divmod(max(0, round(seconds)), 60)
@@ -38,7 +46,7 @@ class Progress:
     def __init__(self, total: int | None, *, enabled: bool = True, stream: TextIO | None = None) -> None:
         self._stream = sys.stderr if stream is None else stream
         self._total = total
-        self._enabled = enabled and self._stream.isatty()
+        self._enabled = enabled and is_terminal(self._stream)
         self._begin = self._drawn = time.monotonic()
 
     def update(self, frames: int, bit_rate: float) -> None:
@@ -55,13 +63,13 @@ class Progress:
     def line(self, frames: int, bit_rate: float, elapsed: float) -> str:
         """Return the text that is drawn."""
         speed = frames / elapsed if elapsed > 0 else 0.0
-        speeds = f"{speed:.1f} fps  {bits(bit_rate)}"
+        rates = f"{speed:.1f} fps  {bits(bit_rate)}"
         if not self._total:
-            return f"{frames} frames  {speeds}"
+            return f"{frames} frames  {rates}"
         share = min(1.0, frames / self._total)
         bar = ("#" * round(share * BAR)).ljust(BAR, "-")
         left = clock((self._total - frames) / speed) if speed and self._total >= frames else "-:--"
-        return f"[{bar}] {share:4.0%}  {frames}/{self._total} frames  {speeds}  ETA {left}"
+        return f"[{bar}] {share:4.0%}  {frames}/{self._total} frames  {rates}  ETA {left}"
 
     def clear(self) -> None:
         """Take the line away, for what is printed next."""

@@ -126,6 +126,9 @@ typedef struct trial_log {
 } trial_log;
 
 static void log_trial(trial_log *log, const char *path, const char *reason) {
+    size_t length = strlen(path); /* dlerror often begins with the path itself */
+    if (strncmp(reason, path, length) == 0 && strncmp(reason + length, ": ", 2) == 0)
+        reason += length + 2;
     int n =
         snprintf(log->text + log->used, sizeof log->text - log->used, "%s%s: %s", log->used ? "; " : "", path, reason);
     if (n > 0)
@@ -358,13 +361,13 @@ __attribute__((format(printf, 5, 6))) static int set_option(void *context, const
 }
 
 /*
- * The decoder buffer that rate control keeps from running dry, in bits. CBR: half a second, because a swing of the
- * buffer from end to end moves the rate over 5 s by its size; but never less than what a dozen pictures need, or the
- * rate could not be reached at low frame rates.
+ * The buffer that rate control keeps from running dry, in bits: a swing from end to end moves the rate over 5 s by as
+ * much. Half a second for libx264; libx265 loses its way with less than a second. Never less than a dozen pictures, or
+ * the rate could not be reached at low frame rates.
  */
-static long long buffer_bits(long long rate, uint32_t fps, int cbr) {
+static long long buffer_bits(long long rate, uint32_t fps, int h265) {
     const long long most = 2000000000; /* the option is an int */
-    long long bits = cbr ? rate / 2 : rate, dozen = rate / fps * 12;
+    long long bits = h265 ? rate : rate / 2, dozen = rate / fps * 12;
     if (bits < dozen)
         bits = dozen;
     return bits < most ? bits : most;
@@ -389,18 +392,20 @@ static int set_options(void *context, const sim_codec_config *config, char *why,
     SET("tune", "zerolatency");
     SET("forced-idr", "1");
     SET("maxrate", "%lld", bits);
-    SET("bufsize", "%lld", buffer_bits(bits, config->src_rate, cbr));
-    if (cbr)
+    SET("bufsize", "%lld", buffer_bits(bits, config->src_rate, h265));
+    /* Variable rate: the quality is capped, so that easy content stays below the rate. libx265 does not keep to
+     * maxrate with a crf, so it has a constant rate and a least quantiser instead. */
+    if (cbr || h265)
         SET("b", "%lld", bits);
     else
-        SET("crf", "%d", h265 ? 26 : 23);
+        SET("crf", "23");
     /* vbv-init: the default, 0.9 full, overshoots the first seconds by 10 to 25 %. */
     if (h265) {
         SET("profile", "main");
         SET("x265-params",
             "log-level=none:info=0:scenecut=0:open-gop=0:bframes=0:rc-lookahead=0:frame-threads=1:repeat-headers=1:"
-            "min-keyint=1:keyint=65537:pools=none:wpp=0:rd=1:vbv-init=0.5%s",
-            cbr ? ":qcomp=0.5:strict-cbr=1" : "");
+            "min-keyint=1:keyint=65537:pools=none:wpp=0:rd=1:vbv-init=0.5:qcomp=0.5%s",
+            cbr ? "" : ":qpmin=26");
     } else {
         /* The preset switches CABAC and 8x8dct off, which would make every stream a Baseline one. It also leaves out
          * subpixel motion and deblocking, which gain 3 dB for a fifth more time. */
@@ -544,21 +549,18 @@ static size_t find_start_code(const uint8_t *data, size_t size, size_t at) {
     return size;
 }
 
-/* libx264 puts its version text into the first access unit as an SEI, and no option keeps it out; a device has no
- * such thing. Looks no further than the first slice. Returns the new size. */
+/* libx264 puts its version text into the first access unit as an SEI, and no option keeps it out; a device has no such
+ * thing. Returns the new size. */
 static size_t drop_sei(uint8_t *data, size_t size) {
-    enum { NAL_SLICE = 1, NAL_IDR = 5, NAL_SEI = 6 };
+    enum { NAL_SEI = 6 };
     size_t at = find_start_code(data, size, 0);
-    while (at < size && at + 3 < size) {
-        int type = data[at + 3] & 31;
-        if (type >= NAL_SLICE && type <= NAL_IDR)
-            break;
+    while (at + 3 < size) {
         size_t next = find_start_code(data, size, at + 3);
-        if (type != NAL_SEI) {
+        if ((data[at + 3] & 31) != NAL_SEI) {
             at = next;
             continue;
         }
-        /* zero bytes before a start code belong to it */
+        /* a zero byte before a start code belongs to it */
         size_t from = at > 0 && data[at - 1] == 0 ? at - 1 : at;
         size_t to = next < size && data[next - 1] == 0 ? next - 1 : next;
         memmove(data + from, data + to, size - to);
@@ -621,7 +623,7 @@ int sim_codec_encode(sim_codec *codec, const uint8_t *y, size_t y_stride, const 
     }
     *data = codec->packet->data;
     *size = (size_t)codec->packet->size;
-    if (!codec->h265 && idr)
+    if (!codec->h265 && codec->next_pts == 1)
         *size = drop_sei(codec->packet->data, *size);
     return codec->window != 0 ? follow_rate(codec, *size, why, why_size) : 0;
 }

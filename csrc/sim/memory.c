@@ -1,288 +1,547 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Device and host memory: every allocation in one array sorted by address.
+ * Device memory and pinned host memory.
  *
- * Both are ordinary memory of this process, because programs written for boards rely on that. An allocation
- * that the device still reads is pinned; freeing it takes effect when it is unpinned.
+ * Every allocation is a mapping of its own, and a freed one stays reserved for a while, so that a
+ * second free or a late access meets an address that nobody else has been given. In strict mode and
+ * host run mode the program's address of device memory is mapped without access, as behind PCIe; the
+ * simulated device uses another mapping, `data`.
  */
 #include "sim.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
-typedef enum origin { FROM_RT, FROM_DVPP, FROM_HOST, INTERNAL } origin;
+enum { QUARANTINE = 128, POLICY_FLAGS = 0x101100 };
 
-typedef struct allocation {
-    uint8_t *address;
-    size_t size; /* as asked for; what lies behind it belongs to the program too */
-    size_t real; /* as allocated */
-    origin from;
-    unsigned pins;
-    bool freed;
-} allocation;
+/* A freed allocation whose addresses are still reserved. */
+typedef struct freed_range {
+    uintptr_t address;
+    size_t mapped, size;
+    sim_kind kind;
+    const char *freed_by;
+    sim_origin origin;
+} freed_range;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static allocation *allocations;
-static size_t count, capacity;
-static uint64_t device_bytes;
+static pthread_rwlock_t table_lock = PTHREAD_RWLOCK_INITIALIZER; /* everything below */
+static sim_memory **table;                                       /* sorted by address */
+static size_t used, capacity;
+static uint64_t device_bytes[SIM_MAX_DEVICES];
+static freed_range quarantine[QUARANTINE];
+static size_t next_freed;
 
-/* Index of the first allocation whose address is above `address`. */
-static size_t upper_bound_locked(const void *address) {
-    size_t low = 0, high = count;
+/* ---- table --------------------------------------------------------------------------------------- */
+
+/* Number of allocations that begin at or below the address. */
+static size_t position(uintptr_t address) {
+    size_t low = 0, high = used;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if ((const uint8_t *)address < allocations[middle].address)
-            high = middle;
-        else
+        if (table[middle]->address <= address)
             low = middle + 1;
+        else
+            high = middle;
     }
     return low;
 }
 
-static allocation *containing_locked(const void *address) {
-    size_t i = upper_bound_locked(address);
-    if (i == 0)
+static sim_memory *find_locked(const void *pointer) {
+    uintptr_t address = (uintptr_t)pointer;
+    size_t index = position(address);
+    if (index == 0)
         return NULL;
-    allocation *found = &allocations[i - 1];
-    return (const uint8_t *)address < found->address + found->real ? found : NULL;
+    sim_memory *memory = table[index - 1];
+    return address - memory->address < memory->size ? memory : NULL;
 }
 
-static bool is_device(origin from) {
-    return from != FROM_HOST;
+sim_memory *sim_memory_at(const void *address) {
+    pthread_rwlock_rdlock(&table_lock);
+    sim_memory *memory = find_locked(address);
+    if (memory != NULL)
+        atomic_fetch_add_explicit(&memory->references, 1, memory_order_relaxed);
+    pthread_rwlock_unlock(&table_lock);
+    return memory;
 }
 
-static int kind_of(origin from) {
-    return from == FROM_HOST ? ACLSIM_HOST_MEMORY : ACLSIM_DEVICE_MEMORY;
+size_t sim_memory_rest(const sim_memory *memory, const void *address) {
+    return memory->size - ((uintptr_t)address - memory->address);
 }
 
-static int insert_locked(allocation item) {
-    if (count == capacity) {
-        size_t larger = capacity ? capacity * 2 : 256;
-        allocation *moved = realloc(allocations, larger * sizeof *moved);
-        if (!moved)
-            return -1;
-        allocations = moved;
-        capacity = larger;
-    }
-    size_t i = upper_bound_locked(item.address);
-    memmove(&allocations[i + 1], &allocations[i], (count - i) * sizeof *allocations);
-    allocations[i] = item;
-    count++;
-    return 0;
+void sim_memory_each(void (*visit)(sim_memory *memory, void *arg), void *arg) {
+    pthread_rwlock_rdlock(&table_lock);
+    for (size_t i = 0; i < used; i++)
+        visit(table[i], arg);
+    pthread_rwlock_unlock(&table_lock);
 }
 
-static void remove_locked(allocation *gone) {
-    if (is_device(gone->from))
-        device_bytes -= gone->real;
-    free(gone->address);
-    size_t i = (size_t)(gone - allocations);
-    memmove(gone, gone + 1, (count - i - 1) * sizeof *allocations);
-    count--;
+static uint64_t device_total(void) {
+    uint64_t limit = atomic_load(&sim_option.memory_limit);
+    const sim_profile *profile = sim_profile_get();
+    return limit != 0 ? limit : profile != NULL ? profile->memory : 0;
 }
 
-static int allocate(void **out, size_t size, size_t real, origin from) {
-    sim_prepare();
-    void *memory = NULL;
-    pthread_mutex_lock(&lock);
-    bool fits = !is_device(from) || device_bytes + real <= sim_chip()->memory;
-    if (fits && posix_memalign(&memory, 128, real) == 0) {
-        if (insert_locked((allocation){.address = memory, .size = size, .real = real, .from = from}) == 0) {
-            if (is_device(from))
-                device_bytes += real;
-        } else {
-            free(memory);
-            memory = NULL;
+static bool insert(sim_memory *memory) {
+    bool inserted = false;
+    pthread_rwlock_wrlock(&table_lock);
+    if (used == capacity) {
+        size_t larger = capacity == 0 ? 64 : capacity * 2;
+        sim_memory **grown = realloc(table, larger * sizeof(sim_memory *));
+        if (grown != NULL) {
+            table = grown;
+            capacity = larger;
         }
     }
-    pthread_mutex_unlock(&lock);
-    if (!memory)
-        return is_device(from) ? sim_fail(ACL_ERROR_RT_MEMORY_ALLOCATION, "no %zu bytes of device memory left", real)
-                               : sim_fail(ACL_ERROR_BAD_ALLOC, "no %zu bytes of host memory left", real);
-    if (from != INTERNAL)
-        sim_live_add(kind_of(from), 1);
-    *out = memory;
-    return ACL_SUCCESS;
-}
-
-static int release(void *address, origin from, const char *call) {
-    pthread_mutex_lock(&lock);
-    allocation *found = containing_locked(address);
-    bool matches = found && found->address == address && found->from == from && !found->freed;
-    if (matches) {
-        if (found->pins)
-            found->freed = true;
-        else
-            remove_locked(found);
+    bool fits = memory->kind != SIM_DEVICE_MEMORY ||
+                (memory->size <= device_total() && device_bytes[memory->device] <= device_total() - memory->size);
+    if (used < capacity && fits) {
+        size_t index = position(memory->address);
+        memmove(&table[index + 1], &table[index], (used - index) * sizeof(sim_memory *));
+        table[index] = memory;
+        used++;
+        if (memory->kind == SIM_DEVICE_MEMORY)
+            device_bytes[memory->device] += memory->size;
+        inserted = true;
     }
-    pthread_mutex_unlock(&lock);
-    if (!matches)
-        return sim_fail(from == FROM_DVPP ? ACL_ERROR_INVALID_PARAM : ACL_ERROR_RT_PARAM_INVALID, /* guessed */
-                        "%s: %p is no live allocation of that kind", call, address);
-    if (from != INTERNAL)
-        sim_live_add(kind_of(from), -1);
-    return ACL_SUCCESS;
+    pthread_rwlock_unlock(&table_lock);
+    return inserted;
 }
 
-/* ---- for the library itself ------------------------------------------------------------------ */
+static void remove_locked(sim_memory *memory) {
+    size_t index = position(memory->address) - 1;
+    memmove(&table[index], &table[index + 1], (used - index - 1) * sizeof(sim_memory *));
+    used--;
+    if (memory->kind == SIM_DEVICE_MEMORY)
+        device_bytes[memory->device] -= memory->size;
+}
 
-int sim_memory_pin(const void *address, size_t size) {
-    int result = 1;
-    pthread_mutex_lock(&lock);
-    allocation *found = containing_locked(address);
-    if (found && found->freed) {
-        found = NULL; /* gone as far as the program is concerned */
-        result = -1;
+static void reserve_freed_locked(const sim_memory *memory, const char *freed_by) {
+    freed_range *slot = &quarantine[next_freed++ % QUARANTINE];
+    if (slot->mapped != 0)
+        munmap((void *)slot->address, slot->mapped);
+    *slot = (freed_range){memory->address, memory->mapped, memory->size, memory->kind, freed_by, memory->origin};
+}
+
+static sim_memory *map(size_t size, bool hidden) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    if (size > SIZE_MAX / 2)
+        return NULL;
+    sim_memory *memory = calloc(1, sizeof *memory);
+    if (memory == NULL)
+        return NULL;
+    memory->size = size;
+    memory->mapped = (size + page - 1) / page * page;
+    void *data = mmap(NULL, memory->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *address = data;
+    if (hidden && data != MAP_FAILED)
+        address = mmap(NULL, memory->mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (data == MAP_FAILED || address == MAP_FAILED) {
+        if (data != MAP_FAILED)
+            munmap(data, memory->mapped);
+        free(memory);
+        return NULL;
     }
-    if (found) {
-        size_t offset = (size_t)((const uint8_t *)address - found->address);
-        result = size <= found->real - offset ? 0 : -1;
-        if (result == 0)
-            found->pins++;
+    memory->address = (uintptr_t)address;
+    memory->data = data;
+    memory->hidden = hidden;
+    return memory;
+}
+
+sim_memory *sim_memory_create(sim_kind kind, size_t size, int32_t device, const char *function, void *caller) {
+    sim_memory *memory = map(size, kind == SIM_DEVICE_MEMORY && sim_is_strict() && sim_host_mode());
+    if (memory == NULL)
+        return NULL;
+    memory->kind = kind;
+    memory->device = device;
+    atomic_init(&memory->references, 1);
+    sim_origin_set(&memory->origin, function, caller);
+    if (!insert(memory)) {
+        munmap(memory->data, memory->mapped);
+        if (memory->hidden)
+            munmap((void *)memory->address, memory->mapped);
+        free(memory);
+        return NULL;
     }
-    pthread_mutex_unlock(&lock);
-    return result;
+    return memory;
 }
 
-void sim_memory_unpin(const void *address) {
-    pthread_mutex_lock(&lock);
-    allocation *found = containing_locked(address);
-    if (found && found->pins && --found->pins == 0 && found->freed)
-        remove_locked(found);
-    pthread_mutex_unlock(&lock);
+/* The last reference is gone: nobody reads it any more. Its addresses stay reserved without access. */
+static void unmap(sim_memory *memory) {
+    if (memory->hidden)
+        munmap(memory->data, memory->mapped);
+    else if (mmap((void *)memory->address, memory->mapped, PROT_NONE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
+        madvise((void *)memory->address, memory->mapped, MADV_DONTNEED);
+    pthread_rwlock_wrlock(&table_lock);
+    reserve_freed_locked(memory, "free");
+    pthread_rwlock_unlock(&table_lock);
+    free(memory);
 }
 
-void *sim_memory_internal(size_t size) {
-    void *memory = NULL;
-    return allocate(&memory, size, size, INTERNAL) == ACL_SUCCESS ? memory : NULL;
+void sim_memory_release(sim_memory *memory) {
+    if (memory != NULL && atomic_fetch_sub_explicit(&memory->references, 1, memory_order_acq_rel) == 1)
+        unmap(memory);
 }
 
-void sim_memory_internal_free(void *address) {
-    if (address)
-        release(address, INTERNAL, "internal");
+void sim_memory_destroy(sim_memory *memory) {
+    pthread_rwlock_wrlock(&table_lock);
+    remove_locked(memory);
+    pthread_rwlock_unlock(&table_lock);
+    sim_memory_release(memory);
 }
 
+void sim_memory_reset(void) {
+    for (;;) {
+        pthread_rwlock_wrlock(&table_lock);
+        sim_memory *memory = used != 0 ? table[used - 1] : NULL;
+        if (memory != NULL)
+            remove_locked(memory);
+        pthread_rwlock_unlock(&table_lock);
+        if (memory == NULL)
+            return;
+        if (!memory->output)
+            sim_live_add(memory->kind, -1);
+        sim_memory_release(memory);
+    }
+}
+
+/* In the child of fork() the parent's allocations are forgotten, not freed. */
 void sim_memory_after_fork(void) {
-    pthread_mutex_init(&lock, NULL);
-    allocations = NULL;
-    count = capacity = 0;
-    device_bytes = 0;
+    pthread_rwlock_init(&table_lock, NULL);
+    used = 0;
+    memset(device_bytes, 0, sizeof device_bytes);
 }
 
-/* ---- AscendCL -------------------------------------------------------------------------------- */
+/* ---- allocating -------------------------------------------------------------------------------------- */
 
-/* documented: the real size is the asked one plus 32, in units of 32; size 0 therefore succeeds. */
-static bool padded(size_t size, size_t *real) {
-    if (__builtin_add_overflow(size, 63, real))
+static aclError allocate(const char *function, void *caller, void **out, size_t size, sim_kind kind, bool dvpp) {
+    int32_t device = 0;
+    if (kind == SIM_DEVICE_MEMORY) {
+        sim_context *context = sim_current();
+        if (context == NULL) /* documented */
+            return sim_fail_at(function, ACL_ERROR_RT_CONTEXT_NULL, "this thread has no current context");
+        device = context->device;
+        int lost = sim_device_lost(device);
+        if (lost != 0)
+            return sim_fail_at(function, lost, "device %d is lost", device);
+    }
+    sim_memory *memory = sim_memory_create(kind, size, device, function, caller);
+    if (memory == NULL)
+        return sim_fail_at(function, ACL_ERROR_RT_MEMORY_ALLOCATION, "no memory for %zu bytes", size);
+    memory->dvpp = dvpp;
+    sim_live_add(kind, 1);
+    *out = (void *)memory->address;
+    return ACL_SUCCESS;
+}
+
+/* Documented: two more multiples of 32 than asked for, so that nothing at all succeeds too. */
+static bool round_up(size_t *size) {
+    if (__builtin_add_overflow(*size, 63, size))
         return false;
-    *real = *real / 32 * 32;
+    *size = *size / 32 * 32;
     return true;
 }
 
+static bool policy_is_known(aclrtMemMallocPolicy policy) {
+    int page = policy & ~POLICY_FLAGS;
+    return page >= ACL_MEM_MALLOC_HUGE_FIRST && page <= ACL_MEM_MALLOC_HUGE1G_ONLY_P2P;
+}
+
 aclError acldvppMalloc(void **devPtr, size_t size) {
-    size_t real;
-    if (!devPtr || !padded(size, &real))
-        return sim_fail(ACL_ERROR_INVALID_PARAM, "acldvppMalloc: NULL, or a size that overflows");
-    if (!sim_current_context())
-        return sim_fail(ACL_ERROR_RT_CONTEXT_NULL, "acldvppMalloc: this thread has no current context");
-    return allocate(devPtr, size, real, FROM_DVPP);
+    SIM_ENTER(acldvppMalloc);
+    if (devPtr == NULL || !round_up(&size)) /* documented */
+        return FAIL(ACL_ERROR_INVALID_PARAM, "devPtr must not be NULL and size must not overflow");
+    return allocate(__func__, __builtin_return_address(0), devPtr, size, SIM_DEVICE_MEMORY, true);
 }
 
-/* guessed: policy and configuration change nothing that a program could see. */
 aclError acldvppMallocWithCfg(void **devPtr, size_t size, aclrtMemMallocPolicy policy, aclrtMallocConfig *cfg) {
-    (void)policy;
-    (void)cfg;
-    return acldvppMalloc(devPtr, size);
-}
-
-aclError acldvppFree(void *devPtr) {
-    if (!devPtr)
-        return sim_fail(ACL_ERROR_INVALID_PARAM, "acldvppFree: NULL");
-    return release(devPtr, FROM_DVPP, "acldvppFree");
+    SIM_ENTER(acldvppMallocWithCfg);
+    (void)cfg; /* guessed: its attributes choose nothing that a simulated device has */
+    if (devPtr == NULL || !policy_is_known(policy) || !round_up(&size))
+        return FAIL(ACL_ERROR_INVALID_PARAM, "devPtr is NULL, policy %d is unknown, or size overflows", policy);
+    return allocate(__func__, __builtin_return_address(0), devPtr, size, SIM_DEVICE_MEMORY, true);
 }
 
 aclError aclrtMalloc(void **devPtr, size_t size, aclrtMemMallocPolicy policy) {
-    (void)policy;
-    size_t real;
-    if (!devPtr || size == 0 || !padded(size, &real))
-        return sim_fail(ACL_ERROR_INVALID_PARAM, "aclrtMalloc: NULL, or a size of 0");
-    if (!sim_current_context())
-        return sim_fail(ACL_ERROR_RT_CONTEXT_NULL, "aclrtMalloc: this thread has no current context");
-    return allocate(devPtr, size, real, FROM_RT);
+    SIM_ENTER(aclrtMalloc);
+    if (devPtr == NULL || size == 0) /* documented */
+        return FAIL(ACL_ERROR_INVALID_PARAM, "devPtr must not be NULL and size not 0");
+    if (!policy_is_known(policy) || !round_up(&size))
+        return FAIL(ACL_ERROR_INVALID_PARAM, "policy %d is unknown, or size overflows", policy);
+    return allocate(__func__, __builtin_return_address(0), devPtr, size, SIM_DEVICE_MEMORY, false);
+}
+
+aclError aclrtMallocHost(void **hostPtr, size_t size) {
+    SIM_ENTER(aclrtMallocHost);
+    if (hostPtr == NULL || size == 0) /* documented; observed on a board: needs no context */
+        return FAIL(ACL_ERROR_INVALID_PARAM, "hostPtr must not be NULL and size not 0");
+    return allocate(__func__, __builtin_return_address(0), hostPtr, size, SIM_HOST_MEMORY, false);
+}
+
+static void report_bad_free(const char *function, const void *pointer, const sim_memory *inside) {
+    if (inside != NULL) {
+        sim_report_at("wrong-free", function, "free the address that the allocation returned",
+                      "%p lies %zu bytes inside an allocation, %s", pointer,
+                      (size_t)((uintptr_t)pointer - inside->address), sim_origin_format(&inside->origin).text);
+        return;
+    }
+    freed_range found = {0};
+    pthread_rwlock_rdlock(&table_lock);
+    for (size_t i = 0; i < QUARANTINE; i++)
+        if (quarantine[i].address == (uintptr_t)pointer)
+            found = quarantine[i];
+    pthread_rwlock_unlock(&table_lock);
+    if (found.mapped != 0)
+        sim_report_at("double-free", function, "free each allocation once",
+                      "%p (%zu bytes) was freed before; it was %s", pointer, found.size,
+                      sim_origin_format(&found.origin).text);
+    else
+        sim_report_at("wrong-free", function, "free only memory of the matching allocating function",
+                      "%p was not allocated here", pointer);
+}
+
+static aclError free_memory(const char *function, void *pointer, sim_kind kind, bool dvpp) {
+    if (pointer == NULL) /* documented */
+        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "the address must not be NULL");
+    pthread_rwlock_wrlock(&table_lock);
+    sim_memory *memory = find_locked(pointer);
+    bool mine = memory != NULL && memory->address == (uintptr_t)pointer && memory->kind == kind && !memory->output;
+    if (mine)
+        remove_locked(memory);
+    else if (memory != NULL)
+        atomic_fetch_add(&memory->references, 1);
+    pthread_rwlock_unlock(&table_lock);
+    if (!mine) {
+        if (sim_is_strict() && memory != NULL && memory->address == (uintptr_t)pointer)
+            sim_report_at("wrong-free", function, "free memory with the function that belongs to its allocation",
+                          "%p is %s, %s", pointer,
+                          memory->output ? "a channel's output buffer" : sim_kind_name(memory->kind),
+                          sim_origin_format(&memory->origin).text);
+        else if (sim_is_strict())
+            report_bad_free(function, pointer, memory);
+        sim_memory_release(memory);
+        /* guessed code; that there is one instead of a crash is asked for by real programs */
+        return sim_fail_at(function, ACL_ERROR_RT_PARAM_INVALID, "%p is not an allocation of this kind", pointer);
+    }
+    if (sim_is_strict()) {
+        int frames = atomic_load(&memory->in_flight);
+        if (frames != 0)
+            sim_report_at("early-free", function, "free a picture in its callback or after the EOS send has returned",
+                          "%p is freed while %d frame%s that the device reads from it %s in flight; it was %s", pointer,
+                          frames, frames == 1 ? "" : "s", frames == 1 ? "is" : "are",
+                          sim_origin_format(&memory->origin).text);
+        if (kind == SIM_DEVICE_MEMORY && memory->dvpp != dvpp)
+            sim_report_at("wrong-free", function, "acldvppFree for acldvppMalloc, aclrtFree for aclrtMalloc",
+                          "%p was %s", pointer, sim_origin_format(&memory->origin).text);
+    }
+    sim_live_add(kind, -1);
+    sim_memory_release(memory);
+    return ACL_SUCCESS;
+}
+
+aclError acldvppFree(void *devPtr) {
+    SIM_ENTER(acldvppFree);
+    return free_memory(__func__, devPtr, SIM_DEVICE_MEMORY, true);
 }
 
 aclError aclrtFree(void *devPtr) {
-    if (!devPtr)
-        return sim_fail(ACL_ERROR_INVALID_PARAM, "aclrtFree: NULL");
-    return release(devPtr, FROM_RT, "aclrtFree");
-}
-
-/* observed: works in a thread without a context. */
-aclError aclrtMallocHost(void **hostPtr, size_t size) {
-    if (!hostPtr || size == 0)
-        return sim_fail(ACL_ERROR_INVALID_PARAM, "aclrtMallocHost: NULL, or a size of 0");
-    return allocate(hostPtr, size, size, FROM_HOST);
+    SIM_ENTER(aclrtFree);
+    return free_memory(__func__, devPtr, SIM_DEVICE_MEMORY, false);
 }
 
 aclError aclrtFreeHost(void *hostPtr) {
-    if (!hostPtr)
-        return sim_fail(ACL_ERROR_INVALID_PARAM, "aclrtFreeHost: NULL");
-    return release(hostPtr, FROM_HOST, "aclrtFreeHost");
+    SIM_ENTER(aclrtFreeHost);
+    return free_memory(__func__, hostPtr, SIM_HOST_MEMORY, false);
 }
 
-/* documented: the order of these checks. observed: works in a thread without a context. */
-static int check_copy(const char *call, const void *dst, size_t destMax, const void *src, size_t bytes, int32_t kind) {
-    if (!dst || !src)
-        return sim_fail(ACL_ERROR_INVALID_PARAM, "%s: NULL address", call);
-    if (kind < ACL_MEMCPY_HOST_TO_HOST || kind > ACL_MEMCPY_HOST_TO_BUF_TO_DEVICE)
-        return sim_fail(ACL_ERROR_INVALID_PARAM, "%s: kind is %d, allowed are 0 to 5", call, kind);
-    if (destMax == 0 || bytes > destMax)
-        return sim_fail(ACL_ERROR_RT_PARAM_INVALID, "%s: %zu bytes into a target of %zu", call, bytes, destMax);
+aclError aclrtGetMemInfo(aclrtMemAttr attr, size_t *free, size_t *total) {
+    SIM_ENTER(aclrtGetMemInfo);
+    if (free == NULL || total == NULL || attr < ACL_DDR_MEM || attr > ACL_HBM_MEM_P2P_NORMAL + 4)
+        return FAIL(ACL_ERROR_INVALID_PARAM, "free or total is NULL, or attribute %d is unknown", attr);
+    sim_context *context = sim_current();
+    if (context == NULL)
+        return FAIL(ACL_ERROR_RT_CONTEXT_NULL, "this thread has no current context");
+    bool ddr = attr == ACL_DDR_MEM || attr == ACL_DDR_MEM_HUGE || attr == ACL_DDR_MEM_NORMAL ||
+               attr == ACL_DDR_MEM_P2P_HUGE || attr == ACL_DDR_MEM_P2P_NORMAL;
+    pthread_rwlock_rdlock(&table_lock);
+    uint64_t taken = device_bytes[context->device];
+    pthread_rwlock_unlock(&table_lock);
+    /* documented: these chips have DDR; guessed: nothing of the other kind */
+    *total = ddr ? (size_t)device_total() : 0;
+    *free = ddr && *total > taken ? *total - (size_t)taken : 0;
     return ACL_SUCCESS;
 }
 
-aclError aclrtMemcpy(void *dst, size_t destMax, const void *src, size_t bytes, aclrtMemcpyKind kind) {
-    if (bytes == 0)
-        return ACL_SUCCESS;
-    int rc = check_copy("aclrtMemcpy", dst, destMax, src, bytes, kind);
-    if (rc == ACL_SUCCESS)
-        memmove(dst, src, bytes);
+/* ---- copying ------------------------------------------------------------------------------------------ */
+
+bool sim_read_foreign(void *to, const void *from, size_t size) {
+    struct iovec local = {to, size}, remote = {(void *)from, size};
+    ssize_t done = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+    if (done < 0 && errno != EFAULT && errno != ENOMEM && errno != EINVAL) {
+        memcpy(to, from, size); /* the kernel does not let us look before */
+        return true;
+    }
+    return done >= 0 && (size_t)done == size;
+}
+
+/* One side of a copy. */
+typedef struct side {
+    uint8_t *data;
+    sim_memory *memory; /* with a reference; NULL: the program's own memory */
+    bool inside;        /* `count` bytes lie within the allocation */
+} side;
+
+static side look_at(const void *pointer, size_t count) {
+    side result = {(uint8_t *)pointer, sim_memory_at(pointer), true};
+    if (result.memory != NULL) {
+        result.data = result.memory->data + ((uintptr_t)pointer - result.memory->address);
+        result.inside = count <= sim_memory_rest(result.memory, pointer);
+    }
+    return result;
+}
+
+static void check_side(const char *function, const char *name, const void *pointer, const side *s, bool device) {
+    bool is_device = s->memory != NULL && s->memory->kind == SIM_DEVICE_MEMORY;
+    if (device == is_device)
+        return;
+    sim_report_at("wrong-direction", function, "give the kind that says where source and destination are",
+                  "the kind says that %s %p is %s memory, but it is %s", name, pointer, device ? "device" : "host",
+                  s->memory != NULL ? sim_origin_format(&s->memory->origin).text : "the program's own");
+}
+
+static void check_copy(const char *function, const void *dst, const side *to, const void *src, const side *from,
+                       aclrtMemcpyKind kind) {
+    if (kind <= ACL_MEMCPY_DEVICE_TO_DEVICE && sim_host_mode()) { /* on a board both are the same memory */
+        check_side(function, "source", src, from,
+                   kind == ACL_MEMCPY_DEVICE_TO_HOST || kind == ACL_MEMCPY_DEVICE_TO_DEVICE);
+        check_side(function, "destination", dst, to,
+                   kind == ACL_MEMCPY_HOST_TO_DEVICE || kind == ACL_MEMCPY_DEVICE_TO_DEVICE);
+    }
+    if (from->memory != NULL && from->memory->output && !atomic_load(&from->memory->readable))
+        sim_report_at("late-output", function, "copy the access unit out inside the callback",
+                      "%p is a channel's output, whose callback has returned", src);
+    if (to->memory != NULL && to->memory->output)
+        sim_report_at("output-written", function, "output memory belongs to the library",
+                      "%p is a channel's output buffer", dst);
+    if (to->memory != NULL && atomic_load(&to->memory->in_flight) != 0)
+        sim_report_at("input-modified", function, "write a picture's memory only before the send or after the callback",
+                      "%p is overwritten while a frame in flight reads it; it was %s", dst,
+                      sim_origin_format(&to->memory->origin).text);
+}
+
+/* The checks of aclrtMemcpy in the documented order. *nothing: count is 0. */
+static aclError prepare_copy(const char *function, void *dst, size_t destMax, const void *src, size_t count,
+                             aclrtMemcpyKind kind, side *to, side *from) {
+    if (dst == NULL || src == NULL)
+        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "dst and src must not be NULL");
+    if (kind < ACL_MEMCPY_HOST_TO_HOST || kind > ACL_MEMCPY_HOST_TO_BUF_TO_DEVICE)
+        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "kind %d is unknown", kind);
+    if (destMax == 0 || count > destMax)
+        return sim_fail_at(function, ACL_ERROR_RT_PARAM_INVALID, "count %zu is above destMax %zu", count, destMax);
+    sim_context *context = sim_current();
+    /* documented; observed on a board: works there without a context */
+    if (context == NULL && sim_host_mode())
+        return sim_fail_at(function, ACL_ERROR_RT_CONTEXT_NULL, "this thread has no current context");
+    int lost = context != NULL ? sim_device_lost(context->device) : 0;
+    if (lost != 0)
+        return sim_fail_at(function, lost, "device %d is lost", context->device);
+    *to = look_at(dst, count);
+    *from = look_at(src, count);
+    aclError rc = ACL_SUCCESS;
+    if (!to->inside || !from->inside) {
+        const side *outside = to->inside ? from : to;
+        if (sim_is_strict())
+            sim_report_at("out-of-bounds", function, "copy no more than the allocation holds",
+                          "%zu bytes at %s %p, whose allocation of %zu bytes ends before; it was %s", count,
+                          to->inside ? "source" : "destination", to->inside ? src : dst, outside->memory->size,
+                          sim_origin_format(&outside->memory->origin).text);
+        rc = sim_fail_at(function, ACL_ERROR_RT_PARAM_INVALID, "%zu bytes go beyond the allocation", count);
+    } else if (sim_is_strict()) {
+        check_copy(function, dst, to, src, from, kind);
+    }
     return rc;
 }
 
-/* guessed: the copy is done at once, which is one of the orders that a stream allows. */
-aclError aclrtMemcpyAsync(void *dst, size_t destMax, const void *src, size_t bytes, aclrtMemcpyKind kind,
-                          aclrtStream stream) {
-    if (stream && !sim_object_is(stream, ACLSIM_STREAM))
-        return sim_fail(ACL_ERROR_RT_INVALID_HANDLE, "aclrtMemcpyAsync: stream %p is not alive", stream);
-    return aclrtMemcpy(dst, destMax, src, bytes, kind);
+static void put_away(side *to, side *from) {
+    sim_memory_release(to->memory);
+    sim_memory_release(from->memory);
 }
 
-aclError aclrtMemset(void *devPtr, size_t maxCount, int32_t value, size_t bytes) {
-    if (bytes == 0)
+aclError aclrtMemcpy(void *dst, size_t destMax, const void *src, size_t count, aclrtMemcpyKind kind) {
+    SIM_ENTER(aclrtMemcpy);
+    side to = {0}, from = {0};
+    if (count == 0) /* documented */
         return ACL_SUCCESS;
-    if (!devPtr)
-        return sim_fail(ACL_ERROR_INVALID_PARAM, "aclrtMemset: NULL address");
-    if (bytes > maxCount)
-        return sim_fail(ACL_ERROR_RT_PARAM_INVALID, "aclrtMemset: %zu bytes into a target of %zu", bytes, maxCount);
-    memset(devPtr, value, bytes);
-    return ACL_SUCCESS;
+    aclError rc = prepare_copy(__func__, dst, destMax, src, count, kind, &to, &from);
+    if (rc == ACL_SUCCESS)
+        memmove(to.data, from.data, count);
+    put_away(&to, &from);
+    return rc;
 }
 
-aclError aclrtMemsetAsync(void *devPtr, size_t maxCount, int32_t value, size_t bytes, aclrtStream stream) {
-    if (stream && !sim_object_is(stream, ACLSIM_STREAM))
-        return sim_fail(ACL_ERROR_RT_INVALID_HANDLE, "aclrtMemsetAsync: stream %p is not alive", stream);
-    return aclrtMemset(devPtr, maxCount, value, bytes);
+aclError sim_memory_check_copy(const char *function, void *dst, size_t destMax, const void *src, size_t count,
+                               aclrtMemcpyKind kind) {
+    side to = {0}, from = {0};
+    aclError rc = prepare_copy(function, dst, destMax, src, count, kind, &to, &from);
+    put_away(&to, &from);
+    return rc;
 }
 
-/* guessed: one pool of DDR memory; chips with HBM report the same figures for it. */
-aclError aclrtGetMemInfo(aclrtMemAttr attr, size_t *free_bytes, size_t *total) {
-    if (!free_bytes || !total || attr < ACL_DDR_MEM || attr > ACL_HBM_MEM_P2P_NORMAL)
-        return sim_fail(ACL_ERROR_INVALID_PARAM, "aclrtGetMemInfo: NULL, or attr %d outside 0 to 9", attr);
-    if (!sim_current_context())
-        return sim_fail(ACL_ERROR_RT_CONTEXT_NULL, "aclrtGetMemInfo: this thread has no current context");
-    pthread_mutex_lock(&lock);
-    *total = sim_chip()->memory;
-    *free_bytes = *total - device_bytes;
-    pthread_mutex_unlock(&lock);
-    return ACL_SUCCESS;
+void sim_memory_copy_unchecked(void *dst, const void *src, size_t count) {
+    side to = look_at(dst, count), from = look_at(src, count);
+    if (to.inside && from.inside)
+        memmove(to.data, from.data, count);
+    put_away(&to, &from);
+}
+
+aclError sim_memory_check_set(const char *function, void *devPtr, size_t maxCount, size_t count) {
+    if (devPtr == NULL)
+        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "devPtr must not be NULL");
+    if (maxCount == 0 || count > maxCount)
+        return sim_fail_at(function, ACL_ERROR_RT_PARAM_INVALID, "count %zu is above maxCount %zu", count, maxCount);
+    sim_context *context = sim_current();
+    if (context == NULL && sim_host_mode())
+        return sim_fail_at(function, ACL_ERROR_RT_CONTEXT_NULL, "this thread has no current context");
+    int lost = context != NULL ? sim_device_lost(context->device) : 0;
+    if (lost != 0)
+        return sim_fail_at(function, lost, "device %d is lost", context->device);
+    side to = look_at(devPtr, count);
+    aclError rc = ACL_SUCCESS;
+    if (!to.inside) {
+        if (sim_is_strict())
+            sim_report_at("out-of-bounds", function, "set no more than the allocation holds",
+                          "%zu bytes at %p, whose allocation of %zu bytes ends before; it was %s", count, devPtr,
+                          to.memory->size, sim_origin_format(&to.memory->origin).text);
+        rc = sim_fail_at(function, ACL_ERROR_RT_PARAM_INVALID, "%zu bytes go beyond the allocation", count);
+    } else if (sim_is_strict()) {
+        if (to.memory == NULL || to.memory->kind != SIM_DEVICE_MEMORY)
+            STRICT("foreign-memory", "aclrtMemset is for device memory", "%p is not device memory", devPtr);
+        else if (atomic_load(&to.memory->in_flight) != 0)
+            sim_report_at("input-modified", function,
+                          "write a picture's memory only before the send or after the callback",
+                          "%p is overwritten while a frame in flight reads it; it was %s", devPtr,
+                          sim_origin_format(&to.memory->origin).text);
+    }
+    sim_memory_release(to.memory);
+    return rc;
+}
+
+void sim_memory_set_unchecked(void *dst, int value, size_t count) {
+    side to = look_at(dst, count);
+    if (to.inside)
+        memset(to.data, value, count);
+    sim_memory_release(to.memory);
+}
+
+aclError aclrtMemset(void *devPtr, size_t maxCount, int32_t value, size_t count) {
+    SIM_ENTER(aclrtMemset);
+    if (count == 0) /* documented for newer runtimes */
+        return ACL_SUCCESS;
+    aclError rc = sim_memory_check_set(__func__, devPtr, maxCount, count);
+    if (rc == ACL_SUCCESS)
+        sim_memory_set_unchecked(devPtr, value, count);
+    return rc;
 }

@@ -12,9 +12,8 @@ def nv12_of(frame):
     planar = frame.reformat(format="yuv420p") if frame.format.name != "yuv420p" else frame
     width, height = planar.width, planar.height
     planes = []
-    for plane, (rows, columns) in zip(
-        planar.planes, ((height, width), (height // 2, width // 2), (height // 2, width // 2))
-    ):
+    sizes = (height, width), (height // 2, width // 2), (height // 2, width // 2)
+    for plane, (rows, columns) in zip(planar.planes, sizes):
         data = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
         planes.append(data[:rows, :columns])
     out = np.empty((height * 3 // 2, width), np.uint8)

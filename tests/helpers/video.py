@@ -27,7 +27,7 @@ def to_nv12(frame, pixel_format):
 
 
 def write_watermark(frame, number):
-    """Write a number into the top left corner: a cell of 8 x 8 pixels for each bit, black or white, then its inverse."""
+    """Write a number into the top left corner: for each bit a cell of 8 x 8 pixels, black or white, and its inverse."""
     for bit in range(WATERMARK_BITS):
         for row, value in enumerate((number >> bit & 1, 1 - (number >> bit & 1))):
             left = bit * WATERMARK_CELL
