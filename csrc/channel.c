@@ -556,19 +556,27 @@ int avenc_channel_close(avenc_channel *channel, uint32_t timeout_ms) {
         avi_binding binding;
         rc = avi_device_bind(channel->device, &binding);
         if (rc == AVENC_OK) {
+            /*
+             * Once only: the library frees the channel also when it returns a code, and a second call would end
+             * whatever has its number by then. It skips unsubscribing in that case: late callbacks may come.
+             */
             rc = channel->api->aclvencDestroyChannel(channel->desc);
-            if (rc != ACL_SUCCESS)
+            channel->created = false;
+            if (rc != ACL_SUCCESS) {
+                channel->abandoned = true;
                 avi_fail_acl(channel->api, rc, "aclvencDestroyChannel");
-            else
-                channel->created = false;
+            }
             avi_device_unbind(channel->device, &binding);
         }
     }
+    bool gone = !channel->created;
     pthread_mutex_unlock(&channel->send_lock);
-    if (rc == AVENC_OK) {
+    if (gone) {
         pthread_mutex_lock(&channel->lock);
         channel->state = AVI_CLOSED;
         pthread_mutex_unlock(&channel->lock);
+        if (atomic_load(&channel->device->lost))
+            rc = AVENC_OK; /* whoever waited was told; ending is all that is left to do */
     }
     return rc;
 }
@@ -579,12 +587,8 @@ int avenc_channel_destroy(avenc_channel *channel, uint32_t timeout_ms) {
     int rc = avenc_channel_close(channel, timeout_ms);
     if (rc == AVENC_E_WOULD_DEADLOCK)
         return rc;
-    if (rc > 0)
-        rc = avenc_channel_close(channel, 0); /* a refused aclvencDestroyChannel would leak the channel for good */
     pthread_mutex_lock(&channel->lock);
-    bool in_use = channel->active || channel->wake_pending;
-    if (rc != AVENC_OK)
-        channel->abandoned = true;
+    bool in_use = channel->active || channel->wake_pending || channel->created;
     pthread_mutex_unlock(&channel->lock);
     if (in_use)
         return rc; /* the device may still read the pictures: leaked on purpose, and counted as live */

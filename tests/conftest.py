@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options and the fixtures that every test gets. Shared code is in tests/helpers."""
 
+import os
+
 import pytest
 
-from helpers import live
+from helpers import live, simulator
+
+# Read when the simulated device is loaded, in this process and in those that tests start.
+os.environ.setdefault("ASCEND_VENC_SIM_STRICT", "1")
 
 
 def pytest_addoption(parser):
@@ -36,3 +41,14 @@ def no_live_objects_left():
     before = live.counts()
     yield
     live.assert_unchanged(before)
+
+
+@pytest.fixture(autouse=True)
+def no_misuse_reported(request):
+    """Fail the test in which the simulated device's strict mode reported a misuse, unless it is marked `misuse`."""
+    yield
+    if simulator.is_loaded():
+        found = simulator.reports()
+        simulator.clear_reports()
+        if "misuse" not in request.keywords:
+            assert found == []

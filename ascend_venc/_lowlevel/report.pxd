@@ -13,6 +13,7 @@ cdef class Channel:
     cdef bint destroying      # a thread is in venc_destroy_channel
     cdef int users            # threads in venc_send_frame or venc_create_channel
     cdef uint64_t thread_id   # whose process_report delivers, as set when the channel was created
+    cdef object thread        # its threading.Thread, None if it has none
     cdef uint64_t accepted    # frames sent so far
     cdef uint64_t pending     # of these, not delivered yet
     cdef list waiters         # locks, released when pending reaches 0
@@ -35,13 +36,17 @@ cdef struct report_call:
     report_call *previous
     report_call *next
 
-cdef int begin_report(report_call *call) except -1
+cdef void begin_report(report_call *call) noexcept
 cdef int end_report(report_call *call, int code) except -1
 cdef bint in_callback() noexcept
 
-# The life of a thread that acl.util.start_thread made: one that has ended delivers nothing more.
-cdef int thread_started(uint64_t thread) except -1
+# The threading.Thread of an id, or None.
+cdef object thread_of(uint64_t ident)
+
+# A thread that acl.util.start_thread made delivers nothing more once its function has returned; its id is not given out
+# anew before it is joined.
 cdef int thread_ended(uint64_t thread) except -1
+cdef int thread_joined(uint64_t thread) except -1
 
 # What the runtime calls. user_data is a number under which a Delivery waits, never a pointer.
 cdef void venc_trampoline(acldvppPicDesc *input, acldvppStreamDesc *output, void *user_data) noexcept nogil

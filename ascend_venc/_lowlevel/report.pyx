@@ -18,9 +18,10 @@ import _thread
 import atexit
 import os
 import sys
+import threading
 
 cimport cython
-from cpython.exc cimport PyErr_CheckSignals, PyErr_WriteUnraisable
+from cpython.exc cimport PyErr_CheckSignals
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport uint64_t
 
@@ -54,7 +55,6 @@ pthread_mutex_init(&gate, NULL)
 cdef dict deliveries = {}        # number -> Delivery
 cdef uint64_t last_number = 0
 cdef report_call *reports = NULL
-cdef set pumped = set()          # threads that have delivered a callback
 cdef set ended = set()           # threads of acl.util.start_thread whose function has returned
 cdef bint undelivered = False    # a report was processed without a callback of ours: the runtime left one out
 
@@ -119,7 +119,7 @@ cdef int forget_all() except -1:
     return 0
 
 
-cdef int thread_started(uint64_t thread) except -1:
+cdef int thread_joined(uint64_t thread) except -1:
     ended.discard(thread)
     return 0
 
@@ -129,11 +129,9 @@ cdef int thread_ended(uint64_t thread) except -1:
     return 0
 
 
-cdef int begin_report(report_call *call) except -1:
+cdef void begin_report(report_call *call) noexcept:
     global reports
     call.thread = PyThread_get_thread_ident()
-    if ended:
-        ended.discard(call.thread)
     call.callbacks = 0
     call.depth = 0
     call.stopped = NULL
@@ -142,7 +140,6 @@ cdef int begin_report(report_call *call) except -1:
     if reports != NULL:
         reports.previous = call
     reports = call
-    return 0
 
 
 cdef int end_report(report_call *call, int code) except -1:
@@ -155,9 +152,7 @@ cdef int end_report(report_call *call, int code) except -1:
         reports = call.next
     if call.next != NULL:
         call.next.previous = call.previous
-    if call.callbacks:
-        pumped.add(call.thread)
-    elif code == 0:
+    if code == 0 and call.callbacks == 0:
         undelivered = True
     if call.stopped != NULL:
         stopped = <object>call.stopped
@@ -213,31 +208,27 @@ cdef void launch_trampoline(void *user_data) noexcept nogil:
 
 # With the GIL: this is where the runtime, which knows nothing of Python, reaches the program's callback.
 cdef void deliver(acldvppPicDesc *input, acldvppStreamDesc *output, uint64_t number) noexcept with gil:
-    cdef Delivery delivery
     cdef report_call *call
+    cdef Delivery delivery = deliveries.pop(number, None)
+    if delivery is None:
+        return
+    call = own_report()
+    if call != NULL:
+        call.callbacks += 1
+        call.depth += 1
     try:
-        delivery = deliveries.pop(number, None)
-        if delivery is None:
-            return
-        call = own_report()
-        if call != NULL:
-            call.callbacks += 1
-            call.depth += 1
-        try:
-            run(delivery, input, output)
-        except BaseException as exception:
-            # Kept for end_report, which raises it: the runtime's frames are between here and there.
-            if call != NULL and call.stopped == NULL and isinstance(exception, (KeyboardInterrupt, SystemExit)):
-                Py_INCREF(exception)
-                call.stopped = <void *>exception
-            else:
-                report_unraisable(delivery, exception)
-        finally:
-            if call != NULL:
-                call.depth -= 1
-            settle(delivery)
+        run(delivery, input, output)
     except BaseException as exception:
-        PyErr_WriteUnraisable(deliveries)
+        # Kept for end_report, which raises it: the runtime's frames are between here and there.
+        if call != NULL and call.stopped == NULL and isinstance(exception, (KeyboardInterrupt, SystemExit)):
+            Py_INCREF(exception)
+            call.stopped = <void *>exception
+        else:
+            report_unraisable(delivery, exception)
+    finally:
+        if call != NULL:
+            call.depth -= 1
+        settle(delivery)
 
 
 cdef int run(Delivery delivery, acldvppPicDesc *input, acldvppStreamDesc *output) except -1:
@@ -253,24 +244,37 @@ cdef int run(Delivery delivery, acldvppPicDesc *input, acldvppStreamDesc *output
     return 0
 
 
-cdef int report_unraisable(Delivery delivery, object exception) except -1:
-    """Hand an exception of a callback to sys.unraisablehook, with the channel and the frame in its message."""
+# The type of what sys.unraisablehook takes: sys does not name it, and its own hook takes no other.
+cdef object unraisable_type = next(kind for kind in tuple.__subclasses__() if kind.__name__ == "UnraisableHookArgs")
+
+
+cdef void report_unraisable(Delivery delivery, object exception) noexcept:
+    """Hand an exception of a callback to sys.unraisablehook, with the channel and the frame in its message.
+
+    One that the hook itself raises ends here (noexcept): the interpreter prints it.
+    """
     if delivery.channel is None:
         message = "Exception ignored in a callback of acl.rt.launch_callback"
     else:
         message = (f"Exception ignored in the callback of frame {delivery.frame} of the channel with description "
                    f"{delivery.channel.desc:#x}")
-    arguments = (type(exception), exception, exception.__traceback__, message, delivery.function)
-    try:
-        sys.unraisablehook(sys.UnraisableHookArgs(arguments))
-    except BaseException:
-        PyErr_WriteUnraisable(delivery.function)
-    return 0
+    sys.unraisablehook(
+        unraisable_type((type(exception), exception, exception.__traceback__, message, delivery.function)))
 
 
-cdef bint thread_is_gone(uint64_t thread) except -1:
-    """Whether a report thread has ended. A thread that was never seen in Python counts as alive."""
-    return thread in ended or (thread in pumped and thread not in sys._current_frames())
+cdef object thread_of(uint64_t ident):
+    """The threading.Thread of an id; None for a thread that Python's threading does not know."""
+    for thread in threading.enumerate():
+        if thread.ident == ident:
+            return thread
+    return None
+
+
+cdef bint report_thread_is_gone(Channel channel) except -1:
+    """Whether the channel's report thread has ended. A thread that was never a Python thread counts as alive."""
+    if channel.thread_id in ended:
+        return True
+    return channel.thread is not None and not channel.thread.is_alive() and thread_of(channel.thread_id) is None
 
 
 cdef str wait_for_callbacks(Channel channel):
@@ -299,7 +303,7 @@ cdef str wait_for_callbacks(Channel channel):
         while channel.pending and not undelivered and stalled < WAITS_WITHOUT_PROGRESS:
             if closing:
                 return f"{channel.pending} frames of the channel wait for their callback, and the interpreter is ending"
-            if thread_is_gone(channel.thread_id):
+            if report_thread_is_gone(channel):
                 return f"{channel.pending} frames of the channel wait for their callback, but its report thread has ended"
             stalled = stalled + 1 if channel.pending == before else 0
             before = channel.pending
@@ -351,7 +355,6 @@ def _after_fork():
             reports = call
         call = following
     deliveries.clear()
-    pumped.clear()
     ended.clear()
 
 

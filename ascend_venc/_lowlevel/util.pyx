@@ -13,7 +13,7 @@ from libc.stdint cimport int32_t, uint64_t
 from libc.string cimport memcpy
 
 from .fastcall cimport *
-from .report cimport thread_ended, thread_started
+from .report cimport thread_ended, thread_joined
 
 cdef extern from "pythread.h":
     unsigned long PyThread_get_thread_ident()
@@ -59,6 +59,7 @@ cdef class _Thread:
     def __call__(self):
         """The body of the thread."""
         cdef uint64_t ident = PyThread_get_thread_ident()
+        _started[ident] = self  # also here: the function may ask for its own thread before start_thread has returned
         try:
             if self.argument is None:
                 self.function()
@@ -117,10 +118,11 @@ cdef object stop_thread(PyObject *self, PyObject **args, Py_ssize_t count):
         PyErr_CheckSignals()
         if sys.is_finalizing():
             return 0
+    thread.finished.release()  # for another thread that waits
     if _started.get(ident) is not thread:
         return failed(b"acl.util.stop_thread", ESRCH, args, count, "stopped by another thread meanwhile")
     del _started[ident]
-    thread_started(ident)
+    thread_joined(ident)
     thread.joined.release()
     if thread.exception is not None:
         raise RuntimeError(f"exception={thread.exception},msg=thread call failed;")

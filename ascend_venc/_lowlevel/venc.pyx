@@ -538,6 +538,7 @@ cdef object venc_create_channel(PyObject *self, PyObject **args, Py_ssize_t coun
     channel.created = True
     channel.accepted = 0
     channel.thread_id = acl.aclvencGetChannelDescThreadId(<aclvencChannelDesc *>handle)
+    channel.thread = thread_of(channel.thread_id)
     return 0
 
 _export(b"venc_create_channel", venc_create_channel,
@@ -581,7 +582,7 @@ cdef object venc_destroy_channel(PyObject *self, PyObject **args, Py_ssize_t cou
         # After any code but that of a refused argument the runtime has freed parts of the channel: it is gone.
         if code != ACL_ERROR_INVALID_PARAM:
             channel.created = False
-            channel.callback = None
+            channel.callback = channel.thread = None
             forget_channel(channel)
     return status(code, call, args, count)
 

@@ -107,8 +107,8 @@ ACLSIM_API void aclsim_clear_reports(void);
 /*
  * Let the nth call (from 1, counted from now) of a function fail with `code` without doing anything;
  * persistent: that one and all later ones. "*" stands for any function. A function that returns a
- * pointer or value returns NULL or 0. Several faults may be armed. 0, or -1: no such function, or 16
- * are armed.
+ * pointer or value returns NULL or 0. Several faults may be armed. aclvencDestroyChannel frees the channel all
+ * the same, as the vendor's does when a step of it fails. 0, or -1: no such function, or 16 are armed.
  */
 ACLSIM_API int aclsim_fail_call(const char *function, uint64_t nth, int32_t code, int persistent);
 

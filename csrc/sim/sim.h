@@ -72,7 +72,7 @@ void sim_profile_set(const sim_profile *profile);
     X(encode_time_us, 0, 0, 3600000000)                                                                                \
     X(send_time_us, 0, 0, 3600000000)                                                                                  \
     X(callback_delay_us, 0, 0, 3600000000)                                                                             \
-    X(input_slots, 16, 1, 1024)                                                                                        \
+    X(input_slots, 64, 1, 1024)                                                                                        \
     X(output_slots, 2, 1, 64)                                                                                          \
     X(null_codec, 0, 0, 1 << 30)                                                                                       \
     X(stall, 0, 0, 1)                                                                                                  \

@@ -1073,26 +1073,25 @@ static bool end_channel(sim_channel *ch) {
     return true;
 }
 
-aclError aclvencDestroyChannel(aclvencChannelDesc *channelDesc) {
-    SIM_ENTER(aclvencDestroyChannel);
+static aclError destroy_channel(aclvencChannelDesc *channelDesc, const char *function) {
     sim_channel_desc *desc;
-    aclError rc = find_desc(__func__, channelDesc, &desc);
+    aclError rc = find_desc(function, channelDesc, &desc);
     if (rc != ACL_SUCCESS)
         return rc;
     sim_channel *ch = enter_channel(desc);
     if (ch == NULL) /* guessed: hardware may hang */
-        return FAIL(ACL_ERROR_INVALID_PARAM, "the descriptor has no open channel");
+        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "the descriptor has no open channel");
     pthread_mutex_lock(&ch->lock);
     bool mine = !ch->busy_destroying;
     if (mine) {
         ch->busy_destroying = ch->closing = true;
         pthread_cond_broadcast(&ch->progress);
-        rc = wait_delivered_locked(ch, __func__);
+        rc = wait_delivered_locked(ch, function);
         bool lost = sim_device_lost(ch->device) != 0 && rc == sim_device_lost(ch->device);
         if (rc != ACL_SUCCESS && !lost) /* it stays as it was, and can be destroyed later */
             ch->busy_destroying = ch->closing = mine = false;
     } else {
-        rc = FAIL(ACL_ERROR_INVALID_PARAM, "another thread is destroying the channel");
+        rc = sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "another thread is destroying the channel");
     }
     pthread_mutex_unlock(&ch->lock);
     if (!mine) {
@@ -1113,6 +1112,17 @@ aclError aclvencDestroyChannel(aclvencChannelDesc *channelDesc) {
     else
         leave_channel(ch); /* the descriptor was destroyed meanwhile */
     return rc;
+}
+
+/* Documented: when a step of it fails, the channel is freed all the same and the code returned. So is an armed fault. */
+static aclError destroy_and_fail(aclvencChannelDesc *channelDesc, aclError fault) {
+    destroy_channel(channelDesc, "aclvencDestroyChannel");
+    return fault;
+}
+
+aclError aclvencDestroyChannel(aclvencChannelDesc *channelDesc) {
+    SIM_ENTER_VALUE(aclvencDestroyChannel, destroy_and_fail(channelDesc, fault_));
+    return destroy_channel(channelDesc, __func__);
 }
 
 bool sim_channel_orphan(sim_channel_desc *desc) {
