@@ -209,22 +209,25 @@ def test_cbr_of_the_looped_clip_is_within_ten_percent_over_five_seconds(en_type,
     assert windows(units, bit_rate)[0] == pytest.approx(1, abs=0.10)
 
 
+@both_codecs
+@pytest.mark.parametrize("bit_rate", [1000, 4000])
+def test_cbr_does_not_overshoot_in_its_first_second(en_type, bit_rate, clip):
+    assert windows(encode_all(clip[:25], en_type, bit_rate=bit_rate), bit_rate, seconds=1)[0] < 1.15
+
+
 @pytest.mark.parametrize("en_type", [H264_BASELINE, H264_HIGH], ids=NAMES.get)
-@pytest.mark.parametrize("bit_rate", [300, 2000])
-def test_h264_cbr_across_scene_cuts_stays_within_twelve_percent_of_every_five_seconds(en_type, bit_rate, clip):
-    cuts = []
-    still = next(synthetic(640, 360, 1, noise=0))
-    for number in range(20):
-        scene = [clip[(7 * number + at) % 60] for at in range(5 + number % 4 * 5)]
-        if number % 3 == 1:
-            scene = [np.ascontiguousarray(frame[:, ::-1]) for frame in scene]
-        elif number % 3 == 2:
-            scene = [still // 2 + frame // 2 for frame in scene]
-        cuts += scene
-    shares = windows(encode_all(cuts, en_type, gop=50, bit_rate=bit_rate), bit_rate)
-    assert len(shares) > 100
-    assert min(shares) > 0.88
-    assert max(shares) < 1.12
+def test_h264_cbr_is_within_ten_percent_of_any_five_seconds_when_difficulty_changes(en_type, clip):
+    rng = np.random.default_rng(1)
+    noisy = [np.clip(frame + rng.integers(-12, 13, frame.shape), 0, 255).astype(np.uint8) for frame in clip]
+    coarse = [frame.copy() for frame in clip]
+    for frame in coarse:
+        blocks = frame[:360].reshape(90, 4, 160, 4).mean((1, 3)).astype(np.uint8)
+        frame[:360] = np.kron(blocks, np.ones((4, 4), np.uint8))
+    scenes = [(noisy, coarse)[part % 2][(7 * part + at) % 60] for part in range(5) for at in range(50)]
+    shares = windows(encode_all(scenes, en_type, gop=250, bit_rate=300), 300)
+    assert len(shares) == 126
+    assert min(shares) > 0.9
+    assert max(shares) < 1.1
 
 
 def test_h264_cbr_after_a_long_still_part_does_not_burst(clip):
@@ -258,8 +261,8 @@ def test_clip_at_two_megabit_has_thirty_db_in_every_frame(en_type, rc_mode, clip
 
 @both_codecs
 def test_low_frame_rate_keeps_the_rate(en_type, clip):
-    units = encode_all(clip, en_type, src_rate=4, bit_rate=500, gop=8)
-    assert windows(units, 500, seconds=15, src_rate=4)[0] == pytest.approx(1, abs=0.15)
+    units = encode_all(clip, en_type, src_rate=1, bit_rate=500, gop=8)
+    assert windows(units, 500, seconds=60, src_rate=1)[0] == pytest.approx(1, abs=0.08)
 
 
 # ---- determinism and threads --------------------------------------------------------------------
