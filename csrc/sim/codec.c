@@ -579,7 +579,7 @@ static size_t drop_sei(uint8_t *data, size_t size) {
 
 /*
  * libx264's CBR forgets bits that it could not spend (a full buffer) or had to overspend (a scene cut), so that the
- * rate over 5 s of a clip with many cuts is off by up to 16 %; with this slow outer loop it is 6 %. libx264 takes a new
+ * rate over 5 s of a clip with many cuts is off by up to 19 %; with this slow outer loop it is 8 %. libx264 takes a new
  * rate between pictures; libx265 does not through libavcodec, but has strict-cbr. No filler: like a device, the codec
  * spends fewer bits on content that cannot use them.
  */

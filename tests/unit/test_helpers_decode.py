@@ -91,12 +91,12 @@ def test_decode_from_the_middle_of_a_gop_raises_or_loses_pictures(units, en_type
 @BOTH
 def test_decode_units_of_two_pictures_in_one_unit_raises(units, en_type):
     joined = [units[en_type][0] + units[en_type][1], *units[en_type][2:]]
-    with pytest.raises((av.error.FFmpegError, ValueError)):
+    with pytest.raises(ValueError, match="access unit 0 has 2 pictures"):
         decode_units(joined, codec_name(en_type))
 
 
 def test_decode_units_with_an_empty_unit_raises(units):
-    with pytest.raises(ValueError, match="empty"):
+    with pytest.raises(ValueError, match="start code"):
         decode_units([*units[H264_HIGH], b""], "h264")
 
 
