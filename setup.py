@@ -14,8 +14,22 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 LIB_PACKAGE = "ascend_venc._lib"
+PLAIN_LIBRARIES = {"libavenc": "csrc", "libascendvenc_sim": "csrc/sim"}
 INCLUDE = ["csrc/include"]
-MODULES = ["core", "rt", "media", "util", "buffers", "channel"]
+MODULES = [
+    "core",
+    "buffers",
+    "channel",
+    "fastcall",
+    "handles",
+    "report",
+    "descriptors",
+    "process",
+    "rt",
+    "media",
+    "venc",
+    "util",
+]
 
 OPTIMISE = ["-O0", "-g"] if os.environ.get("AVENC_DEBUG") == "1" else ["-O2", "-g0"]
 HARDEN = ["-fstack-protector-strong"]
@@ -24,11 +38,23 @@ if OPTIMISE[0] != "-O0":  # glibc refuses to fortify code that is not optimised
 EXTRA_CFLAGS = os.environ.get("AVENC_CFLAGS", "").split()
 EXTRA_LDFLAGS = os.environ.get("AVENC_LDFLAGS", "").split()
 
-C_FLAGS = [*OPTIMISE, *HARDEN, "-std=gnu11", "-fvisibility=hidden", "-Wall", "-Wextra", "-pthread", *EXTRA_CFLAGS]
+# Texts are truncated to their buffers on purpose.
+C_FLAGS = [
+    *OPTIMISE,
+    *HARDEN,
+    "-std=gnu11",
+    "-fvisibility=hidden",
+    "-Wall",
+    "-Wextra",
+    "-Wno-format-truncation",
+    "-pthread",
+    *EXTRA_CFLAGS,
+]
 # A sanitizer's symbols come from its preloaded runtime: -z defs would refuse them.
 NO_UNDEFINED = [] if any("-fsanitize" in flag for flag in EXTRA_LDFLAGS) else ["-Wl,-z,defs"]
 LINK_FLAGS = ["-Wl,-z,relro,-z,now", "-pthread", *EXTRA_LDFLAGS]
-CYTHON_FLAGS = [*OPTIMISE, *HARDEN, "-fvisibility=hidden", "-Wno-unused-function", *EXTRA_CFLAGS]
+# Cython's temporaries drop const.
+CYTHON_FLAGS = [*OPTIMISE, *HARDEN, "-fvisibility=hidden", "-Wno-discarded-qualifiers", *EXTRA_CFLAGS]
 
 
 class SharedLibrary(Extension):
@@ -52,7 +78,8 @@ class BuildExt(build_ext):
     """Build the plain libraries first: the Cython modules link one of them."""
 
     def get_ext_filename(self, fullname):
-        if fullname.startswith(LIB_PACKAGE + "."):
+        # Called with the full name or, for a path below a package, with its last part only.
+        if fullname.rpartition(".")[2] in PLAIN_LIBRARIES:
             return os.path.join(*fullname.split(".")) + ".so"
         return super().get_ext_filename(fullname)
 
@@ -61,9 +88,8 @@ class BuildExt(build_ext):
 
     def build_extensions(self):
         self.extensions.sort(key=lambda ext: not isinstance(ext, SharedLibrary))
-        lib_dir = os.path.dirname(self.get_ext_fullpath(f"{LIB_PACKAGE}.libavenc"))
-        if self.inplace:  # setuptools builds into build_lib first and copies afterwards
-            lib_dir = os.path.join(self.build_lib, *LIB_PACKAGE.split("."))
+        # Also an in-place build builds here first and copies afterwards.
+        lib_dir = os.path.join(self.build_lib, *LIB_PACKAGE.split("."))
         for ext in self.extensions:
             if not isinstance(ext, SharedLibrary):
                 ext.library_dirs.append(lib_dir)
@@ -86,8 +112,7 @@ def cython_module(name):
 setup(
     cmdclass={"build_ext": BuildExt},
     ext_modules=[
-        SharedLibrary("libavenc", "csrc"),
-        SharedLibrary("libascendvenc_sim", "csrc/sim", libraries=["dl", "m"]),
+        *(SharedLibrary(name, folder) for name, folder in PLAIN_LIBRARIES.items()),
         *cythonize(
             [cython_module(name) for name in MODULES if Path(f"ascend_venc/_lowlevel/{name}.pyx").exists()],
             build_dir="build/cython",

@@ -130,8 +130,8 @@ cdef extern from "avenc.h" nogil:
         uint32_t ready
 
     int avenc_channel_create(avenc_device *device, const avenc_channel_config *config, avenc_channel **channel)
-    int avenc_channel_submit(avenc_channel *channel, const avenc_picture *picture, int64_t pts, int force_idr,
-                             uint32_t timeout_ms, uint64_t *frame_index)
+    int avenc_channel_submit(avenc_channel *channel, const avenc_picture *picture, int64_t pts, int number_pts,
+                             int force_idr, uint32_t timeout_ms, uint64_t *frame_index)
     int avenc_channel_drain(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count)
     int avenc_channel_wait(avenc_channel *channel, uint32_t timeout_ms)
     int avenc_channel_wait_idle(avenc_channel *channel, uint32_t timeout_ms)

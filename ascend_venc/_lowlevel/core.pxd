@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 from .cavenc cimport acl_api, avenc_library
 
-# The process's library, opened by the rules of ascend_venc.backend on first use. The table never moves or dies.
+cdef class Library:
+    cdef avenc_library *_h  # never freed: libraries stay loaded until the process ends
+
+# The process's library, opened by the rules of open_library() on first use. The table never moves or dies.
 cdef const acl_api *default_api() except NULL
 cdef avenc_library *default_library() except NULL
 

@@ -38,24 +38,24 @@ extern "C" {
 /* ---- status ---------------------------------------------------------------------------------- */
 
 /* X(name, value, meaning). ascend_venc/errors.py holds the same list; a test compares them. */
-#define AVENC_STATUS_CODES(X)                                                                      \
-    X(AVENC_E_INVALID, -1, "argument outside its contract")                                        \
-    X(AVENC_E_NOMEM, -2, "host memory exhausted")                                                  \
-    X(AVENC_E_TIMEOUT, -3, "the time allowed for the wait has passed")                             \
-    X(AVENC_E_CLOSED, -4, "the object has been closed")                                            \
-    X(AVENC_E_FORKED, -5, "the object was created before fork()")                                  \
-    X(AVENC_E_NOT_FOUND, -6, "no AscendCL library found")                                          \
-    X(AVENC_E_BROKEN, -7, "an AscendCL library is present but cannot be used")                     \
-    X(AVENC_E_MEDIA_MISSING, -8, "libascendcl found, libacl_dvpp missing")                         \
-    X(AVENC_E_STUB, -9, "link-time stub library (devlib)")                                         \
-    X(AVENC_E_SYMBOL, -10, "a required function is missing from the library")                      \
-    X(AVENC_E_NO_DEVICE, -11, "AscendCL works but reports no device")                              \
-    X(AVENC_E_UNSUPPORTED, -12, "the loaded library lacks an optional function")                   \
-    X(AVENC_E_DRAINED, -13, "no frame in flight and no packet ready")                              \
-    X(AVENC_E_FRAME, -14, "the device did not encode this frame")                                  \
-    X(AVENC_E_LOST, -15, "the device never reported this frame")                                   \
-    X(AVENC_E_TOO_LARGE, -16, "the access unit exceeds the packet buffer")                         \
-    X(AVENC_E_WOULD_DEADLOCK, -17, "called from inside a report callback")                         \
+#define AVENC_STATUS_CODES(X)                                                                                          \
+    X(AVENC_E_INVALID, -1, "argument outside its contract")                                                            \
+    X(AVENC_E_NOMEM, -2, "host memory exhausted")                                                                      \
+    X(AVENC_E_TIMEOUT, -3, "the time allowed for the wait has passed")                                                 \
+    X(AVENC_E_CLOSED, -4, "the object has been closed")                                                                \
+    X(AVENC_E_FORKED, -5, "the object was created before fork()")                                                      \
+    X(AVENC_E_NOT_FOUND, -6, "no AscendCL library found")                                                              \
+    X(AVENC_E_BROKEN, -7, "an AscendCL library is present but cannot be used")                                         \
+    X(AVENC_E_MEDIA_MISSING, -8, "libascendcl found, libacl_dvpp missing")                                             \
+    X(AVENC_E_STUB, -9, "link-time stub library (devlib)")                                                             \
+    X(AVENC_E_SYMBOL, -10, "a required function is missing from the library")                                          \
+    X(AVENC_E_NO_DEVICE, -11, "AscendCL works but reports no device")                                                  \
+    X(AVENC_E_UNSUPPORTED, -12, "the loaded library lacks an optional function")                                       \
+    X(AVENC_E_DRAINED, -13, "no frame in flight and no packet ready")                                                  \
+    X(AVENC_E_FRAME, -14, "the device did not encode this frame")                                                      \
+    X(AVENC_E_LOST, -15, "the device never reported this frame")                                                       \
+    X(AVENC_E_TOO_LARGE, -16, "the access unit exceeds the packet buffer")                                             \
+    X(AVENC_E_WOULD_DEADLOCK, -17, "called from inside a report callback")                                             \
     X(AVENC_E_THREAD, -18, "a native thread could not be started")
 
 #define AVENC_ENUM_STATUS(name, value, meaning) name = (value),
@@ -138,8 +138,8 @@ typedef struct avenc_device avenc_device;
 
 typedef struct avenc_device_info {
     int32_t device_id;
-    int32_t run_mode;   /* aclrtRunMode */
-    char soc_name[64];  /* e.g. "Ascend310P3"; "" where the runtime cannot tell */
+    int32_t run_mode;  /* aclrtRunMode */
+    char soc_name[64]; /* e.g. "Ascend310P3"; "" where the runtime cannot tell */
 } avenc_device_info;
 
 /*
@@ -223,14 +223,15 @@ AVENC_API int avenc_channel_create(avenc_device *device, const avenc_channel_con
 
 /*
  * Copy one picture into a free slot and send it. On success *frame_index is its number and the
- * caller's memory is free again. On failure nothing was sent.
+ * caller's memory is free again. On failure nothing was sent. With number_pts the frame's number
+ * takes the place of pts.
  *
  * Waits up to timeout_ms for a free slot (0: not at all, then AVENC_E_TIMEOUT if all are in flight).
  * After that it blocks only while the device takes the frame. Frames of concurrent callers are sent
  * one after another in an unspecified order.
  */
-AVENC_API int avenc_channel_submit(avenc_channel *channel, const avenc_picture *picture, int64_t pts, int force_idr,
-                                   uint32_t timeout_ms, uint64_t *frame_index);
+AVENC_API int avenc_channel_submit(avenc_channel *channel, const avenc_picture *picture, int64_t pts, int number_pts,
+                                   int force_idr, uint32_t timeout_ms, uint64_t *frame_index);
 
 /*
  * Take up to `max` finished packets, oldest first, without waiting; *count may be 0. Ownership goes
@@ -266,8 +267,7 @@ AVENC_API void avenc_channel_stats_get(avenc_channel *channel, avenc_channel_sta
 /* ---- accounting ------------------------------------------------------------------------------ */
 
 /* X(name, index): kinds of native object, always counted. */
-#define AVENC_LIVE_KINDS(X)                                                                        \
-    X(DEVICE, 0) X(CHANNEL, 1) X(SLOT, 2) X(POOL, 3) X(PACKET, 4) X(THREAD, 5)
+#define AVENC_LIVE_KINDS(X) X(DEVICE, 0) X(CHANNEL, 1) X(SLOT, 2) X(POOL, 3) X(PACKET, 4) X(THREAD, 5)
 
 #define AVENC_ENUM_KIND(name, index) AVENC_LIVE_##name = (index),
 enum { AVENC_LIVE_KINDS(AVENC_ENUM_KIND) AVENC_LIVE_COUNT };

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Code that several test files share."""
+"""Code that several tests share. Tests import it as `from helpers import ...`."""

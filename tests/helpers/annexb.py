@@ -1,308 +1,187 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small parser of Annex B streams: NAL units, access units, sizes and profiles, slice types.
+"""A small Annex B parser of our own, independent of the product's: NAL units, access units, what their headers say.
 
-It reads what the tests assert on and nothing more; `codec` is "h264" or "h265" everywhere. Malformed input raises
-`BitstreamError`.
+Syntax: ITU-T H.264 7.3 and H.265 7.3. Only what the tests ask for is read.
 """
 
-from __future__ import annotations
-
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-START_CODE = re.compile(rb"\x00\x00\x01")
-
-H264_NAMES = {1: "SLICE", 5: "IDR", 6: "SEI", 7: "SPS", 8: "PPS", 9: "AUD", 12: "FILLER"}
-H265_NAMES = {
-    1: "SLICE",
-    19: "IDR",
-    20: "IDR",
-    32: "VPS",
-    33: "SPS",
-    34: "PPS",
-    35: "AUD",
-    38: "FILLER",
-    39: "SEI",
-    40: "SEI",
-}
-PARAMETER_SETS = {"h264": ["SPS", "PPS"], "h265": ["VPS", "SPS", "PPS"]}
+START_CODE = re.compile(b"\x00\x00\x01")
 
 
-class BitstreamError(ValueError):
-    """The bytes are not what Annex B, H.264 or H.265 allow (or more than this parser knows)."""
+def nal_units(data):
+    """Split a byte stream into NAL units, without start codes and trailing zeros."""
+    data = bytes(data)
+    starts = [match.end() for match in START_CODE.finditer(data)]
+    ends = [start - 3 for start in starts[1:]] + [len(data)]
+    return [data[start:end].rstrip(b"\x00") for start, end in zip(starts, ends)]
 
 
-@dataclass(frozen=True)
-class Nal:
-    """One NAL unit; `data` starts with its header, `start_code` is the length of its start code (3 or 4)."""
+class Bits:
+    """A reader of an RBSP: emulation prevention bytes are taken out first."""
 
-    codec: str
-    data: bytes
-    start_code: int
+    def __init__(self, nal, skip):
+        self.data = re.sub(b"\x00\x00\x03(?=[\x00-\x03]|$)", b"\x00\x00", nal)[skip:]
+        self.position = 0
 
-    @property
-    def type(self) -> int:
-        return self.data[0] & 31 if self.codec == "h264" else self.data[0] >> 1 & 63
-
-    @property
-    def name(self) -> str:
-        """SPS, PPS, VPS, SEI, AUD, FILLER, IDR, SLICE, or the number of a type without a name here."""
-        names = H264_NAMES if self.codec == "h264" else H265_NAMES
-        return names.get(self.type, str(self.type))
-
-    @property
-    def is_slice(self) -> bool:
-        return 1 <= self.type <= 5 if self.codec == "h264" else self.type <= 31
-
-    @property
-    def is_idr(self) -> bool:
-        return self.name == "IDR"
-
-    @property
-    def starts_picture(self) -> bool:
-        """True for the first slice of a picture."""
-        first_bit_after_header = 1 if self.codec == "h264" else 2
-        return self.is_slice and bool(self.data[first_bit_after_header] & 0x80)
-
-
-class BitReader:
-    """Bits of a NAL unit's payload, most significant first, without the emulation prevention bytes."""
-
-    def __init__(self, nal: Nal):
-        header = 1 if nal.codec == "h264" else 2
-        self._data = nal.data[header:].replace(b"\x00\x00\x03", b"\x00\x00")
-        self._at = 0
-
-    def u(self, bits: int) -> int:
-        if self._at + bits > 8 * len(self._data):
-            raise BitstreamError("a NAL unit ends in the middle of a field")
+    def u(self, count):
         value = 0
-        for _ in range(bits):
-            value = value << 1 | self._data[self._at >> 3] >> (7 - (self._at & 7)) & 1
-            self._at += 1
+        for _ in range(count):
+            byte = self.data[self.position >> 3]
+            value = value << 1 | (byte >> (7 - (self.position & 7))) & 1
+            self.position += 1
         return value
 
-    def ue(self) -> int:
+    def ue(self):
         zeros = 0
-        while self.u(1) == 0:
+        while not self.u(1):
             zeros += 1
-            if zeros > 32:
-                raise BitstreamError("an Exp-Golomb code has more than 32 leading zeros")
         return (1 << zeros) - 1 + self.u(zeros)
 
-    def se(self) -> int:
-        code = self.ue()
-        return (code + 1) // 2 if code & 1 else -(code // 2)
+    def se(self):
+        value = self.ue()
+        return (value + 1) // 2 if value & 1 else -(value // 2)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Sps:
-    """What the tests ask of a sequence parameter set. `level` is the number people say: 3.1, 4.0."""
-
     profile_idc: int
-    level: float
+    level_idc: int
     width: int
     height: int
+    reorder: int = 0  # H.265: sps_max_num_reorder_pics
     constrained: bool = False  # H.264: constraint_set1_flag, which makes profile 66 Constrained Baseline
-    ctb_size: int = 0  # H.265 only
 
 
-def iter_nals(data: bytes, codec: str) -> Iterator[Nal]:
-    """Split a stream at its start codes. Bytes before the first one are refused."""
-    starts = [m.start() for m in START_CODE.finditer(data)]
-    if not starts or data[: starts[0]].strip(b"\x00"):
-        raise BitstreamError("the stream does not begin with a start code")
-    for at, end in zip(starts, [*starts[1:], len(data)]):
-        payload = data[at + 3 : end].rstrip(b"\x00")  # trailing zeros belong to the next start code
-        if len(payload) < (1 if codec == "h264" else 2):
-            raise BitstreamError("an empty NAL unit")
-        if payload[0] & 0x80:
-            raise BitstreamError("forbidden_zero_bit is set")
-        yield Nal(codec, payload, 4 if at > 0 and data[at - 1] == 0 else 3)
+@dataclass
+class AccessUnit:
+    data: bytes = b""
+    types: list = field(default_factory=list)  # NAL unit types, in order
+    slice_types: list = field(default_factory=list)  # "I", "P", "B"
+    sps: Sps = None
+    is_idr: bool = False
+    has_parameter_sets: bool = False
 
 
-def _h264_sps(nal: Nal) -> Sps:
-    bits = BitReader(nal)
-    profile, constraints, level = bits.u(8), bits.u(8), bits.u(8)
+def h264_sps(nal):
+    bits = Bits(nal, 1)
+    profile = bits.u(8)
+    constraints = bits.u(8)
+    level = bits.u(8)
     bits.ue()
     chroma = 1
     if profile in (100, 110, 122, 244, 44, 83, 86, 118, 128):
         chroma = bits.ue()
         if chroma == 3:
             bits.u(1)
-        bits.ue()
-        bits.ue()
-        bits.u(1)
+        bits.ue(), bits.ue(), bits.u(1)
         if bits.u(1):
-            raise BitstreamError("scaling matrices are beyond this parser")
+            raise ValueError("scaling matrices are not expected")
     bits.ue()
-    poc_type = bits.ue()
-    if poc_type == 0:
+    kind = bits.ue()
+    if kind == 0:
         bits.ue()
-    elif poc_type == 1:
-        bits.u(1)
-        bits.se()
-        bits.se()
-        for _ in range(bits.ue()):
-            bits.se()
-    bits.ue()
-    bits.u(1)
-    width, map_units = 16 * (bits.ue() + 1), bits.ue() + 1
-    frames_only = bits.u(1)
-    height = 16 * map_units * (2 - frames_only)
-    if not frames_only:
+    elif kind == 1:
+        raise ValueError("pic_order_cnt_type 1 is not expected")
+    bits.ue(), bits.u(1)
+    width = (bits.ue() + 1) * 16
+    height = bits.ue() + 1
+    frame_only = bits.u(1)
+    height = height * 16 * (2 - frame_only)
+    if not frame_only:
         bits.u(1)
     bits.u(1)
     if bits.u(1):
-        step_x = 2 if chroma in (1, 2) else 1
-        step_y = (2 if chroma == 1 else 1) * (2 - frames_only)
-        width -= step_x * (bits.ue() + bits.ue())
-        height -= step_y * (bits.ue() + bits.ue())
-    return Sps(profile, level / 10, width, height, bool(constraints & 0x40))
+        left, right, top, bottom = bits.ue(), bits.ue(), bits.ue(), bits.ue()
+        width -= 2 * (left + right)
+        height -= 2 * (2 - frame_only) * (top + bottom)
+    return Sps(profile, level, width, height, constrained=bool(constraints & 0x40))
 
 
-def _h265_sps(nal: Nal) -> Sps:
-    bits = BitReader(nal)
+def hevc_sps(nal):
+    bits = Bits(nal, 2)
     bits.u(4)
     sub_layers = bits.u(3)
     bits.u(1)
-    bits.u(3)  # profile space and tier
+    bits.u(3)
     profile = bits.u(5)
-    bits.u(32 + 48)
+    bits.u(32), bits.u(48)
     level = bits.u(8)
-    present = [(bits.u(1), bits.u(1)) for _ in range(sub_layers)]
     if sub_layers:
-        bits.u(2 * (8 - sub_layers))
-    for has_profile, has_level in present:
-        bits.u(88 * has_profile + 8 * has_level)
+        raise ValueError("sub-layers are not expected")
     bits.ue()
-    chroma = bits.ue()
-    if chroma == 3:
+    if bits.ue() == 3:
         bits.u(1)
     width, height = bits.ue(), bits.ue()
     if bits.u(1):
-        width -= (2 if chroma in (1, 2) else 1) * (bits.ue() + bits.ue())
-        height -= (2 if chroma == 1 else 1) * (bits.ue() + bits.ue())
+        left, right, top, bottom = bits.ue(), bits.ue(), bits.ue(), bits.ue()
+        width -= 2 * (left + right)
+        height -= 2 * (top + bottom)
+    bits.ue(), bits.ue(), bits.ue()
+    bits.u(1)
     bits.ue()
-    bits.ue()
-    bits.ue()
-    for _ in range(1 if not bits.u(1) else sub_layers + 1):
+    return Sps(profile, level, width, height, reorder=bits.ue())
+
+
+def parse_h264(nal, unit):
+    kind = nal[0] & 0x1F
+    unit.types.append(kind)
+    if kind == 7:
+        unit.sps = h264_sps(nal)
+    if kind in (1, 5):
+        bits = Bits(nal[:16], 1)
         bits.ue()
-        bits.ue()
-        bits.ue()
-    log2_ctb = bits.ue() + 3 + bits.ue()
-    return Sps(profile, level / 30, width, height, ctb_size=1 << log2_ctb)
+        unit.slice_types.append("PBI"[bits.ue() % 5])
+        unit.is_idr = kind == 5
+        unit.has_parameter_sets = 7 in unit.types and 8 in unit.types
 
 
-def parse_sps(nal: Nal) -> Sps:
-    """Read a sequence parameter set; width and height are the cropped picture's."""
-    if nal.name != "SPS":
-        raise BitstreamError(f"a NAL unit of type {nal.type} is not an SPS")
-    return _h264_sps(nal) if nal.codec == "h264" else _h265_sps(nal)
-
-
-def first_sps(data: bytes, codec: str) -> Sps:
-    """The first sequence parameter set of a stream."""
-    for nal in iter_nals(data, codec):
-        if nal.name == "SPS":
-            return parse_sps(nal)
-    raise BitstreamError("the stream has no SPS")
-
-
-@dataclass(frozen=True)
-class _H265Pps:
-    extra_bits: int
-
-
-def _parse_h265_pps(nal: Nal) -> _H265Pps:
-    bits = BitReader(nal)
-    bits.ue()
-    bits.ue()
-    bits.u(2)
-    return _H265Pps(bits.u(3))
-
-
-def _slice_type(nal: Nal, pps: _H265Pps | None) -> str:
-    bits = BitReader(nal)
-    if nal.codec == "h264":
-        bits.ue()
-        return "PBIPI"[bits.ue() % 5]
-    if not bits.u(1):
-        raise BitstreamError("only the first slice segment of a picture is read")
-    if 16 <= nal.type <= 23:
+def parse_hevc(nal, unit):
+    kind = (nal[0] >> 1) & 0x3F
+    unit.types.append(kind)
+    if kind == 33:
+        unit.sps = hevc_sps(nal)
+    if kind < 32:
+        bits = Bits(nal[:16], 2)
         bits.u(1)
-    bits.ue()
-    if pps is None:
-        raise BitstreamError("a slice before its parameter sets")
-    bits.u(pps.extra_bits)
-    kind = bits.ue()
-    if kind > 2:
-        raise BitstreamError(f"slice type {kind}")
-    return "BPI"[kind]
+        if 16 <= kind <= 23:
+            bits.u(1)
+        bits.ue()
+        unit.slice_types.append("BPI"[bits.ue()])
+        unit.is_idr = kind in (19, 20)
+        unit.has_parameter_sets = {32, 33, 34} <= set(unit.types)
 
 
-@dataclass(frozen=True)
-class AccessUnit:
-    """The NAL units of one picture with what precedes them; `slice_type` is that of the first slice: I, P or B."""
-
-    nals: tuple[Nal, ...]
-    slice_type: str
-
-    @property
-    def names(self) -> list[str]:
-        return [nal.name for nal in self.nals]
-
-    @property
-    def size(self) -> int:
-        return sum(nal.start_code + len(nal.data) for nal in self.nals)
-
-    @property
-    def slices(self) -> list[Nal]:
-        return [nal for nal in self.nals if nal.is_slice]
-
-    @property
-    def is_idr(self) -> bool:
-        return self.slices[0].is_idr
-
-    @property
-    def has_parameter_sets(self) -> bool:
-        """True when all parameter sets, in order, come before the first slice."""
-        before = []
-        for nal in self.nals:
-            if nal.is_slice:
-                break
-            before.append(nal.name)
-        wanted = PARAMETER_SETS[self.nals[0].codec]
-        return [name for name in before if name in wanted] == wanted
+def is_first_slice(nal, codec):
+    if codec == "h264":
+        return nal[0] & 0x1F in (1, 5) and Bits(nal[:16], 1).ue() == 0
+    return (nal[0] >> 1) & 0x3F < 32 and bool(nal[2] & 0x80)
 
 
-def access_units(data: bytes, codec: str) -> list[AccessUnit]:
-    """Group a stream into access units: a new one begins where, after a slice, anything but a further slice comes."""
-    units: list[AccessUnit] = []
-    pending: list[Nal] = []
-    slice_type = ""
-    pps: _H265Pps | None = None
+def is_slice(nal, codec):
+    return nal[0] & 0x1F in (1, 5) if codec == "h264" else (nal[0] >> 1) & 0x3F < 32
 
-    def finish() -> None:
-        nonlocal slice_type
-        units.append(AccessUnit(tuple(pending), slice_type))
-        pending.clear()
-        slice_type = ""
 
-    for nal in iter_nals(data, codec):
-        # Suffix SEI (40) and filler data belong to the picture before them.
-        trailing = nal.name == "FILLER" or (codec == "h265" and nal.type == 40)
-        if slice_type and not trailing and (nal.starts_picture or not nal.is_slice):
-            finish()
-        if nal.name == "PPS" and codec == "h265":
-            pps = _parse_h265_pps(nal)
-        if nal.is_slice and not slice_type:
-            if not nal.starts_picture:
-                raise BitstreamError("the first slice of a picture is missing")
-            slice_type = _slice_type(nal, pps)
-        pending.append(nal)
-    if not slice_type:
-        raise BitstreamError("the last access unit has no slice")
-    finish()
+def access_units(data, codec):
+    """Group a byte stream into `AccessUnit`s: one starts with the first NAL unit behind a picture's last slice."""
+    data = bytes(data)
+    parse = parse_h264 if codec == "h264" else parse_hevc
+    units, current, complete = [], AccessUnit(), False
+    begin = 0
+    for match in START_CODE.finditer(data):
+        start = match.start()
+        if start and data[start - 1] == 0:
+            start -= 1  # a four-byte start code
+        following = START_CODE.search(data, match.end())
+        nal = data[match.end() : following.start() if following else len(data)].rstrip(b"\x00")
+        if complete and (not is_slice(nal, codec) or is_first_slice(nal, codec)):
+            current.data = data[begin:start]
+            units.append(current)
+            current, begin, complete = AccessUnit(), start, False
+        parse(nal, current)
+        complete = complete or is_slice(nal, codec)
+    if current.types:
+        current.data = data[begin:]
+        units.append(current)
     return units

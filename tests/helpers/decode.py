@@ -1,92 +1,62 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Strict decoding with PyAV: an independent judge of what the encoder made.
-
-A frame is NV12: uint8, shape (height * 3 // 2, width). The decoder stops at the first damaged bit it notices, which
-for H.265 is not every one: compare PSNR and watermarks too.
-"""
-
-from __future__ import annotations
-
-from collections.abc import Iterable
-from dataclasses import dataclass
-from fractions import Fraction
-from pathlib import Path
+"""An independent decoder, as strict as it can be made: PyAV with every check on, one thread."""
 
 import av
 import numpy as np
 
-from helpers.annexb import iter_nals
-from helpers.video import i420_to_nv12
+from helpers import annexb
 
 STRICT = {"err_detect": "crccheck+bitstream+buffer+explode"}
-DECODERS = {"h264": "h264", "h265": "hevc"}
 
 
-def to_nv12(frame: av.VideoFrame) -> np.ndarray:
-    """Copy a decoded 4:2:0 frame, without a conversion of colours."""
-    if frame.format.name not in ("yuv420p", "yuvj420p"):
-        raise ValueError(f"the decoder gave {frame.format.name}, not 4:2:0 with 8 bits")
-    return i420_to_nv12(frame.to_ndarray())
+def nv12_of(frame):
+    """A decoded picture as an NV12 array of shape (height * 3 // 2, width)."""
+    planar = frame.reformat(format="yuv420p") if frame.format.name != "yuv420p" else frame
+    width, height = planar.width, planar.height
+    planes = []
+    sizes = (height, width), (height // 2, width // 2), (height // 2, width // 2)
+    for plane, (rows, columns) in zip(planar.planes, sizes):
+        data = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        planes.append(data[:rows, :columns])
+    out = np.empty((height * 3 // 2, width), np.uint8)
+    out[:height] = planes[0]
+    out[height:, 0::2] = planes[1]
+    out[height:, 1::2] = planes[2]
+    return out
 
 
-def _decoder(codec: str) -> av.VideoCodecContext:
-    context = av.CodecContext.create(DECODERS[codec], "r")
+def frames(stream, codec):
+    """Decode an Annex B byte stream to a list of NV12 arrays. Raises for any damage that the decoder notices."""
+    context = av.CodecContext.create({"h264": "h264", "h265": "hevc"}[codec], "r")
     context.thread_count = 1
-    context.options = STRICT
-    return context
+    context.options = dict(STRICT)
+    found = []
+    for packet in [*context.parse(bytes(stream)), *context.parse(b"")]:
+        found += context.decode(packet)
+    found += context.decode(None)
+    return [nv12_of(frame) for frame in found]
 
 
-def decode(stream: bytes, codec: str) -> list[np.ndarray]:
-    """Decode an Annex B stream ("h264" or "h265"). Damage raises `av.error.FFmpegError`."""
-    context = _decoder(codec)
-    packets = [*context.parse(stream), *context.parse(b"")]
-    frames = [frame for packet in packets for frame in context.decode(packet)]
-    return [to_nv12(frame) for frame in [*frames, *context.decode(None)]]
-
-
-def decode_units(units: Iterable[bytes], codec: str) -> list[np.ndarray]:
-    """Decode access units given one by one; each must be exactly one picture."""
-    context = _decoder(codec)
-    units = list(units)
-    for number, unit in enumerate(units):  # decoders tolerate both, each in its own way
-        pictures = sum(nal.starts_picture for nal in iter_nals(unit, codec))
+def unit_frames(units, codec):
+    """Decode access units given one by one; ValueError unless each is one picture, which decoders do not insist on."""
+    units = [bytes(unit) for unit in units]
+    for number, unit in enumerate(units):
+        pictures = sum(annexb.is_first_slice(nal, codec) for nal in annexb.nal_units(unit))
         if pictures != 1:
             raise ValueError(f"access unit {number} has {pictures} pictures")
-    frames = [frame for unit in units for frame in context.decode(av.Packet(unit))]
-    frames += context.decode(None)
-    if len(frames) != len(units):
-        raise ValueError(f"{len(units)} access units decode to {len(frames)} pictures")
-    return [to_nv12(frame) for frame in frames]
+    context = av.CodecContext.create({"h264": "h264", "h265": "hevc"}[codec], "r")
+    context.thread_count = 1
+    context.options = dict(STRICT)
+    found = [frame for unit in units for frame in context.decode(av.Packet(unit))] + context.decode(None)
+    if len(found) != len(units):
+        raise ValueError(f"{len(units)} access units decode to {len(found)} pictures")
+    return [nv12_of(frame) for frame in found]
 
 
-@dataclass(frozen=True)
-class DecodedFile:
-    """What a player sees: `rate` in frames per second, `duration` in seconds (None when the container has none)."""
-
-    frames: list[np.ndarray]
-    codec: str
-    width: int
-    height: int
-    rate: Fraction | None
-    duration: float | None
-    timestamps: list[float | None]
-
-
-def decode_file(path: str | Path) -> DecodedFile:
-    """Decode the first video stream of a file, strictly."""
+def file_frames(path):
+    """Decode a file's video stream strictly: a list of (pts in seconds as Fraction, NV12 array)."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        stream.codec_context.options = STRICT
-        stream.codec_context.thread_count = 1
-        decoded = list(container.decode(stream))
-        name = {"hevc": "h265"}.get(stream.codec_context.name, stream.codec_context.name)
-        duration = None if stream.duration is None else float(stream.duration * stream.time_base)
-        return DecodedFile(
-            [to_nv12(frame) for frame in decoded],
-            name,
-            stream.codec_context.width,
-            stream.codec_context.height,
-            stream.average_rate,
-            duration,
-            [frame.time for frame in decoded],
-        )
+        stream.thread_count = 1
+        stream.codec_context.options = dict(STRICT)
+        return [(frame.pts * frame.time_base, nv12_of(frame)) for frame in container.decode(stream)]

@@ -1,130 +1,121 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Strict decoding notices damage."""
-
-from __future__ import annotations
+"""Strict decoding and watermarks notice damage, loss and exchange; watermarks survive hard compression."""
 
 import shutil
 
 import av
 import numpy as np
 import pytest
-from helpers import annexb
-from helpers.codec import COMPILER, H264_HIGH, H265_MAIN, codec_name, encode_all
-from helpers.decode import decode, decode_file, decode_units
-from helpers.video import (
-    CLIP,
-    CLIP_FRAMES,
-    CLIP_HEIGHT,
-    CLIP_RATE,
-    CLIP_WIDTH,
-    psnr_per_frame,
-    read_watermarks,
-    synthetic,
-    watermarked,
-)
 
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C compiler (cc, or $CC)")
-BOTH = pytest.mark.parametrize("en_type", [H264_HIGH, H265_MAIN], ids=["h264", "h265"])
-FRAMES = list(watermarked(synthetic(144, 128, 20)))
+from helpers import codec, decode, video
+
+pytestmark = pytest.mark.skipif(codec.COMPILER is None, reason="no C compiler (cc, or $CC) for csrc/sim/codec.c")
+TYPES = {"h264": codec.H264_HIGH, "h265": codec.H265_MAIN}
+FRAMES = video.synthetic(144, 128, 20, watermark=True)
 
 
 @pytest.fixture(scope="module")
-def units() -> dict[int, list[bytes]]:
-    return {en_type: encode_all(FRAMES, en_type, gop=10, bit_rate=800) for en_type in (H264_HIGH, H265_MAIN)}
+def units():
+    return {name: codec.encode_all(FRAMES, en_type, gop=10, bit_rate=800) for name, en_type in TYPES.items()}
 
 
-@BOTH
-def test_decode_of_a_stream_and_of_its_units_agree(units, en_type):
-    whole = decode(b"".join(units[en_type]), codec_name(en_type))
-    single = decode_units(units[en_type], codec_name(en_type))
-    assert read_watermarks(whole) == list(range(len(FRAMES)))
-    assert all(np.array_equal(a, b) for a, b in zip(whole, single))
-    assert min(psnr_per_frame(whole, FRAMES)) > 30
+def marks(frames):
+    return [video.read_watermark(frame) for frame in frames]
 
 
-@BOTH
-def test_decode_of_exchanged_units_gives_other_watermarks_or_raises(units, en_type):
-    swapped = list(units[en_type])
+@pytest.mark.parametrize("name", TYPES)
+def test_decoding_of_a_stream_and_of_its_units_agree(units, name):
+    whole = decode.frames(b"".join(units[name]), name)
+    assert marks(whole) == list(range(20))
+    assert all(np.array_equal(*pair) for pair in zip(whole, decode.unit_frames(units[name], name)))
+    assert min(video.psnr(*pair) for pair in zip(FRAMES, whole)) > 30
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_exchanged_units_raise_or_show_in_the_watermarks(units, name):
+    swapped = list(units[name])
     swapped[4], swapped[5] = swapped[5], swapped[4]
     try:
-        marks = read_watermarks(decode_units(swapped, codec_name(en_type)))
+        found = marks(decode.unit_frames(swapped, name))
     except (av.error.FFmpegError, ValueError):  # damage seen by the decoder, a wrong count, no watermark
         return
-    assert marks != list(range(len(FRAMES)))
+    assert found != list(range(20))
 
 
-@BOTH
-def test_decode_of_a_truncated_unit_raises(units, en_type):
-    damaged = list(units[en_type])
-    damaged[0] = damaged[0][: len(damaged[0]) // 2]
-    if en_type == H264_HIGH:
-        with pytest.raises(av.error.FFmpegError):
-            decode_units(damaged, codec_name(en_type))
-    else:  # no checksum in the stream: the decoder conceals, the pictures tell
-        try:
-            frames = decode_units(damaged, codec_name(en_type))
-        except (av.error.FFmpegError, ValueError):
-            return
-        assert min(psnr_per_frame(frames, FRAMES)) < 30
+@pytest.mark.parametrize("name", TYPES)
+def test_exchanged_frames_show_in_the_watermarks(name):
+    frames = list(FRAMES[:10])
+    frames[3], frames[4] = frames[4], frames[3]
+    decoded = decode.unit_frames(codec.encode_all(frames, TYPES[name]), name)
+    assert marks(decoded) == [0, 1, 2, 4, 3, 5, 6, 7, 8, 9]
 
 
-def test_decode_of_h264_bit_flips_often_shows(units):
+@pytest.mark.parametrize("name", TYPES)
+def test_watermarks_survive_compression_below_thirty_db(name):
+    rng = np.random.default_rng(3)
+    frames = video.synthetic(128, 128, 40)
+    for number, frame in enumerate(frames):
+        frame[...] = np.clip(frame + rng.integers(-20, 21, frame.shape), 0, 255)
+        video.write_watermark(frame, 2000 + number)
+    units = codec.encode_all(frames, TYPES[name], gop=20, bit_rate=64)
+    decoded = decode.unit_frames(units, name)
+    assert min(video.psnr(*pair) for pair in zip(frames, decoded)) < 30
+    assert marks(decoded) == list(range(2000, 2040))
+
+
+def test_watermark_beyond_its_bits_raises():
+    with pytest.raises(ValueError, match="12 bits"):
+        video.write_watermark(FRAMES[0].copy(), 4096)
+
+
+def test_truncated_h264_unit_raises(units):
+    damaged = [units["h264"][0][: len(units["h264"][0]) // 2], *units["h264"][1:]]
+    with pytest.raises(av.error.FFmpegError):
+        decode.unit_frames(damaged, "h264")
+
+
+def test_flipped_bits_of_h264_are_often_seen(units):
     rng = np.random.default_rng(2)
-    caught = 0
+    stream = b"".join(units["h264"])
+    seen = 0
     for _ in range(20):
-        damaged = bytearray(b"".join(units[H264_HIGH]))
+        damaged = bytearray(stream)
         damaged[int(rng.integers(100, len(damaged)))] ^= 1 << int(rng.integers(8))
         try:
-            frames = decode(bytes(damaged), "h264")
-            caught += len(frames) != len(FRAMES) or min(psnr_per_frame(frames, FRAMES)) < 28
+            frames = decode.frames(damaged, "h264")
+            seen += len(frames) != len(FRAMES) or min(video.psnr(*pair) for pair in zip(FRAMES, frames)) < 28
         except av.error.FFmpegError:
-            caught += 1
-    assert caught >= 6
+            seen += 1
+    assert seen >= 6
 
 
-@BOTH
-def test_decode_from_the_middle_of_a_gop_raises_or_loses_pictures(units, en_type):
+@pytest.mark.parametrize("name", TYPES)
+def test_start_in_the_middle_of_a_gop_raises(units, name):
     with pytest.raises((av.error.FFmpegError, ValueError)):
-        decode_units(units[en_type][3:9], codec_name(en_type))
+        decode.unit_frames(units[name][3:9], name)
 
 
-@BOTH
-def test_decode_units_of_two_pictures_in_one_unit_raises(units, en_type):
-    joined = [units[en_type][0] + units[en_type][1], *units[en_type][2:]]
+@pytest.mark.parametrize("name", TYPES)
+def test_unit_of_two_pictures_or_of_none_raises(units, name):
+    joined = [units[name][0] + units[name][1], *units[name][2:]]
     with pytest.raises(ValueError, match="access unit 0 has 2 pictures"):
-        decode_units(joined, codec_name(en_type))
+        decode.unit_frames(joined, name)
+    with pytest.raises(ValueError, match="access unit 20 has 0 pictures"):
+        decode.unit_frames([*units[name], b""], name)
 
 
-def test_decode_units_with_an_empty_unit_raises(units):
-    with pytest.raises(ValueError, match="start code"):
-        decode_units([*units[H264_HIGH], b""], "h264")
+def test_file_frames_of_the_clip_are_at_their_times():
+    found = decode.file_frames(video.CLIP)
+    assert [float(time) for time, _ in found] == pytest.approx([number / 25 for number in range(60)])
+    assert {frame.shape for _, frame in found} == {(540, 640)}
 
 
-def test_decode_file_of_the_clip_reports_what_it_is():
-    clip = decode_file(CLIP)
-    assert (clip.codec, clip.width, clip.height, clip.rate) == ("h264", CLIP_WIDTH, CLIP_HEIGHT, CLIP_RATE)
-    assert len(clip.frames) == CLIP_FRAMES
-    assert clip.duration == pytest.approx(CLIP_FRAMES / CLIP_RATE)
-    assert clip.timestamps == pytest.approx([number / CLIP_RATE for number in range(CLIP_FRAMES)])
-
-
-def test_decode_file_with_damage_raises(tmp_path):
+def test_file_frames_of_a_damaged_file_raise(tmp_path):
     damaged = tmp_path / "damaged.mp4"
-    shutil.copy(CLIP, damaged)
+    shutil.copy(video.CLIP, damaged)
     data = bytearray(damaged.read_bytes())
     middle = len(data) // 2
     data[middle : middle + 400] = bytes(400)
     damaged.write_bytes(data)
     with pytest.raises(av.error.FFmpegError):
-        decode_file(damaged)
-
-
-@BOTH
-def test_decode_file_of_a_raw_stream_reads_it(units, en_type, tmp_path):
-    name = codec_name(en_type)
-    path = tmp_path / f"raw.{name}"
-    path.write_bytes(b"".join(units[en_type]))
-    raw = decode_file(path)
-    assert raw.codec == name
-    assert read_watermarks(raw.frames) == list(range(len(FRAMES)))
-    assert len(annexb.access_units(path.read_bytes(), name)) == len(FRAMES)
+        decode.file_frames(damaged)

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from helpers import annexb, video
 from helpers import codec as driver
-from helpers.annexb import access_units, first_sps
 from helpers.codec import (
     CBR,
     COMPILER,
@@ -33,18 +34,8 @@ from helpers.codec import (
     codec_name,
     encode_all,
 )
-from helpers.decode import decode_units
-from helpers.video import (
-    frame_size,
-    looped,
-    nv12_to_nv21,
-    psnr,
-    psnr_per_frame,
-    read_clip,
-    read_watermarks,
-    synthetic,
-    watermarked,
-)
+from helpers.decode import unit_frames
+from helpers.video import swap_chroma, synthetic
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C compiler (cc, or $CC) for csrc/sim/codec.c")
 
@@ -57,7 +48,26 @@ both_codecs = pytest.mark.parametrize("en_type", [H264_HIGH, H265_MAIN], ids=NAM
 
 @pytest.fixture(scope="module")
 def clip() -> list[np.ndarray]:
-    return read_clip()
+    return list(video.clip())
+
+
+def looped(frames: list[np.ndarray], count: int) -> list[np.ndarray]:
+    return [frames[number % len(frames)] for number in range(count)]
+
+
+def parse(units: list[bytes], en_type: int) -> list[annexb.AccessUnit]:
+    return annexb.access_units(b"".join(units), codec_name(en_type))
+
+
+def marks(units: list[bytes], en_type: int) -> list[int]:
+    return [video.read_watermark(frame) for frame in unit_frames(units, codec_name(en_type))]
+
+
+def quality(units: list[bytes], en_type: int, frames: list[np.ndarray]) -> float:
+    """The worst PSNR of a frame, over all planes."""
+    decoded = unit_frames(units, codec_name(en_type))
+    assert len(decoded) == len(frames)
+    return min(video.psnr(*pair) for pair in zip(frames, decoded))
 
 
 def windows(units: list[bytes], bit_rate: int, seconds: int = 5, src_rate: int = 25) -> list[float]:
@@ -74,48 +84,48 @@ def windows(units: list[bytes], bit_rate: int, seconds: int = 5, src_rate: int =
 @pytest.mark.parametrize("pic_format", [NV12, NV21], ids=["nv12", "nv21"])
 def test_stream_has_idr_where_asked_and_nothing_a_device_would_not_send(en_type, pic_format):
     asked = {0, 1, 2, 17, 30, 39}
-    frames = list(watermarked(synthetic(176, 144, 40)))
+    frames = synthetic(176, 144, 40, watermark=True)
     units = []
     with Codec(en_type, 176, 144, pic_format=pic_format, bit_rate=500) as codec:
         for number, frame in enumerate(frames):
-            source = frame if pic_format == NV12 else nv12_to_nv21(frame)
-            units.append(codec.encode(source, number in asked))
-    name = codec_name(en_type)
-    parameter_sets = ["VPS", "SPS", "PPS"] if name == "h265" else ["SPS", "PPS"]
-    for number, data in enumerate(units):
-        (unit,) = access_units((units[0] if number and number not in asked else b"") + data, name)[-1:]
-        assert unit.names == ([*parameter_sets, "IDR"] if number in asked else ["SLICE"])
-        assert unit.slice_type == ("I" if number in asked else "P")
-        assert data.startswith(b"\0\0\0\1")
+            units.append(codec.encode(frame if pic_format == NV12 else swap_chroma(frame), number in asked))
+    idr_types = ([32, 33, 34, 19], [32, 33, 34, 20]) if en_type == H265_MAIN else ([7, 8, 5],)
+    for number, unit in enumerate(parse(units, en_type)):
+        assert unit.data == units[number]
+        assert unit.data.startswith(b"\0\0\0\1")
+        assert unit.slice_types == (["I"] if number in asked else ["P"])
         if number in asked:
-            sps = first_sps(data, name)
-            assert (sps.profile_idc, sps.width, sps.height) == (PROFILE_IDC[en_type], 176, 144)
-            assert sps.constrained or en_type != H264_BASELINE
-    decoded = decode_units(units, name)
-    assert read_watermarks(decoded) == list(range(40))
-    assert min(psnr(*pair) for pair in zip(decoded, frames)) > 30  # all planes: exchanged chroma would show
+            assert unit.types in idr_types
+            assert (unit.sps.profile_idc, unit.sps.width, unit.sps.height) == (PROFILE_IDC[en_type], 176, 144)
+            assert unit.sps.constrained or en_type != H264_BASELINE
+        else:
+            assert unit.types == [1]
+    assert marks(units, en_type) == list(range(40))
+    assert quality(units, en_type, frames) > 30  # of all planes: exchanged chroma would show
 
 
 @every_type
 def test_stream_of_idrs_only_keeps_its_profile(en_type):
     units = encode_all(synthetic(176, 144, 6), en_type, gop=1, bit_rate=2000)
-    parsed = access_units(b"".join(units), codec_name(en_type))
+    parsed = parse(units, en_type)
     assert [unit.is_idr for unit in parsed] == [True] * 6
-    assert first_sps(units[-1], codec_name(en_type)).profile_idc == PROFILE_IDC[en_type]
+    assert parsed[-1].sps.profile_idc == PROFILE_IDC[en_type]
 
 
 @both_codecs
 def test_stream_without_a_second_idr_request_has_one_idr(en_type):
     units = encode_all(synthetic(128, 128, 330), en_type, gop=65536)
-    assert [unit.is_idr for unit in access_units(b"".join(units), codec_name(en_type))] == [True] + [False] * 329
+    assert [unit.is_idr for unit in parse(units, en_type)] == [True] + [False] * 329
 
 
 @both_codecs
 @pytest.mark.parametrize("bit_rate", [300, 4000])
 def test_still_picture_is_not_filled_up_to_the_rate(en_type, bit_rate):
-    units = encode_all(list(synthetic(320, 192, 1, noise=0)) * 60, en_type, bit_rate=bit_rate)
-    parsed = access_units(b"".join(units), codec_name(en_type))
-    assert {name for unit in parsed for name in unit.names} <= {"VPS", "SPS", "PPS", "IDR", "SLICE"}
+    ramp = np.add.outer(np.arange(288), np.arange(320)) // 4 + 32
+    units = encode_all([ramp.astype(np.uint8)] * 60, en_type, bit_rate=bit_rate)
+    parsed = parse(units, en_type)
+    filler = 38 if en_type == H265_MAIN else 12
+    assert not any(filler in unit.types for unit in parsed)
     if bit_rate == 4000:
         assert windows(units, bit_rate, seconds=2)[0] < 0.5
 
@@ -123,11 +133,10 @@ def test_still_picture_is_not_filled_up_to_the_rate(en_type, bit_rate):
 @pytest.mark.parametrize("size", [(130, 130), (200, 130), (144, 176), (854, 480), (1366, 768), (1920, 1080)])
 @both_codecs
 def test_sizes_off_the_block_grid_decode_to_the_exact_size(en_type, size):
-    frames = list(synthetic(*size, 2))
+    frames = synthetic(*size, 2)
     units = encode_all(frames, en_type, bit_rate=4000)
-    decoded = decode_units(units, codec_name(en_type))
-    assert {frame_size(frame) for frame in decoded} == {size}
-    assert min(psnr_per_frame(decoded, frames)) > 28
+    assert {frame.shape for frame in unit_frames(units, codec_name(en_type))} == {(size[1] * 3 // 2, size[0])}
+    assert quality(units, en_type, frames) > 28
 
 
 SMALLEST, LARGEST = (128, 128), (4096, 4096)
@@ -142,11 +151,11 @@ EXTREMES = [
 @both_codecs
 def test_extremes_of_size_and_rate_encode(en_type, size, rc_mode, bit_rate, src_rate):
     count = 4 if size == SMALLEST else 2
-    frame = np.resize(next(synthetic(128, 128, 1)), (size[1] * 3 // 2, size[0]))
+    frame = np.resize(synthetic(128, 128, 1)[0], (size[1] * 3 // 2, size[0]))
     units = encode_all([frame] * count, en_type, gop=3, rc_mode=rc_mode, bit_rate=bit_rate, src_rate=src_rate)
-    parsed = access_units(b"".join(units), codec_name(en_type))
+    parsed = parse(units, en_type)
     assert [unit.is_idr for unit in parsed] == [True, False, False, True][:count]
-    sps = first_sps(units[0], codec_name(en_type))
+    sps = parsed[0].sps
     assert (sps.width, sps.height) == size
 
 
@@ -157,7 +166,7 @@ def test_extremes_of_size_and_rate_encode(en_type, size, rc_mode, bit_rate, src_
 @pytest.mark.parametrize("strides", [(256, 256), (192, 256), (208, 176)])
 def test_padded_lines_give_the_same_bytes(en_type, strides):
     width, height = 176, 144
-    frames = list(synthetic(width, height, 5))
+    frames = synthetic(width, height, 5)
     expected = encode_all(frames, en_type)
     y_stride, uv_stride = strides
     with Codec(en_type, width, height) as codec:
@@ -170,9 +179,9 @@ def test_padded_lines_give_the_same_bytes(en_type, strides):
 
 
 def test_h265_of_exchanged_chroma_is_the_same_stream():
-    frames = list(synthetic(150, 130, 6))  # 75 pairs: the last ones are outside the blocks of the inner loop
+    frames = synthetic(150, 130, 6)  # 75 pairs: the last ones are outside the blocks of the inner loop
     expected = encode_all(frames, H265_MAIN)
-    assert encode_all([nv12_to_nv21(frame) for frame in frames], H265_MAIN, pic_format=NV21) == expected
+    assert encode_all([swap_chroma(frame) for frame in frames], H265_MAIN, pic_format=NV21) == expected
 
 
 @both_codecs
@@ -232,7 +241,7 @@ def test_h264_cbr_is_within_ten_percent_of_any_five_seconds_when_difficulty_chan
 
 def test_h264_cbr_after_a_long_still_part_does_not_burst(clip):
     still = np.full((540, 640), 128, np.uint8)
-    units = encode_all([still] * 200 + list(looped(clip, 200)), H264_HIGH, bit_rate=2000)
+    units = encode_all([still] * 200 + looped(clip, 200), H264_HIGH, bit_rate=2000)
     shares = windows(units, 2000)
     assert max(shares[:75]) < 0.9  # the still part cannot use the rate
     assert max(shares) < 1.15
@@ -249,14 +258,14 @@ def test_vbr_stays_below_its_cap(en_type, bit_rate, clip):
 def test_vbr_with_room_spends_what_the_content_needs(en_type, clip):
     units = encode_all(looped(clip, 50), en_type, rc_mode=VBR, bit_rate=10000)
     assert windows(units, 10000, seconds=2)[0] < 0.5
-    assert min(psnr_per_frame(decode_units(units, codec_name(en_type)), looped(clip, 50))) > 34
+    assert quality(units, en_type, looped(clip, 50)) > 34
 
 
 @every_type
 @pytest.mark.parametrize("rc_mode", [VBR, CBR], ids=["vbr", "cbr"])
 def test_clip_at_two_megabit_has_thirty_db_in_every_frame(en_type, rc_mode, clip):
     units = encode_all(clip, en_type, rc_mode=rc_mode, bit_rate=2000)
-    assert min(psnr_per_frame(decode_units(units, codec_name(en_type)), clip)) >= 30
+    assert quality(units, en_type, clip) >= 30
 
 
 @both_codecs
@@ -274,7 +283,7 @@ def digest(units: list[bytes]) -> str:
 
 @both_codecs
 def test_bytes_are_the_same_with_other_codecs_at_work(en_type):
-    frames = list(synthetic(176, 144, 25))
+    frames = synthetic(176, 144, 25)
     alone = digest(encode_all(frames, en_type, gop=10))
     results: dict[int, str] = {}
 
@@ -312,21 +321,21 @@ def test_bytes_are_the_same_in_another_process(en_type):
 
 @both_codecs
 def test_codec_used_by_one_thread_after_another_goes_on(en_type):
-    frames = list(watermarked(synthetic(160, 128, 8)))
+    frames = synthetic(160, 128, 8, watermark=True)
     units: list[bytes] = []
     with Codec(en_type, 160, 128) as codec:
         for number, frame in enumerate(frames):
             thread = threading.Thread(target=lambda f=frame, n=number: units.append(codec.encode(f, n == 0)))
             thread.start()
             thread.join(30)
-    assert read_watermarks(decode_units(units, codec_name(en_type))) == list(range(8))
+    assert marks(units, en_type) == list(range(8))
 
 
 def test_threads_of_a_codec_are_none_for_h264_and_at_most_one_for_h265():
     def count() -> int:
         return len(os.listdir("/proc/self/task"))
 
-    frame = next(synthetic(160, 128, 1))
+    frame = synthetic(160, 128, 1)[0]
     for en_type, most in ((H264_HIGH, 0), (H265_MAIN, 1)):
         before = count()
         codecs = [Codec(en_type, 160, 128) for _ in range(4)]
@@ -573,7 +582,7 @@ def test_encode_with_a_library_that_holds_pictures_back_is_refused(fresh, tmp_pa
     config = driver.Config(H264_HIGH, NV12, 128, 128, CBR, 25, 1000)
     handle, why = ctypes.c_void_p(), ctypes.create_string_buffer(256)
     assert library.sim_codec_open(config, handle, why, len(why)) == 0
-    frame = next(synthetic(128, 128, 1))
+    frame = synthetic(128, 128, 1)[0]
     data, size = ctypes.c_void_p(), ctypes.c_size_t(7)
     address = frame.ctypes.data
     code = library.sim_codec_encode(handle, address, 128, address + 16384, 128, 1, data, size, why, len(why))

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The loaded library, status checks and live-object counts.
+
+`open_library` is the one door through which Python chooses a device: the real AscendCL, the simulated device, or a
+path. Nothing is loaded at import.
+"""
+import glob
+import importlib.util
+import os
+import threading
+import warnings
+
+from .. import errors
+from .cavenc cimport *
+from .core cimport *
+
+cdef object _lock = threading.Lock()
+cdef Library _default = None
+cdef avenc_library *_default_handle = NULL
+_opened = []  # every Library handed out, for finalisation at exit
+_warned = set()
+
+
+cdef class Library:
+    """A loaded AscendCL. Made by `open_library`; lives as long as the process.
+
+    Attributes
+    ----------
+    simulated : bool
+        Whether it is the simulated device.
+    runtime_path, media_path : str
+        Resolved paths of what stands for libascendcl.so and libacl_dvpp.so.
+    found_by : str
+        The rule of the search that found it.
+    device_count : int
+        Devices reported when it was opened.
+    """
+
+    def __init__(self):
+        raise TypeError("Library cannot be made directly: use open_library")
+
+    @property
+    def simulated(self):
+        return bool(avenc_library_info_get(self._h).simulated)
+
+    @property
+    def runtime_path(self):
+        return os.fsdecode(avenc_library_info_get(self._h).runtime_path)
+
+    @property
+    def media_path(self):
+        return os.fsdecode(avenc_library_info_get(self._h).media_path)
+
+    @property
+    def found_by(self):
+        return avenc_library_info_get(self._h).found_by.decode()
+
+    @property
+    def device_count(self):
+        return avenc_library_info_get(self._h).device_count
+
+    def has(self, str function):
+        """Say whether the library has a function of the list; `InvalidArgumentError` for a name that is not in it."""
+        cdef bytes name = function.encode()
+        cdef int known = avenc_library_has(self._h, name)
+        if known < 0:
+            check(known)
+        return bool(known)
+
+    def finalize(self):
+        """Call aclFinalize if this process owes it and no device is open. Blocks without the GIL."""
+        cdef int status
+        with nogil:
+            status = avenc_library_finalize(self._h)
+        check(status)
+
+    def __repr__(self):
+        kind = "simulated device" if self.simulated else "AscendCL"
+        return f"<Library {kind} {self.runtime_path} devices={self.device_count}>"
+
+
+cdef Library wrap_library(avenc_library *handle):
+    cdef Library library = Library.__new__(Library)
+    library._h = handle
+    return library
+
+
+cdef int raise_status(int status) except -1:
+    cdef const avenc_failure *failure = avenc_last_failure()
+    raise errors.from_status(
+        status, (<bytes>failure.call).decode("utf-8", "replace"), (<bytes>failure.detail).decode("utf-8", "replace"))
+
+
+cdef int check(int status) except -1 nogil:
+    if status == AVENC_OK:
+        return 0
+    # Raising needs the GIL; on success, the hot path, it is not taken.
+    with gil:
+        return raise_status(status)
+
+
+def simulated_device_path():
+    """Return the path of the simulated device that this installation carries."""
+    return os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "_lib", "libascendvenc_sim.so")
+
+
+def find_codec():
+    """Return the path of the libavcodec in the installed PyAV wheel, or None. PyAV is not imported."""
+    spec = importlib.util.find_spec("av")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    for folder in spec.submodule_search_locations:
+        found = sorted(glob.glob(os.path.join(glob.escape(os.path.dirname(folder)), "av.libs", "libavcodec-*.so.*")))
+        if found:
+            return found[-1]
+    return None
+
+
+def parse_backend(backend=None):
+    """Split a backend name into what the loader takes: (backend, chip profile of the simulated device or None).
+
+    None stands for $ASCEND_VENC_BACKEND, and that for "auto".
+    """
+    if backend is None:
+        backend = os.environ.get("ASCEND_VENC_BACKEND") or "auto"
+    if isinstance(backend, os.PathLike):
+        backend = os.fspath(backend)
+    if not isinstance(backend, str):
+        raise TypeError(f"backend must be a str or a path, got {type(backend).__name__}")
+    if backend.startswith("sim:"):
+        return "sim", backend[len("sim:"):]
+    if backend not in ("auto", "ascend", "sim") and not os.path.isabs(backend):
+        raise errors.InvalidArgumentError(
+            f'backend is {backend!r}; allowed are "auto", "ascend", "sim", "sim:<chip>" such as "sim:Ascend310B4", '
+            "or the absolute path of libascendcl.so or its folder")
+    return backend, None
+
+
+cdef emit_warnings(Library library, str backend, int stacklevel):
+    cdef const avenc_library_info *info = avenc_library_info_get(library._h)
+    for text in os.fsdecode(info.warnings).splitlines():
+        if text not in _warned:
+            _warned.add(text)
+            warnings.warn(text, errors.LibraryPathWarning, stacklevel=stacklevel)
+    if backend == "auto" and library.simulated and "auto" not in _warned:
+        _warned.add("auto")
+        reason = os.fsdecode(info.fallback)
+        warnings.warn(
+            "no Ascend device: encoding on the simulated device, on this machine's CPU "
+            f'(backend="sim" says so without this warning). Reason: {reason}',
+            errors.SimulatedDeviceWarning, stacklevel=stacklevel)
+
+
+def open_library(backend=None):
+    """Find and load AscendCL and return its `Library`; the same library gives an equal one each time.
+
+    Parameters
+    ----------
+    backend : str or path, optional
+        "auto", "ascend", "sim", "sim:<chip>", or the absolute path of libascendcl.so or its folder.
+        None stands for $ASCEND_VENC_BACKEND, or "auto".
+
+    Raises
+    ------
+    AclLibraryNotFoundError, AclLibraryBrokenError and its subclasses
+        With every path tried and why it was not usable.
+    InvalidArgumentError
+        No such backend, or no such chip profile.
+
+    Blocks, without the GIL, while constructors of the vendor's libraries run. Callable from any thread.
+    """
+    return find_library(backend, 2)  # warn at the line that made the Encoder
+
+
+cdef Library find_library(object backend, int stacklevel):
+    cdef avenc_library_options options
+    cdef avenc_library *handle = NULL
+    cdef int status
+    name, soc = parse_backend(backend)
+    cdef bytes c_name = os.fsencode(name)
+    cdef bytes c_soc = soc.encode() if soc is not None else None
+    cdef bytes c_sim = os.fsencode(simulated_device_path())
+    codec = find_codec() if name in ("auto", "sim") else None
+    cdef bytes c_codec = os.fsencode(codec) if codec is not None else None
+    options.backend = c_name
+    options.sim_path = c_sim
+    options.sim_soc = NULL if c_soc is None else <const char *>c_soc
+    options.sim_codec = NULL if c_codec is None else <const char *>c_codec
+    options.strict_paths = os.environ.get("ASCEND_VENC_STRICT_PATHS") == "1"
+    with nogil:
+        status = avenc_library_open(&options, &handle)
+    check(status)
+    cdef Library library = wrap_library(handle)
+    emit_warnings(library, name, stacklevel)
+    with _lock:
+        if not any((<Library>other)._h == handle for other in _opened):
+            _opened.append(library)
+    return library
+
+
+def finalize_libraries():
+    """Call aclFinalize for each library whose aclInit was ours. For process exit; raises nothing."""
+    for library in _opened:
+        avenc_library_finalize((<Library>library)._h)
+
+
+cdef avenc_library *default_library() except NULL:
+    global _default, _default_handle
+    if _default_handle == NULL:
+        library = find_library(None, 1)  # warn at the program's own line
+        with _lock:
+            if _default_handle == NULL:
+                _default = library
+                _default_handle = _default._h
+    return _default_handle
+
+
+cdef const acl_api *default_api() except NULL:
+    return avenc_library_api(default_library())
+
+
+def describe(backend=None):
+    """Open a library and describe it: a dict with backend, chip, paths, version and what of the list it lacks.
+
+    Keys: "simulated", "soc_name" ("" if the runtime cannot tell), "device_count", "runtime_path", "media_path",
+    "found_by", "version" (AscendCL's interface version as "1.2.3", "" if it cannot tell), "missing" (optional
+    functions that the library lacks). Raises as `open_library` does.
+    """
+    cdef Library library = open_library(backend)
+    cdef const acl_api *api = avenc_library_api(library._h)
+    cdef const char *soc = NULL
+    cdef int32_t major = 0, minor = 0, patch = 0
+    cdef int status
+    with nogil:
+        if api.aclrtGetSocName != NULL:
+            soc = api.aclrtGetSocName()
+        status = api.aclrtGetVersion(&major, &minor, &patch)
+    return {
+        "simulated": library.simulated,
+        "soc_name": "" if soc == NULL else soc.decode("ascii", "replace"),
+        "device_count": library.device_count,
+        "runtime_path": library.runtime_path,
+        "media_path": library.media_path,
+        "found_by": library.found_by,
+        "version": f"{major}.{minor}.{patch}" if status == ACL_SUCCESS else "",
+        "missing": [name for name, _, _ in functions() if not library.has(name)],
+    }
+
+
+def live():
+    """Count the engine's live native objects: a dict from kind (e.g. "CHANNEL") to number."""
+    return {avenc_live_name(kind).decode(): avenc_live(kind) for kind in range(AVENC_LIVE_COUNT)}
+
+
+def functions():
+    """List the AscendCL functions that are bound: tuples (name, "RUNTIME" or "MEDIA", required)."""
+    found = []
+    cdef size_t index = 0
+    while avenc_function_name(index) != NULL:
+        found.append((avenc_function_name(index).decode(), avenc_function_library(index).decode(),
+                      bool(avenc_function_required(index))))
+        index += 1
+    return found

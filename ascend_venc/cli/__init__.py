@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `ascend-venc` command.
+
+A subcommand is a module of this package with NAME, HELP, `configure(parser)` and `run(args) -> exit code`, listed in
+COMMANDS. Exit codes: 0 all done; 1 it could not be done, said in one line on stderr; 2 wrong usage; 130 Ctrl-C; 143
+SIGTERM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import os
+import signal
+import sys
+import threading
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from .._version import __version__
+from ..errors import LibraryPathWarning, SimulatedDeviceWarning, VencError
+from .progress import is_terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS = ("encode", "info", "run")
+
+INTERRUPTED = 128 + signal.SIGINT
+BROKEN_PIPE = 128 + signal.SIGPIPE
+
+
+class UsageError(VencError):
+    """The command line asks for something that cannot be: exit code 2."""
+
+
+class Terminated(BaseException):
+    """SIGTERM or SIGHUP arrived. `signum` is which. Not an Exception, so that only clean-up sees it."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
+def say(text: str) -> None:
+    """Print one line on stderr, as this command."""
+    line = " ".join(text.split())
+    if sys.stderr is None:  # print() would take stdout instead
+        return
+    with contextlib.suppress(OSError):  # where nobody reads stderr, the exit code is what is left
+        print(f"ascend-venc: {line}", file=sys.stderr, flush=True)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ascend-venc", description="Video encoding on Huawei Ascend NPUs, or on a simulated one."
+    )
+    parser.add_argument("--version", action="version", version=f"ascend-venc {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module_name in COMMANDS:
+        module = importlib.import_module(f"{__name__}.{module_name}")
+        command = commands.add_parser(module.NAME, help=module.HELP, description=module.HELP)
+        module.configure(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command. `argv` defaults to the process's arguments. Returns the exit code."""
+    args = make_parser().parse_args(argv)
+    restore = _terminate_by_exception()
+    try:
+        with warnings.catch_warnings():
+            _show_warnings(quiet=getattr(args, "quiet", False))
+            return int(args.run(args))
+    except UsageError as error:
+        say(f"{error} (ascend-venc --help)")
+        return 2
+    except BrokenPipeError:
+        _drop_stdout()
+        return BROKEN_PIPE
+    except (VencError, MemoryError) as error:
+        say(str(error) or "out of memory")
+        return 1
+    except OSError as error:
+        say(f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror or str(error))
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Terminated as signalled:
+        return 128 + signalled.signum
+    finally:
+        restore()
+
+
+def _terminate_by_exception() -> Any:
+    """Let SIGTERM and SIGHUP unwind the stack, so that unfinished files go away. Returns what undoes it."""
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None
+
+    def handle(signum: int, frame: Any) -> None:
+        raise Terminated(signum)
+
+    # Where the caller ignores a signal (nohup), it stays ignored.
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler == signal.SIG_DFL:
+            signal.signal(number, handle)
+
+    def restore() -> None:
+        for number, handler in before.items():
+            if handler == signal.SIG_DFL:
+                signal.signal(number, handler)
+
+    return restore
+
+
+def _show_warnings(quiet: bool) -> None:
+    """Make our own warnings notes of one line, on a terminal only; leave everybody else's alone."""
+    ours = (SimulatedDeviceWarning, LibraryPathWarning)
+    others = warnings.showwarning
+
+    def show(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
+        if not issubclass(category, ours):
+            others(message, category, filename, lineno, file, line)
+        elif not quiet and is_terminal(sys.stderr):
+            say(f"note: {message}")
+
+    for category in ours:
+        warnings.simplefilter("always", category)
+    warnings.showwarning = show
+
+
+def _drop_stdout() -> None:
+    # What is still buffered for the closed pipe would be written again, and complain, at exit.
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)

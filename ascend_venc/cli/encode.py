@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ascend-venc encode`: a video file in, an encoded one out."""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import dataclasses
+import errno
+import json
+import os
+import re
+import sys
+import time
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from ..config import parse_bitrate, parse_fps
+from ..encoder import Encoder
+from ..errors import InvalidArgumentError, MediaError, VencError
+from ..media import AnnexBWriter, Muxer, Y4MReader, open_video
+from ..media.output import SUFFIXES, ReplacingFile, codec_of, container_of
+from ..media.reader import is_raw
+from . import UsageError, say
+from .progress import Progress, bits, clock, is_terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from ..media import VideoFrame, VideoReader
+
+NAME = "encode"
+HELP = "Encode a video to H.264 or H.265."
+DEFAULT_CODEC = "h265"
+EPILOG = """\
+examples:
+  ascend-venc encode film.mov film.mp4 -b 4M
+  ascend-venc encode camera.nv12 camera.h264 -s 1920x1080 -r 30
+  some-program | ascend-venc encode - - -c h264 | some-player
+
+Only the video is encoded; sound is not copied. Nothing is scaled, no frame is dropped or repeated.
+"""
+
+
+def _checked(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    def convert(text: str) -> Any:
+        try:
+            return parse(text)
+        except InvalidArgumentError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return convert
+
+
+def _rate(text: str) -> Fraction:
+    # A decimal as a float, for which 29.97 is 30000/1001.
+    rate = parse_fps(float(text)) if re.fullmatch(r"\d+\.\d*|\.\d+", text) else parse_fps(text)
+    if rate <= 0:
+        raise InvalidArgumentError(f"fps is {text}; it must be greater than 0")
+    return rate
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal() and len(width) < 6 and len(height) < 6):
+        raise argparse.ArgumentTypeError(f"size is {text!r}; give it as WIDTHxHEIGHT, e.g. 1920x1080")
+    return int(width), int(height)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
+    parser.add_argument(
+        "input",
+        metavar="INPUT",
+        help="a video: whatever PyAV opens, .y4m, or raw .nv12 .nv21 .yuv (I420) with -s; - is y4m on standard input",
+    )
+    parser.add_argument(
+        "output",
+        metavar="OUTPUT",
+        help=f"by its suffix: {' '.join(SUFFIXES)}; - is the bare bitstream on standard output",
+    )
+    video = parser.add_argument_group("video")
+    video.add_argument("-c", "--codec", choices=("h264", "h265"), help="default: by OUTPUT's suffix, else h265")
+    video.add_argument("-b", "--bitrate", metavar="RATE", type=_checked(parse_bitrate), help="bit/s, e.g. 800k or 2M")
+    video.add_argument(
+        "-g", "--gop", metavar="N", type=int, help="frames from one IDR to the next (default: 2 seconds)"
+    )
+    video.add_argument(
+        "-r",
+        "--fps",
+        metavar="FPS",
+        type=_checked(_rate),
+        help="frames per second of INPUT, e.g. 25 or 30000/1001, evenly spaced (default: INPUT's own times)",
+    )
+    video.add_argument("--rc", choices=("cbr", "vbr"), help="rate control (default: the chip's)")
+    video.add_argument("--profile", metavar="P", help="baseline, main or high (H.264); main (H.265)")
+    video.add_argument("-s", "--size", metavar="WxH", type=_size, help="size of raw INPUT")
+    device = parser.add_argument_group("device")
+    device.add_argument(
+        "--backend", metavar="B", help="auto, ascend, sim, sim:CHIP or a path (default: $ASCEND_VENC_BACKEND or auto)"
+    )
+    device.add_argument("--device", metavar="N", type=int, default=0, help="number of the device (default: 0)")
+    output = parser.add_argument_group("output")
+    output.add_argument("-y", "--overwrite", action="store_true", help="replace OUTPUT if it exists")
+    output.add_argument("-q", "--quiet", action="store_true", help="no progress, no notes")
+    output.add_argument(
+        "--json",
+        action="store_true",
+        help="print one JSON object about the result on standard output (on standard error if OUTPUT is -)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    codec = _codec(args)
+    to_stdout = args.output == "-"
+    _check_output(args)
+    source = "standard input" if args.input == "-" else args.input
+    with _naming(source):
+        reader = _open_input(args)
+    with reader, _naming("standard output" if to_stdout else args.output), contextlib.ExitStack() as stack:
+        file = _open_output(args, stack)
+        begin = time.monotonic()
+        encoder, tally = _encode(args, codec, reader, _frames(reader, source), file)
+        elapsed = time.monotonic() - begin
+    report = _report(args, encoder, tally, elapsed)
+    if args.json:
+        stream = sys.stderr if to_stdout else sys.stdout
+        if stream is not None:  # closed: print() would take the other one
+            print(json.dumps(report), file=stream, flush=True)
+    elif not args.quiet and is_terminal(sys.stderr):
+        say(
+            f"{tally.frames} frames ({clock(report['duration'])}) as {report['codec']} {report['size']} in "
+            f"{elapsed:.1f} s on {encoder.backend}: {bits(report['bit_rate'])}"
+        )
+    return 0
+
+
+def _codec(args: argparse.Namespace) -> str:
+    named = None if args.output == "-" else codec_of(args.output)
+    if args.codec and named and named != args.codec:
+        suffix = os.path.splitext(args.output)[1]
+        raise UsageError(f"{args.output}: the suffix {suffix} stands for {named}, but -c says {args.codec}")
+    return args.codec or named or DEFAULT_CODEC
+
+
+def _check_output(args: argparse.Namespace) -> None:
+    path = args.output
+    if path == "-":
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, "it is closed", "standard output")
+        if is_terminal(sys.stdout):
+            raise UsageError("standard output is a terminal: redirect it, or name a file as OUTPUT")
+        return
+    if os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, "it is a directory: name a file in it", path)
+    with contextlib.suppress(OSError):
+        if args.input != "-" and os.path.samefile(args.input, path):
+            raise _Named(f"{path}: input and output are the same file")
+    if codec_of(path) is None and container_of(path) is None:
+        raise UsageError(f"{path}: its suffix has to tell what to write; known are {' '.join(SUFFIXES)}")
+
+
+def _open_input(args: argparse.Namespace) -> VideoReader:
+    if args.input == "-":
+        if args.size is not None:
+            raise UsageError("standard input is read as y4m, which has its own size: leave -s out")
+        if sys.stdin is None:
+            raise OSError(errno.EBADF, "it is closed", "standard input")
+        return Y4MReader(sys.stdin.buffer, fps=args.fps)
+    if is_raw(args.input) and args.size is None:
+        raise UsageError(f"{args.input}: raw pixels do not tell their size: give it with -s WIDTHxHEIGHT")
+    if args.size is not None and not is_raw(args.input):
+        raise UsageError(f"{args.input}: it has its own size, and nothing is scaled: leave -s out")
+    return open_video(args.input, size=args.size, fps=args.fps)
+
+
+def _open_output(args: argparse.Namespace, stack: contextlib.ExitStack) -> Any:
+    if args.output == "-":
+        return sys.stdout.buffer
+    try:
+        return stack.enter_context(ReplacingFile(args.output, overwrite=args.overwrite)).file
+    except FileExistsError as error:
+        raise FileExistsError(error.errno, "it exists already; -y replaces it", args.output) from None
+    except OSError as error:
+        raise type(error)(error.errno, f"it cannot be written: {error.strerror}", args.output) from None
+
+
+@contextlib.contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Put a file's name before what a reader or a writer complains about it."""
+    try:
+        yield
+    except MediaError as error:
+        raise _Named(f"{name}: {error}") from None
+    except OSError as error:
+        if error.filename is not None or isinstance(error, (BrokenPipeError, VencError)):
+            raise
+        raise type(error)(error.errno, error.strerror or str(error), name) from None
+
+
+class _Named(VencError):
+    """A MediaError that has its file's name."""
+
+
+def _frames(reader: VideoReader, source: str) -> Iterator[VideoFrame]:
+    with _naming(source):
+        empty = True
+        for frame in reader:
+            empty = False
+            yield frame
+        if empty:
+            raise MediaError("there are no frames in it")
+
+
+@dataclasses.dataclass
+class _Tally:
+    time_base: Fraction
+    fps: Fraction
+    frames: int = 0
+    packets: int = 0
+    key_frames: int = 0
+    bytes: int = 0
+    end: int = 0  # when the last packet's picture ends, in units of time_base
+
+    @property
+    def duration(self) -> float:
+        return float(self.end * self.time_base)
+
+    @property
+    def bit_rate(self) -> float:
+        return self.bytes * 8 / self.duration if self.end else 0.0
+
+
+def _encode(
+    args: argparse.Namespace, codec: str, reader: VideoReader, frames: Iterator[VideoFrame], file: Any
+) -> tuple[Encoder, _Tally]:
+    tally = _Tally(reader.time_base, reader.fps)
+    progress = Progress(reader.frame_count, enabled=not args.quiet)
+    with contextlib.ExitStack() as stack:
+        stack.callback(progress.clear)
+        writer: Any
+        if args.output == "-" or codec_of(args.output):
+            writer = stack.enter_context(AnnexBWriter(file))
+        else:
+            writer = stack.enter_context(
+                Muxer(
+                    file,
+                    codec=codec,
+                    fps=reader.fps,
+                    time_base=reader.time_base,
+                    format=container_of(args.output),
+                    sample_aspect_ratio=reader.sample_aspect_ratio,
+                    color=reader.color,
+                )
+            )
+        encoder = stack.enter_context(
+            Encoder(
+                reader.width,
+                reader.height,
+                codec=codec,
+                profile=args.profile,
+                pixel_format=reader.pixel_format,
+                fps=max(reader.fps, Fraction(1)),  # the device paces its rate control at whole frames a second
+                bitrate=args.bitrate,
+                rc=args.rc or "default",
+                gop=args.gop,
+                backend=args.backend,
+                device=args.device,
+            )
+        )
+        times: collections.deque[VideoFrame] = collections.deque()  # of the frames in flight, without their pixels
+
+        def put(packets: Iterable[Any]) -> None:
+            for packet in packets:
+                if packet.frame_index != tally.packets or not times:
+                    expected = tally.packets if times else "none"
+                    raise VencError(f"the device returned frame {packet.frame_index} in place of {expected}")
+                frame = times.popleft()
+                tally.packets += 1
+                tally.bytes += packet.size
+                tally.key_frames += packet.is_keyframe
+                duration = frame.duration or max(1, round(1 / reader.fps / reader.time_base))
+                tally.end = frame.pts + duration
+                writer.write(packet, pts=frame.pts, duration=duration)
+            if args.output == "-":
+                file.flush()
+            progress.update(tally.packets, tally.bit_rate)
+
+        for frame in frames:
+            tally.frames += 1
+            times.append(frame._replace(data=None))
+            put(encoder.encode(frame.data))
+        put(encoder.flush())
+        if tally.packets != tally.frames:
+            raise VencError(f"{tally.frames} frames went in, {tally.packets} packets came out")
+        return encoder, tally
+
+
+def _report(args: argparse.Namespace, encoder: Encoder, tally: _Tally, elapsed: float) -> dict[str, Any]:
+    config = encoder.config
+    backend, _, chip = encoder.backend.partition(":")
+    return {
+        "input": args.input,
+        "output": args.output,
+        "codec": config.codec,
+        "profile": config.profile,
+        "width": config.width,
+        "height": config.height,
+        "size": f"{config.width}x{config.height}",
+        "frames": tally.frames,
+        "key_frames": tally.key_frames,
+        "fps": float(tally.fps),
+        "duration": tally.duration,  # seconds
+        "bytes": tally.bytes,  # of the bitstream, without the container
+        "bit_rate": round(tally.bit_rate),  # bit/s, achieved
+        "backend": backend,
+        "chip": chip,
+        "elapsed": round(elapsed, 3),  # seconds
+    }

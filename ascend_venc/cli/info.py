@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ascend-venc info`: what would encode here."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import platform
+from typing import TYPE_CHECKING, Any
+
+from .._version import __version__
+
+if TYPE_CHECKING:
+    import argparse
+
+NAME = "info"
+HELP = "Say which device and libraries would be used."
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--backend", metavar="B", help="auto, ascend, sim, sim:CHIP or a path (default: $ASCEND_VENC_BACKEND or auto)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(quiet=True)  # what the notes would say is in the answer
+
+
+def run(args: argparse.Namespace) -> int:
+    facts = describe(args.backend)
+    if args.json:
+        print(json.dumps(facts))
+        return 0
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        text = ", ".join(value) if isinstance(value, list) else str(value)
+        print(f"{name.replace('_', ' '):{width}}  {text or '-'}")
+    return 0
+
+
+def describe(backend: str | None) -> dict[str, Any]:
+    """Open the library and collect what is known about it and about this installation."""
+    from .._lowlevel import core
+
+    library = core.describe(backend)
+    return {
+        "backend": "sim" if library["simulated"] else "ascend",
+        "chip": library["soc_name"],
+        "devices": library["device_count"],
+        "runtime_library": library["runtime_path"],
+        "media_library": library["media_path"],
+        "found_by": library["found_by"],
+        "interface_version": library["version"],
+        "missing_functions": library["missing"],
+        "ascend_venc": __version__,
+        "python": platform.python_version(),
+        "pyav": "installed" if importlib.util.find_spec("av") else "not installed",
+    }

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ascend-venc run`: a program written for pyACL, unchanged, on the facade."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.machinery
+import importlib.util
+import os
+import signal
+import sys
+import threading
+import types
+from typing import Any
+
+from ..errors import VencError
+
+NAME = "run"
+HELP = "Run a Python program that was written for pyACL (import acl)."
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--real", action="store_true", help="use the installed pyACL, not ascend_venc.acl")
+    parser.add_argument(
+        "--backend", metavar="B", help="auto, ascend, sim, sim:CHIP or a path (default: $ASCEND_VENC_BACKEND or auto)"
+    )
+    parser.add_argument("program", metavar="PROGRAM", help="path of the program, or of a folder with __main__.py")
+    parser.add_argument(
+        "arguments", metavar="ARGUMENTS", nargs=argparse.REMAINDER, help="what the program gets as sys.argv[1:]"
+    )
+    parser.set_defaults(quiet=False)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the program as `python PROGRAM` would. Returns its exit code; SystemExit passes through."""
+    path = os.path.join(args.program, "__main__.py") if os.path.isdir(args.program) else args.program
+    with open(path, "rb") as file:
+        source = file.read()
+    if args.backend is not None:
+        os.environ["ASCEND_VENC_BACKEND"] = args.backend
+    if not getattr(sys.flags, "safe_path", False):
+        sys.path[0] = args.program if os.path.isdir(args.program) else os.path.dirname(os.path.realpath(path))
+    _provide_acl(args.real)
+    sys.argv[:] = [args.program, *args.arguments]
+    _default_signals()
+    return _run_as_main(source, path)
+
+
+def _provide_acl(real: bool) -> None:
+    from . import say
+
+    spec = importlib.util.find_spec("acl")
+    found = (spec.origin or "a namespace package") if spec is not None else None
+    if real:
+        if found is None:
+            raise VencError("--real: there is no acl module on the path; source CANN's set_env.sh first")
+        say(f"acl is {found}")
+        return
+    from .. import acl
+
+    acl.install()
+    # The program's child processes (multiprocessing, subprocess) find the facade by this folder.
+    folder = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "_pyacl")
+    paths = [folder, *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    if found is not None:
+        say(f"acl is ascend_venc.acl; --real chooses {found}")
+
+
+def _default_signals() -> None:
+    """Give the program the signals as a fresh interpreter has them; the command line handles some of its own."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _run_as_main(source: bytes, path: str) -> int:
+    # The module stays __main__ to the end of the process: threads and atexit functions of the program outlive its code.
+    main = types.ModuleType("__main__")
+    file = os.path.abspath(path)
+    main.__dict__.update(
+        __file__=file, __loader__=importlib.machinery.SourceFileLoader("__main__", file), __builtins__=__builtins__
+    )
+    sys.modules["__main__"] = main
+    try:
+        exec(compile(source, file, "exec", dont_inherit=True), main.__dict__)
+    except SystemExit:
+        raise
+    except BaseException as error:
+        _print_traceback(error)
+        return 128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
+    return 0
+
+
+def _print_traceback(error: BaseException) -> None:
+    """Print what the interpreter would print, without this file's own frames."""
+    traceback: Any = error.__traceback__
+    while traceback is not None and traceback.tb_frame.f_code.co_filename == __file__:
+        traceback = traceback.tb_next
+    sys.excepthook(type(error), error.with_traceback(traceback), traceback)

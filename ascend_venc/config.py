@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The configuration of an encoder: typed, and validated before the device sees it. Chip limits as data."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import operator
+import re
+from fractions import Fraction
+from typing import Any
+
+from .constants import PixelFormat, RateControl, StreamFormat
+from .errors import InvalidArgumentError, UnsupportedDeviceError
+
+
+@dataclasses.dataclass(frozen=True)
+class ChipLimits:
+    """What a family of chips takes. Source: the vendor's documentation of DVPP V1 video encoding, all CANN versions.
+
+    Sizes in pixels, bit rates in kbit/s, rates in frames per second; each range includes both ends.
+    """
+
+    family: str
+    width: tuple[int, int]
+    height: tuple[int, int]
+    fps: tuple[int, int]
+    bit_rate: tuple[int, int]
+    h264_area: int | None = None  # pixels, width x height
+    gop: tuple[int, int] = (1, 65536)
+
+
+CHIPS = (
+    ChipLimits("Ascend310P", (128, 4096), (128, 4096), (1, 240), (2, 614400), h264_area=4096 * 2304),
+    ChipLimits("Ascend310B", (114, 8192), (114, 8192), (1, 240), (2, 614400)),
+    ChipLimits("Ascend310", (128, 1920), (128, 1920), (1, 120), (10, 30000)),
+)
+
+CHIPS_WITHOUT_ENCODER = ("Ascend910", "Ascend950")
+
+# A chip that is not in the list: whatever some chip takes; the device has the last word.
+UNKNOWN_CHIP = ChipLimits("an unlisted chip", (114, 8192), (114, 8192), (1, 240), (2, 614400))
+
+_FORMATS = {
+    ("h264", "baseline"): StreamFormat.H264_BASELINE,
+    ("h264", "main"): StreamFormat.H264_MAIN,
+    ("h264", "high"): StreamFormat.H264_HIGH,
+    ("h265", "main"): StreamFormat.H265_MAIN,
+}
+_DEFAULT_PROFILE = {"h264": "high", "h265": "main"}
+_CODEC_ALIASES = {"avc": "h264", "h.264": "h264", "hevc": "h265", "h.265": "h265"}
+_RATE_CONTROL = {"default": RateControl.DEFAULT, "vbr": RateControl.VBR, "cbr": RateControl.CBR}
+_PIXEL_FORMATS = {"nv12": PixelFormat.NV12, "nv21": PixelFormat.NV21}
+MAX_DEPTH = 256
+
+
+def limits_of(soc_name: str) -> ChipLimits:
+    """Return the limits of a chip by its name, e.g. "Ascend310P3".
+
+    Raises UnsupportedDeviceError for a chip without a video encoder.
+    """
+    for prefix in CHIPS_WITHOUT_ENCODER:
+        if soc_name.startswith(prefix):
+            raise UnsupportedDeviceError(
+                f"{soc_name} has no video encoder: chips of the families "
+                f"{', '.join(chip.family for chip in CHIPS)} have one",
+                soc_name,
+            )
+    for chip in CHIPS:
+        if soc_name.startswith(chip.family):
+            return chip
+    return UNKNOWN_CHIP
+
+
+def parse_bitrate(value: int | str) -> int:
+    """Return bit/s of an int (bit/s) or a text such as "800k", "2M", "2.5M" (powers of 1000).
+
+    Raises TypeError or InvalidArgumentError.
+    """
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKmM]?)(?:bit/s|bps)?\s*", value)
+        if not match:
+            raise InvalidArgumentError(f'bitrate is {value!r}; give bit/s as an int, or a text such as "800k" or "2M"')
+        scale = {"": 1, "k": 1000, "m": 1000000}[match.group(2).lower()]
+        return round(Fraction(match.group(1)) * scale)
+    return _as_int("bitrate", value, ' (bit/s) or a str such as "2M"')
+
+
+def parse_fps(value: int | float | str | Fraction) -> Fraction:
+    """Return frames per second as a Fraction. 23.976, 29.97, 59.94 and the like mean n * 1000/1001.
+
+    Raises TypeError or InvalidArgumentError.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, str, Fraction)):
+        if not hasattr(value, "__index__") and not hasattr(value, "__float__"):
+            raise TypeError(f"fps must be an int, float or Fraction, got {type(value).__name__}")
+        if isinstance(value, bool):
+            raise TypeError("fps must be an int, float or Fraction, got bool")
+        value = operator.index(value) if hasattr(value, "__index__") else float(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise InvalidArgumentError(f"fps is {value}; give a finite number of frames per second")
+        ntsc = Fraction(round(value) * 1000, 1001)
+        if ntsc and value != round(value) and abs(value - ntsc) < 0.005:
+            return ntsc
+        return Fraction(value).limit_denominator(1001)
+    try:
+        return Fraction(value)
+    except (ValueError, ZeroDivisionError):
+        raise InvalidArgumentError(
+            f"fps is {value!r}; give a number of frames per second, e.g. 25 or 30000/1001"
+        ) from None
+
+
+def _as_int(name: str, value: Any, kind: str = "") -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an int{kind}, got {type(value).__name__}")
+    return operator.index(value)
+
+
+def _choice(name: str, value: Any, allowed: dict | tuple) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, got {type(value).__name__}")
+    if value in allowed:
+        return value
+    close = difflib.get_close_matches(value.lower(), allowed, 1)
+    hint = f'; did you mean "{close[0]}"?' if close else ""
+    options = ", ".join(f'"{option}"' for option in allowed)
+    raise InvalidArgumentError(f"{name} is {value!r}; allowed are {options}{hint}")
+
+
+def default_bitrate(width: int, height: int, fps: Fraction, codec: str) -> int:
+    """Return the bit rate, in bit/s, that is used where none is given: 0.1 bit a pixel for H.264, 0.07 for H.265."""
+    per_pixel = Fraction(1, 10) if codec == "h264" else Fraction(7, 100)
+    return max(64000, round(width * height * fps * per_pixel / 1000) * 1000)
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderConfig:
+    """What an encoder was asked for, with every default resolved.
+
+    Attributes
+    ----------
+    width, height : int
+        Pixels, even.
+    codec, profile : str
+        "h264" with "baseline", "main" or "high"; "h265" with "main".
+    pixel_format : str
+        "nv12" or "nv21".
+    fps : fractions.Fraction
+        Frames per second.
+    bitrate : int
+        bit/s.
+    rc : str
+        "default" (the chip's), "vbr" or "cbr".
+    gop : int
+        Frames from one IDR to the next.
+    depth : int
+        Frames in flight at most.
+    """
+
+    width: int
+    height: int
+    codec: str
+    profile: str
+    pixel_format: str
+    fps: Fraction
+    bitrate: int
+    rc: str
+    gop: int
+    depth: int
+
+    @classmethod
+    def resolve(
+        cls,
+        width: int,
+        height: int,
+        *,
+        codec: str = "h265",
+        profile: str | None = None,
+        pixel_format: str = "nv12",
+        fps: int | float | str | Fraction = 25,
+        bitrate: int | str | None = None,
+        rc: str = "default",
+        gop: int | None = None,
+        depth: int = 4,
+    ) -> EncoderConfig:
+        """Check types and everything that does not depend on the chip, and fill in the defaults.
+
+        Raises TypeError, or InvalidArgumentError.
+        """
+        width = _as_int("width", width)
+        height = _as_int("height", height)
+        if isinstance(codec, str):
+            codec = _CODEC_ALIASES.get(codec.lower(), codec)
+        codec = _choice("codec", codec, tuple(_DEFAULT_PROFILE))
+        if profile is None:
+            profile = _DEFAULT_PROFILE[codec]
+        profile = _choice("profile", profile, ("baseline", "main", "high"))
+        if (codec, profile) not in _FORMATS:
+            raise InvalidArgumentError(f'profile is "{profile}"; H.265 is encoded as "main" only')
+        exact_fps = parse_fps(fps)
+        if exact_fps <= 0:
+            raise InvalidArgumentError(f"fps is {fps}; it must be greater than 0")
+        if bitrate is None:
+            bits = default_bitrate(max(width, 1), max(height, 1), exact_fps, codec)
+        else:
+            bits = parse_bitrate(bitrate)
+        return cls(
+            width=width,
+            height=height,
+            codec=codec,
+            profile=profile,
+            pixel_format=_choice("pixel_format", pixel_format, _PIXEL_FORMATS),
+            fps=exact_fps,
+            bitrate=bits,
+            rc=_choice("rc", rc, _RATE_CONTROL),
+            gop=max(1, round(exact_fps * 2)) if gop is None else _as_int("gop", gop),
+            depth=_as_int("depth", depth),
+        )
+
+    def problems(self, limits: ChipLimits) -> list[str]:
+        """List what the chip would not take: one sentence each with name, value, range and fix."""
+        found = []
+        name = limits.family
+        for label, value, (low, high) in (
+            ("width", self.width, limits.width),
+            ("height", self.height, limits.height),
+        ):
+            if not low <= value <= high:
+                found.append(f"{label} is {value}; {name} takes {low} to {high}: scale the picture")
+            if value % 2:
+                found.append(f"{label} is {value}; it must be even: crop or pad the picture by one pixel")
+        if self.codec == "h264" and limits.h264_area and self.width * self.height > limits.h264_area:
+            found.append(
+                f"width x height is {self.width} x {self.height}; {name} takes up to {limits.h264_area} pixels "
+                '(4096 x 2304) in H.264: use codec="h265", or scale the picture'
+            )
+        low, high = limits.fps
+        if not low <= self.fps <= high:
+            found.append(f"fps is {float(self.fps):g}; {name} takes {low} to {high}")
+        low, high = limits.bit_rate
+        if not low * 1000 <= self.bitrate <= high * 1000:
+            text = f"bitrate is {self.bitrate} bit/s; {name} takes {low * 1000} to {high * 1000} bit/s"
+            if self.bitrate < low * 1000 <= self.bitrate * 1000 <= high * 1000:
+                text += f': was kbit/s meant? Then give {self.bitrate * 1000} or "{self.bitrate}k"'
+            found.append(text)
+        low, high = limits.gop
+        if not low <= self.gop <= high:
+            found.append(f"gop is {self.gop}; it must be {low} to {high} frames")
+        if not 1 <= self.depth <= MAX_DEPTH:
+            found.append(f"depth is {self.depth}; it must be 1 to {MAX_DEPTH} frames in flight")
+        return found
+
+    def check(self, limits: ChipLimits) -> None:
+        """Raise InvalidArgumentError with everything that the chip would not take."""
+        found = self.problems(limits)
+        if found:
+            raise InvalidArgumentError(*found)
+
+    @property
+    def stream_format(self) -> StreamFormat:
+        """The device's value for codec and profile."""
+        return _FORMATS[self.codec, self.profile]
+
+    @property
+    def device_pixel_format(self) -> PixelFormat:
+        """The device's value for the pixel format."""
+        return _PIXEL_FORMATS[self.pixel_format]
+
+    @property
+    def rc_mode(self) -> RateControl:
+        """The device's value for the rate control."""
+        return _RATE_CONTROL[self.rc]
+
+    @property
+    def src_rate(self) -> int:
+        """Whole frames per second, as the device wants them."""
+        return max(1, round(self.fps))
+
+    @property
+    def max_bit_rate(self) -> int:
+        """Return kbit/s for the device.
+
+        The device spends kbit/s divided by its whole src_rate on each frame, so the figure is scaled by the ratio of
+        that rate to the true one: 29.97 fps keeps its bit rate.
+        """
+        return max(1, round(Fraction(self.bitrate, 1000) * self.src_rate / self.fps))

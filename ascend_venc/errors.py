@@ -1,0 +1,432 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exceptions, and the one table of status codes.
+
+Two conventions never mix: `ascend_venc.acl` returns AscendCL's codes as pyACL does; everything else raises one
+of the classes below. Every class inherits `VencError`, and the natural builtin where there is one. `AclError` and its
+subclasses carry a status code: positive numbers are AscendCL's own, negative ones the engine's.
+
+An exception from `Encoder` guarantees: the frame it was raised for was not sent (unless the class is `FrameError`,
+which names an earlier frame), no other frame or packet is lost, and the encoder can be closed.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class SimulatedDeviceWarning(UserWarning):
+    """`backend="auto"` found no Ascend device and uses the simulated one: it encodes on the CPU."""
+
+
+class LibraryPathWarning(UserWarning):
+    """The AscendCL library that was loaded lies where others may replace it."""
+
+
+class VencError(Exception):
+    """Base class of every exception that ascend_venc raises on purpose."""
+
+
+class InvalidArgumentError(VencError, ValueError):
+    """An argument is outside what the encoder or the chip allows; found before the device saw it.
+
+    Attributes
+    ----------
+    problems : tuple of str
+        One sentence for each argument: its name, its value, the allowed range and the fix.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class MediaError(VencError, ValueError):
+    """A video file cannot be read or written: damaged, cut off, of a kind that is not supported, or PyAV is missing."""
+
+
+class UnsupportedDeviceError(VencError, RuntimeError):
+    """The chip has no video encoder. `soc_name` is its name as the runtime gives it."""
+
+    def __init__(self, message: str, soc_name: str = "") -> None:
+        super().__init__(message)
+        self.soc_name = soc_name
+
+
+class AclError(VencError):
+    """A call of AscendCL or of the engine failed.
+
+    Attributes
+    ----------
+    code : int
+        The status: positive AscendCL's, negative the engine's.
+    name : str
+        Its name, e.g. "ACL_ERROR_RT_AICPU_EXCEPTION"; for a code that is not in the table, its range.
+    call : str
+        The function that failed, "" if none.
+    detail : str
+        The runtime's own text or the engine's explanation, "" if none.
+    hint : str
+        What to do, "" if nothing is known.
+    """
+
+    def __init__(self, message: str, code: int = 0, name: str = "", call: str = "", detail: str = "", hint: str = ""):
+        super().__init__(message)
+        self.code = code
+        self.name = name
+        self.call = call
+        self.detail = detail
+        self.hint = hint
+
+    def __str__(self) -> str:  # OSError among the bases would print (errno, text)
+        return str(self.args[0]) if self.args else ""
+
+
+class AclInvalidParamError(AclError, ValueError):
+    """AscendCL refused an argument."""
+
+
+class AclStateError(AclError, RuntimeError):
+    """The call is not allowed now: not initialised, no context, nothing in flight."""
+
+
+class AclTimeoutError(AclError, TimeoutError):
+    """A wait took longer than allowed."""
+
+
+class AclMemoryError(AclError, MemoryError):
+    """Host or device memory, or threads, are exhausted."""
+
+
+class AclNotSupportedError(AclError, NotImplementedError):
+    """This chip, or this version of AscendCL, cannot do that."""
+
+
+class AclPermissionError(AclError, PermissionError):
+    """The device may not be used by this user."""
+
+
+class AclNoDeviceError(AclError, OSError):
+    """AscendCL works, but there is no device."""
+
+
+class AclLibraryNotFoundError(AclError, OSError):
+    """No AscendCL library was found; the message lists every path tried and why it was not usable."""
+
+
+class AclLibraryBrokenError(AclError, OSError):
+    """An AscendCL library is there but cannot be used."""
+
+
+class AclMediaLibraryMissingError(AclLibraryBrokenError):
+    """libascendcl.so was found, but libacl_dvpp.so, which holds the encoder, is not installed."""
+
+
+class AclStubLibraryError(AclLibraryBrokenError):
+    """The library found is a link-time stub from the toolkit's devlib folder."""
+
+
+class DeviceLostError(AclError, RuntimeError):
+    """The device stopped answering. Packets that were ready stay readable."""
+
+
+class EncoderClosedError(AclError, ValueError):
+    """The encoder is closed."""
+
+
+class ForkedProcessError(AclError, RuntimeError):
+    """The object was created before fork() and is used in the child."""
+
+
+class FrameError(AclError, RuntimeError):
+    """One frame was not encoded; the frames before and after it are delivered.
+
+    Attributes
+    ----------
+    frame_index : int
+        Number of the frame, 0 for the first.
+    pts : int or None
+        Its presentation time stamp.
+    ret_code : int
+        The device's code for this frame.
+    """
+
+    frame_index: int = -1
+    pts: int | None = None
+    ret_code: int = 0
+
+
+class Status(NamedTuple):
+    """A row of the table."""
+
+    code: int
+    name: str
+    exception: type[VencError]
+    hint: str
+
+
+# fmt: off
+TABLE: tuple[Status, ...] = (
+    Status(-1, "AVENC_E_INVALID", InvalidArgumentError, ""),
+    Status(-2, "AVENC_E_NOMEM", AclMemoryError, ""),
+    Status(-3, "AVENC_E_TIMEOUT", AclTimeoutError, "The device made no progress: npu-smi info shows its health."),
+    Status(-4, "AVENC_E_CLOSED", EncoderClosedError, ""),
+    Status(-5, "AVENC_E_FORKED", ForkedProcessError, ""),
+    Status(-6, "AVENC_E_NOT_FOUND", AclLibraryNotFoundError, ""),
+    Status(-7, "AVENC_E_BROKEN", AclLibraryBrokenError, ""),
+    Status(-8, "AVENC_E_MEDIA_MISSING", AclMediaLibraryMissingError, ""),
+    Status(-9, "AVENC_E_STUB", AclStubLibraryError, ""),
+    Status(-10, "AVENC_E_SYMBOL", AclLibraryBrokenError, "The library is too old, or not the one that it seems to be."),
+    Status(-11, "AVENC_E_NO_DEVICE", AclNoDeviceError, ""),
+    Status(-12, "AVENC_E_UNSUPPORTED", AclNotSupportedError, "A newer CANN is needed."),
+    Status(-13, "AVENC_E_DRAINED", AclStateError, ""),
+    Status(-14, "AVENC_E_FRAME", FrameError, ""),
+    Status(-15, "AVENC_E_LOST", FrameError, ""),
+    Status(-16, "AVENC_E_TOO_LARGE", FrameError, ""),
+    Status(-17, "AVENC_E_WOULD_DEADLOCK", AclStateError, ""),
+    Status(-18, "AVENC_E_THREAD", AclMemoryError, "The process may be at its limit of threads (ulimit -u)."),
+    Status(0, "ACL_SUCCESS", AclError, ""),
+    Status(100000, "ACL_ERROR_INVALID_PARAM", AclInvalidParamError, "A handle is NULL or stale, or a value is outside what the function takes."),
+    Status(100001, "ACL_ERROR_UNINITIALIZE", AclStateError, "Call acl.init (the Encoder does it by itself) before anything else."),
+    Status(100002, "ACL_ERROR_REPEAT_INITIALIZE", AclStateError, "AscendCL was initialised before in this process; this is harmless."),
+    Status(100003, "ACL_ERROR_INVALID_FILE", AclInvalidParamError, "The path given to acl.init names no readable file."),
+    Status(100004, "ACL_ERROR_WRITE_FILE", AclError, ""),
+    Status(100005, "ACL_ERROR_INVALID_FILE_SIZE", AclError, ""),
+    Status(100006, "ACL_ERROR_PARSE_FILE", AclInvalidParamError, "The file given to acl.init is not valid JSON."),
+    Status(100007, "ACL_ERROR_FILE_MISSING_ATTR", AclError, ""),
+    Status(100008, "ACL_ERROR_FILE_ATTR_INVALID", AclError, ""),
+    Status(100009, "ACL_ERROR_INVALID_DUMP_CONFIG", AclError, ""),
+    Status(100010, "ACL_ERROR_INVALID_PROFILING_CONFIG", AclError, ""),
+    Status(100011, "ACL_ERROR_INVALID_MODEL_ID", AclError, ""),
+    Status(100012, "ACL_ERROR_DESERIALIZE_MODEL", AclError, ""),
+    Status(100013, "ACL_ERROR_PARSE_MODEL", AclError, ""),
+    Status(100014, "ACL_ERROR_READ_MODEL_FAILURE", AclError, ""),
+    Status(100015, "ACL_ERROR_MODEL_SIZE_INVALID", AclError, ""),
+    Status(100016, "ACL_ERROR_MODEL_MISSING_ATTR", AclError, ""),
+    Status(100017, "ACL_ERROR_MODEL_INPUT_NOT_MATCH", AclError, ""),
+    Status(100018, "ACL_ERROR_MODEL_OUTPUT_NOT_MATCH", AclError, ""),
+    Status(100019, "ACL_ERROR_MODEL_NOT_DYNAMIC", AclError, ""),
+    Status(100020, "ACL_ERROR_OP_TYPE_NOT_MATCH", AclError, ""),
+    Status(100021, "ACL_ERROR_OP_INPUT_NOT_MATCH", AclError, ""),
+    Status(100022, "ACL_ERROR_OP_OUTPUT_NOT_MATCH", AclError, ""),
+    Status(100023, "ACL_ERROR_OP_ATTR_NOT_MATCH", AclError, ""),
+    Status(100024, "ACL_ERROR_OP_NOT_FOUND", AclError, ""),
+    Status(100025, "ACL_ERROR_OP_LOAD_FAILED", AclError, ""),
+    Status(100026, "ACL_ERROR_UNSUPPORTED_DATA_TYPE", AclError, ""),
+    Status(100027, "ACL_ERROR_FORMAT_NOT_MATCH", AclError, ""),
+    Status(100028, "ACL_ERROR_BIN_SELECTOR_NOT_REGISTERED", AclError, ""),
+    Status(100029, "ACL_ERROR_KERNEL_NOT_FOUND", AclError, ""),
+    Status(100030, "ACL_ERROR_BIN_SELECTOR_ALREADY_REGISTERED", AclError, ""),
+    Status(100031, "ACL_ERROR_KERNEL_ALREADY_REGISTERED", AclError, ""),
+    Status(100032, "ACL_ERROR_INVALID_QUEUE_ID", AclError, ""),
+    Status(100033, "ACL_ERROR_REPEAT_SUBSCRIBE", AclError, ""),
+    Status(100034, "ACL_ERROR_STREAM_NOT_SUBSCRIBE", AclError, ""),
+    Status(100035, "ACL_ERROR_THREAD_NOT_SUBSCRIBE", AclError, ""),
+    Status(100036, "ACL_ERROR_WAIT_CALLBACK_TIMEOUT", AclTimeoutError, ""),
+    Status(100037, "ACL_ERROR_REPEAT_FINALIZE", AclStateError, "acl.finalize was called before, or acl.init never was."),
+    Status(100038, "ACL_ERROR_NOT_STATIC_AIPP", AclError, ""),
+    Status(100039, "ACL_ERROR_COMPILING_STUB_MODE", AclStubLibraryError, "A link-time stub library was loaded: take devlib and stub folders out of LD_LIBRARY_PATH."),
+    Status(100040, "ACL_ERROR_GROUP_NOT_SET", AclError, ""),
+    Status(100041, "ACL_ERROR_GROUP_NOT_CREATE", AclError, ""),
+    Status(100042, "ACL_ERROR_PROF_ALREADY_RUN", AclError, ""),
+    Status(100043, "ACL_ERROR_PROF_NOT_RUN", AclError, ""),
+    Status(100044, "ACL_ERROR_DUMP_ALREADY_RUN", AclError, ""),
+    Status(100045, "ACL_ERROR_DUMP_NOT_RUN", AclError, ""),
+    Status(148046, "ACL_ERROR_PROF_REPEAT_SUBSCRIBE", AclError, ""),
+    Status(148047, "ACL_ERROR_PROF_API_CONFLICT", AclError, ""),
+    Status(148048, "ACL_ERROR_INVALID_MAX_OPQUEUE_NUM_CONFIG", AclError, ""),
+    Status(148049, "ACL_ERROR_INVALID_OPP_PATH", AclError, ""),
+    Status(148050, "ACL_ERROR_OP_UNSUPPORTED_DYNAMIC", AclError, ""),
+    Status(148051, "ACL_ERROR_RELATIVE_RESOURCE_NOT_CLEARED", AclError, ""),
+    Status(148052, "ACL_ERROR_UNSUPPORTED_JPEG", AclError, ""),
+    Status(148053, "ACL_ERROR_INVALID_BUNDLE_MODEL_ID", AclError, ""),
+    Status(200000, "ACL_ERROR_BAD_ALLOC", AclMemoryError, "The host is out of memory."),
+    Status(200001, "ACL_ERROR_API_NOT_SUPPORT", AclNotSupportedError, "The loaded AscendCL has no such function: a newer CANN is needed."),
+    Status(200002, "ACL_ERROR_INVALID_DEVICE", AclError, ""),
+    Status(200003, "ACL_ERROR_MEMORY_ADDRESS_UNALIGNED", AclError, ""),
+    Status(200004, "ACL_ERROR_RESOURCE_NOT_MATCH", AclError, ""),
+    Status(200005, "ACL_ERROR_INVALID_RESOURCE_HANDLE", AclError, ""),
+    Status(200006, "ACL_ERROR_FEATURE_UNSUPPORTED", AclNotSupportedError, "This chip does not have that attribute."),
+    Status(200007, "ACL_ERROR_PROF_MODULES_UNSUPPORTED", AclError, ""),
+    Status(300000, "ACL_ERROR_STORAGE_OVER_LIMIT", AclError, ""),
+    Status(500000, "ACL_ERROR_INTERNAL_ERROR", AclError, "AscendCL could not set its media part up: no current device or context on this thread, usually."),
+    Status(500001, "ACL_ERROR_FAILURE", AclError, ""),
+    Status(500002, "ACL_ERROR_GE_FAILURE", AclError, ""),
+    Status(500003, "ACL_ERROR_RT_FAILURE", AclError, "On 310P and 310B an output buffer needs both its address and its size, or neither."),
+    Status(500004, "ACL_ERROR_DRV_FAILURE", AclError, ""),
+    Status(500005, "ACL_ERROR_PROFILING_FAILURE", AclError, ""),
+    Status(107000, "ACL_ERROR_RT_PARAM_INVALID", AclInvalidParamError, "An argument is outside its range, for example more bytes to copy than the target holds."),
+    Status(107001, "ACL_ERROR_RT_INVALID_DEVICEID", AclInvalidParamError, "No such device: npu-smi info lists them."),
+    Status(107002, "ACL_ERROR_RT_CONTEXT_NULL", AclStateError, "This thread has no current context: call acl.rt.set_device or acl.rt.set_context in it first."),
+    Status(107003, "ACL_ERROR_RT_STREAM_CONTEXT", AclError, "The stream belongs to another context than the current one."),
+    Status(107004, "ACL_ERROR_RT_MODEL_CONTEXT", AclError, ""),
+    Status(107005, "ACL_ERROR_RT_STREAM_MODEL", AclError, ""),
+    Status(107006, "ACL_ERROR_RT_EVENT_TIMESTAMP_INVALID", AclError, ""),
+    Status(107007, "ACL_ERROR_RT_EVENT_TIMESTAMP_REVERSAL", AclError, ""),
+    Status(107008, "ACL_ERROR_RT_ADDR_UNALIGNED", AclInvalidParamError, "The address is not aligned as the device needs it."),
+    Status(107009, "ACL_ERROR_RT_FILE_OPEN", AclError, ""),
+    Status(107010, "ACL_ERROR_RT_FILE_WRITE", AclError, ""),
+    Status(107011, "ACL_ERROR_RT_STREAM_SUBSCRIBE", AclError, "The stream is subscribed already, or was never subscribed."),
+    Status(107012, "ACL_ERROR_RT_THREAD_SUBSCRIBE", AclError, "This thread is subscribed to no stream (no channel exists yet), or it serves another device already."),
+    Status(107013, "ACL_ERROR_RT_GROUP_NOT_SET", AclError, ""),
+    Status(107014, "ACL_ERROR_RT_GROUP_NOT_CREATE", AclError, ""),
+    Status(107015, "ACL_ERROR_RT_STREAM_NO_CB_REG", AclError, "No thread is subscribed to the stream: call acl.rt.subscribe_report first."),
+    Status(107016, "ACL_ERROR_RT_INVALID_MEMORY_TYPE", AclError, ""),
+    Status(107017, "ACL_ERROR_RT_INVALID_HANDLE", AclInvalidParamError, "The handle is stale or was never valid."),
+    Status(107018, "ACL_ERROR_RT_INVALID_MALLOC_TYPE", AclError, ""),
+    Status(107019, "ACL_ERROR_RT_WAIT_TIMEOUT", AclTimeoutError, "The wait took longer than the time allowed."),
+    Status(107020, "ACL_ERROR_RT_TASK_TIMEOUT", AclTimeoutError, ""),
+    Status(107021, "ACL_ERROR_RT_SYSPARAMOPT_NOT_SET", AclError, ""),
+    Status(107022, "ACL_ERROR_RT_DEVICE_TASK_ABORT", DeviceLostError, ""),
+    Status(107023, "ACL_ERROR_RT_STREAM_ABORT", AclError, ""),
+    Status(107035, "ACL_ERROR_RT_TASK_ABORT_STOP", AclError, ""),
+    Status(207000, "ACL_ERROR_RT_FEATURE_NOT_SUPPORT", AclNotSupportedError, "This chip or runtime does not have that feature."),
+    Status(207001, "ACL_ERROR_RT_MEMORY_ALLOCATION", AclMemoryError, "The device is out of memory: fewer channels, a smaller depth, or smaller pictures."),
+    Status(207002, "ACL_ERROR_RT_MEMORY_FREE", AclError, ""),
+    Status(207003, "ACL_ERROR_RT_AICORE_OVER_FLOW", AclError, ""),
+    Status(207004, "ACL_ERROR_RT_NO_DEVICE", AclNoDeviceError, "No device: npu-smi info lists them; check that the driver is loaded."),
+    Status(207005, "ACL_ERROR_RT_RESOURCE_ALLOC_FAIL", AclError, "Too many channels or streams are open on the device."),
+    Status(207006, "ACL_ERROR_RT_NO_PERMISSION", AclPermissionError, "No permission for the device: check /dev/davinci* and the user's groups."),
+    Status(207007, "ACL_ERROR_RT_NO_EVENT_RESOURCE", AclError, ""),
+    Status(207008, "ACL_ERROR_RT_NO_STREAM_RESOURCE", AclError, "Too many streams are open on the device; each video encoder channel takes two."),
+    Status(207009, "ACL_ERROR_RT_NO_NOTIFY_RESOURCE", AclError, "Too many channels are open on the device."),
+    Status(207010, "ACL_ERROR_RT_NO_MODEL_RESOURCE", AclError, ""),
+    Status(207011, "ACL_ERROR_RT_NO_CDQ_RESOURCE", AclError, ""),
+    Status(207012, "ACL_ERROR_RT_OVER_LIMIT", AclError, ""),
+    Status(207013, "ACL_ERROR_RT_QUEUE_EMPTY", AclError, ""),
+    Status(207014, "ACL_ERROR_RT_QUEUE_FULL", AclError, ""),
+    Status(207015, "ACL_ERROR_RT_REPEATED_INIT", AclError, ""),
+    Status(207016, "ACL_ERROR_RT_AIVEC_OVER_FLOW", AclError, ""),
+    Status(207017, "ACL_ERROR_RT_OVER_FLOW", AclError, ""),
+    Status(207018, "ACL_ERROR_RT_DEVICE_OOM", AclMemoryError, ""),
+    Status(207019, "ACL_ERROR_RT_FEATURE_NOT_SUPPORT_UPDATE_OP", AclError, ""),
+    Status(207020, "ACL_ERROR_RT_TIMEOUT", AclTimeoutError, ""),
+    Status(207021, "ACL_ERROR_RT_LINK_TYPE_NOT_SUPPORTED", AclError, ""),
+    Status(507000, "ACL_ERROR_RT_INTERNAL_ERROR", AclError, ""),
+    Status(507001, "ACL_ERROR_RT_TS_ERROR", AclError, ""),
+    Status(507002, "ACL_ERROR_RT_STREAM_TASK_FULL", AclError, ""),
+    Status(507003, "ACL_ERROR_RT_STREAM_TASK_EMPTY", AclError, ""),
+    Status(507004, "ACL_ERROR_RT_STREAM_NOT_COMPLETE", AclError, ""),
+    Status(507005, "ACL_ERROR_RT_END_OF_SEQUENCE", AclError, ""),
+    Status(507006, "ACL_ERROR_RT_EVENT_NOT_COMPLETE", AclError, ""),
+    Status(507007, "ACL_ERROR_RT_CONTEXT_RELEASE_ERROR", AclError, ""),
+    Status(507008, "ACL_ERROR_RT_SOC_VERSION", AclError, ""),
+    Status(507009, "ACL_ERROR_RT_TASK_TYPE_NOT_SUPPORT", AclError, ""),
+    Status(507010, "ACL_ERROR_RT_LOST_HEARTBEAT", DeviceLostError, "The device no longer answers: npu-smi info, then reset it."),
+    Status(507011, "ACL_ERROR_RT_MODEL_EXECUTE", AclError, ""),
+    Status(507012, "ACL_ERROR_RT_REPORT_TIMEOUT", AclTimeoutError, "Nothing was reported in time; normal in a report loop."),
+    Status(507013, "ACL_ERROR_RT_SYS_DMA", AclError, ""),
+    Status(507014, "ACL_ERROR_RT_AICORE_TIMEOUT", AclError, ""),
+    Status(507015, "ACL_ERROR_RT_AICORE_EXCEPTION", AclError, ""),
+    Status(507016, "ACL_ERROR_RT_AICORE_TRAP_EXCEPTION", AclError, ""),
+    Status(507017, "ACL_ERROR_RT_AICPU_TIMEOUT", AclError, ""),
+    Status(507018, "ACL_ERROR_RT_AICPU_EXCEPTION", AclError, "Often a value that the device refuses: key-frame interval 1 to 65536, bit rate in kbit/s within the chip's range, size within the chip's range."),
+    Status(507019, "ACL_ERROR_RT_AICPU_DATADUMP_RSP_ERR", AclError, ""),
+    Status(507020, "ACL_ERROR_RT_AICPU_MODEL_RSP_ERR", AclError, ""),
+    Status(507021, "ACL_ERROR_RT_PROFILING_ERROR", AclError, ""),
+    Status(507022, "ACL_ERROR_RT_IPC_ERROR", AclError, ""),
+    Status(507023, "ACL_ERROR_RT_MODEL_ABORT_NORMAL", AclError, ""),
+    Status(507024, "ACL_ERROR_RT_KERNEL_UNREGISTERING", AclError, ""),
+    Status(507025, "ACL_ERROR_RT_RINGBUFFER_NOT_INIT", AclError, ""),
+    Status(507026, "ACL_ERROR_RT_RINGBUFFER_NO_DATA", AclError, ""),
+    Status(507027, "ACL_ERROR_RT_KERNEL_LOOKUP", AclError, ""),
+    Status(507028, "ACL_ERROR_RT_KERNEL_DUPLICATE", AclError, ""),
+    Status(507029, "ACL_ERROR_RT_DEBUG_REGISTER_FAIL", AclError, ""),
+    Status(507030, "ACL_ERROR_RT_DEBUG_UNREGISTER_FAIL", AclError, ""),
+    Status(507031, "ACL_ERROR_RT_LABEL_CONTEXT", AclError, ""),
+    Status(507032, "ACL_ERROR_RT_PROGRAM_USE_OUT", AclError, ""),
+    Status(507033, "ACL_ERROR_RT_DEV_SETUP_ERROR", AclError, ""),
+    Status(507034, "ACL_ERROR_RT_VECTOR_CORE_TIMEOUT", AclError, ""),
+    Status(507035, "ACL_ERROR_RT_VECTOR_CORE_EXCEPTION", AclError, ""),
+    Status(507036, "ACL_ERROR_RT_VECTOR_CORE_TRAP_EXCEPTION", AclError, ""),
+    Status(507037, "ACL_ERROR_RT_CDQ_BATCH_ABNORMAL", AclError, ""),
+    Status(507038, "ACL_ERROR_RT_DIE_MODE_CHANGE_ERROR", AclError, ""),
+    Status(507039, "ACL_ERROR_RT_DIE_SET_ERROR", AclError, ""),
+    Status(507040, "ACL_ERROR_RT_INVALID_DIEID", AclError, ""),
+    Status(507041, "ACL_ERROR_RT_DIE_MODE_NOT_SET", AclError, ""),
+    Status(507042, "ACL_ERROR_RT_AICORE_TRAP_READ_OVERFLOW", AclError, ""),
+    Status(507043, "ACL_ERROR_RT_AICORE_TRAP_WRITE_OVERFLOW", AclError, ""),
+    Status(507044, "ACL_ERROR_RT_VECTOR_CORE_TRAP_READ_OVERFLOW", AclError, ""),
+    Status(507045, "ACL_ERROR_RT_VECTOR_CORE_TRAP_WRITE_OVERFLOW", AclError, ""),
+    Status(507046, "ACL_ERROR_RT_STREAM_SYNC_TIMEOUT", AclTimeoutError, "The device did not finish in time: npu-smi info shows its health."),
+    Status(507047, "ACL_ERROR_RT_EVENT_SYNC_TIMEOUT", AclTimeoutError, ""),
+    Status(507048, "ACL_ERROR_RT_FFTS_PLUS_TIMEOUT", AclError, ""),
+    Status(507049, "ACL_ERROR_RT_FFTS_PLUS_EXCEPTION", AclError, ""),
+    Status(507050, "ACL_ERROR_RT_FFTS_PLUS_TRAP_EXCEPTION", AclError, ""),
+    Status(507051, "ACL_ERROR_RT_SEND_MSG", AclError, ""),
+    Status(507052, "ACL_ERROR_RT_COPY_DATA", AclError, ""),
+    Status(507053, "ACL_ERROR_RT_DEVICE_MEM_ERROR", AclError, ""),
+    Status(507054, "ACL_ERROR_RT_HBM_MULTI_BIT_ECC_ERROR", AclError, ""),
+    Status(507055, "ACL_ERROR_RT_SUSPECT_DEVICE_MEM_ERROR", AclError, ""),
+    Status(507056, "ACL_ERROR_RT_LINK_ERROR", AclError, ""),
+    Status(507057, "ACL_ERROR_RT_SUSPECT_REMOTE_ERROR", AclError, ""),
+    Status(507899, "ACL_ERROR_RT_DRV_INTERNAL_ERROR", AclError, "The driver failed: check that driver, firmware and CANN fit each other."),
+    Status(507900, "ACL_ERROR_RT_AICPU_INTERNAL_ERROR", AclError, ""),
+    Status(507901, "ACL_ERROR_RT_SOCKET_CLOSE", AclError, ""),
+    Status(507902, "ACL_ERROR_RT_AICPU_INFO_LOAD_RSP_ERR", AclError, ""),
+    Status(507903, "ACL_ERROR_RT_STREAM_CAPTURE_INVALIDATED", AclError, ""),
+    Status(507904, "ACL_ERROR_RT_COMM_OP_RETRY_FAIL", AclError, ""),
+    Status(507914, "ACL_ERROR_RT_L3_PORT_ERROR", AclError, ""),
+    Status(507915, "ACL_ERROR_RT_CCU_TIMEOUT", AclError, ""),
+    Status(507916, "ACL_ERROR_RT_CCU_EXCEPTION", AclError, ""),
+)
+# fmt: on
+
+_BY_CODE = {row.code: row for row in TABLE}
+
+_RANGES = (
+    (100000, 199999, "the caller or the environment"),
+    (200000, 299999, "resources or an unsupported feature"),
+    (300000, 399999, "business"),
+    (500000, 599999, "internal"),
+)
+
+
+def lookup(code: int) -> Status:
+    """Return the row of a code; for a code that is not in the table, one that says what its range means."""
+    row = _BY_CODE.get(code)
+    if row is not None:
+        return row
+    for first, last, meaning in _RANGES:
+        if first <= code <= last:
+            return Status(code, f"unlisted code ({meaning})", AclError, "")
+    return Status(code, "unlisted code", AclError, "")
+
+
+def explain(code: int) -> str:
+    """Explain a status code in one line: number, name and what to do.
+
+    >>> explain(507018).startswith("507018 ACL_ERROR_RT_AICPU_EXCEPTION: Often a value")
+    True
+    """
+    row = lookup(code)
+    return f"{code} {row.name}: {row.hint}" if row.hint else f"{code} {row.name}"
+
+
+def from_status(code: int, call: str = "", detail: str = "") -> VencError:
+    """Build the exception of a status: the only place where `AclError` and its subclasses are made."""
+    row = lookup(code)
+    detail = detail.strip()
+    if row.exception is InvalidArgumentError:
+        return InvalidArgumentError(detail or row.name)
+    if code < 0:
+        message = detail or row.name
+        if row.hint:
+            message = f"{message}. {row.hint}"
+    else:
+        message = f"{call or 'AscendCL'} returned {code} {row.name}"
+        if detail:
+            message = f"{message}: {detail}"
+        if row.hint:
+            message = f"{message}. {row.hint}"
+    return row.exception(message, code, row.name, call, detail, row.hint)
+
+
+def frame_error(code: int, frame_index: int, pts: int, ret_code: int) -> FrameError:
+    """Build the exception of a frame that the device did not encode."""
+    row = lookup(code)
+    reason = f"the device reported {ret_code}" if ret_code else f"{code} {row.name}"
+    error = FrameError(f"frame {frame_index} (pts {pts}) was not encoded: {reason}", code, row.name, "", "", row.hint)
+    error.frame_index = frame_index
+    error.pts = pts
+    error.ret_code = ret_code
+    return error

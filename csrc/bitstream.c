@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The kind of an access unit, from ITU-T H.264 7.3 and H.265 7.3: just enough syntax to reach slice_type. */
+#include "engine.h"
+
+#include <string.h>
+
+typedef struct bit_reader {
+    const uint8_t *data;
+    size_t bits, position;
+} bit_reader;
+
+static uint32_t read_bits(bit_reader *reader, unsigned count) {
+    uint32_t value = 0;
+    while (count--) {
+        uint32_t bit = 0;
+        if (reader->position < reader->bits)
+            bit = (reader->data[reader->position >> 3] >> (7 - (reader->position & 7))) & 1u;
+        reader->position++;
+        value = value << 1 | bit;
+    }
+    return value;
+}
+
+/* ue(v). Beyond the end every bit reads as 0, hence the bound. */
+static uint32_t read_ue(bit_reader *reader) {
+    unsigned zeros = 0;
+    while (zeros < 31 && read_bits(reader, 1) == 0)
+        zeros++;
+    return (1u << zeros) - 1 + read_bits(reader, zeros);
+}
+
+/* The first byte behind the next 00 00 01 at or after `from`, or `end`. */
+static const uint8_t *next_nal(const uint8_t *from, const uint8_t *end) {
+    while (end - from >= 4) {
+        const uint8_t *one = memchr(from + 2, 1, (size_t)(end - from) - 3);
+        if (!one)
+            return end;
+        if (one[-1] == 0 && one[-2] == 0)
+            return one + 1;
+        from = one - 1;
+    }
+    return end;
+}
+
+static int kind_of_slice_type(uint32_t slice_type, uint32_t p, uint32_t b, uint32_t i) {
+    if (slice_type == p)
+        return AVENC_KIND_P;
+    if (slice_type == i)
+        return AVENC_KIND_I;
+    return slice_type == b ? AVENC_KIND_B : AVENC_KIND_UNKNOWN;
+}
+
+static int h264_nal(const uint8_t *nal, size_t size) {
+    unsigned type = nal[0] & 0x1f;
+    if (type == 5)
+        return AVENC_KIND_IDR;
+    if (type != 1)
+        return -1;
+    bit_reader reader = {nal + 1, (size - 1) * 8, 0};
+    read_ue(&reader); /* first_mb_in_slice */
+    return kind_of_slice_type(read_ue(&reader) % 5, 0, 1, 2);
+}
+
+static int hevc_nal(avi_stream_state *state, const uint8_t *nal, size_t size) {
+    unsigned type = (nal[0] >> 1) & 0x3f;
+    if (size < 3)
+        return -1;
+    bit_reader reader = {nal + 2, (size - 2) * 8, 0};
+    if (type == 34) {          /* PPS */
+        read_ue(&reader);      /* pps_pic_parameter_set_id */
+        read_ue(&reader);      /* pps_seq_parameter_set_id */
+        read_bits(&reader, 2); /* dependent_slice_segments_enabled_flag, output_flag_present_flag */
+        state->hevc_extra_slice_header_bits = read_bits(&reader, 3);
+        return -1;
+    }
+    if (type > 31)
+        return -1;
+    if (type == 19 || type == 20)
+        return AVENC_KIND_IDR;
+    if (read_bits(&reader, 1) == 0) /* first_slice_segment_in_pic_flag: the rest starts with an address */
+        return AVENC_KIND_UNKNOWN;
+    if (type >= 16 && type <= 23)
+        read_bits(&reader, 1); /* no_output_of_prior_pics_flag */
+    read_ue(&reader);          /* slice_pic_parameter_set_id */
+    read_bits(&reader, state->hevc_extra_slice_header_bits);
+    return kind_of_slice_type(read_ue(&reader), 1, 0, 2);
+}
+
+int avi_access_unit_kind(avi_stream_state *state, int32_t en_type, const uint8_t *data, size_t size) {
+    const uint8_t *end = data + size;
+    for (const uint8_t *nal = next_nal(data, end); nal < end; nal = next_nal(nal, end)) {
+        size_t left = (size_t)(end - nal);
+        int kind = en_type == H265_MAIN_LEVEL ? hevc_nal(state, nal, left) : h264_nal(nal, left);
+        if (kind >= 0)
+            return kind;
+    }
+    return AVENC_KIND_UNKNOWN;
+}

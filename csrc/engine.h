@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * engine.h - what the files of libavenc share. Everything here is hidden from the outside.
+ *
+ * Lock order, outermost first: library registry, avenc_device.lock, avenc_channel.send_lock,
+ * avenc_channel.lock, avi_pool.lock. No lock is held across an AscendCL call, except send_lock across
+ * aclvencSendFrame and aclvencDestroyChannel (the callback never takes it) and the registry and
+ * device locks across opening and closing (no callback takes those either).
+ */
+#ifndef ASCEND_VENC_ENGINE_H
+#define ASCEND_VENC_ENGINE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "avenc.h"
+
+/* ---- status.c -------------------------------------------------------------------------------- */
+
+/* Record the thread's failure and return `code`. `call` may be NULL. */
+int avi_fail(int code, const char *call, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/*
+ * Record that AscendCL function `call` returned `code`, with the runtime's own recent text, which has
+ * to be fetched before the thread's next AscendCL call. Returns `code`.
+ */
+int avi_fail_acl(const acl_api *api, int code, const char *call);
+
+/* Counts fork()s seen by this process; an object whose generation differs belongs to the parent. */
+uint32_t avi_generation(void);
+int avi_fail_forked(const char *call);
+
+void avi_live_add(int kind, int delta);
+uint64_t avi_now_ns(void);
+
+/* A condition variable on CLOCK_MONOTONIC, and a wait on it until `deadline_ns` at the latest. */
+void avi_cond_init(pthread_cond_t *cond);
+void avi_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ns);
+
+/* Start a native thread with every signal blocked: Python's handlers run on Python's threads. */
+int avi_thread_start(pthread_t *thread, const char *name, void *(*body)(void *), void *arg);
+
+/* ---- pool.c ---------------------------------------------------------------------------------- */
+
+typedef struct avi_pool avi_pool;
+
+/* A packet and its buffer. The public part comes first: avenc_packet * and avi_packet * convert. */
+typedef struct avi_packet {
+    avenc_packet pub;
+    avi_pool *pool;
+    uint8_t *memory;
+    struct avi_packet *next; /* in whichever list holds the packet */
+    uint32_t generation;
+} avi_packet;
+
+/* Packets of `capacity` bytes each; at most `keep` idle ones are kept. The creator holds a reference. */
+avi_pool *avi_pool_create(size_t capacity, size_t keep);
+size_t avi_pool_capacity(const avi_pool *pool);
+uint64_t avi_pool_allocations(avi_pool *pool);
+
+/* The most recently released packet, or a new one; NULL when memory is exhausted. May allocate. */
+avi_packet *avi_pool_acquire(avi_pool *pool);
+void avi_pool_release(avi_packet *packet);
+
+/* Drop the creator's reference: the pool dies with its last packet. */
+void avi_pool_retire(avi_pool *pool);
+
+/* ---- bitstream.c ----------------------------------------------------------------------------- */
+
+/* What of a stream's parameter sets the slice header's syntax depends on. Zeroed for a new stream. */
+typedef struct avi_stream_state {
+    uint32_t hevc_extra_slice_header_bits;
+} avi_stream_state;
+
+/* AVENC_KIND_* of one access unit, from its first coded slice. Never reads beyond size. */
+int avi_access_unit_kind(avi_stream_state *state, int32_t en_type, const uint8_t *data, size_t size);
+
+/* ---- loader.c -------------------------------------------------------------------------------- */
+
+/* Whether our aclInit was the one that counted; guarded by the registry lock of device.c. */
+int *avi_library_finalize_owed(avenc_library *library);
+
+/* Called in the child of a fork(): locks of threads that do not exist any more are made new. */
+void avi_loader_after_fork(void);
+void avi_device_after_fork(void);
+
+/* ---- device.c -------------------------------------------------------------------------------- */
+
+struct avenc_device {
+    avenc_library *library;
+    const acl_api *api;
+    avenc_device_info info;
+    uint32_t generation;
+    uint32_t references; /* guarded by the registry lock of device.c */
+    avenc_device *next;  /* registry list */
+    aclrtContext context;
+    aclrtStream stream; /* only wakes the report thread: see device.c */
+    pthread_t report_thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool bound;    /* lock: the report thread has tried to bind the context ... */
+    int bind_code; /* lock: ... with this result */
+    bool run;      /* lock: the control stream is subscribed (or stop is set): go on */
+    atomic_bool stop;
+    atomic_int lost;          /* 0, or the code with which the device stopped reporting */
+    avenc_channel *channels;  /* lock: list by device_next */
+    avenc_channel *abandoned; /* lock: ended, but a late callback may still name them; by device_next */
+    avenc_channel *wake;      /* report thread only: channels to wake when aclrtProcessReport is back */
+};
+
+/*
+ * Make the device's context current on the calling thread, and put back what was there. A thread
+ * that had none keeps ours: AscendCL has no call to unset it.
+ */
+typedef struct avi_binding {
+    aclrtContext restore; /* NULL: nothing to put back */
+} avi_binding;
+int avi_device_bind(avenc_device *device, avi_binding *binding);
+void avi_device_unbind(avenc_device *device, avi_binding *binding);
+
+/*
+ * An ending call of AscendCL, tried twice: what it ends would leak for good, and there is nobody to
+ * report a failure to.
+ */
+#define AVI_RELEASE(api, call, ...)                                                                                    \
+    do {                                                                                                               \
+        if ((api)->call(__VA_ARGS__) != ACL_SUCCESS)                                                                   \
+            (api)->call(__VA_ARGS__);                                                                                  \
+    } while (0)
+
+void avi_device_attach(avenc_device *device, avenc_channel *channel);
+void avi_device_detach(avenc_device *device, avenc_channel *channel);
+
+/* Keep an ended channel until the report thread is gone: no callback can name it after that. */
+void avi_device_keep_abandoned(avenc_device *device, avenc_channel *channel);
+
+/* ---- channel.c, trampoline.c ----------------------------------------------------------------- */
+
+enum { AVI_SLOT_FREE = 0, AVI_SLOT_FILLING = 1, AVI_SLOT_SENT = 2, AVI_SLOT_COMPLETING = 3 };
+
+/* One picture on its way through the device. Descriptor and memory are bound once, at creation. */
+typedef struct avi_slot {
+    avenc_channel *channel;
+    acldvppPicDesc *picture;
+    void *memory;          /* device memory, stride * height * 3 / 2 */
+    void *staging;         /* pinned host memory for rows that must be padded first; NULL until needed */
+    avi_packet *packet;    /* reserved at submit, so that the trampoline never has to find one */
+    struct avi_slot *next; /* free list or in-flight queue */
+    atomic_int state;      /* AVI_SLOT_* */
+} avi_slot;
+
+enum { AVI_OPEN = 0, AVI_CLOSING = 1, AVI_CLOSED = 2 };
+
+struct avenc_channel {
+    avenc_device *device;
+    const acl_api *api;
+    uint32_t generation;
+    avenc_channel_config config;
+    uint32_t stride;     /* bytes of a row in device memory: width rounded up to 16 */
+    size_t picture_size; /* bytes of a picture in device memory */
+    aclvencChannelDesc *desc;
+    aclvencFrameConfig *plain, *idr; /* two that never change: no setter per frame */
+    avi_slot *slots;
+    avi_pool *pool;
+    avi_stream_state stream; /* report thread only */
+
+    pthread_mutex_t send_lock; /* order of aclvencSendFrame = order of the in-flight queue */
+
+    pthread_mutex_t lock; /* everything below */
+    pthread_cond_t progress;
+    unsigned waiters;
+    int state;            /* AVI_OPEN, ... */
+    bool created;         /* the hardware channel exists */
+    bool wake_pending;    /* the report thread will still touch this channel */
+    bool abandoned;       /* ended without the device's consent: see avi_device_keep_abandoned */
+    avi_slot *free_slots; /* last in, first out: its memory is the warmest */
+    unsigned active;      /* slots that are not free */
+    avi_slot *sent_head, *sent_tail;
+    avi_packet *ready_head, *ready_tail;
+    avenc_channel_stats stats;
+
+    avenc_channel *device_next; /* device.lock */
+    avenc_channel *wake_next;   /* report thread only */
+};
+
+/* The one function that the runtime calls. userdata is the avi_slot. */
+void avi_trampoline(acldvppPicDesc *input, acldvppStreamDesc *output, void *userdata);
+
+/* Report thread, after aclrtProcessReport: wake whoever waits on the channels that made progress. */
+void avi_wake_channels(avenc_device *device);
+
+/* The frame at the head of the in-flight queue is done: its packet is ready, its slot free. */
+void avi_finish_head_locked(avenc_channel *channel);
+
+/* Free a channel whose hardware channel is gone and whose callbacks are over. A context is bound. */
+void avi_channel_dispose(avenc_channel *channel);
+
+/* Wake everybody who waits on the channel, e.g. because the device was lost. */
+void avi_channel_broadcast(avenc_channel *channel);
+
+#endif /* ASCEND_VENC_ENGINE_H */

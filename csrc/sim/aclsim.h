@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * aclsim.h - control of the simulated device, for tests and for the loader that opens it.
+ *
+ * A program that encodes never needs it: chip, number of devices and strict mode can be chosen by
+ * environment variables. Nothing is ever controlled by magic values in AscendCL arguments.
+ *
+ *   ASCEND_VENC_SIM_SOC       chip profile: Ascend310, Ascend310P3 (default), Ascend310B4, Ascend910
+ *   ASCEND_VENC_SIM_DEVICES   number of devices, 0 to 64 (default 1)
+ *   ASCEND_VENC_SIM_STRICT    1: strict mode; each report is also a line on standard error
+ *   ASCEND_VENC_SIM_TRACE     path: a trace of all calls as JSON lines
+ *   ASCEND_VENC_SIM_LOG       1: lines on standard error where hardware would only log
+ *   ASCEND_VENC_SIM_OPTIONS   options of the list below as name=value,name=value
+ *   ASCEND_VENC_SIM_AVCODEC   path of libavcodec
+ *
+ * All functions may be called from any thread, also from a callback unless it says otherwise.
+ */
+#ifndef ASCEND_VENC_ACLSIM_H
+#define ASCEND_VENC_ACLSIM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#ifndef ACLSIM_API
+#define ACLSIM_API
+#endif
+
+/* ---- selection ------------------------------------------------------------------------------- */
+
+/*
+ * Choose the chip by name, with or without "Ascend"; NULL is the environment's or the default one.
+ * 0, or -1: no such chip, or devices of another one are in use.
+ */
+ACLSIM_API int aclsim_set_soc(const char *name);
+
+/* Name of the index-th chip profile, NULL beyond the end. */
+ACLSIM_API const char *aclsim_soc_name(size_t index);
+
+/*
+ * Path of libavcodec, which ASCEND_VENC_SIM_AVCODEC beats; NULL lets the codec search. Read when a channel
+ * is created. 0, or -1: out of memory.
+ */
+ACLSIM_API int aclsim_set_codec(const char *path);
+
+/* Number of devices, 0 to 64. 0, or -1: outside the range, or a device beyond it is in use. */
+ACLSIM_API int aclsim_set_devices(uint32_t count);
+
+/* Version and path of the codec in use, or "" before the first channel. */
+ACLSIM_API const char *aclsim_codec_version(void);
+
+/*
+ * Options: numbers by name, for all devices. Those marked + are read when a channel is created, the
+ * others at once.
+ *
+ *   encode_time_us      least time the device takes for a frame: 33333 models a chip of 30 fps
+ *   send_time_us        least time that aclvencSendFrame takes
+ *   callback_delay_us   time between the end of encoding and the report; frames pass one after the other
+ *   input_slots       + frames that the device takes before aclvencSendFrame blocks, 1 to 1024
+ *   output_slots      + finished frames that the device holds, with the one in its callback, 1 to 64
+ *   null_codec        + 0: encode. Else bytes of the canned access unit that every frame gives
+ *   stall               1: devices take frames and finish none
+ *   wait_limit_ms       a wait without progress ends after this time with 507046; 0: never
+ *   memory_limit        bytes of device memory, 0: the chip's
+ *   stream_limit        streams of a device, 0: the chip's
+ *   channel_limit       channels of a device, 0: the chip's
+ *   wait_unsubscribed   1: aclrtProcessReport on a thread without subscription waits and returns 507012
+ *                       in place of 107012 at once
+ *   quiet               1: reports of strict mode do not go to standard error
+ */
+ACLSIM_API int aclsim_set_option(const char *name, uint64_t value); /* 0, or -1: no such option or value */
+ACLSIM_API uint64_t aclsim_get_option(const char *name);            /* 0 for an unknown name */
+ACLSIM_API const char *aclsim_option_name(size_t index);            /* NULL beyond the end */
+
+/*
+ * Back to the state after loading, environment read again: every handle becomes stale, memory is
+ * freed, channels end without their callbacks, threads inside aclrtProcessReport leave with 107012.
+ * 0, or -1: a callback is running and did not return within 2 s; its channel is leaked. Not from a
+ * callback.
+ */
+ACLSIM_API int aclsim_reset(void);
+
+/* ---- live objects ---------------------------------------------------------------------------- */
+
+/* Name of the index-th kind of object, NULL beyond the end, and the number of that kind alive (-1: no such kind). */
+ACLSIM_API const char *aclsim_live_name(size_t index);
+ACLSIM_API int64_t aclsim_live(const char *kind);
+
+/* ---- strict mode ----------------------------------------------------------------------------- */
+
+/* Turn strict mode on or off; returns what it was. Memory keeps the mode in which it was allocated. */
+ACLSIM_API int aclsim_set_strict(int on);
+
+/*
+ * Reports since the start or the last clearing, oldest first. Each text is "[kind] what happened ...
+ * | fix: what to do". The first 256 are kept, all are counted. A text lives until the next clearing.
+ */
+ACLSIM_API uint64_t aclsim_report_count(void);
+ACLSIM_API const char *aclsim_report_text(uint64_t index);
+ACLSIM_API void aclsim_clear_reports(void);
+
+/* ---- faults ---------------------------------------------------------------------------------- */
+
+/*
+ * Let the nth call (from 1, counted from now) of a function fail with `code` without doing anything;
+ * persistent: that one and all later ones. "*" stands for any function. A function that returns a
+ * pointer or value returns NULL or 0. Several faults may be armed. aclvencDestroyChannel frees the channel all
+ * the same, as the vendor's does when a step of it fails. 0, or -1: no such function, or 16 are armed.
+ */
+ACLSIM_API int aclsim_fail_call(const char *function, uint64_t nth, int32_t code, int persistent);
+
+/* What to do with a frame. */
+enum {
+    ACLSIM_FRAME_RET_CODE = 0,  /* ret_code = value, no data */
+    ACLSIM_FRAME_DROP = 1,      /* its callback never comes */
+    ACLSIM_FRAME_EMPTY = 2,     /* ret_code 0, size 0 */
+    ACLSIM_FRAME_HUGE = 3,      /* an access unit of `value` bytes; beyond the output buffer only its size says so */
+    ACLSIM_FRAME_NO_OUTPUT = 4, /* the callback's output descriptor is NULL */
+    ACLSIM_FRAME_TWICE = 5,     /* the callback comes twice */
+    ACLSIM_FRAME_DELAY = 6,     /* the report comes `value` microseconds later, and so do those behind it */
+};
+
+/* Do so with the nth accepted frame (from 1, counted from now, over all channels). 0 or -1 as above. */
+ACLSIM_API int aclsim_fail_frame(uint64_t nth, int action, uint32_t value, int persistent);
+
+/* The ret_code of frames that the simulated device itself could not encode. */
+enum {
+    ACLSIM_RET_BAD_PICTURE = 1, /* no data, or geometry and memory do not fit */
+    ACLSIM_RET_CODEC = 2,       /* the codec refused it */
+    ACLSIM_RET_NO_SPACE = 3,    /* the access unit is larger than the output buffer */
+};
+
+/* Disarm all faults. Returns how often a fault struck since the last time. */
+ACLSIM_API uint64_t aclsim_clear_faults(void);
+
+/* The device answers with `code` from now on and delivers nothing any more; code 0 brings it back. */
+ACLSIM_API int aclsim_lose_device(int32_t device, int32_t code);
+
+/* ---- observation ----------------------------------------------------------------------------- */
+
+/* Count calls from now on (1), or stop (0); calls of a function ("*": of all) while counting. Clears on 1. */
+ACLSIM_API void aclsim_count_calls(int on);
+ACLSIM_API uint64_t aclsim_calls(const char *function);
+
+/* Write a JSON line for every call and callback to a file; NULL ends it. 0, or -1 with errno. */
+ACLSIM_API int aclsim_trace(const char *path);
+
+typedef struct aclsim_channel_stats {
+    uint64_t sent;            /* frames accepted */
+    uint64_t encoded;         /* frames finished by the device */
+    uint64_t delivered;       /* frames whose callback has returned, or was dropped or skipped */
+    uint64_t skipped;         /* callbacks not called: no callback function, or no context in host run mode */
+    uint64_t host_idle_ns;    /* the device had a frame, and stood still because a callback had not returned */
+    uint64_t send_blocked_ns; /* aclvencSendFrame waited for the device */
+} aclsim_channel_stats;
+
+/* Figures of an open channel by its channel descriptor. 0, or -1: no open channel. */
+ACLSIM_API int aclsim_get_channel_stats(const void *channel_desc, aclsim_channel_stats *stats);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* ASCEND_VENC_ACLSIM_H */

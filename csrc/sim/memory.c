@@ -1,0 +1,547 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Device memory and pinned host memory.
+ *
+ * Every allocation is a mapping of its own, and a freed one stays reserved for a while, so that a
+ * second free or a late access meets an address that nobody else has been given. In strict mode and
+ * host run mode the program's address of device memory is mapped without access, as behind PCIe; the
+ * simulated device uses another mapping, `data`.
+ */
+#include "sim.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum { QUARANTINE = 128, POLICY_FLAGS = 0x101100 };
+
+/* A freed allocation whose addresses are still reserved. */
+typedef struct freed_range {
+    uintptr_t address;
+    size_t mapped, size;
+    sim_kind kind;
+    const char *freed_by;
+    sim_origin origin;
+} freed_range;
+
+static pthread_rwlock_t table_lock = PTHREAD_RWLOCK_INITIALIZER; /* everything below */
+static sim_memory **table;                                       /* sorted by address */
+static size_t used, capacity;
+static uint64_t device_bytes[SIM_MAX_DEVICES];
+static freed_range quarantine[QUARANTINE];
+static size_t next_freed;
+
+/* ---- table --------------------------------------------------------------------------------------- */
+
+/* Number of allocations that begin at or below the address. */
+static size_t position(uintptr_t address) {
+    size_t low = 0, high = used;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (table[middle]->address <= address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static sim_memory *find_locked(const void *pointer) {
+    uintptr_t address = (uintptr_t)pointer;
+    size_t index = position(address);
+    if (index == 0)
+        return NULL;
+    sim_memory *memory = table[index - 1];
+    return address - memory->address < memory->size ? memory : NULL;
+}
+
+sim_memory *sim_memory_at(const void *address) {
+    pthread_rwlock_rdlock(&table_lock);
+    sim_memory *memory = find_locked(address);
+    if (memory != NULL)
+        atomic_fetch_add_explicit(&memory->references, 1, memory_order_relaxed);
+    pthread_rwlock_unlock(&table_lock);
+    return memory;
+}
+
+size_t sim_memory_rest(const sim_memory *memory, const void *address) {
+    return memory->size - ((uintptr_t)address - memory->address);
+}
+
+void sim_memory_each(void (*visit)(sim_memory *memory, void *arg), void *arg) {
+    pthread_rwlock_rdlock(&table_lock);
+    for (size_t i = 0; i < used; i++)
+        visit(table[i], arg);
+    pthread_rwlock_unlock(&table_lock);
+}
+
+static uint64_t device_total(void) {
+    uint64_t limit = atomic_load(&sim_option.memory_limit);
+    const sim_profile *profile = sim_profile_get();
+    return limit != 0 ? limit : profile != NULL ? profile->memory : 0;
+}
+
+static bool insert(sim_memory *memory) {
+    bool inserted = false;
+    pthread_rwlock_wrlock(&table_lock);
+    if (used == capacity) {
+        size_t larger = capacity == 0 ? 64 : capacity * 2;
+        sim_memory **grown = realloc(table, larger * sizeof(sim_memory *));
+        if (grown != NULL) {
+            table = grown;
+            capacity = larger;
+        }
+    }
+    bool fits = memory->kind != SIM_DEVICE_MEMORY ||
+                (memory->size <= device_total() && device_bytes[memory->device] <= device_total() - memory->size);
+    if (used < capacity && fits) {
+        size_t index = position(memory->address);
+        memmove(&table[index + 1], &table[index], (used - index) * sizeof(sim_memory *));
+        table[index] = memory;
+        used++;
+        if (memory->kind == SIM_DEVICE_MEMORY)
+            device_bytes[memory->device] += memory->size;
+        inserted = true;
+    }
+    pthread_rwlock_unlock(&table_lock);
+    return inserted;
+}
+
+static void remove_locked(sim_memory *memory) {
+    size_t index = position(memory->address) - 1;
+    memmove(&table[index], &table[index + 1], (used - index - 1) * sizeof(sim_memory *));
+    used--;
+    if (memory->kind == SIM_DEVICE_MEMORY)
+        device_bytes[memory->device] -= memory->size;
+}
+
+static void reserve_freed_locked(const sim_memory *memory, const char *freed_by) {
+    freed_range *slot = &quarantine[next_freed++ % QUARANTINE];
+    if (slot->mapped != 0)
+        munmap((void *)slot->address, slot->mapped);
+    *slot = (freed_range){memory->address, memory->mapped, memory->size, memory->kind, freed_by, memory->origin};
+}
+
+static sim_memory *map(size_t size, bool hidden) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    if (size > SIZE_MAX / 2)
+        return NULL;
+    sim_memory *memory = calloc(1, sizeof *memory);
+    if (memory == NULL)
+        return NULL;
+    memory->size = size;
+    memory->mapped = (size + page - 1) / page * page;
+    void *data = mmap(NULL, memory->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *address = data;
+    if (hidden && data != MAP_FAILED)
+        address = mmap(NULL, memory->mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (data == MAP_FAILED || address == MAP_FAILED) {
+        if (data != MAP_FAILED)
+            munmap(data, memory->mapped);
+        free(memory);
+        return NULL;
+    }
+    memory->address = (uintptr_t)address;
+    memory->data = data;
+    memory->hidden = hidden;
+    return memory;
+}
+
+sim_memory *sim_memory_create(sim_kind kind, size_t size, int32_t device, const char *function, void *caller) {
+    sim_memory *memory = map(size, kind == SIM_DEVICE_MEMORY && sim_is_strict() && sim_host_mode());
+    if (memory == NULL)
+        return NULL;
+    memory->kind = kind;
+    memory->device = device;
+    atomic_init(&memory->references, 1);
+    sim_origin_set(&memory->origin, function, caller);
+    if (!insert(memory)) {
+        munmap(memory->data, memory->mapped);
+        if (memory->hidden)
+            munmap((void *)memory->address, memory->mapped);
+        free(memory);
+        return NULL;
+    }
+    return memory;
+}
+
+/* The last reference is gone: nobody reads it any more. Its addresses stay reserved without access. */
+static void unmap(sim_memory *memory) {
+    if (memory->hidden)
+        munmap(memory->data, memory->mapped);
+    else if (mmap((void *)memory->address, memory->mapped, PROT_NONE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
+        madvise((void *)memory->address, memory->mapped, MADV_DONTNEED);
+    pthread_rwlock_wrlock(&table_lock);
+    reserve_freed_locked(memory, "free");
+    pthread_rwlock_unlock(&table_lock);
+    free(memory);
+}
+
+void sim_memory_release(sim_memory *memory) {
+    if (memory != NULL && atomic_fetch_sub_explicit(&memory->references, 1, memory_order_acq_rel) == 1)
+        unmap(memory);
+}
+
+void sim_memory_destroy(sim_memory *memory) {
+    pthread_rwlock_wrlock(&table_lock);
+    remove_locked(memory);
+    pthread_rwlock_unlock(&table_lock);
+    sim_memory_release(memory);
+}
+
+void sim_memory_reset(void) {
+    for (;;) {
+        pthread_rwlock_wrlock(&table_lock);
+        sim_memory *memory = used != 0 ? table[used - 1] : NULL;
+        if (memory != NULL)
+            remove_locked(memory);
+        pthread_rwlock_unlock(&table_lock);
+        if (memory == NULL)
+            return;
+        if (!memory->output)
+            sim_live_add(memory->kind, -1);
+        sim_memory_release(memory);
+    }
+}
+
+/* In the child of fork() the parent's allocations are forgotten, not freed. */
+void sim_memory_after_fork(void) {
+    pthread_rwlock_init(&table_lock, NULL);
+    used = 0;
+    memset(device_bytes, 0, sizeof device_bytes);
+}
+
+/* ---- allocating -------------------------------------------------------------------------------------- */
+
+static aclError allocate(const char *function, void *caller, void **out, size_t size, sim_kind kind, bool dvpp) {
+    int32_t device = 0;
+    if (kind == SIM_DEVICE_MEMORY) {
+        sim_context *context = sim_current();
+        if (context == NULL) /* documented */
+            return sim_fail_at(function, ACL_ERROR_RT_CONTEXT_NULL, "this thread has no current context");
+        device = context->device;
+        int lost = sim_device_lost(device);
+        if (lost != 0)
+            return sim_fail_at(function, lost, "device %d is lost", device);
+    }
+    sim_memory *memory = sim_memory_create(kind, size, device, function, caller);
+    if (memory == NULL)
+        return sim_fail_at(function, ACL_ERROR_RT_MEMORY_ALLOCATION, "no memory for %zu bytes", size);
+    memory->dvpp = dvpp;
+    sim_live_add(kind, 1);
+    *out = (void *)memory->address;
+    return ACL_SUCCESS;
+}
+
+/* Documented: two more multiples of 32 than asked for, so that nothing at all succeeds too. */
+static bool round_up(size_t *size) {
+    if (__builtin_add_overflow(*size, 63, size))
+        return false;
+    *size = *size / 32 * 32;
+    return true;
+}
+
+static bool policy_is_known(aclrtMemMallocPolicy policy) {
+    int page = policy & ~POLICY_FLAGS;
+    return page >= ACL_MEM_MALLOC_HUGE_FIRST && page <= ACL_MEM_MALLOC_HUGE1G_ONLY_P2P;
+}
+
+aclError acldvppMalloc(void **devPtr, size_t size) {
+    SIM_ENTER(acldvppMalloc);
+    if (devPtr == NULL || !round_up(&size)) /* documented */
+        return FAIL(ACL_ERROR_INVALID_PARAM, "devPtr must not be NULL and size must not overflow");
+    return allocate(__func__, __builtin_return_address(0), devPtr, size, SIM_DEVICE_MEMORY, true);
+}
+
+aclError acldvppMallocWithCfg(void **devPtr, size_t size, aclrtMemMallocPolicy policy, aclrtMallocConfig *cfg) {
+    SIM_ENTER(acldvppMallocWithCfg);
+    (void)cfg; /* guessed: its attributes choose nothing that a simulated device has */
+    if (devPtr == NULL || !policy_is_known(policy) || !round_up(&size))
+        return FAIL(ACL_ERROR_INVALID_PARAM, "devPtr is NULL, policy %d is unknown, or size overflows", policy);
+    return allocate(__func__, __builtin_return_address(0), devPtr, size, SIM_DEVICE_MEMORY, true);
+}
+
+aclError aclrtMalloc(void **devPtr, size_t size, aclrtMemMallocPolicy policy) {
+    SIM_ENTER(aclrtMalloc);
+    if (devPtr == NULL || size == 0) /* documented */
+        return FAIL(ACL_ERROR_INVALID_PARAM, "devPtr must not be NULL and size not 0");
+    if (!policy_is_known(policy) || !round_up(&size))
+        return FAIL(ACL_ERROR_INVALID_PARAM, "policy %d is unknown, or size overflows", policy);
+    return allocate(__func__, __builtin_return_address(0), devPtr, size, SIM_DEVICE_MEMORY, false);
+}
+
+aclError aclrtMallocHost(void **hostPtr, size_t size) {
+    SIM_ENTER(aclrtMallocHost);
+    if (hostPtr == NULL || size == 0) /* documented; observed on a board: needs no context */
+        return FAIL(ACL_ERROR_INVALID_PARAM, "hostPtr must not be NULL and size not 0");
+    return allocate(__func__, __builtin_return_address(0), hostPtr, size, SIM_HOST_MEMORY, false);
+}
+
+static void report_bad_free(const char *function, const void *pointer, const sim_memory *inside) {
+    if (inside != NULL) {
+        sim_report_at("wrong-free", function, "free the address that the allocation returned",
+                      "%p lies %zu bytes inside an allocation, %s", pointer,
+                      (size_t)((uintptr_t)pointer - inside->address), sim_origin_format(&inside->origin).text);
+        return;
+    }
+    freed_range found = {0};
+    pthread_rwlock_rdlock(&table_lock);
+    for (size_t i = 0; i < QUARANTINE; i++)
+        if (quarantine[i].address == (uintptr_t)pointer)
+            found = quarantine[i];
+    pthread_rwlock_unlock(&table_lock);
+    if (found.mapped != 0)
+        sim_report_at("double-free", function, "free each allocation once",
+                      "%p (%zu bytes) was freed before; it was %s", pointer, found.size,
+                      sim_origin_format(&found.origin).text);
+    else
+        sim_report_at("wrong-free", function, "free only memory of the matching allocating function",
+                      "%p was not allocated here", pointer);
+}
+
+static aclError free_memory(const char *function, void *pointer, sim_kind kind, bool dvpp) {
+    if (pointer == NULL) /* documented */
+        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "the address must not be NULL");
+    pthread_rwlock_wrlock(&table_lock);
+    sim_memory *memory = find_locked(pointer);
+    bool mine = memory != NULL && memory->address == (uintptr_t)pointer && memory->kind == kind && !memory->output;
+    if (mine)
+        remove_locked(memory);
+    else if (memory != NULL)
+        atomic_fetch_add(&memory->references, 1);
+    pthread_rwlock_unlock(&table_lock);
+    if (!mine) {
+        if (sim_is_strict() && memory != NULL && memory->address == (uintptr_t)pointer)
+            sim_report_at("wrong-free", function, "free memory with the function that belongs to its allocation",
+                          "%p is %s, %s", pointer,
+                          memory->output ? "a channel's output buffer" : sim_kind_name(memory->kind),
+                          sim_origin_format(&memory->origin).text);
+        else if (sim_is_strict())
+            report_bad_free(function, pointer, memory);
+        sim_memory_release(memory);
+        /* guessed code; that there is one instead of a crash is asked for by real programs */
+        return sim_fail_at(function, ACL_ERROR_RT_PARAM_INVALID, "%p is not an allocation of this kind", pointer);
+    }
+    if (sim_is_strict()) {
+        int frames = atomic_load(&memory->in_flight);
+        if (frames != 0)
+            sim_report_at("early-free", function, "free a picture in its callback or after the EOS send has returned",
+                          "%p is freed while %d frame%s that the device reads from it %s in flight; it was %s", pointer,
+                          frames, frames == 1 ? "" : "s", frames == 1 ? "is" : "are",
+                          sim_origin_format(&memory->origin).text);
+        if (kind == SIM_DEVICE_MEMORY && memory->dvpp != dvpp)
+            sim_report_at("wrong-free", function, "acldvppFree for acldvppMalloc, aclrtFree for aclrtMalloc",
+                          "%p was %s", pointer, sim_origin_format(&memory->origin).text);
+    }
+    sim_live_add(kind, -1);
+    sim_memory_release(memory);
+    return ACL_SUCCESS;
+}
+
+aclError acldvppFree(void *devPtr) {
+    SIM_ENTER(acldvppFree);
+    return free_memory(__func__, devPtr, SIM_DEVICE_MEMORY, true);
+}
+
+aclError aclrtFree(void *devPtr) {
+    SIM_ENTER(aclrtFree);
+    return free_memory(__func__, devPtr, SIM_DEVICE_MEMORY, false);
+}
+
+aclError aclrtFreeHost(void *hostPtr) {
+    SIM_ENTER(aclrtFreeHost);
+    return free_memory(__func__, hostPtr, SIM_HOST_MEMORY, false);
+}
+
+aclError aclrtGetMemInfo(aclrtMemAttr attr, size_t *free, size_t *total) {
+    SIM_ENTER(aclrtGetMemInfo);
+    if (free == NULL || total == NULL || attr < ACL_DDR_MEM || attr > ACL_HBM_MEM_P2P_NORMAL + 4)
+        return FAIL(ACL_ERROR_INVALID_PARAM, "free or total is NULL, or attribute %d is unknown", attr);
+    sim_context *context = sim_current();
+    if (context == NULL)
+        return FAIL(ACL_ERROR_RT_CONTEXT_NULL, "this thread has no current context");
+    bool ddr = attr == ACL_DDR_MEM || attr == ACL_DDR_MEM_HUGE || attr == ACL_DDR_MEM_NORMAL ||
+               attr == ACL_DDR_MEM_P2P_HUGE || attr == ACL_DDR_MEM_P2P_NORMAL;
+    pthread_rwlock_rdlock(&table_lock);
+    uint64_t taken = device_bytes[context->device];
+    pthread_rwlock_unlock(&table_lock);
+    /* documented: these chips have DDR; guessed: nothing of the other kind */
+    *total = ddr ? (size_t)device_total() : 0;
+    *free = ddr && *total > taken ? *total - (size_t)taken : 0;
+    return ACL_SUCCESS;
+}
+
+/* ---- copying ------------------------------------------------------------------------------------------ */
+
+bool sim_read_foreign(void *to, const void *from, size_t size) {
+    struct iovec local = {to, size}, remote = {(void *)from, size};
+    ssize_t done = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+    if (done < 0 && errno != EFAULT && errno != ENOMEM && errno != EINVAL) {
+        memcpy(to, from, size); /* the kernel does not let us look before */
+        return true;
+    }
+    return done >= 0 && (size_t)done == size;
+}
+
+/* One side of a copy. */
+typedef struct side {
+    uint8_t *data;
+    sim_memory *memory; /* with a reference; NULL: the program's own memory */
+    bool inside;        /* `count` bytes lie within the allocation */
+} side;
+
+static side look_at(const void *pointer, size_t count) {
+    side result = {(uint8_t *)pointer, sim_memory_at(pointer), true};
+    if (result.memory != NULL) {
+        result.data = result.memory->data + ((uintptr_t)pointer - result.memory->address);
+        result.inside = count <= sim_memory_rest(result.memory, pointer);
+    }
+    return result;
+}
+
+static void check_side(const char *function, const char *name, const void *pointer, const side *s, bool device) {
+    bool is_device = s->memory != NULL && s->memory->kind == SIM_DEVICE_MEMORY;
+    if (device == is_device)
+        return;
+    sim_report_at("wrong-direction", function, "give the kind that says where source and destination are",
+                  "the kind says that %s %p is %s memory, but it is %s", name, pointer, device ? "device" : "host",
+                  s->memory != NULL ? sim_origin_format(&s->memory->origin).text : "the program's own");
+}
+
+static void check_copy(const char *function, const void *dst, const side *to, const void *src, const side *from,
+                       aclrtMemcpyKind kind) {
+    if (kind <= ACL_MEMCPY_DEVICE_TO_DEVICE && sim_host_mode()) { /* on a board both are the same memory */
+        check_side(function, "source", src, from,
+                   kind == ACL_MEMCPY_DEVICE_TO_HOST || kind == ACL_MEMCPY_DEVICE_TO_DEVICE);
+        check_side(function, "destination", dst, to,
+                   kind == ACL_MEMCPY_HOST_TO_DEVICE || kind == ACL_MEMCPY_DEVICE_TO_DEVICE);
+    }
+    if (from->memory != NULL && from->memory->output && !atomic_load(&from->memory->readable))
+        sim_report_at("late-output", function, "copy the access unit out inside the callback",
+                      "%p is a channel's output, whose callback has returned", src);
+    if (to->memory != NULL && to->memory->output)
+        sim_report_at("output-written", function, "output memory belongs to the library",
+                      "%p is a channel's output buffer", dst);
+    if (to->memory != NULL && atomic_load(&to->memory->in_flight) != 0)
+        sim_report_at("input-modified", function, "write a picture's memory only before the send or after the callback",
+                      "%p is overwritten while a frame in flight reads it; it was %s", dst,
+                      sim_origin_format(&to->memory->origin).text);
+}
+
+/* The checks of aclrtMemcpy in the documented order. *nothing: count is 0. */
+static aclError prepare_copy(const char *function, void *dst, size_t destMax, const void *src, size_t count,
+                             aclrtMemcpyKind kind, side *to, side *from) {
+    if (dst == NULL || src == NULL)
+        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "dst and src must not be NULL");
+    if (kind < ACL_MEMCPY_HOST_TO_HOST || kind > ACL_MEMCPY_HOST_TO_BUF_TO_DEVICE)
+        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "kind %d is unknown", kind);
+    if (destMax == 0 || count > destMax)
+        return sim_fail_at(function, ACL_ERROR_RT_PARAM_INVALID, "count %zu is above destMax %zu", count, destMax);
+    sim_context *context = sim_current();
+    /* documented; observed on a board: works there without a context */
+    if (context == NULL && sim_host_mode())
+        return sim_fail_at(function, ACL_ERROR_RT_CONTEXT_NULL, "this thread has no current context");
+    int lost = context != NULL ? sim_device_lost(context->device) : 0;
+    if (lost != 0)
+        return sim_fail_at(function, lost, "device %d is lost", context->device);
+    *to = look_at(dst, count);
+    *from = look_at(src, count);
+    aclError rc = ACL_SUCCESS;
+    if (!to->inside || !from->inside) {
+        const side *outside = to->inside ? from : to;
+        if (sim_is_strict())
+            sim_report_at("out-of-bounds", function, "copy no more than the allocation holds",
+                          "%zu bytes at %s %p, whose allocation of %zu bytes ends before; it was %s", count,
+                          to->inside ? "source" : "destination", to->inside ? src : dst, outside->memory->size,
+                          sim_origin_format(&outside->memory->origin).text);
+        rc = sim_fail_at(function, ACL_ERROR_RT_PARAM_INVALID, "%zu bytes go beyond the allocation", count);
+    } else if (sim_is_strict()) {
+        check_copy(function, dst, to, src, from, kind);
+    }
+    return rc;
+}
+
+static void put_away(side *to, side *from) {
+    sim_memory_release(to->memory);
+    sim_memory_release(from->memory);
+}
+
+aclError aclrtMemcpy(void *dst, size_t destMax, const void *src, size_t count, aclrtMemcpyKind kind) {
+    SIM_ENTER(aclrtMemcpy);
+    side to = {0}, from = {0};
+    if (count == 0) /* documented */
+        return ACL_SUCCESS;
+    aclError rc = prepare_copy(__func__, dst, destMax, src, count, kind, &to, &from);
+    if (rc == ACL_SUCCESS)
+        memmove(to.data, from.data, count);
+    put_away(&to, &from);
+    return rc;
+}
+
+aclError sim_memory_check_copy(const char *function, void *dst, size_t destMax, const void *src, size_t count,
+                               aclrtMemcpyKind kind) {
+    side to = {0}, from = {0};
+    aclError rc = prepare_copy(function, dst, destMax, src, count, kind, &to, &from);
+    put_away(&to, &from);
+    return rc;
+}
+
+void sim_memory_copy_unchecked(void *dst, const void *src, size_t count) {
+    side to = look_at(dst, count), from = look_at(src, count);
+    if (to.inside && from.inside)
+        memmove(to.data, from.data, count);
+    put_away(&to, &from);
+}
+
+aclError sim_memory_check_set(const char *function, void *devPtr, size_t maxCount, size_t count) {
+    if (devPtr == NULL)
+        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "devPtr must not be NULL");
+    if (maxCount == 0 || count > maxCount)
+        return sim_fail_at(function, ACL_ERROR_RT_PARAM_INVALID, "count %zu is above maxCount %zu", count, maxCount);
+    sim_context *context = sim_current();
+    if (context == NULL && sim_host_mode())
+        return sim_fail_at(function, ACL_ERROR_RT_CONTEXT_NULL, "this thread has no current context");
+    int lost = context != NULL ? sim_device_lost(context->device) : 0;
+    if (lost != 0)
+        return sim_fail_at(function, lost, "device %d is lost", context->device);
+    side to = look_at(devPtr, count);
+    aclError rc = ACL_SUCCESS;
+    if (!to.inside) {
+        if (sim_is_strict())
+            sim_report_at("out-of-bounds", function, "set no more than the allocation holds",
+                          "%zu bytes at %p, whose allocation of %zu bytes ends before; it was %s", count, devPtr,
+                          to.memory->size, sim_origin_format(&to.memory->origin).text);
+        rc = sim_fail_at(function, ACL_ERROR_RT_PARAM_INVALID, "%zu bytes go beyond the allocation", count);
+    } else if (sim_is_strict()) {
+        if (to.memory == NULL || to.memory->kind != SIM_DEVICE_MEMORY)
+            STRICT("foreign-memory", "aclrtMemset is for device memory", "%p is not device memory", devPtr);
+        else if (atomic_load(&to.memory->in_flight) != 0)
+            sim_report_at("input-modified", function,
+                          "write a picture's memory only before the send or after the callback",
+                          "%p is overwritten while a frame in flight reads it; it was %s", devPtr,
+                          sim_origin_format(&to.memory->origin).text);
+    }
+    sim_memory_release(to.memory);
+    return rc;
+}
+
+void sim_memory_set_unchecked(void *dst, int value, size_t count) {
+    side to = look_at(dst, count);
+    if (to.inside)
+        memset(to.data, value, count);
+    sim_memory_release(to.memory);
+}
+
+aclError aclrtMemset(void *devPtr, size_t maxCount, int32_t value, size_t count) {
+    SIM_ENTER(aclrtMemset);
+    if (count == 0) /* documented for newer runtimes */
+        return ACL_SUCCESS;
+    aclError rc = sim_memory_check_set(__func__, devPtr, maxCount, count);
+    if (rc == ACL_SUCCESS)
+        sim_memory_set_unchecked(devPtr, value, count);
+    return rc;
+}

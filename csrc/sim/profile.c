@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The chips, as data. Marks: d documented, o observed, g guessed.
+ *
+ * Ascend310B4 follows the Ascend 310P generation of the library, except for what is known of it: its
+ * library is closed, and boards that run it report run mode ACL_DEVICE (o).
+ */
+#include "sim.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define MIB (1024u * 1024)
+#define GIB (1024ull * MIB)
+
+static const sim_profile profiles[] = {
+    {
+        .name = "Ascend310P3",
+        .run_mode = ACL_HOST,        /* d: a card */
+        .has_venc = true,            /* d */
+        .width = {128, 4096},        /* d */
+        .height = {128, 4096},       /* d */
+        .h264_area = 4096ull * 2304, /* d */
+        .gop = {1, 65536},           /* d */
+        .src_rate = {1, 240},        /* d */
+        .src_rate_zero = true,       /* d */
+        .bit_rate = {2, 614400},     /* d */
+        .bit_rate_zero = true,       /* d */
+        .default_rc_mode = 1,        /* d: VBR */
+        .default_src_rate = 30,      /* d */
+        .default_bit_rate = 2000,    /* d */
+        .checks_rc_mode = true,      /* d */
+        .buffer_settable = true,     /* d */
+        .buffer_size = 8 * MIB,      /* d */
+        .buffer_min = 5 * MIB,       /* d */
+        .max_channels = 128,         /* d, shared with picture encoding */
+        .max_streams = 1024,         /* d */
+        .memory = 24 * GIB,          /* g */
+    },
+    {
+        .name = "Ascend310B4",
+        .run_mode = ACL_DEVICE,   /* o: the program runs on the board's own CPU */
+        .has_venc = true,         /* d */
+        .width = {114, 8192},     /* d */
+        .height = {114, 8192},    /* d */
+        .gop = {1, 65536},        /* d; o: 0 gives 507018 */
+        .src_rate = {1, 240},     /* d */
+        .src_rate_zero = true,    /* d */
+        .bit_rate = {2, 614400},  /* d; o: outside gives 507018 */
+        .bit_rate_zero = true,    /* d */
+        .ip_prop = {1, 100},      /* d */
+        .ip_prop_zero = true,     /* d */
+        .default_rc_mode = 1,     /* d: VBR */
+        .default_src_rate = 30,   /* d */
+        .default_bit_rate = 2000, /* d */
+        .checks_rc_mode = true,   /* g: as Ascend310P */
+        .buffer_settable = true,  /* d */
+        .ip_prop_settable = true, /* g: a vendor's SDK sets it there */
+        .buffer_size = 8 * MIB,   /* d */
+        .buffer_min = 5 * MIB,    /* d */
+        .max_channels = 128,      /* d, shared with picture encoding */
+        .max_streams = 512,       /* d */
+        .memory = 8 * GIB,        /* g */
+    },
+    {
+        .name = "Ascend310",
+        .run_mode = ACL_HOST,        /* d: a card; the developer kit is a board */
+        .has_venc = true,            /* d */
+        .v100 = true,                /* d */
+        .width = {128, 1920},        /* d */
+        .height = {128, 1920},       /* d */
+        .gop = {1, 65536},           /* d */
+        .src_rate = {1, 120},        /* d */
+        .src_rate_zero = true,       /* d */
+        .bit_rate = {10, 30000},     /* d */
+        .bit_rate_zero = true,       /* d */
+        .ip_prop = {1, 100},         /* d */
+        .ip_prop_zero = true,        /* d */
+        .default_rc_mode = 2,        /* d: CBR */
+        .default_src_rate = 30,      /* d */
+        .default_bit_rate = 300,     /* d */
+        .checks_picture_size = true, /* d */
+        .ip_prop_settable = true,    /* d */
+        .buffer_size = 3686400,      /* d */
+        .max_channels = 16,          /* d: channel ids are 0 to 15 */
+        .max_streams = 1024,         /* g */
+        .memory = 8 * GIB,           /* g */
+    },
+    {
+        .name = "Ascend910",
+        .run_mode = ACL_HOST,    /* d */
+        .has_venc = false,       /* d */
+        .checks_rc_mode = true,  /* g */
+        .buffer_settable = true, /* g */
+        .buffer_min = 5 * MIB,   /* g */
+        .max_streams = 2048,     /* d */
+        .memory = 32 * GIB,      /* g */
+    },
+};
+#define COUNT (sizeof profiles / sizeof profiles[0])
+
+static _Atomic(const sim_profile *) chosen = &profiles[0];
+
+const sim_profile *sim_profile_get(void) {
+    return atomic_load_explicit(&chosen, memory_order_relaxed);
+}
+
+const char *sim_profile_name(size_t index) {
+    return index < COUNT ? profiles[index].name : NULL;
+}
+
+const sim_profile *sim_profile_find(const char *name) {
+    static const char prefix[] = "Ascend";
+    if (name == NULL || name[0] == '\0')
+        return &profiles[0];
+    for (size_t i = 0; i < COUNT; i++)
+        if (strcasecmp(name, profiles[i].name) == 0 || strcasecmp(name, profiles[i].name + sizeof prefix - 1) == 0)
+            return &profiles[i];
+    return NULL;
+}
+
+void sim_profile_set(const sim_profile *profile) {
+    atomic_store(&chosen, profile);
+}

@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Initialisation, devices and contexts. */
+#include "sim.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct device {
+    unsigned references; /* aclrtSetDevice minus aclrtResetDevice */
+    void *primary;       /* handle of the context that aclrtSetDevice makes, NULL without */
+    atomic_int lost;
+    atomic_uint contexts; /* live, with the primary one */
+} device;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* references, primary, init_count */
+static device devices[SIM_MAX_DEVICES];
+static uint64_t init_count;
+static atomic_bool dvpp_ready;
+
+/* ---- state ------------------------------------------------------------------------------------------ */
+
+sim_context *sim_current(void) {
+    return sim_handle_get(SIM_CONTEXT, sim_self.context);
+}
+
+bool sim_host_mode(void) {
+    const sim_profile *profile = sim_profile_get();
+    return profile == NULL || profile->run_mode == ACL_HOST;
+}
+
+int sim_device_lost(int32_t id) {
+    return atomic_load_explicit(&devices[id].lost, memory_order_relaxed);
+}
+
+bool sim_is_initialised(void) {
+    pthread_mutex_lock(&lock);
+    bool result = init_count != 0;
+    pthread_mutex_unlock(&lock);
+    return result;
+}
+
+bool sim_devices_in_use(int32_t from) {
+    for (int32_t id = from; id < SIM_MAX_DEVICES; id++)
+        if (atomic_load(&devices[id].contexts) != 0)
+            return true;
+    return false;
+}
+
+bool sim_dvpp_ready(void) {
+    /* Documented: until it has come up once, every call tries again; it needs a current context. */
+    if (atomic_load_explicit(&dvpp_ready, memory_order_acquire))
+        return true;
+    if (sim_current() == NULL)
+        return false;
+    atomic_store_explicit(&dvpp_ready, true, memory_order_release);
+    return true;
+}
+
+void sim_runtime_reset(void) {
+    pthread_mutex_lock(&lock);
+    for (int id = 0; id < SIM_MAX_DEVICES; id++) {
+        devices[id].references = 0;
+        devices[id].primary = NULL;
+        atomic_store(&devices[id].lost, 0);
+        atomic_store(&devices[id].contexts, 0);
+    }
+    init_count = 0;
+    atomic_store(&dvpp_ready, false);
+    pthread_mutex_unlock(&lock);
+    sim_self.context = NULL;
+    sim_self.pending[0] = '\0';
+}
+
+void sim_runtime_after_fork(void) {
+    pthread_mutex_init(&lock, NULL);
+}
+
+int aclsim_lose_device(int32_t id, int32_t code) {
+    if (id < 0 || (uint32_t)id >= sim_device_count())
+        return -1;
+    atomic_store(&devices[id].lost, code);
+    sim_reporter_wake_all();
+    sim_channel_kick_all();
+    return 0;
+}
+
+static aclError check_chip(const char *function) {
+    if (sim_profile_get() == NULL)
+        return sim_fail_at(function, ACL_ERROR_RT_SOC_VERSION,
+                           "ASCEND_VENC_SIM_SOC names no chip of the simulated device: it knows %s, %s, %s and %s",
+                           sim_profile_name(0), sim_profile_name(1), sim_profile_name(2), sim_profile_name(3));
+    return ACL_SUCCESS;
+}
+
+/* The device's id is good: 0, else a code with its text. */
+static aclError check_device(const char *function, int32_t id) {
+    aclError rc = check_chip(function);
+    if (rc != ACL_SUCCESS)
+        return rc;
+    if (id < 0 || (uint32_t)id >= sim_device_count()) /* documented */
+        return sim_fail_at(function, ACL_ERROR_RT_INVALID_DEVICEID, "device %d does not exist: there %s %u", id,
+                           sim_device_count() == 1 ? "is" : "are", sim_device_count());
+    return ACL_SUCCESS;
+}
+
+/* ---- initialisation ------------------------------------------------------------------------------------ */
+
+/* Documented: the file must exist and hold JSON. What it says chooses nothing here. */
+static aclError check_config(const char *function, const char *path) {
+    if (path == NULL || path[0] == '\0')
+        return ACL_SUCCESS;
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return sim_fail_at(function, ACL_ERROR_INVALID_FILE, "the configuration file %s cannot be opened", path);
+    int first = ' ', depth = 0, c;
+    bool in_text = false, good = true;
+    while ((c = getc(file)) != EOF) {
+        if (first <= ' ')
+            first = c;
+        if (in_text) {
+            if (c == '\\')
+                getc(file);
+            else
+                in_text = c != '"';
+        } else if (c == '"') {
+            in_text = true;
+        } else if (c == '{' || c == '[') {
+            good = good && ++depth <= 10; /* documented */
+        } else if (c == '}' || c == ']') {
+            good = good && --depth >= 0;
+        }
+    }
+    fclose(file);
+    if (first != '{' || depth != 0 || in_text || !good)
+        return sim_fail_at(function, ACL_ERROR_PARSE_FILE, "the configuration file %s is not JSON of at most 10 levels",
+                           path);
+    return ACL_SUCCESS;
+}
+
+aclError aclInit(const char *configPath) {
+    SIM_ENTER(aclInit);
+    aclError rc = check_chip(__func__);
+    if (rc == ACL_SUCCESS)
+        rc = check_config(__func__, configPath);
+    if (rc != ACL_SUCCESS)
+        return rc;
+    pthread_mutex_lock(&lock);
+    uint64_t before = init_count++; /* documented for newer runtimes: a repetition counts as a reference */
+    pthread_mutex_unlock(&lock);
+    if (before != 0) /* documented */
+        return FAIL(ACL_ERROR_REPEAT_INITIALIZE, "aclInit has been called before in this process");
+    return ACL_SUCCESS;
+}
+
+static aclError finalize(const char *function, bool all, uint64_t *left) {
+    pthread_mutex_lock(&lock);
+    bool was = init_count != 0;
+    if (was)
+        init_count = all ? 0 : init_count - 1;
+    uint64_t now = init_count;
+    pthread_mutex_unlock(&lock);
+    if (left != NULL)
+        *left = now;
+    if (!was) /* documented */
+        return sim_fail_at(function, ACL_ERROR_REPEAT_FINALIZE, "aclInit has not been called, or aclFinalize has been");
+    if (now == 0 && sim_is_strict())
+        sim_strict_report_leaks(function);
+    return ACL_SUCCESS;
+}
+
+aclError aclFinalize(void) {
+    SIM_ENTER(aclFinalize);
+    return finalize(__func__, true, NULL); /* documented: ends all references */
+}
+
+aclError aclFinalizeReference(uint64_t *refCount) {
+    SIM_ENTER(aclFinalizeReference);
+    return finalize(__func__, false, refCount); /* guessed: refCount may be NULL */
+}
+
+aclError aclrtGetVersion(int32_t *majorVersion, int32_t *minorVersion, int32_t *patchVersion) {
+    SIM_ENTER(aclrtGetVersion);
+    if (majorVersion == NULL || minorVersion == NULL || patchVersion == NULL)
+        return FAIL(ACL_ERROR_INVALID_PARAM, "the three pointers must not be NULL");
+    *majorVersion = 1; /* the oldest interface that has all that is exported here */
+    *minorVersion = 16;
+    *patchVersion = 0;
+    return ACL_SUCCESS;
+}
+
+const char *aclrtGetSocName(void) {
+    SIM_ENTER_VALUE(aclrtGetSocName, NULL);
+    const sim_profile *profile = sim_profile_get();
+    return profile != NULL ? profile->name : NULL;
+}
+
+/* ---- devices ------------------------------------------------------------------------------------------- */
+
+/* A context of a device. NULL: out of memory. */
+static sim_context *create_context(int32_t id, bool primary, const char *function, void *caller) {
+    sim_context *context = sim_handle_new(SIM_CONTEXT, function, caller, primary);
+    if (context == NULL)
+        return NULL;
+    context->device = id;
+    context->primary = primary;
+    atomic_fetch_add(&devices[id].contexts, 1);
+    return context;
+}
+
+static bool end_context(void *handle, const char *function) {
+    sim_context *context = sim_handle_get(SIM_CONTEXT, handle);
+    if (context == NULL)
+        return false;
+    int32_t id = context->device;
+    void *stream = atomic_load(&context->default_stream);
+    if (!sim_handle_end(SIM_CONTEXT, handle, function))
+        return false;
+    if (stream != NULL)
+        sim_stream_end_default(stream);
+    atomic_fetch_sub(&devices[id].contexts, 1);
+    if (sim_self.context == handle)
+        sim_self.context = NULL;
+    return true;
+}
+
+aclError aclrtSetDevice(int32_t deviceId) {
+    SIM_ENTER(aclrtSetDevice);
+    aclError rc = check_device(__func__, deviceId);
+    if (rc != ACL_SUCCESS)
+        return rc;
+    int lost = sim_device_lost(deviceId);
+    if (lost != 0)
+        return FAIL(lost, "device %d is lost", deviceId);
+    if (!sim_is_initialised()) /* guessed: nothing checks it */
+        STRICT("not-initialised", "call aclInit first", "aclInit has not been called");
+    pthread_mutex_lock(&lock);
+    device *d = &devices[deviceId];
+    if (d->primary == NULL) {
+        sim_context *context = create_context(deviceId, true, __func__, __builtin_return_address(0));
+        d->primary = context != NULL ? sim_handle_of(SIM_CONTEXT, context) : NULL;
+    }
+    void *primary = d->primary;
+    if (primary != NULL)
+        d->references++;
+    pthread_mutex_unlock(&lock);
+    if (primary == NULL)
+        return FAIL(ACL_ERROR_BAD_ALLOC, "out of memory");
+    sim_self.context = primary;
+    return ACL_SUCCESS;
+}
+
+typedef struct context_search {
+    int32_t device;
+    void *found;
+} context_search;
+
+static void find_context_of(void *object, void *arg) {
+    context_search *search = arg;
+    sim_context *context = object;
+    if (context->device == search->device)
+        search->found = sim_handle_of(SIM_CONTEXT, context);
+}
+
+static aclError reset_device(const char *function, int32_t id, bool force) {
+    aclError rc = check_device(function, id);
+    if (rc != ACL_SUCCESS)
+        return rc;
+    /* guessed: a device that was never set may be reset */
+    pthread_mutex_lock(&lock);
+    device *d = &devices[id];
+    if (d->references != 0)
+        d->references = force ? 0 : d->references - 1;
+    void *primary = d->references == 0 ? d->primary : NULL;
+    if (primary != NULL)
+        d->primary = NULL;
+    pthread_mutex_unlock(&lock);
+    if (primary != NULL)
+        end_context(primary, function);
+    while (force) { /* guessed: explicit contexts end too */
+        context_search search = {id, NULL};
+        sim_handle_each(SIM_CONTEXT, find_context_of, &search);
+        if (search.found == NULL)
+            break;
+        end_context(search.found, function);
+    }
+    return ACL_SUCCESS;
+}
+
+aclError aclrtResetDevice(int32_t deviceId) {
+    SIM_ENTER(aclrtResetDevice);
+    return reset_device(__func__, deviceId, false);
+}
+
+aclError aclrtResetDeviceForce(int32_t deviceId) {
+    SIM_ENTER(aclrtResetDeviceForce);
+    return reset_device(__func__, deviceId, true);
+}
+
+aclError aclrtGetDevice(int32_t *deviceId) {
+    SIM_ENTER(aclrtGetDevice);
+    if (deviceId == NULL)
+        return FAIL(ACL_ERROR_INVALID_PARAM, "deviceId must not be NULL");
+    sim_context *context = sim_current();
+    if (context == NULL)
+        return FAIL(ACL_ERROR_RT_CONTEXT_NULL, "this thread has no current context");
+    *deviceId = context->device;
+    return ACL_SUCCESS;
+}
+
+aclError aclrtGetDeviceCount(uint32_t *count) {
+    SIM_ENTER(aclrtGetDeviceCount);
+    if (count == NULL)
+        return FAIL(ACL_ERROR_INVALID_PARAM, "count must not be NULL");
+    aclError rc = check_chip(__func__);
+    if (rc != ACL_SUCCESS)
+        return rc;
+    *count = sim_device_count();
+    return ACL_SUCCESS;
+}
+
+aclError aclrtGetRunMode(aclrtRunMode *runMode) {
+    SIM_ENTER(aclrtGetRunMode);
+    if (runMode == NULL)
+        return FAIL(ACL_ERROR_INVALID_PARAM, "runMode must not be NULL");
+    *runMode = sim_host_mode() ? ACL_HOST : ACL_DEVICE; /* documented: needs no context */
+    return ACL_SUCCESS;
+}
+
+aclError aclrtSynchronizeDevice(void) {
+    SIM_ENTER(aclrtSynchronizeDevice);
+    sim_context *context = sim_current();
+    if (context == NULL)
+        return FAIL(ACL_ERROR_RT_CONTEXT_NULL, "this thread has no current context");
+    aclError rc = sim_channel_wait_device(__func__, context->device);
+    return rc == ACL_SUCCESS ? sim_stream_wait_device(__func__, context->device) : rc;
+}
+
+/* ---- contexts ------------------------------------------------------------------------------------------- */
+
+aclError aclrtCreateContext(aclrtContext *context, int32_t deviceId) {
+    SIM_ENTER(aclrtCreateContext);
+    if (context == NULL)
+        return FAIL(ACL_ERROR_INVALID_PARAM, "context must not be NULL");
+    aclError rc = check_device(__func__, deviceId);
+    if (rc != ACL_SUCCESS)
+        return rc;
+    int lost = sim_device_lost(deviceId);
+    if (lost != 0)
+        return FAIL(lost, "device %d is lost", deviceId);
+    if (!sim_is_initialised()) /* guessed: nothing checks it */
+        STRICT("not-initialised", "call aclInit first", "aclInit has not been called");
+    sim_context *created = create_context(deviceId, false, __func__, __builtin_return_address(0));
+    if (created == NULL)
+        return FAIL(ACL_ERROR_BAD_ALLOC, "out of memory");
+    *context = sim_handle_of(SIM_CONTEXT, created);
+    sim_self.context = *context; /* documented: current at once */
+    return ACL_SUCCESS;
+}
+
+aclError aclrtDestroyContext(aclrtContext context) {
+    SIM_ENTER(aclrtDestroyContext);
+    if (context == NULL)
+        return FAIL(ACL_ERROR_INVALID_PARAM, "context must not be NULL");
+    sim_context *found = sim_handle_get(SIM_CONTEXT, context);
+    if (found != NULL && found->primary) /* documented: only explicit ones; guessed code */
+        return FAIL(ACL_ERROR_RT_PARAM_INVALID, "this context is aclrtSetDevice's own: aclrtResetDevice ends it");
+    if (found == NULL || !end_context(context, __func__)) {
+        STALE(SIM_CONTEXT, context);
+        return FAIL(ACL_ERROR_RT_CONTEXT_NULL, "%p is no live context", context); /* guessed code */
+    }
+    return ACL_SUCCESS;
+}
+
+aclError aclrtSetCurrentContext(aclrtContext context) {
+    SIM_ENTER(aclrtSetCurrentContext);
+    if (context == NULL) /* documented, and met in real programs */
+        return FAIL(ACL_ERROR_INVALID_PARAM, "context must not be NULL");
+    if (sim_handle_get(SIM_CONTEXT, context) == NULL) {
+        STALE(SIM_CONTEXT, context);
+        return FAIL(ACL_ERROR_RT_CONTEXT_NULL, "%p is no live context", context); /* guessed code */
+    }
+    sim_self.context = context;
+    return ACL_SUCCESS;
+}
+
+aclError aclrtGetCurrentContext(aclrtContext *context) {
+    SIM_ENTER(aclrtGetCurrentContext);
+    if (context == NULL)
+        return FAIL(ACL_ERROR_INVALID_PARAM, "context must not be NULL");
+    if (sim_current() == NULL)
+        return FAIL(ACL_ERROR_RT_CONTEXT_NULL, "this thread has no current context");
+    *context = sim_self.context;
+    return ACL_SUCCESS;
+}

@@ -1,0 +1,436 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * sim.h - what the simulated device's files share.
+ *
+ * Lock order, outermost first; a thread that holds one may take only those below it:
+ *
+ *     channels_lock (venc.c)  >  sim_channel.lock  >  stream_lock (stream.c)  >  table_lock (report.c)
+ *     >  sim_reporter.lock  >  handle tables, memory table, strict reports, trace
+ *
+ * No lock is held while a callback of the program runs, or while a picture is encoded.
+ *
+ * Where behaviour of AscendCL is modelled, the comment beside it says how sure it is:
+ *     documented  in the vendor's documentation or in its open sources
+ *     observed    seen on hardware by somebody who wrote it down
+ *     guessed     ours
+ */
+#ifndef ASCEND_VENC_SIM_H
+#define ASCEND_VENC_SIM_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#define ACL_API    __attribute__((visibility("default")))
+#define ACLSIM_API __attribute__((visibility("default")))
+
+#include "ascendcl.h"
+#include "aclsim.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- profile.c: chips as data ---------------------------------------------------------------- */
+
+typedef struct sim_range {
+    uint32_t min, max;
+} sim_range;
+
+typedef struct sim_profile {
+    const char *name;
+    aclrtRunMode run_mode;
+    bool has_venc;
+    bool v100; /* the Ascend 310 generation of the library: see the fields below for what differs */
+
+    sim_range width, height;
+    uint64_t h264_area; /* width * height of H.264, 0: no limit */
+    sim_range gop, src_rate, bit_rate, ip_prop;
+    bool src_rate_zero, bit_rate_zero, ip_prop_zero; /* 0 is allowed as "default" */
+    uint32_t default_rc_mode, default_src_rate, default_bit_rate;
+
+    bool checks_picture_size; /* aclvencSendFrame refuses a picture size that does not fit the channel */
+    bool checks_rc_mode;      /* the setter refuses values above 2 */
+    bool buffer_settable;     /* BufAddr and BufSize */
+    bool ip_prop_settable;
+    uint32_t buffer_size, buffer_min;
+
+    uint32_t max_channels, max_streams;
+    uint64_t memory; /* bytes, DDR */
+} sim_profile;
+
+const sim_profile *sim_profile_get(void); /* of all devices; NULL: the environment names no known chip */
+const sim_profile *sim_profile_find(const char *name);
+const char *sim_profile_name(size_t index);
+void sim_profile_set(const sim_profile *profile);
+
+/* ---- control.c: options ---------------------------------------------------------------------- */
+
+#define SIM_OPTIONS(X)                                                                                                 \
+    X(encode_time_us, 0, 0, 3600000000)                                                                                \
+    X(send_time_us, 0, 0, 3600000000)                                                                                  \
+    X(callback_delay_us, 0, 0, 3600000000)                                                                             \
+    X(input_slots, 64, 1, 1024)                                                                                        \
+    X(output_slots, 2, 1, 64)                                                                                          \
+    X(null_codec, 0, 0, 1 << 30)                                                                                       \
+    X(stall, 0, 0, 1)                                                                                                  \
+    X(wait_limit_ms, 20000, 0, 86400000)                                                                               \
+    X(memory_limit, 0, 0, UINT64_MAX)                                                                                  \
+    X(stream_limit, 0, 0, UINT32_MAX)                                                                                  \
+    X(channel_limit, 0, 0, UINT32_MAX)                                                                                 \
+    X(wait_unsubscribed, 0, 0, 1)                                                                                      \
+    X(quiet, 0, 0, 1)
+
+typedef struct sim_options {
+#define X(name, initial, min, max) _Atomic uint64_t name;
+    SIM_OPTIONS(X)
+#undef X
+} sim_options;
+extern sim_options sim_option;
+
+uint32_t sim_device_count(void);
+const char *sim_codec_choice(void); /* path handed over, or NULL */
+
+/* ---- entry.c: what every call begins with ----------------------------------------------------- */
+
+enum {
+#define X(library, presence, ret, name, params) SIM_FN_##name,
+    ACL_FUNCTIONS(X)
+#undef X
+        SIM_FN_COUNT
+};
+
+typedef struct sim_call {
+    int function; /* SIM_FN_*, or -1: nobody watches */
+    int code;
+    uint64_t start_ns;
+    struct sim_call *outer;
+} sim_call;
+
+/* What concerns one thread. */
+typedef struct sim_thread {
+    aclrtContext context; /* current context, may have become stale */
+    unsigned callbacks;   /* depth of callbacks of the program inside aclrtProcessReport */
+    sim_call *call;       /* innermost watched call */
+    char pending[2048];   /* error text, newest line first */
+    char shown[2048];     /* what aclGetRecentErrMsg returned */
+} sim_thread;
+extern _Thread_local sim_thread sim_self;
+
+/* Non-zero while faults are armed, calls are counted or traced. */
+extern atomic_int sim_watch;
+
+int sim_enter_watched(sim_call *call, int function); /* 0, or the code of an armed fault */
+void sim_leave_watched(sim_call *call);
+
+static inline void sim_leave(sim_call *call) {
+    if (call->function >= 0)
+        sim_leave_watched(call);
+}
+
+/* First statement of every AscendCL function. `failure` is what it returns when a fault strikes. */
+#define SIM_ENTER_VALUE(name, failure)                                                                                 \
+    __attribute__((cleanup(sim_leave))) sim_call call_ = {.function = -1};                                             \
+    if (__builtin_expect(atomic_load_explicit(&sim_watch, memory_order_relaxed), 0)) {                                 \
+        int fault_ = sim_enter_watched(&call_, SIM_FN_##name);                                                         \
+        if (fault_ != 0)                                                                                               \
+            return (failure);                                                                                          \
+    }                                                                                                                  \
+    (void)0
+
+#define SIM_ENTER(name) SIM_ENTER_VALUE(name, fault_)
+
+/* Keep the text for aclGetRecentErrMsg; returns `code`. */
+aclError sim_fail_at(const char *function, aclError code, const char *format, ...)
+    __attribute__((format(printf, 3, 4), cold));
+#define FAIL(code, ...) sim_fail_at(__func__, code, __VA_ARGS__)
+
+enum {
+    SIM_FRAME_NONE = -1,
+};
+/* Count an accepted frame; the armed action for it, or SIM_FRAME_NONE. */
+int sim_frame_fault(uint32_t *value);
+
+void sim_trace_event(const char *event, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool sim_tracing(void);
+
+/* A line on standard error where hardware would only write its log; with ASCEND_VENC_SIM_LOG=1. */
+void sim_log(const char *format, ...) __attribute__((format(printf, 1, 2), cold));
+extern atomic_bool sim_log_on;
+
+const char *sim_function_name(int function);
+void sim_entry_reset(void);
+
+uint64_t sim_now_ns(void); /* CLOCK_MONOTONIC */
+void sim_cond_init(pthread_cond_t *cond);
+/* Wait on a condition of sim_cond_init until a time; the thread cannot be cancelled meanwhile. False: time is over. */
+bool sim_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ns);
+
+/* ---- strict.c --------------------------------------------------------------------------------- */
+
+extern atomic_bool sim_strict;
+
+static inline bool sim_is_strict(void) {
+    return atomic_load_explicit(&sim_strict, memory_order_relaxed);
+}
+
+/* Where an object came from, for reports. */
+typedef struct sim_origin {
+    const char *function;
+    uint64_t number; /* of the object, counted over all objects */
+    long thread;     /* kernel thread id */
+    void *caller;    /* code address in the program, strict mode only */
+    char name[16];   /* of the thread, strict mode only */
+} sim_origin;
+
+void sim_origin_set(sim_origin *origin, const char *function, void *caller);
+#define ORIGIN(origin) sim_origin_set(origin, __func__, __builtin_return_address(0))
+
+typedef struct sim_origin_text {
+    char text[320];
+} sim_origin_text;
+sim_origin_text sim_origin_format(const sim_origin *origin);
+
+void sim_report_at(const char *kind, const char *function, const char *fix, const char *format, ...)
+    __attribute__((format(printf, 4, 5), cold));
+/* A report of strict mode: kind of misuse, what to do about it, what happened. */
+#define STRICT(kind, fix, ...)                                                                                         \
+    do {                                                                                                               \
+        if (sim_is_strict())                                                                                           \
+            sim_report_at(kind, __func__, fix, __VA_ARGS__);                                                           \
+    } while (0)
+
+void sim_strict_report_leaks(const char *function);
+
+/* ---- handle.c ------------------------------------------------------------------------------------ */
+
+typedef enum sim_kind {
+    SIM_CONTEXT,
+    SIM_STREAM,
+    SIM_EVENT,
+    SIM_PIC_DESC,
+    SIM_BATCH_DESC,
+    SIM_STREAM_DESC,
+    SIM_FRAME_CONFIG,
+    SIM_CHANNEL_DESC,
+    SIM_KINDS, /* kinds that are handles */
+    /* other things that are counted */
+    SIM_CHANNEL = SIM_KINDS,
+    SIM_DEVICE_MEMORY,
+    SIM_HOST_MEMORY,
+    SIM_SUBSCRIPTION,
+    SIM_THREAD,
+    SIM_LIVE_KINDS,
+} sim_kind;
+
+/*
+ * A handle is not an address: it holds the object's kind, its place in the table and a generation.
+ * So a stale, foreign or forged one is told from a live one without touching what it would point to,
+ * also when the place has been taken by a new object. Objects live in chunks that are never given back.
+ */
+typedef struct sim_object {
+    atomic_uint tag; /* generation, odd while alive */
+    uint32_t index;
+    uint32_t next_free;
+    bool uncounted; /* the library's own, not the program's */
+    sim_origin origin;
+    const char *ended_by;
+} sim_object;
+
+void *sim_handle_new(sim_kind kind, const char *function, void *caller, bool uncounted); /* object, or NULL */
+#define HANDLE_NEW(kind) sim_handle_new(kind, __func__, __builtin_return_address(0), false)
+void *sim_handle_of(sim_kind kind, const void *object);
+void *sim_handle_get(sim_kind kind, const void *handle); /* object, or NULL: not a live handle of that kind */
+/* Make the handle stale. False: it was not live, e.g. another thread was faster. */
+bool sim_handle_end(sim_kind kind, const void *handle, const char *function);
+/* Call with each live object of a kind. */
+void sim_handle_each(sim_kind kind, void (*visit)(void *object, void *arg), void *arg);
+void sim_handle_reset(void);
+/* Report a handle that is not live in strict mode; NULL is not reported. */
+void sim_report_stale(sim_kind kind, const void *handle, const char *function);
+#define STALE(kind, handle)                                                                                            \
+    do {                                                                                                               \
+        if (sim_is_strict())                                                                                           \
+            sim_report_stale(kind, handle, __func__);                                                                  \
+    } while (0)
+
+void sim_live_add(sim_kind kind, int delta);
+int64_t sim_live(sim_kind kind);
+const char *sim_kind_name(sim_kind kind);
+void sim_live_reset(void);
+
+/* ---- runtime.c -------------------------------------------------------------------------------------- */
+
+enum { SIM_MAX_DEVICES = 64 };
+
+typedef struct sim_context {
+    sim_object object;
+    int32_t device;
+    bool primary;
+    _Atomic(void *) default_stream; /* handle, made when first needed */
+} sim_context;
+
+/* The calling thread's current context, NULL if it has none. */
+sim_context *sim_current(void);
+
+/* Non-zero: the code with which a lost device answers. */
+int sim_device_lost(int32_t device);
+bool sim_devices_in_use(int32_t from);
+bool sim_is_initialised(void);
+bool sim_host_mode(void);
+void sim_runtime_reset(void);
+
+/* The process-wide manager of the media library: comes up once a thread with a context asks. */
+bool sim_dvpp_ready(void);
+
+/* ---- memory.c ------------------------------------------------------------------------------------------ */
+
+typedef struct sim_memory {
+    uintptr_t address; /* what the program sees */
+    size_t size;
+    uint8_t *data; /* where the simulated device reads and writes it */
+    size_t mapped;
+    sim_kind kind; /* SIM_DEVICE_MEMORY or SIM_HOST_MEMORY */
+    bool dvpp;     /* by acldvppMalloc */
+    bool hidden;   /* the program cannot read it: `data` is another mapping */
+    bool output;   /* a channel's own output buffer */
+    int32_t device;
+    atomic_int references; /* the table's one, and one for each user */
+    atomic_int in_flight;  /* frames that the device still reads from here */
+    atomic_bool readable;  /* output: its callback is running */
+    sim_origin origin;
+} sim_memory;
+
+/* Device memory of the library's own (output buffers). NULL: exhausted. */
+sim_memory *sim_memory_create(sim_kind kind, size_t size, int32_t device, const char *function, void *caller);
+void sim_memory_destroy(sim_memory *memory); /* take it out of the table and drop the table's reference */
+/* The allocation that holds the address, with a reference; NULL: not ours. */
+sim_memory *sim_memory_at(const void *address);
+void sim_memory_release(sim_memory *memory);
+/* Bytes from the address to the end of its allocation. */
+size_t sim_memory_rest(const sim_memory *memory, const void *address);
+/* Copy from the program's own memory without faulting. False: not readable. */
+bool sim_read_foreign(void *to, const void *from, size_t size);
+/* Copy or set, as aclrtMemcpyAsync and aclrtMemsetAsync have checked before; runs later on a stream. */
+void sim_memory_copy_unchecked(void *dst, const void *src, size_t count);
+void sim_memory_set_unchecked(void *dst, int value, size_t count);
+void sim_memory_reset(void);
+void sim_memory_each(void (*visit)(sim_memory *memory, void *arg), void *arg);
+
+/* ---- report.c -------------------------------------------------------------------------------------------- */
+
+/* Something that a report thread is to run. Part of a bigger object. */
+typedef struct sim_report {
+    struct sim_report *next;
+    bool posted; /* reporter's lock */
+    void (*run)(struct sim_report *report);
+    void (*drop)(struct sim_report *report); /* instead of run, when nobody will ever run it */
+} sim_report;
+
+/* The queue of one thread that processes reports. */
+typedef struct sim_reporter sim_reporter;
+
+/* Subscribe something of a device to a thread: 0 with a reference, or 107012: the thread serves another device. */
+aclError sim_reporter_acquire(uint64_t thread, int32_t device, sim_reporter **reporter);
+void sim_reporter_release(sim_reporter *reporter);
+uint64_t sim_reporter_thread(const sim_reporter *reporter);
+bool sim_reporter_has_pump(sim_reporter *reporter); /* a thread is inside aclrtProcessReport for it */
+void sim_reporter_post(sim_reporter *reporter, sim_report *report);
+bool sim_reporter_withdraw(sim_reporter *reporter, sim_report *report); /* true: it had not been started */
+void sim_reporter_wake_all(void);                                       /* look at the devices again */
+void sim_report_reset(void);
+
+/*
+ * Run a callback of the program: the thread's cancellation state is the program's own meanwhile, and
+ * `done` runs even if the thread is cancelled inside.
+ */
+void sim_run_callback(void (*call)(void *), void *arg, void (*done)(void *));
+
+/* ---- stream.c ---------------------------------------------------------------------------------------------- */
+
+typedef struct sim_task sim_task;
+typedef struct sim_event sim_event;
+
+typedef struct sim_stream {
+    sim_object object;
+    void *context; /* handle */
+    int32_t device;
+    bool is_default;
+    /* below: stream_lock */
+    sim_reporter *reporter; /* subscribed, or NULL */
+    sim_task *head, *tail;  /* tasks that wait for a callback or an event; the head one is being waited for */
+} sim_stream;
+
+/* Streams of a device that count against its limit: those of the program and two for each channel. */
+bool sim_stream_reserve(int32_t device, unsigned count);
+void sim_stream_unreserve(int32_t device, unsigned count);
+void sim_stream_end_default(void *handle);
+void sim_stream_reset(void);
+
+/* Wait for every task of a device's streams. */
+aclError sim_stream_wait_device(const char *function, int32_t device);
+
+/* ---- descriptors.c -------------------------------------------------------------------------------------------- */
+
+typedef struct sim_pic_desc {
+    sim_object object;
+    void *data;
+    uint32_t size, width, height, width_stride, height_stride, ret_code;
+    acldvppPixelFormat format;
+    bool in_batch;
+    atomic_int in_flight;
+} sim_pic_desc;
+
+typedef struct sim_stream_desc {
+    sim_object object;
+    void *data;
+    uint32_t size, ret_code;
+    acldvppStreamFormat format;
+    uint64_t timestamp;
+    uint8_t eos;
+    bool output;          /* a channel's own */
+    atomic_bool readable; /* output: its callback is running */
+} sim_stream_desc;
+
+typedef struct sim_frame_config {
+    sim_object object;
+    uint8_t force_i_frame, eos;
+} sim_frame_config;
+
+/* ---- channel_desc.c, venc.c --------------------------------------------------------------------------------------- */
+
+typedef struct sim_channel sim_channel;
+
+typedef struct sim_channel_desc {
+    sim_object object;
+    uint64_t thread_id;
+    aclvencCallback callback;
+    acldvppStreamFormat en_type;
+    acldvppPixelFormat pic_format;
+    uint32_t pic_width, pic_height, key_frame_interval;
+    void *buf_addr;
+    uint32_t buf_size, rc_mode, src_rate, max_bit_rate, ip_prop;
+    uint32_t channel_id;
+    sim_channel *channel; /* channels_lock; NULL: not created, or destroyed */
+    bool used;            /* channels_lock: a channel has been created on it */
+} sim_channel_desc;
+
+/* True: an open channel is left behind; it stays until the reset. */
+bool sim_channel_orphan(sim_channel_desc *desc);
+void sim_channel_kick_all(void); /* options or the state of a device have changed */
+aclError sim_channel_wait_device(const char *function, int32_t device);
+void sim_venc_after_fork(void);
+bool sim_venc_reset(void); /* false: a callback did not return */
+
+/* ---- null_codec.c ----------------------------------------------------------------------------------------------------- */
+
+/* Write a canned access unit: right header syntax, meaningless picture data. Returns its size, at least as many bytes
+ * as the headers take. `capacity` >= 256. */
+size_t sim_null_access_unit(uint8_t *to, size_t capacity, size_t size, acldvppStreamFormat en_type, uint32_t width,
+                            uint32_t height, bool idr);
+/* A filler data NAL unit of exactly `size` bytes, at least 6. */
+void sim_filler(uint8_t *to, size_t size, acldvppStreamFormat en_type);
+
+#endif /* ASCEND_VENC_SIM_H */

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options and the fixtures that every test gets. Shared code is in tests/helpers."""
+
+import os
+
+import pytest
+
+from helpers import live, simulator
+
+# Read when the simulated device is loaded, in this process and in those that tests start.
+os.environ.setdefault("ASCEND_VENC_SIM_STRICT", "1")
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--acl",
+        choices=("sim", "real"),
+        default="sim",
+        help="run against the simulated device (default) or the real AscendCL of this host",
+    )
+
+
+@pytest.fixture(scope="session")
+def backend(request):
+    """The backend that the tests open: "sim", or "ascend" with --acl=real."""
+    return "ascend" if request.config.getoption("--acl") == "real" else "sim"
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--acl") != "real":
+        return
+    reason = pytest.mark.skip(reason="asks the simulated device what hardware cannot tell; run without --acl=real")
+    for item in items:
+        if "sim_only" in item.keywords:
+            item.add_marker(reason)
+
+
+@pytest.fixture(autouse=True)
+def no_live_objects_left():
+    """Fail the test that ends with another number of live native objects than it began with."""
+    before = live.counts()
+    yield
+    live.assert_unchanged(before)
+
+
+@pytest.fixture(autouse=True)
+def no_misuse_reported(request):
+    """Fail the test in which the simulated device's strict mode reported a misuse, unless it is marked `misuse`."""
+    yield
+    if simulator.is_loaded():
+        found = simulator.reports()
+        simulator.clear_reports()
+        if "misuse" not in request.keywords:
+            assert found == []

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small video files for the tests of files and of the command."""
+
+from fractions import Fraction
+
+import numpy as np
+
+CLIP = "tests/data/bbb_640x360_25fps_60f.mp4"  # 60 frames at 25 fps
+
+
+def i420(width, height, index, seed=0):
+    """Return the three planes of a smooth picture that differs from frame to frame."""
+    y = (np.arange(width)[None, :] // 2 + np.arange(height)[:, None] + 8 * index + seed) % 200 + 16
+    half = np.arange(width // 2)[None, :] + np.arange(height // 2)[:, None] * 0
+    u = (half + 3 * index) % 100 + 80
+    v = (half * 0 + 5 * index + np.arange(height // 2)[:, None]) % 100 + 80
+    return tuple(plane.astype(np.uint8) for plane in (y, u, v))
+
+
+def nv12(width, height, index, swap=False):
+    """Return the bytes of the same picture as NV12, or with `swap` as NV21."""
+    y, u, v = i420(width, height, index)
+    if swap:
+        u, v = v, u
+    return y.tobytes() + np.stack([u, v], axis=-1).tobytes()
+
+
+def y4m(width=128, height=128, frames=5, tags="F25:1"):
+    """Return the bytes of a .y4m file in 4:2:0."""
+    header = f"YUV4MPEG2 W{width} H{height} {tags}\n".encode()
+    pictures = (b"".join(p.tobytes() for p in i420(width, height, n)) for n in range(frames))
+    return header + b"".join(b"FRAME\n" + picture for picture in pictures)
+
+
+def write_video(path, times, time_base=Fraction(1, 1000), width=128, height=128, codec="mpeg4", **options):
+    """Encode one picture for each pts in `times` with PyAV; the container is chosen by the suffix."""
+    import av
+
+    with av.open(str(path), "w", **options) as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.time_base = stream.codec_context.time_base = time_base
+        for index, pts in enumerate(times):
+            picture = np.concatenate([plane.reshape(-1) for plane in i420(width, height, index)])
+            frame = av.VideoFrame.from_ndarray(picture.reshape(height * 3 // 2, width), format="yuv420p")
+            frame.pts, frame.time_base = pts, time_base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def read_video(path):
+    """Decode strictly; return (facts, seconds of each frame from the first, luma of each frame)."""
+    import av
+
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.options = {"err_detect": "explode"}
+        facts = {
+            "codec": stream.codec_context.name,
+            "tag": stream.codec_context.codec_tag,
+            "extradata": bytes(stream.codec_context.extradata or b""),
+            "size": (stream.codec_context.width, stream.codec_context.height),
+            "frames": stream.frames,
+            "duration": Fraction(container.duration, av.time_base) if container.duration else None,
+        }
+        times, pictures = [], []
+        for frame in container.decode(stream):
+            times.append(None if frame.pts is None else frame.pts * Fraction(frame.time_base))
+            pictures.append(frame.to_ndarray(format="gray"))
+    if times and times[0] is not None:
+        times = [time - times[0] for time in times]
+    return facts, times, pictures
+
+
+def psnr(first, second):
+    """Return the PSNR of two 8 bit pictures, in dB."""
+    error = np.mean((first.astype(float) - second.astype(float)) ** 2)
+    return 99.0 if error == 0 else 10 * np.log10(255**2 / error)

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stand-ins for broken or partial CANN installations, compiled with the C compiler when a test needs them."""
+
+import re
+import subprocess
+from pathlib import Path
+
+HEADER = Path(__file__).resolve().parents[2] / "csrc" / "include" / "ascendcl.h"
+LIST = re.findall(
+    r"^    X\((RUNTIME|MEDIA), (?:REQUIRED|OPTIONAL), ([\w *]+?), (\w+), ", HEADER.read_text(), flags=re.M
+)
+
+
+def compile_library(path, functions, bodies=None):
+    """Build a shared library whose functions return 0, or what `bodies` says for a name."""
+    bodies = bodies or {}
+    lines = ["#include <stdint.h>"]
+    for name in functions:
+        lines.append(f"long {name}(void *first) {{ (void)first; {bodies.get(name, 'return 0;')} }}")
+    source = path.with_suffix(".c")
+    source.write_text("\n".join(lines) + "\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(
+        ["gcc", "-shared", "-fPIC", "-w", f"-Wl,-soname,{path.name}", "-o", str(path), str(source)], check=True
+    )
+    return path
+
+
+def install(root, *, devices=1, media=True, without=(), count_code=0):
+    """Make `root`/lib64 look like CANN: `devices` NPUs, perhaps without the media library or some functions."""
+    lib = root / "lib64"
+    lib.mkdir(parents=True)
+    count = f"if (first) *(uint32_t *)first = {devices}; return {count_code};"
+    runtime = [name for library, _, name in LIST if library == "RUNTIME" and name not in without]
+    compile_library(lib / "libascendcl.so", runtime, {"aclrtGetDeviceCount": count})
+    if media:
+        names = [name for library, _, name in LIST if library == "MEDIA" and name not in without]
+        compile_library(lib / "libacl_dvpp.so", names)
+    return lib

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A thin view of the simulated device's control functions (csrc/sim/aclsim.h), and of its AscendCL functions for tests
+of the device itself."""
+
+import atexit
+import contextlib
+import ctypes
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from ascend_venc._lowlevel import core
+
+ROOT = Path(__file__).resolve().parents[2]
+HEADER = ROOT / "csrc" / "include" / "ascendcl.h"
+
+FUNCTIONS = re.findall(
+    r"^    X\((RUNTIME|MEDIA), (REQUIRED|OPTIONAL), ([\w *]+?), (\w+), \((.*?)\)\)", HEADER.read_text(), flags=re.M
+)
+
+FRAME_RET_CODE, FRAME_DROP, FRAME_EMPTY, FRAME_HUGE, FRAME_NO_OUTPUT, FRAME_TWICE, FRAME_DELAY = range(7)
+
+CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+VENC_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+
+_SCALARS = {
+    "int32_t": ctypes.c_int32,
+    "uint32_t": ctypes.c_uint32,
+    "uint64_t": ctypes.c_uint64,
+    "uint8_t": ctypes.c_uint8,
+    "size_t": ctypes.c_size_t,
+    "aclError": ctypes.c_int32,
+    "aclrtRunMode": ctypes.c_int32,
+    "aclrtMemcpyKind": ctypes.c_int32,
+    "aclrtMemMallocPolicy": ctypes.c_int32,
+    "aclrtMemAttr": ctypes.c_int32,
+    "aclrtCallbackBlockType": ctypes.c_int32,
+    "acldvppStreamFormat": ctypes.c_int32,
+    "acldvppPixelFormat": ctypes.c_int32,
+    "aclvencChannelDescParamType": ctypes.c_int32,
+    "const char *": ctypes.c_char_p,
+}
+
+
+class ChannelStats(ctypes.Structure):
+    """aclsim_channel_stats."""
+
+    _fields_ = [
+        (name, ctypes.c_uint64)
+        for name in ("sent", "encoded", "delivered", "skipped", "host_idle_ns", "send_blocked_ns")
+    ]
+
+
+_CONTROL = {
+    "set_soc": (ctypes.c_int, [ctypes.c_char_p]),
+    "soc_name": (ctypes.c_char_p, [ctypes.c_size_t]),
+    "set_codec": (ctypes.c_int, [ctypes.c_char_p]),
+    "set_devices": (ctypes.c_int, [ctypes.c_uint32]),
+    "codec_version": (ctypes.c_char_p, []),
+    "set_option": (ctypes.c_int, [ctypes.c_char_p, ctypes.c_uint64]),
+    "get_option": (ctypes.c_uint64, [ctypes.c_char_p]),
+    "option_name": (ctypes.c_char_p, [ctypes.c_size_t]),
+    "reset": (ctypes.c_int, []),
+    "live_name": (ctypes.c_char_p, [ctypes.c_size_t]),
+    "live": (ctypes.c_int64, [ctypes.c_char_p]),
+    "set_strict": (ctypes.c_int, [ctypes.c_int]),
+    "report_count": (ctypes.c_uint64, []),
+    "report_text": (ctypes.c_char_p, [ctypes.c_uint64]),
+    "clear_reports": (None, []),
+    "fail_call": (ctypes.c_int, [ctypes.c_char_p, ctypes.c_uint64, ctypes.c_int32, ctypes.c_int]),
+    "fail_frame": (ctypes.c_int, [ctypes.c_uint64, ctypes.c_int, ctypes.c_uint32, ctypes.c_int]),
+    "clear_faults": (ctypes.c_uint64, []),
+    "lose_device": (ctypes.c_int, [ctypes.c_int32, ctypes.c_int32]),
+    "count_calls": (None, [ctypes.c_int]),
+    "calls": (ctypes.c_uint64, [ctypes.c_char_p]),
+    "trace": (ctypes.c_int, [ctypes.c_char_p]),
+    "get_channel_stats": (ctypes.c_int, [ctypes.c_void_p, ctypes.POINTER(ChannelStats)]),
+}
+
+
+def _type_of(text):
+    return _SCALARS.get(text.strip(), ctypes.c_void_p)
+
+
+def _argument_types(parameters):
+    if parameters == "void":
+        return []
+    return [_type_of(re.match(r"(.*?)\b\w+$", parameter.strip()).group(1)) for parameter in parameters.split(",")]
+
+
+class Simulator:
+    """A loaded simulated device: every function of the list and of aclsim.h as an attribute, with its types."""
+
+    def __init__(self, path):
+        self.path = str(path)
+        self.lib = ctypes.CDLL(self.path)
+        for _, _, result, name, parameters in FUNCTIONS:
+            function = getattr(self.lib, name)
+            function.restype = _type_of(result)
+            function.argtypes = _argument_types(parameters)
+        for name, (result, arguments) in _CONTROL.items():
+            function = getattr(self.lib, f"aclsim_{name}")
+            function.restype = result
+            function.argtypes = arguments
+        codec = core.find_codec()
+        if codec:
+            self.lib.aclsim_set_codec(codec.encode())
+
+    def __getattr__(self, name):
+        return getattr(self.lib, name)
+
+    def names(self, what):
+        """The names that aclsim_soc_name, aclsim_option_name or aclsim_live_name list."""
+        function = getattr(self.lib, f"aclsim_{what}_name")
+        index = 0
+        while (name := function(index)) is not None:
+            yield name.decode()
+            index += 1
+
+    def live(self):
+        """{kind: number} of the objects that the program holds on the device."""
+        return {kind: self.lib.aclsim_live(kind.encode()) for kind in self.names("live")}
+
+    def reports(self):
+        """Texts of the strict mode's reports since the last clearing (at most 256 of them)."""
+        count = min(self.lib.aclsim_report_count(), 256)
+        return [self.lib.aclsim_report_text(index).decode() for index in range(count)]
+
+    def take_reports(self):
+        """The reports, which are then cleared."""
+        found = self.reports()
+        self.lib.aclsim_clear_reports()
+        return found
+
+    def error_text(self):
+        """The pending text of aclGetRecentErrMsg, or ""."""
+        return (self.lib.aclGetRecentErrMsg() or b"").decode()
+
+    def set_options(self, **values):
+        for name, value in values.items():
+            if self.lib.aclsim_set_option(name.encode(), value) != 0:
+                raise ValueError(f"the simulated device has no option {name}={value}")
+
+    @contextlib.contextmanager
+    def options(self, **values):
+        """Set options for a block, and put back what was there."""
+        before = {name: self.lib.aclsim_get_option(name.encode()) for name in values}
+        try:
+            self.set_options(**values)
+            yield
+        finally:
+            self.set_options(**before)
+
+    @contextlib.contextmanager
+    def strict(self, on=True):
+        """Strict mode for a block; yields a function that returns the reports of the block so far."""
+        first = self.lib.aclsim_report_count()
+        before = self.lib.aclsim_set_strict(int(on))
+        try:
+            yield lambda: self.reports()[first:]
+        finally:
+            self.lib.aclsim_set_strict(before)
+
+    @contextlib.contextmanager
+    def failing_call(self, function, nth=1, code=507899, persistent=False):
+        """Let the nth call of a function ("*": of any) inside the block fail."""
+        if self.lib.aclsim_fail_call(function.encode(), nth, code, int(persistent)) != 0:
+            raise ValueError(f"cannot let call {nth} of {function} fail")
+        try:
+            yield
+        finally:
+            self.lib.aclsim_clear_faults()
+
+    @contextlib.contextmanager
+    def failing_frame(self, action, nth=1, value=0, persistent=False):
+        """Do something to the nth frame that is sent inside the block (over all channels)."""
+        if self.lib.aclsim_fail_frame(nth, action, value, int(persistent)) != 0:
+            raise ValueError(f"cannot do {action} to frame {nth}")
+        try:
+            yield
+        finally:
+            self.lib.aclsim_clear_faults()
+
+    @contextlib.contextmanager
+    def lost_device(self, device=0, code=507010):
+        """The device is lost inside the block."""
+        self.lib.aclsim_lose_device(device, code)
+        try:
+            yield
+        finally:
+            self.lib.aclsim_lose_device(device, 0)
+
+    def channel_stats(self, channel_desc):
+        """Figures of an open channel by its descriptor."""
+        stats = ChannelStats()
+        if self.lib.aclsim_get_channel_stats(channel_desc, ctypes.byref(stats)) != 0:
+            raise ValueError("no open channel")
+        return {name: getattr(stats, name) for name, _ in ChannelStats._fields_}
+
+
+_shared = None
+_private = None
+
+
+def path():
+    return core.simulated_device_path()
+
+
+def is_loaded():
+    """Whether the simulated device that the engine uses is mapped in this process. Does not load it."""
+    return str(Path(path()).resolve()) in Path("/proc/self/maps").read_text()
+
+
+def shared():
+    """The simulated device that the engine and the facade of this process use."""
+    global _shared  # noqa: PLW0603
+    if _shared is None:
+        _shared = Simulator(path())
+    return _shared
+
+
+def live_counts():
+    return shared().live()
+
+
+@contextlib.contextmanager
+def isolated(soc=None, devices=1, strict=True, **options):
+    """A simulated device of the test's own, as if just loaded: nothing here touches the one of the engine.
+
+    Fails if the block leaves strict reports (take_reports() takes the expected ones) or live objects behind.
+    """
+    global _private  # noqa: PLW0603
+    if _private is None:
+        folder = Path(tempfile.mkdtemp(prefix="ascend-venc-sim-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        _private = Simulator(shutil.copy(path(), folder / "private.so"))
+    sim = _private
+    assert sim.aclsim_reset() == 0
+    assert sim.aclsim_set_soc(soc.encode() if soc else None) == 0
+    assert sim.aclsim_set_devices(devices) == 0
+    sim.set_options(quiet=1, **options)
+    sim.aclsim_set_strict(int(strict))
+    try:
+        yield sim
+        left = {kind: number for kind, number in sim.live().items() if number}
+        found = sim.reports()
+    finally:
+        cleaned = sim.aclsim_reset()
+    assert cleaned == 0
+    assert found == []
+    assert left == {}

@@ -1,0 +1,470 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `ascend-venc` command as its user sees it: files, pipes, terminals, signals, one line for what goes wrong."""
+
+import contextlib
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from ascend_venc._lowlevel import core
+from ascend_venc.cli import main
+from helpers import clips, processes
+
+ROOT = Path(__file__).resolve().parents[2]
+UNEVEN = [0, 40, 80, 200, 210, 213, 1000, 1040]  # ms
+
+
+def command(*args):
+    return [sys.executable, "-m", "ascend_venc", *map(str, args)]
+
+
+def run(*args, **kwargs):
+    return subprocess.run(
+        command(*args), env=processes.environment(), capture_output=True, check=False, timeout=60, **kwargs
+    )
+
+
+def one_line(text):
+    """Return the one line that explains what went wrong."""
+    text = text if isinstance(text, str) else text.decode()
+    assert text.startswith("ascend-venc: ") and text.count("\n") == 1 and text.endswith("\n"), text
+    return text
+
+
+@pytest.fixture
+def clip(tmp_path):
+    """20 frames at 25 fps in mp4, with B frames."""
+    return clips.write_video(tmp_path / "in.mp4", range(20), Fraction(1, 25), options={"bf": "2"})
+
+
+@pytest.fixture
+def y4m(tmp_path):
+    path = tmp_path / "in.y4m"
+    path.write_bytes(clips.y4m(frames=10))
+    return path
+
+
+@pytest.fixture
+def out(tmp_path):
+    """A folder of its own, to see that nothing else is left there."""
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out"
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+@pytest.mark.parametrize("container", ["mp4", "mov", "mkv", "ts"])
+def test_encode_file_to_container_has_the_frames_times_and_duration_of_the_input(backend, clip, out, codec, container):
+    target = out / f"a.{container}"
+    assert main(["encode", str(clip), str(target), "-c", codec, "-b", "2M", "--backend", backend]) == 0
+    facts, times, pictures = clips.read_video(target)
+    assert times == [Fraction(index, 25) for index in range(20)]
+    assert facts["codec"] == {"h264": "h264", "h265": "hevc"}[codec]
+    assert facts["size"] == (128, 128)
+    assert facts["duration"] == Fraction(20, 25)
+    for index, picture in enumerate(pictures):
+        assert clips.psnr(picture, clips.i420(128, 128, index)[0]) > 25, index
+    assert os.listdir(out) == [target.name]
+
+
+@pytest.mark.parametrize("suffix", ["h264", "264", "h265", "265", "hevc"])
+def test_encode_annexb_suffix_chooses_the_codec(backend, y4m, out, suffix):
+    target = out / f"a.{suffix}"
+    assert main(["encode", str(y4m), str(target), "--backend", backend]) == 0
+    facts, _, pictures = clips.read_video(target)
+    assert facts["codec"] == ("h264" if "264" in suffix else "hevc")
+    assert len(pictures) == 10
+
+
+def test_encode_options_reach_the_stream(backend, y4m, out):
+    import av
+
+    args = ["-c", "h264", "--profile", "main", "-g", "3", "-r", "30000/1001", "--rc", "cbr", "-b", "900k"]
+    assert main(["encode", str(y4m), str(out / "a.mp4"), "--backend", backend, *args]) == 0
+    with av.open(str(out / "a.mp4")) as container:
+        stream = container.streams.video[0]
+        assert bytes(stream.codec_context.extradata)[1] == 77  # avcC: profile_idc
+        assert stream.average_rate == Fraction(30000, 1001)
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        assert [packet.is_keyframe for packet in packets] == [index % 3 == 0 for index in range(10)]
+
+
+def test_encode_variable_frame_rate_keeps_its_timestamps(backend, tmp_path, out):
+    source = clips.write_video(tmp_path / "in.mkv", UNEVEN)
+    assert main(["encode", str(source), str(out / "a.mp4"), "--backend", backend]) == 0
+    assert clips.read_video(out / "a.mp4")[1] == [Fraction(pts, 1000) for pts in UNEVEN]
+
+
+@pytest.mark.parametrize("suffix", ["nv12", "nv21", "yuv"])
+def test_encode_raw_frames_show_the_same_picture(backend, tmp_path, out, suffix):
+    import av
+
+    if suffix == "yuv":
+        data = b"".join(plane.tobytes() for index in range(6) for plane in clips.i420(128, 128, index))
+    else:
+        data = b"".join(clips.nv12(128, 128, index, swap=suffix == "nv21") for index in range(6))
+    (tmp_path / f"in.{suffix}").write_bytes(data)
+    args = [str(tmp_path / f"in.{suffix}"), str(out / "a.mp4"), "-s", "128x128", "-b", "4M", "-r", "30"]
+    assert main(["encode", *args, "--backend", backend]) == 0
+    with av.open(str(out / "a.mp4")) as container:
+        pictures = [frame.to_ndarray(format="yuv420p") for frame in container.decode(video=0)]
+    assert len(pictures) == 6
+    for index, picture in enumerate(pictures):
+        for plane, wanted in zip((picture[:128], picture[128:160], picture[160:]), clips.i420(128, 128, index)):
+            assert clips.psnr(plane.reshape(wanted.shape), wanted) > 25
+
+
+def test_encode_pipe_to_pipe_is_the_stream_and_nothing_else(backend, y4m, out):
+    done = run("encode", "-", "-", "-c", "h264", "--backend", backend, "--json", input=y4m.read_bytes())
+    assert done.returncode == 0, done.stderr
+    (out / "a.h264").write_bytes(done.stdout)
+    assert len(clips.read_video(out / "a.h264")[2]) == 10
+    assert json.loads(done.stderr)["bytes"] == len(done.stdout)
+
+
+def test_encode_json_tells_what_was_made(backend, clip, out):
+    target = out / "a.h265"
+    done = run("encode", clip, target, "--backend", backend, "--json", "-g", "8")
+    assert (done.returncode, done.stderr) == (0, b"")
+    facts = json.loads(done.stdout)
+    assert facts["backend"].split(":")[0] == backend
+    size = target.stat().st_size
+    wanted = {
+        "frames": 20,
+        "bytes": size,
+        "duration": 0.8,
+        "bit_rate": round(size * 8 / 0.8),
+        "key_frames": 3,
+        "codec": "h265",
+        "width": 128,
+        "height": 128,
+        "fps": 25.0,
+        "output": str(target),
+    }
+    assert {key: facts[key] for key in wanted} == wanted
+
+
+def test_encode_piped_is_silent_even_when_the_device_is_simulated(y4m, out):
+    done = run("encode", y4m, out / "a.h264")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_encode_the_committed_clip_equals_the_input(backend, out):
+    source = ROOT / clips.CLIP
+    wanted, wanted_times, wanted_pictures = clips.read_video(source)
+    assert main(["encode", str(source), str(out / "a.mp4"), "-b", "2M", "--backend", backend]) == 0
+    facts, times, pictures = clips.read_video(out / "a.mp4")
+    assert times == wanted_times and len(pictures) == facts["frames"] == wanted["frames"] == 60
+    assert (facts["size"], facts["duration"]) == (wanted["size"], wanted["duration"])
+    assert min(clips.psnr(*pair) for pair in zip(pictures, wanted_pictures)) >= 30
+
+
+def bad_inputs():
+    """Yield (file name, its content or None for no file, more arguments, words of the message)."""
+    whole = clips.y4m(frames=5)
+    yield "missing.mp4", None, [], "No such file"
+    yield "missing.y4m", None, [], "No such file"
+    yield "empty.mp4", b"", [], "empty.mp4"
+    yield "junk.mkv", b"junk" * 999, [], "junk.mkv"
+    yield "cut.y4m", whole[:-9], [], "frame 4 is cut off"
+    yield "none.y4m", clips.y4m(frames=0), [], "no frames"
+    yield "none.nv12", b"", ["-s", "128x128"], "no frames"
+    yield "cut.nv12", bytes(128 * 128 * 3 // 2 + 5), ["-s", "128x128"], "frame 1 is cut off"
+    yield "odd.y4m", b"YUV4MPEG2 W129 H128 F25:1\nFRAME\n" + bytes(129 * 128 + 65 * 64 * 2), [], "even"
+    yield "odd.nv12", bytes(99999), ["-s", "128x129"], "even"
+    yield "small.y4m", clips.y4m(64, 64), [], "width is 64"
+    yield "deep.y4m", b"YUV4MPEG2 W128 H128 F25:1 C420p10\n", [], "8 bit"
+    yield "rateless.y4m", b"YUV4MPEG2 W128 H128 F0:0\nFRAME\n" + bytes(24576), [], "-r"
+    yield "rate.y4m", b"YUV4MPEG2 W128 H128 F25:0\n", [], "25:0"
+    yield "ok.y4m", whole, ["-b", "5"], "bitrate"
+    yield "ok.y4m", whole, ["-g", "0"], "gop"
+    yield "ok.y4m", whole, ["--profile", "high", "-c", "h265"], "profile"
+    yield "ok.y4m", whole, ["--device", "99"], "device"
+    yield "ok.y4m", whole, ["--backend", "/nowhere/libascendcl.so"], "/nowhere"
+
+
+@pytest.mark.sim_only
+@pytest.mark.parametrize(
+    "case", list(bad_inputs()), ids=lambda case: "-".join([case[0], *case[2][:2]]).replace("/", "_")
+)
+def test_encode_bad_input_gives_one_line_and_leaves_nothing(tmp_path, out, capsys, case):
+    name, content, more, words = case
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    assert main(["encode", str(tmp_path / name), str(out / "a.mp4"), "--backend", "sim", *more]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert words in one_line(captured.err)
+    assert os.listdir(out) == []
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [("", "directory"), ("nowhere/a.mp4", "No such"), ("is.mp4", "exists"), ("folder.mp4", "directory")],
+)
+def test_encode_unusable_output_gives_one_line(backend, y4m, out, capsys, target, words):
+    (out / "is.mp4").write_bytes(b"precious")
+    (out / "folder.mp4").mkdir()
+    assert main(["encode", str(y4m), str(out / target), "--backend", backend]) == 1
+    assert words in one_line(capsys.readouterr().err)
+    assert (out / "is.mp4").read_bytes() == b"precious"
+    assert sorted(os.listdir(out)) == ["folder.mp4", "is.mp4"]
+
+
+def test_encode_unwritable_folder_gives_one_line(backend, y4m, out, capsys):
+    if os.geteuid() == 0:  # permissions do not stop root; /proc does
+        folder = Path("/proc")
+    else:
+        folder = out
+        out.chmod(0o500)
+    assert main(["encode", str(y4m), str(folder / "a.mp4"), "--backend", backend]) == 1
+    assert str(folder) in one_line(capsys.readouterr().err)
+
+
+def test_encode_onto_the_input_is_refused(backend, clip, out, capsys):
+    before = clip.read_bytes()
+    (out / "link.mp4").symlink_to(clip)
+    for target in (clip, out / "link.mp4"):
+        assert main(["encode", str(clip), str(target), "-y", "--backend", backend]) == 1
+        assert "input" in one_line(capsys.readouterr().err)
+    assert clip.read_bytes() == before
+
+
+def test_encode_overwrites_with_y_only_when_it_succeeds(backend, tmp_path, y4m, out):
+    (out / "a.h264").write_bytes(b"old")
+    (tmp_path / "cut.y4m").write_bytes(y4m.read_bytes()[:-1])
+    assert main(["encode", str(tmp_path / "cut.y4m"), str(out / "a.h264"), "-y", "--backend", backend]) == 1
+    assert (out / "a.h264").read_bytes() == b"old"
+    assert main(["encode", str(y4m), str(out / "a.h264"), "-y", "--backend", backend]) == 0
+    assert len(clips.read_video(out / "a.h264")[2]) == 10
+    assert os.listdir(out) == ["a.h264"]
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ([], "COMMAND"),
+        (["transcode"], "transcode"),
+        (["encode", "in.y4m"], "OUTPUT"),
+        (["encode", "in.y4m", "a.avi"], ".avi"),
+        (["encode", "in.y4m", "a"], "suffix"),
+        (["encode", "in.y4m", "a.h265", "-c", "h264"], "-c"),
+        (["encode", "in.nv12", "a.h265"], "-s"),
+        (["encode", "-", "a.h265", "-s", "128x128"], "-s"),
+        (["encode", "in.y4m", "a.h265", "-s", "128x128"], "-s"),
+        (["encode", "in.nv12", "a.h265", "-s", "128"], "size"),
+        (["encode", "in.y4m", "a.h265", "-b", "fast"], "bitrate"),
+        (["encode", "in.y4m", "a.h265", "-r", "25/0"], "fps"),
+        (["encode", "in.y4m", "a.h265", "-r", "-1"], "fps"),
+        (["encode", "in.y4m", "a.h265", "--rc", "cqp"], "cqp"),
+    ],
+)
+def test_wrong_usage_is_explained_with_exit_code_2(capsys, args, words):
+    try:
+        code = main(args)
+    except SystemExit as end:  # argparse's way
+        code = end.code
+    assert code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    last = captured.err.splitlines()[-1]
+    assert last.startswith("ascend-venc") and words in last
+
+
+def test_encode_broken_pipe_ends_quietly(backend):
+    process = subprocess.Popen(
+        command("encode", "-", "-", "--backend", backend),
+        env=processes.environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        process.stdin.write(clips.y4m(frames=20))
+        process.stdin.flush()
+        assert process.stdout.read(4)
+        process.stdout.close()
+        try:
+            for _ in range(50):
+                process.stdin.write(clips.y4m(frames=5).partition(b"\n")[2])
+                process.stdin.flush()
+            process.stdin.close()
+        except BrokenPipeError:
+            pass
+        assert process.wait(30) not in (0, None)
+        assert process.stderr.read() == b""
+    finally:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stderr):
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
+
+
+def test_encode_to_a_full_disk_gives_one_line_that_names_it(backend, y4m, out):
+    import resource
+
+    def small_files_only():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    for name in ("a.h264", "a.mp4", "a.mkv", "a.ts"):
+        done = run("encode", y4m, out / name, "--backend", backend, "-b", "4M", preexec_fn=small_files_only)
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert f"{out / name}: " in one_line(done.stderr)
+        assert os.listdir(out) == []
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            command("encode", y4m, "-", "--backend", backend),
+            env=processes.environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert "standard output" in one_line(done.stderr)
+
+
+@pytest.mark.parametrize("redirections", ["2>&-", ">&- 2>&-", "<&- 2>&-"])
+def test_encode_with_closed_standard_streams_still_encodes(backend, y4m, out, redirections):
+    shell = f'"$@" {redirections}'
+    for number, backend_args in enumerate(([], ["--backend", backend])):
+        target = out / f"{number}.h264"
+        done = subprocess.run(
+            ["sh", "-c", shell, "sh", *command("encode", y4m, target, "--json", *backend_args)],
+            env=processes.environment(),
+            stdout=subprocess.PIPE,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 0
+        assert len(clips.read_video(target)[2]) == 10
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("name", ["a.mp4", "a.h264"])
+def test_encode_interrupted_removes_its_file(backend, out, signum, code, name):
+    process = subprocess.Popen(
+        command("encode", "-", out / name, "--backend", backend),
+        env=processes.environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        process.stdin.write(clips.y4m(frames=20))  # and no end: the command waits for more
+        process.stdin.flush()
+        deadline = time.monotonic() + 30
+        while not any(entry.stat().st_size for entry in out.iterdir()):
+            assert time.monotonic() < deadline and process.poll() is None, "nothing is being written"
+            process.stdin.write(clips.y4m(frames=5).partition(b"\n")[2])
+            process.stdin.flush()
+            time.sleep(0.02)
+        process.send_signal(signum)
+        _, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == code
+    assert b"Traceback" not in errors and errors.count(b"\n") <= 1
+    assert os.listdir(out) == []
+
+
+def on_terminal(*args, patience=60):
+    """Run the command with standard error on a terminal; return (exit code, what was written there)."""
+    master, slave = pty.openpty()
+    try:
+        process = subprocess.Popen(
+            command(*args),
+            env=processes.environment(COLUMNS="100"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=slave,
+        )
+        os.close(slave)
+        text = b""
+        deadline = time.monotonic() + patience
+        with process:
+            while time.monotonic() < deadline:
+                if not select.select([master], [], [], 0.2)[0]:
+                    continue
+                try:
+                    data = os.read(master, 4096)
+                except OSError:  # the other side is closed
+                    break
+                if not data:
+                    break
+                text += data
+            output = process.stdout.read()
+            code = process.wait(patience)
+        return code, text.decode(), output
+    finally:
+        os.close(master)
+
+
+@pytest.mark.sim_only
+def test_encode_on_a_terminal_shows_progress_and_the_simulated_device(tmp_path, out):
+    (tmp_path / "in.y4m").write_bytes(clips.y4m(640, 480, frames=60))
+    code, text, output = on_terminal("encode", tmp_path / "in.y4m", out / "a.h265", "--backend", "auto")
+    assert (code, output) == (0, b"")
+    assert "/60 frames" in text and " fps" in text and "bit/s" in text and "ETA" in text
+    lines = [line.rpartition("\x1b[K")[2] for line in text.split("\r\n") if line]
+    assert len(lines) == 2, lines
+    assert lines[0].startswith("ascend-venc: ") and "simulated" in lines[0]
+    assert lines[1].startswith("ascend-venc: ") and "60 frames" in lines[1]
+
+
+def test_encode_quiet_on_a_terminal_shows_nothing(backend, y4m, out):
+    assert on_terminal("encode", y4m, out / "a.h265", "-q", "--backend", backend) == (0, "", b"")
+
+
+def test_info_describes_the_device(backend, capsys):
+    assert main(["info", "--backend", backend, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["backend"] == backend and facts["runtime_library"] and facts["devices"] > 0
+    assert main(["info", "--backend", backend]) == 0
+    text = capsys.readouterr().out
+    assert facts["runtime_library"] in text and facts["chip"] in text
+
+
+def test_info_of_an_unusable_backend_is_explained(capsys):
+    assert main(["info", "--backend", "/nowhere/libascendcl.so"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == "" and "/nowhere" in captured.err
+
+
+def test_help_and_version_are_on_stdout():
+    for args in (["--help"], ["encode", "--help"], ["info", "--help"], ["--version"]):
+        done = run(*args)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert done.stdout.startswith((b"usage: ascend-venc", b"ascend-venc "))
+
+
+def test_start_does_not_import_pyav_or_numpy():
+    program = (
+        "import sys; from ascend_venc.cli import make_parser; import ascend_venc.media; make_parser();"
+        "print(sorted({'av', 'numpy'} & set(sys.modules)))"
+    )
+    assert processes.run(program).stdout == "[]\n"
+
+
+def test_encode_y4m_to_annexb_needs_no_pyav(backend, y4m, out):
+    # The simulated device finds its codec beside PyAV; here PyAV is there for it alone.
+    environment = {"ASCEND_VENC_SIM_AVCODEC": core.find_codec()} if backend == "sim" else {}
+    program = (
+        "import sys; sys.modules['av'] = None; from ascend_venc.cli import main;"
+        "print(main(['encode', *sys.argv[1:3], '--backend', sys.argv[4]]),"
+        "      main(['encode', sys.argv[1], sys.argv[3], '--backend', sys.argv[4]]))"
+    )
+    done = processes.run(program, y4m, out / "a.h264", out / "a.mp4", backend, env=environment)
+    assert done.stdout == "0 1\n", done.stderr
+    assert "PyAV" in one_line(done.stderr)
+    assert os.listdir(out) == ["a.h264"]

@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`Encoder` on a device that misbehaves: nothing hangs, nothing is lost without a word, nothing leaks."""
+
+import threading
+import time
+
+import pytest
+
+import ascend_venc as venc
+from helpers import processes, simulator, video
+
+pytestmark = pytest.mark.sim_only
+
+RET_CODE, DROP, EMPTY, HUGE, NO_OUTPUT, TWICE, DELAY = range(7)
+
+
+@pytest.fixture
+def frames():
+    return video.synthetic(128, 128, 12)
+
+
+def encode_through(enc, frames):
+    """Encode every frame; return (indices of packets, indices of frames that failed)."""
+    packets, failed = [], []
+
+    def attempt(call, *args):
+        while True:
+            try:
+                packets.extend(call(*args))
+                return
+            except venc.FrameError as error:
+                failed.append(error.frame_index)
+                call, args = enc.flush, ()
+
+    for frame in frames:
+        attempt(enc.encode, frame)
+    attempt(enc.flush)
+    return [packet.frame_index for packet in packets], failed
+
+
+def test_fault_control_strikes_at_all(frames, backend):
+    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc, simulator.failing_frame(RET_CODE, value=77):
+        with pytest.raises(venc.FrameError) as caught:
+            enc.encode(frames[0])
+            enc.flush()
+        assert (caught.value.frame_index, caught.value.pts, caught.value.ret_code) == (0, 0, 77)
+        assert enc.flush() == []
+
+
+@pytest.mark.parametrize(
+    ("action", "value"), [(RET_CODE, 9), (EMPTY, 0), (NO_OUTPUT, 0), (HUGE, 300_000_000), (HUGE, 1_000_000)]
+)
+def test_one_bad_frame_is_named_and_the_others_are_delivered(frames, backend, action, value):
+    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc, simulator.failing_frame(action, 5, value):
+        delivered, failed = encode_through(enc, frames)
+    assert failed == [4]
+    assert delivered == [index for index in range(12) if index != 4]
+
+
+def test_frame_whose_callback_never_comes_is_named_when_the_next_one_is_done(frames, backend):
+    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc, simulator.failing_frame(DROP, 5):
+        delivered, failed = encode_through(enc, frames)
+    assert failed == [4]
+    assert delivered == [index for index in range(12) if index != 4]
+
+
+def test_last_frame_whose_callback_never_comes_times_out_instead_of_hanging(frames, backend):
+    enc = venc.Encoder(128, 128, codec="h264", timeout=0.3, backend=backend)
+    with simulator.failing_frame(DROP, 3):
+        for frame in frames[:3]:
+            enc.encode(frame)
+        begin = time.monotonic()
+        with pytest.raises(venc.AclTimeoutError):
+            enc.flush()
+        assert time.monotonic() - begin < 5
+    enc.encode(frames[3])  # its report shows that frame 2 will not come any more
+    with pytest.raises(venc.FrameError) as caught:
+        enc.flush()
+    assert caught.value.frame_index == 2
+    enc._close(warn=False)
+
+
+def test_callback_that_comes_twice_delivers_once(frames, backend):
+    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc, simulator.failing_frame(TWICE, 5):
+        delivered, failed = encode_through(enc, frames)
+    assert (delivered, failed) == (list(range(12)), [])
+
+
+def test_late_callback_keeps_the_order(frames, backend):
+    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc, simulator.failing_frame(DELAY, 5, 200_000):
+        delivered, failed = encode_through(enc, frames)
+    assert (delivered, failed) == (list(range(12)), [])
+
+
+def test_refused_frame_raises_and_the_next_is_encoded(frames, backend):
+    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc:
+        packets = enc.encode(frames[0])
+        with simulator.failing_call("aclvencSendFrame", code=507018), pytest.raises(venc.AclError) as caught:
+            enc.encode(frames[1])
+        assert (caught.value.code, caught.value.call) == (507018, "aclvencSendFrame")
+        packets += enc.encode(frames[2])
+        packets += enc.flush()
+    assert [packet.frame_index for packet in packets] == [0, 1]
+
+
+def test_stalled_device_times_out_and_comes_back(frames, backend):
+    with venc.Encoder(128, 128, codec="h264", depth=2, timeout=0.3, backend=backend) as enc:
+        with simulator.options(stall=1):
+            begin = time.monotonic()
+            with pytest.raises(venc.AclTimeoutError, match="in flight"):
+                for frame in frames:
+                    enc.encode(frame)
+            assert 0.2 < time.monotonic() - begin < 5
+        packets = enc.flush()
+        assert [packet.frame_index for packet in packets] == list(range(len(packets)))
+        assert len(packets) >= 2
+
+
+def test_lost_device_raises_from_a_blocked_call_and_ready_packets_stay_readable(frames, backend):
+    enc = venc.Encoder(128, 128, codec="h264", depth=2, timeout=None, backend=backend)
+    packets = enc.encode(frames[0]) + enc.flush()
+    with simulator.options(stall=1):
+        enc.encode(frames[1])
+        raised = []
+
+        def flush():
+            try:
+                enc.flush()
+            except venc.VencError as error:
+                raised.append(error)
+
+        thread = threading.Thread(target=flush)
+        thread.start()
+        time.sleep(0.1)
+        with simulator.lost_device():
+            thread.join(10)
+            assert not thread.is_alive()
+            assert [type(error) for error in raised] == [venc.DeviceLostError]
+            assert bytes(packets[0])
+            enc._close(warn=False)
+    assert enc.closed
+    with venc.Encoder(128, 128, codec="h264", backend=backend) as again:
+        assert len(again.encode(frames[0]) + again.flush()) == 1
+
+
+CREATING = [
+    "aclInit",
+    "aclrtGetRunMode",
+    "aclrtCreateContext",
+    "aclrtCreateStream",
+    "aclrtSubscribeReport",
+    "aclvencCreateChannelDesc",
+    "aclvencSetChannelDescThreadId",
+    "aclvencSetChannelDescCallback",
+    "aclvencSetChannelDescEnType",
+    "aclvencSetChannelDescPicFormat",
+    "aclvencSetChannelDescPicWidth",
+    "aclvencSetChannelDescPicHeight",
+    "aclvencSetChannelDescKeyFrameInterval",
+    "aclvencSetChannelDescRcMode",
+    "aclvencSetChannelDescSrcRate",
+    "aclvencSetChannelDescMaxBitRate",
+    "aclvencCreateFrameConfig",
+    "aclvencSetFrameConfigForceIFrame",
+    "acldvppMalloc",
+    "acldvppCreatePicDesc",
+    "acldvppSetPicDescData",
+    "acldvppSetPicDescSize",
+    "acldvppSetPicDescFormat",
+    "acldvppSetPicDescWidth",
+    "acldvppSetPicDescHeight",
+    "acldvppSetPicDescWidthStride",
+    "acldvppSetPicDescHeightStride",
+    "aclvencCreateChannel",
+]
+
+
+@pytest.mark.parametrize("function", CREATING)
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_opening_fails_whole_at_any_call(frames, backend, function, nth):
+    struck = False
+    with simulator.failing_call(function, nth=nth, code=507899):
+        try:
+            venc.Encoder(128, 128, depth=3, backend=backend).close()
+        except venc.AclError as error:
+            struck = True
+            assert error.code in (507899, 500001)
+            assert error.call == function
+    assert struck or nth > 1, f"call {nth} of {function} never came"
+    with venc.Encoder(128, 128, backend=backend) as enc:
+        assert len(enc.encode(frames[0]) + enc.flush()) == 1
+
+
+ENDING = [
+    "aclvencDestroyChannel",
+    "aclvencDestroyChannelDesc",
+    "aclvencDestroyFrameConfig",
+    "acldvppDestroyPicDesc",
+    "acldvppFree",
+    "aclrtUnSubscribeReport",
+    "aclrtDestroyStream",
+    "aclrtDestroyContext",
+    "aclrtLaunchCallback",
+    "aclrtSetCurrentContext",
+    "aclrtGetCurrentContext",
+]
+
+
+@pytest.mark.parametrize("function", ENDING)
+def test_closing_survives_one_failure_of_any_call_without_a_leak(frames, backend, function):
+    enc = venc.Encoder(128, 128, backend=backend)
+    packets = enc.encode(frames[0]) + enc.flush()
+    assert len(packets) == 1
+    with simulator.failing_call(function, code=507899):
+        try:
+            enc.close()
+        except venc.AclError as error:
+            assert error.code == 507899
+        enc.close()
+    assert enc.closed
+
+
+@pytest.mark.parametrize("function", ["aclrtMemcpy", "aclrtProcessReport", "acldvppGetStreamDescSize"])
+@pytest.mark.parametrize("nth", [1, 2, 3, 5, 8])
+def test_encoding_survives_one_failure_of_any_call(frames, backend, function, nth):
+    delivered, refused, failed = [], [], []
+    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc, simulator.failing_call(function, nth=nth):
+        for index, frame in enumerate(frames):
+            try:
+                delivered += enc.encode(frame)
+            except venc.FrameError as error:
+                failed.append(error.frame_index)
+            except venc.AclError:
+                refused.append(index)
+        while True:
+            try:
+                delivered += enc.flush()
+                break
+            except venc.FrameError as error:
+                failed.append(error.frame_index)
+    assert len(delivered) + len(failed) + len(refused) == len(frames)
+    assert len(failed) + len(refused) <= 1
+
+
+STALLED = """
+import sys
+import ascend_venc as venc
+from ascend_venc._lowlevel import core
+import ctypes
+enc = venc.Encoder(128, 128, backend="sim", depth=2, timeout=None)
+device = ctypes.CDLL(core.simulated_device_path())
+device.aclsim_set_option.argtypes = [ctypes.c_char_p, ctypes.c_uint64]
+assert device.aclsim_set_option(b"stall", 1) == 0
+frame = bytes(128 * 192)
+enc.encode(frame)
+try:
+    print("ready", flush=True)
+    if sys.argv[1] == "encode":
+        while True:
+            enc.encode(frame)
+    elif sys.argv[1] == "flush":
+        enc.flush()
+    else:
+        enc.close()
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+device.aclsim_set_option(b"stall", 0)
+enc._close(warn=False)
+print("closed", enc.closed)
+"""
+
+
+@pytest.mark.parametrize("call", ["encode", "flush", "close"])
+def test_ctrl_c_wakes_a_wait_for_a_stalled_device_at_once(backend, call):
+    process, output, errors, seconds = processes.interrupt_when(STALLED, "ready", call)
+    assert (process.returncode, errors) == (0, "")
+    assert output == "interrupted\nclosed True\n"
+    assert seconds < 5
+
+
+def test_process_with_a_stalled_device_ends(backend):
+    program = STALLED.split("try:", maxsplit=1)[0]
+    done = processes.run(program, "none", timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

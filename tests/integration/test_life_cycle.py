@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exit, fork and Ctrl-C, each in a process of its own."""
+
+import pytest
+
+from helpers import processes
+
+OPEN = """
+import sys, threading, time
+import ascend_venc as venc
+backend = sys.argv[1]
+frame = bytes(640 * 720)
+"""
+
+LEFT_OPEN = {
+    "idle": "enc = venc.Encoder(640, 480, backend=backend)",
+    "frames in flight": """
+enc = venc.Encoder(640, 480, backend=backend, depth=8)
+for _ in range(8):
+    enc.encode(frame)
+""",
+    "packets kept": """
+enc = venc.Encoder(640, 480, backend=backend, codec="h264")
+kept = enc.encode(frame) + enc.flush()
+view = memoryview(kept[0])
+""",
+    "reference cycle": """
+enc = venc.Encoder(640, 480, backend=backend)
+cycle = [enc]
+cycle.append(cycle)
+""",
+    "several": """
+encoders = [venc.Encoder(640, 480, backend=backend, codec=codec) for codec in ("h264", "h265") * 4]
+for enc in encoders:
+    enc.encode(frame)
+""",
+    "daemon thread encoding": """
+enc = venc.Encoder(640, 480, backend=backend)
+def run():
+    while True:
+        enc.encode(frame)
+threading.Thread(target=run, daemon=True).start()
+time.sleep(0.2)
+""",
+    "sys.exit": """
+enc = venc.Encoder(640, 480, backend=backend)
+enc.encode(frame)
+sys.exit(0)
+""",
+}
+
+
+@pytest.mark.parametrize("name", LEFT_OPEN)
+def test_process_that_leaves_an_encoder_open_ends_quietly(backend, name):
+    done = processes.run(OPEN + LEFT_OPEN[name], backend)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_process_that_raises_with_an_encoder_open_shows_its_own_traceback_only(backend):
+    done = processes.run(OPEN + "enc = venc.Encoder(640, 480, backend=backend)\nraise KeyError('own')", backend)
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1] == "KeyError: 'own'"
+    assert done.stderr.count("Traceback") == 1
+
+
+FORK = """
+import os, sys, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 and later warn of fork() beside threads; that is the point
+import ascend_venc as venc
+from ascend_venc._lowlevel import core
+backend = sys.argv[1]
+frame = bytes(640 * 720)
+enc = venc.Encoder(640, 480, backend=backend, codec="h264", depth=4)
+packets = enc.encode(frame) + enc.flush()
+kept = bytes(packets[0])
+for _ in range(3):
+    enc.encode(frame)
+child = os.fork()
+if child == 0:
+    seen = []
+    for call in (lambda: enc.encode(frame), enc.flush):
+        try:
+            call()
+        except venc.ForkedProcessError as error:
+            seen.append("fork" in str(error))
+    assert bytes(packets[0]) == kept
+    enc._close(warn=False)
+    del packets
+    os._exit(0 if seen == [True, True] else 1)
+assert os.waitpid(child, 0)[1] == 0
+assert len(enc.encode(frame) + enc.flush()) == 4
+enc.close()
+packets.clear()
+assert not any(core.live().values()), core.live()
+"""
+
+
+def test_fork_child_use_raises_and_the_parent_goes_on(backend):
+    done = processes.run(FORK, backend)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+INTERRUPTED = """
+import sys, time
+import ascend_venc as venc
+enc = venc.Encoder(1920, 1080, backend=sys.argv[1], codec="h265", depth=64, timeout=None)
+frame = bytes(1920 * 1620)
+try:
+    print("ready", flush=True)
+    if sys.argv[2] == "encode":
+        while True:
+            enc.encode(frame)
+    else:
+        for _ in range(60):
+            enc.encode(frame)
+        print("flushing", flush=True)
+        enc.flush()
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+enc._close(warn=False)
+print("closed", enc.closed)
+"""
+
+
+@pytest.mark.sim_only
+@pytest.mark.parametrize(("call", "ready"), [("encode", "ready"), ("flush", "flushing")])
+def test_ctrl_c_interrupts_the_wait_and_the_encoder_can_be_closed(backend, call, ready):
+    process, output, errors, _ = processes.interrupt_when(INTERRUPTED, ready, backend, call, timeout=90)
+    assert process.returncode == 0, errors
+    assert output.split("\n")[-3:-1] == ["interrupted", "closed True"]
+    assert errors == ""

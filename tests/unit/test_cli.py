@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command's own logic, with another encoder in place: exit codes, what is printed, what is left behind."""
+
+import errno
+import io
+import json
+import signal
+import types
+from fractions import Fraction
+
+import pytest
+
+from ascend_venc import __version__, cli, errors
+from ascend_venc.cli import encode, progress
+from helpers import files, processes, video
+
+
+class FakePacket(bytes):
+    """As much of a packet as the command looks at."""
+
+    is_keyframe = True
+
+    def __new__(cls, index):
+        packet = super().__new__(cls, b"\0\0\0\1x")
+        packet.frame_index = index
+        return packet
+
+    @property
+    def size(self):
+        return len(self)
+
+
+class FakeEncoder:
+    """Returns one packet for each frame; `spoil` may do something else."""
+
+    backend = "sim:Fake"
+    made = ()
+
+    def __init__(self, width, height, **options):
+        self.config = types.SimpleNamespace(width=width, height=height, codec=options["codec"], profile="main")
+        self.options = options
+        self.frames = 0
+        FakeEncoder.made = (*FakeEncoder.made, self)
+
+    def encode(self, frame):
+        self.frames += 1
+        return [FakePacket(self.frames - 1)]
+
+    def flush(self):
+        return []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        pass
+
+
+@pytest.fixture(autouse=True)
+def fake_encoder(monkeypatch):
+    monkeypatch.setattr(encode, "Encoder", FakeEncoder)
+    monkeypatch.setattr(FakeEncoder, "made", ())
+
+
+@pytest.fixture
+def y4m(tmp_path):
+    path = tmp_path / "in.y4m"
+    path.write_bytes(files.y4m(video.synthetic(16, 8, 5)))
+    return str(path)
+
+
+def run(*arguments):
+    return cli.main([str(argument) for argument in arguments])
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_encode_writes_every_packet_and_prints_nothing(tmp_path, y4m, capfd):
+    assert run("encode", y4m, tmp_path / "out.h264") == 0
+    assert (tmp_path / "out.h264").read_bytes() == b"\0\0\0\1x" * 5
+    assert capfd.readouterr() == ("", "")
+    assert names(tmp_path) == ["in.y4m", "out.h264"]
+
+
+def test_encode_hands_its_options_to_the_encoder(tmp_path, y4m):
+    video_options = ["-b", "2.5M", "-g", 7, "-r", "29.97", "--rc", "cbr", "--profile", "main"]
+    assert run("encode", y4m, tmp_path / "out.264", *video_options, "--backend", "sim", "--device", 3) == 0
+    (made,) = FakeEncoder.made
+    assert made.options == {
+        "codec": "h264",
+        "profile": "main",
+        "pixel_format": "nv12",
+        "fps": Fraction(30000, 1001),
+        "bitrate": 2500000,
+        "rc": "cbr",
+        "gop": 7,
+        "backend": "sim",
+        "device": 3,
+    }
+
+
+@pytest.mark.parametrize(
+    ("output", "arguments", "codec"),
+    [
+        ("o.h264", [], "h264"),
+        ("o.265", [], "h265"),
+        ("o.hevc", ["-c", "h265"], "h265"),
+        ("-", [], "h265"),
+        ("-", ["-c", "h264"], "h264"),
+    ],
+)
+def test_codec_is_told_by_the_suffix_else_by_the_option(tmp_path, y4m, capfdbinary, output, arguments, codec):
+    assert run("encode", y4m, output if output == "-" else tmp_path / output, *arguments) == 0
+    assert FakeEncoder.made[0].options["codec"] == codec
+    assert capfdbinary.readouterr().out == (b"\0\0\0\1x" * 5 if output == "-" else b"")
+
+
+def test_json_is_one_object_with_the_result(tmp_path, y4m, capfd):
+    assert run("encode", y4m, tmp_path / "out.h265", "--json") == 0
+    out, err = capfd.readouterr()
+    report = json.loads(out)
+    assert err == ""
+    assert out.count("\n") == 1
+    elapsed = report.pop("elapsed")
+    assert 0 <= elapsed < 60
+    assert report == {
+        "input": y4m,
+        "output": str(tmp_path / "out.h265"),
+        "codec": "h265",
+        "profile": "main",
+        "width": 16,
+        "height": 8,
+        "size": "16x8",
+        "frames": 5,
+        "key_frames": 5,
+        "fps": 25.0,
+        "duration": 0.2,
+        "bytes": 25,
+        "bit_rate": 1000,
+        "backend": "sim",
+        "chip": "Fake",
+    }
+
+
+def test_json_goes_to_standard_error_where_the_stream_is_on_standard_output(y4m, capfdbinary):
+    assert run("encode", y4m, "-", "--json") == 0
+    out, err = capfdbinary.readouterr()
+    assert out == b"\0\0\0\1x" * 5
+    assert json.loads(err)["frames"] == 5
+
+
+# ---- what goes wrong -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("spoil", "text"),
+    [
+        (lambda self, frame: [], "5 frames went in, 0 packets came out"),
+        (lambda self, frame: [FakePacket(7)], "returned frame 7 in place of 0"),
+        (lambda self, frame: [FakePacket(0), FakePacket(1)], "returned frame 1 in place of none"),
+    ],
+)
+def test_encode_that_loses_or_invents_frames_ends_with_1_and_no_file(tmp_path, y4m, capfd, monkeypatch, spoil, text):
+    monkeypatch.setattr(FakeEncoder, "encode", spoil)
+    assert run("encode", y4m, tmp_path / "out.h264") == 1
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert text in err
+    assert names(tmp_path) == ["in.y4m"]
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "line"),
+    [
+        (errors.VencError("first\nsecond"), 1, "ascend-venc: first second\n"),
+        (errors.frame_error(-14, 3, 3, 7), 1, None),
+        (MemoryError(), 1, "ascend-venc: out of memory\n"),
+        (OSError(errno.EIO, "broken"), 1, "ascend-venc: {output}: broken\n"),
+        (KeyboardInterrupt(), 130, ""),
+        (cli.Terminated(signal.SIGTERM), 143, ""),
+        (BrokenPipeError(), 141, ""),
+    ],
+)
+def test_exception_in_mid_stream_gives_its_exit_code_one_line_and_no_file(
+    tmp_path, y4m, capfd, monkeypatch, raised, code, line
+):
+    def fail(self):
+        raise raised
+
+    monkeypatch.setattr(FakeEncoder, "flush", fail)
+    monkeypatch.setattr(cli, "_drop_stdout", lambda: None)
+    output = tmp_path / "out.h264"
+    assert run("encode", y4m, output) == code
+    out, err = capfd.readouterr()
+    assert out == ""
+    if line is None:
+        assert err.startswith("ascend-venc: frame 3 ") and err.count("\n") == 1
+    else:
+        assert err == line.format(output=output)
+    assert names(tmp_path) == ["in.y4m"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["IN", "OUT.h264", "-c", "h265"], "stands for h264, but -c says h265"),
+        (["IN", "OUT.txt"], "known are .h264"),
+        (["IN", "OUT"], "known are .h264"),
+        (["x.nv12", "OUT.h264"], "give it with -s"),
+        (["IN", "OUT.h264", "-s", "16x8"], "leave -s out"),
+        (["-", "OUT.h264", "-s", "16x8"], "leave -s out"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_one_line(tmp_path, y4m, capfd, arguments, text):
+    given = [a.replace("IN", y4m).replace("OUT", str(tmp_path / "out")) for a in arguments]
+    assert run("encode", *given) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert text in err and err.count("\n") == 1
+    assert names(tmp_path) == ["in.y4m"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nothing"],
+        ["encode"],
+        ["encode", "a"],
+        ["encode", "a", "b", "c"],
+        ["encode", "a", "b", "-c", "vp9"],
+        ["encode", "a", "b", "-b", "fast"],
+        ["encode", "a", "b", "-r", "0"],
+        ["encode", "a", "b", "-r", "-1"],
+        ["encode", "a", "b", "-r", "1/0"],
+        ["encode", "a", "b", "-s", "16"],
+        ["encode", "a", "b", "-s", "-16x8"],
+        ["encode", "a", "b", "-g", "x"],
+        ["encode", "a", "b", "--rc", "crf"],
+    ],
+)
+def test_arguments_that_cannot_be_parsed_end_with_2(capfd, arguments):
+    with pytest.raises(SystemExit) as ended:
+        run(*arguments)
+    assert ended.value.code == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "usage: ascend-venc" in err
+
+
+def test_version_and_help_are_printed(capfd):
+    for arguments in (["--version"], ["--help"], ["encode", "--help"], ["info", "--help"]):
+        with pytest.raises(SystemExit) as ended:
+            run(*arguments)
+        assert ended.value.code == 0
+    out, err = capfd.readouterr()
+    assert f"ascend-venc {__version__}" in out
+    assert "examples:" in out
+    assert err == ""
+
+
+def test_command_starts_without_pyav_and_numpy():
+    program = (
+        "import sys\n"
+        "from ascend_venc import cli\n"
+        "cli.make_parser()\n"
+        "print(sorted({'av', 'numpy', 'asyncio'} & set(sys.modules)))"
+    )
+    done = processes.run(program)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+# ---- progress --------------------------------------------------------------------------------------------------------
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_line_has_frames_speed_bit_rate_and_time_left():
+    line = progress.Progress(200, stream=Terminal()).line(50, 1234567, 2.0)
+    assert line == "[#####---------------]  25%  50/200 frames  25.0 fps  1.23 Mbit/s  ETA 0:06"
+
+
+def test_progress_without_a_total_has_no_bar():
+    assert progress.Progress(None, stream=Terminal()).line(50, 900000, 2.0) == "50 frames  25.0 fps  900 kbit/s"
+
+
+def test_progress_beyond_its_total_stays_sane():
+    line = progress.Progress(10, stream=Terminal()).line(11, 0, 1.0)
+    assert "100%" in line
+    assert "ETA -:--" in line
+
+
+def test_progress_is_drawn_on_a_terminal_at_intervals_and_taken_away(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    terminal = Terminal()
+    shown = progress.Progress(10, stream=terminal)
+    for frames in range(1, 10):
+        now[0] += 0.04
+        shown.update(frames, 1000.0)
+    assert terminal.getvalue().count("\r") == 3
+    shown.clear()
+    assert terminal.getvalue().endswith("\r\x1b[K")
+
+
+def test_progress_draws_nothing_where_there_is_no_terminal_or_it_is_not_wanted(monkeypatch):
+    for stream, enabled in ((io.StringIO(), True), (Terminal(), False)):
+        shown = progress.Progress(10, enabled=enabled, stream=stream)
+        monkeypatch.setattr(shown, "_drawn", -1e9)
+        shown.update(5, 1000.0)
+        shown.clear()
+        assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (61, "1:01"), (3725, "1:02:05"), (-3, "0:00")]
+)
+def test_clock(seconds, text):
+    assert progress.clock(seconds) == text

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine from C, with threads on every side: plain, and under the thread and the address sanitizer."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ascend_venc._lowlevel import core
+
+ROOT = Path(__file__).resolve().parents[2]
+NATIVE = Path(__file__).resolve().parent / "native"
+CFLAGS = ["-std=gnu11", "-O1", "-g", "-fno-omit-frame-pointer", "-pthread", "-Wno-format-truncation"]
+
+pytestmark = pytest.mark.sim_only
+
+
+def compile_with(flags, *args):
+    subprocess.run(["gcc", *CFLAGS, *flags, *map(str, args)], check=True, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("sanitizer", ["", "thread", "address,undefined"])
+def test_engine_with_threads_on_every_side_keeps_every_frame(tmp_path, sanitizer):
+    flags = [f"-fsanitize={sanitizer}", "-fno-sanitize-recover=undefined"] if sanitizer else []
+    probe = tmp_path / "probe.c"
+    probe.write_text("int main(void) { return 0; }\n")
+    try:
+        compile_with(flags, probe, "-o", tmp_path / "probe")
+        subprocess.run([str(tmp_path / "probe")], check=True, capture_output=True, timeout=30)
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"this machine has no runtime for -fsanitize={sanitizer}: {str(error.stderr)[-200:]}")
+    device = tmp_path / "sim.so"
+    compile_with(
+        [*flags, "-fPIC", "-shared", "-fvisibility=hidden"],
+        f"-I{ROOT}/csrc/include",
+        *sorted((ROOT / "csrc" / "sim").glob("*.c")),
+        "-o",
+        device,
+    )
+    program = tmp_path / "engine_threads"
+    compile_with(
+        flags,
+        f"-I{ROOT}/csrc/include",
+        *sorted((ROOT / "csrc").glob("*.c")),
+        NATIVE / "engine_threads.c",
+        "-o",
+        program,
+    )
+    env = dict(os.environ, ASCEND_VENC_SIM_AVCODEC=core.find_codec() or "", TSAN_OPTIONS="exitcode=66")
+    done = subprocess.run(
+        [str(program), str(device), "", "9", "60"], env=env, capture_output=True, text=True, check=False, timeout=110
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.stdout == "ok\n"
+    assert "Sanitizer" not in done.stderr

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The layer rules of docs/architecture.md, read from the sources: neither a build nor a library is needed.
+
+Each check first proves that it can fail: it is run on a planted violation.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CSRC = ROOT / "csrc"
+PACKAGE = ROOT / "ascend_venc"
+
+# L7: the functions that may take the GIL from code that does not hold it, with the reason beside each in its source.
+WITH_GIL = {
+    ("core.pyx", "check"),
+    ("report.pyx", "deliver"),
+}
+
+
+@pytest.fixture(autouse=True)
+def no_live_objects_left():
+    """In place of the suite's fixture: these tests make no native objects and run without a build."""
+
+
+def sources(folder, *suffixes):
+    return sorted(path for path in folder.rglob("*") if path.suffix in suffixes and "build" not in path.parts)
+
+
+def without_comments(text, suffix):
+    if suffix in (".c", ".h"):
+        text = re.sub(r"/\*.*?\*/", lambda match: "\n" * match.group().count("\n"), text, flags=re.S)
+        return re.sub(r"//[^\n]*", "", text)
+    text = re.sub(r'(""".*?""")', lambda match: "\n" * match.group().count("\n"), text, flags=re.S)
+    return re.sub(r"#[^\n]*", "", text)
+
+
+def read(path):
+    return without_comments(path.read_text(), path.suffix)
+
+
+def without_strings(path):
+    return re.sub(r'"(?:[^"\\\n]|\\.)*"', '""', read(path))
+
+
+def matches(pattern, files, text_of=read):
+    """Return "file:line" of each line that matches."""
+    found = []
+    for path in files:
+        for number, line in enumerate(text_of(path).splitlines(), 1):
+            if re.search(pattern, line):
+                found.append(
+                    f"{path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name}:{number}: {line.strip()}"
+                )
+    return found
+
+
+def c_files():
+    return sources(CSRC, ".c", ".h")
+
+
+def engine_files():
+    return [path for path in c_files() if "sim" not in path.parts]
+
+
+def sim_files():
+    return sources(CSRC / "sim", ".c", ".h")
+
+
+def cython_files():
+    return sources(PACKAGE, ".pyx", ".pxd")
+
+
+def python_files():
+    return sources(PACKAGE, ".py")
+
+
+PYTHON_API = r"\bPython\.h\b|\bPy_[A-Z]|\bPyObject\b"
+DLOPEN = r"\bdl(open|sym|info|addr)\s*\(|<dlfcn\.h>"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "line"),
+    [
+        (PYTHON_API, "#include <Python.h>"),
+        (PYTHON_API, "Py_INCREF(x);"),
+        (DLOPEN, 'handle = dlopen("x", 1);'),
+    ],
+)
+def test_layer_patterns_find_a_planted_violation(tmp_path, pattern, line):
+    path = tmp_path / "planted.c"
+    path.write_text(f"/* {line} */\n{line}\n")
+    assert len(matches(pattern, [path])) == 1
+
+
+def test_l1_csrc_never_mentions_python():
+    assert c_files()
+    assert matches(PYTHON_API, c_files()) == []
+
+
+def test_l2_only_the_loader_uses_dlopen():
+    allowed = {CSRC / "loader.c", CSRC / "sim" / "codec.c"}
+    assert matches(DLOPEN, [path for path in c_files() if path not in allowed]) == []
+    assert matches(DLOPEN, sorted(allowed)), "the loader itself is expected to match"
+
+
+def test_l3_the_simulated_device_includes_only_its_own_headers_and_libc():
+    own = {path.name for path in sim_files() if path.suffix == ".h"} | {"ascendcl.h"}
+    for path in sim_files():
+        for quoted in re.findall(r'#include "([^"]+)"', read(path)):
+            assert quoted in own, f"{path.name} includes {quoted}"
+        for system in re.findall(r"#include <([^>]+)>", read(path)):
+            assert not system.startswith(("lib", "x264", "x265", "Python")), f"{path.name} includes {system}"
+
+
+def test_l3_only_the_loader_names_the_simulated_device():
+    allowed = {
+        CSRC / "loader.c",  # its search list
+        PACKAGE / "_lowlevel" / "core.pyx",  # hands the loader the path that this installation carries
+    }
+    files = [path for path in [*engine_files(), *cython_files(), *python_files()] if path not in allowed]
+    assert matches(r"aclsim_|libascendvenc_sim", files) == []
+    assert matches(r"aclsim_|libascendvenc_sim", sorted(allowed))
+
+
+def test_l4_extern_declarations_of_our_libraries_are_in_the_two_pxd_files():
+    ours = "|".join(re.escape(path.name) for path in c_files() if path.suffix == ".h")
+    extern = rf'cdef extern from "(?:{ours}|acl\w*\.h|hi_\w+\.h)"'
+    places = {hit.split(":")[0] for hit in matches(extern, cython_files())}
+    assert places == {f"ascend_venc/_lowlevel/{name}" for name in ("cascendcl.pxd", "cavenc.pxd")}
+
+
+def test_l5_acl_functions_are_called_through_the_table_only():
+    functions = re.findall(r"X\((?:RUNTIME|MEDIA), \w+, [\w *]+, (\w+),", (CSRC / "include" / "ascendcl.h").read_text())
+    assert len(functions) > 100
+    names = "|".join(sorted(functions, key=len, reverse=True))
+    direct = rf"(?<![\w.>])(?:{names})\s*\("
+    files = [path for path in [*engine_files(), *cython_files()] if path.name not in ("ascendcl.h", "cavenc.pxd")]
+    assert re.search(direct, "rc = aclrtMalloc(&p, 1, 0);")
+    assert not re.search(direct, "rc = api->aclrtMalloc(&p, 1, 0);")
+    assert not re.search(direct, "rc = api.aclrtMalloc(&p, 1, 0)")
+    assert matches(direct, files, without_strings) == []
+
+
+def test_l6_acl_errors_are_made_in_one_place():
+    made = r"(?<!class )\b(?:AclError|FrameError|DeviceLostError|Acl\w+Error)\("
+    assert re.search(made, "raise AclError(1)")
+    files = [path for path in [*python_files(), *cython_files()] if path != PACKAGE / "errors.py"]
+    assert matches(made, files) == []
+
+
+def gil_takers(path):
+    """Names of the functions of a .pyx that acquire the GIL, in the signature or in the body."""
+    found = set()
+    current = None
+    for line in read(path).splitlines():
+        header = re.match(r"\s*(?:cdef|cpdef|def)\s+(?:[\w *]+\s)?\*?(\w+)\s*\(", line)
+        if header:
+            current = header.group(1)
+        if re.search(r"\bwith gil\b", line):
+            found.add((path.name, current))
+    return found
+
+
+def test_l7_the_gil_is_taken_only_where_the_list_says(tmp_path):
+    planted = tmp_path / "x.pyx"
+    planted.write_text("cdef void cb(int x) noexcept with gil:\n    pass\n")
+    assert gil_takers(planted) == {("x.pyx", "cb")}
+    found = set().union(*(gil_takers(path) for path in cython_files()))
+    assert found <= WITH_GIL
+    for name, function in found:
+        lines = (PACKAGE / "_lowlevel" / name).read_text().splitlines()
+        places = [
+            i for i, line in enumerate(lines) if re.search(r"\bwith gil\b", line) and not line.strip().startswith("#")
+        ]
+        assert all(any("#" in lines[j] for j in range(max(0, i - 4), i + 3)) for i in places), (name, function)
+
+
+def imports_of(path):
+    text = read(path)
+    found = set(re.findall(r"^\s*(?:from|import)\s+([\w.]+)", text, flags=re.M))
+    for module, names in re.findall(r"^\s*from\s+(\.+[\w.]*)\s+import\s+([^\n(]+)", text, flags=re.M):
+        found |= {f"{module}.{name.strip().split(' ')[0]}" for name in names.split(",")}
+    return {name.strip(".").replace("..", ".") for name in found}
+
+
+def test_l8_encoder_and_facade_do_not_know_each_other():
+    encoder = imports_of(PACKAGE / "encoder.py")
+    assert "errors" in encoder, "the parser of imports finds what is there"
+    assert not encoder & {"acl", "ctypes", "ascend_venc.acl"}
+    facade = PACKAGE / "acl.py"
+    if facade.exists():
+        assert not imports_of(facade) & {"encoder", "ctypes", "ascend_venc.encoder"}
+
+
+def test_l9_the_buffer_protocol_is_implemented_in_one_file():
+    found = {
+        hit.split(":")[0]
+        for hit in matches(
+            r"def __getbuffer__|def __releasebuffer__|def __buffer__", [*cython_files(), *python_files()]
+        )
+    }
+    assert found == {"ascend_venc/_lowlevel/buffers.pyx"}
+
+
+def test_no_module_of_the_product_has_a_name_that_says_nothing():
+    forbidden = {"utils", "util_", "helpers", "misc", "common", "manager"}
+    assert [path for path in [*c_files(), *cython_files(), *python_files()] if path.stem in forbidden] == []

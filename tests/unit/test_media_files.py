@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Raw frames in, Annex B out, the choice of a reader, and the file that appears only when it is whole."""
+
+import io
+import os
+import stat
+from fractions import Fraction
+
+import pytest
+
+from ascend_venc.errors import InvalidArgumentError
+from ascend_venc.media import AnnexBWriter, MediaError, RawReader, open_video
+from ascend_venc.media.output import ReplacingFile
+from helpers import clips
+
+# SPDX-License-Identifier: Apache-2.0
+"""Raw frames in, Annex B out, and the file that appears only when it is whole."""
+
+
+SIZE = 32 * 16 * 3 // 2
+
+
+def raw(folder, data):
+    path = folder / "in.raw"
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("layout", ["nv12", "nv21"])
+def test_raw_semiplanar_frames_are_given_as_they_are(tmp_path, layout):
+    pictures = [clips.nv12(32, 16, index, swap=layout == "nv21") for index in range(3)]
+    with RawReader(raw(tmp_path, b"".join(pictures)), 32, 16, layout) as source:
+        assert (source.pixel_format, source.frame_count) == (layout, 3)
+        assert [bytes(frame.data) for frame in source] == pictures
+
+
+def test_raw_i420_frames_become_nv12(tmp_path):
+    data = b"".join(plane.tobytes() for index in range(2) for plane in clips.i420(32, 16, index))
+    with RawReader(raw(tmp_path, data), 32, 16, "i420") as source:
+        assert source.pixel_format == "nv12"
+        assert [bytes(frame.data) for frame in source] == [clips.nv12(32, 16, index) for index in range(2)]
+
+
+def test_raw_truncated_last_frame_is_named(tmp_path):
+    with RawReader(raw(tmp_path, bytes(SIZE * 2 + 7)), 32, 16) as source:
+        frames = iter(source)
+        assert [next(frames).pts, next(frames).pts] == [0, 1]
+        with pytest.raises(MediaError, match="frame 2 is cut off: 7 of 768 bytes"):
+            next(frames)
+
+
+@pytest.mark.parametrize("size", [(0, 16), (-2, 16), (32, 99999)])
+def test_raw_impossible_size_is_refused(tmp_path, size):
+    with pytest.raises(InvalidArgumentError, match="size"):
+        RawReader(raw(tmp_path, b""), *size)
+
+
+@pytest.mark.parametrize("size", [(31, 16), (32, 15)])
+def test_raw_odd_size_is_refused(tmp_path, size):
+    with RawReader(raw(tmp_path, bytes(5000)), *size) as source, pytest.raises(MediaError, match="even"):
+        next(iter(source))
+
+
+@pytest.mark.parametrize("name", ["a.nv12", "a.yuv", "a.y4m", "a.mp4"])
+def test_open_video_chooses_the_reader_by_the_suffix(tmp_path, name):
+    path = tmp_path / name
+    size = None
+    if name.endswith("mp4"):
+        clips.write_video(path, range(3), Fraction(1, 25))
+    elif name.endswith("y4m"):
+        path.write_bytes(clips.y4m(frames=3))
+    else:
+        path.write_bytes(bytes(128 * 128 * 3 // 2 * 3))
+        size = (128, 128)
+        with pytest.raises(InvalidArgumentError, match="size"):
+            open_video(path)
+    with open_video(path, size=size) as source:
+        assert len(list(source)) == 3
+    if size is None:
+        with pytest.raises(InvalidArgumentError, match="size"):
+            open_video(path, size=(128, 128))
+
+
+def test_annexb_writer_concatenates_packets(tmp_path):
+    file = io.BytesIO()
+    for target in (file, tmp_path / "a.h264"):
+        with AnnexBWriter(target) as writer:
+            writer.write(b"\0\0\0\1a", pts=0, duration=1)
+            writer.write(memoryview(b"\0\0\0\1b"))
+    assert file.getvalue() == (tmp_path / "a.h264").read_bytes() == b"\0\0\0\1a\0\0\0\1b"
+
+
+def test_replacing_file_appears_when_the_block_ends(tmp_path):
+    target = tmp_path / "a.mp4"
+    with ReplacingFile(target) as output:
+        output.file.write(b"whole")
+        output.file.flush()
+        assert not target.exists() and len(os.listdir(tmp_path)) == 1
+    assert target.read_bytes() == b"whole"
+    assert os.listdir(tmp_path) == ["a.mp4"]
+
+
+def test_replacing_file_has_the_permissions_of_any_new_file_or_the_old_ones(tmp_path):
+    (tmp_path / "plain").touch()
+    with ReplacingFile(tmp_path / "a.mp4"):
+        pass
+    assert stat.S_IMODE((tmp_path / "a.mp4").stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
+    (tmp_path / "a.mp4").chmod(0o600)
+    with ReplacingFile(tmp_path / "a.mp4", overwrite=True):
+        pass
+    assert stat.S_IMODE((tmp_path / "a.mp4").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("reason", [ValueError, KeyboardInterrupt, SystemExit])
+def test_replacing_file_is_removed_on_an_exception(tmp_path, reason):
+    (tmp_path / "a.mp4").write_bytes(b"old")
+    with pytest.raises(reason), ReplacingFile(tmp_path / "a.mp4", overwrite=True):
+        raise reason
+    assert os.listdir(tmp_path) == ["a.mp4"]
+    assert (tmp_path / "a.mp4").read_bytes() == b"old"
+
+
+def test_replacing_file_does_not_replace_unasked(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"old")
+    with pytest.raises(FileExistsError):
+        ReplacingFile(tmp_path / "a.mp4")
+    with pytest.raises(FileExistsError), ReplacingFile(tmp_path / "b.mp4"):
+        (tmp_path / "b.mp4").write_bytes(b"came in between")
+    assert (tmp_path / "b.mp4").read_bytes() == b"came in between"
+    assert sorted(os.listdir(tmp_path)) == ["a.mp4", "b.mp4"]
+
+
+def test_replacing_file_follows_a_symbolic_link(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "real.mp4").write_bytes(b"old")
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "there" / "real.mp4")
+    with ReplacingFile(tmp_path / "link.mp4", overwrite=True) as output:
+        output.file.write(b"new")
+    assert (tmp_path / "link.mp4").is_symlink()
+    assert (tmp_path / "there" / "real.mp4").read_bytes() == b"new"
+    assert os.listdir(tmp_path / "there") == ["real.mp4"]
+
+
+def test_replacing_file_writes_into_what_is_no_file(tmp_path):
+    with ReplacingFile("/dev/null") as output:
+        output.file.write(b"gone")
+    assert not os.path.isfile("/dev/null")
+    with pytest.raises(IsADirectoryError):
+        ReplacingFile(tmp_path, overwrite=True)
+    with pytest.raises(FileNotFoundError):
+        ReplacingFile(tmp_path / "nowhere" / "a.mp4")
+    assert os.listdir(tmp_path) == []
