@@ -179,7 +179,8 @@ int sim_enter_watched(sim_call *call, int function) {
     int watch = atomic_load(&sim_watch);
     int code = 0;
     pthread_mutex_lock(&lock);
-    calls[function]++;
+    if (watch & WATCH_COUNT)
+        calls[function]++;
     if (watch & WATCH_FAULTS)
         code = strike_locked(function);
     pthread_mutex_unlock(&lock);

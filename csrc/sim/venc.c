@@ -1095,8 +1095,8 @@ static aclError destroy_channel(aclvencChannelDesc *channelDesc, const char *fun
         ch->busy_destroying = ch->closing = true;
         pthread_cond_broadcast(&ch->progress);
         rc = wait_delivered_locked(ch, function);
-        bool lost = sim_device_lost(ch->device) != 0 && rc == sim_device_lost(ch->device);
-        if (rc != ACL_SUCCESS && !lost) /* it stays as it was, and can be destroyed later */
+        /* A wait that cannot end, or a callback that runs: the channel stays as it was. */
+        if (rc != ACL_SUCCESS && (on_report_thread(ch) || ch->in_callback) && sim_device_lost(ch->device) == 0)
             ch->busy_destroying = ch->closing = mine = false;
     } else {
         rc = sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "another thread is destroying the channel");
@@ -1106,7 +1106,8 @@ static aclError destroy_channel(aclvencChannelDesc *channelDesc, const char *fun
         leave_channel(ch);
         return rc;
     }
-    /* Documented: after an early failure (a lost device) it frees what it has and returns the code. */
+    /* Documented: after an early failure (a lost device, a wait that took too long) it frees all the same and returns
+     * the code. */
     pthread_mutex_lock(&channels_lock);
     bool owned = ch->owner == desc && desc->channel == ch;
     if (owned) {
