@@ -155,8 +155,8 @@ def venc_destroy_channel(channel_desc: int, /) -> int:
     """
 
 def venc_destroy_channel_desc(channel_desc: int, /) -> int:
-    """Destroy the description, after its channel. Returns ret: 100000 while the channel exists. Wraps
-    aclvencDestroyChannelDesc.
+    """Destroy the description, and the channel if venc_destroy_channel was forgotten. Returns ret: 100000 while the
+    channel has frames to deliver. Wraps aclvencDestroyChannelDesc.
     """
 
 def venc_destroy_frame_config(config: int, /) -> int:

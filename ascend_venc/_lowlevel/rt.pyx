@@ -540,7 +540,10 @@ cdef object process_report(PyObject *self, PyObject **args, Py_ssize_t count):
     finally:
         end_report(&call, code)
     if code == ACL_ERROR_RT_REPORT_TIMEOUT or code == ACL_ERROR_RT_THREAD_SUBSCRIBE:
-        return code  # what a report loop meets all the time: not kept as the thread's last failure
+        # What a report loop meets all the time is not kept as the thread's last failure; nor is the runtime's text.
+        if acl.aclGetRecentErrMsg != NULL:
+            acl.aclGetRecentErrMsg()
+        return code
     return status(code, b"acl.rt.process_report", args, count)
 
 _export(b"process_report", process_report,

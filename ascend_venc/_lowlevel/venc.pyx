@@ -56,9 +56,14 @@ cdef object venc_destroy_channel_desc(PyObject *self, PyObject **args, Py_ssize_
     cdef Channel channel
     if count == 1 and as_uint64(args[0], &handle):
         channel = channels.get(handle)
-        if channel is not None and (channel.created or channel.users):
+        if channel is not None and (channel.pending or channel.users or channel.destroying):
             return failed(call, ACL_ERROR_INVALID_PARAM, args, count,
-                          "the channel still exists: call venc_destroy_channel first")
+                          "the channel still exists and has frames to deliver: call venc_destroy_channel first")
+        if channel is not None and channel.created:
+            # AscendCL would leave the channel behind, without a handle to end it by.
+            code = venc_destroy_channel(self, args, count)
+            if code != 0:
+                return code
     code = destroy_handle(call, b"acl.media.venc_destroy_channel_desc args parse failed!", &channel_descs,
                           <destructor>api().aclvencDestroyChannelDesc, args, count)
     if code == 0 and handle in channels:
@@ -67,8 +72,8 @@ cdef object venc_destroy_channel_desc(PyObject *self, PyObject **args, Py_ssize_
 
 _export(b"venc_destroy_channel_desc", venc_destroy_channel_desc,
         b"venc_destroy_channel_desc(channel_desc, /)\n--\n\n"
-        b"Destroy the description, after its channel. Returns ret: 100000 while the channel exists. "
-        b"Wraps aclvencDestroyChannelDesc.")
+        b"Destroy the description, and the channel if venc_destroy_channel was forgotten. Returns ret: 100000 while the "
+        b"channel has frames to deliver. Wraps aclvencDestroyChannelDesc.")
 
 
 # ---- channel description: callback -----------------------------------------------------------------------------------

@@ -59,8 +59,10 @@ def _provide_acl(real: bool) -> None:
     from .. import acl
 
     acl.install()
-    # The program's child processes (multiprocessing, subprocess) find the facade by this folder.
+    # The program's child processes find the facade by this folder: multiprocessing hands them sys.path, others inherit
+    # the environment.
     folder = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "_pyacl")
+    sys.path.insert(1, folder)
     paths = [folder, *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     if found is not None:

@@ -320,11 +320,26 @@ def test_channel_destroyed_twice_or_never_created_gives_100000(acl, context, enc
     assert acl.media.venc_destroy_channel(handles.make("channel_desc")) == pyacl.INVALID_PARAM
 
 
-def test_description_of_an_existing_channel_cannot_be_destroyed(encoding):
-    assert encoding.acl.media.venc_destroy_channel_desc(encoding.desc) == pyacl.INVALID_PARAM
-    assert "venc_destroy_channel first" in encoding.acl.get_recent_err_msg()
-    pyacl.ok(encoding.send())
+def test_description_of_a_channel_with_frames_to_deliver_cannot_be_destroyed(acl, context):
+    made = pyacl.Encoding(acl, context, thread_id=threading.get_ident())
+    try:
+        made.create()
+        pyacl.ok(made.send(0))
+        assert acl.media.venc_destroy_channel_desc(made.desc) == pyacl.INVALID_PARAM
+        assert "venc_destroy_channel first" in acl.get_recent_err_msg()
+        pyacl.ok(acl.rt.process_report(2000))
+        assert len(made.packets) == 1
+    finally:
+        made.close()
+
+
+def test_description_of_an_idle_channel_takes_the_channel_with_it(encoding):
+    """The vendor's page forgets venc_destroy_channel."""
+    pyacl.ok(encoding.send(0))
     pyacl.ok(encoding.end_of_stream())
+    assert encoding.acl.media.venc_destroy_channel_desc(encoding.desc) == 0
+    assert encoding.acl.media.venc_destroy_channel_desc(encoding.desc) == pyacl.INVALID_PARAM
+    encoding.created, encoding.desc = False, 0
 
 
 REFUSED_BY_THE_DEVICE = {

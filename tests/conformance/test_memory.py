@@ -50,10 +50,12 @@ def test_memcpy_with_bytes_for_an_address_raises_pyacls_text(acl, context):
 
 
 def test_memset_fills_with_a_byte(acl, handles):
-    pointer = handles.make("host_memory")
-    pyacl.ok(acl.rt.memset(pointer, 4096, 0x1FF, 10))
-    pyacl.ok(acl.rt.memset(pointer + 10, 4086, 0, 1))
-    assert acl.util.ptr_to_bytes(pointer, 11) == b"\xff" * 10 + b"\0"
+    memory = handles.make("device_memory")
+    pyacl.ok(acl.rt.memset(memory, 4096, 0x1FF, 10))
+    pyacl.ok(acl.rt.memset(memory + 10, 4086, 0, 1))
+    data = bytes(11)
+    pyacl.ok(acl.rt.memcpy(acl.util.bytes_to_ptr(data), 11, memory, 11, pyacl.DEVICE_TO_HOST))
+    assert data == b"\xff" * 10 + b"\0"
 
 
 @pytest.mark.parametrize("name", ["malloc", "malloc_host"])
@@ -169,8 +171,8 @@ NUMBERS = {0: "?", 1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "i8"
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_ptr_to_numpy_is_a_writable_view_of_the_type_with_that_number(acl, handles, number):
-    pointer = handles.make("host_memory")
-    pyacl.ok(acl.rt.memset(pointer, 4096, 0, 4096))
+    pointer, zeros = handles.make("host_memory"), bytes(4096)
+    pyacl.ok(acl.rt.memcpy(pointer, 4096, acl.util.bytes_to_ptr(zeros), 4096, 0))
     with deprecated():
         array = acl.util.ptr_to_numpy(pointer, (3, 5), number)
     assert array.shape == (3, 5)

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""acl.get_recent_err_msg: what failed, why, and what to do, for each thread."""
+
+import pytest
+
+from ascend_venc import errors
+from helpers import pyacl
+
+
+def test_nothing_failed_is_none(acl):
+    assert acl.get_recent_err_msg() is None
+
+
+def test_message_names_call_arguments_code_and_hint_and_is_taken(acl):
+    assert acl.rt.set_context(0x1234567890) == pyacl.INVALID_PARAM
+    text = acl.get_recent_err_msg()
+    assert text.startswith("acl.rt.set_context(0x1234567890) returned 100000 ACL_ERROR_INVALID_PARAM: ")
+    assert "0x1234567890 is not a live context" in text
+    assert errors.lookup(100000).hint in text
+    assert acl.get_recent_err_msg() is None
+
+
+def test_message_is_that_of_the_last_failure_and_outlives_successes(acl, context):
+    acl.rt.set_context(1)
+    acl.media.dvpp_free(2)
+    pyacl.ok(acl.rt.get_context())
+    assert "dvpp_free(2)" in acl.get_recent_err_msg()
+
+
+def test_each_thread_has_its_own_message(acl, context):
+    acl.rt.set_context(77)
+    assert pyacl.in_thread(acl.get_recent_err_msg) is None
+    assert "set_context(77)" in acl.get_recent_err_msg()
+
+    def fail():
+        acl.media.dvpp_free(5)
+        return acl.get_recent_err_msg()
+
+    assert "dvpp_free(5)" in pyacl.in_thread(fail)
+    assert acl.get_recent_err_msg() is None
+
+
+@pytest.mark.parametrize("code", [pyacl.THREAD_SUBSCRIBE, pyacl.REPORT_TIMEOUT])
+def test_what_a_report_loop_meets_all_the_time_is_no_failure(acl, context, handles, code):
+    import threading
+
+    if code == pyacl.REPORT_TIMEOUT:
+        stream = handles.make("stream")
+        pyacl.ok(acl.rt.subscribe_report(threading.get_ident(), stream))
+    assert acl.rt.process_report(1) == code
+    assert acl.get_recent_err_msg() is None
+    if code == pyacl.REPORT_TIMEOUT:
+        pyacl.ok(acl.rt.unsubscribe_report(threading.get_ident(), stream))
+
+
+@pytest.mark.sim_only
+def test_message_has_the_runtimes_own_text(acl, context):
+    data = bytes(4)
+    pointer = acl.util.bytes_to_ptr(data)
+    assert acl.rt.memcpy(pointer, 2, pointer, 4, 0) == 107000
+    text = acl.get_recent_err_msg()
+    assert "returned 107000 ACL_ERROR_RT_PARAM_INVALID" in text
+    assert "aclrtMemcpy" in text
+
+
+def test_creator_that_gives_0_says_why(acl, context):
+    def create():
+        return acl.media.dvpp_create_pic_desc(), acl.get_recent_err_msg()
+
+    handle, text = pyacl.in_thread(create)
+    assert handle == 0
+    assert "107002 ACL_ERROR_RT_CONTEXT_NULL" in text
+
+
+def test_codes_are_explained():
+    assert errors.explain(507018).startswith("507018 ACL_ERROR_RT_AICPU_EXCEPTION: ")
+    assert errors.explain(pyacl.THREAD_SUBSCRIBE).startswith("107012 ACL_ERROR_RT_THREAD_SUBSCRIBE: ")

@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs written for pyACL, run unchanged: the examples, and every way in which a program finds `acl`."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from helpers import annexb, decode, processes
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+
+@pytest.fixture
+def run(backend, tmp_path):
+    """Run a program with `ascend-venc run`; `program` is a path or the text of one."""
+
+    def run(program, *args, options=(), env=None, cwd=None):
+        if not isinstance(program, Path):
+            path = tmp_path / "program.py"
+            path.write_text(program)
+            program = path
+        return subprocess.run(
+            [sys.executable, "-m", "ascend_venc", "run", *options, str(program), *map(str, args)],
+            env=processes.environment(ASCEND_VENC_BACKEND=backend, **(env or {})),
+            cwd=cwd or tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    return run
+
+
+def assert_clean(process, stdout):
+    assert process.stderr == ""
+    assert process.returncode == 0
+    assert process.stdout == stdout
+
+
+# ---- examples --------------------------------------------------------------------------------------------------------
+
+
+def test_classic_example_writes_sixteen_frames_of_h265(run, tmp_path):
+    out = tmp_path / "out.h265"
+    process = run(EXAMPLES / "classic.py", out)
+    stream = out.read_bytes()
+    assert_clean(process, f"16 frames, {len(stream)} bytes of H.265\n")
+    assert [frame.shape for frame in decode.frames(stream, "h265")] == [(540, 640)] * 16
+    assert [unit.is_idr for unit in annexb.access_units(stream, "h265")] == [True] + [False] * 15
+
+
+def test_channels_example_writes_four_streams_in_order(run, tmp_path):
+    process = run(EXAMPLES / "channels.py", tmp_path / "out")
+    assert process.stderr == ""
+    assert process.returncode == 0
+    assert process.stdout.count("25 frames, in order: True") == 4
+    for path in (tmp_path / "out").iterdir():
+        width, height = map(int, path.stem.split("x"))
+        frames = decode.frames(path.read_bytes(), "h264")
+        assert [frame.shape for frame in frames] == [(height * 3 // 2, width)] * 25
+        # Each picture is the one before, 5 levels brighter in each column: the streams are not mixed up.
+        levels = [int(frame[height // 2, 8]) for frame in frames[:15]]
+        assert all(3 <= later - earlier <= 7 for earlier, later in zip(levels, levels[1:]))
+
+
+def test_params_example_names_every_parameter(run, tmp_path):
+    out = tmp_path / "out.h264"
+    process = run(EXAMPLES / "params.py", out)
+    assert process.stderr == ""
+    assert process.returncode == 0
+    lines = process.stdout.splitlines()
+    assert len(lines) == 14
+    assert sum(line.endswith(": as set") for line in lines) == 10
+    units = annexb.access_units(out.read_bytes(), "h264")
+    assert [unit.is_idr for unit in units] == [index % 10 == 0 for index in range(30)]
+
+
+def test_camera_example_makes_key_frames_on_demand(run, tmp_path):
+    out = tmp_path / "out.h264"
+    process = run(EXAMPLES / "camera.py", out)
+    assert process.stderr == ""
+    assert process.returncode == 0
+    assert process.stdout.startswith("50 frames, one at a time, ")
+    units = annexb.access_units(out.read_bytes(), "h264")
+    assert [index for index, unit in enumerate(units) if unit.is_idr] == [0, 20, 35]
+    assert len(decode.frames(out.read_bytes(), "h264")) == 50
+
+
+@pytest.mark.parametrize("example", sorted(path.name for path in EXAMPLES.glob("*.py")))
+def test_example_is_listed_and_knows_nothing_of_ascend_venc(example):
+    assert f"`{example} " in (EXAMPLES / "README.md").read_text()
+    assert "ascend_venc" not in (EXAMPLES / example).read_text()
+
+
+# ---- how a program finds acl -----------------------------------------------------------------------------------------
+
+
+def test_program_imports_acl_and_its_parts_in_every_way(run):
+    process = run(
+        """
+import sys
+import acl
+import acl.media as m
+import acl.rt, acl.util
+from acl import media, rt as r
+from acl.util import start_thread
+print(acl.media is m is media, acl.rt is r, acl.util.start_thread is start_thread)
+import importlib
+print(importlib.import_module("acl.media") is m, sorted(n for n in sys.modules if n.split(".")[0] == "acl"))
+try:
+    import acl.mdl
+except ImportError as error:
+    print("acl.mdl" in str(error))
+"""
+    )
+    assert_clean(process, "True True True\nTrue ['acl', 'acl.media', 'acl.rt', 'acl.util']\nTrue\n")
+
+
+def test_program_runs_as_main_with_its_arguments_and_its_folder(run, tmp_path):
+    (tmp_path / "neighbour.py").write_text("VALUE = 'found'\n")
+    process = run(
+        """
+import sys, os
+import neighbour
+if __name__ == "__main__":
+    print(sys.argv[1:], os.path.basename(sys.argv[0]), neighbour.VALUE)
+    print(sys.path[0] == os.path.dirname(os.path.abspath(__file__)), sys.modules["__main__"].__file__ == __file__)
+    print(__spec__, __package__ or None, os.path.isabs(__file__))
+""",
+        "-v",
+        "--real",
+        "--",
+        "a b",
+        cwd="/",
+    )
+    assert_clean(process, "['-v', '--real', '--', 'a b'] program.py found\nTrue True\nNone None True\n")
+
+
+def test_folder_with_a_main_runs(run, tmp_path):
+    folder = tmp_path / "application"
+    folder.mkdir()
+    (folder / "__main__.py").write_text("import part, sys; print(part.VALUE, sys.argv[1:])\n")
+    (folder / "part.py").write_text("VALUE = 1\n")
+    assert_clean(run(folder, "x"), "1 ['x']\n")
+
+
+@pytest.mark.parametrize(
+    ("ending", "code", "stderr"),
+    [
+        ("", 0, ""),
+        ("sys.exit()", 0, ""),
+        ("sys.exit(5)", 5, ""),
+        ("sys.exit(True)", 1, ""),
+        ("sys.exit('a text')", 1, "a text\n"),
+        ("raise SystemExit(7)", 7, ""),
+        ("exit(3)", 3, ""),
+        ("import os; os._exit(9)", 9, ""),
+    ],
+)
+def test_exit_code_is_the_programs(run, ending, code, stderr):
+    process = run(f"import sys\n{ending}\n")
+    assert (process.returncode, process.stdout, process.stderr) == (code, "", stderr)
+
+
+def test_exception_is_shown_as_python_shows_it(run, tmp_path):
+    process = run("import acl\ndef f():\n    raise ValueError('the program')\nf()\n")
+    assert process.returncode == 1
+    lines = process.stderr.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[-1] == "ValueError: the program"
+    assert "cli" not in process.stderr
+    assert [line for line in lines if line.startswith("  File")] == [
+        f'  File "{tmp_path / "program.py"}", line 4, in <module>',
+        f'  File "{tmp_path / "program.py"}", line 3, in f',
+    ]
+
+
+def test_syntax_error_is_shown_as_python_shows_it(run, tmp_path):
+    process = run("x = (\n")
+    assert process.returncode == 1
+    assert "SyntaxError" in process.stderr
+    assert str(tmp_path / "program.py") in process.stderr
+    assert "cli" not in process.stderr
+
+
+def test_missing_program_is_one_line(run, tmp_path):
+    process = run(tmp_path / "missing.py")
+    assert process.returncode == 1
+    assert process.stderr == f"ascend-venc: {tmp_path / 'missing.py'}: No such file or directory\n"
+
+
+def test_threads_and_exit_functions_still_see_the_programs_globals(run):
+    process = run(
+        """
+import atexit, threading, time
+VALUE = "still here"
+def late():
+    time.sleep(0.2)
+    print(VALUE)
+threading.Thread(target=late).start()
+atexit.register(lambda: print(VALUE, __name__))
+"""
+    )
+    assert_clean(process, "still here\nstill here __main__\n")
+
+
+def test_signals_are_as_in_a_fresh_interpreter(run):
+    process = run(
+        """
+import signal
+print([signal.getsignal(number) == signal.SIG_DFL for number in (signal.SIGTERM, signal.SIGHUP)])
+print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+"""
+    )
+    assert_clean(process, "[True, True]\nTrue\n")
+
+
+CHILD = """
+import multiprocessing, os, subprocess, sys
+
+def child(queue):
+    import acl
+    import acl.media as m
+    codes = acl.init(), acl.rt.set_device(0)
+    desc = m.dvpp_create_pic_desc()
+    queue.put((codes, desc > 0, m.dvpp_destroy_pic_desc(desc), acl.rt.reset_device(0), acl.finalize()))
+
+if __name__ == "__main__":
+    for method in ("spawn", "forkserver", "fork"):
+        context = multiprocessing.get_context(method)
+        queue = context.Queue()
+        process = context.Process(target=child, args=(queue,))
+        process.start()
+        print(queue.get(timeout=30))
+        process.join()
+    code = "import acl; from acl import media; print(acl.media is media, acl.init(), acl.finalize())"
+    print(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd="/").stdout, end="")
+"""
+
+
+def test_child_processes_find_the_facade_too(run):
+    assert_clean(run(CHILD), "((0, 0), True, 0, 0, 0)\n" * 3 + "True 0 0\n")
+
+
+# ---- beside a real acl -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def real_acl(tmp_path):
+    folder = tmp_path / "real"
+    folder.mkdir()
+    (folder / "acl.py").write_text("NAME = 'the real one'\n")
+    return folder
+
+
+@pytest.fixture
+def run_beside(run, real_acl, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(real_acl))
+    return run
+
+
+PROGRAM = "import acl; print(getattr(acl, 'NAME', 'the facade'))"
+
+
+def test_facade_is_used_beside_a_real_acl_and_that_is_said(run_beside, real_acl):
+    process = run_beside(PROGRAM)
+    assert process.stdout == "the facade\n"
+    assert process.stderr == f"ascend-venc: acl is ascend_venc.acl; --real chooses {real_acl / 'acl.py'}\n"
+
+
+def test_real_acl_is_used_when_asked_for_and_that_is_said(run_beside, real_acl):
+    process = run_beside(PROGRAM, options=["--real"])
+    assert process.stdout == "the real one\n"
+    assert process.stderr == f"ascend-venc: acl is {real_acl / 'acl.py'}\n"
+
+
+def test_real_acl_that_is_not_there_is_one_line(run):
+    process = run(PROGRAM, options=["--real"])
+    assert process.returncode == 1
+    assert process.stdout == ""
+    assert process.stderr.startswith("ascend-venc: --real: there is no acl module")
+    assert process.stderr.count("\n") == 1
+
+
+@pytest.mark.sim_only
+def test_backend_option_chooses_the_device(run):
+    process = run("import acl; acl.init(); print(acl.get_soc_name())", options=["--backend", "sim:Ascend310B4"])
+    assert_clean(process, "Ascend310B4\n")
+
+
+# ---- without the command ---------------------------------------------------------------------------------------------
+
+
+def test_install_puts_the_facade_in_the_place_of_acl(backend):
+    process = processes.run(
+        """
+import sys
+import ascend_venc.acl
+ascend_venc.acl.install()
+ascend_venc.acl.install()
+import acl, acl.media as m
+print(acl is ascend_venc.acl, m is acl.media, "install" in dir(acl), [n for n in dir(acl) if "install" in n])
+print(acl.init(), acl.finalize())
+""",
+        env={"ASCEND_VENC_BACKEND": backend},
+    )
+    assert_clean(process, "True True False ['_install']\n0 0\n")
+
+
+def test_stubs_agree_with_the_modules():
+    pytest.importorskip("mypy")  # a development dependency
+    names = ["acl", *(f"_lowlevel.{name}" for name in ("rt", "media", "util", "process"))]
+    allowlist = EXAMPLES.parent / "tests" / "stubtest_allowlist.txt"
+    command = [sys.executable, "-m", "mypy.stubtest", "--allowlist", str(allowlist)]
+    process = subprocess.run(
+        [*command, *(f"ascend_venc.{name}" for name in names)],
+        env=processes.environment(),
+        cwd=EXAMPLES.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+    )
+    assert process.returncode == 0, process.stdout + process.stderr
