@@ -231,7 +231,9 @@ class EncoderConfig:
             if not low <= value <= high:
                 found.append(f"{label} is {value}; {name} takes {low} to {high}: scale the picture")
             if value % 2:
-                found.append(f"{label} is {value}; it must be even: crop or pad the picture by one pixel")
+                found.append(
+                    f"{label} is {value}; it must be even, {low} to {high} on {name}: crop or pad the picture by one"
+                )
         if self.codec == "h264" and limits.h264_area and self.width * self.height > limits.h264_area:
             found.append(
                 f"width x height is {self.width} x {self.height}; {name} takes up to {limits.h264_area} pixels "

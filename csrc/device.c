@@ -117,8 +117,11 @@ static void let_thread_run(avenc_device *device) {
 static bool stop_report_thread(avenc_device *device) {
     atomic_store(&device->stop, true);
     let_thread_run(device);
-    if (device->stream)
+    avi_binding binding; /* a launch needs a current context */
+    if (device->stream && avi_device_bind(device, &binding) == AVENC_OK) {
         device->api->aclrtLaunchCallback(nothing, NULL, ACL_CALLBACK_NO_BLOCK, device->stream);
+        avi_device_unbind(device, &binding);
+    }
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += JOIN_TIMEOUT_S;

@@ -48,7 +48,6 @@ def no_misuse_reported(request):
     """Fail the test in which the simulated device's strict mode reported a misuse, unless it is marked `misuse`."""
     yield
     if simulator.is_loaded():
-        found = simulator.reports()
-        simulator.clear_reports()
+        found = simulator.shared().take_reports()
         if "misuse" not in request.keywords:
             assert found == []

@@ -33,6 +33,9 @@ enum { H265_MAIN = 0, H264_BASELINE = 1, H264_MAIN = 2, H264_HIGH = 3 }; /* acld
 enum { NV12 = 1, NV21 = 2 };                                             /* acldvppPixelFormat */
 enum { RC_CBR = 2 };
 
+/* Above what any device takes, below what overflows here or makes libavcodec complain on stderr. */
+enum { MOST_PIXELS = 8192, MOST_FPS = 1000, MOST_KBIT = 1000000 };
+
 enum { SUPPORTED_AVCODEC_MIN = 58, SUPPORTED_AVCODEC_MAX = 63, SUPPORTED_AVUTIL_MIN = 56, SUPPORTED_AVUTIL_MAX = 61 };
 
 #define AV_NOPTS               INT64_MIN
@@ -96,10 +99,10 @@ struct sim_codec {
     int swapped; /* NV21 */
 
     /* CBR on libx264, see follow_rate; `window` is 0 otherwise */
-    int64_t rate;    /* asked for, bit/s */
-    int64_t current; /* what libx264 has been told, bit/s */
-    int64_t balance; /* bits not spent, decaying over `window` pictures */
-    int64_t per_picture, window;
+    int64_t rate, fps; /* asked for; bit/s */
+    int64_t current;   /* what libx264 has been told, bit/s */
+    int64_t balance;   /* bits not spent, decaying over `window` pictures */
+    int64_t window;
 };
 
 static pthread_mutex_t load_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -427,8 +430,12 @@ static int check_config(const sim_codec_config *config, char *why, size_t why_si
         explain(why, why_size, "pixel format %d is neither NV12 (1) nor NV21 (2)", config->pic_format);
     else if (config->width == 0 || config->height == 0 || (config->width | config->height) & 1)
         explain(why, why_size, "picture size %ux%u is not even and positive", config->width, config->height);
-    else if (config->src_rate == 0 || config->bit_rate == 0)
-        explain(why, why_size, "frame rate %u and bit rate %u must be positive", config->src_rate, config->bit_rate);
+    else if (config->width > MOST_PIXELS || config->height > MOST_PIXELS)
+        explain(why, why_size, "picture size %ux%u is above %d a side", config->width, config->height, MOST_PIXELS);
+    else if (config->src_rate == 0 || config->src_rate > MOST_FPS)
+        explain(why, why_size, "frame rate %u is not in [1, %d]", config->src_rate, MOST_FPS);
+    else if (config->bit_rate == 0 || config->bit_rate > MOST_KBIT)
+        explain(why, why_size, "bit rate %u is not in [1, %d]", config->bit_rate, MOST_KBIT);
     else
         return 0;
     return -1;
@@ -478,7 +485,7 @@ int sim_codec_open(const sim_codec_config *config, sim_codec **out, char *why, s
     codec->width = config->width;
     codec->height = config->height;
     codec->rate = codec->current = (int64_t)config->bit_rate * 1000;
-    codec->per_picture = codec->rate / config->src_rate;
+    codec->fps = config->src_rate;
     if (config->rc_mode == RC_CBR && !codec->h265)
         codec->window = config->src_rate * 3 > 75 ? config->src_rate * 3 : 75;
     if (open_into(codec, config, why, why_size) != 0) {
@@ -572,18 +579,18 @@ static size_t drop_sei(uint8_t *data, size_t size) {
 
 /*
  * libx264's CBR forgets bits that it could not spend (a full buffer) or had to overspend (a scene cut), so that the
- * rate over 5 s of a clip with many cuts is off by up to 16 %; with this slow outer loop it is 6 %. libx264 takes a new
+ * rate over 5 s of a clip with many cuts is off by up to 19 %; with this slow outer loop it is 8 %. libx264 takes a new
  * rate between pictures; libx265 does not through libavcodec, but has strict-cbr. No filler: like a device, the codec
  * spends fewer bits on content that cannot use them.
  */
 static int follow_rate(sim_codec *codec, size_t size, char *why, size_t why_size) {
-    codec->balance += codec->per_picture - (int64_t)size * 8 - codec->balance / codec->window;
-    int64_t most = codec->per_picture * codec->window / 8; /* or still content would earn a long burst */
+    codec->balance += codec->rate / codec->fps - (int64_t)size * 8 - codec->balance / codec->window;
+    int64_t most = codec->rate * codec->window / codec->fps / 8; /* or still content would earn a long burst */
     if (codec->balance > most)
         codec->balance = most;
     if (codec->balance < -most)
         codec->balance = -most;
-    int64_t wanted = codec->rate + 4 * codec->balance / codec->window * (codec->rate / codec->per_picture);
+    int64_t wanted = codec->rate + 4 * codec->balance * codec->fps / codec->window;
     if (wanted > codec->rate * 13 / 10)
         wanted = codec->rate * 13 / 10;
     if (wanted < codec->rate * 7 / 10)
@@ -625,5 +632,10 @@ int sim_codec_encode(sim_codec *codec, const uint8_t *y, size_t y_stride, const 
     *size = (size_t)codec->packet->size;
     if (!codec->h265 && codec->next_pts == 1)
         *size = drop_sei(codec->packet->data, *size);
-    return codec->window != 0 ? follow_rate(codec, *size, why, why_size) : 0;
+    if (codec->window != 0 && follow_rate(codec, *size, why, why_size) != 0) {
+        *data = NULL;
+        *size = 0;
+        return -1;
+    }
+    return 0;
 }

@@ -10,6 +10,8 @@
 #include "sim.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -125,7 +127,92 @@ static void reserve_freed_locked(const sim_memory *memory, const char *freed_by)
     *slot = (freed_range){memory->address, memory->mapped, memory->size, memory->kind, freed_by, memory->origin};
 }
 
-static sim_memory *map(size_t size, bool hidden) {
+/* ---- stray accesses ---------------------------------------------------------------------------- */
+
+/*
+ * The program touched an address that is mapped without access: say what it was, then let the fault
+ * happen again under whatever handled it before us. Runs in a signal handler of a program that is
+ * about to end: no lock is waited for, nothing is allocated.
+ */
+static struct sigaction former_action;
+
+static void explain_fault(int signal, siginfo_t *info, void *unused) {
+    (void)unused;
+    char text[700];
+    int length = 0;
+    if (pthread_rwlock_tryrdlock(&table_lock) == 0) {
+        const sim_memory *memory = find_locked(info->si_addr);
+        if (memory != NULL && memory->hidden)
+            length = snprintf(text, sizeof text,
+                              "ascend simulated device, strict mode: [%s] the program touched %p, %zu bytes into %s of "
+                              "%zu bytes made by "
+                              "%s (object %llu) | fix: %s\n",
+                              memory->output ? "late-output" : "device-memory-touched", info->si_addr,
+                              (size_t)((uintptr_t)info->si_addr - memory->address),
+                              memory->output ? "a channel's output buffer" : "device memory", memory->size,
+                              memory->origin.function, (unsigned long long)memory->origin.number,
+                              memory->output ? "copy the access unit out inside the callback, and do not write there"
+                                             : "the host reaches device memory by aclrtMemcpy only");
+        for (size_t i = 0; i < QUARANTINE && memory == NULL; i++)
+            if ((uintptr_t)info->si_addr - quarantine[i].address < quarantine[i].mapped)
+                length = snprintf(
+                    text, sizeof text,
+                    "ascend simulated device, strict mode: [freed-memory-touched] the program touched %p, in "
+                    "memory made by %s (object %llu) and freed | fix: use memory only until it is freed\n",
+                    info->si_addr, quarantine[i].origin.function, (unsigned long long)quarantine[i].origin.number);
+        pthread_rwlock_unlock(&table_lock);
+    }
+    if (length > 0) {
+        ssize_t ignored = write(STDERR_FILENO, text, (size_t)length < sizeof text ? (size_t)length : sizeof text - 1);
+        (void)ignored;
+    }
+    sigaction(signal, &former_action, NULL);
+}
+
+static void watch_faults(void) {
+    struct sigaction action = {.sa_sigaction = explain_fault, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGSEGV, &action, &former_action);
+}
+
+/* ---- mapping ------------------------------------------------------------------------------------- */
+
+typedef enum visibility {
+    VISIBLE,
+    HIDDEN,          /* never accessible to the program */
+    HIDDEN_AT_TIMES, /* sim_memory_show and sim_memory_hide */
+} visibility;
+
+static bool map_hidden(sim_memory *memory, bool shared) {
+    static pthread_once_t watched = PTHREAD_ONCE_INIT;
+    pthread_once(&watched, watch_faults);
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, file = -1;
+    if (shared) {
+        file = memfd_create("ascend-simulated-device", MFD_CLOEXEC);
+        if (file < 0 || ftruncate(file, (off_t)memory->mapped) != 0) {
+            if (file >= 0)
+                close(file);
+            return false;
+        }
+        flags = MAP_SHARED;
+    }
+    void *data = mmap(NULL, memory->mapped, PROT_READ | PROT_WRITE, flags, file, 0);
+    void *address = mmap(NULL, memory->mapped, PROT_NONE, flags, file, 0);
+    if (file >= 0)
+        close(file);
+    if (data != MAP_FAILED && address != MAP_FAILED) {
+        memory->data = data;
+        memory->address = (uintptr_t)address;
+        return true;
+    }
+    if (data != MAP_FAILED)
+        munmap(data, memory->mapped);
+    if (address != MAP_FAILED)
+        munmap(address, memory->mapped);
+    return false;
+}
+
+static sim_memory *map(size_t size, visibility visible) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     if (size > SIZE_MAX / 2)
         return NULL;
@@ -134,27 +221,37 @@ static sim_memory *map(size_t size, bool hidden) {
         return NULL;
     memory->size = size;
     memory->mapped = (size + page - 1) / page * page;
-    void *data = mmap(NULL, memory->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    void *address = data;
-    if (hidden && data != MAP_FAILED)
-        address = mmap(NULL, memory->mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (data == MAP_FAILED || address == MAP_FAILED) {
+    memory->hidden = visible != VISIBLE;
+    if (memory->hidden) {
+        if (map_hidden(memory, visible == HIDDEN_AT_TIMES))
+            return memory;
+    } else {
+        void *data =
+            mmap(NULL, memory->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        memory->data = data;
+        memory->address = (uintptr_t)data;
         if (data != MAP_FAILED)
-            munmap(data, memory->mapped);
-        free(memory);
-        return NULL;
+            return memory;
     }
-    memory->address = (uintptr_t)address;
-    memory->data = data;
-    memory->hidden = hidden;
-    return memory;
+    free(memory);
+    return NULL;
 }
 
-sim_memory *sim_memory_create(sim_kind kind, size_t size, int32_t device, const char *function, void *caller) {
-    sim_memory *memory = map(size, kind == SIM_DEVICE_MEMORY && sim_is_strict() && sim_host_mode());
+void sim_memory_show(sim_memory *memory, bool visible) {
+    if (memory->hidden && !sim_host_mode())
+        mprotect((void *)memory->address, memory->mapped, visible ? PROT_READ : PROT_NONE);
+}
+
+sim_memory *sim_memory_create(sim_kind kind, size_t size, int32_t device, bool output, const char *function,
+                              void *caller) {
+    visibility visible = VISIBLE;
+    if (kind == SIM_DEVICE_MEMORY && sim_is_strict() && (output || sim_host_mode()))
+        visible = sim_host_mode() ? HIDDEN : HIDDEN_AT_TIMES;
+    sim_memory *memory = map(size, visible);
     if (memory == NULL)
         return NULL;
     memory->kind = kind;
+    memory->output = output;
     memory->device = device;
     atomic_init(&memory->references, 1);
     sim_origin_set(&memory->origin, function, caller);
@@ -172,8 +269,8 @@ sim_memory *sim_memory_create(sim_kind kind, size_t size, int32_t device, const 
 static void unmap(sim_memory *memory) {
     if (memory->hidden)
         munmap(memory->data, memory->mapped);
-    else if (mmap((void *)memory->address, memory->mapped, PROT_NONE,
-                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
+    if (mmap((void *)memory->address, memory->mapped, PROT_NONE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
         madvise((void *)memory->address, memory->mapped, MADV_DONTNEED);
     pthread_rwlock_wrlock(&table_lock);
     reserve_freed_locked(memory, "free");
@@ -228,7 +325,7 @@ static aclError allocate(const char *function, void *caller, void **out, size_t 
         if (lost != 0)
             return sim_fail_at(function, lost, "device %d is lost", device);
     }
-    sim_memory *memory = sim_memory_create(kind, size, device, function, caller);
+    sim_memory *memory = sim_memory_create(kind, size, device, false, function, caller);
     if (memory == NULL)
         return sim_fail_at(function, ACL_ERROR_RT_MEMORY_ALLOCATION, "no memory for %zu bytes", size);
     memory->dvpp = dvpp;
@@ -518,7 +615,8 @@ aclError sim_memory_check_set(const char *function, void *devPtr, size_t maxCoun
         rc = sim_fail_at(function, ACL_ERROR_RT_PARAM_INVALID, "%zu bytes go beyond the allocation", count);
     } else if (sim_is_strict()) {
         if (to.memory == NULL || to.memory->kind != SIM_DEVICE_MEMORY)
-            STRICT("foreign-memory", "aclrtMemset is for device memory", "%p is not device memory", devPtr);
+            sim_report_at("foreign-memory", function, "aclrtMemset is for device memory", "%p is not device memory",
+                          devPtr);
         else if (atomic_load(&to.memory->in_flight) != 0)
             sim_report_at("input-modified", function,
                           "write a picture's memory only before the send or after the callback",

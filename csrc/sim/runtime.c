@@ -68,6 +68,7 @@ void sim_runtime_reset(void) {
     atomic_store(&dvpp_ready, false);
     pthread_mutex_unlock(&lock);
     sim_self.context = NULL;
+    sim_self.pending[0] = '\0';
 }
 
 void sim_runtime_after_fork(void) {

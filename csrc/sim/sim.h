@@ -303,8 +303,11 @@ typedef struct sim_memory {
     sim_origin origin;
 } sim_memory;
 
-/* Device memory of the library's own (output buffers). NULL: exhausted. */
-sim_memory *sim_memory_create(sim_kind kind, size_t size, int32_t device, const char *function, void *caller);
+/* NULL: exhausted. `output`: a channel's own output buffer. */
+sim_memory *sim_memory_create(sim_kind kind, size_t size, int32_t device, bool output, const char *function,
+                              void *caller);
+/* Strict mode on a board: an output buffer is readable to the program during its callback only. */
+void sim_memory_show(sim_memory *memory, bool visible);
 void sim_memory_destroy(sim_memory *memory); /* take it out of the table and drop the table's reference */
 /* The allocation that holds the address, with a reference; NULL: not ours. */
 sim_memory *sim_memory_at(const void *address);

@@ -574,8 +574,10 @@ static void hide_output(sim_channel *ch, const frame *f) {
         sim_handle_end(SIM_STREAM_DESC, ch->out_handle, "the end of the callback");
         ch->out_handle = NULL;
     }
-    if (ch->own_output)
+    if (ch->own_output) {
         atomic_store(&ch->output->readable, false);
+        sim_memory_show(ch->output, false);
+    }
     /* What is read too late shall look wrong. */
     size_t poisoned = sim_is_strict() || f->held < POISONED ? f->held : POISONED;
     memset(ch->out_data + f->offset, POISON, poisoned);
@@ -616,8 +618,10 @@ static bool show_output(sim_channel *ch, const frame *f) {
     desc->eos = 0;
     desc->ret_code = f->ret_code;
     atomic_store(&desc->readable, true);
-    if (ch->own_output)
+    if (ch->own_output) {
         atomic_store(&ch->output->readable, true);
+        sim_memory_show(ch->output, true);
+    }
     return true;
 }
 
@@ -694,6 +698,9 @@ static aclError wait_locked(sim_channel *ch, const char *function, uint64_t *las
 /* Documented: EOS and destroy wait until every callback has returned. On the report thread that can never be. */
 static aclError wait_delivered_locked(sim_channel *ch, const char *function) {
     uint64_t target = ch->sent, last = sim_now_ns();
+    int lost = sim_device_lost(ch->device);
+    if (lost != 0)
+        return sim_fail_at(function, lost, "device %d is lost", ch->device);
     if (ch->delivered < target && on_report_thread(ch)) {
         bool inside = sim_self.callbacks != 0;
         if (sim_is_strict())
@@ -830,10 +837,11 @@ static aclError open_output(sim_channel *ch, const sim_channel_desc *desc, const
     if ((desc->buf_addr != NULL) != (desc->buf_size != 0))
         return sim_fail_at(function, ACL_ERROR_RT_FAILURE, "only one of bufAddr and bufSize is set");
     if (desc->buf_addr == NULL) {
-        ch->output = sim_memory_create(SIM_DEVICE_MEMORY, sim_profile_get()->buffer_size, ch->device, function, caller);
+        ch->output =
+            sim_memory_create(SIM_DEVICE_MEMORY, sim_profile_get()->buffer_size, ch->device, true, function, caller);
         if (ch->output == NULL)
             return sim_fail_at(function, ACL_ERROR_RT_MEMORY_ALLOCATION, "no memory for the output buffer");
-        ch->output->output = ch->own_output = true;
+        ch->own_output = true;
         ch->out_data = ch->output->data;
         ch->out_address = ch->output->address;
         ch->out_size = ch->output->size;
@@ -1218,9 +1226,6 @@ static aclError check_sender(const sim_channel *ch, const char *function) {
 }
 
 static aclError send_eos(sim_channel *ch, const char *function) {
-    int lost = sim_device_lost(ch->device);
-    if (lost != 0)
-        return sim_fail_at(function, lost, "device %d is lost", ch->device);
     pthread_mutex_lock(&ch->lock);
     aclError rc = wait_delivered_locked(ch, function);
     pthread_mutex_unlock(&ch->lock);

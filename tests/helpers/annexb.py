@@ -51,6 +51,7 @@ class Sps:
     width: int
     height: int
     reorder: int = 0  # H.265: sps_max_num_reorder_pics
+    constrained: bool = False  # H.264: constraint_set1_flag, which makes profile 66 Constrained Baseline
 
 
 @dataclass
@@ -66,7 +67,7 @@ class AccessUnit:
 def h264_sps(nal):
     bits = Bits(nal, 1)
     profile = bits.u(8)
-    bits.u(8)
+    constraints = bits.u(8)
     level = bits.u(8)
     bits.ue()
     chroma = 1
@@ -95,7 +96,7 @@ def h264_sps(nal):
         left, right, top, bottom = bits.ue(), bits.ue(), bits.ue(), bits.ue()
         width -= 2 * (left + right)
         height -= 2 * (2 - frame_only) * (top + bottom)
-    return Sps(profile, level, width, height)
+    return Sps(profile, level, width, height, constrained=bool(constraints & 0x40))
 
 
 def hevc_sps(nal):

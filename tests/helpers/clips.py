@@ -32,6 +32,44 @@ def y4m(width=128, height=128, frames=5, tags="F25:1"):
     return header + b"".join(b"FRAME\n" + picture for picture in pictures)
 
 
+def planes_of(frame):
+    """Return Y, Cb and Cr of an NV12 array as bytes."""
+    rows = frame.shape[0] * 2 // 3
+    return frame[:rows].tobytes(), frame[rows:, 0::2].tobytes(), frame[rows:, 1::2].tobytes()
+
+
+def av_frame(frame, pix_fmt="yuv420p", color_range=None):
+    """Return a PyAV picture with the samples of an NV12 array, as they are, in a planar 4:2:0 format of 8 bits."""
+    import av
+
+    picture = av.VideoFrame(frame.shape[1], frame.shape[0] * 2 // 3, pix_fmt)
+    for plane, data in zip(picture.planes, planes_of(frame)):
+        padded = np.zeros((plane.height, plane.line_size), np.uint8)
+        padded[:, : plane.width] = np.frombuffer(data, np.uint8).reshape(plane.height, plane.width)
+        plane.update(padded.tobytes())
+    if color_range is not None:
+        picture.color_range = color_range
+    return picture
+
+
+def write_pictures(path, pictures, *, codec="ffv1", times=None, time_base=Fraction(1, 25), options=None, **context):
+    """Write PyAV pictures, losslessly unless told otherwise; `times` are in units of `time_base`."""
+    import av
+
+    with av.open(str(path), "w", options=options or {}) as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height = pictures[0].width, pictures[0].height
+        stream.pix_fmt = pictures[0].format.name
+        for name, value in context.items():
+            setattr(stream.codec_context, name, value)
+        stream.codec_context.time_base = time_base
+        for index, picture in enumerate(pictures):
+            picture.pts, picture.time_base = index if times is None else times[index], time_base
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    return path
+
+
 def write_video(path, times, time_base=Fraction(1, 1000), width=128, height=128, codec="mpeg4", **options):
     """Encode one picture for each pts in `times` with PyAV; the container is chosen by the suffix."""
     import av

@@ -19,8 +19,6 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers.video import frame_size
-
 SOURCES = Path(__file__).resolve().parents[2] / "csrc" / "sim"
 COMPILER = shutil.which(os.environ.get("CC", "cc"))
 
@@ -120,9 +118,9 @@ class Codec:
             raise CodecError(self._why.value.decode())
 
     def encode(self, frame: np.ndarray, idr: bool) -> bytes:
-        if frame_size(frame) != self._size or not frame.flags.c_contiguous:
-            raise ValueError(f"not a contiguous frame of {self._size}")
         width, height = self._size
+        if frame.dtype != np.uint8 or frame.shape != (height * 3 // 2, width) or not frame.flags.c_contiguous:
+            raise ValueError(f"not a contiguous frame of {width}x{height}")
         return self.encode_planes(frame.ctypes.data, width, frame.ctypes.data + width * height, width, idr)
 
     def encode_planes(self, y: int, y_stride: int, uv: int, uv_stride: int, idr: bool) -> bytes:
@@ -153,7 +151,7 @@ def encode_all(frames: Iterable[np.ndarray], en_type: int, gop: int = 25, **opti
     try:
         for number, frame in enumerate(frames):
             if codec is None:
-                codec = Codec(en_type, *frame_size(frame), **options)
+                codec = Codec(en_type, frame.shape[1], frame.shape[0] * 2 // 3, **options)
             units.append(codec.encode(frame, number % gop == 0))
     finally:
         if codec is not None:

@@ -4,6 +4,8 @@
 import av
 import numpy as np
 
+from helpers import annexb
+
 STRICT = {"err_detect": "crccheck+bitstream+buffer+explode"}
 
 
@@ -32,6 +34,22 @@ def frames(stream, codec):
     for packet in [*context.parse(bytes(stream)), *context.parse(b"")]:
         found += context.decode(packet)
     found += context.decode(None)
+    return [nv12_of(frame) for frame in found]
+
+
+def unit_frames(units, codec):
+    """Decode access units given one by one; ValueError unless each is one picture, which decoders do not insist on."""
+    units = [bytes(unit) for unit in units]
+    for number, unit in enumerate(units):
+        pictures = sum(annexb.is_first_slice(nal, codec) for nal in annexb.nal_units(unit))
+        if pictures != 1:
+            raise ValueError(f"access unit {number} has {pictures} pictures")
+    context = av.CodecContext.create({"h264": "h264", "h265": "hevc"}[codec], "r")
+    context.thread_count = 1
+    context.options = dict(STRICT)
+    found = [frame for unit in units for frame in context.decode(av.Packet(unit))] + context.decode(None)
+    if len(found) != len(units):
+        raise ValueError(f"{len(units)} access units decode to {len(found)} pictures")
     return [nv12_of(frame) for frame in found]
 
 

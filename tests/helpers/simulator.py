@@ -2,9 +2,12 @@
 """A thin view of the simulated device's control functions (csrc/sim/aclsim.h), and of its AscendCL functions for tests
 of the device itself."""
 
+import atexit
 import contextlib
 import ctypes
 import re
+import shutil
+import tempfile
 from pathlib import Path
 
 from ascend_venc._lowlevel import core
@@ -49,180 +52,201 @@ class ChannelStats(ctypes.Structure):
     ]
 
 
-_loaded = None
-
-
-def is_loaded():
-    """Whether this process has loaded the simulated device: without loading it."""
-    if _loaded is not None:
-        return True
-    path = core.simulated_device_path()
-    if not path:
-        return False
-    real = str(Path(path).resolve())
-    return any(real in line for line in Path("/proc/self/maps").read_text().splitlines())
-
-
-def library():
-    """The simulated device as a ctypes library with every signature declared."""
-    global _loaded  # noqa: PLW0603
-    if _loaded is None:
-        _loaded = _declare(ctypes.CDLL(core.simulated_device_path()))
-        codec = core.find_codec()
-        if codec:
-            _loaded.aclsim_set_codec(codec.encode())
-    return _loaded
+_CONTROL = {
+    "set_soc": (ctypes.c_int, [ctypes.c_char_p]),
+    "soc_name": (ctypes.c_char_p, [ctypes.c_size_t]),
+    "set_codec": (ctypes.c_int, [ctypes.c_char_p]),
+    "set_devices": (ctypes.c_int, [ctypes.c_uint32]),
+    "codec_version": (ctypes.c_char_p, []),
+    "set_option": (ctypes.c_int, [ctypes.c_char_p, ctypes.c_uint64]),
+    "get_option": (ctypes.c_uint64, [ctypes.c_char_p]),
+    "option_name": (ctypes.c_char_p, [ctypes.c_size_t]),
+    "reset": (ctypes.c_int, []),
+    "live_name": (ctypes.c_char_p, [ctypes.c_size_t]),
+    "live": (ctypes.c_int64, [ctypes.c_char_p]),
+    "set_strict": (ctypes.c_int, [ctypes.c_int]),
+    "report_count": (ctypes.c_uint64, []),
+    "report_text": (ctypes.c_char_p, [ctypes.c_uint64]),
+    "clear_reports": (None, []),
+    "fail_call": (ctypes.c_int, [ctypes.c_char_p, ctypes.c_uint64, ctypes.c_int32, ctypes.c_int]),
+    "fail_frame": (ctypes.c_int, [ctypes.c_uint64, ctypes.c_int, ctypes.c_uint32, ctypes.c_int]),
+    "clear_faults": (ctypes.c_uint64, []),
+    "lose_device": (ctypes.c_int, [ctypes.c_int32, ctypes.c_int32]),
+    "count_calls": (None, [ctypes.c_int]),
+    "calls": (ctypes.c_uint64, [ctypes.c_char_p]),
+    "trace": (ctypes.c_int, [ctypes.c_char_p]),
+    "get_channel_stats": (ctypes.c_int, [ctypes.c_void_p, ctypes.POINTER(ChannelStats)]),
+}
 
 
 def _type_of(text):
-    text = text.strip()
-    return _SCALARS.get(text, ctypes.c_void_p)
+    return _SCALARS.get(text.strip(), ctypes.c_void_p)
 
 
 def _argument_types(parameters):
     if parameters == "void":
         return []
-    types = []
-    for parameter in parameters.split(","):
-        declared = re.match(r"(.*?)\b\w+$", parameter.strip()).group(1)
-        types.append(_type_of(declared))
-    return types
+    return [_type_of(re.match(r"(.*?)\b\w+$", parameter.strip()).group(1)) for parameter in parameters.split(",")]
 
 
-def _declare(lib):
-    for _, _, result, name, parameters in FUNCTIONS:
-        function = getattr(lib, name)
-        function.restype = _type_of(result)
-        function.argtypes = _argument_types(parameters)
-    control = {
-        "set_soc": (ctypes.c_int, [ctypes.c_char_p]),
-        "soc_name": (ctypes.c_char_p, [ctypes.c_size_t]),
-        "set_codec": (ctypes.c_int, [ctypes.c_char_p]),
-        "set_devices": (ctypes.c_int, [ctypes.c_uint32]),
-        "codec_version": (ctypes.c_char_p, []),
-        "set_option": (ctypes.c_int, [ctypes.c_char_p, ctypes.c_uint64]),
-        "get_option": (ctypes.c_uint64, [ctypes.c_char_p]),
-        "option_name": (ctypes.c_char_p, [ctypes.c_size_t]),
-        "reset": (ctypes.c_int, []),
-        "live_name": (ctypes.c_char_p, [ctypes.c_size_t]),
-        "live": (ctypes.c_int64, [ctypes.c_char_p]),
-        "set_strict": (ctypes.c_int, [ctypes.c_int]),
-        "report_count": (ctypes.c_uint64, []),
-        "report_text": (ctypes.c_char_p, [ctypes.c_uint64]),
-        "clear_reports": (None, []),
-        "fail_call": (ctypes.c_int, [ctypes.c_char_p, ctypes.c_uint64, ctypes.c_int32, ctypes.c_int]),
-        "fail_frame": (ctypes.c_int, [ctypes.c_uint64, ctypes.c_int, ctypes.c_uint32, ctypes.c_int]),
-        "clear_faults": (ctypes.c_uint64, []),
-        "lose_device": (ctypes.c_int, [ctypes.c_int32, ctypes.c_int32]),
-        "count_calls": (None, [ctypes.c_int]),
-        "calls": (ctypes.c_uint64, [ctypes.c_char_p]),
-        "trace": (ctypes.c_int, [ctypes.c_char_p]),
-        "get_channel_stats": (ctypes.c_int, [ctypes.c_void_p, ctypes.POINTER(ChannelStats)]),
-    }
-    for name, (result, arguments) in control.items():
-        function = getattr(lib, f"aclsim_{name}")
-        function.restype = result
-        function.argtypes = arguments
-    return lib
+class Simulator:
+    """A loaded simulated device: every function of the list and of aclsim.h as an attribute, with its types."""
+
+    def __init__(self, path):
+        self.path = str(path)
+        self.lib = ctypes.CDLL(self.path)
+        for _, _, result, name, parameters in FUNCTIONS:
+            function = getattr(self.lib, name)
+            function.restype = _type_of(result)
+            function.argtypes = _argument_types(parameters)
+        for name, (result, arguments) in _CONTROL.items():
+            function = getattr(self.lib, f"aclsim_{name}")
+            function.restype = result
+            function.argtypes = arguments
+        codec = core.find_codec()
+        if codec:
+            self.lib.aclsim_set_codec(codec.encode())
+
+    def __getattr__(self, name):
+        return getattr(self.lib, name)
+
+    def names(self, what):
+        """The names that aclsim_soc_name, aclsim_option_name or aclsim_live_name list."""
+        function = getattr(self.lib, f"aclsim_{what}_name")
+        index = 0
+        while (name := function(index)) is not None:
+            yield name.decode()
+            index += 1
+
+    def live(self):
+        """{kind: number} of the objects that the program holds on the device."""
+        return {kind: self.lib.aclsim_live(kind.encode()) for kind in self.names("live")}
+
+    def reports(self):
+        """Texts of the strict mode's reports since the last clearing (at most 256 of them)."""
+        count = min(self.lib.aclsim_report_count(), 256)
+        return [self.lib.aclsim_report_text(index).decode() for index in range(count)]
+
+    def take_reports(self):
+        """The reports, which are then cleared."""
+        found = self.reports()
+        self.lib.aclsim_clear_reports()
+        return found
+
+    def error_text(self):
+        """The pending text of aclGetRecentErrMsg, or ""."""
+        return (self.lib.aclGetRecentErrMsg() or b"").decode()
+
+    def set_options(self, **values):
+        for name, value in values.items():
+            if self.lib.aclsim_set_option(name.encode(), value) != 0:
+                raise ValueError(f"the simulated device has no option {name}={value}")
+
+    @contextlib.contextmanager
+    def options(self, **values):
+        """Set options for a block, and put back what was there."""
+        before = {name: self.lib.aclsim_get_option(name.encode()) for name in values}
+        try:
+            self.set_options(**values)
+            yield
+        finally:
+            self.set_options(**before)
+
+    @contextlib.contextmanager
+    def strict(self, on=True):
+        """Strict mode for a block; yields a function that returns the reports of the block so far."""
+        first = self.lib.aclsim_report_count()
+        before = self.lib.aclsim_set_strict(int(on))
+        try:
+            yield lambda: self.reports()[first:]
+        finally:
+            self.lib.aclsim_set_strict(before)
+
+    @contextlib.contextmanager
+    def failing_call(self, function, nth=1, code=507899, persistent=False):
+        """Let the nth call of a function ("*": of any) inside the block fail."""
+        if self.lib.aclsim_fail_call(function.encode(), nth, code, int(persistent)) != 0:
+            raise ValueError(f"cannot let call {nth} of {function} fail")
+        try:
+            yield
+        finally:
+            self.lib.aclsim_clear_faults()
+
+    @contextlib.contextmanager
+    def failing_frame(self, action, nth=1, value=0, persistent=False):
+        """Do something to the nth frame that is sent inside the block (over all channels)."""
+        if self.lib.aclsim_fail_frame(nth, action, value, int(persistent)) != 0:
+            raise ValueError(f"cannot do {action} to frame {nth}")
+        try:
+            yield
+        finally:
+            self.lib.aclsim_clear_faults()
+
+    @contextlib.contextmanager
+    def lost_device(self, device=0, code=507010):
+        """The device is lost inside the block."""
+        self.lib.aclsim_lose_device(device, code)
+        try:
+            yield
+        finally:
+            self.lib.aclsim_lose_device(device, 0)
+
+    def channel_stats(self, channel_desc):
+        """Figures of an open channel by its descriptor."""
+        stats = ChannelStats()
+        if self.lib.aclsim_get_channel_stats(channel_desc, ctypes.byref(stats)) != 0:
+            raise ValueError("no open channel")
+        return {name: getattr(stats, name) for name, _ in ChannelStats._fields_}
 
 
-def _names(function):
-    index = 0
-    while True:
-        name = function(index)
-        if name is None:
-            return
-        yield name.decode()
-        index += 1
+_shared = None
+_private = None
+
+
+def path():
+    return core.simulated_device_path()
+
+
+def is_loaded():
+    """Whether the simulated device that the engine uses is mapped in this process. Does not load it."""
+    return str(Path(path()).resolve()) in Path("/proc/self/maps").read_text()
+
+
+def shared():
+    """The simulated device that the engine and the facade of this process use."""
+    global _shared  # noqa: PLW0603
+    if _shared is None:
+        _shared = Simulator(path())
+    return _shared
 
 
 def live_counts():
-    """{kind: number} of the objects that the program holds on the device."""
-    lib = library()
-    return {kind: lib.aclsim_live(kind.encode()) for kind in _names(lib.aclsim_live_name)}
-
-
-def reports():
-    """Texts of the strict mode's reports since the last clearing (at most 256 of them)."""
-    lib = library()
-    count = lib.aclsim_report_count()
-    return [lib.aclsim_report_text(index).decode() for index in range(min(count, 256))]
-
-
-def clear_reports():
-    library().aclsim_clear_reports()
-
-
-def error_text():
-    """The pending text of aclGetRecentErrMsg, or ""."""
-    return (library().aclGetRecentErrMsg() or b"").decode()
+    return shared().live()
 
 
 @contextlib.contextmanager
-def options(**values):
-    """Set options of the device for a block, and put back what was there."""
-    lib = library()
-    before = {name: lib.aclsim_get_option(name.encode()) for name in values}
+def isolated(soc=None, devices=1, strict=True, **options):
+    """A simulated device of the test's own, as if just loaded: nothing here touches the one of the engine.
+
+    Fails if the block leaves strict reports (take_reports() takes the expected ones) or live objects behind.
+    """
+    global _private  # noqa: PLW0603
+    if _private is None:
+        folder = Path(tempfile.mkdtemp(prefix="ascend-venc-sim-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        _private = Simulator(shutil.copy(path(), folder / "private.so"))
+    sim = _private
+    assert sim.aclsim_reset() == 0
+    assert sim.aclsim_set_soc(soc.encode() if soc else None) == 0
+    assert sim.aclsim_set_devices(devices) == 0
+    sim.set_options(quiet=1, **options)
+    sim.aclsim_set_strict(int(strict))
     try:
-        for name, value in values.items():
-            if lib.aclsim_set_option(name.encode(), value) != 0:
-                raise ValueError(f"the simulated device has no option {name}={value}")
-        yield
+        yield sim
+        left = {kind: number for kind, number in sim.live().items() if number}
+        found = sim.reports()
     finally:
-        for name, value in before.items():
-            lib.aclsim_set_option(name.encode(), value)
-
-
-@contextlib.contextmanager
-def strict(on=True):
-    """Strict mode for a block; yields a function that returns the reports of the block so far."""
-    lib = library()
-    first = lib.aclsim_report_count()
-    before = lib.aclsim_set_strict(int(on))
-    try:
-        yield lambda: reports()[first:]
-    finally:
-        lib.aclsim_set_strict(before)
-
-
-@contextlib.contextmanager
-def failing_call(function, nth=1, code=507899, persistent=False):
-    """Let the nth call of a function ("*": of any) inside the block fail."""
-    lib = library()
-    if lib.aclsim_fail_call(function.encode(), nth, code, int(persistent)) != 0:
-        raise ValueError(f"cannot let call {nth} of {function} fail")
-    try:
-        yield
-    finally:
-        lib.aclsim_clear_faults()
-
-
-@contextlib.contextmanager
-def failing_frame(action, nth=1, value=0, persistent=False):
-    """Do something to the nth frame that is sent inside the block (over all channels)."""
-    lib = library()
-    if lib.aclsim_fail_frame(nth, action, value, int(persistent)) != 0:
-        raise ValueError(f"cannot do {action} to frame {nth}")
-    try:
-        yield
-    finally:
-        lib.aclsim_clear_faults()
-
-
-@contextlib.contextmanager
-def lost_device(device=0, code=507010):
-    """The device is lost inside the block."""
-    lib = library()
-    lib.aclsim_lose_device(device, code)
-    try:
-        yield
-    finally:
-        lib.aclsim_lose_device(device, 0)
-
-
-def channel_stats(channel_desc):
-    """Figures of an open channel by its descriptor."""
-    stats = ChannelStats()
-    if library().aclsim_get_channel_stats(channel_desc, ctypes.byref(stats)) != 0:
-        raise ValueError("no open channel")
-    return {name: getattr(stats, name) for name, _ in ChannelStats._fields_}
+        cleaned = sim.aclsim_reset()
+    assert cleaned == 0
+    assert found == []
+    assert left == {}

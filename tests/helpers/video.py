@@ -28,6 +28,8 @@ def to_nv12(frame, pixel_format):
 
 def write_watermark(frame, number):
     """Write a number into the top left corner: for each bit a cell of 8 x 8 pixels, black or white, and its inverse."""
+    if not 0 <= number < 1 << WATERMARK_BITS:
+        raise ValueError(f"a watermark holds {WATERMARK_BITS} bits, not {number}")
     for bit in range(WATERMARK_BITS):
         for row, value in enumerate((number >> bit & 1, 1 - (number >> bit & 1))):
             left = bit * WATERMARK_CELL

@@ -167,6 +167,26 @@ def test_encode_the_committed_clip_equals_the_input(backend, out):
     assert min(clips.psnr(*pair) for pair in zip(pictures, wanted_pictures)) >= 30
 
 
+def test_encode_twice_gives_the_same_file(backend, clip, out):
+    for name in ("a.mp4", "b.mp4"):
+        assert main(["encode", str(clip), str(out / name), "--backend", backend]) == 0
+    assert (out / "a.mp4").read_bytes() == (out / "b.mp4").read_bytes()
+
+
+def test_encode_of_two_y4m_files_in_one_pipe_is_refused_at_the_second(backend, y4m):
+    done = run("encode", "-", "-", "--backend", backend, input=y4m.read_bytes() * 2)
+    assert done.returncode == 1
+    assert "standard input: frame 10 does not begin with FRAME" in one_line(done.stderr)
+
+
+@pytest.mark.sim_only
+def test_encode_on_a_chip_without_an_encoder_names_it(y4m, out, capsys):
+    assert main(["encode", str(y4m), str(out / "a.mp4"), "--backend", "sim:Ascend910"]) == 1
+    text = one_line(capsys.readouterr().err)
+    assert "Ascend910" in text and "no video encoder" in text
+    assert os.listdir(out) == []
+
+
 def bad_inputs():
     """Yield (file name, its content or None for no file, more arguments, words of the message)."""
     whole = clips.y4m(frames=5)
@@ -349,7 +369,7 @@ def test_encode_with_closed_standard_streams_still_encodes(backend, y4m, out, re
         assert len(clips.read_video(target)[2]) == 10
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 @pytest.mark.parametrize("name", ["a.mp4", "a.h264"])
 def test_encode_interrupted_removes_its_file(backend, out, signum, code, name):
     process = subprocess.Popen(
@@ -424,6 +444,13 @@ def test_encode_on_a_terminal_shows_progress_and_the_simulated_device(tmp_path, 
 
 def test_encode_quiet_on_a_terminal_shows_nothing(backend, y4m, out):
     assert on_terminal("encode", y4m, out / "a.h265", "-q", "--backend", backend) == (0, "", b"")
+
+
+def test_encode_that_goes_wrong_on_a_terminal_says_so_on_a_line_of_its_own(backend, tmp_path, out):
+    (tmp_path / "in.y4m").write_bytes(clips.y4m(640, 480, frames=40)[:-1])
+    code, text, _ = on_terminal("encode", tmp_path / "in.y4m", out / "a.h265", "--backend", backend)
+    assert code == 1
+    assert "frame 39 is cut off" in one_line(text.rpartition("\x1b[K")[2].replace("\r\n", "\n"))
 
 
 def test_info_describes_the_device(backend, capsys):

@@ -39,7 +39,7 @@ def encode_through(enc, frames):
 
 
 def test_fault_control_strikes_at_all(frames, backend):
-    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc, simulator.failing_frame(RET_CODE, value=77):
+    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc, simulator.shared().failing_frame(RET_CODE, value=77):
         with pytest.raises(venc.FrameError) as caught:
             enc.encode(frames[0])
             enc.flush()
@@ -51,14 +51,14 @@ def test_fault_control_strikes_at_all(frames, backend):
     ("action", "value"), [(RET_CODE, 9), (EMPTY, 0), (NO_OUTPUT, 0), (HUGE, 300_000_000), (HUGE, 1_000_000)]
 )
 def test_one_bad_frame_is_named_and_the_others_are_delivered(frames, backend, action, value):
-    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc, simulator.failing_frame(action, 5, value):
+    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc, simulator.shared().failing_frame(action, 5, value):
         delivered, failed = encode_through(enc, frames)
     assert failed == [4]
     assert delivered == [index for index in range(12) if index != 4]
 
 
 def test_frame_whose_callback_never_comes_is_named_when_the_next_one_is_done(frames, backend):
-    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc, simulator.failing_frame(DROP, 5):
+    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc, simulator.shared().failing_frame(DROP, 5):
         delivered, failed = encode_through(enc, frames)
     assert failed == [4]
     assert delivered == [index for index in range(12) if index != 4]
@@ -66,7 +66,7 @@ def test_frame_whose_callback_never_comes_is_named_when_the_next_one_is_done(fra
 
 def test_last_frame_whose_callback_never_comes_times_out_instead_of_hanging(frames, backend):
     enc = venc.Encoder(128, 128, codec="h264", timeout=0.3, backend=backend)
-    with simulator.failing_frame(DROP, 3):
+    with simulator.shared().failing_frame(DROP, 3):
         for frame in frames[:3]:
             enc.encode(frame)
         begin = time.monotonic()
@@ -81,13 +81,13 @@ def test_last_frame_whose_callback_never_comes_times_out_instead_of_hanging(fram
 
 
 def test_callback_that_comes_twice_delivers_once(frames, backend):
-    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc, simulator.failing_frame(TWICE, 5):
+    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc, simulator.shared().failing_frame(TWICE, 5):
         delivered, failed = encode_through(enc, frames)
     assert (delivered, failed) == (list(range(12)), [])
 
 
 def test_late_callback_keeps_the_order(frames, backend):
-    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc, simulator.failing_frame(DELAY, 5, 200_000):
+    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc, simulator.shared().failing_frame(DELAY, 5, 200_000):
         delivered, failed = encode_through(enc, frames)
     assert (delivered, failed) == (list(range(12)), [])
 
@@ -95,7 +95,7 @@ def test_late_callback_keeps_the_order(frames, backend):
 def test_refused_frame_raises_and_the_next_is_encoded(frames, backend):
     with venc.Encoder(128, 128, codec="h264", backend=backend) as enc:
         packets = enc.encode(frames[0])
-        with simulator.failing_call("aclvencSendFrame", code=507018), pytest.raises(venc.AclError) as caught:
+        with simulator.shared().failing_call("aclvencSendFrame", code=507018), pytest.raises(venc.AclError) as caught:
             enc.encode(frames[1])
         assert (caught.value.code, caught.value.call) == (507018, "aclvencSendFrame")
         packets += enc.encode(frames[2])
@@ -105,7 +105,7 @@ def test_refused_frame_raises_and_the_next_is_encoded(frames, backend):
 
 def test_stalled_device_times_out_and_comes_back(frames, backend):
     with venc.Encoder(128, 128, codec="h264", depth=2, timeout=0.3, backend=backend) as enc:
-        with simulator.options(stall=1):
+        with simulator.shared().options(stall=1):
             begin = time.monotonic()
             with pytest.raises(venc.AclTimeoutError, match="in flight"):
                 for frame in frames:
@@ -119,7 +119,7 @@ def test_stalled_device_times_out_and_comes_back(frames, backend):
 def test_lost_device_raises_from_a_blocked_call_and_ready_packets_stay_readable(frames, backend):
     enc = venc.Encoder(128, 128, codec="h264", depth=2, timeout=None, backend=backend)
     packets = enc.encode(frames[0]) + enc.flush()
-    with simulator.options(stall=1):
+    with simulator.shared().options(stall=1):
         enc.encode(frames[1])
         raised = []
 
@@ -132,7 +132,7 @@ def test_lost_device_raises_from_a_blocked_call_and_ready_packets_stay_readable(
         thread = threading.Thread(target=flush)
         thread.start()
         time.sleep(0.1)
-        with simulator.lost_device():
+        with simulator.shared().lost_device():
             thread.join(10)
             assert not thread.is_alive()
             assert [type(error) for error in raised] == [venc.DeviceLostError]
@@ -179,7 +179,7 @@ CREATING = [
 @pytest.mark.parametrize("nth", [1, 2, 3])
 def test_opening_fails_whole_at_any_call(frames, backend, function, nth):
     struck = False
-    with simulator.failing_call(function, nth=nth, code=507899):
+    with simulator.shared().failing_call(function, nth=nth, code=507899):
         try:
             venc.Encoder(128, 128, depth=3, backend=backend).close()
         except venc.AclError as error:
@@ -211,7 +211,7 @@ def test_closing_survives_one_failure_of_any_call_without_a_leak(frames, backend
     enc = venc.Encoder(128, 128, backend=backend)
     packets = enc.encode(frames[0]) + enc.flush()
     assert len(packets) == 1
-    with simulator.failing_call(function, code=507899):
+    with simulator.shared().failing_call(function, code=507899):
         try:
             enc.close()
         except venc.AclError as error:
@@ -224,7 +224,7 @@ def test_closing_survives_one_failure_of_any_call_without_a_leak(frames, backend
 @pytest.mark.parametrize("nth", [1, 2, 3, 5, 8])
 def test_encoding_survives_one_failure_of_any_call(frames, backend, function, nth):
     delivered, refused, failed = [], [], []
-    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc, simulator.failing_call(function, nth=nth):
+    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc, simulator.shared().failing_call(function, nth=nth):
         for index, frame in enumerate(frames):
             try:
                 delivered += enc.encode(frame)

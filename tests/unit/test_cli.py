@@ -10,9 +10,9 @@ from fractions import Fraction
 
 import pytest
 
-from ascend_venc import __version__, cli, errors
+from ascend_venc import cli, errors
 from ascend_venc.cli import encode, progress
-from helpers import files, processes, video
+from helpers import clips
 
 
 class FakePacket(bytes):
@@ -65,7 +65,7 @@ def fake_encoder(monkeypatch):
 @pytest.fixture
 def y4m(tmp_path):
     path = tmp_path / "in.y4m"
-    path.write_bytes(files.y4m(video.synthetic(16, 8, 5)))
+    path.write_bytes(clips.y4m(16, 8, frames=5))
     return str(path)
 
 
@@ -200,76 +200,6 @@ def test_exception_in_mid_stream_gives_its_exit_code_one_line_and_no_file(
     else:
         assert err == line.format(output=output)
     assert names(tmp_path) == ["in.y4m"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        (["IN", "OUT.h264", "-c", "h265"], "stands for h264, but -c says h265"),
-        (["IN", "OUT.txt"], "known are .h264"),
-        (["IN", "OUT"], "known are .h264"),
-        (["x.nv12", "OUT.h264"], "give it with -s"),
-        (["IN", "OUT.h264", "-s", "16x8"], "leave -s out"),
-        (["-", "OUT.h264", "-s", "16x8"], "leave -s out"),
-    ],
-)
-def test_wrong_usage_ends_with_2_and_one_line(tmp_path, y4m, capfd, arguments, text):
-    given = [a.replace("IN", y4m).replace("OUT", str(tmp_path / "out")) for a in arguments]
-    assert run("encode", *given) == 2
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert text in err and err.count("\n") == 1
-    assert names(tmp_path) == ["in.y4m"]
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        [],
-        ["nothing"],
-        ["encode"],
-        ["encode", "a"],
-        ["encode", "a", "b", "c"],
-        ["encode", "a", "b", "-c", "vp9"],
-        ["encode", "a", "b", "-b", "fast"],
-        ["encode", "a", "b", "-r", "0"],
-        ["encode", "a", "b", "-r", "-1"],
-        ["encode", "a", "b", "-r", "1/0"],
-        ["encode", "a", "b", "-s", "16"],
-        ["encode", "a", "b", "-s", "-16x8"],
-        ["encode", "a", "b", "-g", "x"],
-        ["encode", "a", "b", "--rc", "crf"],
-    ],
-)
-def test_arguments_that_cannot_be_parsed_end_with_2(capfd, arguments):
-    with pytest.raises(SystemExit) as ended:
-        run(*arguments)
-    assert ended.value.code == 2
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert "usage: ascend-venc" in err
-
-
-def test_version_and_help_are_printed(capfd):
-    for arguments in (["--version"], ["--help"], ["encode", "--help"], ["info", "--help"]):
-        with pytest.raises(SystemExit) as ended:
-            run(*arguments)
-        assert ended.value.code == 0
-    out, err = capfd.readouterr()
-    assert f"ascend-venc {__version__}" in out
-    assert "examples:" in out
-    assert err == ""
-
-
-def test_command_starts_without_pyav_and_numpy():
-    program = (
-        "import sys\n"
-        "from ascend_venc import cli\n"
-        "cli.make_parser()\n"
-        "print(sorted({'av', 'numpy', 'asyncio'} & set(sys.modules)))"
-    )
-    done = processes.run(program)
-    assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
 # ---- progress --------------------------------------------------------------------------------------------------------

@@ -4,18 +4,15 @@
 import io
 import os
 import stat
+import threading
 from fractions import Fraction
 
 import pytest
 
 from ascend_venc.errors import InvalidArgumentError
 from ascend_venc.media import AnnexBWriter, MediaError, RawReader, open_video
-from ascend_venc.media.output import ReplacingFile
+from ascend_venc.media.output import ReplacingFile, codec_of, container_of
 from helpers import clips
-
-# SPDX-License-Identifier: Apache-2.0
-"""Raw frames in, Annex B out, and the file that appears only when it is whole."""
-
 
 SIZE = 32 * 16 * 3 // 2
 
@@ -150,3 +147,36 @@ def test_replacing_file_writes_into_what_is_no_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         ReplacingFile(tmp_path / "nowhere" / "a.mp4")
     assert os.listdir(tmp_path) == []
+
+
+def test_replacing_file_writes_into_a_pipe(tmp_path):
+    path = tmp_path / "pipe.h264"
+    os.mkfifo(path)
+    received = []
+    reader = threading.Thread(target=lambda: received.append(path.read_bytes()))
+    reader.start()
+    with ReplacingFile(path) as output:
+        output.file.write(b"data")
+    reader.join(10)
+    assert received == [b"data"]
+    assert stat.S_ISFIFO(path.stat().st_mode)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "container"),
+    [
+        ("a.h264", "h264", None),
+        ("a.264", "h264", None),
+        ("a.H265", "h265", None),
+        ("a.265", "h265", None),
+        ("a.hevc", "h265", None),
+        ("a.mp4", None, "mp4"),
+        ("a.MKV", None, "matroska"),
+        ("a.ts", None, "mpegts"),
+        ("a.mov", None, "mov"),
+        ("a.txt", None, None),
+        ("h264", None, None),
+    ],
+)
+def test_suffix_tells_codec_or_container(name, codec, container):
+    assert (codec_of(name), container_of(name)) == (codec, container)

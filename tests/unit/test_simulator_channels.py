@@ -1,0 +1,980 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The simulated device: channels, frames, callbacks, end of stream, ranges (statements 6 to 9, 11, 12)."""
+
+import ctypes
+import threading
+import time
+
+import pytest
+
+from helpers import simulator
+from helpers.acl_program import H264_HIGH, H264_MAIN, H265_MAIN, NV12, NV21, Program
+from helpers.simulator import CALLBACK
+from helpers.statements import statement
+
+pytestmark = pytest.mark.sim_only
+
+INVALID, OUT_OF_RANGE, STUCK = 100000, 507018, 507046
+SOCS_WITH_ENCODER = ["Ascend310", "Ascend310P3", "Ascend310B4"]
+
+
+@pytest.fixture
+def sim():
+    with simulator.isolated(null_codec=500) as device:
+        yield device
+
+
+@pytest.fixture(params=SOCS_WITH_ENCODER)
+def any_sim(request):
+    with simulator.isolated(soc=request.param, null_codec=500) as device:
+        device.soc = request.param
+        yield device
+
+
+@pytest.fixture
+def program(sim):
+    with Program(sim) as running:
+        yield running
+
+
+@pytest.fixture
+def still(sim):
+    """A program whose own thread is to process the reports."""
+    with Program(sim, pump=False) as running:
+        yield running
+        while sim.aclrtProcessReport(1) == 0:
+            pass
+
+
+def wait_for(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def kinds(sim):
+    return [text.split("]")[0][1:] for text in sim.take_reports()]
+
+
+# ---- 6: creating ----
+
+
+@statement("6.1", "documented", "CreateChannel(NULL): 100000. Guessed: the same for a stale descriptor")
+def test_create_channel_refuses_null_and_stale(program):
+    sim = program.sim
+    desc = program.channel_desc()
+    program.destroy_desc(desc)
+    assert sim.aclvencCreateChannel(None) == INVALID
+    assert sim.aclvencCreateChannel(desc) == INVALID
+    assert kinds(sim) == ["stale-handle"]
+
+
+@statement(
+    "6.2",
+    "documented",
+    "A channel takes two streams of the device; without them 207008. Guessed: too many channels 207005",
+)
+def test_create_channel_needs_two_streams_and_a_channel(program):
+    sim = program.sim
+    desc = program.channel_desc()
+    with sim.options(stream_limit=1):
+        assert sim.aclvencCreateChannel(desc) == 207008
+    with sim.options(stream_limit=4):
+        first, second = program.channel(), program.channel()
+        assert sim.aclvencCreateChannel(desc) == 207008
+        program.destroy(first)
+        program.destroy(second)
+    with sim.options(channel_limit=1):
+        first = program.channel()
+        assert sim.aclvencCreateChannel(desc) == 207005
+        program.destroy(first)
+        assert sim.aclvencCreateChannel(desc) == 0
+    assert sim.aclvencDestroyChannel(desc) == 0
+    program.destroy_desc(desc)
+
+
+@statement(
+    "6.3",
+    "documented",
+    "The report thread need not exist; callback NULL and thread id 0 are not checked; a thread of another "
+    "device: 107012",
+)
+def test_create_channel_subscribes_without_looking_at_thread_and_callback():
+    with simulator.isolated(null_codec=500, devices=2) as sim, Program(sim) as program:
+        for attributes in ({"ThreadId": 0}, {"ThreadId": 12345}, {"Callback": None}):
+            program.destroy(program.channel(**attributes))
+        keeper = program.channel()
+        context = ctypes.c_void_p()
+        assert sim.aclrtCreateContext(ctypes.byref(context), 1) == 0
+        desc = program.channel_desc()
+        assert sim.aclvencCreateChannel(desc) == 107012
+        program.destroy_desc(desc)
+        assert sim.aclrtDestroyContext(context) == 0
+        assert sim.aclrtSetCurrentContext(program.context) == 0
+        program.destroy(keeper)
+
+
+@statement("6.4", "documented", "Exactly one of BufAddr and BufSize set: 500003")
+def test_create_channel_with_half_a_buffer_is_500003(program):
+    sim = program.sim
+    for attributes in ({"BufAddr": program.memory(6 << 20)}, {"BufSize": 6 << 20}):
+        desc = program.channel_desc(**attributes)
+        assert sim.aclvencCreateChannel(desc) == 500003
+        program.destroy_desc(desc)
+
+
+@statement("6.5", "documented", "A buffer of the program's is used for the output")
+def test_output_is_in_the_program_s_buffer(program):
+    address = program.memory(6 << 20)
+    channel, picture = program.channel(BufAddr=address, BufSize=6 << 20), program.picture()
+    program.send(channel, picture)
+    program.end_of_stream(channel)
+    assert address <= program.delivered[0].address < address + (6 << 20)
+    assert program.delivered[0].data[:4] == b"\0\0\0\1"
+
+
+def create_with(program, **attributes):
+    """The code of creating a channel with these attributes; the descriptor and a channel are gone again."""
+    names = {"width": "PicWidth", "height": "PicHeight", "gop": "KeyFrameInterval"}
+    desc = program.channel_desc(**{key: value for key, value in attributes.items() if key not in names})
+    for key, name in names.items():
+        if key in attributes:
+            assert getattr(program.sim, f"aclvencSetChannelDesc{name}")(desc, attributes[key]) == 0
+    code = program.sim.aclvencCreateChannel(desc)
+    text = program.sim.error_text() if code else ""
+    if code == 0:
+        assert program.sim.aclvencDestroyChannel(desc) == 0
+    program.destroy_desc(desc)
+    return code, text
+
+
+LIMITS = {  # soc: {attribute: (good values, bad values)}
+    "Ascend310": {
+        "width": ((128, 1920), (0, 126, 1922)),
+        "height": ((128, 1920), (0, 126, 1922)),
+        "SrcRate": ((0, 1, 120), (121,)),
+        "MaxBitRate": ((0, 10, 30000), (1, 9, 30001)),
+        "RcMode": ((0, 1, 2), (3,)),
+    },
+    "Ascend310P3": {
+        "width": ((128, 4096), (0, 126, 4098)),
+        "height": ((128, 4096), (0, 126, 4098)),
+        "SrcRate": ((0, 1, 240), (241,)),
+        "MaxBitRate": ((0, 2, 614400), (1, 614401, 2000000)),
+        "RcMode": ((0, 1, 2), ()),
+    },
+    "Ascend310B4": {
+        "width": ((114, 8192), (0, 112, 8194)),
+        "height": ((114, 8192), (0, 112, 8194)),
+        "SrcRate": ((0, 1, 240), (241,)),
+        "MaxBitRate": ((0, 2, 614400), (1, 614401)),
+        "RcMode": ((0, 1, 2), ()),
+    },
+}
+
+
+@statement(
+    "6.6",
+    "observed",
+    "GOP 0 and a bit rate out of range fail in CreateChannel with 507018 (seen on Ascend310B4)",
+)
+@statement(
+    "6.7",
+    "guessed",
+    "Width, height, picture format, encoding type, frame rate out of range: 507018 too, with the reason in "
+    "aclGetRecentErrMsg",
+)
+@statement(
+    "11.1",
+    "documented",
+    "Ranges of width, height, GOP, frame rate and bit rate by chip; 0 is a default for the rates",
+)
+def test_create_channel_checks_the_ranges_of_the_chip(any_sim):
+    with Program(any_sim) as program:
+        limits = {"gop": ((1, 65536), (0, 65537)), "EnType": ((0, 1, 2, 3), (4, -1)), **LIMITS[any_sim.soc]}
+        for name, (good, bad) in limits.items():
+            for value in good:
+                assert create_with(program, **{name: value}) == (0, ""), (name, value)
+            for value in bad:
+                code, text = create_with(program, **{name: value})
+                assert code == OUT_OF_RANGE, (name, value)
+                assert f"{value}" in text, text
+        assert create_with(program, PicFormat=None)[0] == OUT_OF_RANGE
+        assert (
+            create_with(program, gop=0)[1]
+            == f"aclvencCreateChannel: gop 0 err, should be in [1, 65536] on {any_sim.soc}"
+        )
+
+
+@statement("11.2", "documented", "Width and height are even; on Ascend310P H.264 has at most 4096 x 2304 pixels")
+def test_create_channel_checks_parity_and_area(program):
+    assert create_with(program, width=129)[0] == OUT_OF_RANGE
+    assert create_with(program, height=129)[0] == OUT_OF_RANGE
+    assert create_with(program, width=4096, height=2304, en_type=H264_HIGH)[0] == 0
+    assert create_with(program, width=4096, height=2306, en_type=H264_HIGH)[0] == OUT_OF_RANGE
+    assert create_with(program, width=4096, height=4096, en_type=H265_MAIN)[0] == 0
+
+
+@statement("6.8", "documented", "A failure unwinds what was built. Guessed: the descriptor can be tried again")
+def test_failed_create_channel_leaves_nothing_behind(program):
+    sim = program.sim
+    desc = program.channel_desc(gop=0)
+    before = sim.live()
+    for _ in range(3):
+        assert sim.aclvencCreateChannel(desc) == OUT_OF_RANGE
+    assert sim.live() == before
+    assert sim.aclvencSetChannelDescKeyFrameInterval(desc, 10) == 0
+    assert sim.aclvencCreateChannel(desc) == 0
+    assert sim.aclvencDestroyChannel(desc) == 0
+    program.destroy_desc(desc)
+
+
+@statement(
+    "6.9",
+    "documented",
+    "The channel id appears in the descriptor; there is no setter. Guessed: the lowest that is free",
+)
+def test_channel_ids_are_the_lowest_free_ones(program):
+    channels = [program.channel() for _ in range(3)]
+    read = program.sim.aclvencGetChannelDescChannelId
+    assert [read(channel) for channel in channels] == [0, 1, 2]
+    program.destroy(channels[1])
+    assert read(program.channel()) == 1
+
+
+@statement(
+    "12.1",
+    "guessed",
+    "A descriptor serves one channel: creating a second one on it is refused with 100000, also after the first"
+    " was destroyed",
+)
+def test_create_channel_again_on_a_descriptor_is_refused(program):
+    sim = program.sim
+    channel = program.channel()
+    assert sim.aclvencCreateChannel(channel) == INVALID
+    assert sim.aclvencDestroyChannel(channel) == 0
+    assert sim.aclvencCreateChannel(channel) == INVALID
+    program.destroy_desc(channel)
+    assert kinds(sim) == ["descriptor-reuse", "descriptor-reuse"]
+
+
+@statement("6.10", "documented", "CreateChannel needs a current context: 107002")
+def test_create_channel_without_context_is_107002(program):
+    codes = []
+    desc = program.channel_desc()
+    thread = threading.Thread(target=lambda: codes.append(program.sim.aclvencCreateChannel(desc)))
+    thread.start()
+    thread.join()
+    assert codes == [107002]
+    program.destroy_desc(desc)
+
+
+@statement("6.11", "guessed", "A codec that cannot be loaded or opened: 507018 with the reason in aclGetRecentErrMsg")
+def test_create_channel_without_codec_says_what_to_install():
+    code = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from helpers import simulator
+from helpers.acl_program import Program
+with simulator.isolated() as sim, Program(sim) as program:
+    desc = program.channel_desc()
+    print(sim.aclvencCreateChannel(desc), sim.error_text())
+    program.destroy_desc(desc)
+"""
+    from helpers import processes
+
+    tests = str(simulator.ROOT / "tests")
+    done = processes.run(code, tests, env={"ASCEND_VENC_SIM_AVCODEC": "/nonexistent/libavcodec.so"})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("507018 aclvencCreateChannel: the encoder cannot be opened:")
+    assert "/nonexistent/libavcodec.so" in done.stdout
+    assert "pip install" in done.stdout
+
+
+@statement("12.2", "guessed", "Ascend910 has no encoder: CreateChannel 200001, naming the chip")
+def test_chip_without_encoder_refuses_channels():
+    with simulator.isolated(soc="Ascend910") as sim, Program(sim) as program:
+        assert create_with(program) == (200001, "aclvencCreateChannel: Ascend910 has no video encoder")
+
+
+@statement(
+    "11.3",
+    "documented",
+    "Rate control 0 means VBR, on Ascend310 CBR; frame rate 0 means 30; bit rate 0 means 2000 kbit/s, on Ascend310 300",
+)
+@pytest.mark.parametrize(
+    ("soc", "rc_mode", "bit_rate"), [("Ascend310", 2, 300), ("Ascend310P3", 1, 2000), ("Ascend310B4", 1, 2000)]
+)
+def test_defaults_encode_like_the_values_they_stand_for(soc, rc_mode, bit_rate):
+    def encode(**attributes):
+        with simulator.isolated(soc=soc) as sim, Program(sim) as program:
+            channel = program.channel(256, 256, **attributes)
+            for number in range(6):
+                program.send(channel, program.picture(256, 256, data=noise(256 * 256 * 3 // 2, number)))
+            program.end_of_stream(channel)
+            return [seen.data for seen in program.delivered]
+
+    default = encode()
+    assert default == encode(RcMode=rc_mode, SrcRate=30, MaxBitRate=bit_rate)
+    assert default != encode(RcMode=3 - rc_mode, SrcRate=30, MaxBitRate=bit_rate)
+    assert default != encode(RcMode=rc_mode, SrcRate=30, MaxBitRate=bit_rate // 4)
+
+
+def noise(size, seed):
+    block = bytes((i * i * 31 + i * (seed * 7 + 3)) % 199 for i in range(4096))
+    return (block * (size // 4096 + 1))[:size]
+
+
+# ---- 7: sending ----
+
+
+@statement(
+    "7.1",
+    "documented",
+    "SendFrame: descriptor NULL, no channel, or config NULL: 100000, in that order; then input NULL 100000",
+)
+def test_send_frame_refusals(program):
+    sim = program.sim
+    picture, config = program.picture(), program.config()
+    desc = program.channel_desc()
+    channel = program.channel()
+    for arguments in (
+        (None, picture, config),
+        (desc, picture, config),
+        (channel, picture, None),
+        (channel, None, config),
+        (channel, picture, picture),
+        (channel, config, config),
+    ):
+        code = sim.aclvencSendFrame(arguments[0], arguments[1], None, arguments[2], None)
+        assert code == INVALID, arguments
+    assert sim.aclvencDestroyChannel(channel) == 0
+    assert sim.aclvencSendFrame(channel, picture, None, config, None) == INVALID
+    program.destroy_desc(channel)
+    program.destroy_desc(desc)
+    assert program.delivered == []
+    assert kinds(sim) == ["wrong-handle", "wrong-handle"]
+
+
+@statement("7.2", "documented", "EOS: input, reserve and user data are ignored")
+def test_eos_ignores_the_other_arguments(program):
+    channel, picture = program.channel(), program.picture()
+    eos = program.config(eos=1)
+    for arguments in ((None, None, None), (picture, 5, 6), (12345, 0, 0)):
+        assert program.sim.aclvencSendFrame(channel, *arguments[:2], eos, arguments[2]) == 0
+    assert program.delivered == []
+
+
+@statement(
+    "7.3",
+    "documented",
+    "Ascend310 only: a picture's size is in [w*h*3/2, twice that) of the channel, else 100000",
+)
+def test_send_frame_checks_the_picture_size_by_chip(any_sim):
+    with Program(any_sim) as program:
+        channel = program.channel(160, 128)
+        size = 160 * 128 * 3 // 2
+        memory = program.memory(3 * size)
+        picture = program.picture(address=memory, size=size)
+        strict = any_sim.soc == "Ascend310"
+        for value, expected in ((size, 0), (2 * size - 1, 0), (size - 1, INVALID), (2 * size, INVALID)):
+            assert any_sim.acldvppSetPicDescSize(picture, value) == 0
+            program.send(channel, picture, expect=expected if strict else 0)
+        program.end_of_stream(channel)
+        assert len(program.delivered) == (2 if strict else 4)
+        any_sim.take_reports()  # too small a size is reported
+
+
+@statement(
+    "7.4",
+    "documented",
+    "Picture and frame config are read at send time: both may be changed or destroyed after it",
+)
+def test_descriptors_may_be_changed_after_the_send(program):
+    sim = program.sim
+    channel, picture = program.channel(), program.picture()
+    other = program.memory(128 * 128 * 3 // 2)
+    config = sim.aclvencCreateFrameConfig()
+    with sim.options(stall=1):
+        program.send(channel, picture, 1, config)
+        assert sim.aclvencSetFrameConfigEos(config, 1) == 0
+        assert sim.aclvencDestroyFrameConfig(config) == 0
+        assert sim.acldvppSetPicDescData(picture, other) == 0
+        assert sim.acldvppSetPicDescSize(picture, 1) == 0
+    program.end_of_stream(channel)
+    assert [seen.ret_code for seen in program.delivered] == [0]
+
+
+@statement("7.5", "documented", "The pixels are read from the program's memory after the send, not copied")
+def test_pixels_are_read_when_the_device_encodes():
+    size = 128 * 128 * 3 // 2
+    streams = []
+    for late in (False, True):
+        with simulator.isolated(strict=False) as sim, Program(sim) as program:
+            channel, memory = program.channel(), program.memory(size)
+            picture = program.picture(address=memory, size=size)
+            program.fill(memory, bytes(size) if late else noise(size, 1))
+            with sim.options(stall=1):
+                program.send(channel, picture)
+                if late:
+                    program.fill(memory, noise(size, 1))
+            program.end_of_stream(channel)
+            streams.append(program.delivered[0].data)
+    assert streams[0] == streams[1]
+
+
+@statement("7.6", "documented", "The picture's own format is ignored, the channel's counts")
+def test_picture_format_of_the_channel_counts():
+    size = 128 * 128 * 3 // 2
+    streams = {}
+    for channel_format in (NV12, NV21):
+        for picture_format in (NV12, NV21, 0):
+            with simulator.isolated() as sim, Program(sim) as program:
+                channel = program.channel(pic_format=channel_format)
+                program.send(channel, program.picture(data=noise(size, 2), Format=picture_format))
+                program.end_of_stream(channel)
+                streams.setdefault(channel_format, set()).add(program.delivered[0].data)
+    assert {key: len(value) for key, value in streams.items()} == {NV12: 1, NV21: 1}
+    assert streams[NV12] != streams[NV21]
+
+
+@statement(
+    "7.7",
+    "documented",
+    "SendFrame returns when the device has taken the frame, and blocks while its queue is full; it does not "
+    "wait for the callback",
+)
+def test_send_frame_blocks_while_the_queue_is_full():
+    with simulator.isolated(null_codec=500, input_slots=3) as sim, Program(sim) as program:
+        channel, picture, config = program.channel(), program.picture(), program.config()
+        sent = []
+
+        def send_six():
+            assert sim.aclrtSetCurrentContext(program.context) == 0
+            for number in range(6):
+                program.send(channel, picture, number, config)
+                sent.append(number)
+
+        with sim.options(stall=1):
+            thread = threading.Thread(target=send_six)
+            thread.start()
+            wait_for(lambda: len(sent) == 3)
+            time.sleep(0.1)
+            assert sent == [0, 1, 2]
+            assert program.delivered == []
+        thread.join(10)
+        program.end_of_stream(channel)
+        assert [seen.user_data for seen in program.delivered] == list(range(6))
+        assert sim.channel_stats(channel)["send_blocked_ns"] > 90_000_000
+
+
+@statement("7.8", "documented", "A program may send and process its reports on one thread")
+def test_send_and_pump_on_one_thread(still):
+    channel, picture = still.channel(), still.picture()
+    for number in range(20):
+        still.send(channel, picture, number)
+        assert still.sim.aclrtProcessReport(1000) == 0
+    assert [seen.user_data for seen in still.delivered] == list(range(20))
+    still.end_of_stream(channel)
+
+
+@statement("7.9", "documented", "`reserve` is ignored")
+def test_reserve_is_ignored(program):
+    sim = program.sim
+    channel, picture, config = program.channel(), program.picture(), program.config()
+    stream = sim.acldvppCreateStreamDesc()
+    for reserve in (None, stream, 12345):
+        assert sim.aclvencSendFrame(channel, picture, reserve, config, 1) == 0
+    program.end_of_stream(channel)
+    assert len(program.delivered) == 3
+    assert stream not in {seen.output for seen in program.delivered}
+    assert sim.acldvppDestroyStreamDesc(stream) == 0
+
+
+@statement("7.10", "documented", "SendFrame needs a current context: 107002. Guessed: one of another device 107003")
+def test_send_frame_without_context_is_107002():
+    with simulator.isolated(null_codec=500, devices=2) as sim, Program(sim) as program:
+        channel, picture, config = program.channel(), program.picture(), program.config()
+        codes = []
+
+        def send(device):
+            if device is not None:
+                assert sim.aclrtSetDevice(device) == 0
+            codes.append(sim.aclvencSendFrame(channel, picture, None, config, None))
+            if device is not None:
+                assert sim.aclrtResetDevice(device) == 0
+
+        for device in (None, 1, 0):
+            thread = threading.Thread(target=send, args=(device,))
+            thread.start()
+            thread.join()
+        assert codes == [107002, 107003, 0]
+
+
+PLAIN = 128 * 128 * 3 // 2
+
+
+@statement(
+    "7.11",
+    "observed",
+    "Width, height, strides and format of the picture may stay 0: the channel's size, stride rounded up to 16",
+)
+@statement(
+    "7.12",
+    "observed",
+    "The chroma plane begins where the size says; a height stride that the buffer does not have is ignored",
+)
+@statement("7.13", "observed", "A width stride that is set counts")
+@pytest.mark.parametrize(
+    ("width", "stride", "rows", "fields"),
+    [
+        (128, 128, 128, {}),
+        (132, 144, 128, {}),
+        (128, 128, 128, {"WidthStride": 128, "HeightStride": 128, "Width": 128, "Height": 128}),
+        (128, 128, 128, {"WidthStride": 128, "HeightStride": 144}),
+        (128, 128, 144, {"WidthStride": 128, "HeightStride": 144}),
+        (128, 128, 136, {}),
+        (128, 256, 128, {"WidthStride": 256}),
+        (132, 132, 128, {"WidthStride": 132}),
+        (132, 134, 128, {"WidthStride": 134, "HeightStride": 128}),
+    ],
+)
+def test_geometry_of_a_picture_as_real_programs_set_it(width, stride, rows, fields):
+    luma, chroma = noise(width * 128, 3), noise(width * 64, 4)
+
+    def encode(stride, rows, fields):
+        data = bytearray(b"\xee" * (stride * rows * 3 // 2))
+        for row in range(128):
+            data[row * stride : row * stride + width] = luma[row * width : (row + 1) * width]
+        for row in range(64):
+            start = stride * rows + row * stride
+            data[start : start + width] = chroma[row * width : (row + 1) * width]
+        with simulator.isolated() as sim, Program(sim) as program:
+            channel = program.channel(width, 128)
+            program.send(channel, program.picture(data=bytes(data), size=len(data), **fields))
+            program.end_of_stream(channel)
+            assert program.delivered[0].ret_code == 0
+            return program.delivered[0].data
+
+    aligned = (width + 15) // 16 * 16
+    assert encode(stride, rows, fields) == encode(aligned, 128, {"WidthStride": aligned, "HeightStride": 128})
+
+
+@statement(
+    "7.14",
+    "guessed",
+    "A picture that cannot be read (no data, size 0, beyond its allocation, stride below the width): the frame"
+    " fails with a ret_code, those around it do not",
+)
+def test_bad_pictures_fail_their_frame_only(program):
+    sim = program.sim
+    channel, good, config = program.channel(), program.picture(), program.config()
+    empty = sim.acldvppCreatePicDesc()
+    small = program.picture(address=program.memory(1000), size=PLAIN)
+    narrow = program.picture(WidthStride=64)
+    unmapped = program.picture(address=0x10, size=PLAIN)
+    nothing = program.picture()
+    assert sim.acldvppSetPicDescSize(nothing, 0) == 0
+    bad = [empty, small, narrow, unmapped, nothing]
+    for picture in bad:
+        program.send(channel, good, 1, config)
+        program.send(channel, picture, 2, config)
+    program.end_of_stream(channel)
+    assert [(seen.user_data, seen.ret_code, bool(seen.size)) for seen in program.delivered] == [
+        (1, 0, True),
+        (2, 1, False),
+    ] * len(bad)
+    assert sim.acldvppDestroyPicDesc(empty) == 0
+    assert set(kinds(sim)) == {"bad-picture", "foreign-memory"}
+
+
+def test_picture_in_the_program_s_own_memory_is_copied_at_once():
+    size = 128 * 128 * 3 // 2
+    with simulator.isolated(strict=False) as sim, Program(sim) as program:
+        channel = program.channel()
+        own = ctypes.create_string_buffer(noise(size, 5), size)
+        with sim.options(stall=1):
+            program.send(channel, program.picture(address=ctypes.addressof(own), size=size))
+            ctypes.memset(own, 0, size)
+        program.send(channel, program.picture(data=noise(size, 5)), config=program.config(force_i_frame=1))
+        program.end_of_stream(channel)
+        first, second = (seen.data for seen in program.delivered)
+    assert len(first) > 1000
+    assert abs(len(first) - len(second)) < len(first) // 4, "the picture of before the memset"
+
+
+# ---- 8: callbacks ----
+
+
+@statement("8.1", "documented", "Callbacks run on the channel's thread inside its aclrtProcessReport, and nowhere else")
+def test_callbacks_run_inside_process_report_of_the_channel_s_thread(still):
+    channel, picture = still.channel(), still.picture()
+    for number in range(3):
+        still.send(channel, picture, number)
+    time.sleep(0.05)
+    assert still.delivered == []
+    while len(still.delivered) < 3:
+        assert still.sim.aclrtProcessReport(1000) == 0
+    assert {seen.thread for seen in still.delivered} == {threading.get_ident()}
+
+
+@statement(
+    "8.2",
+    "documented",
+    "The callback gets the picture descriptor that was sent, an output descriptor of the library, and the user"
+    " data as given",
+)
+@statement("8.3", "documented", "One callback for each accepted frame, in send order; none for EOS")
+def test_callback_arguments_are_those_of_the_send(program):
+    channel = program.channel()
+    pictures = [program.picture() for _ in range(3)]
+    values = [2**64 - 1, 0, 0x1234, 7, 7, 1]
+    for number, value in enumerate(values):
+        program.send(channel, pictures[number % 3], value)
+    program.end_of_stream(channel)
+    program.end_of_stream(channel)
+    assert [(seen.input, seen.user_data) for seen in program.delivered] == [
+        (pictures[number % 3], value) for number, value in enumerate(values)
+    ]
+    assert all(seen.output for seen in program.delivered)
+
+
+@statement("8.4", "documented", "The same picture descriptor may be sent again and again without waiting")
+def test_one_picture_descriptor_sent_sixteen_times(program):
+    channel, picture = program.channel(), program.picture()
+    for number in range(16):
+        program.send(channel, picture, number)
+    program.end_of_stream(channel)
+    assert [seen.user_data for seen in program.delivered] == list(range(16))
+
+
+@statement(
+    "8.5",
+    "documented",
+    "The callback is the one that was set when the frame was sent; without one it is silently left out",
+)
+def test_callback_is_taken_at_send_time(sim):
+    with Program(sim) as program:
+        channel, picture = program.channel(Callback=None), program.picture()
+        program.send(channel, picture, 1)
+        callback = ctypes.cast(program._callback, ctypes.c_void_p)
+        assert sim.aclvencSetChannelDescCallback(channel, callback) == 0
+        program.send(channel, picture, 2)
+        program.end_of_stream(channel)
+        assert [seen.user_data for seen in program.delivered] == [2]
+        assert sim.channel_stats(channel)["skipped"] == 1
+        assert kinds(sim) == ["no-callback"]
+
+
+@statement(
+    "8.6",
+    "documented",
+    "Host run mode: without a current context on the report thread the callback is silently left out",
+)
+def test_host_mode_without_context_leaves_the_callback_out(sim):
+    with Program(sim, bind=False) as program:
+        channel, picture = program.channel(), program.picture()
+        program.send(channel, picture)
+        program.end_of_stream(channel)
+        assert program.delivered == []
+        assert sim.channel_stats(channel)["skipped"] == 1
+        (report,) = sim.take_reports()
+        assert report.startswith("[no-context] ")
+        assert "aclrtSetCurrentContext" in report
+
+
+@statement("8.7", "observed", "On a board the report thread needs no context")
+def test_board_without_context_runs_the_callback():
+    with simulator.isolated(soc="Ascend310B4", null_codec=500) as sim, Program(sim, bind=False) as program:
+        channel = program.channel()
+        program.send(channel, program.picture())
+        program.end_of_stream(channel)
+        assert [seen.size for seen in program.delivered] == [500]
+
+
+@statement(
+    "8.8",
+    "documented",
+    "The output descriptor is one for the channel, refilled; on Ascend310 a new one for each frame, gone after"
+    " its callback",
+)
+def test_output_descriptor_is_one_per_channel_or_one_per_frame(any_sim):
+    with Program(any_sim) as program:
+        channel, picture = program.channel(), program.picture()
+        for _ in range(3):
+            program.send(channel, picture)
+        program.end_of_stream(channel)
+        outputs = {seen.output for seen in program.delivered}
+        assert len(outputs) == (3 if any_sim.soc == "Ascend310" else 1)
+        if any_sim.soc == "Ascend310":
+            assert any_sim.acldvppGetStreamDescSize(min(outputs)) == 0
+            assert kinds(any_sim) == ["stale-handle"]
+
+
+@statement(
+    "8.9",
+    "documented",
+    "Output data lies in the channel's one device buffer and is valid during the callback only. Guessed: it is"
+    " overwritten afterwards",
+)
+def test_output_is_overwritten_after_the_callback():
+    with simulator.isolated(null_codec=500, strict=False) as sim, Program(sim) as program:
+        channel = program.channel()
+        program.send(channel, program.picture())
+        program.end_of_stream(channel)
+        seen = program.delivered[0]
+        assert seen.data[:4] == b"\0\0\0\1"
+        assert ctypes.string_at(seen.address, 64) == b"\xdb" * 64
+
+
+@statement("8.10", "documented", "In forgiving mode device memory is ordinary readable memory")
+def test_forgiving_device_memory_can_be_read_by_the_program():
+    with simulator.isolated(strict=False) as sim, Program(sim, pump=False) as program:
+        memory = program.memory(64)
+        program.fill(memory, b"abcd" * 16)
+        assert ctypes.string_at(memory, 64) == b"abcd" * 16
+
+
+@statement(
+    "12.3",
+    "guessed",
+    "Output descriptor: ret_code 0, format = the encoding type, timestamp = the frame's number, eos 0; Annex B"
+    " with parameter sets before every IDR",
+)
+def test_output_descriptor_fields():
+    with simulator.isolated() as sim, Program(sim) as program:
+        channel, picture = program.channel(en_type=H264_MAIN, gop=3), program.picture()
+        for _ in range(5):
+            program.send(channel, picture)
+        program.end_of_stream(channel)
+        assert [(seen.ret_code, seen.format, seen.timestamp, seen.eos) for seen in program.delivered] == [
+            (0, H264_MAIN, number, 0) for number in range(5)
+        ]
+        assert [seen.data[4] & 31 for seen in program.delivered] == [7, 1, 1, 7, 1]
+
+
+@statement("12.4", "guessed", "A forced I frame is an IDR and restarts the key-frame count")
+def test_forced_idr_restarts_the_interval():
+    with simulator.isolated() as sim, Program(sim) as program:
+        channel, picture, forced = program.channel(gop=4), program.picture(), program.config(force_i_frame=1)
+        for number in range(12):
+            program.send(channel, picture, number, forced if number == 6 else None)
+        program.end_of_stream(channel)
+        assert [n for n, seen in enumerate(program.delivered) if seen.data[4] & 31 == 7] == [0, 4, 6, 10]
+
+
+@statement("8.11", "documented", "The callback may free the picture and destroy its descriptor")
+def test_callback_may_free_its_picture(program):
+    sim = program.sim
+    channel = program.channel()
+    codes = []
+
+    def release(seen):
+        codes.append(sim.acldvppFree(seen.user_data))
+        codes.append(sim.acldvppDestroyPicDesc(seen.input))
+
+    program.on_delivery = release
+    for _ in range(3):
+        address, desc = ctypes.c_void_p(), sim.acldvppCreatePicDesc()
+        assert sim.acldvppMalloc(ctypes.byref(address), PLAIN) == 0
+        assert sim.acldvppSetPicDescData(desc, address.value) == 0
+        assert sim.acldvppSetPicDescSize(desc, PLAIN) == 0
+        program.send(channel, desc, address.value)
+    program.end_of_stream(channel)
+    assert codes == [0] * 6
+
+
+@statement("8.12", "documented", "The callback must not destroy the output descriptor. Guessed: 100000")
+def test_callback_cannot_destroy_the_output_descriptor(program):
+    sim = program.sim
+    channel = program.channel()
+    codes = []
+    program.on_delivery = lambda seen: codes.append(sim.acldvppDestroyStreamDesc(seen.output))
+    program.send(channel, program.picture())
+    program.end_of_stream(channel)
+    assert codes == [INVALID]
+    assert kinds(sim) == ["output-destroyed"]
+
+
+@statement(
+    "8.13",
+    "documented",
+    "EOS and DestroyChannel in a callback deadlock on hardware. Guessed: 507046 here, and the channel goes on",
+)
+def test_eos_and_destroy_in_a_callback_are_refused(program):
+    sim = program.sim
+    channel, picture, eos = program.channel(), program.picture(), program.config(eos=1)
+    codes = []
+
+    def end(_):
+        codes.append(sim.aclvencDestroyChannel(channel))
+        codes.append(sim.aclvencSendFrame(channel, None, None, eos, None))
+
+    program.on_delivery = end
+    program.send(channel, picture)
+    program.end_of_stream(channel)
+    assert codes == [STUCK, STUCK]
+    program.on_delivery = None
+    program.send(channel, picture)
+    program.end_of_stream(channel)
+    assert len(program.delivered) == 2
+    assert kinds(sim) == ["destroy-in-callback", "destroy-in-callback"]
+
+
+def test_callback_may_send_the_next_frame(program):
+    channel, picture, config = program.channel(), program.picture(), program.config()
+
+    def send_next(seen):
+        if seen.user_data < 20:
+            program.send(channel, picture, seen.user_data + 1, config)
+
+    program.on_delivery = send_next
+    program.send(channel, picture, 1)
+    wait_for(lambda: len(program.delivered) == 20)
+
+
+# ---- 9: end of stream, destroying ----
+
+
+@statement("9.1", "documented", "EOS returns after every earlier callback has returned; frames after it are accepted")
+def test_eos_returns_after_all_callbacks(program):
+    channel, picture = program.channel(), program.picture()
+    program.on_delivery = lambda seen: time.sleep(0.01)
+    for round_number in (1, 2, 3):
+        for _ in range(5):
+            program.send(channel, picture)
+        program.end_of_stream(channel)
+        assert len(program.delivered) == 5 * round_number
+
+
+@statement("9.2", "documented", "DestroyChannel(NULL): 100000; it waits for all pending callbacks")
+def test_destroy_channel_waits_for_callbacks(program):
+    assert program.sim.aclvencDestroyChannel(None) == INVALID
+    channel, picture = program.channel(), program.picture()
+    program.on_delivery = lambda seen: time.sleep(0.01)
+    for _ in range(8):
+        program.send(channel, picture)
+    program.destroy(channel)
+    assert len(program.delivered) == 8
+
+
+@statement(
+    "9.3",
+    "documented",
+    "With nothing pending, EOS and DestroyChannel return at once, without anybody processing reports",
+)
+def test_destroy_with_nothing_pending_needs_no_report_thread(still):
+    channel = still.channel()
+    begin = time.monotonic()
+    still.end_of_stream(channel)
+    still.destroy(channel)
+    assert time.monotonic() - begin < 2
+
+
+@statement(
+    "9.4",
+    "documented",
+    "With callbacks pending and nobody processing reports they block for ever. Guessed: 507046 with a "
+    "diagnosis after wait_limit_ms; the channel can be destroyed later",
+)
+def test_destroy_without_report_thread_ends_with_a_diagnosis(sim):
+    with Program(sim) as program, sim.options(wait_limit_ms=100):
+        channel, picture = program.channel(), program.picture()
+        program.stop_pump()
+        program.send(channel, picture)
+        begin = time.monotonic()
+        program.end_of_stream(channel, expect=STUCK)
+        assert sim.aclvencDestroyChannel(channel) == STUCK
+        assert 0.19 < time.monotonic() - begin < 5
+        assert "nobody runs aclrtProcessReport" in sim.error_text()
+        assert kinds(sim) == ["no-pump", "no-pump"]
+        ident = sim.aclvencGetChannelDescThreadId(channel)
+        program.start_pump()
+        if program.report_thread != ident:  # a new thread mostly gets the old one's identity, but need not
+            program.stop_pump()
+            sim.aclsim_lose_device(0, 507010)
+            assert sim.aclvencDestroyChannel(channel) == 507010
+            sim.aclsim_lose_device(0, 0)
+            program.destroy_desc(channel)
+
+
+@statement(
+    "9.5",
+    "guessed",
+    "On the report thread itself, outside a callback, EOS and DestroyChannel with callbacks pending fail at "
+    "once: 507046",
+)
+def test_eos_on_the_report_thread_with_frames_pending_is_refused(still):
+    sim = still.sim
+    channel, picture = still.channel(), still.picture()
+    still.send(channel, picture)
+    still.end_of_stream(channel, expect=STUCK)
+    assert sim.aclvencDestroyChannel(channel) == STUCK
+    assert kinds(sim) == ["no-pump", "no-pump"]
+    while not still.delivered:
+        assert sim.aclrtProcessReport(1000) == 0
+    still.end_of_stream(channel)
+
+
+@statement("12.5", "guessed", "DestroyChannel of a descriptor without a channel, or a second time: 100000")
+def test_destroy_channel_without_channel_is_refused(program):
+    sim = program.sim
+    desc = program.channel_desc()
+    assert sim.aclvencDestroyChannel(desc) == INVALID
+    program.destroy_desc(desc)
+    channel = program.channel()
+    assert sim.aclvencDestroyChannel(channel) == 0
+    assert sim.aclvencDestroyChannel(channel) == INVALID
+    program.destroy_desc(channel)
+
+
+@statement("9.6", "documented", "Destroying the descriptor before its channel loses the channel")
+def test_descriptor_destroyed_first_loses_the_channel(sim):
+    sim.aclsim_set_strict(1)
+    with Program(sim) as program:
+        channel = program.channel()
+        program.destroy_desc(channel)
+        assert sim.aclvencDestroyChannel(channel) == INVALID
+        assert sim.live()["channel"] == 1
+        assert kinds(sim) == ["channel-open", "stale-handle"]
+        sim.aclsim_reset()
+        sim.set_options(quiet=1)
+        program.__enter__()
+
+
+@statement("9.7", "documented", "After DestroyChannel the thread is not subscribed any more")
+def test_report_thread_is_unsubscribed_by_destroy(still):
+    sim = still.sim
+    assert sim.aclrtProcessReport(10) == 107012
+    channel = still.channel()
+    assert sim.aclrtProcessReport(10) == 507012
+    still.destroy(channel)
+    assert sim.aclrtProcessReport(10) == 107012
+
+
+@statement("9.8", "observed", "The thread may be subscribed with a stream of its own beside the channel's")
+def test_thread_may_have_a_stream_of_its_own_beside_the_channel(still):
+    sim = still.sim
+    stream, seen = ctypes.c_void_p(), []
+    callback = CALLBACK(seen.append)
+    assert sim.aclrtCreateStream(ctypes.byref(stream)) == 0
+    assert sim.aclrtSubscribeReport(threading.get_ident(), stream) == 0
+    channel, picture = still.channel(), still.picture()
+    still.send(channel, picture)
+    assert sim.aclrtLaunchCallback(callback, 5, 1, stream) == 0
+    while not (seen and still.delivered):
+        assert sim.aclrtProcessReport(1000) == 0
+    assert sim.aclrtUnSubscribeReport(threading.get_ident(), stream) == 0
+    assert sim.aclrtDestroyStream(stream) == 0
+    assert sim.aclrtProcessReport(10) == 507012
+    still.end_of_stream(channel)
+
+
+def test_synchronize_device_waits_for_the_channels(program):
+    channel, picture = program.channel(), program.picture()
+    program.on_delivery = lambda seen: time.sleep(0.02)
+    for _ in range(4):
+        program.send(channel, picture)
+    assert program.sim.aclrtSynchronizeDevice() == 0
+    assert len(program.delivered) == 4

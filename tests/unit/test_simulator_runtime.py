@@ -1,0 +1,612 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The simulated device: memory, initialisation, devices, contexts, streams, events, reports (statements 5 and 10)."""
+
+import ctypes
+import threading
+import time
+
+import pytest
+
+from helpers import simulator
+from helpers.acl_program import DEVICE_TO_HOST, HOST_TO_DEVICE, HOST_TO_HOST, Program
+from helpers.simulator import CALLBACK
+from helpers.statements import statement
+
+pytestmark = pytest.mark.sim_only
+
+INVALID = 100000
+
+
+@pytest.fixture
+def sim():
+    with simulator.isolated() as device:
+        yield device
+
+
+@pytest.fixture
+def program(sim):
+    with Program(sim, pump=False) as running:
+        yield running
+
+
+def in_thread(function):
+    result = []
+    thread = threading.Thread(target=lambda: result.append(function()))
+    thread.start()
+    thread.join()
+    return result[0]
+
+
+def new(function, *args):
+    """Call a function whose first argument is where a handle or address goes; return (code, it)."""
+    out = ctypes.c_void_p()
+    code = function(ctypes.byref(out), *args)
+    return code, out.value
+
+
+# ---- 5: memory ------------------------------------------------------------------------------------------------------
+
+
+def free_memory(sim):
+    free, total = ctypes.c_size_t(), ctypes.c_size_t()
+    assert sim.aclrtGetMemInfo(0, ctypes.byref(free), ctypes.byref(total)) == 0
+    return free.value
+
+
+@statement(
+    "5.1",
+    "documented",
+    "acldvppMalloc: NULL or overflow 100000, no context 107002; takes (size + 63) / 32 * 32 bytes, so 0 "
+    "succeeds with 32",
+)
+@pytest.mark.parametrize("size", [0, 1, 31, 32, 33, 1000, 3110400])
+def test_dvpp_malloc_takes_two_more_multiples_of_32(program, size):
+    sim = program.sim
+    before = free_memory(sim)
+    code, address = new(sim.acldvppMalloc, size)
+    assert (code, before - free_memory(sim)) == (0, (size + 63) // 32 * 32)
+    assert address % 128 == 0
+    assert sim.acldvppFree(address) == 0
+    assert free_memory(sim) == before
+
+
+def test_dvpp_malloc_refusals(program):
+    sim = program.sim
+    assert sim.acldvppMalloc(None, 100) == INVALID
+    assert new(sim.acldvppMalloc, 2**64 - 1)[0] == INVALID
+    assert in_thread(lambda: new(sim.acldvppMalloc, 100)) == (107002, None)
+
+
+@statement("5.2", "documented", "acldvppFree, aclrtFree, aclrtFreeHost of NULL: 100000")
+@statement("5.3", "guessed", "Freeing twice, a foreign address, or memory of another kind: 107000")
+def test_free_of_what_is_no_allocation_is_a_code(program):
+    sim = program.sim
+    _, device = new(sim.acldvppMalloc, 4096)
+    _, host = new(sim.aclrtMallocHost, 4096)
+    for free in (sim.acldvppFree, sim.aclrtFree, sim.aclrtFreeHost):
+        assert free(None) == INVALID
+        assert free(0x1000) == 107000
+        assert free(device + 16) == 107000
+    assert sim.aclrtFreeHost(device) == 107000
+    assert sim.acldvppFree(host) == 107000
+    assert sim.acldvppFree(device) == 0
+    assert sim.acldvppFree(device) == 107000
+    _, again = new(sim.acldvppMalloc, 4096)
+    assert sim.acldvppFree(device) == 107000, "the freed address is not given out again at once"
+    assert sim.acldvppFree(again) == 0
+    assert sim.aclrtFreeHost(host) == 0
+    kinds = [text.split("]")[0][1:] for text in sim.take_reports()]
+    assert kinds == ["wrong-free"] * 8 + ["double-free"] * 2
+
+
+@statement(
+    "5.4",
+    "documented",
+    "aclrtMalloc: NULL or size 0 100000, no context 107002; aclrtMallocHost: size 0 100000, needs no context",
+)
+def test_runtime_malloc_refusals(program):
+    sim = program.sim
+    assert sim.aclrtMalloc(None, 100, 0) == INVALID
+    assert new(sim.aclrtMalloc, 0, 0)[0] == INVALID
+    assert new(sim.aclrtMalloc, 100, 99)[0] == INVALID
+    assert in_thread(lambda: new(sim.aclrtMalloc, 100, 0))[0] == 107002
+    assert sim.aclrtMallocHost(None, 100) == INVALID
+    assert new(sim.aclrtMallocHost, 0)[0] == INVALID
+    code, address = in_thread(lambda: new(sim.aclrtMallocHost, 100))
+    assert code == 0
+    ctypes.memset(address, 7, 100)  # ordinary memory of the process
+    assert sim.aclrtFreeHost(address) == 0
+
+
+@statement(
+    "5.5",
+    "documented",
+    "aclrtMemcpy: count 0 succeeds before any check; NULL 100000; unknown kind 100000; destMax 0 or below "
+    "count 107000; no context 107002; dst may equal src",
+)
+def test_memcpy_checks_in_order(program):
+    sim = program.sim
+    memory = program.memory(256)
+    host = ctypes.create_string_buffer(bytes(range(256)), 256)
+    back = ctypes.create_string_buffer(256)
+    assert sim.aclrtMemcpy(None, 0, None, 0, 99) == 0
+    assert sim.aclrtMemcpy(None, 256, host, 256, 99) == INVALID
+    assert sim.aclrtMemcpy(memory, 0, host, 256, 99) == INVALID
+    assert [sim.aclrtMemcpy(memory, 256, host, 256, kind) for kind in (-1, 6, 7)] == [INVALID] * 3
+    assert sim.aclrtMemcpy(memory, 0, host, 256, HOST_TO_DEVICE) == 107000
+    assert sim.aclrtMemcpy(memory, 255, host, 256, HOST_TO_DEVICE) == 107000
+    assert in_thread(lambda: sim.aclrtMemcpy(memory, 256, host, 256, HOST_TO_DEVICE)) == 107002
+    assert sim.aclrtMemcpy(memory, 256, host, 256, HOST_TO_DEVICE) == 0
+    assert sim.aclrtMemcpy(back, 256, memory, 256, DEVICE_TO_HOST) == 0
+    assert back.raw == bytes(range(256))
+    assert sim.aclrtMemcpy(back, 256, back, 256, HOST_TO_HOST) == 0
+    assert back.raw == bytes(range(256))
+
+
+@statement("5.6", "guessed", "A copy that goes beyond an allocation of the library: 107000, and nothing is copied")
+def test_memcpy_beyond_an_allocation_is_refused(program):
+    sim = program.sim
+    memory = program.memory(64)
+    host = ctypes.create_string_buffer(4096)
+    assert sim.aclrtMemcpy(memory, 4096, host, 4096, HOST_TO_DEVICE) == 107000
+    assert sim.aclrtMemcpy(host, 4096, memory, 4096, DEVICE_TO_HOST) == 107000
+    assert sim.aclrtMemset(memory, 4096, 1, 4096) == 107000
+    assert [text.split("]")[0] for text in sim.take_reports()] == ["[out-of-bounds"] * 3
+
+
+@statement("5.7", "documented", "aclrtMemset: count 0 succeeds, NULL 100000, count above maxCount 107000")
+def test_memset_sets_device_memory(program):
+    sim = program.sim
+    memory = program.memory(64)
+    back = ctypes.create_string_buffer(64)
+    assert sim.aclrtMemset(None, 0, 1, 0) == 0
+    assert sim.aclrtMemset(None, 64, 1, 64) == INVALID
+    assert sim.aclrtMemset(memory, 63, 1, 64) == 107000
+    assert sim.aclrtMemset(memory, 64, 0x5A, 64) == 0
+    assert sim.aclrtMemcpy(back, 64, memory, 64, DEVICE_TO_HOST) == 0
+    assert back.raw == b"\x5a" * 64
+
+
+def test_memory_beyond_the_limit_is_207001(sim):
+    with Program(sim, pump=False) as program, sim.options(memory_limit=1 << 20):
+        program.memory(1 << 19)
+        assert new(sim.acldvppMalloc, 1 << 20)[0] == 207001
+        assert "no memory" in sim.error_text()
+        program.memory(1 << 18)
+
+
+@statement("5.8", "documented", "aclrtGetMemInfo: NULL or unknown attribute 100000; these chips have DDR memory")
+def test_mem_info_knows_ddr(program):
+    sim = program.sim
+    free, total = ctypes.c_size_t(1), ctypes.c_size_t(1)
+    assert sim.aclrtGetMemInfo(0, None, ctypes.byref(total)) == INVALID
+    assert sim.aclrtGetMemInfo(99, ctypes.byref(free), ctypes.byref(total)) == INVALID
+    assert sim.aclrtGetMemInfo(1, ctypes.byref(free), ctypes.byref(total)) == 0
+    assert (free.value, total.value) == (0, 0)
+    assert sim.aclrtGetMemInfo(0, ctypes.byref(free), ctypes.byref(total)) == 0
+    assert free.value == total.value > 1 << 30
+
+
+@statement(
+    "5.9",
+    "observed",
+    "On a board (run mode ACL_DEVICE) aclrtMemcpy, aclrtMallocHost and aclrtProcessReport work in a thread "
+    "without a context",
+)
+def test_board_memcpy_needs_no_context():
+    with simulator.isolated(soc="Ascend310B4") as sim, Program(sim, pump=False):
+        a, b = ctypes.create_string_buffer(b"abc", 16), ctypes.create_string_buffer(16)
+        assert in_thread(lambda: sim.aclrtMemcpy(b, 16, a, 16, DEVICE_TO_HOST)) == 0
+        assert b.value == b"abc"
+        assert in_thread(lambda: sim.aclrtProcessReport(1)) == 107012
+
+
+# ---- 5: initialising, devices, contexts -----------------------------------------------------------------------------
+
+
+@statement(
+    "5.10",
+    "documented",
+    "aclInit twice: 100002; aclFinalize without or after one: 100037; it ends all references, aclFinalizeReference one",
+)
+def test_init_and_finalize_count_references(sim):
+    count = ctypes.c_uint64(99)
+    assert sim.aclFinalize() == 100037
+    assert sim.aclInit(None) == 0
+    assert sim.aclInit(b"") == 100002
+    assert sim.aclInit(None) == 100002
+    assert sim.aclFinalizeReference(ctypes.byref(count)) == 0
+    assert count.value == 2
+    assert sim.aclFinalize() == 0
+    assert sim.aclFinalize() == 100037
+    assert sim.aclFinalizeReference(ctypes.byref(count)) == 100037
+    assert sim.aclInit(b"") == 0
+    assert sim.aclFinalizeReference(ctypes.byref(count)) == 0
+    assert count.value == 0
+
+
+@statement("5.11", "documented", "aclInit's file: missing 100003, not JSON or deeper than 10 levels 100006")
+def test_init_reads_its_configuration_file(sim, tmp_path):
+    path = tmp_path / "acl.json"
+    deep = '{"a": [' * 6 + "]}" * 6
+    for text, code in (("{}", 0), ("", 100006), ("{", 100006), ("nonsense", 100006), (deep, 100006)):
+        path.write_text(text)
+        assert sim.aclInit(str(path).encode()) == code, text
+        assert sim.aclFinalize() == (100037 if code else 0)
+    assert sim.aclInit(str(tmp_path / "none.json").encode()) == 100003
+
+
+@statement(
+    "5.12",
+    "documented",
+    "aclrtSetDevice of a device that is not there: 107001; run mode and device count need no context",
+)
+def test_devices_are_counted_and_checked():
+    with simulator.isolated(devices=2) as sim:
+        count, mode, device = ctypes.c_uint32(), ctypes.c_int32(9), ctypes.c_int32(9)
+        assert sim.aclrtGetDeviceCount(None) == INVALID
+        assert sim.aclrtGetRunMode(None) == INVALID
+        assert sim.aclrtGetDeviceCount(ctypes.byref(count)) == 0
+        assert sim.aclrtGetRunMode(ctypes.byref(mode)) == 0
+        assert (count.value, mode.value) == (2, 1)
+        assert sim.aclInit(None) == 0
+        assert [sim.aclrtSetDevice(number) for number in (-1, 2, 99)] == [107001] * 3
+        assert [sim.aclrtResetDevice(number) for number in (-1, 2)] == [107001] * 2
+        assert sim.aclrtGetDevice(ctypes.byref(device)) == 107002
+        assert sim.aclrtSetDevice(1) == 0
+        assert sim.aclrtGetDevice(ctypes.byref(device)) == 0
+        assert device.value == 1
+        assert sim.aclrtResetDevice(1) == 0
+        assert sim.aclrtGetDevice(ctypes.byref(device)) == 107002
+        assert sim.aclFinalize() == 0
+
+
+@statement(
+    "5.13",
+    "documented",
+    "aclrtSetDevice makes one default context for a device, counted; aclrtResetDevice ends it",
+)
+def test_default_context_is_shared_and_counted(sim):
+    def current():
+        return new(sim.aclrtGetCurrentContext)
+
+    def set_and_get():
+        assert sim.aclrtSetDevice(0) == 0
+        return current()
+
+    assert sim.aclInit(None) == 0
+    code, context = set_and_get()
+    assert code == 0
+    assert in_thread(set_and_get) == (0, context)
+    assert sim.aclrtDestroyContext(context) == 107000
+    assert sim.aclrtResetDevice(0) == 0
+    assert current() == (0, context)
+    assert sim.aclrtResetDevice(0) == 0
+    assert current() == (107002, None)
+    assert sim.aclFinalize() == 0
+
+
+@statement(
+    "5.14",
+    "documented",
+    "A new context is current at once; NULL 100000; no current context 107002. Guessed: a stale one 107002",
+)
+def test_contexts_are_current_per_thread(sim):
+    assert sim.aclInit(None) == 0
+    assert sim.aclrtCreateContext(None, 0) == INVALID
+    assert new(sim.aclrtCreateContext, 5)[0] == 107001
+    _, first = new(sim.aclrtCreateContext, 0)
+    _, second = new(sim.aclrtCreateContext, 0)
+    assert new(sim.aclrtGetCurrentContext) == (0, second)
+    assert sim.aclrtGetCurrentContext(None) == INVALID
+    assert in_thread(lambda: new(sim.aclrtGetCurrentContext)) == (107002, None)
+    assert sim.aclrtSetCurrentContext(None) == INVALID
+    assert sim.aclrtSetCurrentContext(first) == 0
+    assert sim.aclrtDestroyContext(second) == 0
+    assert new(sim.aclrtGetCurrentContext) == (0, first)
+    assert sim.aclrtDestroyContext(first) == 0
+    assert new(sim.aclrtGetCurrentContext)[0] == 107002
+    assert sim.aclrtSetCurrentContext(first) == 107002
+    assert sim.aclrtDestroyContext(first) == 107002
+    assert sim.aclrtDestroyContext(None) == INVALID
+    assert sim.aclFinalize() == 0
+    assert [text.split("]")[0] for text in sim.take_reports()] == ["[stale-handle"] * 2
+
+
+def test_context_destroyed_elsewhere_is_no_current_context_any_more(sim):
+    with Program(sim, pump=False) as program:
+        _, other = new(sim.aclrtCreateContext, 0)
+        assert in_thread(lambda: sim.aclrtDestroyContext(other)) == 0
+        assert new(sim.aclrtCreateStream)[0] == 107002
+        assert sim.aclrtSetCurrentContext(program.context) == 0
+
+
+def test_force_reset_ends_explicit_contexts_too(sim):
+    assert sim.aclInit(None) == 0
+    _, context = new(sim.aclrtCreateContext, 0)
+    assert sim.aclrtResetDeviceForce(0) == 0
+    assert new(sim.aclrtGetCurrentContext)[0] == 107002
+    assert sim.aclrtSetCurrentContext(context) == 107002
+    assert sim.aclFinalize() == 0
+    assert len(sim.take_reports()) == 1
+
+
+def test_version_and_chip_name_are_told(sim):
+    numbers = [ctypes.c_int32() for _ in range(3)]
+    assert sim.aclrtGetVersion(*map(ctypes.byref, numbers)) == 0
+    assert [number.value for number in numbers] == [1, 16, 0]
+    assert sim.aclrtGetVersion(None, None, None) == INVALID
+    assert sim.aclrtGetSocName() == b"Ascend310P3"
+
+
+# ---- 5: errors ------------------------------------------------------------------------------------------------------
+
+
+@statement(
+    "5.15",
+    "documented",
+    "aclGetRecentErrMsg reads and clears the calling thread's text, newest first; NULL when nothing is pending",
+)
+def test_error_text_is_per_thread_and_cleared_by_reading(sim):
+    assert sim.aclGetRecentErrMsg() is None
+    assert sim.aclrtSetDevice(7) == 107001
+    assert sim.aclrtGetDeviceCount(None) == INVALID
+    assert in_thread(sim.aclGetRecentErrMsg) is None
+    first, second = sim.aclGetRecentErrMsg().decode().split("\n")
+    assert first.startswith("aclrtGetDeviceCount:")
+    assert second.startswith("aclrtSetDevice: device 7")
+    assert sim.aclGetRecentErrMsg() is None
+
+
+def test_error_text_of_many_failures_keeps_the_newest(sim):
+    for number in range(2, 1002):
+        assert sim.aclrtSetDevice(number) == 107001
+    text = sim.error_text()
+    assert text.startswith("aclrtSetDevice: device 1001 ")
+    assert len(text) < 2048
+
+
+@statement("5.16", "documented", "Codes of the runtime reach the caller unchanged")
+def test_runtime_codes_reach_the_caller_unchanged(program):
+    sim = program.sim
+    for code in (107002, 207001, 507010, 507899, 1):
+        with sim.failing_call("acldvppMalloc", code=code):
+            assert new(sim.acldvppMalloc, 100)[0] == code
+
+
+# ---- 10: reports ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stream(program):
+    code, handle = new(program.sim.aclrtCreateStream)
+    assert code == 0
+    yield handle
+    assert program.sim.aclrtDestroyStream(handle) == 0
+
+
+@statement("10.1", "documented", "aclrtProcessReport: timeout 0 or below -1 is 100000")
+def test_process_report_refuses_0_and_below_minus_1(program):
+    sim = program.sim
+    assert [sim.aclrtProcessReport(timeout) for timeout in (0, -2, -(2**31))] == [INVALID] * 3
+    assert [text.split("]")[0] for text in sim.take_reports()] == ["[timeout-zero"]
+
+
+@statement("10.2", "documented", "A thread with nothing subscribed gets 107012 at once, without waiting")
+def test_process_report_without_subscription_does_not_wait(program):
+    begin = time.monotonic()
+    assert program.sim.aclrtProcessReport(5000) == 107012
+    assert program.sim.aclrtProcessReport(-1) == 107012
+    assert time.monotonic() - begin < 2
+
+
+@statement("10.3", "documented", "Nothing within the timeout: 507012")
+def test_process_report_without_callback_times_out(program, stream):
+    sim = program.sim
+    assert sim.aclrtSubscribeReport(threading.get_ident(), stream) == 0
+    begin = time.monotonic()
+    assert sim.aclrtProcessReport(60) == 507012
+    assert 0.055 <= time.monotonic() - begin < 5
+
+
+@statement(
+    "10.4",
+    "documented",
+    "Otherwise all callbacks that are available run on the calling thread, in order, and 0 is returned",
+)
+def test_process_report_runs_all_available_callbacks(program, stream):
+    sim = program.sim
+    seen = []
+    callback = CALLBACK(lambda data: seen.append((data, threading.get_ident())))
+    assert sim.aclrtSubscribeReport(threading.get_ident(), stream) == 0
+    for number in range(1, 6):
+        assert sim.aclrtLaunchCallback(callback, number, number % 2, stream) == 0
+    assert seen == []
+    assert sim.aclrtProcessReport(1000) == 0
+    while len(seen) < 5:
+        assert sim.aclrtProcessReport(1000) == 0
+    assert seen == [(number, threading.get_ident()) for number in range(1, 6)]
+    assert sim.aclrtProcessReport(1) == 507012
+
+
+@statement("10.5", "documented", "A stream subscribed already: 107011; a thread that serves another device: 107012")
+def test_subscribe_refuses_a_second_time_and_another_device():
+    with simulator.isolated(devices=2) as sim, Program(sim, pump=False) as program:
+        me = threading.get_ident()
+        _, first = new(sim.aclrtCreateStream)
+        _, second = new(sim.aclrtCreateStream)
+        assert sim.aclrtSubscribeReport(me, first) == 0
+        assert sim.aclrtSubscribeReport(me, first) == 107011
+        assert sim.aclrtSubscribeReport(me + 1, first) == 107011
+        assert sim.aclrtSubscribeReport(me, second) == 0
+        _, elsewhere = new(sim.aclrtCreateContext, 1)
+        _, third = new(sim.aclrtCreateStream)
+        assert sim.aclrtSubscribeReport(me, third) == 107012
+        assert sim.aclrtSubscribeReport(me + 1, third) == 0
+        assert sim.aclrtDestroyStream(third) == 0
+        assert sim.aclrtDestroyContext(elsewhere) == 0
+        assert sim.aclrtSetCurrentContext(program.context) == 0
+        assert sim.aclrtDestroyStream(first) == 0
+        assert sim.aclrtDestroyStream(second) == 0
+
+
+@statement("10.6", "documented", "Unsubscribing what is not subscribed: 107011, from another thread id: 107012")
+def test_unsubscribe_of_what_is_not_subscribed(program, stream):
+    sim = program.sim
+    me = threading.get_ident()
+    assert sim.aclrtUnSubscribeReport(me, stream) == 107011
+    assert sim.aclrtSubscribeReport(me, stream) == 0
+    assert sim.aclrtUnSubscribeReport(me + 1, stream) == 107012
+    assert sim.aclrtUnSubscribeReport(me, stream) == 0
+    assert sim.aclrtUnSubscribeReport(me, stream) == 107011
+    assert sim.aclrtProcessReport(1000) == 107012
+
+
+@statement(
+    "10.7",
+    "documented",
+    "aclrtLaunchCallback on a stream without subscription: 107015; NULL function or unknown block type: 100000",
+)
+def test_launch_callback_refusals(program, stream):
+    sim = program.sim
+    callback = CALLBACK(lambda data: None)
+    assert sim.aclrtLaunchCallback(callback, None, 0, stream) == 107015
+    assert sim.aclrtLaunchCallback(None, None, 0, stream) == INVALID
+    assert sim.aclrtLaunchCallback(callback, None, 2, stream) == INVALID
+
+
+@statement(
+    "10.8",
+    "guessed",
+    "A thread waiting in aclrtProcessReport when its last subscription ends leaves with 107012",
+)
+def test_process_report_ends_with_the_last_subscription(program, stream):
+    sim = program.sim
+    codes = []
+    thread = threading.Thread(target=lambda: codes.append(sim.aclrtProcessReport(-1)))
+    sim.set_options(wait_unsubscribed=1)
+    thread.start()
+    assert sim.aclrtSubscribeReport(thread.ident, stream) == 0
+    time.sleep(0.05)
+    assert thread.is_alive()
+    assert sim.aclrtUnSubscribeReport(thread.ident, stream) == 0
+    thread.join(10)
+    assert codes == [107012]
+
+
+@statement(
+    "10.9",
+    "guessed",
+    "With the option wait_unsubscribed, aclrtProcessReport waits for a subscription and gives 507012 in its absence",
+)
+def test_process_report_can_be_told_to_wait_for_a_subscription(program, stream):
+    sim = program.sim
+    with sim.options(wait_unsubscribed=1):
+        begin = time.monotonic()
+        assert sim.aclrtProcessReport(60) == 507012
+        assert time.monotonic() - begin >= 0.055
+
+
+def test_callbacks_of_a_destroyed_stream_are_lost(program):
+    sim = program.sim
+    seen = []
+    callback = CALLBACK(seen.append)
+    _, keeper = new(sim.aclrtCreateStream)
+    _, stream = new(sim.aclrtCreateStream)
+    for handle in (keeper, stream):
+        assert sim.aclrtSubscribeReport(threading.get_ident(), handle) == 0
+    for number in (1, 2):
+        assert sim.aclrtLaunchCallback(callback, number, 1, stream) == 0
+    assert sim.aclrtDestroyStream(stream) == 0
+    assert sim.aclrtProcessReport(1) == 507012
+    assert seen == []
+    assert sim.aclrtDestroyStream(keeper) == 0
+
+
+# ---- streams and events ---------------------------------------------------------------------------------------------
+
+
+def test_stream_waits_for_a_blocking_callback(program, stream):
+    sim = program.sim
+    seen = []
+    callback = CALLBACK(seen.append)
+    memory = program.memory(64)
+    back = ctypes.create_string_buffer(64)
+    assert sim.aclrtSubscribeReport(threading.get_ident(), stream) == 0
+    assert sim.aclrtMemsetAsync(memory, 64, 1, 64, stream) == 0
+    assert sim.aclrtLaunchCallback(callback, 1, 1, stream) == 0
+    assert sim.aclrtMemsetAsync(memory, 64, 2, 64, stream) == 0
+    assert sim.aclrtMemcpyAsync(back, 64, memory, 64, DEVICE_TO_HOST, stream) == 0
+    assert sim.aclrtSynchronizeStreamWithTimeout(stream, 20) == 507046
+    assert back.raw == bytes(64)
+    assert sim.aclrtProcessReport(1000) == 0
+    assert sim.aclrtSynchronizeStream(stream) == 0
+    assert back.raw == b"\x02" * 64
+
+
+def test_event_orders_two_streams(program, stream):
+    sim = program.sim
+    _, other = new(sim.aclrtCreateStream)
+    _, event = new(sim.aclrtCreateEvent)
+    status = ctypes.c_int32(9)
+    memory = program.memory(64)
+    back = ctypes.create_string_buffer(64)
+    callback = CALLBACK(lambda data: None)
+    assert sim.aclrtSubscribeReport(threading.get_ident(), stream) == 0
+    assert sim.aclrtLaunchCallback(callback, None, 1, stream) == 0
+    assert sim.aclrtMemsetAsync(memory, 64, 3, 64, stream) == 0
+    assert sim.aclrtRecordEvent(event, stream) == 0
+    assert sim.aclrtStreamWaitEvent(other, event) == 0
+    assert sim.aclrtMemcpyAsync(back, 64, memory, 64, DEVICE_TO_HOST, other) == 0
+    assert sim.aclrtQueryEvent(event, ctypes.byref(status)) == 0
+    assert status.value == 1
+    assert sim.aclrtQueryEventStatus(event, ctypes.byref(status)) == 0
+    assert status.value == 0
+    assert back.raw == bytes(64)
+    assert sim.aclrtProcessReport(1000) == 0
+    assert sim.aclrtSynchronizeEvent(event) == 0
+    assert sim.aclrtSynchronizeStream(other) == 0
+    assert back.raw == b"\x03" * 64
+    assert sim.aclrtQueryEvent(event, ctypes.byref(status)) == 0
+    assert status.value == 0
+    assert sim.aclrtDestroyEvent(event) == 0
+    assert sim.aclrtDestroyStream(other) == 0
+
+
+def test_event_times_are_measured(program, stream):
+    sim = program.sim
+    events = [new(sim.aclrtCreateEvent)[1] for _ in range(2)]
+    ms = ctypes.c_float()
+    assert sim.aclrtEventElapsedTime(ctypes.byref(ms), *events) == 107006
+    assert sim.aclrtRecordEvent(events[0], stream) == 0
+    time.sleep(0.03)
+    assert sim.aclrtRecordEvent(events[1], stream) == 0
+    assert sim.aclrtEventElapsedTime(ctypes.byref(ms), *events) == 0
+    assert 28 <= ms.value < 5000
+    assert sim.aclrtEventElapsedTime(ctypes.byref(ms), *events[::-1]) == 107007
+    assert sim.aclrtResetEvent(events[0], stream) == 0
+    assert sim.aclrtEventElapsedTime(ctypes.byref(ms), *events) == 107006
+    for event in events:
+        assert sim.aclrtDestroyEvent(event) == 0
+        assert sim.aclrtDestroyEvent(event) == 107017
+    assert sim.aclrtDestroyEvent(None) == INVALID
+    assert len(sim.take_reports()) == 2
+
+
+def test_streams_belong_to_a_context_and_are_limited(sim):
+    with Program(sim, pump=False) as program:
+        _, stream = new(sim.aclrtCreateStream)
+        assert sim.aclrtSynchronizeStream(None) == 0, "the context's default stream"
+        assert in_thread(lambda: sim.aclrtSynchronizeStream(stream)) == 107002
+        _, other = new(sim.aclrtCreateContext, 0)
+        assert sim.aclrtSynchronizeStream(stream) == 107003
+        assert sim.aclrtDestroyContext(other) == 0
+        assert sim.aclrtSetCurrentContext(program.context) == 0
+        with sim.options(stream_limit=1):
+            assert new(sim.aclrtCreateStream)[0] == 207008
+        assert sim.aclrtSynchronizeDevice() == 0
+        assert sim.aclrtDestroyStream(None) == INVALID
+        assert sim.aclrtDestroyStreamForce(stream) == 0
+        assert sim.aclrtDestroyStream(stream) == 107017
+        assert sim.aclrtSynchronizeStream(stream) == 107017
+        assert len(sim.take_reports()) == 2

@@ -1,0 +1,533 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Deliberately wrong programs: strict mode reports each of them, with the object's history and what to do."""
+
+import ctypes
+import mmap
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from helpers import processes, simulator
+from helpers.acl_program import (
+    DEVICE_TO_DEVICE,
+    DEVICE_TO_HOST,
+    HOST_TO_DEVICE,
+    HOST_TO_HOST,
+    Program,
+)
+from helpers.simulator import CALLBACK
+
+pytestmark = pytest.mark.sim_only
+
+SIZE = 128 * 128 * 3 // 2
+
+
+@pytest.fixture
+def sim():
+    with simulator.isolated(null_codec=500) as device:
+        yield device
+
+
+@pytest.fixture
+def program(sim):
+    with Program(sim) as running:
+        yield running
+
+
+@pytest.fixture
+def board():
+    with simulator.isolated(soc="Ascend310B4", null_codec=500) as device, Program(device) as running:
+        yield running
+
+
+def the_report(sim, kind, *words):
+    """The one report there is; it is of this kind, and its text holds these words and a fix."""
+    found = sim.take_reports()
+    assert len(found) == 1, found
+    assert found[0].startswith(f"[{kind}] acl"), found
+    assert "| fix: " in found[0]
+    for word in words:
+        assert word in found[0], (word, found)
+    return found[0]
+
+
+def new_memory(sim):
+    address = ctypes.c_void_p()
+    assert sim.acldvppMalloc(ctypes.byref(address), SIZE) == 0
+    return address.value
+
+
+# ---- pictures in flight ----
+
+
+def test_right_program_is_not_reported(program):
+    channel, picture = program.channel(), program.picture()
+    for _ in range(5):
+        program.send(channel, picture)
+    program.end_of_stream(channel)
+    assert program.sim.reports() == []
+
+
+@pytest.mark.parametrize("free", ["acldvppFree", "aclrtFree"])
+def test_early_free_is_reported(program, free):
+    sim = program.sim
+    channel, memory = program.channel(), new_memory(sim)
+    picture = program.picture(address=memory, size=SIZE)
+    with sim.options(stall=1):
+        program.send(channel, picture)
+        program.send(channel, picture)
+        assert getattr(sim, free)(memory) == 0
+    program.end_of_stream(channel)
+    assert [seen.ret_code for seen in program.delivered] == [0, 0], "the device still reads what was there"
+    reports = sim.take_reports()
+    assert reports[0].startswith(f"[early-free] {free}: ")
+    assert "2 frames" in reports[0]
+    assert "created by acldvppMalloc" in reports[0]
+    assert len(reports) == (1 if free == "acldvppFree" else 2)
+
+
+def test_picture_overwritten_by_a_copy_while_in_flight_is_reported(program):
+    sim = program.sim
+    channel, memory = program.channel(), program.memory(SIZE)
+    picture = program.picture(address=memory, size=SIZE)
+    with sim.options(stall=1):
+        program.send(channel, picture)
+        program.fill(memory, b"\1" * SIZE)
+        at_once = sim.take_reports()
+        assert len(at_once) == 1
+        assert at_once[0].startswith("[input-modified] aclrtMemcpy: ")
+    program.end_of_stream(channel)
+    the_report(sim, "input-modified", "frame 0", "between its send and its callback")
+
+
+def test_picture_set_while_in_flight_is_reported(program):
+    sim = program.sim
+    channel, memory = program.channel(), program.memory(SIZE)
+    picture = program.picture(address=memory, size=SIZE)
+    with sim.options(stall=1):
+        program.send(channel, picture)
+        assert sim.aclrtMemset(memory, SIZE, 0, SIZE) == 0
+        the_report(sim, "input-modified", "aclrtMemset")
+    program.end_of_stream(channel)
+    sim.take_reports()
+
+
+def test_picture_overwritten_directly_while_in_flight_is_reported(board):
+    sim = board.sim
+    channel, memory = board.channel(), board.memory(SIZE)
+    picture = board.picture(address=memory, size=SIZE)
+    with sim.options(stall=1):
+        board.send(channel, picture)
+        ctypes.memset(memory + 5000, 1, 1)
+    board.end_of_stream(channel)
+    the_report(sim, "input-modified", "frame 0")
+
+
+def test_own_memory_overwritten_while_in_flight_is_reported(board):
+    sim = board.sim
+    own = ctypes.create_string_buffer(SIZE + 16)
+    address = (ctypes.addressof(own) + 15) // 16 * 16
+    channel, picture = board.channel(), board.picture(address=address, size=SIZE)
+    with sim.options(stall=1):
+        board.send(channel, picture)
+        own[8000] = b"x"
+    board.end_of_stream(channel)
+    the_report(sim, "input-modified")
+
+
+def test_own_memory_unmapped_while_in_flight_is_reported(board):
+    sim = board.sim
+    own = mmap.mmap(-1, SIZE + 4096)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(own))
+    channel, picture = board.channel(), board.picture(address=address, size=SIZE)
+    with sim.options(stall=1):
+        board.send(channel, picture)
+        own.close()
+    board.end_of_stream(channel)
+    the_report(sim, "input-unmapped", "frame 0")
+
+
+def test_picture_descriptor_destroyed_while_in_flight_is_reported(program):
+    sim = program.sim
+    channel, memory = program.channel(), program.memory(SIZE)
+    picture = sim.acldvppCreatePicDesc()
+    assert sim.acldvppSetPicDescData(picture, memory) == 0
+    assert sim.acldvppSetPicDescSize(picture, SIZE) == 0
+    with sim.options(stall=1):
+        program.send(channel, picture)
+        assert sim.acldvppDestroyPicDesc(picture) == 0
+    program.end_of_stream(channel)
+    assert program.delivered[0].input == picture
+    the_report(sim, "descriptor-in-flight", "created by acldvppCreatePicDesc")
+
+
+def test_picture_outside_device_memory_is_reported(program):
+    sim = program.sim
+    host = program.memory(SIZE, host=True)
+    channel, picture = program.channel(), program.picture(address=host, size=SIZE)
+    program.send(channel, picture)
+    program.end_of_stream(channel)
+    the_report(sim, "foreign-memory", "acldvppMalloc")
+
+
+def test_misaligned_picture_is_reported(program):
+    memory = program.memory(SIZE + 64)
+    channel, picture = program.channel(), program.picture(address=memory + 8, size=SIZE)
+    program.send(channel, picture)
+    program.end_of_stream(channel)
+    the_report(program.sim, "bad-picture", "16 bytes")
+
+
+def test_picture_size_less_than_its_geometry_is_reported(program):
+    channel, picture = program.channel(132, 128), program.picture(132, 128, size=132 * 128 * 3 // 2)
+    program.send(channel, picture)
+    program.end_of_stream(channel)
+    report = program.sim.take_reports()
+    assert "stride 144" in report[0]
+
+
+def test_picture_beyond_its_allocation_is_reported(program):
+    channel = program.channel()
+    picture = program.picture(address=program.memory(SIZE - 1000), size=SIZE)
+    program.send(channel, picture)
+    program.end_of_stream(channel)
+    assert program.delivered[0].ret_code != 0
+    the_report(program.sim, "bad-picture", "allocation ends")
+
+
+# ---- output ----
+
+
+def test_output_copied_after_the_callback_is_reported(program):
+    sim = program.sim
+    channel = program.channel()
+    program.send(channel, program.picture())
+    program.end_of_stream(channel)
+    seen = program.delivered[0]
+    buffer = ctypes.create_string_buffer(seen.size)
+    assert sim.aclrtMemcpy(buffer, seen.size, seen.address, seen.size, DEVICE_TO_HOST) == 0
+    assert buffer.raw == b"\xdb" * seen.size
+    the_report(sim, "late-output", "inside the callback")
+
+
+def test_output_descriptor_read_after_the_callback_is_reported(program):
+    sim = program.sim
+    channel = program.channel()
+    program.send(channel, program.picture())
+    program.end_of_stream(channel)
+    sim.acldvppGetStreamDescSize(program.delivered[0].output)
+    the_report(sim, "late-output", "acldvppGetStreamDescSize")
+
+
+def test_output_overwritten_by_the_program_is_reported(program):
+    sim = program.sim
+    channel = program.channel()
+    program.on_delivery = lambda seen: sim.aclrtMemcpy(seen.address, 4, b"abcd", 4, HOST_TO_DEVICE)
+    program.send(channel, program.picture())
+    program.end_of_stream(channel)
+    the_report(sim, "output-written")
+
+
+def test_output_buffer_larger_than_its_allocation_is_reported(program):
+    program.channel(BufAddr=program.memory(5 << 20), BufSize=6 << 20)
+    the_report(program.sim, "out-of-bounds", "bufSize")
+
+
+def test_output_buffer_outside_device_memory_is_reported(program):
+    own = ctypes.create_string_buffer(5 << 20)
+    program.destroy(program.channel(BufAddr=ctypes.addressof(own), BufSize=5 << 20))
+    the_report(program.sim, "foreign-memory", "bufAddr")
+
+
+# ---- threads and order ----
+
+
+def test_report_thread_without_context_is_reported(sim):
+    with Program(sim, bind=False) as program:
+        channel = program.channel()
+        program.send(channel, program.picture())
+        program.end_of_stream(channel)
+    the_report(sim, "no-context", "aclrtSetCurrentContext")
+
+
+def test_channel_without_callback_is_reported(program):
+    channel = program.channel(Callback=None)
+    program.send(channel, program.picture())
+    program.end_of_stream(channel)
+    the_report(program.sim, "no-callback", "aclvencSetChannelDescCallback")
+
+
+@pytest.mark.parametrize("call", ["aclvencDestroyChannel", "aclvencSendFrame"])
+def test_waiting_in_a_callback_is_reported(program, call):
+    sim = program.sim
+    channel, eos = program.channel(), program.config(eos=1)
+    arguments = (channel,) if call == "aclvencDestroyChannel" else (channel, None, None, eos, None)
+    program.on_delivery = lambda seen: getattr(sim, call)(*arguments)
+    program.send(channel, program.picture())
+    program.end_of_stream(channel)
+    the_report(sim, "destroy-in-callback", call)
+
+
+def test_waiting_with_nobody_to_pump_is_reported(sim):
+    with Program(sim, pump=False) as program, sim.options(wait_limit_ms=50):
+        thread = threading.Thread(target=lambda: None)
+        thread.start()
+        thread.join()
+        channel = program.channel(ThreadId=thread.ident)
+        program.send(channel, program.picture())
+        program.end_of_stream(channel, expect=507046)
+        the_report(sim, "no-pump", f"{thread.ident:#x}", "nobody runs aclrtProcessReport")
+        with sim.lost_device():
+            assert sim.aclvencDestroyChannel(channel) == 507010
+        program.destroy_desc(channel)
+
+
+def test_synchronize_with_nobody_to_pump_is_reported(sim):
+    with Program(sim, pump=False), sim.options(wait_limit_ms=50):
+        stream, callback = ctypes.c_void_p(), CALLBACK(lambda data: None)
+        assert sim.aclrtCreateStream(ctypes.byref(stream)) == 0
+        assert sim.aclrtSubscribeReport(threading.get_ident(), stream) == 0
+        assert sim.aclrtLaunchCallback(callback, None, 1, stream) == 0
+        assert sim.aclrtSynchronizeStream(stream) == 507046
+        the_report(sim, "no-pump", "aclrtSynchronizeStream")
+        assert sim.aclrtDestroyStream(stream) == 0
+
+
+def test_descriptor_used_for_two_channels_is_reported(program):
+    sim = program.sim
+    channel = program.channel()
+    assert sim.aclvencCreateChannel(channel) != 0
+    the_report(sim, "descriptor-reuse", "has an open channel")
+
+
+def test_descriptor_destroyed_before_its_channel_is_reported():
+    with simulator.isolated(null_codec=500) as sim:
+        program = Program(sim)
+        program.__enter__()
+        program.destroy_desc(program.channel())
+        the_report(sim, "channel-open", "aclvencDestroyChannel before")
+        program.stop_pump()
+        assert sim.aclFinalize() == 0
+        found = sim.take_reports()
+        assert any("1 channel is left open" in text for text in found), found
+        sim.aclsim_reset()
+
+
+def test_timeout_zero_is_reported(program):
+    assert program.sim.aclrtProcessReport(0) == 100000
+    the_report(program.sim, "timeout-zero")
+
+
+def test_device_before_aclinit_is_reported(sim):
+    context = ctypes.c_void_p()
+    assert sim.aclrtSetDevice(0) == 0
+    the_report(sim, "not-initialised", "aclrtSetDevice")
+    assert sim.aclrtCreateContext(ctypes.byref(context), 0) == 0
+    the_report(sim, "not-initialised", "aclrtCreateContext")
+    assert sim.aclrtDestroyContext(context) == 0
+    assert sim.aclrtResetDevice(0) == 0
+
+
+# ---- memory ----
+
+
+@pytest.mark.parametrize("kind", [HOST_TO_HOST, HOST_TO_DEVICE, DEVICE_TO_HOST, DEVICE_TO_DEVICE])
+def test_wrong_copy_direction_is_reported(program, kind):
+    sim = program.sim
+    device, host = program.memory(64), ctypes.create_string_buffer(64)
+    real = {HOST_TO_DEVICE: (device, host), DEVICE_TO_HOST: (host, device), HOST_TO_HOST: (host, host)}
+    for right, (dst, src) in {**real, DEVICE_TO_DEVICE: (device, device)}.items():
+        assert sim.aclrtMemcpy(dst, 64, src, 64, kind) == 0, "as met in real programs, it works"
+        reports = sim.take_reports()
+        assert len(reports) == bin(right ^ kind).count("1")
+        assert all(text.startswith("[wrong-direction] aclrtMemcpy: ") for text in reports)
+
+
+def test_copy_direction_does_not_matter_on_a_board(board):
+    memory, host = board.memory(64), ctypes.create_string_buffer(64)
+    for kind in (HOST_TO_HOST, HOST_TO_DEVICE, DEVICE_TO_HOST, DEVICE_TO_DEVICE):
+        assert board.sim.aclrtMemcpy(memory, 64, host, 64, kind) == 0
+    assert board.sim.reports() == []
+
+
+def test_copy_beyond_an_allocation_is_reported(program):
+    host = ctypes.create_string_buffer(5000)
+    memory = program.memory(100)
+    assert program.sim.aclrtMemcpy(memory, 5000, host, 5000, HOST_TO_DEVICE) == 107000
+    the_report(program.sim, "out-of-bounds", "destination", "created by acldvppMalloc")
+
+
+def test_memset_of_host_memory_is_reported(program):
+    host = ctypes.create_string_buffer(64)
+    assert program.sim.aclrtMemset(host, 64, 1, 64) == 0
+    the_report(program.sim, "foreign-memory")
+
+
+def test_double_free_is_reported_with_where_it_came_from(program):
+    sim = program.sim
+    memory = new_memory(sim)
+    assert sim.acldvppFree(memory) == 0
+    assert sim.acldvppFree(memory) != 0
+    the_report(sim, "double-free", "created by acldvppMalloc", "called from")
+
+
+@pytest.mark.parametrize(("allocate", "free"), [("acldvppMalloc", "aclrtFree"), ("aclrtMalloc", "acldvppFree")])
+def test_free_by_the_other_function_is_reported(program, allocate, free):
+    sim = program.sim
+    address = ctypes.c_void_p()
+    more = (0,) if allocate == "aclrtMalloc" else ()
+    assert getattr(sim, allocate)(ctypes.byref(address), 100, *more) == 0
+    assert getattr(sim, free)(address.value) == 0
+    the_report(sim, "wrong-free", allocate, free)
+
+
+def test_free_inside_an_allocation_is_reported(program):
+    assert program.sim.acldvppFree(program.memory(100) + 32) == 107000
+    the_report(program.sim, "wrong-free", "32 bytes inside")
+
+
+# ---- handles ----
+
+
+STALE = {
+    "acldvppCreatePicDesc": ("acldvppDestroyPicDesc", "acldvppSetPicDescSize", (1,)),
+    "acldvppCreateStreamDesc": ("acldvppDestroyStreamDesc", "acldvppGetStreamDescSize", ()),
+    "aclvencCreateFrameConfig": ("aclvencDestroyFrameConfig", "aclvencSetFrameConfigEos", (1,)),
+    "aclvencCreateChannelDesc": ("aclvencDestroyChannelDesc", "aclvencSetChannelDescEnType", (1,)),
+}
+
+
+@pytest.mark.parametrize("create", STALE)
+def test_stale_handle_is_reported_with_its_history(program, create):
+    sim = program.sim
+    destroy, use, arguments = STALE[create]
+    handle = getattr(sim, create)()
+    assert getattr(sim, destroy)(handle) == 0
+    getattr(sim, use)(handle, *arguments)
+    the_report(sim, "stale-handle", use, f"destroyed by {destroy}", f"created by {create}")
+
+
+def test_handle_of_another_kind_is_reported(program):
+    config = program.config()
+    assert program.sim.acldvppSetPicDescSize(config, 1) == 100000
+    the_report(program.sim, "wrong-handle", "is a frame config, not a picture descriptor")
+
+
+def test_forged_handles_are_reported_and_refused(program):
+    sim = program.sim
+    picture = program.picture()
+    forged = [1, 8, 0x7FFF12345678, 2**64 - 1]
+    forged += [picture + 1, picture + 16, picture - 16, picture ^ 1 << 24, picture ^ 1 << 40]
+    for handle in forged:
+        assert sim.acldvppSetPicDescSize(handle, 1) == 100000
+    assert len(sim.take_reports()) == len(forged)
+
+
+# ---- leaks ----
+
+
+def test_objects_left_at_finalize_are_reported_with_where_they_were_made():
+    with simulator.isolated(null_codec=500) as sim:
+        program = Program(sim, pump=False)
+        program.__enter__()
+        stream, event, memory, host = (ctypes.c_void_p() for _ in range(4))
+        assert sim.aclrtCreateStream(ctypes.byref(stream)) == 0
+        assert sim.aclrtCreateEvent(ctypes.byref(event)) == 0
+        assert sim.acldvppMalloc(ctypes.byref(memory), 100) == 0
+        assert sim.aclrtMallocHost(ctypes.byref(host), 100) == 0
+        for create in STALE:
+            assert getattr(sim, create)()
+        assert sim.acldvppCreatePicDesc()
+        program.channel()
+        assert sim.aclFinalize() == 0
+        found = sim.take_reports()
+        sim.aclsim_reset()
+    kinds = {text.split(": ")[1].split(";")[0] for text in found}
+    assert kinds == {
+        "1 context is left",
+        "1 stream is left",
+        "1 event is left",
+        "2 picture descriptor objects are left",
+        "1 stream descriptor is left",
+        "1 frame config is left",
+        "2 channel descriptor objects are left",
+        "1 device memory is left",
+        "1 host memory is left",
+        "1 channel is left open | fix",
+    }
+    assert all(text.startswith("[leak] aclFinalize: ") for text in found)
+    assert "created by aclrtMallocHost" in next(text for text in found if "host memory" in text)
+
+
+# ---- programs that fault ----
+
+
+TOUCH = """
+import ctypes, sys
+sys.path.insert(0, sys.argv[1])
+from helpers import simulator
+from helpers.acl_program import Program
+with simulator.isolated(soc=sys.argv[2], null_codec=500) as sim, Program(sim) as program:
+    memory = program.memory(4096)
+    channel = program.channel()
+    program.send(channel, program.picture())
+    program.end_of_stream(channel)
+    print("so far", flush=True)
+    exec(sys.argv[3])
+"""
+
+
+def touch(soc, statement):
+    tests = str(simulator.ROOT / "tests")
+    return processes.run(TOUCH, tests, soc, statement)
+
+
+@pytest.mark.parametrize(
+    ("soc", "statement", "kind"),
+    [
+        ("Ascend310P3", "ctypes.string_at(memory + 100, 1)", "device-memory-touched"),
+        ("Ascend310P3", "ctypes.memset(memory, 1, 1)", "device-memory-touched"),
+        ("Ascend310P3", "ctypes.string_at(program.delivered[0].address, 1)", "late-output"),
+        ("Ascend310B4", "ctypes.string_at(program.delivered[0].address, 1)", "late-output"),
+        ("Ascend310B4", "ctypes.memset(program.delivered[0].address, 1, 1)", "late-output"),
+        ("Ascend310B4", "a = program.memory(64); program._cleanup.pop_all().close(); ctypes.string_at(a, 1)", "freed"),
+    ],
+)
+def test_stray_access_to_device_memory_faults_and_is_explained(soc, statement, kind):
+    done = touch(soc, statement)
+    assert done.stdout == "so far\n", done.stderr
+    assert done.returncode == -signal.SIGSEGV
+    assert kind in done.stderr
+    assert "| fix: " in done.stderr
+
+
+def test_device_memory_of_a_board_is_ordinary_memory_in_strict_mode_too():
+    done = touch("Ascend310B4", "ctypes.memset(memory, 7, 4096); assert ctypes.string_at(memory, 1) == b'\\7'")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_reports_go_to_standard_error_by_default():
+    program = "import ctypes, sys; lib = ctypes.CDLL(sys.argv[1]); lib.aclInit(None); lib.aclrtProcessReport(0)"
+    for strict, expected in (("1", True), ("0", False), ("", False)):
+        done = subprocess.run(
+            [sys.executable, "-c", program, simulator.path()],
+            env=processes.environment(ASCEND_VENC_SIM_STRICT=strict),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert ("strict mode: [timeout-zero] aclrtProcessReport: " in done.stderr) == expected
+        assert done.stdout == ""
+
+
+def test_counting_goes_on_when_the_texts_are_full(program):
+    for _ in range(300):
+        program.sim.aclrtProcessReport(0)
+    assert program.sim.aclsim_report_count() == 300
+    assert len(program.sim.reports()) == 256
+    assert program.sim.aclsim_report_text(256) is None
+    program.sim.aclsim_clear_reports()
+    assert program.sim.aclsim_report_count() == 0
