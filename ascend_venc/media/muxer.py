@@ -40,7 +40,7 @@ class Muxer:
     format : str, optional
         "mp4", "mov", "matroska" or "mpegts". Default: by the name's suffix.
     sample_aspect_ratio : fractions.Fraction, optional
-        Width of a pixel divided by its height.
+        Width of a pixel divided by its height; written to MP4 and MOV.
     color : ColorTags, optional
         How the samples are to be understood; written where the format has a place for it.
 
