@@ -2,7 +2,7 @@
 """Drop-in for pyACL's `acl`, as far as video encoding goes: the same names, arguments, return shapes and codes.
 
 `acl.rt`, `acl.media` and `acl.util` are the compiled modules themselves. Nothing is loaded before the first call that
-needs AscendCL; ASCEND_VENC_BACKEND chooses which one (see `ascend_venc.backend`). `dir(acl)` shows pyACL's names only,
+needs AscendCL; ASCEND_VENC_BACKEND chooses which one (see docs/pyacl.md). `dir(acl)` shows pyACL's names only,
 because programs probe with `hasattr`; `install`, the one function that pyACL does not have, is found but not listed.
 """
 
@@ -32,6 +32,9 @@ def _install():
     sys.modules["acl"] = sys.modules[__name__]
     for name, module in (("rt", rt), ("media", media), ("util", util)):
         sys.modules[f"acl.{name}"] = module
+
+
+_install.__name__ = _install.__qualname__ = "install"
 
 
 def __getattr__(name):

@@ -2,6 +2,7 @@
 """Options and the fixtures that every test gets. Shared code is in tests/helpers."""
 
 import os
+import signal
 
 import pytest
 
@@ -9,6 +10,10 @@ from helpers import live, simulator
 
 # Read when the simulated device is loaded, in this process and in those that tests start.
 os.environ.setdefault("ASCEND_VENC_SIM_STRICT", "1")
+
+# A job started in the background ignores SIGINT, and so would the programs whose Ctrl-C is tested.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser):

@@ -104,6 +104,7 @@ cdef object get_enum(
 
 cdef object create_handle(const char *call, handle_table *table, creator function, PyObject **args, Py_ssize_t count):
     cdef void *handle
+    reserve(table)
     with nogil:  # allocates on the device
         handle = function()
     if handle == NULL:

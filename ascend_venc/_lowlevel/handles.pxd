@@ -27,6 +27,8 @@ cdef handle_table pic_descs, stream_descs, frame_configs, channel_descs
 cdef handle_table contexts, streams, events   # value: device
 cdef handle_table device_memory, host_memory
 
+# Before AscendCL makes something: room to register it, so that insert cannot run out of memory afterwards.
+cdef int reserve(handle_table *table) except -1
 cdef int insert(handle_table *table, void *handle, int64_t value=*) except -1
 cdef bint remove(handle_table *table, uint64_t key) noexcept
 cdef int remove_device(int32_t device) except -1

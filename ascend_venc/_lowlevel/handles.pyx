@@ -51,6 +51,13 @@ cdef int grow(handle_table *table) except -1:
     return 0
 
 
+cdef int reserve(handle_table *table) except -1:
+    # More than one place: other threads may register theirs meanwhile.
+    if table.entries == NULL or 2 * (table.count + 16) > table.mask:
+        grow(table)
+    return 0
+
+
 cdef int insert(handle_table *table, void *handle, int64_t value=0) except -1:
     """Register a handle. One that is known already becomes alive again: its address has been given out anew."""
     cdef handle_entry entry
@@ -140,8 +147,8 @@ cdef object destroy_handle(
         const char *call, const char *refusal, handle_table *table, destructor function, PyObject **args,
         Py_ssize_t count):
     cdef uint64_t key = 0
+    cdef int64_t value = 0
     cdef handle_entry *entry
-    cdef handle_entry taken
     cdef aclError code
     if count != 1 or not as_uint64(args[0], &key):
         raise TypeError((<bytes>refusal).decode())
@@ -152,13 +159,13 @@ cdef object destroy_handle(
         if entry.pins > 0:
             entry.doomed = function
             return 0
-        taken = entry[0]
+        value = entry.value
         # Taken out first: without the GIL another thread could destroy it a second time.
         erase(table, entry)
     with nogil:
         code = function(<void *>key)
     if code != ACL_SUCCESS and key != 0:
-        insert(table, <void *>key, taken.value)
+        insert(table, <void *>key, value)
     return status(code, call, args, count)
 
 

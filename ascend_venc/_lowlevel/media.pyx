@@ -32,6 +32,7 @@ cdef object dvpp_malloc(PyObject *self, PyObject **args, Py_ssize_t count):
     if count != 1 or not as_uint64(args[0], &size):
         refuse(b"acl.media.dvpp_malloc")
     cdef const acl_api *acl = api()
+    reserve(&device_memory)
     with nogil:
         code = acl.acldvppMalloc(&pointer, size)
     if code == ACL_SUCCESS:

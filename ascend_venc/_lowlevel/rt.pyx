@@ -17,6 +17,9 @@ from .report cimport *
 cdef extern from "pythread.h":
     unsigned long PyThread_get_thread_ident()
 
+cdef extern from "unistd.h" nogil:
+    int usleep(unsigned int microseconds)
+
 cdef object threading  # a C variable, like every name here that is not pyACL's: dir(acl.rt) shows pyACL's names only
 import threading
 
@@ -152,6 +155,7 @@ cdef object create_context(PyObject *self, PyObject **args, Py_ssize_t count):
     if count != 1 or not as_int32(args[0], &device):
         raise TypeError("acl.rt.create_context args parse failed")
     cdef const acl_api *acl = api()
+    reserve(&contexts)
     with nogil:
         code = acl.aclrtCreateContext(&context, device)
     if code == ACL_SUCCESS:
@@ -208,6 +212,7 @@ cdef object create_stream(PyObject *self, PyObject **args, Py_ssize_t count):
     cdef aclrtStream stream = NULL
     cdef aclError code
     cdef const acl_api *acl = api()
+    reserve(&streams)
     with nogil:
         code = acl.aclrtCreateStream(&stream)
     if code == ACL_SUCCESS:
@@ -311,6 +316,7 @@ cdef object create_event(PyObject *self, PyObject **args, Py_ssize_t count):
     cdef const acl_api *acl = api()
     if acl.aclrtCreateEvent == NULL:
         return 0, unsupported(b"acl.rt.create_event", args, count)
+    reserve(&events)
     with nogil:
         code = acl.aclrtCreateEvent(&event)
     if code == ACL_SUCCESS:
@@ -543,6 +549,10 @@ cdef object process_report(PyObject *self, PyObject **args, Py_ssize_t count):
         # What a report loop meets all the time is not kept as the thread's last failure; nor is the runtime's text.
         if acl.aclGetRecentErrMsg != NULL:
             acl.aclGetRecentErrMsg()
+        if code == ACL_ERROR_RT_THREAD_SUBSCRIBE:
+            # Loops start before their channel exists: let the thread that creates it have the GIL.
+            with nogil:
+                usleep(500)
         return code
     return status(code, b"acl.rt.process_report", args, count)
 
@@ -564,6 +574,7 @@ cdef object malloc(PyObject *self, PyObject **args, Py_ssize_t count):
     if count != 2 or not as_uint64(args[0], &size) or not as_int32(args[1], &policy):
         raise TypeError("acl.rt.malloc args parse failed")
     cdef const acl_api *acl = api()
+    reserve(&device_memory)
     with nogil:
         code = acl.aclrtMalloc(&pointer, size, policy)
     if code == ACL_SUCCESS:
@@ -590,6 +601,7 @@ cdef object malloc_host(PyObject *self, PyObject **args, Py_ssize_t count):
     if count != 1 or not as_uint64(args[0], &size):
         raise TypeError("acl.rt.malloc_host args parse failed")
     cdef const acl_api *acl = api()
+    reserve(&host_memory)
     with nogil:
         code = acl.aclrtMallocHost(&pointer, size)
     if code == ACL_SUCCESS:

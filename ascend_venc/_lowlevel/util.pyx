@@ -157,7 +157,9 @@ cdef object ptr_to_bytes(PyObject *self, PyObject **args, Py_ssize_t count):
         raise TypeError("acl.util.ptr_to_bytes args parse failed")
     if size > <uint64_t>PY_SSIZE_T_MAX:
         raise ValueError(f"size {size} is larger than any memory")
-    if address == 0 and size:
+    if size == 0:
+        return b""
+    if address == 0:
         raise ValueError("ptr is 0")
     data = PyBytes_FromStringAndSize(NULL, size)
     target = PyBytes_AS_STRING(data)

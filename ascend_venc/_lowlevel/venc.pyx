@@ -41,7 +41,12 @@ cdef object venc_create_channel_desc(PyObject *self, PyObject **args, Py_ssize_t
         b"acl.media.venc_create_channel_desc", &channel_descs, <creator>api().aclvencCreateChannelDesc, args, count)
     if handle:
         channel.desc = handle
-        channels[handle] = channel
+        try:
+            channels[handle] = channel
+        except MemoryError:
+            remove(&channel_descs, channel.desc)
+            loaded_api.aclvencDestroyChannelDesc(<aclvencChannelDesc *>channel.desc)
+            raise
     return handle
 
 _export(b"venc_create_channel_desc", venc_create_channel_desc,
@@ -633,16 +638,17 @@ cdef object venc_send_frame(PyObject *self, PyObject **args, Py_ssize_t count):
         earlier = last_expected()
     elif picture == 0:
         return failed(call, ACL_ERROR_INVALID_PARAM, args, count, "the picture description is 0, without end of stream")
-    elif not pin(&pic_descs, picture):
-        return stale(call, &pic_descs, picture, args, count)
     else:
         delivery = Delivery.__new__(Delivery)
         delivery.function = channel.callback
         delivery.user_data = <object>args[4]
         delivery.channel = channel
         delivery.frame = channel.accepted
-        channel.accepted += 1
         number = expect(delivery)
+        if not pin(&pic_descs, picture):
+            forget(number)
+            return stale(call, &pic_descs, picture, args, count)
+        channel.accepted += 1
     pin(&frame_configs, config)
     channel.users += 1
     with nogil:  # `reserve` is never used, as AscendCL has it

@@ -73,12 +73,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             _show_warnings(quiet=getattr(args, "quiet", False))
-            return int(args.run(args))
+            code = int(args.run(args))
+        if sys.stdout is not None:
+            sys.stdout.flush()  # so that a full disk is noticed here, and not at exit
+        return code
     except UsageError as error:
         say(f"{error} (ascend-venc --help)")
         return 2
     except BrokenPipeError:
-        _drop_stdout()
         return BROKEN_PIPE
     except (VencError, MemoryError) as error:
         say(str(error) or "out of memory")
@@ -92,6 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 128 + signalled.signum
     finally:
         restore()
+        _settle_stdout()
 
 
 def _terminate_by_exception() -> Any:
@@ -132,9 +135,13 @@ def _show_warnings(quiet: bool) -> None:
     warnings.showwarning = show
 
 
-def _drop_stdout() -> None:
-    # What is still buffered for the closed pipe would be written again, and complain, at exit.
-    with contextlib.suppress(OSError, ValueError):
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
-        os.close(null)
+def _settle_stdout() -> None:
+    """Drop what standard output does not take: the interpreter would try again at exit, and complain there."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, sys.stdout.fileno())
+            os.close(null)

@@ -86,8 +86,8 @@ class ContainerReader(VideoReader):
         if best.codec_context is None:
             raise MediaError("there is no decoder for its video stream")
         best.thread_type = "AUTO"
-        self.fps = Fraction(fps or best.average_rate or best.guessed_rate or DEFAULT_FPS)
-        self.sample_aspect_ratio = best.sample_aspect_ratio or None
+        self.fps = fps or _fraction(best.average_rate) or _fraction(best.guessed_rate) or DEFAULT_FPS
+        self.sample_aspect_ratio = _fraction(best.sample_aspect_ratio)
         self.frame_count = self._expected_frames()
         self._decoder = self._decode()
         self._first = next(self._decoder, None)
@@ -97,7 +97,7 @@ class ContainerReader(VideoReader):
             return
         # A bare bitstream has no times.
         self._evenly_spaced = fps is not None or (self._first.pts is None and self._first.dts is None)
-        self.time_base = 1 / self.fps if self._evenly_spaced else Fraction(best.time_base)
+        self.time_base = 1 / self.fps if self._evenly_spaced else _fraction(best.time_base) or 1 / self.fps
         self._stored_size = self._first.width, self._first.height
         self._turn = _turn_of(self._first)
         self.width, self.height = self._stored_size
@@ -110,13 +110,14 @@ class ContainerReader(VideoReader):
     def _expected_frames(self) -> int | None:
         if self._stream.frames:
             return int(self._stream.frames)
-        if self._stream.duration and self._stream.time_base:
-            seconds = self._stream.duration * self._stream.time_base
+        unit = _fraction(self._stream.time_base)
+        if self._stream.duration and unit:
+            seconds = self._stream.duration * unit
         elif self._container.duration:
             seconds = Fraction(self._container.duration, self._av.time_base)
         else:
             return None
-        return max(1, round(seconds * (self._stream.average_rate or self.fps)))
+        return max(1, round(seconds * (_fraction(self._stream.average_rate) or self.fps)))
 
     def _decode(self) -> Iterator[Any]:
         index = 0
@@ -169,8 +170,8 @@ class ContainerReader(VideoReader):
         time = frame.pts if frame.pts is not None else frame.dts
         if time is None or self._evenly_spaced:
             return None
-        base = frame.time_base or self.time_base
-        return int(time) if base == self.time_base else round(time * Fraction(base) / self.time_base)
+        base = _fraction(frame.time_base) or self.time_base
+        return int(time) if base == self.time_base else round(time * base / self.time_base)
 
     def _is_rgb(self, frame: Any) -> bool:
         return bool(frame.format.is_rgb) or frame.format.name in ("pal8", "rgb8", "bgr8", "monow", "monob")
@@ -212,6 +213,11 @@ class ContainerReader(VideoReader):
             self._first = None
             self._container.close()
             self._container = None
+
+
+def _fraction(value: Any) -> Fraction | None:
+    """Convert a ratio, which newer versions of PyAV give in a class of their own; None for 0, which is unknown."""
+    return Fraction(value.numerator, value.denominator) if value and value.numerator and value.denominator else None
 
 
 def _check_whole(path: str | os.PathLike[str], format_name: str) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".ts": "mpegts"}
+_ISO_FORMATS = ("mp4", "mov")
 _DEMUXERS = {"h264": "h264", "h265": "hevc"}
 
 
@@ -39,7 +40,7 @@ class Muxer:
     format : str, optional
         "mp4", "mov", "matroska" or "mpegts". Default: by the name's suffix.
     sample_aspect_ratio : fractions.Fraction, optional
-        Width of a pixel divided by its height.
+        Width of a pixel divided by its height; written to MP4 and MOV.
     color : ColorTags, optional
         How the samples are to be understood; written where the format has a place for it.
 
@@ -134,7 +135,7 @@ class Muxer:
         try:
             if self._stream is None:
                 self._start(packet)
-            unit = self._av.Packet(memoryview(packet))
+            unit = self._av.Packet(self._payload(packet))
             unit.stream = self._stream
             unit.time_base = self._time_base
             unit.pts = unit.dts = pts
@@ -149,6 +150,12 @@ class Muxer:
         for packet in packets:
             self.write(packet)
 
+    def _payload(self, packet: Any) -> Any:
+        # The tag hvc1 promises samples without parameter sets; not every FFmpeg takes them out.
+        if self._codec == "h265" and self._format in _ISO_FORMATS and packet.is_keyframe:
+            return _without_parameter_sets(bytes(packet))
+        return memoryview(packet)
+
     def _start(self, packet: Any) -> None:
         # A demuxer reads the parameter sets; the new stream takes what it found, so that no encoder is opened.
         with self._av.open(io.BytesIO(bytes(packet)), format=_DEMUXERS[self._codec]) as parsed:
@@ -158,7 +165,8 @@ class Muxer:
                 raise MediaError("the first packet has no parameter sets: it must be a key frame of the encoder")
             self._container = self._av.open(self._file, "w", format=self._format)
             if hasattr(self._container, "add_stream_from_template"):
-                stream = self._container.add_stream_from_template(template)
+                # Opaque: a plain stream. Without it some versions open an encoder, which prints to stderr.
+                stream = self._container.add_stream_from_template(template, opaque=True)
             else:
                 stream = self._container.add_stream(template=template)
         stream.time_base = self._time_base
@@ -168,7 +176,7 @@ class Muxer:
             context.sample_aspect_ratio = self._sample_aspect_ratio
         for name, value in zip(("color_primaries", "color_trc", "colorspace"), self._color):
             setattr(context, name, value)
-        if self._codec == "h265" and self._format in ("mp4", "mov"):
+        if self._codec == "h265" and self._format in _ISO_FORMATS:
             context.codec_tag = "hvc1"  # parameter sets in the header only, which some players insist on
         self._stream = stream
 
@@ -204,3 +212,19 @@ class Muxer:
         except (OSError, MediaError):
             if kind is None:  # else the first exception says why
                 raise
+
+
+def _without_parameter_sets(unit: bytes) -> bytes:
+    """Return an H.265 access unit in Annex B without the VPS, SPS and PPS that stand before its first slice."""
+    kept = []
+    begin = unit.find(b"\0\0\1") + 3
+    while begin >= 3:
+        kind = unit[begin] >> 1 & 63
+        if kind < 32:  # a slice: the rest stays
+            kept.append(unit[begin:])
+            break
+        end = unit.find(b"\0\0\1", begin)
+        if not 32 <= kind <= 34:
+            kept.append((unit[begin:end] if end >= 0 else unit[begin:]).rstrip(b"\0"))
+        begin = end + 3 if end >= 0 else -1
+    return b"".join(b"\0\0\0\1" + nal for nal in kept)

@@ -346,8 +346,8 @@ REFUSED_BY_THE_DEVICE = {
     "key_frame_interval": (0, 65537),
     "max_bit_rate": (700000, 5000000),
     "src_rate": (241,),
-    "pic_width": (0, 126, 8194, 129),
-    "pic_height": (0, 126, 8194, 129),
+    "pic_width": (0, 64, 8194, 129),
+    "pic_height": (0, 64, 8194, 129),
     "entype": (4, -1),
 }
 
@@ -373,8 +373,8 @@ def test_reason_names_the_chip_and_its_range(acl, context):
     try:
         assert acl.media.venc_create_channel(made.desc) == pyacl.AICPU_EXCEPTION
         text = acl.get_recent_err_msg()
-        assert "Ascend310P3 takes 1 to 65536" in text
-        assert "takes 2 to 614400 kbit/s: is 2000000 meant as bit/s?" in text
+        assert f"{acl.get_soc_name()} takes 1 to 65536" in text
+        assert "kbit/s: is 2000000 meant as bit/s?" in text
     finally:
         made.close()
 
@@ -411,6 +411,8 @@ ATTRIBUTES = {
 @pytest.mark.parametrize("number", ATTRIBUTES)
 def test_attribute_set_one_way_reads_back_both_ways(acl, handles, number):
     name, value = ATTRIBUTES[number]
+    if name == "buf_size":
+        pyacl.skip_on_the_310(acl, name)
     media = acl.media
     setter = getattr(media, f"venc_set_channel_desc_{name}")
     getter = getattr(media, f"venc_get_channel_desc_{name}")
@@ -425,6 +427,7 @@ def test_attribute_set_one_way_reads_back_both_ways(acl, handles, number):
 
 
 def test_buffer_address_of_ones_own_is_set_once_and_used(acl, context, handles):
+    pyacl.skip_on_the_310(acl, "buf_addr")
     media = acl.media
     size = 5 << 20
     memory = pyacl.ok(media.dvpp_malloc(size))
@@ -448,6 +451,7 @@ def test_buffer_address_of_ones_own_is_set_once_and_used(acl, context, handles):
     [("pic_format", 2, 0), ("pic_format", 2, 3), ("rc_mode", 9, 3), ("buf_size", 8, 4 << 20), ("buf_addr", 7, 0)],
 )
 def test_setter_refuses_what_no_chip_takes_and_says_what_is_allowed(acl, handles, name, number, value):
+    pyacl.skip_on_the_310(acl, name)
     desc = handles.make("channel_desc")
     for refuse in (
         lambda: getattr(acl.media, f"venc_set_channel_desc_{name}")(desc, value),

@@ -173,3 +173,49 @@ def names_of(namespace):
     """The names that a namespace has: functions, and for `acl` its modules."""
     found = {row.name.rpartition(".")[2] for row in ROWS if row.namespace == namespace}
     return found | MODULES if namespace == "acl" else found
+
+
+def nothing(*args):
+    """A callable to pass."""
+
+
+def plain_arguments(row):
+    """Arguments of the right types. The values matter only if the call gets past its types."""
+    if row.name == "acl.media.venc_set_channel_desc_param":
+        return [0, 4, 128]  # the width
+    values = {"k": 0, "K": 0, "i": 0, "I": 0, "B": 0, "O": None, "F": nothing, "s": "", "T": (0,)}
+    return [values[letter] for letter in row.formats]
+
+
+def live_arguments(row, handles):
+    """Arguments with a live handle wherever a handle goes, and plausible values elsewhere."""
+    arguments = plain_arguments(row)
+    for position, kind in enumerate(row.handles):
+        if kind:
+            arguments[position] = handles.make(kind)
+    return arguments
+
+
+def working_arguments(row, handles):
+    """Arguments with which a function that needs nothing but live handles succeeds."""
+    arguments = live_arguments(row, handles)
+    for position, value in VALUES.get(row.name, {}).items():
+        arguments[position] = value
+    return arguments
+
+
+_ENDING = ("destroy_", "free", "dvpp_destroy_", "dvpp_free", "venc_destroy_channel_desc", "venc_destroy_frame_config")
+ENDS_ITS_HANDLE = {row.name for row in ROWS if row.name.rpartition(".")[2].startswith(_ENDING)}
+
+# Values with which a call on live handles gives 0; those not listed succeed with zeros.
+VALUES = {
+    "acl.rt.malloc": {0: 64},
+    "acl.rt.malloc_host": {0: 64},
+    "acl.media.dvpp_malloc": {0: 64},
+    "acl.rt.synchronize_stream_with_timeout": {1: 1000},
+    "acl.media.dvpp_set_pic_desc_data": {1: 4096},
+    "acl.media.dvpp_set_stream_desc_data": {1: 4096},
+    "acl.media.venc_set_channel_desc_pic_format": {1: 2},
+    "acl.media.venc_set_channel_desc_buf_addr": {1: 4096},
+    "acl.media.venc_set_channel_desc_buf_size": {1: 5 * 1024 * 1024},
+}

@@ -190,7 +190,6 @@ def test_exception_in_mid_stream_gives_its_exit_code_one_line_and_no_file(
         raise raised
 
     monkeypatch.setattr(FakeEncoder, "flush", fail)
-    monkeypatch.setattr(cli, "_drop_stdout", lambda: None)
     output = tmp_path / "out.h264"
     assert run("encode", y4m, output) == code
     out, err = capfd.readouterr()

@@ -38,6 +38,16 @@ def test_container_frames_are_the_pictures_of_the_file(tmp_path):
     assert [np.array_equal(frame.data, expected) for frame, expected in zip(found, frames)] == [True] * 4
 
 
+@pytest.mark.parametrize("ratio", [None, Fraction(16, 11)])
+def test_container_facts_are_fractions_or_none(tmp_path, ratio):
+    options = {} if ratio is None else {"sample_aspect_ratio": ratio}
+    pictures = planar(video.synthetic(64, 48, 2))
+    with open_video(clips.write_pictures(tmp_path / "a.mp4", pictures, codec="libx264", **options)) as reader:
+        assert reader.sample_aspect_ratio == ratio
+        assert {type(reader.fps), type(reader.time_base)} == {Fraction}
+        assert type(reader.sample_aspect_ratio) in (Fraction, type(None))
+
+
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuvj420p"])
 def test_container_of_full_range_is_scaled_to_limited_range(tmp_path, pix_fmt):
     white = np.full((72, 64), 255, np.uint8)
@@ -93,9 +103,7 @@ def matrix(a, b, c, d):
 )
 def test_container_that_is_to_be_turned_is_turned(tmp_path, abcd, turn):
     (frame,) = video.synthetic(64, 48, 1)
-    path = clips.write_pictures(
-        tmp_path / "a.mp4", planar([frame]), codec="libx264", options={"crf": "0"}, qmin=0, qmax=0
-    )
+    path = clips.write_pictures(tmp_path / "a.mp4", planar([frame]), codec="libx264")
     plain = read(path)[1][0].data
     data = path.read_bytes()
     place = data.index(IDENTITY, data.index(b"tkhd"))
