@@ -374,7 +374,9 @@ def test_null_codec_gives_access_units_that_can_be_parsed(en_type, size):
         parser = av.CodecContext.create("hevc" if en_type == H265_MAIN else "h264", "r")
         packets = parser.parse(b"".join(seen.data for seen in program.delivered)) + parser.parse()
         assert len(packets) == 7
-        assert [packet.is_keyframe for packet in packets] == key
+        stream = b"".join(seen.data for seen in program.delivered)
+        codec = "h265" if en_type == H265_MAIN else "h264"
+        assert [unit.is_idr for unit in annexb.access_units(stream, codec)] == key
         assert (parser.width, parser.height) == (320, 196)
 
 
