@@ -3,6 +3,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 from ascend_venc._lowlevel import core
 from helpers import simulator, vendor_headers
+
+needs_cxx = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler: g++ is not on PATH")
 
 pytestmark = pytest.mark.sim_only
 
@@ -74,6 +77,7 @@ def test_official_flow_in_c_runs_and_is_right_in_strict_mode(flow, libdir, en_ty
     assert done.stdout.startswith("16 frames, ")
 
 
+@needs_cxx
 def test_official_flow_as_cpp_with_our_header(libdir, tmp_path):
     program = tmp_path / "flow"
     include = f"-I{simulator.HEADER.parent}"
@@ -122,6 +126,7 @@ def test_official_flow_is_clean_under_sanitizers(tmp_path, sanitizer):
 # ---- the vendor's headers ----
 
 
+@needs_cxx
 def test_official_flow_with_the_vendor_s_headers_compiles_links_and_runs(headers, libdir, tmp_path):
     program = tmp_path / "flow"
     libraries = [f"-L{libdir}", "-lascendcl", "-lacl_dvpp", "-pthread"]
@@ -163,6 +168,7 @@ def words(headers):
     return set(re.findall(r"\w+", text))
 
 
+@needs_cxx
 def test_prototypes_enums_and_codes_are_the_vendor_s(headers, tmp_path):
     """Each of our declarations is compared by the compiler with the authentic one, where that version has it."""
     known = words(headers)
