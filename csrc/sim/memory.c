@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { QUARANTINE = 128, POLICY_FLAGS = 0x101100 };
@@ -186,7 +187,8 @@ static bool map_hidden(sim_memory *memory, bool shared) {
     pthread_once(&watched, watch_faults);
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, file = -1;
     if (shared) {
-        file = memfd_create("ascend-simulated-device", MFD_CLOEXEC);
+        /* not memfd_create(): the oldest C libraries that we run on have no such function */
+        file = (int)syscall(SYS_memfd_create, "ascend-simulated-device", 1u /* MFD_CLOEXEC */);
         if (file < 0 || ftruncate(file, (off_t)memory->mapped) != 0) {
             if (file >= 0)
                 close(file);
