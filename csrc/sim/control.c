@@ -173,14 +173,6 @@ int aclsim_reset(void) {
     return clean ? 0 : -1;
 }
 
-void sim_handle_after_fork(void);
-void sim_memory_after_fork(void);
-void sim_runtime_after_fork(void);
-void sim_report_after_fork(void);
-void sim_stream_after_fork(void);
-void sim_entry_after_fork(void);
-void sim_strict_after_fork(void);
-
 /*
  * The child of fork(): no thread of ours exists, and a lock may be held by one that did. Everything of
  * the parent is forgotten, nothing is freed; the child may begin anew.

@@ -9,13 +9,12 @@
  */
 #include "sim.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/uio.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { QUARANTINE = 128, POLICY_FLAGS = 0x101100 };
@@ -188,7 +187,8 @@ static bool map_hidden(sim_memory *memory, bool shared) {
     pthread_once(&watched, watch_faults);
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, file = -1;
     if (shared) {
-        file = memfd_create("ascend-simulated-device", MFD_CLOEXEC);
+        /* not memfd_create(): the oldest C libraries that we run on have no such function */
+        file = (int)syscall(SYS_memfd_create, "ascend-simulated-device", 1u /* MFD_CLOEXEC */);
         if (file < 0 || ftruncate(file, (off_t)memory->mapped) != 0) {
             if (file >= 0)
                 close(file);
@@ -470,176 +470,4 @@ aclError aclrtGetMemInfo(aclrtMemAttr attr, size_t *free, size_t *total) {
     *total = ddr ? (size_t)device_total() : 0;
     *free = ddr && *total > taken ? *total - (size_t)taken : 0;
     return ACL_SUCCESS;
-}
-
-/* ---- copying ------------------------------------------------------------------------------------------ */
-
-bool sim_read_foreign(void *to, const void *from, size_t size) {
-    struct iovec local = {to, size}, remote = {(void *)from, size};
-    ssize_t done = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
-    if (done < 0 && errno != EFAULT && errno != ENOMEM && errno != EINVAL) {
-        memcpy(to, from, size); /* the kernel does not let us look before */
-        return true;
-    }
-    return done >= 0 && (size_t)done == size;
-}
-
-/* One side of a copy. */
-typedef struct side {
-    uint8_t *data;
-    sim_memory *memory; /* with a reference; NULL: the program's own memory */
-    bool inside;        /* `count` bytes lie within the allocation */
-} side;
-
-static side look_at(const void *pointer, size_t count) {
-    side result = {(uint8_t *)pointer, sim_memory_at(pointer), true};
-    if (result.memory != NULL) {
-        result.data = result.memory->data + ((uintptr_t)pointer - result.memory->address);
-        result.inside = count <= sim_memory_rest(result.memory, pointer);
-    }
-    return result;
-}
-
-static void check_side(const char *function, const char *name, const void *pointer, const side *s, bool device) {
-    bool is_device = s->memory != NULL && s->memory->kind == SIM_DEVICE_MEMORY;
-    if (device == is_device)
-        return;
-    sim_report_at("wrong-direction", function, "give the kind that says where source and destination are",
-                  "the kind says that %s %p is %s memory, but it is %s", name, pointer, device ? "device" : "host",
-                  s->memory != NULL ? sim_origin_format(&s->memory->origin).text : "the program's own");
-}
-
-static void check_copy(const char *function, const void *dst, const side *to, const void *src, const side *from,
-                       aclrtMemcpyKind kind) {
-    if (kind <= ACL_MEMCPY_DEVICE_TO_DEVICE && sim_host_mode()) { /* on a board both are the same memory */
-        check_side(function, "source", src, from,
-                   kind == ACL_MEMCPY_DEVICE_TO_HOST || kind == ACL_MEMCPY_DEVICE_TO_DEVICE);
-        check_side(function, "destination", dst, to,
-                   kind == ACL_MEMCPY_HOST_TO_DEVICE || kind == ACL_MEMCPY_DEVICE_TO_DEVICE);
-    }
-    if (from->memory != NULL && from->memory->output && !atomic_load(&from->memory->readable))
-        sim_report_at("late-output", function, "copy the access unit out inside the callback",
-                      "%p is a channel's output, whose callback has returned", src);
-    if (to->memory != NULL && to->memory->output)
-        sim_report_at("output-written", function, "output memory belongs to the library",
-                      "%p is a channel's output buffer", dst);
-    if (to->memory != NULL && atomic_load(&to->memory->in_flight) != 0)
-        sim_report_at("input-modified", function, "write a picture's memory only before the send or after the callback",
-                      "%p is overwritten while a frame in flight reads it; it was %s", dst,
-                      sim_origin_format(&to->memory->origin).text);
-}
-
-/* The checks of aclrtMemcpy in the documented order. *nothing: count is 0. */
-static aclError prepare_copy(const char *function, void *dst, size_t destMax, const void *src, size_t count,
-                             aclrtMemcpyKind kind, side *to, side *from) {
-    if (dst == NULL || src == NULL)
-        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "dst and src must not be NULL");
-    if (kind < ACL_MEMCPY_HOST_TO_HOST || kind > ACL_MEMCPY_HOST_TO_BUF_TO_DEVICE)
-        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "kind %d is unknown", kind);
-    if (destMax == 0 || count > destMax)
-        return sim_fail_at(function, ACL_ERROR_RT_PARAM_INVALID, "count %zu is above destMax %zu", count, destMax);
-    sim_context *context = sim_current();
-    /* documented; observed on a board: works there without a context */
-    if (context == NULL && sim_host_mode())
-        return sim_fail_at(function, ACL_ERROR_RT_CONTEXT_NULL, "this thread has no current context");
-    int lost = context != NULL ? sim_device_lost(context->device) : 0;
-    if (lost != 0)
-        return sim_fail_at(function, lost, "device %d is lost", context->device);
-    *to = look_at(dst, count);
-    *from = look_at(src, count);
-    aclError rc = ACL_SUCCESS;
-    if (!to->inside || !from->inside) {
-        const side *outside = to->inside ? from : to;
-        if (sim_is_strict())
-            sim_report_at("out-of-bounds", function, "copy no more than the allocation holds",
-                          "%zu bytes at %s %p, whose allocation of %zu bytes ends before; it was %s", count,
-                          to->inside ? "source" : "destination", to->inside ? src : dst, outside->memory->size,
-                          sim_origin_format(&outside->memory->origin).text);
-        rc = sim_fail_at(function, ACL_ERROR_RT_PARAM_INVALID, "%zu bytes go beyond the allocation", count);
-    } else if (sim_is_strict()) {
-        check_copy(function, dst, to, src, from, kind);
-    }
-    return rc;
-}
-
-static void put_away(side *to, side *from) {
-    sim_memory_release(to->memory);
-    sim_memory_release(from->memory);
-}
-
-aclError aclrtMemcpy(void *dst, size_t destMax, const void *src, size_t count, aclrtMemcpyKind kind) {
-    SIM_ENTER(aclrtMemcpy);
-    side to = {0}, from = {0};
-    if (count == 0) /* documented */
-        return ACL_SUCCESS;
-    aclError rc = prepare_copy(__func__, dst, destMax, src, count, kind, &to, &from);
-    if (rc == ACL_SUCCESS)
-        memmove(to.data, from.data, count);
-    put_away(&to, &from);
-    return rc;
-}
-
-aclError sim_memory_check_copy(const char *function, void *dst, size_t destMax, const void *src, size_t count,
-                               aclrtMemcpyKind kind) {
-    side to = {0}, from = {0};
-    aclError rc = prepare_copy(function, dst, destMax, src, count, kind, &to, &from);
-    put_away(&to, &from);
-    return rc;
-}
-
-void sim_memory_copy_unchecked(void *dst, const void *src, size_t count) {
-    side to = look_at(dst, count), from = look_at(src, count);
-    if (to.inside && from.inside)
-        memmove(to.data, from.data, count);
-    put_away(&to, &from);
-}
-
-aclError sim_memory_check_set(const char *function, void *devPtr, size_t maxCount, size_t count) {
-    if (devPtr == NULL)
-        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "devPtr must not be NULL");
-    if (maxCount == 0 || count > maxCount)
-        return sim_fail_at(function, ACL_ERROR_RT_PARAM_INVALID, "count %zu is above maxCount %zu", count, maxCount);
-    sim_context *context = sim_current();
-    if (context == NULL && sim_host_mode())
-        return sim_fail_at(function, ACL_ERROR_RT_CONTEXT_NULL, "this thread has no current context");
-    int lost = context != NULL ? sim_device_lost(context->device) : 0;
-    if (lost != 0)
-        return sim_fail_at(function, lost, "device %d is lost", context->device);
-    side to = look_at(devPtr, count);
-    aclError rc = ACL_SUCCESS;
-    if (!to.inside) {
-        if (sim_is_strict())
-            sim_report_at("out-of-bounds", function, "set no more than the allocation holds",
-                          "%zu bytes at %p, whose allocation of %zu bytes ends before; it was %s", count, devPtr,
-                          to.memory->size, sim_origin_format(&to.memory->origin).text);
-        rc = sim_fail_at(function, ACL_ERROR_RT_PARAM_INVALID, "%zu bytes go beyond the allocation", count);
-    } else if (sim_is_strict()) {
-        if (to.memory == NULL || to.memory->kind != SIM_DEVICE_MEMORY)
-            sim_report_at("foreign-memory", function, "aclrtMemset is for device memory", "%p is not device memory",
-                          devPtr);
-        else if (atomic_load(&to.memory->in_flight) != 0)
-            sim_report_at("input-modified", function,
-                          "write a picture's memory only before the send or after the callback",
-                          "%p is overwritten while a frame in flight reads it; it was %s", devPtr,
-                          sim_origin_format(&to.memory->origin).text);
-    }
-    sim_memory_release(to.memory);
-    return rc;
-}
-
-void sim_memory_set_unchecked(void *dst, int value, size_t count) {
-    side to = look_at(dst, count);
-    if (to.inside)
-        memset(to.data, value, count);
-    sim_memory_release(to.memory);
-}
-
-aclError aclrtMemset(void *devPtr, size_t maxCount, int32_t value, size_t count) {
-    SIM_ENTER(aclrtMemset);
-    if (count == 0) /* documented for newer runtimes */
-        return ACL_SUCCESS;
-    aclError rc = sim_memory_check_set(__func__, devPtr, maxCount, count);
-    if (rc == ACL_SUCCESS)
-        sim_memory_set_unchecked(devPtr, value, count);
-    return rc;
 }

@@ -314,13 +314,20 @@ sim_memory *sim_memory_at(const void *address);
 void sim_memory_release(sim_memory *memory);
 /* Bytes from the address to the end of its allocation. */
 size_t sim_memory_rest(const sim_memory *memory, const void *address);
+void sim_memory_reset(void);
+void sim_memory_each(void (*visit)(sim_memory *memory, void *arg), void *arg);
+
+/* ---- copy.c --------------------------------------------------------------------------------------- */
+
 /* Copy from the program's own memory without faulting. False: not readable. */
 bool sim_read_foreign(void *to, const void *from, size_t size);
+/* The checks of aclrtMemcpy and aclrtMemset; their asynchronous twins check at once and copy later. */
+aclError sim_memory_check_copy(const char *function, void *dst, size_t destMax, const void *src, size_t count,
+                               aclrtMemcpyKind kind);
+aclError sim_memory_check_set(const char *function, void *devPtr, size_t maxCount, size_t count);
 /* Copy or set, as aclrtMemcpyAsync and aclrtMemsetAsync have checked before; runs later on a stream. */
 void sim_memory_copy_unchecked(void *dst, const void *src, size_t count);
 void sim_memory_set_unchecked(void *dst, int value, size_t count);
-void sim_memory_reset(void);
-void sim_memory_each(void (*visit)(sim_memory *memory, void *arg), void *arg);
 
 /* ---- report.c -------------------------------------------------------------------------------------------- */
 
@@ -435,5 +442,15 @@ size_t sim_null_access_unit(uint8_t *to, size_t capacity, size_t size, acldvppSt
                             uint32_t height, bool idr);
 /* A filler data NAL unit of exactly `size` bytes, at least 6. */
 void sim_filler(uint8_t *to, size_t size, acldvppStreamFormat en_type);
+
+/* ---- control.c: in the child of fork() -------------------------------------------------------------- */
+
+void sim_entry_after_fork(void);
+void sim_strict_after_fork(void);
+void sim_handle_after_fork(void);
+void sim_memory_after_fork(void);
+void sim_stream_after_fork(void);
+void sim_report_after_fork(void);
+void sim_runtime_after_fork(void);
 
 #endif /* ASCEND_VENC_SIM_H */

@@ -470,10 +470,6 @@ aclError aclrtLaunchCallback(aclrtCallback fn, void *userData, aclrtCallbackBloc
 
 /* ---- memory on a stream ------------------------------------------------------------------------------------ */
 
-aclError sim_memory_check_copy(const char *function, void *dst, size_t destMax, const void *src, size_t count,
-                               aclrtMemcpyKind kind);
-aclError sim_memory_check_set(const char *function, void *devPtr, size_t maxCount, size_t count);
-
 aclError aclrtMemcpyAsync(void *dst, size_t destMax, const void *src, size_t count, aclrtMemcpyKind kind,
                           aclrtStream stream) {
     SIM_ENTER(aclrtMemcpyAsync);

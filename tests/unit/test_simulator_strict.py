@@ -173,6 +173,20 @@ def test_picture_outside_device_memory_is_reported(program):
     the_report(sim, "foreign-memory", "acldvppMalloc")
 
 
+def test_picture_in_memory_of_another_device_is_reported():
+    with simulator.isolated(null_codec=500, devices=2) as sim, Program(sim) as program:
+        context = ctypes.c_void_p()
+        assert sim.aclrtCreateContext(ctypes.byref(context), 1) == 0
+        memory = new_memory(sim)
+        assert sim.aclrtDestroyContext(context) == 0
+        assert sim.aclrtSetCurrentContext(program.context) == 0
+        channel = program.channel()
+        program.send(channel, program.picture(address=memory, size=SIZE))
+        program.end_of_stream(channel)
+        the_report(sim, "foreign-memory", "device 1")
+        assert sim.acldvppFree(memory) == 0
+
+
 def test_misaligned_picture_is_reported(program):
     memory = program.memory(SIZE + 64)
     channel, picture = program.channel(), program.picture(address=memory + 8, size=SIZE)
