@@ -19,6 +19,7 @@ INCLUDE = ["csrc/include"]
 MODULES = [
     "core",
     "buffers",
+    "device_memory",
     "channel",
     "fastcall",
     "handles",

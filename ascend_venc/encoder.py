@@ -3,20 +3,29 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from ._lowlevel.channel import Channel, Device
+from . import stats as _stats
+from ._lowlevel.channel import ON_FULL, Channel, Device
 from ._lowlevel.core import open_library
 from .config import EncoderConfig, limits_of
-from .errors import InvalidArgumentError
+from .errors import EncoderDrained, InvalidArgumentError
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable, Iterator
+    from concurrent.futures import Future
     from types import TracebackType
 
-    from ._lowlevel.buffers import Packet
+    from ._lowlevel.buffers import Frame, Packet
+
+_log = logging.getLogger("ascend_venc")
+_log.addHandler(logging.NullHandler())
+
+DELIVERY = ("immediate", "coalesced")
 
 
 class Encoder:
@@ -49,7 +58,22 @@ class Encoder:
     device : int
         Number of the device.
     depth : int
-        Frames in flight at most, 1 to 256. Each costs one picture of device memory.
+        Frames in the device at most, 1 to 256. Each costs one picture of device memory.
+    queue : int, optional
+        Further frames that may wait natively for the device (`submit_async`, `on_full="drop_oldest"`), or be held by
+        the program (`acquire`): 0 to 256, default `depth`. Their memory is taken when it is first needed.
+    on_full : str
+        What `submit` does where there is no room for a frame, because `depth` frames are in the device or `max_queued`
+        packets wait: "block" (wait up to `timeout`), "drop_newest" (this frame), "drop_oldest" (of the frames that
+        wait for the device, or of the packets: then the next frame becomes an IDR), "error" (EncoderFullError).
+        Dropped frames are counted in `stats`. A dropped frame that was to be a key frame makes the next one so.
+    max_queued : int
+        Packets that may wait to be received, 1 to 65536.
+    delivery : str
+        "immediate": a receiver wakes for each packet. "coalesced": where packets come fast, it wakes once in
+        `max_latency` for all of them, which costs less CPU.
+    max_latency : float
+        Seconds that "coalesced" may hold a packet back, up to 1.
     timeout : float, optional
         Seconds that a call waits for a device that makes no progress, before AclTimeoutError; None: without bound.
 
@@ -96,8 +120,17 @@ class Encoder:
         backend: str | os.PathLike[str] | None = None,
         device: int = 0,
         depth: int = 4,
+        queue: int | None = None,
+        on_full: str = "block",
+        max_queued: int = 256,
+        delivery: str = "immediate",
+        max_latency: float = 0.01,
         timeout: float | None = 30.0,
     ) -> None:
+        _check_choice(on_full, "on_full", ON_FULL)
+        _check_choice(delivery, "delivery", DELIVERY)
+        _check_range(max_queued, "max_queued", 1, 65536)
+        _check_latency(max_latency)
         config = EncoderConfig.resolve(
             width,
             height,
@@ -110,6 +143,9 @@ class Encoder:
             gop=gop,
             depth=depth,
         )
+        if queue is None:
+            queue = config.depth
+        _check_range(queue, "queue", 1 if on_full == "drop_oldest" else 0, 256)
         self._config = config
         self._timeout = _check_timeout(timeout)
         library = open_library(backend)
@@ -131,23 +167,31 @@ class Encoder:
                 config.src_rate,
                 config.max_bit_rate,
                 config.depth,
+                queue,
+                max_queued,
+                on_full,
+                max_latency if delivery == "coalesced" else 0.0,
+                self._timeout,
             )
         except BaseException:
             self._device.close()
             raise
+        _stats.register(self)
+        _log.info("opened %r", self)
 
-    def encode(self, frame: Any, *, pts: int | None = None, key_frame: bool = False) -> list[Packet]:
+    # ---- one call per frame --------------------------------------------------------------------------------------
+
+    def encode(
+        self, frame: Any, *, pts: int | None = None, key_frame: bool = False, token: Any = None
+    ) -> list[Packet]:
         """Send one frame and return the packets that are ready, oldest first; never wait for the one just sent.
 
         Parameters
         ----------
-        frame : buffer
-            uint8: an array of shape (height * 3 // 2, width), whose rows may be padded, or any contiguous buffer of
-            width * height * 3 // 2 bytes. It is copied before the call returns and may be reused then.
-        pts : int, optional
-            Presentation time stamp in units of `1 / fps` seconds. Default: the frame's number.
-        key_frame : bool
-            Make this frame an IDR; the GOP counts on from it.
+        frame : buffer, pair of buffers, Frame, DeviceFrame or tensor
+            See `submit`. It is copied before the call returns and may be reused then.
+        pts, key_frame, token
+            See `submit`.
 
         Returns
         -------
@@ -156,19 +200,19 @@ class Encoder:
 
         Raises
         ------
-        TypeError, InvalidArgumentError
-            The frame or pts is not what it has to be. Nothing was sent.
-        AclTimeoutError
-            `depth` frames were in flight for `timeout` seconds. Nothing was sent.
         FrameError
             The device did not encode an earlier frame, the one that it names. This frame was sent; packets are kept
             for the next call.
-        EncoderClosedError
-            The encoder is closed.
-        AclError
-            The device refused this frame. Nothing was sent.
+        AclError and others
+            As `submit` does: nothing was sent.
         """
-        return self._open_channel().encode(frame, pts, key_frame, self._timeout)
+        return self._open_channel().encode(frame, pts, key_frame, token, self._timeout)
+
+    def encode_iter(self, frames: Iterable[Any]) -> Iterator[Packet]:
+        """Encode all frames of an iterable and yield every packet, in order; at its end those of the last frames."""
+        for frame in frames:
+            yield from self.encode(frame)
+        yield from self.flush()
 
     def flush(self) -> list[Packet]:
         """Wait until every frame sent is encoded, and return the rest of the packets, in order.
@@ -179,6 +223,232 @@ class Encoder:
         channel = self._open_channel()
         channel.wait_idle(self._timeout)
         return channel.drain()
+
+    # ---- frames in, packets out, each at its own pace ------------------------------------------------------------
+
+    def submit(
+        self,
+        frame: Any,
+        *,
+        pts: int | None = None,
+        key_frame: bool = False,
+        token: Any = None,
+        timeout: float | None = None,
+    ) -> int | None:
+        """Send one frame; its packet comes out of `receive`.
+
+        Parameters
+        ----------
+        frame : buffer, pair of buffers, Frame, DeviceFrame or tensor
+            uint8 in host memory: an array of shape (height * 3 // 2, width), any contiguous buffer of
+            width * height * 3 // 2 bytes, or a pair (y, uv) of shapes (height, width) and (height // 2, width). Rows
+            may be padded, read-only memory is fine. One copy is made, before the call returns.
+            A `Frame` of `acquire()`: no copy on a board, one DMA on a host; it is used up.
+            A `DeviceFrame`, or a tensor on the Ascend device (__dlpack__): no copy; its memory must not be changed
+            before its packet has been received. A tensor in host memory: one copy.
+        pts : int, optional
+            Presentation time stamp in units of `time_base`. Default: the frame's number.
+        key_frame : bool
+            Make this frame an IDR; the GOP counts on from it.
+        token : object, optional
+            Comes back as `packet.token`.
+        timeout : float, optional
+            Seconds to wait for room where `on_full` is "block"; None: the encoder's `timeout`.
+
+        Returns
+        -------
+        int or None
+            The frame's number, counted from 0; None if it was dropped (`on_full`).
+
+        Raises
+        ------
+        TypeError, InvalidArgumentError
+            The frame or pts is not what it has to be. Nothing was sent.
+        AclTimeoutError, EncoderFullError
+            No room, by `on_full`. Nothing was sent.
+        EncoderClosedError
+            The encoder is closed, or `drain()` was called.
+        DeviceLostError, AclError
+            The device is lost, or refused this frame. Nothing was sent.
+        """
+        return self._open_channel().submit(frame, pts, key_frame, token, self._wait_for(timeout))
+
+    def submit_many(
+        self,
+        frames: Iterable[Any],
+        *,
+        pts: Iterable[int] | None = None,
+        key_frames: Iterable[bool] | None = None,
+        tokens: Iterable[Any] | None = None,
+        timeout: float | None = None,
+    ) -> list[int | None]:
+        """Send several frames in host memory with one native call, which gives the GIL up once.
+
+        `pts`, `key_frames` and `tokens` have one item for each frame. Returns the frames' numbers, None for those that
+        were dropped. Where frame k cannot be sent, the frames before it are, and the exception's `accepted` is k.
+        Other kinds of frames than host memory are refused with TypeError.
+        """
+        batch = list(frames)
+        return self._open_channel().submit_many(
+            batch,
+            _as_many("pts", pts, len(batch), None),
+            _as_many("key_frames", key_frames, len(batch), False),
+            _as_many("tokens", tokens, len(batch), None),
+            self._wait_for(timeout),
+        )
+
+    def submit_async(
+        self,
+        frame: Any,
+        *,
+        pts: int | None = None,
+        key_frame: bool = False,
+        token: Any = None,
+        copy: bool = True,
+        timeout: float | None = None,
+    ) -> int | None:
+        """Queue one frame for the native sender thread; the call never waits for the device to take a frame.
+
+        Parameters
+        ----------
+        frame : buffer, pair of buffers or tensor in host memory
+            As `submit` takes it.
+        copy : bool
+            True: the frame is copied before the call returns, with the GIL held, and may be reused then. False: it is
+            borrowed. The sender thread copies it; it must not be changed before its packet has been received, and
+            objects that resize (bytearray) refuse to do so until then.
+        pts, key_frame, token, timeout
+            As in `submit`.
+
+        Returns
+        -------
+        int or None
+            The frame's number; None if it was dropped. A frame that the device refuses later is reported by
+            `receive` with FrameError.
+
+        Notes
+        -----
+        Room for `depth` + `queue` frames. Sending blocks while the device takes the frame; a thread that gave the GIL
+        up for that would have to win it back each time. This call gives it up only to wait for room.
+        """
+        return self._open_channel().enqueue(frame, pts, key_frame, token, copy, self._wait_for(timeout))
+
+    def acquire(self, timeout: float | None = None) -> Frame | None:
+        """Take a picture buffer to fill in place, and `submit` then; see `Frame`.
+
+        Waits up to `timeout` seconds (None: the encoder's) for one where `on_full` is "block", else None comes back at
+        once, or EncoderFullError. Frames that are held count against `depth` + `queue`.
+        """
+        return self._open_channel().acquire(self._wait_for(timeout))
+
+    def receive(self, timeout: float | None = None) -> Packet:
+        """Return the next packet, in the order of the frames; wait for it.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds to wait for it. None: as long as packets may come; where frames are in the device and it finishes
+            none for the encoder's `timeout`, AclTimeoutError all the same.
+
+        Raises
+        ------
+        EncoderDrained
+            The end of the stream: no packet is left, and none can come, because `drain()` was called, or because this
+            thread is the only one that has submitted frames.
+        AclTimeoutError
+            No packet in time. It is a TimeoutError.
+        FrameError
+            The device did not encode the frame that it names. The others are delivered.
+        DeviceLostError
+            The device is lost. Packets that were ready came before this.
+        EncoderClosedError
+            The encoder was closed.
+        """
+        return self._open_channel().receive_many(1, timeout)[0]
+
+    def receive_many(self, max: int = 64, timeout: float | None = None) -> list[Packet]:
+        """Wait for a packet, and return those that are ready then: at least one, at most `max`. Raises like `receive`."""
+        _check_range(max, "max", 1, 1 << 30)
+        return self._open_channel().receive_many(max, timeout)
+
+    def packets(self) -> Iterator[Packet]:
+        """Yield packets as `receive` returns them, up to the end of the stream."""
+        while True:
+            try:
+                packets = self.receive_many()
+            except EncoderDrained:
+                return
+            yield from packets
+
+    def drain(self) -> None:
+        """Declare the end of the stream: no further frames.
+
+        Does not wait. Whoever receives gets the remaining packets, then EncoderDrained; `packets()` ends.
+        """
+        self._open_channel().end()
+
+    def encode_future(
+        self, frame: Any, *, pts: int | None = None, key_frame: bool = False, token: Any = None
+    ) -> Future[Packet]:
+        """Send one frame and return a `concurrent.futures.Future` for its packet.
+
+        The packet goes to the Future and not to `receive`. It is set by whichever thread takes packets from the
+        encoder; one thread for all encoders of the process does so while Futures are pending. It holds FrameError if
+        the device did not encode the frame, and is cancelled if the encoder is closed before.
+        A frame that was dropped (`on_full`) gives a cancelled Future. Raises like `submit`.
+        """
+        from . import futures
+
+        return futures.submit(self, frame, pts, key_frame, token)
+
+    # ---- changing and ending -------------------------------------------------------------------------------------
+
+    def reconfigure(
+        self,
+        *,
+        bitrate: int | str | None = None,
+        fps: int | float | str | Fraction | None = None,
+        gop: int | None = None,
+        rc: str | None = None,
+        width: int | None = None,
+        height: int | None = None,
+    ) -> int:
+        """Change settings; return the number of the first frame to which they apply, which is an IDR.
+
+        The hardware fixes them when a channel is created (source: the vendor's documentation of DVPP V1), so frames in
+        flight are encoded, and the channel is created anew behind this same encoder. Packets stay to be received.
+        Everything is validated first: InvalidArgumentError changes nothing. AclTimeoutError, when the device finishes
+        no frame for `timeout` seconds, changes nothing either. Where the device refuses the new channel, the encoder
+        is closed; packets stay readable. Other threads wait meanwhile. Frames of `acquire` that were not submitted
+        cannot be any more. `fps` changes the time base of the packets that follow.
+        """
+        old = self._config
+        config = EncoderConfig.resolve(
+            old.width if width is None else width,
+            old.height if height is None else height,
+            codec=old.codec,
+            profile=old.profile,
+            pixel_format=old.pixel_format,
+            fps=old.fps if fps is None else fps,
+            bitrate=old.bitrate if bitrate is None else bitrate,
+            rc=old.rc if rc is None else rc,
+            gop=old.gop if gop is None else gop,
+            depth=old.depth,
+        )
+        config.check(limits_of(self._soc_name))
+        first = self._open_channel().reconfigure(
+            config.width,
+            config.height,
+            config.gop,
+            config.rc_mode,
+            config.src_rate,
+            config.max_bit_rate,
+            1 / config.fps,
+            self._timeout,
+        )
+        self._config = config
+        _log.info("reconfigured from frame %d: %r", first, self)
+        return int(first)
 
     def close(self) -> None:
         """Wait for the frames in flight, up to `timeout` seconds, and end the hardware channel.
@@ -193,10 +463,11 @@ class Encoder:
         if channel is None or channel.closed:
             return
         stats = channel.stats()
-        dropped = stats["in_flight"] + stats["ready"]
+        dropped = stats["in_flight"] + stats["ready"] + stats["undelivered"]
         channel.close(self._timeout)
         if self._device is not None:
             self._device.close()
+        _log.info("closed after %d frames: %r", stats["submitted"], self)
         if warn and dropped:
             warnings.warn(
                 f"{dropped} packet(s) were dropped: take them with flush() before close()",
@@ -216,6 +487,9 @@ class Encoder:
             return
         warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
         self._close(warn=False)
+
+    def _wait_for(self, timeout: float | None) -> float | None:
+        return self._timeout if timeout is None else _check_timeout(timeout)
 
     def _open_channel(self) -> Channel:
         channel = self._channel
@@ -243,6 +517,12 @@ class Encoder:
         return 1 / self._config.fps
 
     @property
+    def stats(self) -> _stats.EncoderStats:
+        """Counters of this encoder at this moment; also after it was closed. See `EncoderStats`."""
+        channel = self._open_channel()
+        return _stats.EncoderStats.of(channel.stats())
+
+    @property
     def closed(self) -> bool:
         """Whether the encoder has been closed."""
         return self._channel is None or self._channel.closed
@@ -265,6 +545,34 @@ def _check_timeout(timeout: Any) -> float | None:
     if not 0 <= seconds < float("inf"):
         raise InvalidArgumentError(f"timeout is {timeout}; give seconds >= 0, or None for no bound")
     return seconds
+
+
+def _check_choice(value: Any, name: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise InvalidArgumentError(f"{name} is {value!r}; allowed are " + ", ".join(f'"{each}"' for each in allowed))
+
+
+def _check_range(value: Any, name: str, lowest: int, highest: int) -> None:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an int, got {type(value).__name__}")
+    if not lowest <= value <= highest:
+        raise InvalidArgumentError(f"{name} is {value}, allowed is {lowest} to {highest}")
+
+
+def _check_latency(seconds: Any) -> None:
+    if isinstance(seconds, bool) or not hasattr(seconds, "__float__"):
+        raise TypeError(f"max_latency must be a number of seconds, got {type(seconds).__name__}")
+    if not 0 < float(seconds) <= 1:
+        raise InvalidArgumentError(f"max_latency is {seconds}; allowed are seconds above 0, up to 1")
+
+
+def _as_many(name: str, values: Iterable[Any] | None, count: int, default: Any) -> list[Any]:
+    if values is None:
+        return [default] * count
+    items = list(values)
+    if len(items) != count:
+        raise InvalidArgumentError(f"{name} has {len(items)} items for {count} frames: give one for each")
+    return items
 
 
 def _check_device(device: Any, count: int) -> None:

@@ -133,6 +133,14 @@ class EncoderClosedError(AclError, ValueError):
     """The encoder is closed."""
 
 
+class EncoderFullError(AclError, RuntimeError):
+    """There is no room for another frame, and `on_full="error"` asks not to wait. Nothing was sent."""
+
+
+class EncoderDrained(AclError):
+    """The end of the stream: every packet has been received, and no further frame will come."""
+
+
 class ForkedProcessError(AclError, RuntimeError):
     """The object was created before fork() and is used in the child."""
 
@@ -178,12 +186,14 @@ TABLE: tuple[Status, ...] = (
     Status(-10, "AVENC_E_SYMBOL", AclLibraryBrokenError, "The library is too old, or not the one that it seems to be."),
     Status(-11, "AVENC_E_NO_DEVICE", AclNoDeviceError, ""),
     Status(-12, "AVENC_E_UNSUPPORTED", AclNotSupportedError, "A newer CANN is needed."),
-    Status(-13, "AVENC_E_DRAINED", AclStateError, ""),
+    Status(-13, "AVENC_E_DRAINED", EncoderDrained, ""),
     Status(-14, "AVENC_E_FRAME", FrameError, ""),
     Status(-15, "AVENC_E_LOST", FrameError, ""),
     Status(-16, "AVENC_E_TOO_LARGE", FrameError, ""),
     Status(-17, "AVENC_E_WOULD_DEADLOCK", AclStateError, ""),
     Status(-18, "AVENC_E_THREAD", AclMemoryError, "The process may be at its limit of threads (ulimit -u)."),
+    Status(-19, "AVENC_E_FULL", EncoderFullError, "receive() packets, release frames, or raise depth or queue."),
+    Status(-20, "AVENC_E_DROPPED", FrameError, ""),
     Status(0, "ACL_SUCCESS", AclError, ""),
     Status(100000, "ACL_ERROR_INVALID_PARAM", AclInvalidParamError, "A handle is NULL or stale, or a value is outside what the function takes."),
     Status(100001, "ACL_ERROR_UNINITIALIZE", AclStateError, "Call acl.init (the Encoder does it by itself) before anything else."),

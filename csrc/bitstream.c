@@ -96,3 +96,19 @@ int avi_access_unit_kind(avi_stream_state *state, int32_t en_type, const uint8_t
     }
     return AVENC_KIND_UNKNOWN;
 }
+
+int avenc_next_nal(const uint8_t *data, size_t size, size_t *position, size_t *start, size_t *length) {
+    if (!data || *position >= size)
+        return 0;
+    const uint8_t *end = data + size, *nal = next_nal(data + *position, end);
+    if (nal == end)
+        return 0;
+    const uint8_t *stop = next_nal(nal, end);
+    *position = (size_t)(stop - data) - (stop == end ? 0 : 3);
+    const uint8_t *last = data + *position;
+    while (last > nal && last[-1] == 0) /* trailing_zero_8bits, or the zero_byte of the next start code */
+        last--;
+    *start = (size_t)(nal - data);
+    *length = (size_t)(last - nal);
+    return 1;
+}

@@ -1,29 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * One encoder channel.
+ * One encoder channel: its parts, its life, and the end of it. Frames go in in submit.c (and through
+ * sender.c where they wait natively), packets come out in receive.c.
  *
  * A frame's way: a free slot is taken and a packet reserved for it (submitting thread), the pixels are
- * copied into the slot's device memory, the slot joins the in-flight queue and is sent; the report
+ * brought into the slot's device memory, the slot joins the in-flight queue and is sent; the report
  * thread's trampoline fills the packet, moves it to the ready list and frees the slot; a consumer
- * takes the packet. Slot and packet counts bound everything: at most `depth` frames are in flight.
+ * takes the packet. Slot and packet counts bound everything: at most `depth` frames are in the device.
  *
  * Descriptors are created and bound to memory once per slot. Creating them per frame would cost
  * device allocations each time; setting them per frame would cost calls.
  *
- * Invariants: a slot is in exactly one of: free list, a submitter's hands, in-flight queue. The order of
- * the in-flight queue is the order of aclvencSendFrame (send_lock), which is the order of the reports.
- * `active` counts slots that are not free; the hardware channel is destroyed at active == 0 only, so
- * aclvencDestroyChannel finds nothing to wait for.
+ * Invariants: a slot is in exactly one of: free list, a submitter's or a caller's hands, the queue, the
+ * in-flight queue. The order of the in-flight queue is the order of aclvencSendFrame (send_lock), which
+ * is the order of frame numbers and of the reports. `active` counts slots that are not free, `held`
+ * those among them that only a caller holds; the hardware channel is destroyed at active == held only,
+ * so aclvencDestroyChannel finds nothing to wait for.
  */
 #include "engine.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    WAIT_SLICE_NS = 50 * 1000 * 1000, /* see trampoline.c: the longest a late wake-up can delay a waiter */
-    IDLE_PACKETS = 16,                /* kept beyond `depth` for a consumer that takes packets in bursts */
-};
+enum { IDLE_PACKETS = 16 }; /* kept beyond depth + queue for a consumer that takes packets in bursts */
 
 static const size_t MIN_PACKET_CAPACITY = 256 * 1024;
 static const size_t MAX_PACKET_CAPACITY = 8 * 1024 * 1024; /* the device's own default output buffer */
@@ -73,13 +72,16 @@ static int create_frame_configs(avenc_channel *channel) {
     return AVENC_OK;
 }
 
-static int create_slot(avenc_channel *channel, avi_slot *slot) {
+int avi_channel_make_slot(avenc_channel *channel, avi_slot *slot) {
     const avenc_channel_config *config = &channel->config;
-    slot->channel = channel;
-    avi_live_add(AVENC_LIVE_SLOT, 1);
-    TRY(channel, acldvppMalloc, &slot->memory, channel->picture_size);
-    slot->picture = channel->api->acldvppCreatePicDesc();
-    if (!slot->picture)
+    if (!slot->channel) {
+        slot->channel = channel;
+        avi_live_add(AVENC_LIVE_SLOT, 1);
+    }
+    /* A slot whose making failed half-way is completed by the next try. */
+    if (!slot->memory)
+        TRY(channel, acldvppMalloc, &slot->memory, channel->picture_size);
+    if (!slot->picture && !(slot->picture = channel->api->acldvppCreatePicDesc()))
         return avi_fail_acl(channel->api, ACL_ERROR_FAILURE, "acldvppCreatePicDesc");
     TRY(channel, acldvppSetPicDescData, slot->picture, slot->memory);
     TRY(channel, acldvppSetPicDescSize, slot->picture, (uint32_t)channel->picture_size);
@@ -88,8 +90,6 @@ static int create_slot(avenc_channel *channel, avi_slot *slot) {
     TRY(channel, acldvppSetPicDescHeight, slot->picture, config->height);
     TRY(channel, acldvppSetPicDescWidthStride, slot->picture, channel->stride);
     TRY(channel, acldvppSetPicDescHeightStride, slot->picture, config->height);
-    slot->next = channel->free_slots;
-    channel->free_slots = slot;
     return AVENC_OK;
 }
 
@@ -97,15 +97,22 @@ static int create_parts(avenc_channel *channel) {
     size_t capacity = channel->picture_size * 2;
     capacity = capacity < MIN_PACKET_CAPACITY ? MIN_PACKET_CAPACITY : capacity;
     capacity = capacity > MAX_PACKET_CAPACITY ? MAX_PACKET_CAPACITY : capacity;
-    channel->pool = avi_pool_create(capacity, channel->config.depth + IDLE_PACKETS);
-    channel->slots = calloc(channel->config.depth, sizeof *channel->slots);
+    uint32_t slots = channel->config.depth + channel->config.queue;
+    channel->pool = avi_pool_create(capacity, slots + IDLE_PACKETS);
+    channel->slots = calloc(slots, sizeof *channel->slots);
     if (!channel->pool || !channel->slots)
         return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
     int rc = describe_channel(channel);
     if (rc == AVENC_OK)
         rc = create_frame_configs(channel);
-    for (uint32_t i = 0; rc == AVENC_OK && i < channel->config.depth; i++)
-        rc = create_slot(channel, &channel->slots[i]);
+    for (uint32_t i = 0; rc == AVENC_OK && i < channel->config.depth; i++) {
+        rc = avi_channel_make_slot(channel, &channel->slots[i]);
+        if (rc == AVENC_OK) {
+            channel->slots[i].next = channel->free_slots;
+            channel->free_slots = &channel->slots[i];
+            channel->slot_count = i + 1;
+        }
+    }
     if (rc != AVENC_OK)
         return rc;
     TRY(channel, aclvencCreateChannel, channel->desc);
@@ -116,7 +123,7 @@ static int create_parts(avenc_channel *channel) {
 /* Free everything but the hardware channel, which does not exist (any more). A context is bound. */
 static void destroy_parts(avenc_channel *channel) {
     const acl_api *api = channel->api;
-    for (uint32_t i = 0; channel->slots && i < channel->config.depth; i++) {
+    for (uint32_t i = 0; channel->slots && i < channel->config.depth + channel->config.queue; i++) {
         avi_slot *slot = &channel->slots[i];
         if (!slot->channel)
             break;
@@ -140,8 +147,16 @@ static void destroy_parts(avenc_channel *channel) {
         channel->ready_head = packet->next;
         avi_pool_release(packet);
     }
+    while (channel->spent) {
+        avi_packet *packet = channel->spent;
+        channel->spent = packet->next;
+        avi_pool_release(packet);
+    }
     if (channel->pool)
         avi_pool_retire(channel->pool);
+    for (int i = 0; i < AVENC_MAX_NOTIFIERS; i++)
+        if (channel->notifiers[i])
+            avi_notifier_drop(channel->notifiers[i]);
 }
 
 void avi_channel_dispose(avenc_channel *channel) {
@@ -153,8 +168,7 @@ void avi_channel_dispose(avenc_channel *channel) {
     avi_live_add(AVENC_LIVE_CHANNEL, -1);
 }
 
-/* Dispose of the channel and drop its device reference; keeps the thread's last failure. */
-static void end_channel(avenc_channel *channel) {
+void avi_channel_end_of_life(avenc_channel *channel) {
     avenc_device *device = channel->device;
     avenc_failure kept = *avenc_last_failure();
     avi_binding binding;
@@ -175,6 +189,9 @@ static int check_config(const avenc_channel_config *config) {
                         "size is %u x %u, allowed are even numbers from 2 to 16384", config->width, config->height);
     if (config->depth == 0 || config->depth > AVENC_MAX_DEPTH)
         return avi_fail(AVENC_E_INVALID, "avenc_channel_create", "depth is %u, allowed is 1 to %d", config->depth,
+                        AVENC_MAX_DEPTH);
+    if (config->queue > AVENC_MAX_DEPTH)
+        return avi_fail(AVENC_E_INVALID, "avenc_channel_create", "queue is %u, allowed is 0 to %d", config->queue,
                         AVENC_MAX_DEPTH);
     return AVENC_OK;
 }
@@ -213,300 +230,12 @@ int avenc_channel_create(avenc_device *device, const avenc_channel_config *confi
         avi_device_unbind(reference, &binding);
     }
     if (rc != AVENC_OK) {
-        end_channel(channel);
+        avi_channel_end_of_life(channel);
         return rc;
     }
     avi_device_attach(reference, channel);
     *out = channel;
     return AVENC_OK;
-}
-
-/* ---- waiting --------------------------------------------------------------------------------- */
-
-static uint64_t deadline_after(uint32_t timeout_ms) {
-    return avi_now_ns() + (uint64_t)timeout_ms * 1000000u;
-}
-
-/* Sleep until progress, a slice, or the deadline. False once the deadline has passed. */
-static bool wait_for_progress_locked(avenc_channel *channel, uint64_t deadline) {
-    uint64_t now = avi_now_ns();
-    if (now >= deadline)
-        return false;
-    uint64_t slice = now + WAIT_SLICE_NS;
-    channel->waiters++;
-    avi_cond_wait_until(&channel->progress, &channel->lock, slice < deadline ? slice : deadline);
-    channel->waiters--;
-    return true;
-}
-
-void avi_channel_broadcast(avenc_channel *channel) {
-    pthread_mutex_lock(&channel->lock);
-    pthread_cond_broadcast(&channel->progress);
-    pthread_mutex_unlock(&channel->lock);
-}
-
-static int fail_lost(avenc_channel *channel, const char *call) {
-    int code = atomic_load(&channel->device->lost);
-    return avi_fail(code, "aclrtProcessReport",
-                    "the device stopped reporting (%s found out); frames in flight are lost", call);
-}
-
-static int fail_closed(const char *call) {
-    return avi_fail(AVENC_E_CLOSED, call, "the channel is closed");
-}
-
-/* ---- submitting ------------------------------------------------------------------------------ */
-
-static int take_slot(avenc_channel *channel, uint32_t timeout_ms, avi_slot **out) {
-    uint64_t deadline = deadline_after(timeout_ms);
-    int rc = AVENC_OK;
-    pthread_mutex_lock(&channel->lock);
-    while (channel->state == AVI_OPEN && !channel->free_slots && rc == AVENC_OK) {
-        if (atomic_load(&channel->device->lost))
-            rc = fail_lost(channel, "avenc_channel_submit");
-        else if (!wait_for_progress_locked(channel, deadline))
-            rc = avi_fail(AVENC_E_TIMEOUT, "avenc_channel_submit", "all %u frames are still in flight after %u ms",
-                          channel->config.depth, timeout_ms);
-    }
-    if (channel->state != AVI_OPEN)
-        rc = fail_closed("avenc_channel_submit");
-    if (rc == AVENC_OK) {
-        avi_slot *slot = channel->free_slots;
-        channel->free_slots = slot->next;
-        slot->next = NULL;
-        channel->active++;
-        atomic_store(&slot->state, AVI_SLOT_FILLING);
-        *out = slot;
-    }
-    pthread_mutex_unlock(&channel->lock);
-    return rc;
-}
-
-static void return_slot_locked(avenc_channel *channel, avi_slot *slot) {
-    atomic_store(&slot->state, AVI_SLOT_FREE);
-    slot->next = channel->free_slots;
-    channel->free_slots = slot;
-    channel->active--;
-    pthread_cond_broadcast(&channel->progress);
-}
-
-static void return_slot(avenc_channel *channel, avi_slot *slot) {
-    avi_packet *packet = slot->packet;
-    slot->packet = NULL;
-    if (packet)
-        avi_pool_release(packet);
-    pthread_mutex_lock(&channel->lock);
-    return_slot_locked(channel, slot);
-    pthread_mutex_unlock(&channel->lock);
-}
-
-static void copy_rows(uint8_t *to, size_t to_stride, const uint8_t *from, size_t from_stride, size_t width,
-                      size_t rows) {
-    if (to_stride == width && from_stride == width) {
-        memcpy(to, from, width * rows);
-        return;
-    }
-    for (size_t row = 0; row < rows; row++)
-        memcpy(to + row * to_stride, from + row * from_stride, width);
-}
-
-/* Lay the picture out as the device wants it, in memory that the host can write. */
-static void lay_out(const avenc_channel *channel, uint8_t *to, const avenc_picture *picture) {
-    size_t width = channel->config.width, height = channel->config.height, stride = channel->stride;
-    copy_rows(to, stride, picture->y, picture->y_stride, width, height);
-    copy_rows(to + stride * height, stride, picture->uv, picture->uv_stride, width, height / 2);
-}
-
-/*
- * Board (ACL_DEVICE): device memory is host memory, one copy straight into it. Host (ACL_HOST): one
- * DMA per plane where the rows already lie as the device wants them, else one copy into pinned
- * memory that pads the rows, and one DMA.
- */
-static int fill_slot(avenc_channel *channel, avi_slot *slot, const avenc_picture *picture, avenc_channel_stats *delta) {
-    size_t luma = (size_t)channel->stride * channel->config.height;
-    size_t stride = channel->stride;
-    if (channel->device->info.run_mode == ACL_DEVICE) {
-        lay_out(channel, slot->memory, picture);
-        delta->host_copies_in = 1;
-        return AVENC_OK;
-    }
-    delta->device_copies_in = 1;
-    if (picture->y_stride == stride && picture->uv_stride == stride && channel->config.width == stride) {
-        if (picture->uv == picture->y + luma) {
-            TRY(channel, aclrtMemcpy, slot->memory, channel->picture_size, picture->y, luma * 3 / 2,
-                ACL_MEMCPY_HOST_TO_DEVICE);
-            return AVENC_OK;
-        }
-        TRY(channel, aclrtMemcpy, slot->memory, channel->picture_size, picture->y, luma, ACL_MEMCPY_HOST_TO_DEVICE);
-        TRY(channel, aclrtMemcpy, (uint8_t *)slot->memory + luma, luma / 2, picture->uv, luma / 2,
-            ACL_MEMCPY_HOST_TO_DEVICE);
-        return AVENC_OK;
-    }
-    if (!slot->staging) {
-        void *staging = NULL;
-        TRY(channel, aclrtMallocHost, &staging, channel->picture_size);
-        memset(staging, 0, channel->picture_size); /* the padding of each row goes to the device too */
-        slot->staging = staging;
-    }
-    lay_out(channel, slot->staging, picture);
-    delta->host_copies_in = 1;
-    TRY(channel, aclrtMemcpy, slot->memory, channel->picture_size, slot->staging, channel->picture_size,
-        ACL_MEMCPY_HOST_TO_DEVICE);
-    return AVENC_OK;
-}
-
-/* Join the in-flight queue before the device can report the frame, leave it again if it was refused. */
-static int send_slot(avenc_channel *channel, avi_slot *slot, int number_pts, int force_idr,
-                     const avenc_channel_stats *delta, uint64_t *frame_index) {
-    avenc_packet *packet = &slot->packet->pub;
-    pthread_mutex_lock(&channel->send_lock);
-    pthread_mutex_lock(&channel->lock);
-    if (channel->state != AVI_OPEN) {
-        pthread_mutex_unlock(&channel->lock);
-        pthread_mutex_unlock(&channel->send_lock);
-        return fail_closed("avenc_channel_submit");
-    }
-    uint64_t index = channel->stats.submitted++;
-    packet->frame_index = index;
-    if (number_pts)
-        packet->pts = (int64_t)index;
-    packet->submitted_ns = avi_now_ns();
-    slot->next = NULL;
-    if (channel->sent_tail)
-        channel->sent_tail->next = slot;
-    else
-        channel->sent_head = slot;
-    channel->sent_tail = slot;
-    channel->stats.in_flight++;
-    channel->stats.host_copies_in += delta->host_copies_in;
-    channel->stats.device_copies_in += delta->device_copies_in;
-    atomic_store(&slot->state, AVI_SLOT_SENT);
-    pthread_mutex_unlock(&channel->lock);
-
-    int rc = channel->api->aclvencSendFrame(channel->desc, slot->picture, NULL,
-                                            force_idr ? channel->idr : channel->plain, slot);
-    if (rc != ACL_SUCCESS) {
-        avi_fail_acl(channel->api, rc, "aclvencSendFrame");
-        pthread_mutex_lock(&channel->lock);
-        int expected = AVI_SLOT_SENT;
-        if (atomic_compare_exchange_strong(&slot->state, &expected, AVI_SLOT_FILLING)) {
-            avi_slot **link = &channel->sent_head, *before = NULL;
-            while (*link != slot) {
-                before = *link;
-                link = &before->next;
-            }
-            *link = NULL; /* send_lock is held: it is the last one */
-            channel->sent_tail = before;
-            slot->next = NULL;
-            channel->stats.submitted--;
-            channel->stats.in_flight--;
-        } else {
-            rc = AVENC_OK; /* refused and yet reported: the report counts */
-        }
-        pthread_mutex_unlock(&channel->lock);
-    }
-    pthread_mutex_unlock(&channel->send_lock);
-    if (rc == AVENC_OK)
-        *frame_index = index;
-    return rc;
-}
-
-int avenc_channel_submit(avenc_channel *channel, const avenc_picture *picture, int64_t pts, int number_pts,
-                         int force_idr, uint32_t timeout_ms, uint64_t *frame_index) {
-    if (!channel || !picture || !picture->y || !picture->uv || !frame_index)
-        return avi_fail(AVENC_E_INVALID, __func__, "channel, picture, its planes and frame_index must not be NULL");
-    if (channel->generation != avi_generation())
-        return avi_fail_forked(__func__);
-    if (picture->y_stride < channel->config.width || picture->uv_stride < channel->config.width)
-        return avi_fail(AVENC_E_INVALID, __func__, "row strides are %zu and %zu bytes, a row has %u", picture->y_stride,
-                        picture->uv_stride, channel->config.width);
-    avi_slot *slot = NULL;
-    int rc = take_slot(channel, timeout_ms, &slot);
-    if (rc != AVENC_OK)
-        return rc;
-    avi_binding binding;
-    if ((rc = avi_device_bind(channel->device, &binding)) != AVENC_OK) {
-        return_slot(channel, slot);
-        return rc;
-    }
-    avenc_channel_stats delta = {0};
-    slot->packet = avi_pool_acquire(channel->pool);
-    if (slot->packet) {
-        slot->packet->pub.pts = pts;
-        rc = fill_slot(channel, slot, picture, &delta);
-        if (rc == AVENC_OK)
-            rc = send_slot(channel, slot, number_pts, force_idr, &delta, frame_index);
-    } else {
-        rc = avi_fail(AVENC_E_NOMEM, "mmap", "no memory for another packet buffer of %zu bytes",
-                      avi_pool_capacity(channel->pool));
-    }
-    avi_device_unbind(channel->device, &binding);
-    if (rc != AVENC_OK)
-        return_slot(channel, slot);
-    return rc;
-}
-
-/* ---- receiving ------------------------------------------------------------------------------- */
-
-int avenc_channel_drain(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count) {
-    if (!channel || !packets || !count)
-        return avi_fail(AVENC_E_INVALID, __func__, "channel, packets and count must not be NULL");
-    if (channel->generation != avi_generation())
-        return avi_fail_forked(__func__);
-    size_t taken = 0;
-    pthread_mutex_lock(&channel->lock);
-    while (taken < max && channel->ready_head) {
-        avi_packet *packet = channel->ready_head;
-        channel->ready_head = packet->next;
-        packet->next = NULL;
-        packets[taken++] = &packet->pub;
-    }
-    if (!channel->ready_head)
-        channel->ready_tail = NULL;
-    channel->stats.ready -= (uint32_t)taken;
-    pthread_mutex_unlock(&channel->lock);
-    *count = taken;
-    return AVENC_OK;
-}
-
-static int wait_until(avenc_channel *channel, uint32_t timeout_ms, bool idle, const char *call) {
-    if (!channel)
-        return avi_fail(AVENC_E_INVALID, call, "channel must not be NULL");
-    if (channel->generation != avi_generation())
-        return avi_fail_forked(call);
-    uint64_t deadline = deadline_after(timeout_ms);
-    int rc = AVENC_E_DRAINED;
-    pthread_mutex_lock(&channel->lock);
-    for (;;) {
-        if (idle ? !channel->sent_head : channel->ready_head != NULL) {
-            rc = AVENC_OK;
-            break;
-        }
-        if (!idle && !channel->sent_head) {
-            rc = channel->state == AVI_CLOSED ? AVENC_E_CLOSED : AVENC_E_DRAINED;
-            avi_fail(rc, call, "no frame is in flight");
-            break;
-        }
-        if (atomic_load(&channel->device->lost)) {
-            rc = fail_lost(channel, call);
-            break;
-        }
-        if (!wait_for_progress_locked(channel, deadline)) {
-            rc = avi_fail(AVENC_E_TIMEOUT, call, "%u frames are still in flight after %u ms", channel->stats.in_flight,
-                          timeout_ms);
-            break;
-        }
-    }
-    pthread_mutex_unlock(&channel->lock);
-    return rc;
-}
-
-int avenc_channel_wait(avenc_channel *channel, uint32_t timeout_ms) {
-    return wait_until(channel, timeout_ms, false, __func__);
-}
-
-int avenc_channel_wait_idle(avenc_channel *channel, uint32_t timeout_ms) {
-    return wait_until(channel, timeout_ms, true, __func__);
 }
 
 /* ---- ending ---------------------------------------------------------------------------------- */
@@ -523,6 +252,19 @@ static void abandon_in_flight_locked(avenc_channel *channel) {
     }
 }
 
+/* Frames that the sender thread has not taken yet come back as packets that say so. */
+static void abandon_queued_locked(avenc_channel *channel, int status) {
+    while (channel->queued_head) {
+        avi_slot *slot = channel->queued_head;
+        channel->queued_head = slot->next;
+        channel->stats.queued--;
+        slot->packet->pub.status = status;
+        slot->packet->pub.emitted_ns = avi_now_ns();
+        avi_finish_slot_locked(channel, slot);
+    }
+    channel->queued_tail = NULL;
+}
+
 int avenc_channel_close(avenc_channel *channel, uint32_t timeout_ms) {
     if (!channel)
         return avi_fail(AVENC_E_INVALID, __func__, "channel must not be NULL");
@@ -530,18 +272,20 @@ int avenc_channel_close(avenc_channel *channel, uint32_t timeout_ms) {
         return avi_fail_forked(__func__);
     if (pthread_equal(pthread_self(), channel->device->report_thread))
         return avi_fail(AVENC_E_WOULD_DEADLOCK, __func__, "a channel cannot be closed from its own callback");
-    uint64_t deadline = deadline_after(timeout_ms);
+    uint64_t deadline = avi_deadline_after(timeout_ms);
     int rc = AVENC_OK;
     pthread_mutex_lock(&channel->lock);
     if (channel->state == AVI_OPEN)
         channel->state = AVI_CLOSING;
-    pthread_cond_broadcast(&channel->progress);
-    while (channel->active || channel->wake_pending) {
+    abandon_queued_locked(channel, AVENC_E_CLOSED);
+    avi_announce_locked(channel);
+    while (channel->active != channel->held || channel->growing || channel->wake_pending) {
         if (atomic_load(&channel->device->lost)) {
             channel->abandoned = true;
             abandon_in_flight_locked(channel);
         }
-        if ((channel->active || channel->wake_pending) && !wait_for_progress_locked(channel, deadline)) {
+        if ((channel->active != channel->held || channel->growing || channel->wake_pending) &&
+            !avi_wait_locked(channel, deadline, true)) {
             rc = avi_fail(AVENC_E_TIMEOUT, __func__, "%u frames are still in flight after %u ms",
                           channel->stats.in_flight, timeout_ms);
             break;
@@ -550,6 +294,7 @@ int avenc_channel_close(avenc_channel *channel, uint32_t timeout_ms) {
     pthread_mutex_unlock(&channel->lock);
     if (rc != AVENC_OK)
         return rc;
+    avi_sender_forget(channel);
 
     pthread_mutex_lock(&channel->send_lock); /* of two closing threads one destroys */
     if (channel->created) {
@@ -574,6 +319,7 @@ int avenc_channel_close(avenc_channel *channel, uint32_t timeout_ms) {
     if (gone) {
         pthread_mutex_lock(&channel->lock);
         channel->state = AVI_CLOSED;
+        avi_announce_locked(channel);
         pthread_mutex_unlock(&channel->lock);
         if (atomic_load(&channel->device->lost))
             rc = AVENC_OK; /* whoever waited was told; ending is all that is left to do */
@@ -588,12 +334,16 @@ int avenc_channel_destroy(avenc_channel *channel, uint32_t timeout_ms) {
     if (rc == AVENC_E_WOULD_DEADLOCK)
         return rc;
     pthread_mutex_lock(&channel->lock);
-    bool in_use = channel->active || channel->wake_pending || channel->created;
+    bool in_use = channel->active != channel->held || channel->wake_pending || channel->created;
+    bool orphan = !in_use && channel->handles > 0;
+    channel->orphan = orphan;
     pthread_mutex_unlock(&channel->lock);
     if (in_use)
         return rc; /* the device may still read the pictures: leaked on purpose, and counted as live */
+    if (orphan)
+        return rc; /* somebody still looks at a frame's memory: avenc_frame_release of the last one frees it */
     avi_device_detach(channel->device, channel);
-    end_channel(channel);
+    avi_channel_end_of_life(channel);
     return rc;
 }
 
@@ -604,6 +354,40 @@ void avenc_channel_stats_get(avenc_channel *channel, avenc_channel_stats *stats)
     }
     pthread_mutex_lock(&channel->lock);
     *stats = channel->stats;
+    stats->slots = channel->slot_count;
+    stats->held = channel->held;
+    if (channel->idle_since)
+        stats->idle_ns += avi_now_ns() - channel->idle_since;
     pthread_mutex_unlock(&channel->lock);
     stats->pool_buffers = avi_pool_allocations(channel->pool);
+}
+
+void avenc_channel_histograms_get(avenc_channel *channel, avenc_channel_histograms *histograms) {
+    if (channel->generation != avi_generation()) {
+        memset(histograms, 0, sizeof *histograms);
+        return;
+    }
+    pthread_mutex_lock(&channel->lock);
+    *histograms = channel->histograms;
+    pthread_mutex_unlock(&channel->lock);
+}
+
+/* ---- histogram ------------------------------------------------------------------------------- */
+
+int avi_bucket(uint64_t ns) {
+    uint64_t us = ns / 1000;
+    if (us < 4)
+        return (int)us;
+    int octave = 63 - __builtin_clzll(us);
+    int bucket = 4 * (octave - 1) + (int)(us >> (octave - 2) & 3);
+    return bucket < AVENC_BUCKETS ? bucket : AVENC_BUCKETS - 1;
+}
+
+uint64_t avenc_bucket_ns(int bucket) {
+    if (bucket < 0 || bucket >= AVENC_BUCKETS)
+        return 0;
+    if (bucket < 4)
+        return (uint64_t)(bucket + 1) * 1000;
+    int octave = bucket / 4 + 1;
+    return ((uint64_t)(4 + bucket % 4 + 1) << (octave - 2)) * 1000;
 }

@@ -3,7 +3,7 @@
  * engine.h - what the files of libavenc share. Everything here is hidden from the outside.
  *
  * Lock order, outermost first: library registry, avenc_device.lock, avenc_channel.send_lock,
- * avenc_channel.lock, avi_pool.lock. No lock is held across an AscendCL call, except send_lock across
+ * avenc_channel.lock, then avenc_device.sender_lock or avi_pool.lock. No lock is held across an AscendCL call, except send_lock across
  * aclvencSendFrame and aclvencDestroyChannel (the callback never takes it) and the registry and
  * device locks across opening and closing (no callback takes those either).
  */
@@ -107,6 +107,13 @@ struct avenc_device {
     avenc_channel *channels;  /* lock: list by device_next */
     avenc_channel *abandoned; /* lock: ended, but a late callback may still name them; by device_next */
     avenc_channel *wake;      /* report thread only: channels to wake when aclrtProcessReport is back */
+
+    /* The sender thread (sender.c), started by the first frame that is queued for it. */
+    pthread_t sender_thread;
+    pthread_mutex_t sender_lock; /* everything below */
+    pthread_cond_t sender_work, sender_left;
+    bool sender_started, sender_stop;
+    avenc_channel *work_head, *work_tail; /* channels with frames to send, by work_next */
 };
 
 /*
@@ -137,17 +144,41 @@ void avi_device_keep_abandoned(avenc_device *device, avenc_channel *channel);
 
 /* ---- channel.c, trampoline.c ----------------------------------------------------------------- */
 
-enum { AVI_SLOT_FREE = 0, AVI_SLOT_FILLING = 1, AVI_SLOT_SENT = 2, AVI_SLOT_COMPLETING = 3 };
+/*
+ * FREE -> FILLING -> SENT -> COMPLETING -> FREE is the plain way. HELD: a caller fills it (avenc_frame).
+ * QUEUED: waits for the sender thread. LEASED: done, but views of its memory are still alive.
+ */
+enum {
+    AVI_SLOT_FREE,
+    AVI_SLOT_FILLING,
+    AVI_SLOT_SENT,
+    AVI_SLOT_COMPLETING,
+    AVI_SLOT_HELD,
+    AVI_SLOT_QUEUED,
+    AVI_SLOT_LEASED,
+};
+
+/* Where a slot's pixels are before it is sent. */
+enum {
+    AVI_IN_MEMORY,  /* where the device reads them */
+    AVI_IN_STAGING, /* in pinned host memory: one DMA away */
+    AVI_IN_CALLER,  /* in the caller's host memory, `source` */
+};
 
 /* One picture on its way through the device. Descriptor and memory are bound once, at creation. */
 typedef struct avi_slot {
     avenc_channel *channel;
     acldvppPicDesc *picture;
     void *memory;          /* device memory, stride * height * 3 / 2 */
-    void *staging;         /* pinned host memory for rows that must be padded first; NULL until needed */
+    void *staging;         /* pinned host memory, where the host cannot write `memory`; NULL until needed */
     avi_packet *packet;    /* reserved at submit, so that the trampoline never has to find one */
-    struct avi_slot *next; /* free list or in-flight queue */
+    struct avi_slot *next; /* free list, queue or in-flight queue */
     atomic_int state;      /* AVI_SLOT_* */
+    int pixels;            /* AVI_IN_* */
+    bool foreign;          /* the descriptor names the caller's device memory at the moment */
+    bool leased;           /* channel.lock: a frame handle is still held */
+    bool force_idr;
+    avenc_picture source;
 } avi_slot;
 
 enum { AVI_OPEN = 0, AVI_CLOSING = 1, AVI_CLOSED = 2 };
@@ -161,7 +192,7 @@ struct avenc_channel {
     size_t picture_size; /* bytes of a picture in device memory */
     aclvencChannelDesc *desc;
     aclvencFrameConfig *plain, *idr; /* two that never change: no setter per frame */
-    avi_slot *slots;
+    avi_slot *slots;     /* depth + queue; those beyond `slot_count` are not made yet */
     avi_pool *pool;
     avi_stream_state stream; /* report thread only */
 
@@ -174,14 +205,33 @@ struct avenc_channel {
     bool created;         /* the hardware channel exists */
     bool wake_pending;    /* the report thread will still touch this channel */
     bool abandoned;       /* ended without the device's consent: see avi_device_keep_abandoned */
+    bool ended;           /* avenc_channel_end: no further frames */
+    bool orphan;          /* destroyed by its owner: the last frame handle frees it */
+    bool idr_owed;        /* something was dropped: the next frame must be an IDR */
+    uint32_t slot_count;  /* slots made so far; growing: a slot is being made without the lock */
+    bool growing;
     avi_slot *free_slots; /* last in, first out: its memory is the warmest */
     unsigned active;      /* slots that are not free */
+    unsigned held;        /* of these, HELD or LEASED: nothing that the device or the engine works on */
+    unsigned window;      /* of these, FILLING, SENT or COMPLETING: at most `depth` */
+    unsigned handles;     /* avenc_frame handles that the caller has */
+    unsigned sending;     /* slots that the sender thread has taken from the queue and not yet sent */
     avi_slot *sent_head, *sent_tail;
+    avi_slot *queued_head, *queued_tail;
     avi_packet *ready_head, *ready_tail;
+    avi_packet *spent;
+    uint64_t idle_since;  /* when the device ran out of frames; 0: it has some, or never had one */
+    uint64_t pace_time, pace_count; /* of the last wait: how fast packets come */
     avenc_channel_stats stats;
+    avenc_channel_histograms histograms;
+    avenc_notifier *notifiers[AVENC_MAX_NOTIFIERS];
 
     avenc_channel *device_next; /* device.lock */
     avenc_channel *wake_next;   /* report thread only */
+    avenc_channel *work_next;   /* device.sender_lock, with these two */
+    bool has_work;              /* is in the sender's list */
+    bool in_sender;             /* the sender thread is at work on this channel */
+    bool forgotten;             /* avi_sender_forget was called */
 };
 
 /* The one function that the runtime calls. userdata is the avi_slot. */
@@ -193,10 +243,51 @@ void avi_wake_channels(avenc_device *device);
 /* The frame at the head of the in-flight queue is done: its packet is ready, its slot free. */
 void avi_finish_head_locked(avenc_channel *channel);
 
+/* An accepted frame, in no queue any more, is done: its packet is ready, its slot free. */
+void avi_finish_slot_locked(avenc_channel *channel, avi_slot *slot);
+
+/* Put a slot back on the free list, or leave it to the holder of its frame handle. */
+void avi_free_slot_locked(avenc_channel *channel, avi_slot *slot);
+
+/* Make one more slot. A context is bound; no lock is held. */
+int avi_channel_make_slot(avenc_channel *channel, avi_slot *slot);
+
+/* Dispose of the channel and drop its device reference; keeps the thread's last failure. */
+void avi_channel_end_of_life(avenc_channel *channel);
+
 /* Free a channel whose hardware channel is gone and whose callbacks are over. A context is bound. */
 void avi_channel_dispose(avenc_channel *channel);
 
 /* Wake everybody who waits on the channel, e.g. because the device was lost. */
 void avi_channel_broadcast(avenc_channel *channel);
+
+/* Sleep until progress, 50 ms, or the deadline; false once the deadline has passed. Uncounted: nobody is to wake us. */
+bool avi_wait_locked(avenc_channel *channel, uint64_t deadline, bool counted);
+uint64_t avi_deadline_after(uint32_t timeout_ms);
+int avi_fail_lost(avenc_channel *channel, const char *call);
+
+/* Tell everybody who waits for this channel, in whatever way. */
+void avi_announce_locked(avenc_channel *channel);
+bool avi_notifier_armed_locked(const avenc_channel *channel);
+void avi_notifier_drop(avenc_notifier *notifier);
+
+/* ---- submit.c, sender.c ---------------------------------------------------------------------- */
+
+/* Get the slot's pixels where the device reads them. A context is bound; no lock is held. */
+int avi_prepare_slot(avenc_channel *channel, avi_slot *slot, avenc_channel_stats *delta);
+
+/* Send a frame that has left the queue. It is finished here if that fails. A context is bound. */
+void avi_send_queued(avenc_channel *channel, avi_slot *slot, bool *more);
+
+int avi_sender_start(avenc_device *device);
+void avi_sender_stop(avenc_device *device);
+
+/* There are frames to send and room in the device. channel.lock may be held. */
+void avi_sender_wake(avenc_channel *channel);
+
+/* The sender thread will not touch this channel again. No lock is held. */
+void avi_sender_forget(avenc_channel *channel);
+
+int avi_bucket(uint64_t ns);
 
 #endif /* ASCEND_VENC_ENGINE_H */

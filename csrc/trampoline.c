@@ -49,21 +49,50 @@ static void collect(avenc_channel *channel, avi_packet *packet, acldvppStreamDes
     pub->kind = avi_access_unit_kind(&channel->stream, channel->config.en_type, pub->data, size);
 }
 
-void avi_finish_head_locked(avenc_channel *channel) {
-    avi_slot *slot = channel->sent_head;
-    avi_packet *packet = slot->packet;
-    channel->sent_head = slot->next;
-    if (!channel->sent_head)
-        channel->sent_tail = NULL;
-    channel->stats.in_flight--;
+void avi_free_slot_locked(avenc_channel *channel, avi_slot *slot) {
+    if (slot->leased) {
+        channel->held++;
+        atomic_store(&slot->state, AVI_SLOT_LEASED);
+        return;
+    }
+    slot->next = channel->free_slots;
+    channel->free_slots = slot;
+    channel->active--;
+    atomic_store(&slot->state, AVI_SLOT_FREE);
+}
 
-    packet->next = NULL;
-    if (channel->ready_tail)
-        channel->ready_tail->next = packet;
-    else
-        channel->ready_head = packet;
-    channel->ready_tail = packet;
-    channel->stats.ready++;
+/* A packet that no consumer gets: its token still has to go back. */
+static void discard_locked(avenc_channel *channel, avi_packet *packet) {
+    if (!packet->pub.token) {
+        avi_pool_release(packet);
+        return;
+    }
+    packet->next = channel->spent;
+    channel->spent = packet;
+    channel->stats.spent++;
+}
+
+/* Nobody collects: the oldest packet goes, and since others refer to it, the next frame is an IDR. */
+static void drop_oldest_ready_locked(avenc_channel *channel) {
+    avi_packet *oldest = channel->ready_head;
+    channel->ready_head = oldest->next;
+    if (!channel->ready_head)
+        channel->ready_tail = NULL;
+    channel->stats.ready--;
+    channel->stats.dropped_packets++;
+    channel->idr_owed = true;
+    discard_locked(channel, oldest);
+}
+
+void avi_finish_slot_locked(avenc_channel *channel, avi_slot *slot) {
+    avi_packet *packet = slot->packet;
+    slot->packet = NULL;
+    channel->stats.in_flight--;
+    avi_free_slot_locked(channel, slot);
+    if (packet->pub.status == AVENC_E_DROPPED) {
+        discard_locked(channel, packet);
+        return;
+    }
     channel->stats.completed++;
     if (packet->pub.status != 0) {
         channel->stats.failed++;
@@ -72,12 +101,36 @@ void avi_finish_head_locked(avenc_channel *channel) {
         channel->stats.bytes_out += packet->pub.size;
         channel->stats.key_frames += packet->pub.kind == AVENC_KIND_IDR;
     }
+    if (channel->config.drop_oldest && channel->config.max_ready && channel->stats.ready >= channel->config.max_ready)
+        drop_oldest_ready_locked(channel);
+    packet->next = NULL;
+    if (channel->ready_tail)
+        channel->ready_tail->next = packet;
+    else
+        channel->ready_head = packet;
+    channel->ready_tail = packet;
+    channel->stats.ready++;
+}
 
-    slot->packet = NULL;
-    slot->next = channel->free_slots;
-    channel->free_slots = slot;
-    channel->active--;
-    atomic_store(&slot->state, AVI_SLOT_FREE);
+void avi_finish_head_locked(avenc_channel *channel) {
+    avi_slot *slot = channel->sent_head;
+    channel->sent_head = slot->next;
+    if (!channel->sent_head) {
+        channel->sent_tail = NULL;
+        channel->idle_since = slot->packet->pub.emitted_ns;
+    }
+    channel->window--;
+    avi_finish_slot_locked(channel, slot);
+}
+
+static void measure_locked(avenc_channel *channel, const avenc_packet *packet, uint64_t hold_ns) {
+    uint64_t latency_ns = packet->emitted_ns - packet->submitted_ns;
+    channel->histograms.latency[avi_bucket(latency_ns)]++;
+    channel->histograms.hold[avi_bucket(hold_ns)]++;
+    if (latency_ns > channel->stats.max_latency_ns)
+        channel->stats.max_latency_ns = latency_ns;
+    if (hold_ns > channel->stats.max_hold_ns)
+        channel->stats.max_hold_ns = hold_ns;
 }
 
 void avi_trampoline(acldvppPicDesc *input, acldvppStreamDesc *output, void *userdata) {
@@ -86,6 +139,7 @@ void avi_trampoline(acldvppPicDesc *input, acldvppStreamDesc *output, void *user
     int expected = AVI_SLOT_SENT;
     if (!slot || !atomic_compare_exchange_strong(&slot->state, &expected, AVI_SLOT_COMPLETING))
         return; /* a second report of the same frame */
+    uint64_t entered = avi_now_ns();
     avenc_channel *channel = slot->channel;
     avi_packet *packet = slot->packet;
     collect(channel, packet, output);
@@ -98,8 +152,9 @@ void avi_trampoline(acldvppPicDesc *input, acldvppStreamDesc *output, void *user
         channel->sent_head->packet->pub.emitted_ns = packet->pub.emitted_ns;
         avi_finish_head_locked(channel);
     }
+    measure_locked(channel, &packet->pub, packet->pub.emitted_ns - entered);
     avi_finish_head_locked(channel);
-    if (channel->waiters && !channel->wake_pending) {
+    if (!channel->wake_pending && (channel->waiters || channel->queued_head || avi_notifier_armed_locked(channel))) {
         channel->wake_pending = true;
         channel->wake_next = channel->device->wake;
         channel->device->wake = channel;
@@ -115,7 +170,9 @@ void avi_wake_channels(avenc_device *device) {
         avenc_channel *next = channel->wake_next;
         pthread_mutex_lock(&channel->lock);
         channel->wake_pending = false;
-        pthread_cond_broadcast(&channel->progress);
+        avi_announce_locked(channel);
+        if (channel->queued_head && channel->window < channel->config.depth)
+            avi_sender_wake(channel);
         pthread_mutex_unlock(&channel->lock);
         channel = next;
     }

@@ -4,10 +4,15 @@
 A packet's bytes lie in a pooled native buffer. Invariant: the buffer goes back to its pool only when no view of it is
 alive, since the next access unit overwrites it. A view holds the packet (PyBuffer_FillInfo), so dropping the packet
 while a memoryview exists is safe; `release()` counts the views and refuses.
+
+A `Frame` is the same the other way round: a picture buffer of the engine that the program fills. Its views are counted
+too, and the buffer is not used for another picture while one is alive.
 """
 cimport cython
-from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport (
+    PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer)
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.ref cimport Py_DECREF
 from libc.stdint cimport uint8_t, uint32_t
 
 from .. import errors
@@ -19,19 +24,41 @@ cdef dict _KIND_NAMES = {
 
 
 @cython.final
+cdef class Ticket:
+    """What travels with a frame through the engine and comes back with its packet, on a thread that holds the GIL."""
+
+    def __dealloc__(self):
+        cdef int i
+        for i in range(self.view_count):
+            PyBuffer_Release(&self.views[i])
+
+
+cdef Ticket take_ticket(avenc_packet *packet):
+    cdef Ticket ticket = None
+    if packet.token != NULL:
+        ticket = <Ticket>packet.token
+        packet.token = NULL
+        Py_DECREF(ticket)  # the reference that the engine carried
+    return ticket
+
+
+@cython.final
 cdef class Packet:
     """One access unit, read-only, in Annex B. Made by `Encoder`.
 
     It supports the buffer protocol without a copy: `file.write(packet)`, `memoryview(packet)`, `bytes(packet)` (this
     one copies). It owns its pooled buffer until it is dropped or `release()`d, and outlives its closed encoder. Keep
-    `bytes(packet)` instead of packets where thousands are to be kept.
+    `bytes(packet)` instead of packets where thousands are to be kept. `copy.copy` and pickle make `bytes` of it.
 
     Attributes
     ----------
     size : int
         Bytes.
-    pts : int
-        Presentation time stamp in units of `time_base`; the frame's number unless one was given.
+    pts, dts : int
+        Presentation and decoding time stamp in units of `time_base`; the frame's number unless one was given. They
+        are equal: the hardware encodes without B frames.
+    time : float
+        Presentation time in seconds: pts * time_base.
     time_base : fractions.Fraction
         Seconds per unit of `pts`.
     frame_index : int
@@ -40,10 +67,17 @@ cdef class Packet:
         Whether it is an IDR, with parameter sets before it.
     kind : str
         "IDR", "I" or "P", read from the bitstream.
+    token : object
+        As given with the frame; None by default.
+    submitted_at, emitted_at : float
+        Seconds on the clock of `time.monotonic()`: when the engine accepted the frame, and when the device delivered
+        its access unit.
+    latency : float
+        Seconds between the two.
     """
 
     def __init__(self):
-        raise TypeError("Packet cannot be made directly: Encoder.encode and Encoder.flush return packets")
+        raise TypeError("Packet cannot be made directly: Encoder.encode and Encoder.receive return packets")
 
     def __dealloc__(self):
         # The pool's lock is short and never held by a thread that wants the GIL.
@@ -69,6 +103,9 @@ cdef class Packet:
         cdef avenc_packet *packet = self._handle()
         return PyBytes_FromStringAndSize(<const char *>packet.data, <Py_ssize_t>packet.size)
 
+    def __reduce__(self):
+        return bytes, (bytes(self),)
+
     @property
     def size(self):
         return self._handle().size
@@ -76,6 +113,14 @@ cdef class Packet:
     @property
     def pts(self):
         return self._handle().pts
+
+    @property
+    def dts(self):
+        return self._handle().pts
+
+    @property
+    def time(self):
+        return float(self._handle().pts * self._time_base)
 
     @property
     def time_base(self):
@@ -92,6 +137,36 @@ cdef class Packet:
     @property
     def kind(self):
         return _KIND_NAMES[self._handle().kind]
+
+    @property
+    def token(self):
+        return self._token
+
+    @property
+    def submitted_at(self):
+        return <double>self._handle().submitted_ns * 1e-9
+
+    @property
+    def emitted_at(self):
+        return <double>self._handle().emitted_ns * 1e-9
+
+    @property
+    def latency(self):
+        cdef avenc_packet *packet = self._handle()
+        return <double>(packet.emitted_ns - packet.submitted_ns) * 1e-9
+
+    def nal_units(self):
+        """Return the NAL units as a list of memoryviews, without start codes and without a copy.
+
+        The views keep the packet's buffer; `release()` refuses while one of them is alive.
+        """
+        cdef avenc_packet *packet = self._handle()
+        cdef size_t position = 0, start = 0, length = 0
+        whole = memoryview(self)
+        units = []
+        while avenc_next_nal(packet.data, packet.size, &position, &start, &length):
+            units.append(whole[start:start + length])
+        return units
 
     def release(self):
         """Give the buffer back to the pool now. Idempotent; afterwards the packet's data cannot be read.
@@ -121,6 +196,145 @@ cdef Packet wrap_packet(avenc_packet *packet, object time_base):
     return wrapped
 
 
+@cython.final
+cdef class Frame:
+    """A picture buffer of the engine for the program to fill, NV12 or NV21. Made by `Encoder.acquire`.
+
+    Where the program runs on the device's own CPU (a board), it is the very memory that the device reads, and
+    submitting it copies nothing. On a host it is pinned memory, and submitting it makes one DMA copy.
+
+    It supports the buffer protocol: uint8, shape (height * 3 // 2, width), rows `stride` bytes apart. After
+    `Encoder.submit(frame)` it must not be written any more; a view that is still alive then only keeps the buffer from
+    being used again. Dropping a frame that was not submitted gives its buffer back.
+
+    Attributes
+    ----------
+    width, height : int
+        Pixels.
+    stride : int
+        Bytes from row to row: the width rounded up to 16.
+    array, y, uv : numpy.ndarray
+        Writable uint8 views: the whole picture (height * 3 // 2, width), its luma (height, width), and its interleaved
+        chroma (height // 2, width).
+    is_device_memory : bool
+        Whether the device reads this very memory.
+    submitted : bool
+        Whether it was submitted; its views cannot be taken any more.
+    """
+
+    def __init__(self):
+        raise TypeError("Frame cannot be made directly: use Encoder.acquire()")
+
+    def __dealloc__(self):
+        self._give_back()
+
+    cdef _give_back(self):
+        cdef avenc_frame *handle = self._h
+        self._h = NULL
+        if handle != NULL:
+            with nogil:  # the last handle of a closed encoder ends its native channel
+                avenc_frame_release(handle)
+
+    cdef int _check(self) except -1:
+        if self._submitted:
+            raise ValueError("the frame was submitted: its memory belongs to the encoder; acquire() another one")
+        if self._h == NULL:
+            raise ValueError("the frame was released")
+        return 0
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        self._check()
+        if flags & PyBUF_STRIDES != PyBUF_STRIDES and self._strides[0] != self._shape[1]:
+            raise BufferError("the frame's rows are padded: ask for strides, e.g. with numpy.asarray(frame)")
+        view.buf = self._memory.y
+        view.obj = self
+        view.len = self._shape[0] * self._shape[1]
+        view.readonly = 0
+        view.itemsize = 1
+        view.format = NULL
+        if flags & PyBUF_FORMAT:
+            view.format = b"B"
+        view.ndim = 2
+        view.shape = self._shape
+        view.strides = self._strides
+        view.suboffsets = NULL
+        view.internal = NULL
+        self._exports += 1
+
+    def __releasebuffer__(self, Py_buffer *view):
+        self._exports -= 1
+        if self._exports == 0 and self._submitted:
+            self._give_back()
+
+    @property
+    def width(self):
+        return self._width
+
+    @property
+    def height(self):
+        return self._height
+
+    @property
+    def stride(self):
+        return self._memory.stride
+
+    @property
+    def is_device_memory(self):
+        return bool(self._memory.device_memory)
+
+    @property
+    def submitted(self):
+        return bool(self._submitted)
+
+    @property
+    def array(self):
+        import numpy
+        return numpy.asarray(self)
+
+    @property
+    def y(self):
+        return self.array[:self._height]
+
+    @property
+    def uv(self):
+        return self.array[self._height:]
+
+    def release(self):
+        """Give the buffer back without submitting it. Idempotent. Raises BufferError while views of it are alive."""
+        if self._exports:
+            raise BufferError(f"the frame has {self._exports} live view(s): drop the arrays first")
+        self._give_back()
+
+    def __reduce__(self):
+        raise TypeError("a Frame cannot be pickled: it is memory of this process's encoder")
+
+    def __repr__(self):
+        state = "submitted" if self._submitted else "released" if self._h == NULL else f"stride={self.stride}"
+        return f"<Frame {self._width}x{self._height} {state}>"
+
+
+cdef Frame wrap_frame(avenc_frame *handle, avenc_frame_memory *memory, object channel, object generation,
+                      uint32_t width, uint32_t height):
+    cdef Frame frame
+    try:
+        frame = Frame.__new__(Frame)
+    except BaseException:
+        with nogil:
+            avenc_frame_release(handle)
+        raise
+    frame._h = handle
+    frame._memory = memory[0]
+    frame._channel = channel
+    frame._generation = generation
+    frame._width = width
+    frame._height = height
+    frame._shape[0] = <Py_ssize_t>height * 3 // 2
+    frame._shape[1] = width
+    frame._strides[0] = <Py_ssize_t>memory.stride
+    frame._strides[1] = 1
+    return frame
+
+
 cdef str shape_of(Py_buffer *view):
     return "(" + ", ".join(str(view.shape[i]) for i in range(view.ndim)) + ("," if view.ndim == 1 else "") + ")"
 
@@ -129,43 +343,113 @@ cdef object wrong_frame(Py_buffer *view, uint32_t width, uint32_t height):
     rows = height * 3 // 2
     return errors.InvalidArgumentError(
         f"frame has shape {shape_of(view)} and {view.len} bytes; {width} x {height} NV12 or NV21 needs shape "
-        f"({rows}, {width}) uint8, or a contiguous buffer of {rows * width} bytes: {height} rows of luma, then "
-        f"{height // 2} rows of interleaved chroma")
+        f"({rows}, {width}) uint8, a contiguous buffer of {rows * width} bytes, or a pair (y, uv) of shapes "
+        f"({height}, {width}) and ({height // 2}, {width}): {height} rows of luma, then {height // 2} rows of "
+        "interleaved chroma")
 
 
-cdef int view_picture(object frame, uint32_t width, uint32_t height, Py_buffer *view, avenc_picture *picture) except -1:
-    cdef Py_ssize_t rows = <Py_ssize_t>height * 3 // 2
-    cdef Py_ssize_t stride
+cdef int get_bytes_view(object source, str name, Py_buffer *view) except -1:
     try:
-        PyObject_GetBuffer(frame, view, PyBUF_STRIDES | PyBUF_FORMAT)
+        PyObject_GetBuffer(source, view, PyBUF_STRIDES | PyBUF_FORMAT)
     except (TypeError, BufferError) as error:
         raise TypeError(
-            f"frame must support the buffer protocol with uint8 items (a NumPy array, bytes, memoryview, ...), got "
-            f"{type(frame).__name__}: {error}") from None
+            f"{name} must support the buffer protocol with uint8 items (a NumPy array, bytes, memoryview, ...), got "
+            f"{type(source).__name__}: {error}") from None
+    if view.itemsize != 1 or (view.format != NULL and view.format[0] not in (b"B", b"b", b"c")):
+        text = (<bytes>view.format).decode()
+        PyBuffer_Release(view)
+        raise TypeError(f"{name} items must be uint8, got format {text!r}")
+    return 0
+
+
+cdef int rows_of(Py_buffer *view, str name, size_t width, size_t *stride) except -1:
+    """Check the strides of a view of two or three dimensions whose rows have `width` bytes."""
+    cdef int i
+    cdef Py_ssize_t expected = 1
+    for i in range(view.ndim - 1, 0, -1):
+        if view.strides[i] != expected:
+            break
+        expected *= view.shape[i]
+    else:
+        if view.strides[0] >= <Py_ssize_t>width:
+            stride[0] = view.strides[0]
+            return 0
+    strides = ", ".join(str(view.strides[i]) for i in range(view.ndim))
+    raise errors.InvalidArgumentError(
+        f"{name} has strides ({strides}); rows must be contiguous and in order: use numpy.ascontiguousarray({name})")
+
+
+cdef int hold_plane(object plane, str name, uint32_t width, uint32_t rows, Py_buffer *view,
+                    const uint8_t **data, size_t *stride) except -1:
+    cdef Py_ssize_t row_bytes
+    get_bytes_view(plane, name, view)
     try:
-        if view.itemsize != 1 or (view.format != NULL and view.format[0] not in (b"B", b"b", b"c")):
-            raise TypeError(f"frame items must be uint8, got format {(<bytes>view.format).decode()!r}")
+        if view.ndim == 1 and view.len == <Py_ssize_t>rows * width and view.strides[0] == 1:
+            stride[0] = width
+        elif view.ndim in (2, 3):
+            row_bytes = view.shape[1] * (view.shape[2] if view.ndim == 3 else 1)
+            if view.shape[0] != rows or row_bytes != width:
+                raise errors.InvalidArgumentError(
+                    f"{name} has shape {shape_of(view)}, it needs {rows} rows of {width} bytes")
+            rows_of(view, name, width, stride)
+        else:
+            raise errors.InvalidArgumentError(
+                f"{name} has shape {shape_of(view)}, it needs {rows} rows of {width} bytes, uint8")
+    except BaseException:
+        PyBuffer_Release(view)
+        raise
+    data[0] = <const uint8_t *>view.buf
+    return 0
+
+
+cdef int hold_pair(tuple planes, uint32_t width, uint32_t height, host_frame *held) except -1:
+    if len(planes) != 2:
+        raise errors.InvalidArgumentError(
+            f"frame is a tuple of {len(planes)}; give an array, or the pair (y, uv) of luma and interleaved chroma")
+    hold_plane(planes[0], "y", width, height, &held.views[0], &held.picture.y, &held.picture.y_stride)
+    held.view_count = 1
+    try:
+        hold_plane(planes[1], "uv", width, height // 2, &held.views[1], &held.picture.uv, &held.picture.uv_stride)
+    except BaseException:
+        release_host_frame(held)
+        raise
+    held.view_count = 2
+    return 0
+
+
+cdef int hold_host_frame(object frame, uint32_t width, uint32_t height, host_frame *held) except -1:
+    cdef Py_ssize_t rows = <Py_ssize_t>height * 3 // 2
+    cdef Py_buffer *view = &held.views[0]
+    cdef size_t stride = width
+    held.view_count = 0
+    if type(frame) is tuple:
+        return hold_pair(frame, width, height, held)
+    get_bytes_view(frame, "frame", view)
+    held.view_count = 1
+    try:
         if view.ndim == 1:
             if view.len != rows * width:
                 raise wrong_frame(view, width, height)
-            stride = width
             if view.strides[0] != 1:
                 raise errors.InvalidArgumentError("frame is not contiguous: use numpy.ascontiguousarray(frame)")
         elif view.ndim == 2:
             if view.shape[0] != rows or view.shape[1] != width:
                 raise wrong_frame(view, width, height)
-            stride = view.strides[0]
-            if view.strides[1] != 1 or stride < <Py_ssize_t>width:
-                raise errors.InvalidArgumentError(
-                    f"frame has strides ({view.strides[0]}, {view.strides[1]}); rows must be contiguous and in order: "
-                    "use numpy.ascontiguousarray(frame)")
+            rows_of(view, "frame", width, &stride)
         else:
             raise wrong_frame(view, width, height)
     except BaseException:
-        PyBuffer_Release(view)
+        release_host_frame(held)
         raise
-    picture.y = <const uint8_t *>view.buf
-    picture.y_stride = stride
-    picture.uv = picture.y + stride * height
-    picture.uv_stride = stride
+    held.picture.y = <const uint8_t *>view.buf
+    held.picture.y_stride = stride
+    held.picture.uv = held.picture.y + stride * height
+    held.picture.uv_stride = stride
     return 0
+
+
+cdef void release_host_frame(host_frame *held) noexcept:
+    cdef int i
+    for i in range(held.view_count):
+        PyBuffer_Release(&held.views[i])
+    held.view_count = 0

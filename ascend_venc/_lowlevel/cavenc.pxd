@@ -25,6 +25,8 @@ cdef extern from "avenc.h" nogil:
         AVENC_E_TOO_LARGE
         AVENC_E_WOULD_DEADLOCK
         AVENC_E_THREAD
+        AVENC_E_FULL
+        AVENC_E_DROPPED
 
     ctypedef struct avenc_failure:
         int32_t code
@@ -90,8 +92,10 @@ cdef extern from "avenc.h" nogil:
         int32_t kind
         uint64_t submitted_ns
         uint64_t emitted_ns
+        void *token
 
     void avenc_packet_release(avenc_packet *packet)
+    int avenc_next_nal(const uint8_t *data, size_t size, size_t *position, size_t *start, size_t *length)
 
     ctypedef struct avenc_channel:
         pass
@@ -106,6 +110,10 @@ cdef extern from "avenc.h" nogil:
         uint32_t src_rate
         uint32_t max_bit_rate
         uint32_t depth
+        uint32_t queue
+        uint32_t max_ready
+        int drop_oldest
+        uint64_t first_index
 
     enum:
         AVENC_MAX_DEPTH
@@ -116,28 +124,105 @@ cdef extern from "avenc.h" nogil:
         const uint8_t *uv
         size_t uv_stride
 
+    ctypedef struct avenc_submission:
+        avenc_picture picture
+        int64_t pts
+        int number_pts
+        int force_idr
+        void *token
+
+    ctypedef struct avenc_device_picture:
+        void *data
+        uint32_t stride
+        uint32_t height_stride
+        aclrtStream stream
+        int wait
+
+    enum:
+        AVENC_BUCKETS
+
+    uint64_t avenc_bucket_ns(int bucket)
+
     ctypedef struct avenc_channel_stats:
         uint64_t submitted
         uint64_t completed
         uint64_t failed
+        uint64_t dropped_frames
+        uint64_t dropped_packets
         uint64_t key_frames
         uint64_t bytes_out
         uint64_t host_copies_in
         uint64_t device_copies_in
+        uint64_t bytes_copied_in
         uint64_t copies_out
         uint64_t pool_buffers
+        uint64_t slots
+        uint64_t idle_ns
+        uint64_t full_ns
+        uint64_t send_ns
+        uint64_t max_latency_ns
+        uint64_t max_hold_ns
         uint32_t in_flight
+        uint32_t queued
         uint32_t ready
+        uint32_t held
+        uint32_t spent
+
+    ctypedef struct avenc_channel_histograms:
+        uint64_t latency[AVENC_BUCKETS]
+        uint64_t hold[AVENC_BUCKETS]
 
     int avenc_channel_create(avenc_device *device, const avenc_channel_config *config, avenc_channel **channel)
-    int avenc_channel_submit(avenc_channel *channel, const avenc_picture *picture, int64_t pts, int number_pts,
-                             int force_idr, uint32_t timeout_ms, uint64_t *frame_index)
+    int avenc_channel_submit(avenc_channel *channel, const avenc_submission *submission, uint32_t timeout_ms,
+                             uint64_t *frame_index)
+    int avenc_channel_submit_many(avenc_channel *channel, const avenc_submission *submissions, size_t count,
+                                  uint32_t timeout_ms, uint64_t *indices, size_t *accepted)
+    int avenc_channel_submit_device(avenc_channel *channel, const avenc_device_picture *picture,
+                                    const avenc_submission *submission, uint32_t timeout_ms, uint64_t *frame_index)
+    int avenc_channel_enqueue(avenc_channel *channel, const avenc_submission *submission, int copy_now,
+                              int drop_oldest, uint64_t *frame_index)
+    int avenc_channel_wait_room(avenc_channel *channel, uint32_t timeout_ms)
+
+    ctypedef struct avenc_frame:
+        pass
+
+    ctypedef struct avenc_frame_memory:
+        uint8_t *y
+        uint8_t *uv
+        size_t stride
+        int device_memory
+
+    int avenc_channel_acquire(avenc_channel *channel, uint32_t timeout_ms, avenc_frame **frame,
+                              avenc_frame_memory *memory)
+    int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, int keep, uint64_t *frame_index)
+    void avenc_frame_release(avenc_frame *frame)
+
     int avenc_channel_drain(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count)
-    int avenc_channel_wait(avenc_channel *channel, uint32_t timeout_ms)
+    int avenc_channel_drain_spent(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count)
+
+    enum:
+        AVENC_WAIT_FOR_FRAMES
+
+    int avenc_channel_wait(avenc_channel *channel, uint32_t timeout_ms, uint32_t linger_us, int flags)
+    int avenc_channel_end(avenc_channel *channel)
     int avenc_channel_wait_idle(avenc_channel *channel, uint32_t timeout_ms)
     int avenc_channel_close(avenc_channel *channel, uint32_t timeout_ms)
     int avenc_channel_destroy(avenc_channel *channel, uint32_t timeout_ms)
     void avenc_channel_stats_get(avenc_channel *channel, avenc_channel_stats *stats)
+    void avenc_channel_histograms_get(avenc_channel *channel, avenc_channel_histograms *histograms)
+
+    ctypedef struct avenc_notifier:
+        pass
+
+    int avenc_notifier_create(avenc_notifier **notifier)
+    void avenc_notifier_release(avenc_notifier *notifier)
+    int avenc_notifier_fd(const avenc_notifier *notifier)
+    void avenc_notifier_arm(avenc_notifier *notifier)
+    void avenc_notifier_signal(avenc_notifier *notifier)
+    void avenc_notifier_clear(avenc_notifier *notifier)
+    int avenc_notifier_wait(avenc_notifier *notifier, uint32_t timeout_ms)
+    int avenc_channel_attach_notifier(avenc_channel *channel, avenc_notifier *notifier)
+    void avenc_channel_detach_notifier(avenc_channel *channel, avenc_notifier *notifier)
 
     enum:
         AVENC_LIVE_COUNT

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The C-level channel that `Encoder` drives: one native call per frame, waits that Ctrl-C interrupts.
+"""The C-level channel that `Encoder` drives: one native call per frame or batch, waits that Ctrl-C interrupts.
 
 Waiting is done in native slices of at most 50 ms without the GIL; between slices Python's signal handlers run. An
 exception out of a wait leaves the channel as it was: the wait can be repeated.
@@ -14,16 +14,20 @@ import time
 import weakref
 
 cimport cython
-from cpython.buffer cimport PyBuffer_Release
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.buffer cimport PyObject_CheckBuffer
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from .. import errors
-from .buffers cimport Packet, view_picture, wrap_packet
+from .buffers cimport (
+    Frame, Packet, Ticket, hold_host_frame, host_frame, release_host_frame, take_ticket, wrap_frame, wrap_packet)
 from .cavenc cimport *
 from .channel cimport *
 from .core cimport Library, check
+from .device_memory cimport DeviceFrame, import_tensor
 
 from . import core
 
@@ -31,9 +35,20 @@ cdef extern from "unistd.h" nogil:
     int usleep(unsigned int microseconds)
     int pause()
 
+cdef extern from "pythread.h" nogil:
+    unsigned long PyThread_get_thread_ident()
+
 cdef enum:
     SLICE_MS = 50  # the longest that a signal waits for its handler
     BATCH = 64
+
+cdef enum:  # what submit does where there is no room, in the order of ON_FULL
+    BLOCK
+    DROP_NEWEST
+    DROP_OLDEST
+    FAIL
+
+ON_FULL = ("block", "drop_newest", "drop_oldest", "error")
 
 _open_channels = weakref.WeakSet()
 cdef bint _exiting = False
@@ -47,6 +62,10 @@ cdef uint32_t slice_of(double deadline) except? 0:
 
 cdef double deadline_after(object timeout) except? -1:
     return INFINITY if timeout is None else time.monotonic() + <double>timeout
+
+
+cdef object detail_of_failure():
+    return (<bytes>avenc_last_failure().detail).decode("utf-8", "replace")
 
 
 cdef int refuse_closed() except -1:
@@ -123,6 +142,54 @@ cdef class Device:
 
 
 @cython.final
+cdef class Notifier:
+    """One wait for any number of channels: an eventfd that is readable once one of them has made progress.
+
+    Progress is a packet, room for a frame, the end, or the loss of the device. It is signalled once for each `arm()`:
+    arm, look at the channels, then wait.
+    """
+
+    def __cinit__(self):
+        check(avenc_notifier_create(&self._h))
+
+    def __dealloc__(self):
+        avenc_notifier_release(self._h)
+
+    def fileno(self):
+        return avenc_notifier_fd(self._h)
+
+    def arm(self):
+        avenc_notifier_arm(self._h)
+
+    def clear(self):
+        avenc_notifier_clear(self._h)
+
+    def signal(self):
+        """Wake whoever waits on it, from any thread."""
+        avenc_notifier_arm(self._h)
+        avenc_notifier_signal(self._h)
+
+    def wait(self, timeout):
+        """Wait up to `timeout` seconds (None: without bound), without the GIL; Ctrl-C interrupts. False on timeout."""
+        cdef double deadline = deadline_after(timeout)
+        cdef uint32_t slice_ms
+        cdef int status
+        while True:
+            slice_ms = slice_of(deadline)
+            with nogil:
+                status = avenc_notifier_wait(self._h, slice_ms)
+            if status != AVENC_E_TIMEOUT:
+                check(status)
+                return True
+            PyErr_CheckSignals()
+            if slice_ms == 0:
+                return False
+
+    def __reduce__(self):
+        raise TypeError("a Notifier cannot be pickled: it belongs to this process")
+
+
+@cython.final
 cdef class Channel:
     """One hardware encoder channel. Arguments are the device's own numbers, validated by the caller.
 
@@ -144,121 +211,647 @@ cdef class Channel:
     max_bit_rate : int
         kbit/s, >= 1.
     depth : int
-        Frames in flight, 1 to 256.
+        Frames in the device, 1 to 256.
+    queue : int
+        Frames that may wait natively, 0 to 256.
+    max_queued : int
+        Packets that may wait to be received, 0: any number.
+    on_full : str
+        One of ON_FULL.
+    max_latency : float
+        Seconds for which packets may be collected before a receiver wakes.
+    stall : float or None
+        Seconds without progress after which a wait gives up; None: never.
 
     Safe to use from several threads; frames of concurrent callers are sent in an unspecified order.
     """
 
     def __cinit__(self, Device device not None, object time_base, int en_type, int pic_format, int width, int height,
                   unsigned int key_frame_interval, unsigned int rc_mode, unsigned int src_rate,
-                  unsigned int max_bit_rate, unsigned int depth):
-        cdef avenc_channel_config config
-        cdef avenc_channel *handle = NULL
-        cdef int status
+                  unsigned int max_bit_rate, unsigned int depth, unsigned int queue=0, unsigned int max_queued=0,
+                  str on_full="block", double max_latency=0.0, object stall=None):
         device._info()
         self.device = device
         self.time_base = time_base
         self.width = width
         self.height = height
+        self.generation = 0
         self._undelivered = []
-        config.en_type = en_type
-        config.pic_format = pic_format
-        config.width = width
-        config.height = height
-        config.key_frame_interval = key_frame_interval
-        config.rc_mode = rc_mode
-        config.src_rate = src_rate
-        config.max_bit_rate = max_bit_rate
-        config.depth = depth
-        with nogil:
-            status = avenc_channel_create(device._h, &config, &handle)
-        check(status)
-        self._h = handle
+        self._notifiers = []
+        self._on_full = ON_FULL.index(on_full)
+        self._linger_us = <uint32_t>(max_latency * 1e6)
+        self._stall = stall
+        self._config.en_type = en_type
+        self._config.pic_format = pic_format
+        self._config.width = width
+        self._config.height = height
+        self._config.key_frame_interval = key_frame_interval
+        self._config.rc_mode = rc_mode
+        self._config.src_rate = src_rate
+        self._config.max_bit_rate = max_bit_rate
+        self._config.depth = depth
+        self._config.queue = queue
+        self._config.max_ready = max_queued
+        self._config.drop_oldest = self._on_full == DROP_OLDEST
+        self._create(0)
         _open_channels.add(self)
+
+    cdef _create(self, uint64_t first_index):
+        cdef avenc_channel *handle = NULL
+        cdef int status
+        self._config.first_index = first_index
+        with nogil:
+            status = avenc_channel_create(self.device._h, &self._config, &handle)
+        check(status)
+        for notifier in self._notifiers:
+            avenc_channel_attach_notifier(handle, (<Notifier>notifier)._h)
+        self._h = handle
 
     def __dealloc__(self):
         cdef avenc_channel *handle = self._h
         self._h = NULL
         if handle != NULL:
             with nogil:
-                avenc_channel_destroy(handle, 5000)
+                avenc_channel_close(handle, 5000)
+            self._return_tickets(handle)
+            with nogil:
+                avenc_channel_destroy(handle, 0)
+
+    # ---- entering: see the module's invariant -----------------------------------------------------------------------
 
     cdef avenc_channel *_enter(self) except NULL:
+        while self._reopening:
+            with nogil:
+                usleep(1000)
+            PyErr_CheckSignals()
         if self._h == NULL:
             refuse_closed()
         self._users += 1
         return self._h
 
-    cdef list _deliver(self, avenc_packet **ready, size_t count):
-        """Wrap what was drained. For a frame that failed raise at once, and keep the others for the next call."""
-        cdef list packets = self._undelivered
-        cdef size_t i
-        cdef Py_ssize_t position
-        cdef Packet packet
-        cdef bint failed = bool(packets)
-        for i in range(count):
-            failed = failed or ready[i].status != 0
-            packets.append(wrap_packet(ready[i], self.time_base))
-        if failed:
-            for position, packet in enumerate(packets):
-                if packet._h.status != 0:
-                    del packets[position]
-                    raise errors.frame_error(
-                        packet._h.status, packet._h.frame_index, packet._h.pts, packet._h.ret_code)
-        self._undelivered = []
-        return packets
+    cdef int _reenter(self, avenc_channel **handle) except -1:
+        """After a native call failed: whether that was for reconfigure(), and *handle is a new one. Stays entered."""
+        if not self._reopening and self._h == handle[0]:
+            return 0
+        self._users -= 1
+        try:
+            handle[0] = self._enter()
+        except BaseException:
+            self._users += 1  # the caller's finally takes it back
+            raise
+        return 1
 
-    def encode(self, frame, pts, bint key_frame, timeout):
-        """Send one frame and return the packets that are ready, oldest first; never waits for the one just sent.
+    # ---- frames in ---------------------------------------------------------------------------------------------------
 
-        Waits up to `timeout` seconds (None: without bound) while `depth` frames are in flight, then raises
-        AclTimeoutError with nothing sent. `pts` None numbers the frames. Copies the frame before it returns.
-        """
-        cdef avenc_packet *ready[BATCH]
-        cdef size_t count = 0
-        cdef Py_buffer view
-        cdef avenc_picture picture
-        cdef int64_t c_pts = 0 if pts is None else pts
-        cdef bint numbered = pts is None
+    cdef int _note_submitter(self) except -1:
+        cdef unsigned long thread = PyThread_get_thread_ident()
+        if self._submitter != thread:
+            self._several_submitters = self._submitter != 0
+            self._submitter = thread
+        return 0
+
+    cdef int _fill(self, avenc_submission *submission, object pts, bint key_frame, object token) except -1:
+        cdef Ticket ticket
+        submission.number_pts = pts is None
+        submission.pts = 0 if pts is None else pts
+        submission.force_idr = key_frame or self._key_frame_owed
+        submission.token = NULL
+        if token is not None:
+            if type(token) is Ticket:
+                ticket = <Ticket>token
+            else:
+                ticket = Ticket.__new__(Ticket)
+                ticket.token = token
+            Py_INCREF(ticket)  # the engine's reference: it comes back with the packet
+            submission.token = <void *>ticket
+        return 0
+
+    cdef int64_t _refuse(self, int status, bint key_frame) except -2:
+        """The native call refused the frame for good: -1 if it is to be dropped silently, else an exception."""
+        if status == AVENC_E_FULL:
+            if self._on_full in (DROP_NEWEST, DROP_OLDEST):
+                self._dropped += 1
+                self._key_frame_owed = self._key_frame_owed or key_frame
+                return -1
+            if self._on_full == BLOCK:
+                raise errors.from_status(AVENC_E_TIMEOUT, "", detail_of_failure())
+        if status == AVENC_E_CLOSED:
+            refuse_closed()
+        if status == AVENC_E_DRAINED:
+            raise errors.from_status(
+                AVENC_E_CLOSED, "", "drain() has declared the end of the stream: no further frames are taken")
+        check(status)
+        return -1
+
+    cdef int64_t _send_host(self, host_frame *held, avenc_submission *submission, double deadline) except -2:
         cdef uint64_t index = 0
         cdef int status
-        cdef double deadline = deadline_after(timeout)
-        cdef uint32_t slice_ms = SLICE_MS if deadline == INFINITY else slice_of(deadline)
+        cdef uint32_t slice_ms
         cdef avenc_channel *handle = self._enter()
         try:
-            view_picture(frame, self.width, self.height, &view, &picture)
-            try:
-                while True:
-                    with nogil:
-                        status = avenc_channel_submit(
-                            handle, &picture, c_pts, numbered, key_frame, slice_ms, &index)
-                        if status == AVENC_OK:
-                            avenc_channel_drain(handle, ready, BATCH, &count)
-                    if status == AVENC_OK:
-                        break
-                    if status == AVENC_E_CLOSED:
-                        refuse_closed()
-                    PyErr_CheckSignals()
-                    slice_ms = slice_of(deadline)
-                    if status != AVENC_E_TIMEOUT or slice_ms == 0:
-                        check(status)
-            finally:
-                PyBuffer_Release(&view)
-            return self._deliver(ready, count)
+            submission.picture = held.picture
+            while True:
+                slice_ms = slice_of(deadline) if self._on_full == BLOCK else 0
+                with nogil:
+                    if self._on_full == DROP_OLDEST:
+                        status = avenc_channel_enqueue(handle, submission, 1, 1, &index)
+                    else:
+                        status = avenc_channel_submit(handle, submission, slice_ms, &index)
+                if status == AVENC_OK:
+                    return <int64_t>index
+                PyErr_CheckSignals()
+                if self._reenter(&handle):
+                    continue
+                if status != AVENC_E_FULL or slice_ms == 0:
+                    return self._refuse(status, submission.force_idr)
         finally:
             self._users -= 1
 
-    def drain(self):
-        """Return all packets that are ready, oldest first, without waiting."""
-        cdef avenc_packet *ready[BATCH]
-        cdef size_t count = BATCH
+    cdef int64_t _send_device(self, object frame, avenc_submission *submission, double deadline) except -2:
+        cdef DeviceFrame picture = frame
+        cdef uint64_t index = 0
+        cdef int status
+        cdef uint32_t slice_ms
+        picture._check_size(self.width, self.height, self.device.device_id)
         cdef avenc_channel *handle = self._enter()
         try:
+            while True:
+                slice_ms = slice_of(deadline) if self._on_full == BLOCK else 0
+                with nogil:
+                    status = avenc_channel_submit_device(handle, &picture._picture, submission, slice_ms, &index)
+                if status == AVENC_OK:
+                    return <int64_t>index
+                PyErr_CheckSignals()
+                if self._reenter(&handle):
+                    continue
+                if status != AVENC_E_FULL or slice_ms == 0:
+                    return self._refuse(status, submission.force_idr)
+        finally:
+            self._users -= 1
+
+    cdef int64_t _send_acquired(self, object frame, avenc_submission *submission) except -2:
+        cdef Frame picture = frame
+        cdef uint64_t index = 0
+        cdef int status
+        cdef bint keep
+        picture._check()
+        if picture._channel is not self:
+            raise errors.InvalidArgumentError("frame was acquired from another encoder: submit it there")
+        self._enter()
+        try:
+            if picture._generation != self.generation:
+                raise errors.InvalidArgumentError("frame was acquired before reconfigure(): acquire() another one")
+            keep = picture._exports > 0
+            picture._submitted = True  # nobody takes a view of it meanwhile
+            with nogil:
+                status = avenc_frame_submit(picture._h, submission, keep, &index)
+            if status != AVENC_OK:
+                picture._submitted = False
+                return self._refuse(status, submission.force_idr)
+            if not keep:
+                picture._h = NULL
+            elif picture._exports == 0:  # dropped meanwhile
+                picture._give_back()
+            return <int64_t>index
+        finally:
+            self._users -= 1
+
+    cdef int64_t _send(self, object frame, object pts, bint key_frame, object token, double deadline) except -2:
+        """Submit one frame of any kind. Its number, or -1 if it was dropped."""
+        cdef avenc_submission submission
+        cdef host_frame held
+        cdef Ticket ticket
+        cdef bint is_key_owed
+        cdef int64_t index = -1
+        cdef object owner = None
+        held.view_count = 0
+        self._collect_spent()
+        self._note_submitter()
+        if not PyObject_CheckBuffer(frame) and type(frame) is not tuple and type(frame) is not DeviceFrame:
+            owner = import_tensor(frame, self.width, self.height, &held)
+            if type(owner) is DeviceFrame:
+                frame = owner
+                owner = None
+        if type(frame) is DeviceFrame:  # its owner is let go of only when the device has read it
+            ticket = Ticket.__new__(Ticket)
+            if type(token) is Ticket:
+                ticket.token = (<Ticket>token).token
+                ticket.future = (<Ticket>token).future
+            else:
+                ticket.token = token
+            ticket.owner = frame
+            token = ticket
+        elif type(frame) is not Frame and owner is None:
+            hold_host_frame(frame, self.width, self.height, &held)
+        try:
+            is_key_owed = self._key_frame_owed
+            self._fill(&submission, pts, key_frame, token)
+            try:
+                if type(frame) is Frame:
+                    index = self._send_acquired(frame, &submission)
+                elif type(frame) is DeviceFrame:
+                    index = self._send_device(frame, &submission, deadline)
+                else:
+                    index = self._send_host(&held, &submission, deadline)
+                if index >= 0 and is_key_owed:
+                    self._key_frame_owed = False
+            finally:
+                if index < 0 and submission.token != NULL:
+                    Py_DECREF(<Ticket>submission.token)
+        finally:
+            release_host_frame(&held)
+        return index
+
+    def submit(self, frame, pts, bint key_frame, token, timeout):
+        """Submit one frame of any kind; return its number, or None if it was dropped for lack of room.
+
+        Waits up to `timeout` seconds (None: without bound) for room where `on_full` is "block".
+        """
+        cdef int64_t index = self._send(frame, pts, key_frame, token, deadline_after(timeout))
+        return None if index < 0 else index
+
+    def encode(self, frame, pts, bint key_frame, token, timeout):
+        """Submit one frame and return the packets that are ready, oldest first; never waits for the one just sent.
+
+        For NV12 and NV21 in host memory this is one native call.
+        """
+        cdef avenc_packet *ready[BATCH]
+        cdef size_t count = 0, i
+        cdef avenc_submission submission
+        cdef host_frame held
+        cdef uint64_t index = 0
+        cdef int status
+        cdef double deadline
+        cdef uint32_t slice_ms = SLICE_MS
+        cdef avenc_channel *handle
+        if self._on_full != BLOCK or self._undelivered or type(frame) is Frame or not PyObject_CheckBuffer(frame):
+            self._send(frame, pts, key_frame, token, deadline_after(timeout))
+            return self.drain()
+        self._collect_spent()
+        self._note_submitter()
+        handle = self._enter()
+        try:
+            hold_host_frame(frame, self.width, self.height, &held)
+            try:
+                self._fill(&submission, pts, key_frame, token)
+                submission.picture = held.picture
+                with nogil:
+                    # The common case does not look at the clock: there is room, or there is within a slice.
+                    status = avenc_channel_submit(handle, &submission, 0, &index)
+                    if status == AVENC_OK:
+                        avenc_channel_drain(handle, ready, BATCH, &count)
+                if status == AVENC_OK:
+                    self._key_frame_owed = False
+                elif status != AVENC_E_FULL:
+                    if submission.token != NULL:
+                        Py_DECREF(<Ticket>submission.token)
+                    submission.token = NULL
+                    if not self._reenter(&handle):
+                        self._refuse(status, key_frame)
+            finally:
+                release_host_frame(&held)
+            if status == AVENC_OK:
+                for i in range(count):
+                    self._undelivered.append(wrap_packet(ready[i], self.time_base))
+                return self._deliver(-1)
+        finally:
+            self._users -= 1
+        deadline = deadline_after(timeout)
+        if submission.token != NULL:
+            Py_DECREF(<Ticket>submission.token)
+        self._send(frame, pts, key_frame, token, deadline)
+        return self.drain()
+
+    def submit_many(self, list frames, list pts, list key_frames, list tokens, timeout):
+        """Submit host frames in one native call; return their numbers, None for those that were dropped.
+
+        On an exception the frames before the one that caused it were sent; its attribute `accepted` says how many.
+        """
+        cdef Py_ssize_t count = len(frames), i, given = 0, held_count = 0
+        cdef size_t accepted = 0
+        cdef double deadline = deadline_after(timeout)
+        cdef uint32_t slice_ms
+        cdef int status = AVENC_OK
+        cdef bint dropping = self._on_full == DROP_OLDEST
+        cdef avenc_channel *handle = NULL
+        cdef avenc_submission *submissions
+        cdef host_frame *held
+        cdef uint64_t *indices
+        if count == 0:
+            return []
+        self._collect_spent()
+        self._note_submitter()
+        held = <host_frame *>PyMem_Malloc(count * (sizeof(host_frame) + sizeof(avenc_submission) + sizeof(uint64_t)))
+        if held == NULL:
+            raise MemoryError()
+        submissions = <avenc_submission *>(held + count)
+        indices = <uint64_t *>(submissions + count)
+        try:
+            for held_count in range(count):
+                hold_host_frame(frames[held_count], self.width, self.height, &held[held_count])
+            held_count = count
+            for i in range(count):
+                self._fill(&submissions[i], pts[i], key_frames[i], tokens[i])
+                submissions[i].picture = held[i].picture
+                given = i + 1
+            handle = self._enter()
+            try:
+                while True:
+                    slice_ms = slice_of(deadline) if self._on_full == BLOCK else 0
+                    with nogil:
+                        status = submit_batch(
+                            handle, submissions, <size_t>count, dropping, slice_ms, indices, &accepted)
+                    if status == AVENC_OK:
+                        break
+                    PyErr_CheckSignals()
+                    if self._reenter(&handle):
+                        continue
+                    if status != AVENC_E_FULL or slice_ms == 0:
+                        break
+            finally:
+                self._users -= 1
+            if accepted:
+                self._key_frame_owed = False
+            if status != AVENC_OK:
+                for i in range(<Py_ssize_t>accepted, count if status == AVENC_E_FULL else <Py_ssize_t>accepted + 1):
+                    self._refuse(status, submissions[i].force_idr)
+            return [indices[i] for i in range(<Py_ssize_t>accepted)] + [None] * (count - <Py_ssize_t>accepted)
+        except BaseException as error:
+            try:
+                error.accepted = <Py_ssize_t>accepted
+            except AttributeError:
+                pass
+            raise
+        finally:
+            for i in range(<Py_ssize_t>accepted, given):
+                if submissions[i].token != NULL:
+                    Py_DECREF(<Ticket>submissions[i].token)
+            for i in range(held_count):
+                release_host_frame(&held[i])
+            PyMem_Free(held)
+
+    def enqueue(self, frame, pts, bint key_frame, token, bint copy, timeout):
+        """Queue a host frame for the device's sender thread; return its number, or None if it was dropped.
+
+        Keeps the GIL: giving it up for a short copy costs more than the copy wherever other threads compute. Only a
+        wait for room (`on_full` "block") gives it up. Without `copy` the frame's buffer stays exported, and must not
+        be changed, until its packet has been received.
+        """
+        cdef avenc_submission submission
+        cdef host_frame held
+        cdef Ticket ticket
+        cdef uint64_t index = 0
+        cdef int status, i
+        cdef bint accepted = False
+        cdef uint32_t slice_ms
+        cdef double deadline
+        cdef object owner = None
+        cdef avenc_channel *handle
+        self._collect_spent()
+        self._note_submitter()
+        held.view_count = 0
+        if not PyObject_CheckBuffer(frame) and type(frame) is not tuple:
+            owner = import_tensor(frame, self.width, self.height, &held)
+            if type(owner) is DeviceFrame:
+                raise errors.InvalidArgumentError("frame is in device memory: there is nothing to copy; use submit()")
+        else:
+            hold_host_frame(frame, self.width, self.height, &held)
+        try:
+            if not copy:
+                ticket = Ticket.__new__(Ticket)
+                ticket.owner = owner
+                if type(token) is Ticket:
+                    ticket.token = (<Ticket>token).token
+                    ticket.future = (<Ticket>token).future
+                else:
+                    ticket.token = token
+                token = ticket
+            self._fill(&submission, pts, key_frame, token)
+            submission.picture = held.picture
+            handle = self._enter()
+            try:
+                status = avenc_channel_enqueue(handle, &submission, copy, self._on_full == DROP_OLDEST, &index)
+                if status == AVENC_E_FULL and self._on_full == BLOCK:
+                    deadline = deadline_after(timeout)
+                    while True:
+                        slice_ms = slice_of(deadline)
+                        if slice_ms == 0:
+                            break
+                        with nogil:
+                            avenc_channel_wait_room(handle, slice_ms)
+                        PyErr_CheckSignals()
+                        self._reenter(&handle)
+                        status = avenc_channel_enqueue(handle, &submission, copy, 0, &index)
+                        if status != AVENC_E_FULL:
+                            break
+                if status != AVENC_OK:
+                    self._refuse(status, submission.force_idr)
+                    return None
+                accepted = True
+                self._key_frame_owed = False
+                if not copy:  # the views go along
+                    for i in range(held.view_count):
+                        ticket.views[i] = held.views[i]
+                    ticket.view_count = held.view_count
+                    held.view_count = 0
+                return index
+            finally:
+                self._users -= 1
+                if not accepted and submission.token != NULL:
+                    Py_DECREF(<Ticket>submission.token)
+        finally:
+            release_host_frame(&held)
+
+    def acquire(self, timeout):
+        """Take a picture buffer to fill: a `Frame`, or None if there is none and `on_full` says not to wait."""
+        cdef avenc_frame *frame = NULL
+        cdef avenc_frame_memory memory
+        cdef double deadline = deadline_after(timeout)
+        cdef uint32_t slice_ms
+        cdef int status
+        cdef avenc_channel *handle = self._enter()
+        try:
+            while True:
+                slice_ms = slice_of(deadline) if self._on_full == BLOCK else 0
+                with nogil:
+                    status = avenc_channel_acquire(handle, slice_ms, &frame, &memory)
+                if status == AVENC_OK:
+                    return wrap_frame(
+                        frame, &memory, self, self.generation, <uint32_t>self.width, <uint32_t>self.height)
+                PyErr_CheckSignals()
+                if self._reenter(&handle):
+                    continue
+                if status != AVENC_E_FULL or slice_ms == 0:
+                    self._refuse(status, False)
+                    return None
+        finally:
+            self._users -= 1
+
+    # ---- packets out -------------------------------------------------------------------------------------------------
+
+    cdef _collect_spent(self):
+        """Let go of what came with frames and packets that were dropped."""
+        cdef avenc_packet *spent[BATCH]
+        cdef size_t count = BATCH, i
+        cdef Ticket ticket
+        if self._on_full != DROP_OLDEST or self._h == NULL:
+            return
+        while count == BATCH:
+            if avenc_channel_drain_spent(self._h, spent, BATCH, &count) != AVENC_OK:
+                return
+            for i in range(count):
+                ticket = take_ticket(spent[i])
+                avenc_packet_release(spent[i])
+                if ticket is not None and ticket.future is not None:
+                    ticket.future.cancel()
+
+    cdef _return_tickets(self, avenc_channel *handle):
+        """The channel ends: let go of all that came with frames that nobody will receive."""
+        cdef avenc_packet *ready[BATCH]
+        cdef size_t count = BATCH, i
+        cdef Ticket ticket
+        cdef bint spent
+        for spent in (False, True):
+            count = BATCH
             while count == BATCH:
-                check(avenc_channel_drain(handle, ready, BATCH, &count))
-                if count == BATCH:
-                    self._undelivered = self._deliver(ready, count)
-            return self._deliver(ready, count)
+                if spent:
+                    avenc_channel_drain_spent(handle, ready, BATCH, &count)
+                else:
+                    avenc_channel_drain(handle, ready, BATCH, &count)
+                for i in range(count):
+                    ticket = take_ticket(ready[i])
+                    avenc_packet_release(ready[i])
+                    if ticket is not None and ticket.future is not None:
+                        ticket.future.cancel()
+
+    cdef int _take(self, avenc_channel *handle, size_t limit) except -1:
+        """Move up to `limit` ready packets to the list of undelivered ones. The GIL is kept: this does not wait."""
+        cdef avenc_packet *ready[BATCH]
+        cdef size_t count = 0, i, wanted
+        while limit:
+            wanted = limit if limit < BATCH else BATCH
+            check(avenc_channel_drain(handle, ready, wanted, &count))
+            for i in range(count):
+                self._undelivered.append(wrap_packet(ready[i], self.time_base))
+            limit -= count
+            if count < wanted:
+                break
+        return 0
+
+    cdef list _deliver(self, Py_ssize_t limit):
+        """Hand out up to `limit` (-1: all) packets. For a frame that failed raise at once, and keep the others."""
+        cdef list waiting = self._undelivered
+        cdef list packets
+        cdef Py_ssize_t position = 0, count = len(waiting)
+        cdef Packet packet
+        cdef Ticket ticket
+        cdef bint clean = True
+        for position in range(count):
+            packet = <Packet>waiting[position]
+            if packet._h == NULL or packet._h.status != 0 or packet._h.token != NULL:
+                clean = False
+                break
+        if clean:
+            if limit < 0 or count <= limit:
+                self._undelivered = []
+                return waiting
+            packets = waiting[:limit]
+            del waiting[:limit]
+            return packets
+        packets = []
+        while waiting and (limit < 0 or len(packets) < limit):
+            packet = <Packet>waiting.pop(0)
+            if packet._h == NULL:
+                continue
+            ticket = take_ticket(packet._h)
+            failure = None
+            if packet._h.status != 0:
+                failure = errors.frame_error(
+                    packet._h.status, packet._h.frame_index, packet._h.pts, packet._h.ret_code)
+            if ticket is not None:
+                packet._token = ticket.token
+                if failure is not None:
+                    failure.token = ticket.token
+                if ticket.future is not None:
+                    resolve(ticket.future, packet, failure)
+                    continue
+            if failure is not None:
+                waiting[:0] = packets  # in front, with their tokens: the next call returns them
+                raise failure
+            packets.append(packet)
+        return packets
+
+    def drain(self):
+        """Return all packets that are ready, oldest first, without waiting."""
+        cdef avenc_channel *handle
+        if self._h == NULL and self._undelivered:
+            return self._deliver(-1)  # what reconfigure() kept when it could not open the channel again
+        handle = self._enter()
+        try:
+            self._take(handle, <size_t>-1)
+            return self._deliver(-1)
+        finally:
+            self._users -= 1
+
+    def receive_many(self, Py_ssize_t limit, timeout):
+        """Wait up to `timeout` seconds for a packet, and return those that are ready, at most `limit`.
+
+        EncoderDrained at the end of the stream, AclTimeoutError after `timeout`, or when frames are in the device and
+        none is finished for `stall` seconds.
+        """
+        cdef double deadline = deadline_after(timeout)
+        cdef double stall_deadline = deadline_after(self._stall)
+        cdef avenc_channel_stats stats
+        cdef uint64_t completed = 0
+        cdef bint watching = False
+        cdef uint32_t slice_ms
+        cdef int status, flags
+        cdef list packets
+        cdef avenc_channel *handle
+        if self._h == NULL and not self._reopening and self._undelivered:
+            return self._deliver(limit)
+        handle = self._enter()
+        try:
+            while True:
+                self._take(handle, <size_t>max(limit - <Py_ssize_t>len(self._undelivered), 0))
+                packets = self._deliver(limit)
+                if packets:
+                    return packets
+                slice_ms = slice_of(deadline)
+                # Where only this thread submits, no frame can come while it waits.
+                flags = AVENC_WAIT_FOR_FRAMES
+                if self._submitter == PyThread_get_thread_ident() and not self._several_submitters:
+                    flags = 0
+                with nogil:
+                    status = avenc_channel_wait(handle, slice_ms, self._linger_us, flags)
+                if status == AVENC_OK:
+                    continue
+                PyErr_CheckSignals()
+                if self._reenter(&handle) or self._undelivered:
+                    continue
+                if status != AVENC_E_TIMEOUT:
+                    if status == AVENC_E_CLOSED:
+                        refuse_closed()
+                    if status == AVENC_E_DRAINED:
+                        raise errors.from_status(status, "", "the end of the stream: all packets have been received")
+                    check(status)
+                avenc_channel_stats_get(handle, &stats)
+                if stats.in_flight == 0 or stats.completed != completed or not watching:
+                    watching = True
+                    completed = stats.completed
+                    stall_deadline = deadline_after(self._stall)
+                if slice_ms == 0 or (stats.in_flight and slice_of(stall_deadline) == 0):
+                    raise errors.from_status(
+                        AVENC_E_TIMEOUT, "",
+                        f"no packet within the time allowed, {stats.in_flight} frame(s) are in flight")
+        finally:
+            self._users -= 1
+
+    def end(self):
+        """Declare the end of the stream: no further frames; receivers get the rest, then EncoderDrained."""
+        cdef avenc_channel *handle = self._enter()
+        try:
+            check(avenc_channel_end(handle))
         finally:
             self._users -= 1
 
@@ -278,10 +871,14 @@ cdef class Channel:
             while True:
                 with nogil:
                     status = avenc_channel_wait_idle(handle, slice_ms)
+                if status == AVENC_OK:
+                    return
+                PyErr_CheckSignals()
+                if self._reenter(&handle):
+                    return
                 if status != AVENC_E_TIMEOUT:
                     check(status)
                     return
-                PyErr_CheckSignals()
                 avenc_channel_stats_get(handle, &stats)
                 if stats.completed != completed:
                     completed = stats.completed
@@ -292,17 +889,124 @@ cdef class Channel:
         finally:
             self._users -= 1
 
-    def stats(self):
-        """Return the engine's counters as a dict; see avenc_channel_stats in avenc.h for the keys."""
+    # ---- numbers -----------------------------------------------------------------------------------------------------
+
+    cdef dict _counters(self, avenc_channel *handle):
         cdef avenc_channel_stats stats
-        cdef avenc_channel *handle = self._enter()
+        cdef avenc_channel_histograms histograms
         avenc_channel_stats_get(handle, &stats)
+        avenc_channel_histograms_get(handle, &histograms)
+        cdef dict counters = stats
+        counters["refused"] = self._dropped
+        counters["undelivered"] = len(self._undelivered)
+        counters["latency"] = [histograms.latency[i] for i in range(AVENC_BUCKETS)]
+        counters["hold"] = [histograms.hold[i] for i in range(AVENC_BUCKETS)]
+        return counters
+
+    def stats(self):
+        """Return the engine's counters as a dict; see avenc_channel_stats in avenc.h for the keys.
+
+        Besides: "refused" (frames dropped for lack of room), "undelivered", and the histograms "latency" and "hold".
+        Counters go on over reconfigure().
+        """
+        cdef avenc_channel *handle
+        if self._h == NULL:
+            return dict(self._past) if self._past is not None else {}
+        handle = self._enter()
+        try:
+            counters = self._counters(handle)
+        finally:
+            self._users -= 1
+        return counters if self._past is None else add_counters(self._past, counters)
+
+    def attach(self, Notifier notifier not None):
+        """Let a notifier know of this channel's progress, until `detach` or `close`."""
+        cdef avenc_channel *handle = self._enter()
+        try:
+            check(avenc_channel_attach_notifier(handle, notifier._h))
+            self._notifiers.append(notifier)
+        finally:
+            self._users -= 1
+
+    def detach(self, Notifier notifier not None):
+        if notifier in self._notifiers:
+            self._notifiers.remove(notifier)
+            if self._h != NULL:
+                avenc_channel_detach_notifier(self._h, notifier._h)
+
+    # ---- changing and ending -----------------------------------------------------------------------------------------
+
+    cdef _leave_natively(self, avenc_channel *handle):
+        """Wait until no other thread is inside a native call on the handle."""
+        while self._users and not _exiting:
+            with nogil:
+                usleep(200)
+            PyErr_CheckSignals()
+
+    def reconfigure(self, int width, int height, unsigned int key_frame_interval, unsigned int rc_mode,
+                    unsigned int src_rate, unsigned int max_bit_rate, object time_base, timeout):
+        """End the hardware channel and create it anew with other settings, behind this same object.
+
+        Frames in flight are encoded first; their packets stay to be received. Returns the number of the first frame
+        to which the settings apply, an IDR. Where the frames are not finished in `timeout` seconds nothing has
+        changed. Where the new channel cannot be created, this one is closed. Other threads wait meanwhile.
+        """
+        cdef avenc_channel *handle = self._enter()
+        cdef avenc_channel_stats stats
+        cdef uint64_t first
+        cdef int status
+        cdef double deadline = deadline_after(timeout)
+        cdef uint32_t slice_ms
         self._users -= 1
-        return stats
+        self._reopening = True
+        try:
+            while True:
+                slice_ms = slice_of(deadline)
+                with nogil:
+                    status = avenc_channel_wait_idle(handle, slice_ms)
+                PyErr_CheckSignals()
+                if status == AVENC_OK or status != AVENC_E_TIMEOUT or slice_ms == 0:
+                    break
+            check(status)
+            self._take(handle, <size_t>-1)
+            with nogil:
+                status = avenc_channel_close(handle, SLICE_MS)
+            while status == AVENC_E_TIMEOUT and slice_of(deadline) != 0:
+                PyErr_CheckSignals()
+                with nogil:
+                    status = avenc_channel_close(handle, SLICE_MS)
+            self._leave_natively(handle)
+            self._take(handle, <size_t>-1)  # what a thread submitted before it saw the flag
+            counters = self._counters(handle)
+            self._past = counters if self._past is None else add_counters(self._past, counters)
+            avenc_channel_stats_get(handle, &stats)
+            first = self._config.first_index + stats.submitted
+            self._h = NULL
+            self._return_tickets(handle)
+            with nogil:
+                avenc_channel_destroy(handle, 0)
+            self._dropped = 0
+            check(status)
+            self.generation += 1
+            self.width = width
+            self.height = height
+            self.time_base = time_base
+            self._config.width = width
+            self._config.height = height
+            self._config.key_frame_interval = key_frame_interval
+            self._config.rc_mode = rc_mode
+            self._config.src_rate = src_rate
+            self._config.max_bit_rate = max_bit_rate
+            self._create(first)
+            return first
+        finally:
+            self._reopening = False
+            if self._h == NULL:
+                _open_channels.discard(self)
 
     @property
     def closed(self):
-        return self._h == NULL
+        return self._h == NULL and not self._reopening
 
     def close(self, timeout):
         """Destroy the channel, waiting up to `timeout` seconds (None: without bound) for the frames in flight.
@@ -311,9 +1015,15 @@ cdef class Channel:
         timeout the native channel is leaked on purpose, since the device may still use its memory, and
         AclTimeoutError is raised.
         """
-        cdef avenc_channel *handle = self._h
         cdef int status = AVENC_OK
+        cdef avenc_channel *handle
+        while self._reopening:
+            with nogil:
+                usleep(1000)
+            PyErr_CheckSignals()
+        handle = self._h
         if handle == NULL:
+            self._undelivered.clear()
             return
         self._h = NULL
         cdef double deadline = deadline_after(timeout)
@@ -326,10 +1036,7 @@ cdef class Channel:
                 PyErr_CheckSignals()
                 if status != AVENC_E_TIMEOUT or slice_ms == 0:
                     break
-            while self._users and not _exiting:
-                with nogil:
-                    usleep(1000)
-                PyErr_CheckSignals()
+            self._leave_natively(handle)
         except BaseException:
             self._h = handle
             raise
@@ -339,12 +1046,73 @@ cdef class Channel:
             return
         if self._users:
             return  # at exit: a parked daemon thread still names the channel, and the process ends anyway
+        counters = self._counters(handle)
+        self._past = counters if self._past is None else add_counters(self._past, counters)
+        self._return_tickets(handle)
         with nogil:
             status = avenc_channel_destroy(handle, 0)
         check(status)
 
     def __reduce__(self):
         raise TypeError("a Channel cannot be pickled: it belongs to this process")
+
+
+cdef int submit_batch(avenc_channel *handle, avenc_submission *submissions, size_t count, bint dropping,
+                      uint32_t timeout_ms, uint64_t *indices, size_t *accepted) noexcept nogil:
+    """Go on with a batch where the last call stopped."""
+    cdef size_t more = 0
+    cdef int status = AVENC_OK
+    if not dropping:
+        status = avenc_channel_submit_many(
+            handle, submissions + accepted[0], count - accepted[0], timeout_ms, indices + accepted[0], &more)
+        accepted[0] += more
+        return status
+    while accepted[0] < count and status == AVENC_OK:
+        status = avenc_channel_enqueue(handle, submissions + accepted[0], 1, 1, indices + accepted[0])
+        if status == AVENC_OK:
+            accepted[0] += 1
+    return status
+
+
+cdef resolve(object future, Packet packet, object failure):
+    """Give a Future its packet or its failure; one that was cancelled wants neither."""
+    if not future.set_running_or_notify_cancel():
+        return
+    if failure is not None:
+        future.set_exception(failure)
+    else:
+        future.set_result(packet)
+
+
+_LEVELS = frozenset(("in_flight", "queued", "ready", "held", "spent", "undelivered", "slots", "pool_buffers"))
+
+
+cdef dict add_counters(dict past, dict now):
+    """Counters of a channel that followed another. Levels are those of the present one."""
+    total = {}
+    for key, value in now.items():
+        if key in _LEVELS:
+            total[key] = value
+        elif key.startswith("max_"):
+            total[key] = max(value, past[key])
+        elif type(value) is list:
+            total[key] = [a + b for a, b in zip(value, past[key])]
+        else:
+            total[key] = value + past[key]
+    return total
+
+
+def bucket_seconds():
+    """Upper bounds of the histograms' buckets, in seconds."""
+    return [avenc_bucket_ns(i) * 1e-9 for i in range(AVENC_BUCKETS)]
+
+
+def make_ticket(token, future):
+    """What to give as a token so that the frame's packet goes to a Future."""
+    cdef Ticket ticket = Ticket.__new__(Ticket)
+    ticket.token = token
+    ticket.future = future
+    return ticket
 
 
 def _close_all():

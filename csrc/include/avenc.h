@@ -56,7 +56,9 @@ extern "C" {
     X(AVENC_E_LOST, -15, "the device never reported this frame")                                                       \
     X(AVENC_E_TOO_LARGE, -16, "the access unit exceeds the packet buffer")                                             \
     X(AVENC_E_WOULD_DEADLOCK, -17, "called from inside a report callback")                                             \
-    X(AVENC_E_THREAD, -18, "a native thread could not be started")
+    X(AVENC_E_THREAD, -18, "a native thread could not be started")                                                      \
+    X(AVENC_E_FULL, -19, "no room for another frame")                                                                  \
+    X(AVENC_E_DROPPED, -20, "dropped to make room for a newer one")
 
 #define AVENC_ENUM_STATUS(name, value, meaning) name = (value),
 enum { AVENC_STATUS_CODES(AVENC_ENUM_STATUS) AVENC_OK = 0 };
@@ -167,6 +169,7 @@ typedef struct avenc_packet {
     int32_t kind;          /* AVENC_KIND_*, read from the bitstream */
     uint64_t submitted_ns; /* CLOCK_MONOTONIC when the frame was accepted by the engine */
     uint64_t emitted_ns;   /* CLOCK_MONOTONIC when its callback ran */
+    void *token;           /* as given with the frame; the engine never looks at it */
 } avenc_packet;
 
 /*
@@ -174,6 +177,12 @@ typedef struct avenc_packet {
  * back. Does not block; may be called from any thread; NULL is allowed.
  */
 AVENC_API void avenc_packet_release(avenc_packet *packet);
+
+/*
+ * The next NAL unit of Annex B data, from *position (0 at first), which is moved on: where its first
+ * byte is, after the start code, and its length without trailing zeros. 1 if there is one, else 0.
+ */
+AVENC_API int avenc_next_nal(const uint8_t *data, size_t size, size_t *position, size_t *start, size_t *length);
 
 /* ---- channel --------------------------------------------------------------------------------- */
 
@@ -187,7 +196,11 @@ typedef struct avenc_channel_config {
     uint32_t rc_mode;            /* 0 the chip's default, 1 VBR, 2 CBR */
     uint32_t src_rate;           /* frames per second, >= 1 */
     uint32_t max_bit_rate;       /* kbit/s, >= 1 */
-    uint32_t depth;              /* frames in flight, 1..AVENC_MAX_DEPTH */
+    uint32_t depth;              /* frames inside the device, 1..AVENC_MAX_DEPTH */
+    uint32_t queue;              /* frames that may wait natively for the device, 0..AVENC_MAX_DEPTH */
+    uint32_t max_ready;          /* packets that may wait for a consumer; 0: any number */
+    int drop_oldest;             /* at max_ready: drop the oldest packet, instead of taking no more frames */
+    uint64_t first_index;        /* number of the first frame */
 } avenc_channel_config;
 
 enum { AVENC_MAX_DEPTH = 256 };
@@ -200,19 +213,60 @@ typedef struct avenc_picture {
     size_t uv_stride;  /* bytes from row to row, >= width */
 } avenc_picture;
 
+/* One frame to be encoded. */
+typedef struct avenc_submission {
+    avenc_picture picture; /* ignored where the pixels come from elsewhere */
+    int64_t pts;
+    int number_pts; /* the frame's number takes the place of pts */
+    int force_idr;
+    void *token; /* comes back on the packet, exactly once for each accepted frame */
+} avenc_submission;
+
+/* A picture in device memory: luma, then interleaved chroma at data + stride * height_stride. */
+typedef struct avenc_device_picture {
+    void *data;             /* stays valid until the frame's packet has been drained */
+    uint32_t stride;        /* bytes from row to row, >= width */
+    uint32_t height_stride; /* rows from luma to chroma, >= height */
+    aclrtStream stream;     /* waited for before the device reads; NULL: nothing to wait for */
+    int wait;               /* non-zero: wait for `stream`, which may be NULL then: the default stream */
+} avenc_device_picture;
+
+/* Times in a histogram, four buckets for each doubling of microseconds: see avenc_bucket_ns. */
+enum { AVENC_BUCKETS = 104 };
+
+/* Upper bound of a bucket in nanoseconds. */
+AVENC_API uint64_t avenc_bucket_ns(int bucket);
+
 typedef struct avenc_channel_stats {
     uint64_t submitted;        /* frames accepted */
     uint64_t completed;        /* frames whose callback has run, failed ones included */
-    uint64_t failed;           /* of these, without data */
+    uint64_t failed;           /* frames without data: refused by the device, lost, too large */
+    uint64_t dropped_frames;   /* accepted frames that made room for newer ones before they were sent */
+    uint64_t dropped_packets;  /* packets that made room for newer ones before they were drained */
     uint64_t key_frames;       /* packets that are IDR */
     uint64_t bytes_out;        /* bytes of all access units */
     uint64_t host_copies_in;   /* copies of pixels in host memory made by the engine */
-    uint64_t device_copies_in; /* copies of pixels to device memory (aclrtMemcpy) */
+    uint64_t device_copies_in; /* copies of pixels to or in device memory (aclrtMemcpy) */
+    uint64_t bytes_copied_in;  /* bytes of both */
     uint64_t copies_out;       /* copies of access units */
     uint64_t pool_buffers;     /* packet buffers allocated so far */
+    uint64_t slots;            /* picture buffers allocated so far */
+    uint64_t idle_ns;          /* time, since the first frame, in which the device had no frame of this channel */
+    uint64_t full_ns;          /* time that submitting threads waited for room */
+    uint64_t send_ns;          /* time spent inside aclvencSendFrame */
+    uint64_t max_latency_ns;   /* longest time from acceptance to callback */
+    uint64_t max_hold_ns;      /* longest time that a callback kept the device waiting */
     uint32_t in_flight;        /* accepted, callback not yet run */
+    uint32_t queued;           /* of these, not yet sent to the device */
     uint32_t ready;            /* packets that wait to be received */
+    uint32_t held;             /* frames that a caller has acquired and not yet given back */
+    uint32_t spent;            /* packets without data that only bring a token back */
 } avenc_channel_stats;
+
+typedef struct avenc_channel_histograms {
+    uint64_t latency[AVENC_BUCKETS]; /* from acceptance to callback */
+    uint64_t hold[AVENC_BUCKETS];    /* from entry to return of the callback */
+} avenc_channel_histograms;
 
 /*
  * Create a channel on a device, with `depth` picture descriptors bound to device memory. Keeps a
@@ -223,15 +277,70 @@ AVENC_API int avenc_channel_create(avenc_device *device, const avenc_channel_con
 
 /*
  * Copy one picture into a free slot and send it. On success *frame_index is its number and the
- * caller's memory is free again. On failure nothing was sent. With number_pts the frame's number
- * takes the place of pts.
+ * caller's memory is free again. On failure nothing was sent and the token stays the caller's.
  *
- * Waits up to timeout_ms for a free slot (0: not at all, then AVENC_E_TIMEOUT if all are in flight).
- * After that it blocks only while the device takes the frame. Frames of concurrent callers are sent
- * one after another in an unspecified order.
+ * Waits up to timeout_ms for room (0: not at all): AVENC_E_FULL if `depth` frames are in the device or
+ * max_ready packets wait. After that it blocks only while the device takes the frame. Frames of
+ * concurrent callers are sent one after another in an unspecified order; packets come in the order of
+ * their frames' numbers.
  */
-AVENC_API int avenc_channel_submit(avenc_channel *channel, const avenc_picture *picture, int64_t pts, int number_pts,
-                                   int force_idr, uint32_t timeout_ms, uint64_t *frame_index);
+AVENC_API int avenc_channel_submit(avenc_channel *channel, const avenc_submission *submission, uint32_t timeout_ms,
+                                   uint64_t *frame_index);
+
+/* The same for `count` frames, in order. *accepted of them were sent, also on failure; their numbers are in indices. */
+AVENC_API int avenc_channel_submit_many(avenc_channel *channel, const avenc_submission *submissions, size_t count,
+                                        uint32_t timeout_ms, uint64_t *indices, size_t *accepted);
+
+/*
+ * Submit a picture that lies in device memory, without a copy where the device can read it as it is
+ * (stride a multiple of 16, even height_stride, 16-byte aligned), else with one copy on the device,
+ * which is counted.
+ */
+AVENC_API int avenc_channel_submit_device(avenc_channel *channel, const avenc_device_picture *picture,
+                                          const avenc_submission *submission, uint32_t timeout_ms,
+                                          uint64_t *frame_index);
+
+/*
+ * Queue a frame for the device's sender thread; never waits. With copy_now the picture is copied
+ * before the call returns; without, it must stay valid and unchanged until the frame's packet has been
+ * drained. AVENC_E_FULL if depth + queue frames are accepted and unfinished, unless drop_oldest makes
+ * room: the oldest frame that was not yet sent comes back as a packet with AVENC_E_DROPPED. A frame
+ * that the device refuses comes back as a packet with the code. The first call starts the thread.
+ */
+AVENC_API int avenc_channel_enqueue(avenc_channel *channel, const avenc_submission *submission, int copy_now,
+                                    int drop_oldest, uint64_t *frame_index);
+
+/* Wait up to timeout_ms until avenc_channel_enqueue and _acquire have room. AVENC_E_FULL if not. */
+AVENC_API int avenc_channel_wait_room(avenc_channel *channel, uint32_t timeout_ms);
+
+/* ---- frames: pictures that the caller fills in place ------------------------------------------- */
+
+typedef struct avenc_frame avenc_frame;
+
+typedef struct avenc_frame_memory {
+    uint8_t *y, *uv;   /* height rows of luma, height/2 rows of chroma; written by the caller */
+    size_t stride;     /* bytes from row to row, both planes */
+    int device_memory; /* non-zero: the device reads this very memory */
+} avenc_frame_memory;
+
+/*
+ * Take a free slot for the caller to fill: the device's own memory where the host can write it, else
+ * pinned host memory. Waits like avenc_channel_submit. The memory stays valid until the frame is
+ * released or submitted, even if the channel is closed first.
+ */
+AVENC_API int avenc_channel_acquire(avenc_channel *channel, uint32_t timeout_ms, avenc_frame **frame,
+                                    avenc_frame_memory *memory);
+
+/*
+ * Send an acquired frame: no copy on a board, one DMA on a host. With `keep`, views of its memory are
+ * still alive: the slot is not used for another picture before avenc_frame_release. Without it, the
+ * handle is gone on success. On failure the caller still has the frame.
+ */
+AVENC_API int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, int keep,
+                                 uint64_t *frame_index);
+AVENC_API void avenc_frame_release(avenc_frame *frame); /* NULL is allowed. May block. */
+
+/* ---- taking packets -------------------------------------------------------------------------- */
 
 /*
  * Take up to `max` finished packets, oldest first, without waiting; *count may be 0. Ownership goes
@@ -240,10 +349,23 @@ AVENC_API int avenc_channel_submit(avenc_channel *channel, const avenc_picture *
 AVENC_API int avenc_channel_drain(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count);
 
 /*
- * Wait up to timeout_ms until a packet is ready. AVENC_OK if so, AVENC_E_DRAINED if nothing is in
- * flight, AVENC_E_TIMEOUT, AVENC_E_CLOSED, or the code with which the device was lost.
+ * Take back up to `max` packets that have no data but a token: frames and packets that were dropped.
+ * Does not wait. avenc_channel_drain never returns these.
  */
-AVENC_API int avenc_channel_wait(avenc_channel *channel, uint32_t timeout_ms);
+AVENC_API int avenc_channel_drain_spent(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count);
+
+enum { AVENC_WAIT_FOR_FRAMES = 1 };
+
+/*
+ * Wait up to timeout_ms until a packet is ready. AVENC_OK if so, AVENC_E_DRAINED if nothing is in
+ * flight (with AVENC_WAIT_FOR_FRAMES only once the end was declared), AVENC_E_TIMEOUT, AVENC_E_CLOSED,
+ * or the code with which the device was lost. With linger_us > 0 packets are collected for that long
+ * where the recent rate promises more than one of them: fewer wake-ups, later packets.
+ */
+AVENC_API int avenc_channel_wait(avenc_channel *channel, uint32_t timeout_ms, uint32_t linger_us, int flags);
+
+/* Declare the end: no further frames (AVENC_E_DRAINED); who waits for packets gets the rest, then AVENC_E_DRAINED. */
+AVENC_API int avenc_channel_end(avenc_channel *channel);
 
 /* Wait up to timeout_ms until no frame is in flight; their packets are then ready. Same codes as _wait. */
 AVENC_API int avenc_channel_wait_idle(avenc_channel *channel, uint32_t timeout_ms);
@@ -263,11 +385,37 @@ AVENC_API int avenc_channel_close(avenc_channel *channel, uint32_t timeout_ms);
 AVENC_API int avenc_channel_destroy(avenc_channel *channel, uint32_t timeout_ms);
 
 AVENC_API void avenc_channel_stats_get(avenc_channel *channel, avenc_channel_stats *stats);
+AVENC_API void avenc_channel_histograms_get(avenc_channel *channel, avenc_channel_histograms *histograms);
+
+/* ---- notifier: one wait for many channels ------------------------------------------------------ */
+
+/*
+ * An eventfd that becomes readable when a channel that it is attached to has made progress: a packet
+ * is ready, room for a frame, closed, lost. Only while armed, and then once: arm, look, then sleep.
+ */
+typedef struct avenc_notifier avenc_notifier;
+
+AVENC_API int avenc_notifier_create(avenc_notifier **notifier);
+AVENC_API void avenc_notifier_release(avenc_notifier *notifier); /* NULL is allowed */
+AVENC_API int avenc_notifier_fd(const avenc_notifier *notifier);
+AVENC_API void avenc_notifier_arm(avenc_notifier *notifier);
+AVENC_API void avenc_notifier_signal(avenc_notifier *notifier);
+AVENC_API void avenc_notifier_clear(avenc_notifier *notifier); /* make the eventfd unreadable again */
+
+/* Sleep until it is signalled: AVENC_OK, or AVENC_E_TIMEOUT. Clears it. */
+AVENC_API int avenc_notifier_wait(avenc_notifier *notifier, uint32_t timeout_ms);
+
+enum { AVENC_MAX_NOTIFIERS = 4 };
+
+/* At most AVENC_MAX_NOTIFIERS per channel, else AVENC_E_FULL. The channel keeps a reference until it is detached or freed. */
+AVENC_API int avenc_channel_attach_notifier(avenc_channel *channel, avenc_notifier *notifier);
+AVENC_API void avenc_channel_detach_notifier(avenc_channel *channel, avenc_notifier *notifier);
 
 /* ---- accounting ------------------------------------------------------------------------------ */
 
 /* X(name, index): kinds of native object, always counted. */
-#define AVENC_LIVE_KINDS(X) X(DEVICE, 0) X(CHANNEL, 1) X(SLOT, 2) X(POOL, 3) X(PACKET, 4) X(THREAD, 5)
+#define AVENC_LIVE_KINDS(X)                                                                                            \
+    X(DEVICE, 0) X(CHANNEL, 1) X(SLOT, 2) X(POOL, 3) X(PACKET, 4) X(THREAD, 5) X(NOTIFIER, 6) X(FRAME, 7)
 
 #define AVENC_ENUM_KIND(name, index) AVENC_LIVE_##name = (index),
 enum { AVENC_LIVE_KINDS(AVENC_ENUM_KIND) AVENC_LIVE_COUNT };

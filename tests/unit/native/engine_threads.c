@@ -40,9 +40,10 @@ static void *submit(void *arg) {
     uint8_t *pixels = malloc(luma * 3 / 2);
     for (unsigned i = 0; i < j->frames; i++) {
         memset(pixels, (int)i, luma * 3 / 2);
-        avenc_picture picture = {pixels, j->width, pixels + luma, j->width};
+        avenc_submission frame = {
+            .picture = {pixels, j->width, pixels + luma, j->width}, .pts = 1000 + i, .force_idr = i % 7 == 3};
         uint64_t index;
-        int rc = avenc_channel_submit(j->channel, &picture, 1000 + i, 0, i % 7 == 3, 20000, &index);
+        int rc = avenc_channel_submit(j->channel, &frame, 20000, &index);
         if (rc == AVENC_E_CLOSED && j->closed_early)
             break;
         CHECK(rc == AVENC_OK);
@@ -73,7 +74,7 @@ static void take(job *j) {
 static void *drain(void *arg) {
     job *j = arg;
     while (atomic_load(&j->submitting)) {
-        int rc = avenc_channel_wait(j->channel, 20);
+        int rc = avenc_channel_wait(j->channel, 20, 0, 0);
         CHECK(rc == AVENC_OK || rc == AVENC_E_TIMEOUT || rc == AVENC_E_DRAINED || rc == AVENC_E_CLOSED);
         take(j);
     }

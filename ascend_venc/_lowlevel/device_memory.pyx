@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frames that lie in device memory already, given by address or as tensors (DLPack).
+
+Invariant: what owns the memory is kept alive until the device has reported the frame, and is let go of on a thread
+that holds the GIL, since a tensor's deleter may need it.
+"""
+cimport cython
+from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsule_SetName
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+
+from .. import errors
+from .buffers cimport host_frame
+from .cavenc cimport avenc_device_picture
+from .device_memory cimport *
+
+# The interface of DLPack 0.x and 1.x: https://dmlc.github.io/dlpack/latest/c_api.html
+cdef struct DLDevice:
+    int32_t device_type
+    int32_t device_id
+
+cdef struct DLDataType:
+    uint8_t code
+    uint8_t bits
+    uint16_t lanes
+
+cdef struct DLTensor:
+    void *data
+    DLDevice device
+    int32_t ndim
+    DLDataType dtype
+    int64_t *shape
+    int64_t *strides
+    uint64_t byte_offset
+
+cdef struct DLManagedTensor:
+    DLTensor dl_tensor
+    void *manager_ctx
+    void (*deleter)(DLManagedTensor *self)
+
+cdef struct DLPackVersion:
+    uint32_t major
+    uint32_t minor
+
+cdef struct DLManagedTensorVersioned:
+    DLPackVersion version
+    void *manager_ctx
+    void (*deleter)(DLManagedTensorVersioned *self)
+    uint64_t flags
+    DLTensor dl_tensor
+
+cdef enum:
+    kDLCPU = 1
+    kDLExtDev = 12  # what torch_npu used before Ascend had a number of its own
+    kDLAscend = 21
+    kDLUInt = 1
+
+_DEVICE_TYPES = (kDLAscend, kDLExtDev)
+
+
+def check_int(value, str name, lowest, highest):
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an int, got {type(value).__name__}")
+    value = value.__index__()
+    if not lowest <= value <= highest:
+        raise errors.InvalidArgumentError(f"{name} is {value}, allowed is {lowest} to {highest}")
+    return value
+
+
+@cython.final
+cdef class DeviceFrame:
+    """An NV12 or NV21 picture in device memory, for `Encoder.submit`: encoded without a copy.
+
+    Parameters
+    ----------
+    ptr : int
+        Address in device memory (from acldvppMalloc; on 310P also aclrtMalloc). The chroma begins at
+        `ptr + stride * height`.
+    stride : int
+        Bytes from row to row, at least the width.
+    height : int
+        Rows from luma to chroma, at least the picture's height.
+    owner : object, optional
+        Kept alive until the device has read the frame.
+    stream : int, optional
+        An aclrtStream that writes the picture: the encoder waits for it before the device reads. 0 is the default
+        stream; None waits for nothing.
+
+    Notes
+    -----
+    A stride that is no multiple of 16, an odd height, or an address that is not 16-byte aligned cannot be read by the
+    hardware as it is (source: the vendor's documentation of DVPP V1): such a frame is copied once on the device, and
+    `Encoder.stats` counts that.
+    """
+
+    def __init__(self, ptr, stride, height, *, owner=None, stream=None):
+        self._picture.data = <void *><uintptr_t>check_int(ptr, "ptr", 1, (1 << 64) - 1)
+        self._picture.stride = check_int(stride, "stride", 1, 1 << 20)
+        self._picture.height_stride = check_int(height, "height", 1, 1 << 20)
+        self._set_stream(stream)
+        self.owner = owner
+
+    def _set_stream(self, stream):
+        if stream is not None:
+            self._picture.stream = <void *><uintptr_t>check_int(stream, "stream", 0, (1 << 64) - 1)
+            self._picture.wait = 1
+
+    @staticmethod
+    def from_dlpack(tensor, *, stream=None):
+        """Make a DeviceFrame of a tensor on an Ascend device.
+
+        Parameters
+        ----------
+        tensor : object with __dlpack__ and __dlpack_device__
+            uint8, shape (height * 3 // 2, width), on a device of type kDLAscend (21) or kDLExtDev (12). It is kept
+            alive until the device has read the frame.
+        stream : int, optional
+            As in the constructor.
+        """
+        cdef DeviceFrame frame = import_tensor(tensor, 0, 0, NULL)
+        frame._set_stream(stream)
+        return frame
+
+    @property
+    def ptr(self):
+        return <uintptr_t>self._picture.data
+
+    @property
+    def stride(self):
+        return self._picture.stride
+
+    @property
+    def height(self):
+        return self._picture.height_stride
+
+    cdef int _check_size(self, uint32_t width, uint32_t height, int device) except -1:
+        if self._picture.stride < width or self._picture.height_stride < height:
+            raise errors.InvalidArgumentError(
+                f"frame has a stride of {self._picture.stride} bytes and {self._picture.height_stride} rows of luma; "
+                f"{width} x {height} needs at least {width} and {height}")
+        if self.dtype_shape is not None and self.dtype_shape != (height * 3 // 2, width):
+            raise errors.InvalidArgumentError(
+                f"frame has shape {self.dtype_shape}; {width} x {height} NV12 or NV21 needs "
+                f"({height * 3 // 2}, {width})")
+        if self.device is not None and self.device != device:
+            raise errors.InvalidArgumentError(
+                f"frame is on device {self.device}, the encoder on device {device}: make the encoder with "
+                f"device={self.device}, or copy the tensor")
+        return 0
+
+    def __reduce__(self):
+        raise TypeError("a DeviceFrame cannot be pickled: it is memory of this process's device")
+
+    def __repr__(self):
+        return f"<DeviceFrame {self.ptr:#x} stride={self.stride} height={self.height}>"
+
+
+@cython.final
+cdef class Tensor:
+    """A DLPack tensor that was taken over: its deleter runs once, when this object goes."""
+
+    def __dealloc__(self):
+        cdef DLManagedTensor *plain
+        cdef DLManagedTensorVersioned *versioned
+        if self._managed == NULL:
+            return
+        if self._versioned:
+            versioned = <DLManagedTensorVersioned *>self._managed
+            if versioned.deleter != NULL:
+                versioned.deleter(versioned)
+        else:
+            plain = <DLManagedTensor *>self._managed
+            if plain.deleter != NULL:
+                plain.deleter(plain)
+
+
+cdef Tensor take_capsule(object capsule):
+    cdef Tensor tensor = Tensor.__new__(Tensor)
+    if PyCapsule_IsValid(capsule, "dltensor"):
+        tensor._managed = PyCapsule_GetPointer(capsule, "dltensor")
+        PyCapsule_SetName(capsule, "used_dltensor")
+    elif PyCapsule_IsValid(capsule, "dltensor_versioned"):
+        tensor._managed = PyCapsule_GetPointer(capsule, "dltensor_versioned")
+        tensor._versioned = True
+        PyCapsule_SetName(capsule, "used_dltensor_versioned")
+        if (<DLManagedTensorVersioned *>tensor._managed).version.major != 1:
+            raise errors.InvalidArgumentError(
+                f"frame exports DLPack {(<DLManagedTensorVersioned *>tensor._managed).version.major}.x; "
+                "0.x and 1.x are known")
+    else:
+        raise TypeError("frame.__dlpack__() must return a capsule named dltensor or dltensor_versioned")
+    return tensor
+
+
+cdef object import_tensor(object exporter, uint32_t width, uint32_t height, host_frame *held):
+    if not hasattr(exporter, "__dlpack__") or not hasattr(exporter, "__dlpack_device__"):
+        raise TypeError(
+            "frame must be a uint8 buffer (a NumPy array, bytes, memoryview, ...), a pair (y, uv) of them, a Frame, a "
+            f"DeviceFrame, or a tensor with __dlpack__, got {type(exporter).__name__}")
+    device_type, device_id = exporter.__dlpack_device__()
+    device_type = int(device_type)
+    if device_type not in _DEVICE_TYPES and (device_type != kDLCPU or held == NULL):
+        allowed = "the CPU (1) or " if held != NULL else ""
+        raise errors.InvalidArgumentError(
+            f"frame is a tensor on a device of DLPack type {device_type}; {allowed}an Ascend device (21, or 12 as "
+            "torch_npu has it) can be encoded: copy it to one first")
+    cdef Tensor tensor = take_capsule(exporter.__dlpack__())
+    cdef DLTensor *described
+    if tensor._versioned:
+        described = &(<DLManagedTensorVersioned *>tensor._managed).dl_tensor
+    else:
+        described = &(<DLManagedTensor *>tensor._managed).dl_tensor
+    if described.dtype.code != kDLUInt or described.dtype.bits != 8 or described.dtype.lanes != 1:
+        raise TypeError(
+            f"frame items must be uint8, got DLPack type code {described.dtype.code} of {described.dtype.bits} bits")
+    shape = tuple(described.shape[i] for i in range(described.ndim))
+    if described.ndim != 2 or (held != NULL and shape != (height * 3 // 2, width)):
+        raise errors.InvalidArgumentError(
+            f"frame has shape {shape}; NV12 or NV21 needs (height * 3 // 2, width)"
+            + (f" = ({height * 3 // 2}, {width})" if held != NULL else ""))
+    cdef int64_t row = described.shape[1]
+    if described.strides != NULL:
+        if described.strides[1] != 1 or described.strides[0] < described.shape[1]:
+            raise errors.InvalidArgumentError(
+                f"frame has strides ({described.strides[0]}, {described.strides[1]}); rows must be contiguous and in "
+                "order: use frame.contiguous()")
+        row = described.strides[0]
+    cdef uint8_t *data = <uint8_t *>described.data + described.byte_offset
+    if device_type == kDLCPU:
+        held.view_count = 0
+        held.picture.y = data
+        held.picture.y_stride = <size_t>row
+        held.picture.uv = data + row * height
+        held.picture.uv_stride = <size_t>row
+        return tensor
+    cdef DeviceFrame frame = DeviceFrame.__new__(DeviceFrame)
+    frame._picture.data = data
+    frame._picture.stride = check_int(row, "stride", 1, 1 << 20)
+    frame._picture.height_stride = check_int(described.shape[0] * 2 // 3, "height", 1, 1 << 20)
+    frame.owner = tensor
+    frame.device = int(device_id)
+    frame.dtype_shape = shape
+    return frame

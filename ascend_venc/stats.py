@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers that a program can read: counters of one encoder, and all encoders of the process for Prometheus."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from ._lowlevel.channel import bucket_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .encoder import Encoder
+
+_BOUNDS: Sequence[float] = bucket_seconds()
+
+
+@dataclasses.dataclass(frozen=True)
+class Histogram:
+    """Times in buckets, four for each doubling: quantiles are exact to 25 %.
+
+    Attributes
+    ----------
+    counts : tuple of int
+        One for each bucket of `bounds`.
+    max : float
+        Seconds, exact.
+    """
+
+    counts: tuple[int, ...]
+    max: float
+
+    @property
+    def bounds(self) -> Sequence[float]:
+        """Upper bounds of the buckets in seconds."""
+        return _BOUNDS
+
+    @property
+    def count(self) -> int:
+        return sum(self.counts)
+
+    def quantile(self, q: float) -> float:
+        """Return the time in seconds below which a share `q` (0 to 1) lies: a bucket's upper bound, 0.0 if empty."""
+        rank = q * self.count
+        seen = 0
+        for count, bound in zip(self.counts, _BOUNDS):
+            seen += count
+            if count and seen >= rank:
+                return min(bound, self.max)
+        return 0.0
+
+    @property
+    def p50(self) -> float:
+        return self.quantile(0.50)
+
+    @property
+    def p99(self) -> float:
+        return self.quantile(0.99)
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderStats:
+    """Counters of one encoder since it was made. Times in seconds.
+
+    Attributes
+    ----------
+    submitted : int
+        Frames accepted.
+    encoded : int
+        Frames whose access unit the device delivered.
+    failed : int
+        Frames that the device did not encode.
+    dropped : dict from str to int
+        Frames and packets dropped by `on_full`, by reason: "no_room" (frames that were not accepted), "frame_replaced"
+        (accepted frames that made room for newer ones), "packet_replaced" (packets that nobody received in time).
+    key_frames, bytes_out : int
+        IDRs among the packets, bytes of all access units.
+    in_flight, queued, ready, held : int
+        At this moment: frames accepted and not finished, those of them that wait for the device, packets that wait to
+        be received, frames that the program holds.
+    host_copies_in, device_copies_in, bytes_copied_in, copies_out : int
+        Copies of pixels made by the CPU, copies of pixels to or in device memory, bytes of both, copies of access units.
+    picture_buffers, packet_buffers : int
+        Native buffers allocated so far. In steady state they do not grow.
+    latency : Histogram
+        From the acceptance of a frame to the callback with its access unit.
+    hold : Histogram
+        How long callbacks kept the device waiting.
+    device_idle : float
+        Time, since the first frame, in which the device had no frame of this encoder.
+    blocked : float
+        Time that threads waited in `submit` for room.
+    sending : float
+        Time spent in the runtime's call that hands a frame to the device.
+    """
+
+    submitted: int
+    encoded: int
+    failed: int
+    dropped: dict[str, int]
+    key_frames: int
+    bytes_out: int
+    in_flight: int
+    queued: int
+    ready: int
+    held: int
+    host_copies_in: int
+    device_copies_in: int
+    bytes_copied_in: int
+    copies_out: int
+    picture_buffers: int
+    packet_buffers: int
+    latency: Histogram
+    hold: Histogram
+    device_idle: float
+    blocked: float
+    sending: float
+
+    @classmethod
+    def of(cls, counters: dict[str, Any]) -> EncoderStats:
+        """Build it from `Channel.stats()`."""
+        return cls(
+            submitted=counters["submitted"],
+            encoded=counters["completed"] - counters["failed"],
+            failed=counters["failed"],
+            dropped={
+                "no_room": counters["refused"],
+                "frame_replaced": counters["dropped_frames"],
+                "packet_replaced": counters["dropped_packets"],
+            },
+            key_frames=counters["key_frames"],
+            bytes_out=counters["bytes_out"],
+            in_flight=counters["in_flight"],
+            queued=counters["queued"],
+            ready=counters["ready"] + counters["undelivered"],
+            held=counters["held"],
+            host_copies_in=counters["host_copies_in"],
+            device_copies_in=counters["device_copies_in"],
+            bytes_copied_in=counters["bytes_copied_in"],
+            copies_out=counters["copies_out"],
+            picture_buffers=counters["slots"],
+            packet_buffers=counters["pool_buffers"],
+            latency=Histogram(tuple(counters["latency"]), counters["max_latency_ns"] * 1e-9),
+            hold=Histogram(tuple(counters["hold"]), counters["max_hold_ns"] * 1e-9),
+            device_idle=counters["idle_ns"] * 1e-9,
+            blocked=counters["full_ns"] * 1e-9,
+            sending=counters["send_ns"] * 1e-9,
+        )
+
+
+_lock = threading.Lock()
+_encoders: weakref.WeakKeyDictionary[Encoder, int] = weakref.WeakKeyDictionary()
+_next_number = 0
+
+
+def register(encoder: Encoder) -> None:
+    """Number an encoder, so that `prometheus` finds it as long as it lives."""
+    global _next_number
+    with _lock:
+        _encoders[encoder] = _next_number
+        _next_number += 1
+
+
+_COUNTERS = (
+    ("frames_submitted_total", "submitted", "Frames accepted."),
+    ("frames_encoded_total", "encoded", "Frames whose access unit the device delivered."),
+    ("frames_failed_total", "failed", "Frames that the device did not encode."),
+    ("key_frames_total", "key_frames", "IDR access units."),
+    ("bytes_total", "bytes_out", "Bytes of all access units."),
+    ("host_copies_total", "host_copies_in", "Copies of pictures made by the CPU."),
+    ("device_copies_total", "device_copies_in", "Copies of pictures to or in device memory."),
+    ("copied_bytes_total", "bytes_copied_in", "Bytes of picture copies."),
+    ("device_idle_seconds_total", "device_idle", "Time in which the device had no frame of this encoder."),
+    ("blocked_seconds_total", "blocked", "Time that threads waited in submit for room."),
+)
+_GAUGES = (
+    ("frames_in_flight", "in_flight", "Frames accepted and not finished."),
+    ("frames_queued", "queued", "Frames that wait for the device."),
+    ("packets_ready", "ready", "Packets that wait to be received."),
+)
+_HISTOGRAMS = (
+    ("latency_seconds", "latency", "From the acceptance of a frame to its access unit."),
+    ("callback_hold_seconds", "hold", "How long callbacks kept the device waiting."),
+)
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def prometheus() -> str:
+    """Return the counters of all open encoders of the process in Prometheus' text format (version 0.0.4).
+
+    Each sample has the labels `encoder` (a number in the order of opening), `backend`, `codec` and `size`. Cheap enough
+    to be called for every scrape; callable from any thread.
+    """
+    with _lock:
+        encoders = sorted(_encoders.items(), key=lambda item: item[1])
+    rows = []
+    for encoder, number in encoders:
+        if encoder.closed:
+            continue
+        config = encoder.config
+        labels = (
+            f'encoder="{number}",backend="{_escape(encoder.backend)}",codec="{config.codec}",'
+            f'size="{config.width}x{config.height}"'
+        )
+        rows.append((labels, encoder.stats))
+    lines: list[str] = []
+
+    def family(name: str, kind: str, text: str) -> str:
+        full = f"ascend_venc_{name}"
+        lines.append(f"# HELP {full} {text}")
+        lines.append(f"# TYPE {full} {kind}")
+        return full
+
+    for kind, table in (("counter", _COUNTERS), ("gauge", _GAUGES)):
+        for name, attribute, text in table:
+            full = family(name, kind, text)
+            lines.extend(f"{full}{{{labels}}} {getattr(stats, attribute):g}" for labels, stats in rows)
+    full = family("dropped_total", "counter", "Frames and packets dropped by on_full.")
+    for labels, stats in rows:
+        lines.extend(f'{full}{{{labels},reason="{reason}"}} {count}' for reason, count in stats.dropped.items())
+    for name, attribute, text in _HISTOGRAMS:
+        full = family(name, "histogram", text)
+        for labels, stats in rows:
+            lines.extend(_histogram_lines(full, labels, getattr(stats, attribute)))
+    return "\n".join(lines) + "\n"
+
+
+def _histogram_lines(name: str, labels: str, histogram: Histogram) -> list[str]:
+    """One line for each doubling: the finer buckets would only make the text longer."""
+    lines = []
+    total = 0
+    for index, (count, bound) in enumerate(zip(histogram.counts, histogram.bounds)):
+        total += count
+        if index % 4 == 3 and bound < 100:
+            lines.append(f'{name}_bucket{{{labels},le="{bound:g}"}} {total}')
+    lines.append(f'{name}_bucket{{{labels},le="+Inf"}} {histogram.count}')
+    # The sum is not counted: the middle of each bucket stands for its times.
+    bounds = [0.0, *histogram.bounds]
+    total_time = sum(n * (low + high) / 2 for n, low, high in zip(histogram.counts, bounds, bounds[1:]))
+    lines.append(f"{name}_sum{{{labels}}} {total_time:g}")
+    lines.append(f"{name}_count{{{labels}}} {histogram.count}")
+    return lines
