@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import logging
+import sys
 import warnings
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ._lowlevel.buffers import Frame, Packet
-
-_log = logging.getLogger("ascend_venc")
-_log.addHandler(logging.NullHandler())
 
 DELIVERY = ("immediate", "coalesced")
 
@@ -177,7 +174,7 @@ class Encoder:
             self._device.close()
             raise
         _stats.register(self)
-        _log.info("opened %r", self)
+        _log("opened %r", self)
 
     # ---- one call per frame --------------------------------------------------------------------------------------
 
@@ -447,7 +444,7 @@ class Encoder:
             self._timeout,
         )
         self._config = config
-        _log.info("reconfigured from frame %d: %r", first, self)
+        _log("reconfigured from frame %d: %r", first, self)
         return int(first)
 
     def close(self) -> None:
@@ -467,7 +464,7 @@ class Encoder:
         channel.close(self._timeout)
         if self._device is not None:
             self._device.close()
-        _log.info("closed after %d frames: %r", stats["submitted"], self)
+        _log("closed after %d frames: %r", stats["submitted"], self)
         if warn and dropped:
             warnings.warn(
                 f"{dropped} packet(s) were dropped: take them with flush() before close()",
@@ -545,6 +542,13 @@ def _check_timeout(timeout: Any) -> float | None:
     if not 0 <= seconds < float("inf"):
         raise InvalidArgumentError(f"timeout is {timeout}; give seconds >= 0, or None for no bound")
     return seconds
+
+
+def _log(text: str, *args: Any) -> None:
+    """Log to "ascend_venc" if anybody can listen: a program that does not use logging need not pay for its import."""
+    logging = sys.modules.get("logging")
+    if logging is not None:
+        logging.getLogger("ascend_venc").info(text, *args)
 
 
 def _check_choice(value: Any, name: str, allowed: tuple[str, ...]) -> None:

@@ -34,15 +34,14 @@ static int refused_locked(const avenc_channel *channel, const char *call) {
     return lost ? avi_fail_lost((avenc_channel *)channel, call) : AVENC_OK;
 }
 
-static int fail_full_locked(const avenc_channel *channel, const char *call, uint32_t timeout_ms) {
+static int fail_full_locked(const avenc_channel *channel, const char *call) {
     const avenc_channel_config *config = &channel->config;
     if (packets_full_locked(channel))
-        return avi_fail(AVENC_E_FULL, call, "%u packets wait to be received, as many as may (%u ms waited)",
-                        channel->stats.ready, timeout_ms);
+        return avi_fail(AVENC_E_FULL, call, "no room for another frame: %u packets wait to be received, of %u that may",
+                        channel->stats.ready, config->max_ready);
     return avi_fail(AVENC_E_FULL, call,
-                    "no room for another frame after %u ms: %u in the device (depth %u), %u queued (queue %u), "
-                    "%u held by the program",
-                    timeout_ms, channel->window, config->depth, channel->stats.queued, config->queue, channel->held);
+                    "no room for another frame: %u in flight (depth %u), %u queued (queue %u), %u held by the program",
+                    channel->window, config->depth, channel->stats.queued, config->queue, channel->held);
 }
 
 /* Take a slot, making one if all that exist are in use. The lock is given up meanwhile. */
@@ -91,7 +90,7 @@ static int take_slot(avenc_channel *channel, int purpose, uint32_t timeout_ms, c
             deadline = start + (uint64_t)timeout_ms * 1000000u;
         }
         if (!avi_wait_locked(channel, deadline, true)) {
-            rc = fail_full_locked(channel, call, timeout_ms);
+            rc = fail_full_locked(channel, call);
             break;
         }
     }
@@ -650,7 +649,7 @@ int avenc_channel_wait_room(avenc_channel *channel, uint32_t timeout_ms) {
     pthread_mutex_lock(&channel->lock);
     while ((rc = refused_locked(channel, __func__)) == AVENC_OK && !room_locked(channel, WAITING)) {
         if (!avi_wait_locked(channel, deadline, true)) {
-            rc = fail_full_locked(channel, __func__, timeout_ms);
+            rc = fail_full_locked(channel, __func__);
             break;
         }
     }

@@ -194,8 +194,8 @@ cdef Tensor take_capsule(object capsule):
 cdef object import_tensor(object exporter, uint32_t width, uint32_t height, host_frame *held):
     if not hasattr(exporter, "__dlpack__") or not hasattr(exporter, "__dlpack_device__"):
         raise TypeError(
-            "frame must be a uint8 buffer (a NumPy array, bytes, memoryview, ...), a pair (y, uv) of them, a Frame, a "
-            f"DeviceFrame, or a tensor with __dlpack__, got {type(exporter).__name__}")
+            "frame must support the buffer protocol with uint8 items (a NumPy array, bytes, memoryview, ...), or be a "
+            f"pair (y, uv) of such, a Frame, a DeviceFrame, or a tensor with __dlpack__, got {type(exporter).__name__}")
     device_type, device_id = exporter.__dlpack_device__()
     device_type = int(device_type)
     if device_type not in _DEVICE_TYPES and (device_type != kDLCPU or held == NULL):
