@@ -894,6 +894,29 @@ def test_destroy_without_report_thread_ends_with_a_diagnosis(sim):
         program.destroy_desc(channel)
 
 
+def test_destroy_does_not_leave_a_channel_behind_whose_callback_never_seems_to_return(sim):
+    with Program(sim) as program, sim.options(wait_limit_ms=50):
+        channel, picture = program.channel(), program.picture()
+        entered, leave = threading.Event(), threading.Event()
+
+        def hold(_):
+            entered.set()
+            assert leave.wait(20)
+
+        program.on_delivery = hold
+        for _ in range(3):
+            program.send(channel, picture)
+        assert entered.wait(10)
+        assert sim.aclvencDestroyChannel(channel) == STUCK
+        assert "its callback has not returned" in sim.error_text()
+        assert kinds(sim) == ["no-pump"]
+        assert (sim.live()["channel"], sim.live()["subscription"]) == (0, 1)
+        program.destroy_desc(channel)
+        leave.set()
+        wait_for(lambda: sim.live()["subscription"] == 0)
+        assert len(program.delivered) == 1, "the others went with their channel"
+
+
 @statement(
     "9.5",
     "guessed",
