@@ -341,6 +341,8 @@ static int adopt(search *state, void *runtime, const char *found_by, const char 
         free(library);
         return rc;
     }
+    /* Also where it was found by the vendor's name: LD_LIBRARY_PATH may lead there. */
+    library->info.simulated = dlsym(runtime, "aclsim_set_codec") != NULL;
     snprintf(library->found_by, sizeof library->found_by, "%s", found_by);
     snprintf(library->warnings, sizeof library->warnings, "%s", state->warnings);
     library->info.runtime_path = library->runtime_path;
@@ -476,8 +478,6 @@ static int open_simulated(search *state, const avenc_library_options *options, a
     int rc = configure_simulated(&probe, options);
     if (rc == AVENC_OK)
         rc = adopt(state, handle, "the simulated device", options->sim_path, out);
-    if (rc == AVENC_OK)
-        (*out)->info.simulated = 1;
     return rc;
 }
 

@@ -104,6 +104,11 @@ def simulated_device_path():
     return os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "_lib", "libascendvenc_sim.so")
 
 
+def link_folder():
+    """Return the folder that programs in C and C++ are linked with for the simulated device."""
+    return os.path.join(os.path.dirname(simulated_device_path()), "acl")
+
+
 def find_codec():
     """Return the path of the libavcodec in the installed PyAV wheel, or None. PyAV is not imported."""
     spec = importlib.util.find_spec("av")

@@ -27,12 +27,9 @@ def compile_with(compiler, *args):
 
 
 @pytest.fixture(scope="module")
-def libdir(tmp_path_factory):
-    """A folder in which a linker finds -lascendcl and -lacl_dvpp, and the loader what was linked."""
-    folder = tmp_path_factory.mktemp("lib")
-    for name in ("libascendcl.so", "libacl_dvpp.so", "libascendvenc_sim.so"):
-        (folder / name).symlink_to(simulator.path())
-    return folder
+def libdir():
+    """The folder of `ascend-venc sim --libdir`."""
+    return core.link_folder()
 
 
 @pytest.fixture(scope="module")
