@@ -41,6 +41,12 @@ ACLSIM_API int aclsim_set_soc(const char *name);
 ACLSIM_API const char *aclsim_soc_name(size_t index);
 
 /*
+ * The limits of the index-th chip profile as one JSON object, cut to `size` bytes with the NUL: its whole length, or 0
+ * beyond the end. Ranges are pairs; bit_rate is in kbit/s, h264_area 0 means no limit of its own.
+ */
+ACLSIM_API size_t aclsim_describe_soc(size_t index, char *text, size_t size);
+
+/*
  * Path of libavcodec, which ASCEND_VENC_SIM_AVCODEC beats; NULL lets the codec search. Read when a channel
  * is created. 0, or -1: out of memory.
  */
