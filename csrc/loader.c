@@ -484,10 +484,11 @@ static int open_simulated(search *state, const avenc_library_options *options, a
 static int open_real(search *state, avenc_library **out) {
     int rc = open_ascend(state, out);
     if (rc == AVENC_OK && (*out)->info.simulated)
-        return avi_fail(AVENC_E_NOT_FOUND, "dlopen",
-                        "no AscendCL library found: %s, by %s, is the simulated device's. Take its folder off the search "
-                        "path to find another one, or choose the backend \"sim\"",
-                        (*out)->runtime_path, (*out)->found_by);
+        return avi_fail(
+            AVENC_E_NOT_FOUND, "dlopen",
+            "no AscendCL library found: %s, by %s, is the simulated device's. Take its folder off the search "
+            "path to find another one, or choose the backend \"sim\"",
+            (*out)->runtime_path, (*out)->found_by);
     return rc;
 }
 

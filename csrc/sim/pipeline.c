@@ -352,7 +352,7 @@ void sim_channel_run_report(sim_report *report) {
     bool stopped = ch->stop;
     pthread_mutex_unlock(&ch->lock);
     sim_picture_release(f, !stopped); /* the callback may free it */
-    if (stopped) { /* the channel has been destroyed between here and the taking of its report */
+    if (stopped) {                    /* the channel has been destroyed between here and the taking of its report */
         callback_done(ch);
         return;
     }

@@ -129,15 +129,15 @@ size_t aclsim_describe_soc(size_t index, char *text, size_t size) {
     if (index >= COUNT)
         return 0;
     const sim_profile *p = &profiles[index];
-    int length = snprintf(
-        text, size,
-        "{\"name\": \"%s\", \"run_mode\": \"%s\", \"encoder\": %s, \"width\": [%u, %u], \"height\": [%u, %u], "
-        "\"h264_area\": %llu, \"gop\": [%u, %u], \"src_rate\": [%u, %u], \"bit_rate\": [%u, %u], "
-        "\"default_src_rate\": %u, \"default_bit_rate\": %u, \"buffer_size\": %u, \"channels\": %u, "
-        "\"streams\": %u, \"memory\": %llu}",
-        p->name, p->run_mode == ACL_HOST ? "host" : "device", p->has_venc ? "true" : "false", p->width.min, p->width.max,
-        p->height.min, p->height.max, (unsigned long long)p->h264_area, p->gop.min, p->gop.max, p->src_rate.min,
-        p->src_rate.max, p->bit_rate.min, p->bit_rate.max, p->default_src_rate, p->default_bit_rate, p->buffer_size,
-        p->max_channels, p->max_streams, (unsigned long long)p->memory);
+    int length =
+        snprintf(text, size,
+                 "{\"name\": \"%s\", \"run_mode\": \"%s\", \"encoder\": %s, \"width\": [%u, %u], \"height\": [%u, %u], "
+                 "\"h264_area\": %llu, \"gop\": [%u, %u], \"src_rate\": [%u, %u], \"bit_rate\": [%u, %u], "
+                 "\"default_src_rate\": %u, \"default_bit_rate\": %u, \"buffer_size\": %u, \"channels\": %u, "
+                 "\"streams\": %u, \"memory\": %llu}",
+                 p->name, p->run_mode == ACL_HOST ? "host" : "device", p->has_venc ? "true" : "false", p->width.min,
+                 p->width.max, p->height.min, p->height.max, (unsigned long long)p->h264_area, p->gop.min, p->gop.max,
+                 p->src_rate.min, p->src_rate.max, p->bit_rate.min, p->bit_rate.max, p->default_src_rate,
+                 p->default_bit_rate, p->buffer_size, p->max_channels, p->max_streams, (unsigned long long)p->memory);
     return length > 0 ? (size_t)length : 0;
 }

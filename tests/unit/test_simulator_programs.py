@@ -212,7 +212,29 @@ def test_link_libraries_offer_the_list_each_its_part(libdir):
         command = ["nm", "-D", "--defined-only", "--format=posix", str(libdir / library)]
         text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         functions = {line.split()[0] for line in text.splitlines() if line.split()[1] == "T"} - {"_init", "_fini"}
-        assert functions == {name for group, _, _, name, _ in simulator.FUNCTIONS if group == part}
+        only_programs_call = {"aclAppLog"} if part == "RUNTIME" else set()
+        listed = {name for group, _, _, name, _ in simulator.FUNCTIONS if group == part}
+        assert functions == listed | only_programs_call
+
+
+def test_what_programs_log_is_seen_with_the_log_only(libdir, tmp_path):
+    source = tmp_path / "log.c"
+    source.write_text(
+        """
+extern void aclAppLog(int level, const char *func, const char *file, unsigned line, const char *fmt, ...);
+int main(void) {
+    for (int level = 0; level < 5; level++)
+        aclAppLog(level, "work", "camera.c", 12, "frame %d of %s", level, "a clip");
+    return 0;
+}
+"""
+    )
+    program = tmp_path / "log"
+    compile_with("gcc", source, "-o", program, *link_flags(libdir))
+    assert run(program).stderr == ""
+    lines = run(program, ASCEND_VENC_SIM_LOG="1").stderr.splitlines()
+    assert lines[3] == "ascend simulated device: [ERROR] camera.c:12 work: frame 3 of a clip"
+    assert [line.split()[3] for line in lines] == ["[DEBUG]", "[INFO]", "[WARNING]", "[ERROR]", "[?]"]
 
 
 def test_ascend_is_not_found_where_the_search_ends_at_the_simulated_device():

@@ -18,10 +18,11 @@
 #include <stdlib.h>
 
 __attribute__((noreturn)) static void not_filtered(const char *function) {
-    fprintf(stderr,
-            "ascend simulated device: %s has come to the file that only programs are linked with: this system's dynamic "
-            "loader knows no filter libraries (DT_FILTER). Set LD_PRELOAD to libascendvenc_sim.so\n",
-            function);
+    fprintf(
+        stderr,
+        "ascend simulated device: %s has come to the file that only programs are linked with: this system's dynamic "
+        "loader knows no filter libraries (DT_FILTER). Set LD_PRELOAD to libascendvenc_sim.so\n",
+        function);
     abort();
 }
 
@@ -31,5 +32,8 @@ __attribute__((noreturn)) static void not_filtered(const char *function) {
 
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 ACL_FUNCTIONS(FILTERED)
+/* Not in the list, because only programs call it. */
+FILTERED(RUNTIME, OPTIONAL, void, aclAppLog,
+         (int32_t logLevel, const char *func, const char *file, uint32_t line, const char *fmt, ...))
 
 #endif /* ASCEND_VENC_SIM_LINK_FILTER_H */
