@@ -5,7 +5,7 @@
  * A program that encodes never needs it: chip, number of devices and strict mode can be chosen by
  * environment variables. Nothing is ever controlled by magic values in AscendCL arguments.
  *
- *   ASCEND_VENC_SIM_SOC       chip profile: Ascend310, Ascend310P3 (default), Ascend310B4, Ascend910
+ *   ASCEND_VENC_SIM_SOC       chip profile: Ascend310, Ascend310P3 (default), Ascend310B4, Ascend910 (also Ascend910B1, ...)
  *   ASCEND_VENC_SIM_DEVICES   number of devices, 0 to 64 (default 1)
  *   ASCEND_VENC_SIM_STRICT    1: strict mode; each report is also a line on standard error
  *   ASCEND_VENC_SIM_TRACE     path: a trace of all calls as JSON lines

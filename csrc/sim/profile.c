@@ -15,6 +15,18 @@
 #define MIB (1024u * 1024)
 #define GIB (1024ull * MIB)
 
+#define ASCEND910(soc)                                                                                                 \
+    {                                                                                                                  \
+        .name = soc,                                                                                                   \
+        .run_mode = ACL_HOST,    /* d */                                                                               \
+        .has_venc = false,       /* d */                                                                               \
+        .checks_rc_mode = true,  /* g */                                                                               \
+        .buffer_settable = true, /* g */                                                                               \
+        .buffer_min = 5 * MIB,   /* g */                                                                               \
+        .max_streams = 2048,     /* d */                                                                               \
+        .memory = 32 * GIB,      /* g */                                                                               \
+    }
+
 static const sim_profile profiles[] = {
     {
         .name = "Ascend310P3",
@@ -88,18 +100,17 @@ static const sim_profile profiles[] = {
         .max_streams = 1024,         /* g */
         .memory = 8 * GIB,           /* g */
     },
-    {
-        .name = "Ascend910",
-        .run_mode = ACL_HOST,    /* d */
-        .has_venc = false,       /* d */
-        .checks_rc_mode = true,  /* g */
-        .buffer_settable = true, /* g */
-        .buffer_min = 5 * MIB,   /* g */
-        .max_streams = 2048,     /* d */
-        .memory = 32 * GIB,      /* g */
-    },
+    ASCEND910("Ascend910"),
 };
 #define COUNT (sizeof profiles / sizeof profiles[0])
+
+/* Members of a family that differ in nothing that is simulated: they can be chosen, but are not listed. */
+static const sim_profile members[] = {
+    ASCEND910("Ascend910A"),     ASCEND910("Ascend910B"),     ASCEND910("Ascend910ProA"),  ASCEND910("Ascend910ProB"),
+    ASCEND910("Ascend910B1"),    ASCEND910("Ascend910B2"),    ASCEND910("Ascend910B2C"),   ASCEND910("Ascend910B3"),
+    ASCEND910("Ascend910B4"),    ASCEND910("Ascend910_9362"), ASCEND910("Ascend910_9372"), ASCEND910("Ascend910_9381"),
+    ASCEND910("Ascend910_9382"), ASCEND910("Ascend910_9391"), ASCEND910("Ascend910_9392"),
+};
 
 static _Atomic(const sim_profile *) chosen = &profiles[0];
 
@@ -111,13 +122,21 @@ const char *sim_profile_name(size_t index) {
     return index < COUNT ? profiles[index].name : NULL;
 }
 
-const sim_profile *sim_profile_find(const char *name) {
+/* With or without "Ascend". */
+static bool is_called(const sim_profile *profile, const char *name) {
     static const char prefix[] = "Ascend";
+    return strcasecmp(name, profile->name) == 0 || strcasecmp(name, profile->name + sizeof prefix - 1) == 0;
+}
+
+const sim_profile *sim_profile_find(const char *name) {
     if (name == NULL || name[0] == '\0')
         return &profiles[0];
     for (size_t i = 0; i < COUNT; i++)
-        if (strcasecmp(name, profiles[i].name) == 0 || strcasecmp(name, profiles[i].name + sizeof prefix - 1) == 0)
+        if (is_called(&profiles[i], name))
             return &profiles[i];
+    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
+        if (is_called(&members[i], name))
+            return &members[i];
     return NULL;
 }
 

@@ -293,9 +293,11 @@ with simulator.isolated() as sim, Program(sim) as program:
 
 
 @statement("12.2", "guessed", "Ascend910 has no encoder: CreateChannel 200001, naming the chip")
-def test_chip_without_encoder_refuses_channels():
-    with simulator.isolated(soc="Ascend910") as sim, Program(sim) as program:
-        assert create_with(program) == (200001, "aclvencCreateChannel: Ascend910 has no video encoder")
+@pytest.mark.parametrize("soc", ["Ascend910", "Ascend910B1", "Ascend910_9391"])
+def test_chip_without_encoder_refuses_channels(soc):
+    with simulator.isolated(soc=soc) as sim, Program(sim) as program:
+        assert sim.aclrtGetSocName() == soc.encode()
+        assert create_with(program) == (200001, f"aclvencCreateChannel: {soc} has no video encoder")
 
 
 @statement(
