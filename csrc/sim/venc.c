@@ -188,8 +188,9 @@ aclError sim_channel_wait_device(const char *function, int32_t device) {
 
 /* ---- ending ---------------------------------------------------------------------------------------------- */
 
-/* Stop worker and report. False: a callback still runs, and ends the channel when it returns. No call is inside. */
-static bool stop_channel(sim_channel *ch) {
+/* Stop worker and report. False: a callback still runs, and frees the channel on its return if `hand_over`. No call is
+ * inside. */
+static bool stop_channel(sim_channel *ch, bool hand_over) {
     pthread_mutex_lock(&ch->lock);
     ch->stop = ch->closing = true;
     pthread_cond_broadcast(&ch->work);
@@ -211,8 +212,8 @@ static bool stop_channel(sim_channel *ch) {
             break;
         sim_cond_wait_until(&ch->progress, &ch->lock, sim_now_ns() + 1000000u);
     }
-    ch->abandoned = ch->reported;
-    bool quiet = !ch->abandoned;
+    bool quiet = !ch->reported;
+    ch->abandoned = !quiet && hand_over;
     pthread_mutex_unlock(&ch->lock);
     return quiet;
 }
@@ -226,7 +227,7 @@ void sim_channel_end_stopped(sim_channel *ch) {
 }
 
 /* The descriptor does not name it and it is not listed any more. */
-static bool end_channel(sim_channel *ch) {
+static bool end_channel(sim_channel *ch, bool hand_over) {
     pthread_mutex_lock(&channels_lock);
     while (ch->users > 1) {
         pthread_mutex_lock(&ch->lock);
@@ -236,7 +237,7 @@ static bool end_channel(sim_channel *ch) {
     }
     pthread_mutex_unlock(&channels_lock);
     sim_live_add(SIM_CHANNEL, -1);
-    if (!stop_channel(ch))
+    if (!stop_channel(ch, hand_over))
         return false;
     sim_channel_end_stopped(ch);
     return true;
@@ -278,7 +279,7 @@ static aclError destroy_channel(aclvencChannelDesc *channelDesc, const char *fun
     }
     pthread_mutex_unlock(&channels_lock);
     if (owned)
-        end_channel(ch);
+        end_channel(ch, true);
     else
         leave_channel(ch); /* the descriptor was destroyed meanwhile */
     return rc;
@@ -325,7 +326,7 @@ bool sim_venc_reset(void) {
         pthread_mutex_unlock(&channels_lock);
         if (ch == NULL)
             return clean;
-        clean = end_channel(ch) && clean;
+        clean = end_channel(ch, false) && clean; /* what it would free then is gone: leaked */
     }
 }
 
