@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Build two plain shared libraries (engine, simulated device) and the Cython modules that link the engine.
+"""Build plain shared libraries (engine, simulated device, what programs link for it) and the Cython modules that link
+the engine.
 
 Environment, for developers:
   AVENC_CFLAGS, AVENC_LDFLAGS   appended to every compile and link (sanitizers, coverage)
@@ -15,6 +16,9 @@ from setuptools.command.build_ext import build_ext
 
 LIB_PACKAGE = "ascend_venc._lib"
 PLAIN_LIBRARIES = {"libavenc": "csrc", "libascendvenc_sim": "csrc/sim"}
+# What programs in C and C++ link, by the names that it has on an Ascend host: see csrc/sim/link/filter.h.
+LINK_PACKAGE = f"{LIB_PACKAGE}.acl"
+LINK_LIBRARIES = {"libascendcl": "csrc/sim/link/ascendcl.c", "libacl_dvpp": "csrc/sim/link/acl_dvpp.c"}
 INCLUDE = ["csrc/include"]
 MODULES = [
     "core",
@@ -59,20 +63,28 @@ CYTHON_FLAGS = [*OPTIMISE, *HARDEN, "-fvisibility=hidden", "-Wno-discarded-quali
 
 
 class SharedLibrary(Extension):
-    """A plain shared library in `ascend_venc/_lib`, not a Python module."""
+    """A plain shared library in `ascend_venc/_lib` or below, not a Python module."""
 
-    def __init__(self, name, folder, **kwargs):
-        sources = sorted(str(path) for path in Path(folder).glob("*.c"))
-        depends = [str(path) for root in {"csrc/include", folder} for path in Path(root).glob("*.h")]
+    def __init__(self, name, sources, link_flags=(), package=LIB_PACKAGE):
+        folders = {"csrc/include", *(os.path.dirname(source) for source in sources)}
         super().__init__(
-            f"{LIB_PACKAGE}.{name}",
+            f"{package}.{name}",
             sources,
-            depends=sorted(depends),
+            depends=sorted(str(path) for root in folders for path in Path(root).glob("*.h")),
             include_dirs=INCLUDE,
             extra_compile_args=C_FLAGS,
-            extra_link_args=[*NO_UNDEFINED, *LINK_FLAGS, f"-Wl,-soname,{name}.so"],
-            **kwargs,
+            extra_link_args=[*NO_UNDEFINED, *LINK_FLAGS, f"-Wl,-soname,{name}.so", *link_flags],
         )
+
+
+def plain_library(name, folder):
+    return SharedLibrary(name, sorted(str(path) for path in Path(folder).glob("*.c")))
+
+
+def link_library(name, source):
+    # Quoted for no shell: the linker gets a $ORIGIN, which the dynamic loader replaces by the file's folder.
+    flags = ["-Wl,--filter,$ORIGIN/../libascendvenc_sim.so"]
+    return SharedLibrary(name, [source], link_flags=flags, package=LINK_PACKAGE)
 
 
 class BuildExt(build_ext):
@@ -80,7 +92,7 @@ class BuildExt(build_ext):
 
     def get_ext_filename(self, fullname):
         # Called with the full name or, for a path below a package, with its last part only.
-        if fullname.rpartition(".")[2] in PLAIN_LIBRARIES:
+        if fullname.rpartition(".")[2] in {*PLAIN_LIBRARIES, *LINK_LIBRARIES}:
             return os.path.join(*fullname.split(".")) + ".so"
         return super().get_ext_filename(fullname)
 
@@ -113,7 +125,8 @@ def cython_module(name):
 setup(
     cmdclass={"build_ext": BuildExt},
     ext_modules=[
-        *(SharedLibrary(name, folder) for name, folder in PLAIN_LIBRARIES.items()),
+        *(plain_library(name, folder) for name, folder in PLAIN_LIBRARIES.items()),
+        *(link_library(name, source) for name, source in LINK_LIBRARIES.items()),
         *cythonize(
             [cython_module(name) for name in MODULES if Path(f"ascend_venc/_lowlevel/{name}.pyx").exists()],
             build_dir="build/cython",

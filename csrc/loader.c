@@ -341,6 +341,7 @@ static int adopt(search *state, void *runtime, const char *found_by, const char 
         free(library);
         return rc;
     }
+    library->info.simulated = dlsym(runtime, "aclsim_set_codec") != NULL;
     snprintf(library->found_by, sizeof library->found_by, "%s", found_by);
     snprintf(library->warnings, sizeof library->warnings, "%s", state->warnings);
     library->info.runtime_path = library->runtime_path;
@@ -476,8 +477,18 @@ static int open_simulated(search *state, const avenc_library_options *options, a
     int rc = configure_simulated(&probe, options);
     if (rc == AVENC_OK)
         rc = adopt(state, handle, "the simulated device", options->sim_path, out);
-    if (rc == AVENC_OK)
-        (*out)->info.simulated = 1;
+    return rc;
+}
+
+/* The search may end at the simulated device under the vendor's name: LD_LIBRARY_PATH leads there for programs in C. */
+static int open_real(search *state, avenc_library **out) {
+    int rc = open_ascend(state, out);
+    if (rc == AVENC_OK && (*out)->info.simulated)
+        return avi_fail(
+            AVENC_E_NOT_FOUND, "dlopen",
+            "no AscendCL library found: %s, by %s, is the simulated device's. Take its folder off the search "
+            "path to find another one, or choose the backend \"sim\"",
+            (*out)->runtime_path, (*out)->found_by);
     return rc;
 }
 
@@ -492,9 +503,9 @@ int avenc_library_open(const avenc_library_options *options, avenc_library **lib
     if (strcmp(backend, "sim") == 0) {
         rc = open_simulated(&state, options, &found);
     } else if (strcmp(backend, "ascend") == 0) {
-        rc = open_ascend(&state, &found);
+        rc = open_real(&state, &found);
     } else if (strcmp(backend, "auto") == 0) {
-        rc = open_ascend(&state, &found);
+        rc = open_real(&state, &found);
         if (rc == AVENC_E_NOT_FOUND || (rc == AVENC_OK && found->info.device_count == 0)) {
             char reason[sizeof found->fallback];
             if (rc == AVENC_OK)

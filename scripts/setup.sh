@@ -36,6 +36,8 @@ find_python() {
 
 compiler_works() { echo 'int main(void) { return 0; }' | gcc -x c -o /dev/null - 2>/dev/null; }
 
+cxx_works() { echo 'int main() { return 0; }' | g++ -x c++ -o /dev/null - 2>/dev/null; }
+
 headers_work() {
     local include
     include="$("$BASE_PYTHON" -c 'import sysconfig; print(sysconfig.get_paths()["include"])')"
@@ -44,9 +46,47 @@ headers_work() {
 
 venv_works() { "$BASE_PYTHON" -c 'import ensurepip, venv' 2>/dev/null; }
 
+# PACKAGE_MANAGER: the command that installs packages here.
+find_package_manager() {
+    if command -v apt-get >/dev/null; then
+        PACKAGE_MANAGER=(apt-get install -y --no-install-recommends)
+    elif command -v dnf >/dev/null; then
+        PACKAGE_MANAGER=(dnf install -y)
+    elif command -v yum >/dev/null; then
+        PACKAGE_MANAGER=(yum install -y)
+    elif command -v zypper >/dev/null; then
+        PACKAGE_MANAGER=(zypper --non-interactive install)
+    elif command -v apk >/dev/null; then
+        PACKAGE_MANAGER=(apk add)
+    else
+        return 1
+    fi
+}
+
+install_packages() {
+    echo "setup: installing $*" >&2
+    export DEBIAN_FRONTEND=noninteractive
+    "${PACKAGE_MANAGER[@]}" "$@" >>"$SETUP_LOG" 2>&1 && return
+    # A fresh machine has no package lists, an old one stale lists.
+    [ "${PACKAGE_MANAGER[0]}" = apt-get ] && apt-get update >>"$SETUP_LOG" 2>&1 || return
+    "${PACKAGE_MANAGER[@]}" "$@" >>"$SETUP_LOG" 2>&1
+}
+
+# Nothing is built with it, but the tests compile programs in C++ against the simulated device: welcome, not required.
+install_cxx() {
+    cxx_works && return
+    if [ "$(id -u)" = 0 ] && find_package_manager; then
+        case "${PACKAGE_MANAGER[0]}" in
+            apt-get | apk) install_packages g++ || true ;;
+            *) install_packages gcc-c++ || true ;;
+        esac
+    fi
+    cxx_works || echo "setup: there is no g++: the tests that compile C++ will be skipped" >&2
+}
+
 # The packages that hold what is missing, by the name that this system has for them.
 install_what_is_missing() {
-    local minor headers missing=() packages=() command=()
+    local minor headers missing=() packages=()
     minor="$("$BASE_PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
     headers=python3
     case "$BASE_PYTHON" in */python3.*) headers="python$minor" ;; esac
@@ -59,43 +99,24 @@ install_what_is_missing() {
     for item in "${missing[@]}"; do
         if command -v apt-get >/dev/null; then
             case "$item" in
-                compiler) packages+=(gcc libc6-dev) ;;
+                compiler) packages+=(gcc g++ libc6-dev) ;;
                 headers) packages+=("python$minor-dev") ;;
                 venv) packages+=("python$minor-venv") ;;
             esac
         else # elsewhere the venv module comes with Python
             case "$item" in
-                compiler) if command -v apk >/dev/null; then packages+=(gcc musl-dev); else packages+=(gcc glibc-devel); fi ;;
+                compiler) if command -v apk >/dev/null; then packages+=(gcc g++ musl-dev); else packages+=(gcc gcc-c++ glibc-devel); fi ;;
                 headers) if command -v apk >/dev/null; then packages+=(python3-dev); else packages+=("$headers-devel"); fi ;;
                 venv) packages+=("$headers") ;;
             esac
         fi
     done
-    if command -v apt-get >/dev/null; then
-        command=(apt-get install -y --no-install-recommends)
-    elif command -v dnf >/dev/null; then
-        command=(dnf install -y)
-    elif command -v yum >/dev/null; then
-        command=(yum install -y)
-    elif command -v zypper >/dev/null; then
-        command=(zypper --non-interactive install)
-    elif command -v apk >/dev/null; then
-        command=(apk add)
-    else
+    find_package_manager ||
         stop "missing: ${missing[*]} (a C compiler, Python.h of $BASE_PYTHON, its venv module); please install"
-    fi
-    command+=("${packages[@]}")
     if [ "$(id -u)" != 0 ]; then
-        stop "missing: ${missing[*]}; run this, then try again: sudo ${command[*]}"
+        stop "missing: ${missing[*]}; run this, then try again: sudo ${PACKAGE_MANAGER[*]} ${packages[*]}"
     fi
-    echo "setup: installing ${packages[*]}" >&2
-    export DEBIAN_FRONTEND=noninteractive
-    if ! "${command[@]}" >>"$SETUP_LOG" 2>&1; then
-        if command -v apt-get >/dev/null; then # a fresh machine has no package lists, an old one stale lists
-            quietly apt-get update
-        fi
-        quietly "${command[@]}"
-    fi
+    install_packages "${packages[@]}" || quietly "${PACKAGE_MANAGER[@]}" "${packages[@]}"
     compiler_works || stop "gcc still compiles nothing; see build/setup.log"
     headers_work || stop "there is still no Python.h for $BASE_PYTHON; PYTHON=... chooses another interpreter"
     venv_works || stop "$BASE_PYTHON still has no working venv module; PYTHON=... chooses another interpreter"
@@ -136,6 +157,7 @@ set_up() {
     : >"$SETUP_LOG"
     rm -f "$STAMP"
     install_what_is_missing
+    install_cxx
     venv_fits || quietly "$BASE_PYTHON" -m venv --clear "$VENV"
     echo "setup: building (a minute or two; log: build/setup.log)" >&2
     (

@@ -104,6 +104,27 @@ def simulated_device_path():
     return os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "_lib", "libascendvenc_sim.so")
 
 
+def link_folder():
+    """Return the folder that programs in C and C++ are linked with for the simulated device."""
+    return os.path.join(os.path.dirname(simulated_device_path()), "acl")
+
+
+def simulated_chips():
+    """List the chips that the simulated device can be, the default one first: dicts with name, run mode and limits."""
+    import ctypes
+    import json
+
+    describe_soc = ctypes.CDLL(simulated_device_path()).aclsim_describe_soc
+    describe_soc.restype = ctypes.c_size_t
+    describe_soc.argtypes = [ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
+    found = []
+    while size := describe_soc(len(found), None, 0):
+        text = ctypes.create_string_buffer(size + 1)
+        describe_soc(len(found), text, size + 1)
+        found.append(json.loads(text.value))
+    return found
+
+
 def find_codec():
     """Return the path of the libavcodec in the installed PyAV wheel, or None. PyAV is not imported."""
     spec = importlib.util.find_spec("av")

@@ -5,7 +5,7 @@
  * A program that encodes never needs it: chip, number of devices and strict mode can be chosen by
  * environment variables. Nothing is ever controlled by magic values in AscendCL arguments.
  *
- *   ASCEND_VENC_SIM_SOC       chip profile: Ascend310, Ascend310P3 (default), Ascend310B4, Ascend910
+ *   ASCEND_VENC_SIM_SOC       chip profile: Ascend310, Ascend310P3 (default), Ascend310B4, Ascend910 (also Ascend910B1, ...)
  *   ASCEND_VENC_SIM_DEVICES   number of devices, 0 to 64 (default 1)
  *   ASCEND_VENC_SIM_STRICT    1: strict mode; each report is also a line on standard error
  *   ASCEND_VENC_SIM_TRACE     path: a trace of all calls as JSON lines
@@ -39,6 +39,12 @@ ACLSIM_API int aclsim_set_soc(const char *name);
 
 /* Name of the index-th chip profile, NULL beyond the end. */
 ACLSIM_API const char *aclsim_soc_name(size_t index);
+
+/*
+ * The limits of the index-th chip profile as one JSON object, cut to `size` bytes with the NUL: its whole length, or 0
+ * beyond the end. Ranges are pairs; bit_rate is in kbit/s, h264_area 0 means no limit of its own.
+ */
+ACLSIM_API size_t aclsim_describe_soc(size_t index, char *text, size_t size);
 
 /*
  * Path of libavcodec, which ASCEND_VENC_SIM_AVCODEC beats; NULL lets the codec search. Read when a channel

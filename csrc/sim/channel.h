@@ -19,7 +19,8 @@
  * finished by whoever makes it possible: the sender, or the report thread after a callback.
  *
  * A channel is freed only when its descriptor does not name it any more, nobody uses it (`users`), its
- * worker has ended and its report is neither posted nor running.
+ * worker has ended and its report is neither posted nor running. Where a callback outlasts the wait for it,
+ * the report thread frees the channel when that callback has returned.
  */
 #ifndef ASCEND_VENC_SIM_CHANNEL_H
 #define ASCEND_VENC_SIM_CHANNEL_H
@@ -93,6 +94,7 @@ struct sim_channel {
     bool stop;    /* the worker is to leave */
     bool has_worker;
     bool busy_destroying;
+    bool abandoned; /* stopped, and freed by the callback that still runs */
     pthread_t worker;
     sim_report report;
     uint64_t device_free_ns; /* when the modelled chip is done with its last frame */
@@ -129,6 +131,8 @@ void sim_channel_free(sim_channel *ch);
 /* Give it the lowest id that is free, below the limit, and list it. False: there is none. */
 bool sim_channel_list(sim_channel *ch, uint64_t limit);
 void sim_channel_unlist(sim_channel *ch);
+/* Free it with all that it holds. It is stopped, and its report neither posted nor running. */
+void sim_channel_end_stopped(sim_channel *ch);
 /* Mark the descriptor as used. What it was: SIM_DESC_* */
 enum { SIM_DESC_NEW, SIM_DESC_HAD_CHANNEL, SIM_DESC_HAS_CHANNEL };
 int sim_channel_claim_desc(sim_channel_desc *desc);

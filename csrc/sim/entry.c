@@ -126,6 +126,20 @@ void sim_log(const char *format, ...) {
     (void)ignored;
 }
 
+void aclAppLog(int32_t logLevel, const char *func, const char *file, uint32_t line, const char *fmt, ...) {
+    static const char *const levels[] = {"DEBUG", "INFO", "WARNING", "ERROR"}; /* documented: aclLogLevel */
+    if (!atomic_load_explicit(&sim_log_on, memory_order_relaxed) || fmt == NULL)
+        return;
+    char text[1024];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    /* guessed: how the line looks */
+    sim_log("[%s] %s:%u %s: %s", logLevel >= 0 && logLevel < 4 ? levels[logLevel] : "?", file != NULL ? file : "?",
+            line, func != NULL ? func : "?", text);
+}
+
 /* ---- faults ------------------------------------------------------------------------------------------ */
 
 typedef struct fault {

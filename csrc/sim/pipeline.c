@@ -308,10 +308,15 @@ static void callback_done(void *arg) {
     ch->reported = false;
     ch->in_callback = false;
     ch->progress_ns = sim_now_ns();
-    post_locked(ch);
-    sim_channel_kick_locked(ch);
+    bool abandoned = ch->abandoned;
+    if (!abandoned) {
+        post_locked(ch);
+        sim_channel_kick_locked(ch);
+    }
     pthread_cond_broadcast(&ch->progress);
     pthread_mutex_unlock(&ch->lock); /* from here on the channel may be gone */
+    if (abandoned)
+        sim_channel_end_stopped(ch);
 }
 
 static bool show_output(sim_channel *ch, const sim_frame *f) {
@@ -344,8 +349,13 @@ void sim_channel_run_report(sim_report *report) {
     pthread_mutex_lock(&ch->lock);
     sim_frame *f = &ch->ring[ch->delivered % ch->ring_size];
     ch->in_callback = true;
+    bool stopped = ch->stop;
     pthread_mutex_unlock(&ch->lock);
-    sim_picture_release(f, true); /* the callback may free it */
+    sim_picture_release(f, !stopped); /* the callback may free it */
+    if (stopped) {                    /* the channel has been destroyed between here and the taking of its report */
+        callback_done(ch);
+        return;
+    }
     bool no_context = sim_host_mode() && sim_current() == NULL;
     /* Documented: in host run mode the output descriptor is copied here first; if that is not possible, or there
      * is no callback, the program's callback is silently left out. */

@@ -7,12 +7,25 @@
  */
 #include "sim.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #define MIB (1024u * 1024)
 #define GIB (1024ull * MIB)
+
+#define ASCEND910(soc)                                                                                                 \
+    {                                                                                                                  \
+        .name = soc,                                                                                                   \
+        .run_mode = ACL_HOST,    /* d */                                                                               \
+        .has_venc = false,       /* d */                                                                               \
+        .checks_rc_mode = true,  /* g */                                                                               \
+        .buffer_settable = true, /* g */                                                                               \
+        .buffer_min = 5 * MIB,   /* g */                                                                               \
+        .max_streams = 2048,     /* d */                                                                               \
+        .memory = 32 * GIB,      /* g */                                                                               \
+    }
 
 static const sim_profile profiles[] = {
     {
@@ -87,18 +100,17 @@ static const sim_profile profiles[] = {
         .max_streams = 1024,         /* g */
         .memory = 8 * GIB,           /* g */
     },
-    {
-        .name = "Ascend910",
-        .run_mode = ACL_HOST,    /* d */
-        .has_venc = false,       /* d */
-        .checks_rc_mode = true,  /* g */
-        .buffer_settable = true, /* g */
-        .buffer_min = 5 * MIB,   /* g */
-        .max_streams = 2048,     /* d */
-        .memory = 32 * GIB,      /* g */
-    },
+    ASCEND910("Ascend910"),
 };
 #define COUNT (sizeof profiles / sizeof profiles[0])
+
+/* Members of a family that differ in nothing that is simulated: they can be chosen, but are not listed. */
+static const sim_profile members[] = {
+    ASCEND910("Ascend910A"),     ASCEND910("Ascend910B"),     ASCEND910("Ascend910ProA"),  ASCEND910("Ascend910ProB"),
+    ASCEND910("Ascend910B1"),    ASCEND910("Ascend910B2"),    ASCEND910("Ascend910B2C"),   ASCEND910("Ascend910B3"),
+    ASCEND910("Ascend910B4"),    ASCEND910("Ascend910_9362"), ASCEND910("Ascend910_9372"), ASCEND910("Ascend910_9381"),
+    ASCEND910("Ascend910_9382"), ASCEND910("Ascend910_9391"), ASCEND910("Ascend910_9392"),
+};
 
 static _Atomic(const sim_profile *) chosen = &profiles[0];
 
@@ -110,16 +122,41 @@ const char *sim_profile_name(size_t index) {
     return index < COUNT ? profiles[index].name : NULL;
 }
 
-const sim_profile *sim_profile_find(const char *name) {
+/* With or without "Ascend". */
+static bool is_called(const sim_profile *profile, const char *name) {
     static const char prefix[] = "Ascend";
+    return strcasecmp(name, profile->name) == 0 || strcasecmp(name, profile->name + sizeof prefix - 1) == 0;
+}
+
+const sim_profile *sim_profile_find(const char *name) {
     if (name == NULL || name[0] == '\0')
         return &profiles[0];
     for (size_t i = 0; i < COUNT; i++)
-        if (strcasecmp(name, profiles[i].name) == 0 || strcasecmp(name, profiles[i].name + sizeof prefix - 1) == 0)
+        if (is_called(&profiles[i], name))
             return &profiles[i];
+    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
+        if (is_called(&members[i], name))
+            return &members[i];
     return NULL;
 }
 
 void sim_profile_set(const sim_profile *profile) {
     atomic_store(&chosen, profile);
+}
+
+size_t aclsim_describe_soc(size_t index, char *text, size_t size) {
+    if (index >= COUNT)
+        return 0;
+    const sim_profile *p = &profiles[index];
+    int length =
+        snprintf(text, size,
+                 "{\"name\": \"%s\", \"run_mode\": \"%s\", \"encoder\": %s, \"width\": [%u, %u], \"height\": [%u, %u], "
+                 "\"h264_area\": %llu, \"gop\": [%u, %u], \"src_rate\": [%u, %u], \"bit_rate\": [%u, %u], "
+                 "\"default_src_rate\": %u, \"default_bit_rate\": %u, \"buffer_size\": %u, \"channels\": %u, "
+                 "\"streams\": %u, \"memory\": %llu}",
+                 p->name, p->run_mode == ACL_HOST ? "host" : "device", p->has_venc ? "true" : "false", p->width.min,
+                 p->width.max, p->height.min, p->height.max, (unsigned long long)p->h264_area, p->gop.min, p->gop.max,
+                 p->src_rate.min, p->src_rate.max, p->bit_rate.min, p->bit_rate.max, p->default_src_rate,
+                 p->default_bit_rate, p->buffer_size, p->max_channels, p->max_streams, (unsigned long long)p->memory);
+    return length > 0 ? (size_t)length : 0;
 }

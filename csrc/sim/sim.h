@@ -157,6 +157,10 @@ void sim_trace_event(const char *event, const char *format, ...) __attribute__((
 bool sim_tracing(void);
 
 /* A line on standard error where hardware would only write its log; with ASCEND_VENC_SIM_LOG=1. */
+/* Programs log with it (ACL_APP_LOG). The binding does not, so it is not in ACL_FUNCTIONS: no faults, no trace. */
+ACL_API void aclAppLog(int32_t logLevel, const char *func, const char *file, uint32_t line, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+
 void sim_log(const char *format, ...) __attribute__((format(printf, 1, 2), cold));
 extern atomic_bool sim_log_on;
 

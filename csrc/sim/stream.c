@@ -571,11 +571,12 @@ aclError aclrtResetEvent(aclrtEvent event, aclrtStream stream) {
     return ACL_SUCCESS;
 }
 
-static bool event_is_pending(sim_event *event) {
+/* Documented for aclrtQueryEventStatus, guessed for the older call: an event that was never recorded is not ready. */
+static bool event_is_ready(sim_event *event) {
     pthread_mutex_lock(&stream_lock);
-    bool pending = event->done < event->issued;
+    bool ready = event->recorded && event->done == event->issued;
     pthread_mutex_unlock(&stream_lock);
-    return pending;
+    return ready;
 }
 
 aclError aclrtQueryEvent(aclrtEvent event, aclrtEventStatus *status) {
@@ -586,7 +587,7 @@ aclError aclrtQueryEvent(aclrtEvent event, aclrtEventStatus *status) {
     aclError rc = find_event(__func__, event, &found);
     if (rc != ACL_SUCCESS)
         return rc;
-    *status = event_is_pending(found) ? ACL_EVENT_STATUS_NOT_READY : ACL_EVENT_STATUS_COMPLETE;
+    *status = event_is_ready(found) ? ACL_EVENT_STATUS_COMPLETE : ACL_EVENT_STATUS_NOT_READY;
     return ACL_SUCCESS;
 }
 
@@ -598,8 +599,7 @@ aclError aclrtQueryEventStatus(aclrtEvent event, aclrtEventRecordedStatus *statu
     aclError rc = find_event(__func__, event, &found);
     if (rc != ACL_SUCCESS)
         return rc;
-    bool pending = event_is_pending(found);
-    *status = pending ? ACL_EVENT_RECORDED_STATUS_NOT_READY : ACL_EVENT_RECORDED_STATUS_COMPLETE;
+    *status = event_is_ready(found) ? ACL_EVENT_RECORDED_STATUS_COMPLETE : ACL_EVENT_RECORDED_STATUS_NOT_READY;
     return ACL_SUCCESS;
 }
 

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { SLICE_NS = 50 * 1000 * 1000, RESET_PATIENCE_MS = 2000 };
+enum { SLICE_NS = 50 * 1000 * 1000, CALLBACK_PATIENCE_MS = 2000 };
 
 static pthread_mutex_t channels_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t channels_changed;
@@ -188,8 +188,9 @@ aclError sim_channel_wait_device(const char *function, int32_t device) {
 
 /* ---- ending ---------------------------------------------------------------------------------------------- */
 
-/* Stop worker and report. False: a callback did not return in time. No call is inside the channel. */
-static bool stop_channel(sim_channel *ch) {
+/* Stop worker and report. False: a callback still runs, and frees the channel on its return if `hand_over`. No call is
+ * inside. */
+static bool stop_channel(sim_channel *ch, bool hand_over) {
     pthread_mutex_lock(&ch->lock);
     ch->stop = ch->closing = true;
     pthread_cond_broadcast(&ch->work);
@@ -200,7 +201,7 @@ static bool stop_channel(sim_channel *ch) {
         pthread_join(ch->worker, NULL);
         sim_live_add(SIM_THREAD, -1);
     }
-    uint64_t deadline = sim_now_ns() + RESET_PATIENCE_MS * 1000000ull;
+    uint64_t deadline = sim_now_ns() + CALLBACK_PATIENCE_MS * 1000000ull;
     pthread_mutex_lock(&ch->lock);
     while (ch->reported) {
         if (!ch->in_callback && sim_reporter_withdraw(ch->reporter, &ch->report)) {
@@ -212,16 +213,21 @@ static bool stop_channel(sim_channel *ch) {
         sim_cond_wait_until(&ch->progress, &ch->lock, sim_now_ns() + 1000000u);
     }
     bool quiet = !ch->reported;
-    if (quiet) {
-        for (; ch->delivered < ch->sent; ch->delivered++)
-            sim_picture_release(&ch->ring[ch->delivered % ch->ring_size], false);
-    }
+    ch->abandoned = !quiet && hand_over;
     pthread_mutex_unlock(&ch->lock);
     return quiet;
 }
 
+void sim_channel_end_stopped(sim_channel *ch) {
+    for (; ch->delivered < ch->sent; ch->delivered++)
+        sim_picture_release(&ch->ring[ch->delivered % ch->ring_size], false);
+    sim_reporter_release(ch->reporter);
+    sim_stream_unreserve(ch->device, 2);
+    sim_channel_free(ch);
+}
+
 /* The descriptor does not name it and it is not listed any more. */
-static bool end_channel(sim_channel *ch) {
+static bool end_channel(sim_channel *ch, bool hand_over) {
     pthread_mutex_lock(&channels_lock);
     while (ch->users > 1) {
         pthread_mutex_lock(&ch->lock);
@@ -231,11 +237,9 @@ static bool end_channel(sim_channel *ch) {
     }
     pthread_mutex_unlock(&channels_lock);
     sim_live_add(SIM_CHANNEL, -1);
-    if (!stop_channel(ch))
-        return false; /* leaked: its callback is still running */
-    sim_reporter_release(ch->reporter);
-    sim_stream_unreserve(ch->device, 2);
-    sim_channel_free(ch);
+    if (!stop_channel(ch, hand_over))
+        return false;
+    sim_channel_end_stopped(ch);
     return true;
 }
 
@@ -253,8 +257,8 @@ static aclError destroy_channel(aclvencChannelDesc *channelDesc, const char *fun
         ch->busy_destroying = ch->closing = true;
         pthread_cond_broadcast(&ch->progress);
         rc = wait_delivered_locked(ch, function);
-        /* A wait that cannot end, or a callback that runs: the channel stays as it was. */
-        if (rc != ACL_SUCCESS && (on_report_thread(ch) || ch->in_callback) && sim_device_lost(ch->device) == 0)
+        /* Guessed: here hardware waits for itself. The channel stays as it was. */
+        if (rc != ACL_SUCCESS && on_report_thread(ch) && sim_device_lost(ch->device) == 0)
             ch->busy_destroying = ch->closing = mine = false;
     } else {
         rc = sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "another thread is destroying the channel");
@@ -275,7 +279,7 @@ static aclError destroy_channel(aclvencChannelDesc *channelDesc, const char *fun
     }
     pthread_mutex_unlock(&channels_lock);
     if (owned)
-        end_channel(ch);
+        end_channel(ch, true);
     else
         leave_channel(ch); /* the descriptor was destroyed meanwhile */
     return rc;
@@ -322,7 +326,7 @@ bool sim_venc_reset(void) {
         pthread_mutex_unlock(&channels_lock);
         if (ch == NULL)
             return clean;
-        clean = end_channel(ch) && clean;
+        clean = end_channel(ch, false) && clean; /* what it would free then is gone: leaked */
     }
 }
 

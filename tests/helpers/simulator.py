@@ -55,6 +55,7 @@ class ChannelStats(ctypes.Structure):
 _CONTROL = {
     "set_soc": (ctypes.c_int, [ctypes.c_char_p]),
     "soc_name": (ctypes.c_char_p, [ctypes.c_size_t]),
+    "describe_soc": (ctypes.c_size_t, [ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]),
     "set_codec": (ctypes.c_int, [ctypes.c_char_p]),
     "set_devices": (ctypes.c_int, [ctypes.c_uint32]),
     "codec_version": (ctypes.c_char_p, []),

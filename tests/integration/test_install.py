@@ -54,6 +54,16 @@ def distributions(tmp_path_factory):
     return names, wheel
 
 
+@pytest.fixture(scope="module")
+def site(distributions, tmp_path_factory):
+    """A folder outside of the checkout, with a blank in its name, into which the wheel is installed."""
+    _, wheel = distributions
+    folder = tmp_path_factory.mktemp("an installation")
+    target = folder / "site packages"
+    run("-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", target, wheel, cwd=folder)
+    return target
+
+
 @pytest.mark.timeout(300)
 def test_sdist_holds_the_sources_and_nothing_generated(distributions):
     names, _ = distributions
@@ -65,19 +75,19 @@ def test_sdist_holds_the_sources_and_nothing_generated(distributions):
 
 
 @pytest.mark.timeout(300)
-def test_wheel_from_the_sdist_encodes_from_another_folder(distributions, tmp_path, backend):
+def test_wheel_from_the_sdist_encodes_from_another_folder(distributions, site, tmp_path, backend):
     _, wheel = distributions
     names = zipfile.ZipFile(wheel).namelist()
     for wanted in (
         "ascend_venc/_lib/libavenc.so",
         "ascend_venc/_lib/libascendvenc_sim.so",
+        "ascend_venc/_lib/acl/libascendcl.so",
+        "ascend_venc/_lib/acl/libacl_dvpp.so",
         "ascend_venc/py.typed",
         "ascend_venc/_lowlevel/channel.pyi",
     ):
         assert wanted in names
     assert [name for name in names if name.endswith(".c")] == []
-    target = tmp_path / "site"
-    run("-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", target, wheel, cwd=tmp_path)
     program = (
         "import sys, ascend_venc as venc\n"
         "assert venc.__file__.startswith(sys.argv[1]), venc.__file__\n"
@@ -85,7 +95,27 @@ def test_wheel_from_the_sdist_encodes_from_another_folder(distributions, tmp_pat
         "    packets = enc.encode(bytes(128 * 192)) + enc.flush()\n"
         "assert [packet.is_keyframe for packet in packets] == [True]\n"
     )
-    command = [sys.executable, "-c", program, str(target), backend]
-    env = dict(processes.environment(), PYTHONPATH=str(target))
+    command = [sys.executable, "-c", program, str(site), backend]
+    env = dict(processes.environment(), PYTHONPATH=str(site))
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.sim_only
+@pytest.mark.timeout(300)
+def test_program_in_c_is_linked_with_the_installed_simulated_device(site, tmp_path):
+    script = """
+    set -eu
+    gcc -std=gnu11 -I"$ROOT/csrc/include" "$ROOT/tests/unit/native/official_flow.c" -o flow \\
+        -L"$("$PYTHON" -m ascend_venc sim --libdir)" -lascendcl -lacl_dvpp -pthread
+    eval "$("$PYTHON" -m ascend_venc sim --env)"
+    ASCEND_VENC_SIM_STRICT=1 ./flow 2 16
+    ldd ./flow | grep -c '/site packages/ascend_venc/_lib/acl/lib'
+    """
+    env = dict(processes.environment(), PYTHONPATH=str(site), PYTHON=sys.executable, ROOT=str(ROOT))
+    done = subprocess.run(
+        ["sh", "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("16 frames, ")
+    assert done.stdout.endswith("\n2\n"), "both files are the installed ones"

@@ -293,9 +293,11 @@ with simulator.isolated() as sim, Program(sim) as program:
 
 
 @statement("12.2", "guessed", "Ascend910 has no encoder: CreateChannel 200001, naming the chip")
-def test_chip_without_encoder_refuses_channels():
-    with simulator.isolated(soc="Ascend910") as sim, Program(sim) as program:
-        assert create_with(program) == (200001, "aclvencCreateChannel: Ascend910 has no video encoder")
+@pytest.mark.parametrize("soc", ["Ascend910", "Ascend910B1", "Ascend910_9391"])
+def test_chip_without_encoder_refuses_channels(soc):
+    with simulator.isolated(soc=soc) as sim, Program(sim) as program:
+        assert sim.aclrtGetSocName() == soc.encode()
+        assert create_with(program) == (200001, f"aclvencCreateChannel: {soc} has no video encoder")
 
 
 @statement(
@@ -892,6 +894,29 @@ def test_destroy_without_report_thread_ends_with_a_diagnosis(sim):
         assert sim.live()["channel"] == 0
         assert program.delivered == []
         program.destroy_desc(channel)
+
+
+def test_destroy_does_not_leave_a_channel_behind_whose_callback_never_seems_to_return(sim):
+    with Program(sim) as program, sim.options(wait_limit_ms=50):
+        channel, picture = program.channel(), program.picture()
+        entered, leave = threading.Event(), threading.Event()
+
+        def hold(_):
+            entered.set()
+            assert leave.wait(20)
+
+        program.on_delivery = hold
+        for _ in range(3):
+            program.send(channel, picture)
+        assert entered.wait(10)
+        assert sim.aclvencDestroyChannel(channel) == STUCK
+        assert "its callback has not returned" in sim.error_text()
+        assert kinds(sim) == ["no-pump"]
+        assert (sim.live()["channel"], sim.live()["subscription"]) == (0, 1)
+        program.destroy_desc(channel)
+        leave.set()
+        wait_for(lambda: sim.live()["subscription"] == 0)
+        assert len(program.delivered) == 1, "the others went with their channel"
 
 
 @statement(

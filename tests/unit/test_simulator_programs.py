@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """C and C++ programs on the simulated device, and our header against the vendor's own."""
 
+import ctypes
 import os
 import re
 import shutil
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ascend_venc._lowlevel import core
-from helpers import simulator, vendor_headers
+from ascend_venc import cli
+from ascend_venc.cli import sim
+from helpers import processes, simulator, vendor_headers
 
 needs_cxx = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler: g++ is not on PATH")
 
@@ -27,12 +29,8 @@ def compile_with(compiler, *args):
 
 
 @pytest.fixture(scope="module")
-def libdir(tmp_path_factory):
-    """A folder in which a linker finds -lascendcl and -lacl_dvpp, and the loader what was linked."""
-    folder = tmp_path_factory.mktemp("lib")
-    for name in ("libascendcl.so", "libacl_dvpp.so", "libascendvenc_sim.so"):
-        (folder / name).symlink_to(simulator.path())
-    return folder
+def libdir():
+    return Path(sim.libdir())
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +41,18 @@ def headers(tmp_path_factory):
     return found
 
 
-def environment(libdir, **extra):
-    env = dict(os.environ, LD_LIBRARY_PATH=str(libdir), ASCEND_VENC_SIM_STRICT="1", **extra)
-    env.setdefault("ASCEND_VENC_SIM_AVCODEC", core.find_codec() or "")
-    return env
+def environment(**extra):
+    """What a shell has after `eval "$(ascend-venc sim --env)"`, in strict mode."""
+    script = "\n".join([*sim.environment(), "env -0"])
+    done = subprocess.run(["sh", "-c", script], capture_output=True, check=True, timeout=20)
+    env = dict(entry.split("=", 1) for entry in os.fsdecode(done.stdout).split("\0") if entry)
+    return {**env, "ASCEND_VENC_SIM_STRICT": "1", **extra}
 
 
-def run(program, libdir, *args, **extra):
+def run(program, *args, **extra):
     return subprocess.run(
         [str(program), *map(str, args)],
-        env=environment(libdir, **extra),
+        env=environment(**extra),
         capture_output=True,
         text=True,
         check=False,
@@ -60,19 +60,22 @@ def run(program, libdir, *args, **extra):
     )
 
 
+def link_flags(libdir, *names):
+    return [f"-L{libdir}", *(f"-l{name}" for name in names or ("ascendcl", "acl_dvpp")), "-pthread"]
+
+
 @pytest.fixture(scope="module")
 def flow(libdir, tmp_path_factory):
     """The official flow, compiled as C with our header and linked as for hardware."""
     program = tmp_path_factory.mktemp("c") / "flow"
     include = f"-I{simulator.HEADER.parent}"
-    libraries = [f"-L{libdir}", "-lascendcl", "-lacl_dvpp", "-pthread"]
-    compile_with("gcc", "-std=gnu11", "-Wall", "-Werror", include, PROGRAM, "-o", program, *libraries)
+    compile_with("gcc", "-std=gnu11", "-Wall", "-Werror", include, PROGRAM, "-o", program, *link_flags(libdir))
     return program
 
 
 @pytest.mark.parametrize("en_type", [0, 1, 2, 3])
-def test_official_flow_in_c_runs_and_is_right_in_strict_mode(flow, libdir, en_type):
-    done = run(flow, libdir, en_type, 16)
+def test_official_flow_in_c_runs_and_is_right_in_strict_mode(flow, en_type):
+    done = run(flow, en_type, 16)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("16 frames, ")
 
@@ -81,25 +84,24 @@ def test_official_flow_in_c_runs_and_is_right_in_strict_mode(flow, libdir, en_ty
 def test_official_flow_as_cpp_with_our_header(libdir, tmp_path):
     program = tmp_path / "flow"
     include = f"-I{simulator.HEADER.parent}"
-    libraries = [f"-L{libdir}", "-lascendcl", "-lacl_dvpp", "-pthread"]
-    compile_with("g++", "-x", "c++", "-std=c++14", "-Wall", include, PROGRAM, "-o", program, *libraries)
-    done = run(program, libdir, 2, 16)
+    compile_with("g++", "-x", "c++", "-std=c++14", "-Wall", include, PROGRAM, "-o", program, *link_flags(libdir))
+    done = run(program, 2, 16)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_process_that_leaves_everything_open_ends_quietly(flow, libdir):
+def test_process_that_leaves_everything_open_ends_quietly(flow):
     for _ in range(5):
-        done = run(flow, libdir, 2, 16, "exit")
+        done = run(flow, 2, 16, "exit")
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_report_thread_can_be_cancelled_inside_process_report(flow, libdir):
-    done = run(flow, libdir, 2, 16, "cancel", ASCEND_VENC_SIM_OPTIONS="null_codec=500")
+def test_report_thread_can_be_cancelled_inside_process_report(flow):
+    done = run(flow, 2, 16, "cancel", ASCEND_VENC_SIM_OPTIONS="null_codec=500")
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_child_of_fork_begins_anew(flow, libdir):
-    done = run(flow, libdir, 2, 16, "fork")
+def test_child_of_fork_begins_anew(flow):
+    done = run(flow, 2, 16, "fork")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("16 frames, ")
 
@@ -118,9 +120,200 @@ def test_official_flow_is_clean_under_sanitizers(tmp_path, sanitizer):
     flags += ["-fno-sanitize-recover=undefined"] if "undefined" in sanitizer else []
     compile_with("gcc", *flags, "-Wno-format-truncation", *sources, PROGRAM, "-o", tmp_path / "flow", "-ldl", "-lm")
     for arguments, options in (((2, 16), ""), ((0, 40), "null_codec=500"), ((0, 40, "cancel"), "null_codec=500")):
-        done = run(tmp_path / "flow", tmp_path, *arguments, ASCEND_VENC_SIM_OPTIONS=options)
+        done = run(tmp_path / "flow", *arguments, ASCEND_VENC_SIM_OPTIONS=options)
         assert done.returncode == 0, done.stderr[-4000:]
         assert "Sanitizer" not in done.stderr
+
+
+# ---- what programs are linked with ----
+
+TOUCH = """
+extern int aclInit(const char *);
+extern int aclrtSetDevice(int);
+extern int aclrtResetDevice(int);
+extern int aclFinalize(void);
+extern void *acldvppCreatePicDesc(void);
+extern int acldvppDestroyPicDesc(void *);
+"""
+
+
+def needed(path):
+    text = subprocess.run(["readelf", "-d", str(path)], capture_output=True, text=True, check=True).stdout
+    return re.findall(r"NEEDED.*\[(.+?)\]", text)
+
+
+def test_program_asks_for_the_vendor_s_files_and_gets_one_device(flow, libdir):
+    assert needed(flow)[:2] == ["libascendcl.so", "libacl_dvpp.so"]
+    assert sorted(path.name for path in libdir.glob("*.so")) == ["libacl_dvpp.so", "libascendcl.so"]
+
+
+@pytest.mark.parametrize("order", [("ascendcl", "acl_dvpp"), ("acl_dvpp", "ascendcl")])
+def test_both_files_share_one_device_in_either_order(libdir, tmp_path, order):
+    source = tmp_path / "touch.c"
+    source.write_text(
+        f"""{TOUCH}
+int main(void) {{
+    if (acldvppCreatePicDesc() != 0) return 1; /* no context yet */
+    if (aclInit(0) || aclrtSetDevice(0)) return 2;
+    void *picture = acldvppCreatePicDesc(); /* sees the context that the other file's function has made */
+    return picture == 0 || acldvppDestroyPicDesc(picture) || aclrtResetDevice(0) || aclFinalize();
+}}
+"""
+    )
+    program = tmp_path / "touch"
+    compile_with("gcc", source, "-o", program, *link_flags(libdir, *order))
+    assert needed(program)[:2] == [f"lib{name}.so" for name in order]
+    done = run(program)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_program_without_the_media_library_does_not_link(libdir, tmp_path):
+    source = tmp_path / "touch.c"
+    source.write_text(f"{TOUCH}int main(void) {{ return acldvppCreatePicDesc() != 0; }}\n")
+    command = ["gcc", str(source), "-o", str(tmp_path / "touch"), *link_flags(libdir, "ascendcl")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "acldvppCreatePicDesc" in done.stderr
+
+
+def test_device_is_up_before_the_constructors_of_a_plugin_that_links_one_file(libdir, tmp_path):
+    """The plugin is linked with an rpath instead of LD_LIBRARY_PATH, the program with an -rpath-link."""
+    plugin = tmp_path / "plugin.c"
+    plugin.write_text(
+        f"""{TOUCH}
+int state = 9;
+__attribute__((constructor)) static void load(void) {{ state = acldvppDestroyPicDesc(0); }}
+"""
+    )
+    main = tmp_path / "main.c"
+    main.write_text(
+        f"{TOUCH}extern int state;\nint main(void) {{ return state != 500000 || aclInit(0) || aclFinalize(); }}\n"
+    )
+    library, program = tmp_path / "libplugin.so", tmp_path / "main"
+    flags = ["-Wl,-z,defs", f"-Wl,-rpath,{libdir}", f"-L{libdir}", "-lacl_dvpp"]
+    compile_with("gcc", "-shared", "-fPIC", plugin, "-o", library, *flags)
+    flags = [f"-Wl,-rpath,{libdir}:{tmp_path}", f"-Wl,-rpath-link,{libdir}"]
+    compile_with("gcc", main, "-o", program, *flags, f"-L{tmp_path}", "-lplugin", *link_flags(libdir, "ascendcl"))
+    done = run(program, LD_LIBRARY_PATH="")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_python_and_a_library_in_c_use_the_same_device(libdir):
+    runtime = ctypes.CDLL(str(libdir / "libascendcl.so"))
+    media = ctypes.CDLL(str(libdir / "libacl_dvpp.so"))
+    device = simulator.shared()
+    for library, name in ((runtime, "aclInit"), (media, "aclvencSendFrame"), (media, "acldvppMalloc")):
+        addresses = {ctypes.cast(getattr(found, name), ctypes.c_void_p).value for found in (library, device.lib)}
+        assert len(addresses) == 1, name
+
+
+def test_link_libraries_offer_the_list_each_its_part(libdir):
+    for library, part in (("libascendcl.so", "RUNTIME"), ("libacl_dvpp.so", "MEDIA")):
+        command = ["nm", "-D", "--defined-only", "--format=posix", str(libdir / library)]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        functions = {line.split()[0] for line in text.splitlines() if line.split()[1] == "T"} - {"_init", "_fini"}
+        only_programs_call = {"aclAppLog"} if part == "RUNTIME" else set()
+        listed = {name for group, _, _, name, _ in simulator.FUNCTIONS if group == part}
+        assert functions == listed | only_programs_call
+
+
+def test_what_programs_log_is_seen_with_the_log_only(libdir, tmp_path):
+    source = tmp_path / "log.c"
+    source.write_text(
+        """
+extern void aclAppLog(int level, const char *func, const char *file, unsigned line, const char *fmt, ...);
+int main(void) {
+    for (int level = 0; level < 5; level++)
+        aclAppLog(level, "work", "camera.c", 12, "frame %d of %s", level, "a clip");
+    return 0;
+}
+"""
+    )
+    program = tmp_path / "log"
+    compile_with("gcc", source, "-o", program, *link_flags(libdir))
+    assert run(program).stderr == ""
+    lines = run(program, ASCEND_VENC_SIM_LOG="1").stderr.splitlines()
+    assert lines[3] == "ascend simulated device: [ERROR] camera.c:12 work: frame 3 of a clip"
+    assert [line.split()[3] for line in lines] == ["[DEBUG]", "[INFO]", "[WARNING]", "[ERROR]", "[?]"]
+
+
+def test_ascend_is_not_found_where_the_search_ends_at_the_simulated_device():
+    program = (
+        "import sys, warnings, ascend_venc as venc\n"
+        "warnings.simplefilter('ignore')\n"
+        "with venc.Encoder(128, 128, backend=sys.argv[1]) as enc:\n"
+        "    print(enc.simulated, enc.backend)\n"
+    )
+    env = environment()
+    done = processes.run(program, "auto", env=env)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True sim:Ascend310P3\n", "")
+    done = processes.run(program, "ascend", env=env)
+    assert done.returncode == 1
+    assert "AclLibraryNotFoundError" in done.stderr and "is the simulated device's" in done.stderr
+
+
+# ---- ascend-venc sim ----
+
+
+def test_sim_libdir_and_env_are_what_a_shell_takes(capsys, libdir, tmp_path):
+    assert cli.main(["sim", "--libdir"]) == 0
+    assert capsys.readouterr().out == f"{libdir}\n"
+    assert cli.main(["sim", "--env"]) == 0
+    text = capsys.readouterr().out
+    for before, after in (("", str(libdir)), ("/a b:/c", f"{libdir}:/a b:/c")):
+        done = subprocess.run(
+            ["sh", "-euc", 'eval "$TEXT"; printf "%s|" "$LD_LIBRARY_PATH" "$ASCEND_VENC_SIM_AVCODEC"'],
+            env={"TEXT": text, "PATH": os.environ["PATH"], **({"LD_LIBRARY_PATH": before} if before else {})},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.split("|")[0] == after
+        assert "avcodec" in done.stdout.split("|")[1]
+
+
+def test_sim_env_quotes_paths(monkeypatch, tmp_path):
+    folder = tmp_path / 'it\'s a $HOME `dir` "here"'
+    folder.mkdir()
+    for name in ("libascendcl.so", "libacl_dvpp.so"):
+        (folder / name).touch()
+    codec = "/opt/two  spaces/libavcodec.so"
+    monkeypatch.setattr("ascend_venc._lowlevel.core.link_folder", lambda: str(folder))
+    monkeypatch.setenv("ASCEND_VENC_SIM_AVCODEC", codec)
+    env = environment()
+    assert env["LD_LIBRARY_PATH"].split(":")[0] == str(folder)
+    assert env["ASCEND_VENC_SIM_AVCODEC"] == codec
+
+
+def test_sim_of_a_build_without_the_files_says_which_one_is_missing(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("ascend_venc._lowlevel.core.link_folder", lambda: str(tmp_path))
+    for option in ("--libdir", "--env"):
+        assert cli.main(["sim", option]) == 1
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err == f"ascend-venc: {tmp_path}/libascendcl.so: No such file or directory\n"
+
+
+def test_sim_lists_the_chips_and_the_environment(capsys):
+    assert cli.main(["sim"]) == 0
+    chips, _, variables = capsys.readouterr().out.partition("\n\n")
+    rows = {line.split()[0]: line for line in chips.splitlines()[1:]}
+    assert list(rows) == list(simulator.shared().names("soc"))
+    assert "(default)" in next(iter(rows.values()))
+    assert "128-4096" in rows["Ascend310P3"] and "10-30000" in rows["Ascend310"]
+    assert rows["Ascend310B4"].split()[1] == "device"
+    assert rows["Ascend910"].endswith("no video encoder")
+    read = set()
+    for path in (ROOT / "csrc" / "sim").glob("*.c"):
+        read |= set(re.findall(r'(?:getenv|env_is_on)\("(ASCEND_\w+)"\)', path.read_text()))
+    assert read == {line.split()[0] for line in variables.splitlines()}
+
+
+def test_sim_takes_one_question_at_a_time(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["sim", "--libdir", "--env"])
+    assert stopped.value.code == 2
+    assert "not allowed with" in capsys.readouterr().err
 
 
 # ---- the vendor's headers ----
@@ -129,9 +322,10 @@ def test_official_flow_is_clean_under_sanitizers(tmp_path, sanitizer):
 @needs_cxx
 def test_official_flow_with_the_vendor_s_headers_compiles_links_and_runs(headers, libdir, tmp_path):
     program = tmp_path / "flow"
-    libraries = [f"-L{libdir}", "-lascendcl", "-lacl_dvpp", "-pthread"]
-    compile_with("g++", "-x", "c++", "-w", "-DVENDOR_HEADERS", f"-I{headers}", PROGRAM, "-o", program, *libraries)
-    done = run(program, libdir, 0, 16)
+    compile_with(
+        "g++", "-x", "c++", "-w", "-DVENDOR_HEADERS", f"-I{headers}", PROGRAM, "-o", program, *link_flags(libdir)
+    )
+    done = run(program, 0, 16)
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -573,6 +573,25 @@ def test_event_orders_two_streams(program, stream):
     assert sim.aclrtDestroyStream(other) == 0
 
 
+def test_event_is_not_ready_before_its_first_record_and_after_a_reset(program, stream):
+    sim = program.sim
+    _, event = new(sim.aclrtCreateEvent)
+    old, recorded = ctypes.c_int32(9), ctypes.c_int32(9)
+
+    def states():
+        assert sim.aclrtQueryEvent(event, ctypes.byref(old)) == 0
+        assert sim.aclrtQueryEventStatus(event, ctypes.byref(recorded)) == 0
+        return old.value, recorded.value
+
+    assert states() == (1, 0)
+    assert sim.aclrtRecordEvent(event, stream) == 0
+    assert sim.aclrtSynchronizeEvent(event) == 0
+    assert states() == (0, 1)
+    assert sim.aclrtResetEvent(event, stream) == 0
+    assert states() == (1, 0)
+    assert sim.aclrtDestroyEvent(event) == 0
+
+
 def test_event_times_are_measured(program, stream):
     sim = program.sim
     events = [new(sim.aclrtCreateEvent)[1] for _ in range(2)]

@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+/* libacl_dvpp.so of the simulated device: the media library's names. */
+#define FILTER_RUNTIME(...)
+#define FILTER_MEDIA(...) __VA_ARGS__
+#include "filter.h"

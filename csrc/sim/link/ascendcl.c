@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+/* libascendcl.so of the simulated device: the runtime's names. */
+#define FILTER_RUNTIME(...) __VA_ARGS__
+#define FILTER_MEDIA(...)
+#include "filter.h"
