@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from helpers import abi, simulator
-from helpers.acl_program import H264_HIGH, H264_MAIN, H265_MAIN, NV12, NV21, Program
+from helpers import abi, annexb, simulator
+from helpers.acl_program import H264_BASELINE, H264_HIGH, H264_MAIN, H265_MAIN, NV12, NV21, Program
 from helpers.simulator import CALLBACK
 
 INVALID, OUT_OF_RANGE, STUCK = 100000, 507018, 507046
@@ -194,6 +194,38 @@ def test_create_channel_checks_parity_and_area(program):
     assert create_with(program, width=4096, height=4096, en_type=H265_MAIN)[0] == 0
 
 
+@pytest.mark.statement("3.11.4")
+@pytest.mark.parametrize(
+    ("en_type", "codec", "profile"),
+    [(H265_MAIN, "h265", 1), (H264_BASELINE, "h264", 66), (H264_MAIN, "h264", 77), (H264_HIGH, "h264", 100)],
+)
+def test_encoding_type_gives_its_profile(en_type, codec, profile):
+    with abi.device() as sim, Program(sim) as program:
+        channel = program.channel(256, 128, en_type=en_type)
+        for number in range(3):
+            program.send(channel, program.picture(256, 128, data=noise(256 * 128 * 3 // 2, number)))
+        program.end_of_stream(channel)
+        units = [annexb.access_units(seen.data, codec) for seen in program.delivered]
+    assert [len(unit) for unit in units] == [1] * 3
+    sps = units[0][0].sps
+    assert (sps.profile_idc, sps.width, sps.height) == (profile, 256, 128)
+    assert [set(unit[0].slice_types) for unit in units] == [{"I"}, {"P"}, {"P"}]
+
+
+@pytest.mark.statement("3.11.5")
+@pytest.mark.parametrize("soc", ["Ascend310", "Ascend310B4"])
+def test_ip_proportion_is_checked_when_the_channel_is_created(soc):
+    with abi.device(soc=soc, null_codec=500) as sim, Program(sim) as program:
+        for value, expected in ((0, 0), (1, 0), (100, 0), (101, OUT_OF_RANGE)):
+            desc = program.channel_desc()
+            data = ctypes.c_uint32(value)
+            assert sim.aclvencSetChannelDescParam(desc, 12, 4, ctypes.byref(data)) == 0
+            assert sim.aclvencCreateChannel(desc) == expected, value
+            if expected == 0:
+                assert sim.aclvencDestroyChannel(desc) == 0
+            program.destroy_desc(desc)
+
+
 @pytest.mark.statement("3.6.8", "3.6.14")
 @pytest.mark.sim_only
 def test_failed_create_channel_leaves_nothing_behind(program):
@@ -253,7 +285,7 @@ def test_create_channel_without_codec_says_what_to_install():
     code = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from helpers import abi, simulator
+from helpers import abi
 from helpers.acl_program import Program
 with abi.device() as sim, Program(sim) as program:
     desc = program.channel_desc()
@@ -608,7 +640,7 @@ def test_one_picture_descriptor_sent_sixteen_times(program):
     assert [seen.user_data for seen in program.delivered] == list(range(16))
 
 
-@pytest.mark.statement("3.8.5")
+@pytest.mark.statement("3.8.5", "3.8.17")
 @pytest.mark.sim_only
 def test_callback_is_taken_at_send_time(sim):
     with Program(sim) as program:
@@ -779,6 +811,32 @@ def test_eos_and_destroy_in_a_callback_are_refused(program):
     assert kinds(sim) == ["destroy-in-callback", "destroy-in-callback"]
 
 
+@pytest.mark.statement("3.8.15")
+def test_slow_callback_stalls_the_sender(program):
+    channel, picture, config = program.channel(), program.picture(), program.config()
+    release, sent = threading.Event(), []
+    program.on_delivery = lambda seen: release.wait(20)
+
+    def send_many():
+        assert program.sim.aclrtSetCurrentContext(program.context) == 0
+        for number in range(2000):
+            program.send(channel, picture, number, config)
+            sent.append(number)
+
+    thread = threading.Thread(target=send_many)
+    thread.start()
+    before = -1
+    while len(sent) != before:  # until sending stands still
+        before = len(sent)
+        time.sleep(0.3)
+    assert thread.is_alive()
+    assert 1 <= len(sent) < 2000
+    release.set()
+    thread.join(60)
+    program.end_of_stream(channel)
+    assert [seen.user_data for seen in program.delivered] == list(range(2000))
+
+
 def test_callback_may_send_the_next_frame(program):
     channel, picture, config = program.channel(), program.picture(), program.config()
 
@@ -882,6 +940,41 @@ def test_descriptor_destroyed_first_loses_the_channel(sim):
         sim.aclsim_reset()
         sim.set_options(quiet=1)
         program.__enter__()
+
+
+@pytest.mark.statement("3.9.9")
+@pytest.mark.sim_only
+@pytest.mark.parametrize("how", ["lost device", "failing call"])
+def test_destroy_channel_that_fails_frees_the_channel_all_the_same(program, how):
+    sim = program.sim
+    before = sim.live()
+    channel = program.channel()
+    if how == "lost device":
+        with sim.lost_device(code=507010):
+            assert sim.aclvencDestroyChannel(channel) == 507010
+    else:
+        with sim.failing_call("aclvencDestroyChannel", code=507018):
+            assert sim.aclvencDestroyChannel(channel) == 507018
+    program.destroy_desc(channel)
+    assert sim.live() == before
+    with sim.options(stream_limit=2):  # its two streams are back
+        program.destroy(program.channel())
+
+
+@pytest.mark.statement("3.9.10")
+def test_teardown_in_the_documented_order_leaves_nothing(sim):
+    with Program(sim) as program:
+        channel, picture = program.channel(), program.picture()
+        for number in range(4):
+            program.send(channel, picture, number)
+        program.end_of_stream(channel)
+        assert sim.aclvencDestroyChannel(channel) == 0
+        assert sim.aclvencDestroyChannelDesc(channel) == 0
+        program.channels.remove(channel)
+        program.stop_pump()
+        assert len(program.delivered) == 4
+        assert set(program.codes) <= {107012}, "the report thread met nothing but the end of its subscription"
+    assert sim.reports() == []  # after finalize: no leak
 
 
 @pytest.mark.statement("3.9.7")

@@ -189,7 +189,7 @@ def test_board_memcpy_needs_no_context():
 # ---- 5: initialising, devices, contexts -----------------------------------------------------------------------------
 
 
-@pytest.mark.statement("3.5.10")
+@pytest.mark.statement("3.5.10", "3.5.19")
 @pytest.mark.sim_only  # aclInit and aclFinalize of hardware belong to the process: test_process.py
 def test_init_and_finalize_count_references(sim):
     count = ctypes.c_uint64(99)
