@@ -62,6 +62,7 @@ struct sim_channel {
 
     /* constant */
     int32_t device;
+    void *context; /* handle of the one it was created in */
     uint32_t id;
     uint32_t width, height, gop;
     acldvppStreamFormat en_type;
@@ -80,6 +81,8 @@ struct sim_channel {
     bool own_output;
     sim_stream_desc *out_desc; /* one for all frames; NULL on the 310 generation: one for each */
     void *out_handle;
+
+    atomic_int senders; /* threads that send a picture */
 
     pthread_mutex_t lock; /* everything below */
     pthread_cond_t progress, work;

@@ -207,12 +207,26 @@ static sim_context *create_context(int32_t id, bool primary, const char *functio
     return context;
 }
 
+/* Documented: what belongs to a context is to be destroyed before it. */
+static void report_context_in_use(const void *handle, const sim_context *context, const char *function) {
+    if (!sim_is_strict())
+        return;
+    unsigned open = sim_channel_in_context(handle), made = sim_stream_in_context(handle);
+    if (open != 0 || made != 0)
+        sim_report_at("context-in-use", function,
+                      "destroy channels and streams before their context, and reset the device behind that",
+                      "the context ends while %u channel%s and %u stream%s of it are alive; it was %s", open,
+                      open == 1 ? "" : "s", made, made == 1 ? "" : "s",
+                      sim_origin_format(&context->object.origin).text);
+}
+
 static bool end_context(void *handle, const char *function) {
     sim_context *context = sim_handle_get(SIM_CONTEXT, handle);
     if (context == NULL)
         return false;
     int32_t id = context->device;
     void *stream = atomic_load(&context->default_stream);
+    report_context_in_use(handle, context, function);
     if (!sim_handle_end(SIM_CONTEXT, handle, function))
         return false;
     if (stream != NULL)

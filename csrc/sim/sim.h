@@ -299,6 +299,7 @@ typedef struct sim_memory {
     int32_t device;
     atomic_int references; /* the table's one, and one for each user */
     atomic_int in_flight;  /* frames that the device still reads from here */
+    atomic_int lent;       /* open channels whose output buffer it is */
     atomic_bool readable;  /* output: its callback is running */
     sim_origin origin;
 } sim_memory;
@@ -377,6 +378,11 @@ typedef struct sim_stream {
 bool sim_stream_reserve(int32_t device, unsigned count);
 void sim_stream_unreserve(int32_t device, unsigned count);
 void sim_stream_end_default(void *handle);
+/* Streams that the program made in a context, by its handle; channels that it opened there. */
+unsigned sim_stream_in_context(const void *context);
+unsigned sim_channel_in_context(const void *context);
+/* How many channels are open, and where the oldest of them was made. */
+unsigned sim_channel_open_count(sim_origin *first);
 void sim_stream_reset(void);
 
 /* Wait for every task of a device's streams. */

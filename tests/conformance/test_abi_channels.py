@@ -354,6 +354,7 @@ def test_send_frame_refusals(program):
     program.destroy_desc(channel)
     program.destroy_desc(desc)
     assert program.delivered == []
+    abi.assert_misuses(sim, "no-channel", "no-channel")
 
 
 @pytest.mark.statement("3.7.16")
@@ -520,6 +521,7 @@ def test_send_frame_with_the_context_of_another_device_is_107003():
             thread.start()
             thread.join()
         assert codes == [107003, 0]
+        abi.assert_misuses(sim, "wrong-context")
 
 
 PLAIN = 128 * 128 * 3 // 2
@@ -925,6 +927,7 @@ def test_destroy_channel_without_channel_is_refused(program):
     assert sim.aclvencDestroyChannel(channel) == 0
     assert sim.aclvencDestroyChannel(channel) == INVALID
     program.destroy_desc(channel)
+    abi.assert_misuses(sim, "no-channel", "no-channel")
 
 
 @pytest.mark.statement("3.9.6")

@@ -232,10 +232,12 @@ def test_prototypes_enums_and_codes_are_the_vendor_s(headers, tmp_path):
 # ---- the document ----
 
 
-def test_strict_mode_s_reports_are_all_documented():
+def test_strict_mode_s_reports_are_all_documented_and_provoked():
     reported = set()
     for path in (ROOT / "csrc" / "sim").glob("*.c"):
         reported |= set(re.findall(r'(?:sim_report_at|STRICT)\((?:[^";]{0,40}\? )?"([a-z-]+)"', path.read_text()))
     assert len(reported) > 15
     documented = set(re.findall(r"`([a-z-]+)`", (ROOT / "docs" / "simulated-device.md").read_text()))
     assert reported <= documented
+    provoked = (ROOT / "tests" / "unit" / "test_simulator_strict.py").read_text()
+    assert [kind for kind in sorted(reported) if f'"{kind}"' not in provoked and f"[{kind}]" not in provoked] == []
