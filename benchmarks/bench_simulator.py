@@ -2,8 +2,7 @@
 """What the simulated device itself costs with its null codec: from aclvencSendFrame to the begin of the callback.
 
 Goal: below 5 us median at 128 x 128, and as much with 64 channels as with one, so that it does not hide what a binding
-costs.
-`python benchmarks/bench_simulator.py` prints the figures; as a benchmark they are in the extra_info.
+costs. As a benchmark the figures are in the extra_info; `python benchmarks/bench_simulator.py` prints them.
 """
 
 import os

@@ -232,6 +232,17 @@ def test_prototypes_enums_and_codes_are_the_vendor_s(headers, tmp_path):
 # ---- the document ----
 
 
+def test_environment_and_files_are_all_documented():
+    document = (ROOT / "docs" / "simulated-device.md").read_text()
+    sources = sorted((ROOT / "csrc" / "sim").glob("*.c"))
+    text = "".join(path.read_text() for path in sources)
+    read = set(re.findall(r'(?:getenv|env_is_on)\("(ASCEND_VENC_\w+)"\)', text))
+    assert len(read) == 7
+    assert set(re.findall(r"^\| `(ASCEND_VENC_\w+)", document, flags=re.M)) == read
+    assert set(re.findall(r"^ \*   (ASCEND_VENC_\w+)", (ROOT / "csrc/sim/aclsim.h").read_text(), flags=re.M)) == read
+    assert [path.name for path in sources if f"`{path.name}`" not in document] == []
+
+
 def test_strict_mode_s_reports_are_all_documented_and_provoked():
     reported = set()
     for path in (ROOT / "csrc" / "sim").glob("*.c"):
