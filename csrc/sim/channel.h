@@ -78,7 +78,8 @@ struct sim_channel {
     uint8_t *out_data;
     uintptr_t out_address;
     size_t out_size;
-    bool own_output;
+    bool own_output;           /* the library's buffer */
+    bool borrowed_output;      /* ... that belongs to the descriptor */
     sim_stream_desc *out_desc; /* one for all frames; NULL on the 310 generation: one for each */
     void *out_handle;
 

@@ -142,6 +142,8 @@ static inline void sim_leave(sim_call *call) {
 
 #define SIM_ENTER(name) SIM_ENTER_VALUE(name, fault_)
 
+/* aclGetRecentErrMsg gives one text for the process, not one for each thread: aclInit's err_msg_mode. */
+void sim_error_of_process(bool on);
 /* Keep the text for aclGetRecentErrMsg; returns `code`. */
 aclError sim_fail_at(const char *function, aclError code, const char *format, ...)
     __attribute__((format(printf, 3, 4), cold));
@@ -429,6 +431,7 @@ typedef struct sim_channel_desc {
     void *buf_addr;
     uint32_t buf_size, rc_mode, src_rate, max_bit_rate, ip_prop;
     uint32_t channel_id;
+    sim_memory *output;   /* 310 generation: the channel's output buffer, allocated with the descriptor; else NULL */
     sim_channel *channel; /* channels_lock; NULL: not created, or destroyed */
     bool used;            /* channels_lock: a channel has been created on it */
 } sim_channel_desc;

@@ -164,6 +164,37 @@ def test_output_buffer_has_the_size_of_the_chip(soc, size):
         assert [(seen.ret_code, seen.size) for seen in program.delivered] == [(3, 0), (0, size)]
 
 
+@pytest.mark.statement("3.2.4")
+@pytest.mark.parametrize(("soc", "with_desc", "with_channel"), [("Ascend310", 1, 0), ("Ascend310P3", 0, 1)])
+def test_output_buffer_is_allocated_with_the_descriptor_or_the_channel(soc, with_desc, with_channel):
+    size = 3686400 if soc == "Ascend310" else 8 << 20
+
+    def taken(before):
+        free, total = ctypes.c_size_t(), ctypes.c_size_t()
+        assert sim.aclrtGetMemInfo(0, ctypes.byref(free), ctypes.byref(total)) == 0
+        return free.value if before is None else before - free.value
+
+    with abi.device(soc=soc, null_codec=500) as sim, Program(sim) as program:
+        before = taken(None)
+        desc = program.channel_desc()
+        assert taken(before) // size == with_desc
+        assert sim.aclvencCreateChannel(desc) == 0
+        assert taken(before) // size == 1 == with_desc + with_channel
+        program.send(desc, program.picture())
+        program.end_of_stream(desc)
+        assert len(program.delivered) == 1
+        assert sim.aclvencDestroyChannel(desc) == 0
+        program.destroy_desc(desc)
+        assert taken(before) < size
+
+
+@pytest.mark.sim_only
+def test_descriptor_of_ascend310_without_memory_for_its_buffer_is_null():
+    with abi.device(soc="Ascend310") as sim, Program(sim, pump=False), sim.options(memory_limit=1 << 20):
+        assert sim.aclvencCreateChannelDesc() is None
+        assert "output buffer" in sim.error_text()
+
+
 # ---- 3 --------------------------------------------------------------------------------------------------------------
 
 

@@ -340,6 +340,33 @@ def test_error_text_is_per_thread_and_cleared_by_reading(sim):
     assert sim.aclGetRecentErrMsg() is None
 
 
+@pytest.mark.statement("3.5.20")
+@pytest.mark.sim_only  # aclInit belongs to the process
+@pytest.mark.parametrize(
+    ("text", "shared"),
+    [
+        ('{"err_msg_mode": "1"}', True),
+        ('{"dump": {"x": ["err_msg_mode"]}, "err_msg_mode" : "1", "y": "0"}', True),
+        ('{"err_msg_mode": "0"}', False),
+        ('{"x": "err_msg_mode", "y": {"err_msg_mode": "1"}, "z": "1"}', False),
+    ],
+)
+def test_error_text_can_be_that_of_the_process(sim, tmp_path, text, shared):
+    config = tmp_path / "acl.json"
+    config.write_text(text)
+    assert sim.aclInit(str(config).encode()) == 0
+    assert sim.aclrtSetDevice(7) == 107001
+    elsewhere = in_thread(sim.aclGetRecentErrMsg)
+    here = sim.aclGetRecentErrMsg()
+    told, other = (elsewhere, here) if shared else (here, elsewhere)
+    assert told.startswith(b"aclrtSetDevice: device 7")
+    assert other is None
+    assert sim.aclFinalize() == 0
+    assert sim.aclrtSetDevice(7) == 107001
+    assert in_thread(sim.aclGetRecentErrMsg) is None, "aclFinalize ends it"
+    assert sim.aclGetRecentErrMsg() is not None
+
+
 def test_error_text_of_many_failures_keeps_the_newest(sim):
     for number in range(2, 1002):
         assert sim.aclrtSetDevice(number) == 107001
