@@ -308,6 +308,11 @@ bool sim_channel_orphan(sim_channel_desc *desc) {
     if (ch != NULL) {
         desc->channel = NULL;
         ch->owner = NULL;
+        if (ch->borrowed_output) { /* the lost channel goes on writing there: the buffer is its own now */
+            ch->borrowed_output = false;
+            sim_memory_release(desc->output);
+            desc->output = NULL;
+        }
     }
     pthread_mutex_unlock(&channels_lock);
     return ch != NULL;

@@ -340,6 +340,25 @@ def test_descriptor_destroyed_before_its_channel_is_reported():
         sim.aclsim_reset()
 
 
+@pytest.mark.parametrize("soc", ["Ascend310", "Ascend310P3"])
+def test_channel_that_lost_its_descriptor_still_delivers(soc):
+    with simulator.isolated(soc=soc, null_codec=500) as sim:
+        program = Program(sim)
+        program.__enter__()
+        channel, picture = program.channel(), program.picture()
+        with sim.options(stall=1):
+            program.send(channel, picture, 1)
+            program.send(channel, picture, 2)
+            program.destroy_desc(channel)
+        the_report(sim, "channel-open", "created by aclvencCreateChannelDesc")
+        deadline = time.monotonic() + 10
+        while len(program.delivered) < 2 and time.monotonic() < deadline:
+            time.sleep(0.002)
+        assert [(seen.user_data, len(seen.data)) for seen in program.delivered] == [(1, 500), (2, 500)]
+        program.stop_pump()
+        sim.aclsim_reset()
+
+
 def test_timeout_zero_is_reported(program):
     assert program.sim.aclrtProcessReport(0) == 100000
     the_report(program.sim, "timeout-zero")

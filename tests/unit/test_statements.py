@@ -2,12 +2,15 @@
 """docs/conformance.md: every statement has a test that names it, and the table is what the generator writes."""
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from helpers import statements
+from ascend_venc._lowlevel import core
+from helpers import processes, statements
 
 
 def test_every_statement_has_its_test_and_the_table_is_up_to_date():
@@ -52,3 +55,27 @@ def test_problem_is_found(monkeypatch, tmp_path, change, problem):
     changed.write_text(json.dumps(rows))
     monkeypatch.setattr(statements, "STATEMENTS", changed)
     assert any(problem in text for text in statements.problems()), statements.problems()
+
+
+def test_tests_marked_as_fit_for_hardware_need_no_control_function(tmp_path):
+    """The simulated device under the vendor's names, taken for a real one: the tests get AscendCL's functions only."""
+    (tmp_path / "libascendcl.so").write_bytes(Path(core.simulated_device_path()).read_bytes())
+    (tmp_path / "libacl_dvpp.so").symlink_to("libascendcl.so")
+    files = sorted((statements.ROOT / "tests" / "conformance").glob("test_abi_*.py"))
+    assert len(files) == 3
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--acl=real", "-p", "no:cacheprovider", *map(str, files)],
+        cwd=statements.ROOT,
+        env=processes.environment(
+            ASCEND_VENC_LIBRARY=tmp_path / "libascendcl.so",
+            ASCEND_VENC_SIM_AVCODEC=core.find_codec() or "",
+            ASCEND_VENC_SIM_OPTIONS="quiet=1",
+        ),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    passed = int(re.search(r"(\d+) passed", done.stdout).group(1))
+    assert passed >= 100
