@@ -63,6 +63,7 @@ struct sim_channel {
 
     /* constant */
     int32_t device;
+    void *context; /* handle of the one it was created in */
     uint32_t id;
     uint32_t width, height, gop;
     acldvppStreamFormat en_type;
@@ -78,9 +79,12 @@ struct sim_channel {
     uint8_t *out_data;
     uintptr_t out_address;
     size_t out_size;
-    bool own_output;
+    bool own_output;           /* the library's buffer */
+    bool borrowed_output;      /* ... that belongs to the descriptor */
     sim_stream_desc *out_desc; /* one for all frames; NULL on the 310 generation: one for each */
     void *out_handle;
+
+    atomic_int senders; /* threads that send a picture */
 
     pthread_mutex_t lock; /* everything below */
     pthread_cond_t progress, work;

@@ -41,8 +41,23 @@ aclvencChannelDesc *aclvencCreateChannelDesc(void) {
         FAIL(sim_device_lost(context->device), "device %d is lost", context->device);
         return NULL;
     }
+    sim_memory *output = NULL;
+    if (sim_profile_get()->v100) { /* documented: the 310 generation allocates the channel's output buffer here */
+        output = sim_memory_create(SIM_DEVICE_MEMORY, sim_profile_get()->buffer_size, context->device, true, __func__,
+                                   __builtin_return_address(0));
+        if (output == NULL) {
+            FAIL(ACL_ERROR_RT_MEMORY_ALLOCATION, "no memory for the output buffer");
+            return NULL;
+        }
+    }
     sim_channel_desc *desc = HANDLE_NEW(SIM_CHANNEL_DESC);
-    return desc != NULL ? sim_handle_of(SIM_CHANNEL_DESC, desc) : NULL;
+    if (desc == NULL) {
+        if (output != NULL)
+            sim_memory_destroy(output);
+        return NULL;
+    }
+    desc->output = output;
+    return sim_handle_of(SIM_CHANNEL_DESC, desc);
 }
 
 aclError aclvencDestroyChannelDesc(aclvencChannelDesc *channelDesc) {
@@ -58,8 +73,11 @@ aclError aclvencDestroyChannelDesc(aclvencChannelDesc *channelDesc) {
         STRICT("channel-open", "call aclvencDestroyChannel before aclvencDestroyChannelDesc",
                "channel descriptor %p still has an open channel, which is lost now; it was %s", (void *)channelDesc,
                sim_origin_format(&desc->object.origin).text);
+    sim_memory *output = desc->output;
     if (!sim_handle_end(SIM_CHANNEL_DESC, channelDesc, __func__))
         return FAIL(ACL_ERROR_INVALID_PARAM, "%p is no live channel descriptor", (void *)channelDesc);
+    if (output != NULL)
+        sim_memory_destroy(output);
     return ACL_SUCCESS;
 }
 

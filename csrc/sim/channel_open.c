@@ -52,10 +52,13 @@ static aclError check_ranges(const char *function, const sim_channel_desc *desc)
 void sim_channel_free(sim_channel *ch) {
     if (ch->out_desc != NULL)
         sim_handle_end(SIM_STREAM_DESC, ch->out_handle, "aclvencDestroyChannel");
-    if (ch->output != NULL && ch->own_output)
+    if (ch->output != NULL && ch->own_output && !ch->borrowed_output) {
         sim_memory_destroy(ch->output);
-    else
+    } else if (ch->output != NULL) {
+        if (!ch->borrowed_output)
+            atomic_fetch_sub(&ch->output->lent, 1);
         sim_memory_release(ch->output);
+    }
     sim_codec_close(ch->codec);
     free(ch->canned[0]);
     free(ch->canned[1]);
@@ -102,8 +105,14 @@ static aclError open_output(sim_channel *ch, const sim_channel_desc *desc, const
     if ((desc->buf_addr != NULL) != (desc->buf_size != 0))
         return sim_fail_at(function, ACL_ERROR_RT_FAILURE, "only one of bufAddr and bufSize is set");
     if (desc->buf_addr == NULL) {
-        ch->output =
-            sim_memory_create(SIM_DEVICE_MEMORY, sim_profile_get()->buffer_size, ch->device, true, function, caller);
+        ch->borrowed_output = desc->output != NULL;
+        if (ch->borrowed_output) {
+            atomic_fetch_add(&desc->output->references, 1);
+            ch->output = desc->output;
+        } else {
+            ch->output = sim_memory_create(SIM_DEVICE_MEMORY, sim_profile_get()->buffer_size, ch->device, true,
+                                           function, caller);
+        }
         if (ch->output == NULL)
             return sim_fail_at(function, ACL_ERROR_RT_MEMORY_ALLOCATION, "no memory for the output buffer");
         ch->own_output = true;
@@ -117,6 +126,7 @@ static aclError open_output(sim_channel *ch, const sim_channel_desc *desc, const
     ch->out_size = desc->buf_size;
     ch->out_data = desc->buf_addr;
     if (ch->output != NULL) {
+        atomic_fetch_add(&ch->output->lent, 1);
         size_t rest = sim_memory_rest(ch->output, desc->buf_addr);
         ch->out_data = ch->output->data + (ch->out_address - ch->output->address);
         if (rest < ch->out_size && sim_is_strict())
@@ -163,6 +173,7 @@ static aclError create_channel(sim_channel_desc *desc, int32_t device, const cha
     if (ch == NULL)
         return sim_fail_at(function, ACL_ERROR_BAD_ALLOC, "out of memory");
     ch->device = device;
+    ch->context = sim_self.context;
     ch->width = desc->pic_width;
     ch->height = desc->pic_height;
     ch->gop = desc->key_frame_interval;

@@ -74,16 +74,20 @@ bool sim_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t 
 
 /* ---- error text ---------------------------------------------------------------------------------- */
 
-aclError sim_fail_at(const char *function, aclError code, const char *format, ...) {
-    char *text = sim_self.pending;
-    size_t size = sizeof sim_self.pending;
-    char line[1024];
-    int used = snprintf(line, sizeof line, "%s: ", function);
-    va_list args;
-    va_start(args, format);
-    vsnprintf(line + used, sizeof line - (size_t)used, format, args);
-    va_end(args);
-    /* Documented: newest first. */
+/* The text of the process; the lock is a leaf. */
+static pthread_mutex_t text_lock = PTHREAD_MUTEX_INITIALIZER;
+static char text_of_process[sizeof sim_self.pending];
+static atomic_bool one_text;
+
+void sim_error_of_process(bool on) {
+    pthread_mutex_lock(&text_lock);
+    text_of_process[0] = '\0';
+    atomic_store(&one_text, on);
+    pthread_mutex_unlock(&text_lock);
+}
+
+/* Documented: newest first. */
+static void add_line(char *text, size_t size, const char *line) {
     size_t length = strlen(line), old = strlen(text);
     if (old != 0 && length + 1 < size) {
         if (length + 1 + old >= size)
@@ -95,6 +99,22 @@ aclError sim_fail_at(const char *function, aclError code, const char *format, ..
     } else {
         snprintf(text, size, "%s", line);
     }
+}
+
+aclError sim_fail_at(const char *function, aclError code, const char *format, ...) {
+    char line[1024];
+    int used = snprintf(line, sizeof line, "%s: ", function);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line + used, sizeof line - (size_t)used, format, args);
+    va_end(args);
+    if (atomic_load_explicit(&one_text, memory_order_relaxed)) {
+        pthread_mutex_lock(&text_lock);
+        add_line(text_of_process, sizeof text_of_process, line);
+        pthread_mutex_unlock(&text_lock);
+    } else {
+        add_line(sim_self.pending, sizeof sim_self.pending, line);
+    }
     if (sim_self.call != NULL)
         sim_self.call->code = code;
     if (atomic_load_explicit(&sim_log_on, memory_order_relaxed))
@@ -104,7 +124,13 @@ aclError sim_fail_at(const char *function, aclError code, const char *format, ..
 
 const char *aclGetRecentErrMsg(void) {
     SIM_ENTER_VALUE(aclGetRecentErrMsg, NULL);
-    /* Documented: read and clear, one text per thread, NULL when nothing is pending. */
+    /* Documented: read and clear, one text per thread unless aclInit was told otherwise, NULL when nothing is pending. */
+    if (atomic_load_explicit(&one_text, memory_order_relaxed)) {
+        pthread_mutex_lock(&text_lock);
+        memcpy(sim_self.pending, text_of_process, sizeof text_of_process);
+        text_of_process[0] = '\0';
+        pthread_mutex_unlock(&text_lock);
+    }
     if (sim_self.pending[0] == '\0')
         return NULL;
     memcpy(sim_self.shown, sim_self.pending, sizeof sim_self.shown);
@@ -365,6 +391,7 @@ void sim_entry_reset(void) {
 }
 
 void sim_entry_after_fork(void) {
+    pthread_mutex_init(&text_lock, NULL);
     pthread_mutex_init(&lock, NULL);
     sim_self.call = NULL;
 }

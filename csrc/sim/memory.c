@@ -430,6 +430,10 @@ static aclError free_memory(const char *function, void *pointer, sim_kind kind, 
                           "%p is freed while %d frame%s that the device reads from it %s in flight; it was %s", pointer,
                           frames, frames == 1 ? "" : "s", frames == 1 ? "is" : "are",
                           sim_origin_format(&memory->origin).text);
+        if (atomic_load(&memory->lent) != 0)
+            sim_report_at("early-free", function, "free bufAddr behind aclvencDestroyChannel",
+                          "%p is freed while an open channel writes its output there; it was %s", pointer,
+                          sim_origin_format(&memory->origin).text);
         if (kind == SIM_DEVICE_MEMORY && memory->dvpp != dvpp)
             sim_report_at("wrong-free", function, "acldvppFree for acldvppMalloc, aclrtFree for aclrtMalloc",
                           "%p was %s", pointer, sim_origin_format(&memory->origin).text);

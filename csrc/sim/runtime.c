@@ -69,6 +69,7 @@ void sim_runtime_reset(void) {
     pthread_mutex_unlock(&lock);
     sim_self.context = NULL;
     sim_self.pending[0] = '\0';
+    sim_error_of_process(false);
 }
 
 void sim_runtime_after_fork(void) {
@@ -105,25 +106,39 @@ static aclError check_device(const char *function, int32_t id) {
 
 /* ---- initialisation ------------------------------------------------------------------------------------ */
 
-/* Documented: the file must exist and hold JSON. What it says chooses nothing here. */
-static aclError check_config(const char *function, const char *path) {
+/*
+ * Documented: the file must exist and hold JSON. All that it can choose here is err_msg_mode: "1" gives one error text
+ * for the process.
+ */
+static aclError check_config(const char *function, const char *path, bool *one_text) {
     if (path == NULL || path[0] == '\0')
         return ACL_SUCCESS;
     FILE *file = fopen(path, "re");
     if (file == NULL)
         return sim_fail_at(function, ACL_ERROR_INVALID_FILE, "the configuration file %s cannot be opened", path);
     int first = ' ', depth = 0, c;
-    bool in_text = false, good = true;
+    bool in_text = false, good = true, is_mode = false;
+    char word[sizeof "err_msg_mode" + 1]; /* the last text, cut off */
+    size_t length = 0;
     while ((c = getc(file)) != EOF) {
         if (first <= ' ')
             first = c;
         if (in_text) {
-            if (c == '\\')
+            if (c == '\\') {
                 getc(file);
-            else
-                in_text = c != '"';
+            } else if (c != '"') {
+                if (length < sizeof word - 1)
+                    word[length++] = (char)c;
+                continue;
+            } else {
+                in_text = false;
+                word[length] = '\0';
+                *one_text = *one_text || (is_mode && strcmp(word, "1") == 0);
+                is_mode = !is_mode && depth == 1 && strcmp(word, "err_msg_mode") == 0;
+            }
         } else if (c == '"') {
             in_text = true;
+            length = 0;
         } else if (c == '{' || c == '[') {
             good = good && ++depth <= 10; /* documented */
         } else if (c == '}' || c == ']') {
@@ -139,9 +154,10 @@ static aclError check_config(const char *function, const char *path) {
 
 aclError aclInit(const char *configPath) {
     SIM_ENTER(aclInit);
+    bool one_text = false;
     aclError rc = check_chip(__func__);
     if (rc == ACL_SUCCESS)
-        rc = check_config(__func__, configPath);
+        rc = check_config(__func__, configPath, &one_text);
     if (rc != ACL_SUCCESS)
         return rc;
     pthread_mutex_lock(&lock);
@@ -149,6 +165,8 @@ aclError aclInit(const char *configPath) {
     pthread_mutex_unlock(&lock);
     if (before != 0) /* documented */
         return FAIL(ACL_ERROR_REPEAT_INITIALIZE, "aclInit has been called before in this process");
+    if (one_text)
+        sim_error_of_process(true);
     return ACL_SUCCESS;
 }
 
@@ -163,6 +181,8 @@ static aclError finalize(const char *function, bool all, uint64_t *left) {
         *left = now;
     if (!was) /* documented */
         return sim_fail_at(function, ACL_ERROR_REPEAT_FINALIZE, "aclInit has not been called, or aclFinalize has been");
+    if (now == 0)
+        sim_error_of_process(false);
     if (now == 0 && sim_is_strict())
         sim_strict_report_leaks(function);
     return ACL_SUCCESS;
@@ -207,12 +227,26 @@ static sim_context *create_context(int32_t id, bool primary, const char *functio
     return context;
 }
 
+/* Documented: what belongs to a context is to be destroyed before it. */
+static void report_context_in_use(const void *handle, const sim_context *context, const char *function) {
+    if (!sim_is_strict())
+        return;
+    unsigned open = sim_channel_in_context(handle), made = sim_stream_in_context(handle);
+    if (open != 0 || made != 0)
+        sim_report_at("context-in-use", function,
+                      "destroy channels and streams before their context, and reset the device behind that",
+                      "the context ends while %u channel%s and %u stream%s of it are alive; it was %s", open,
+                      open == 1 ? "" : "s", made, made == 1 ? "" : "s",
+                      sim_origin_format(&context->object.origin).text);
+}
+
 static bool end_context(void *handle, const char *function) {
     sim_context *context = sim_handle_get(SIM_CONTEXT, handle);
     if (context == NULL)
         return false;
     int32_t id = context->device;
     void *stream = atomic_load(&context->default_stream);
+    report_context_in_use(handle, context, function);
     if (!sim_handle_end(SIM_CONTEXT, handle, function))
         return false;
     if (stream != NULL)

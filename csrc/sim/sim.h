@@ -142,6 +142,8 @@ static inline void sim_leave(sim_call *call) {
 
 #define SIM_ENTER(name) SIM_ENTER_VALUE(name, fault_)
 
+/* aclGetRecentErrMsg gives one text for the process, not one for each thread: aclInit's err_msg_mode. */
+void sim_error_of_process(bool on);
 /* Keep the text for aclGetRecentErrMsg; returns `code`. */
 aclError sim_fail_at(const char *function, aclError code, const char *format, ...)
     __attribute__((format(printf, 3, 4), cold));
@@ -303,6 +305,7 @@ typedef struct sim_memory {
     int32_t device;
     atomic_int references; /* the table's one, and one for each user */
     atomic_int in_flight;  /* frames that the device still reads from here */
+    atomic_int lent;       /* open channels whose output buffer it is */
     atomic_bool readable;  /* output: its callback is running */
     sim_origin origin;
 } sim_memory;
@@ -381,6 +384,11 @@ typedef struct sim_stream {
 bool sim_stream_reserve(int32_t device, unsigned count);
 void sim_stream_unreserve(int32_t device, unsigned count);
 void sim_stream_end_default(void *handle);
+/* Streams that the program made in a context, by its handle; channels that it opened there. */
+unsigned sim_stream_in_context(const void *context);
+unsigned sim_channel_in_context(const void *context);
+/* How many channels are open, and where the oldest of them was made. */
+unsigned sim_channel_open_count(sim_origin *first);
 void sim_stream_reset(void);
 
 /* Wait for every task of a device's streams. */
@@ -427,6 +435,7 @@ typedef struct sim_channel_desc {
     void *buf_addr;
     uint32_t buf_size, rc_mode, src_rate, max_bit_rate, ip_prop;
     uint32_t channel_id;
+    sim_memory *output;   /* 310 generation: the channel's output buffer, allocated with the descriptor; else NULL */
     sim_channel *channel; /* channels_lock; NULL: not created, or destroyed */
     bool used;            /* channels_lock: a channel has been created on it */
 } sim_channel_desc;

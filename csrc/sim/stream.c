@@ -238,10 +238,32 @@ static aclError find_stream(const char *function, aclrtStream handle, sim_stream
             sim_report_stale(SIM_STREAM, handle, function);
         return sim_fail_at(function, ACL_ERROR_RT_INVALID_HANDLE, "%p is no live stream", handle);
     }
-    if (stream->context != sim_self.context)
+    if (stream->context != sim_self.context) {
+        if (sim_is_strict())
+            sim_report_at("wrong-context", function, "make the context current in which the stream was created",
+                          "stream %p belongs to another context of device %d; it was %s", handle, stream->device,
+                          sim_origin_format(&stream->object.origin).text);
         return sim_fail_at(function, ACL_ERROR_RT_STREAM_CONTEXT, "the stream belongs to another context");
+    }
     *out = stream;
     return ACL_SUCCESS;
+}
+
+typedef struct context_count {
+    const void *context;
+    unsigned streams;
+} context_count;
+
+static void count_stream(void *object, void *arg) {
+    const sim_stream *stream = object;
+    context_count *count = arg;
+    count->streams += stream->context == count->context && !stream->is_default;
+}
+
+unsigned sim_stream_in_context(const void *context) {
+    context_count count = {context, 0};
+    sim_handle_each(SIM_STREAM, count_stream, &count);
+    return count.streams;
 }
 
 /* ---- streams --------------------------------------------------------------------------------------------- */

@@ -152,9 +152,12 @@ void sim_strict_report_leaks(const char *function) {
     sim_memory_each(note_memory, &leaks);
     report_leak(function, SIM_DEVICE_MEMORY, &leaks.device);
     report_leak(function, SIM_HOST_MEMORY, &leaks.host);
-    if (sim_live(SIM_CHANNEL) != 0)
-        sim_report_at("leak", function, "call aclvencDestroyChannel before aclFinalize", "%lld channel%s left open",
-                      (long long)sim_live(SIM_CHANNEL), sim_live(SIM_CHANNEL) == 1 ? " is" : "s are");
+    sim_origin first;
+    unsigned open = sim_channel_open_count(&first);
+    if (open != 0)
+        sim_report_at("leak", function, "call aclvencDestroyChannel before aclFinalize",
+                      "%u channel%s left open; the first was %s", open, open == 1 ? " is" : "s are",
+                      sim_origin_format(&first).text);
 }
 
 void sim_strict_after_fork(void) {

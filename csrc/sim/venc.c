@@ -243,14 +243,24 @@ static bool end_channel(sim_channel *ch, bool hand_over) {
     return true;
 }
 
+static void report_no_channel(const char *function, const void *handle, const sim_channel_desc *desc) {
+    if (sim_is_strict())
+        sim_report_at("no-channel", function, "use a channel between aclvencCreateChannel and aclvencDestroyChannel",
+                      "channel descriptor %p %s; it was %s", handle,
+                      desc->used ? "has had its channel, which was destroyed" : "has no channel",
+                      sim_origin_format(&desc->object.origin).text);
+}
+
 static aclError destroy_channel(aclvencChannelDesc *channelDesc, const char *function) {
     sim_channel_desc *desc;
     aclError rc = sim_channel_find_desc(function, channelDesc, &desc);
     if (rc != ACL_SUCCESS)
         return rc;
     sim_channel *ch = enter_channel(desc);
-    if (ch == NULL) /* guessed: hardware may hang */
+    if (ch == NULL) { /* guessed: hardware may hang */
+        report_no_channel(function, channelDesc, desc);
         return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "the descriptor has no open channel");
+    }
     pthread_mutex_lock(&ch->lock);
     bool mine = !ch->busy_destroying;
     if (mine) {
@@ -302,6 +312,11 @@ bool sim_channel_orphan(sim_channel_desc *desc) {
     if (ch != NULL) {
         desc->channel = NULL;
         ch->owner = NULL;
+        if (ch->borrowed_output) { /* the lost channel goes on writing there: the buffer is its own now */
+            ch->borrowed_output = false;
+            sim_memory_release(desc->output);
+            desc->output = NULL;
+        }
     }
     pthread_mutex_unlock(&channels_lock);
     return ch != NULL;
@@ -328,6 +343,27 @@ bool sim_venc_reset(void) {
             return clean;
         clean = end_channel(ch, false) && clean; /* what it would free then is gone: leaked */
     }
+}
+
+unsigned sim_channel_open_count(sim_origin *first) {
+    unsigned count = 0;
+    pthread_mutex_lock(&channels_lock);
+    for (const sim_channel *ch = channels; ch != NULL; ch = ch->next) {
+        if (count == 0 || ch->origin.number < first->number)
+            *first = ch->origin;
+        count++;
+    }
+    pthread_mutex_unlock(&channels_lock);
+    return count;
+}
+
+unsigned sim_channel_in_context(const void *context) {
+    unsigned count = 0;
+    pthread_mutex_lock(&channels_lock);
+    for (const sim_channel *ch = channels; ch != NULL; ch = ch->next)
+        count += ch->context == context;
+    pthread_mutex_unlock(&channels_lock);
+    return count;
 }
 
 void sim_venc_after_fork(void) {
@@ -383,8 +419,14 @@ static aclError check_sender(const sim_channel *ch, const char *function) {
     int lost = sim_device_lost(ch->device);
     if (lost != 0)
         return sim_fail_at(function, lost, "device %d is lost", ch->device);
-    if (context->device != ch->device)
+    if (context->device != ch->device) {
+        if (sim_is_strict())
+            sim_report_at("wrong-context", function,
+                          "make a context of the channel's device current on the thread that sends",
+                          "channel %u is on device %d, and this thread's context on device %d; it was %s", ch->id,
+                          ch->device, context->device, sim_origin_format(&ch->origin).text);
         return sim_fail_at(function, ACL_ERROR_RT_STREAM_CONTEXT, "the channel belongs to another device");
+    }
     return ACL_SUCCESS;
 }
 
@@ -411,12 +453,17 @@ static aclError send_picture(sim_channel *ch, const sim_channel_desc *desc, acld
     aclError rc = check_sender(ch, function);
     if (rc != ACL_SUCCESS)
         return rc;
+    if (atomic_fetch_add(&ch->senders, 1) != 0 && sim_is_strict()) /* documented: not thread safe */
+        sim_report_at("concurrent-send", function, "send to a channel from one thread, or hold a lock of your own",
+                      "another thread is sending to channel %u at the same time; it was %s", ch->id,
+                      sim_origin_format(&ch->origin).text);
     f->picture = input;
     f->callback = desc->callback;
     atomic_fetch_add(&picture->in_flight, 1);
     rc = sim_picture_take(ch, picture, f, function);
     if (rc == ACL_SUCCESS)
         rc = send_frame(ch, f, function);
+    atomic_fetch_sub(&ch->senders, 1);
     if (rc != ACL_SUCCESS)
         sim_picture_release(f, false);
     else
@@ -433,8 +480,10 @@ aclError aclvencSendFrame(aclvencChannelDesc *channelDesc, acldvppPicDesc *input
     if (rc != ACL_SUCCESS)
         return rc;
     sim_channel *ch = enter_channel(desc);
-    if (ch == NULL) /* documented */
+    if (ch == NULL) { /* documented */
+        report_no_channel(__func__, channelDesc, desc);
         return FAIL(ACL_ERROR_INVALID_PARAM, "the descriptor has no open channel");
+    }
     const sim_frame_config *settings = sim_handle_get(SIM_FRAME_CONFIG, config);
     if (settings == NULL) {
         STALE(SIM_FRAME_CONFIG, config);

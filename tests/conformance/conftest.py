@@ -3,7 +3,14 @@
 
 import pytest
 
-from helpers import pyacl
+from helpers import abi, pyacl
+
+
+@pytest.fixture(scope="session", autouse=True)
+def chosen_library(backend):
+    """The library whose C functions `abi.device` gives."""
+    if backend == "ascend":
+        abi.use_real_library()
 
 
 @pytest.fixture(scope="session")

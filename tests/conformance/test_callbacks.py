@@ -27,6 +27,7 @@ def unraisable(monkeypatch):
     return Unraisable(monkeypatch)
 
 
+@pytest.mark.statement("3.8.1")
 def test_callback_runs_inside_process_report_on_the_subscribed_thread(acl, context):
     seen = []
     stacks = []
@@ -43,6 +44,7 @@ def test_callback_runs_inside_process_report_on_the_subscribed_thread(acl, conte
     assert set(stacks) == {"_loop"}  # the function that called process_report
 
 
+@pytest.mark.statement("3.8.2")
 def test_callback_gets_the_sent_handle_an_output_and_the_very_object(acl, context):
     class Token:
         pass
@@ -103,6 +105,7 @@ def test_one_process_report_delivers_everything_that_is_waiting(acl, context):
         made.close()
 
 
+@pytest.mark.statement("3.8.5")
 def test_callback_replaced_counts_for_frames_sent_from_then_on(acl, context):
     got = []
     with pyacl.encoding(acl, context, on_frame=lambda *args: got.append(("first", args[2]))) as made:

@@ -20,6 +20,7 @@ def encode(made, frames, **send):
         made.wait_for(len(made.packets[:index]) + 1)
 
 
+@pytest.mark.statement("3.8.16")
 @pytest.mark.parametrize("entype", CODECS)
 @pytest.mark.parametrize("param", [False, True], ids=["classic", "param"])
 def test_channel_encodes_every_format_with_either_family_of_setters(acl, context, entype, param):
@@ -36,6 +37,7 @@ def test_channel_encodes_every_format_with_either_family_of_setters(acl, context
     assert [video.read_watermark(frame) for frame in decoded] == list(range(5))
 
 
+@pytest.mark.statement("3.8.4")
 def test_same_description_sent_sixteen_times_gives_sixteen_frames_in_order(encoding):
     encoding.fill(video.synthetic(128, 128, 1)[0])
     for index in range(16):
@@ -45,6 +47,7 @@ def test_same_description_sent_sixteen_times_gives_sixteen_frames_in_order(encod
     assert len(decode.frames(encoding.stream, "h264")) == 16
 
 
+@pytest.mark.statement("3.9.1", "3.8.3")
 def test_end_of_stream_waits_for_every_callback_and_has_none(acl, context):
     finished = []
 
@@ -195,6 +198,7 @@ def test_force_i_frame_with_a_bool_makes_a_key_frame(encoding):
     assert [unit.is_idr for unit in annexb.access_units(encoding.stream, "h264")] == [True, False, True, False]
 
 
+@pytest.mark.statement("3.7.9")
 def test_reserve_is_ignored_whatever_it_is(encoding, handles):
     media = encoding.acl.media
     for reserve in (0, handles.make("stream_desc"), 1, 2**64 - 1):

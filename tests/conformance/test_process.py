@@ -75,6 +75,7 @@ def assert_clean(process, stdout=""):
 # ---- init and finalize -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.statement("3.5.10")
 def test_init_and_finalize_give_pyacls_codes(backend, tmp_path):
     good, bad = tmp_path / "acl.json", tmp_path / "bad.json"
     good.write_text("{}")
@@ -109,11 +110,13 @@ def test_init_with_a_missing_file_fails(backend, tmp_path):
     assert_clean(process, "True 0\n")
 
 
+@pytest.mark.statement("3.5.10")
 def test_finalize_without_init_gives_100037(backend):
     process = processes.run("from ascend_venc import acl; print(acl.finalize())", env={"ASCEND_VENC_BACKEND": backend})
     assert_clean(process, "100037\n")
 
 
+@pytest.mark.statement("3.5.19")
 @pytest.mark.sim_only  # a runtime without it says 200001
 def test_finalize_reference_ends_what_init_began(backend):
     process = processes.run(

@@ -9,6 +9,7 @@ import pytest
 from helpers import pyacl
 
 
+@pytest.mark.statement("3.10.2")
 def test_process_report_without_subscription_gives_107012_at_once(acl, context):
     begin = time.monotonic()
     for _ in range(20):
@@ -16,12 +17,14 @@ def test_process_report_without_subscription_gives_107012_at_once(acl, context):
     assert time.monotonic() - begin < 2
 
 
+@pytest.mark.statement("3.10.1")
 @pytest.mark.misuse
 @pytest.mark.parametrize("timeout", [0, -2, -1000, -(2**31)])
 def test_process_report_with_a_timeout_out_of_range_gives_100000(acl, context, timeout):
     assert acl.rt.process_report(timeout) == pyacl.INVALID_PARAM
 
 
+@pytest.mark.statement("3.10.3")
 def test_process_report_without_a_report_gives_507012_after_its_timeout(acl, context, handles):
     stream = handles.make("stream")
     pyacl.ok(acl.rt.subscribe_report(threading.get_ident(), stream))

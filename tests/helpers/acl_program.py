@@ -38,7 +38,7 @@ class Program:
         self.sim = sim
         self.device = device
         self.bind = bind
-        self.finalize = finalize
+        self.finalize = finalize and getattr(sim, "finalizes", True)
         self.context = None
         self.delivered = []
         self.codes = []

@@ -90,16 +90,31 @@ def _argument_types(parameters):
     return [_type_of(re.match(r"(.*?)\b\w+$", parameter.strip()).group(1)) for parameter in parameters.split(",")]
 
 
-class Simulator:
+class AscendCL:
+    """AscendCL's C functions as attributes, with their types. `paths`: one library, or the runtime and the media's."""
+
+    def __init__(self, *paths):
+        libraries = [ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL if len(paths) > 1 else 0) for path in paths]
+        self.lib = libraries[0]
+        for library, _, result, name, parameters in FUNCTIONS:
+            function = getattr(libraries[-1] if library == "MEDIA" else self.lib, name, None)
+            if function is None:
+                continue  # this release lacks it
+            function.restype = _type_of(result)
+            function.argtypes = _argument_types(parameters)
+            setattr(self, name, function)
+
+    def error_text(self):
+        """The pending text of aclGetRecentErrMsg, or ""."""
+        return (self.aclGetRecentErrMsg() or b"").decode()
+
+
+class Simulator(AscendCL):
     """A loaded simulated device: every function of the list and of aclsim.h as an attribute, with its types."""
 
     def __init__(self, path):
+        super().__init__(path)
         self.path = str(path)
-        self.lib = ctypes.CDLL(self.path)
-        for _, _, result, name, parameters in FUNCTIONS:
-            function = getattr(self.lib, name)
-            function.restype = _type_of(result)
-            function.argtypes = _argument_types(parameters)
         for name, (result, arguments) in _CONTROL.items():
             function = getattr(self.lib, f"aclsim_{name}")
             function.restype = result
@@ -133,10 +148,6 @@ class Simulator:
         found = self.reports()
         self.lib.aclsim_clear_reports()
         return found
-
-    def error_text(self):
-        """The pending text of aclGetRecentErrMsg, or ""."""
-        return (self.lib.aclGetRecentErrMsg() or b"").decode()
 
     def set_options(self, **values):
         for name, value in values.items():

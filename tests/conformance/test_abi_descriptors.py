@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The simulated device: preconditions, descriptors, their setters and getters (statements 1 to 4)."""
+"""AscendCL's C functions: preconditions, descriptors, their setters and getters (statements 3.1 to 3.4)."""
 
 import ctypes
 import threading
 
 import pytest
 
-from helpers import simulator
+from helpers import abi, simulator
 from helpers.acl_program import Program
-from helpers.statements import statement
-
-pytestmark = pytest.mark.sim_only
 
 INVALID, UNSUPPORTED, INTERNAL, NO_CONTEXT = 100000, 200006, 500000, 107002
 SOCS_WITH_ENCODER = ["Ascend310", "Ascend310P3", "Ascend310B4"]
@@ -41,13 +38,13 @@ DESTROYERS = {
 
 @pytest.fixture
 def sim():
-    with simulator.isolated() as device:
+    with abi.device() as device:
         yield device
 
 
 @pytest.fixture(params=SOCS_WITH_ENCODER)
 def any_sim(request):
-    with simulator.isolated(soc=request.param) as device:
+    with abi.device(soc=request.param) as device:
         device.soc = request.param
         yield device
 
@@ -78,12 +75,8 @@ def in_thread(function):
 # ---- 1 --------------------------------------------------------------------------------------------------------------
 
 
-@statement(
-    "1.1",
-    "documented",
-    "Until a thread with a current context has called the media library, creating gives NULL and functions "
-    "that need its processor give 500000, also with NULL; plain setters do not need it",
-)
+@pytest.mark.statement("3.1.1")
+@pytest.mark.sim_only  # once up, the library stays up for the process
 def test_media_library_without_context_gives_null_or_500000(sim):
     for create in DESTROYERS.values():
         assert getattr(sim, create)() is None
@@ -98,11 +91,7 @@ def test_media_library_without_context_gives_null_or_500000(sim):
         assert getattr(sim, f"aclvencSetChannelDesc{name}")(None, 1) == INVALID
 
 
-@statement(
-    "1.2",
-    "documented",
-    "Once up, the media library stays up for the process: frame configs can be created without a context",
-)
+@pytest.mark.statement("3.1.2")
 def test_media_library_once_up_needs_no_context_for_frame_configs(sim):
     with Program(sim, pump=False):
         assert sim.aclvencDestroyFrameConfig(sim.aclvencCreateFrameConfig()) == 0
@@ -112,11 +101,7 @@ def test_media_library_once_up_needs_no_context_for_frame_configs(sim):
         assert sim.aclvencDestroyFrameConfig(config) == 0
 
 
-@statement(
-    "1.3",
-    "documented",
-    "Channel, picture and stream descriptors own device memory: creating one needs a current context on that thread",
-)
+@pytest.mark.statement("3.1.3")
 def test_descriptors_in_a_thread_without_context_are_null(program):
     sim = program.sim
     config = sim.aclvencCreateFrameConfig()  # the media library is up
@@ -125,7 +110,8 @@ def test_descriptors_in_a_thread_without_context_are_null(program):
         assert in_thread(getattr(sim, create)) is None, create
 
 
-@statement("1.4", "documented", "The media library does not check aclInit")
+@pytest.mark.statement("3.1.4")
+@pytest.mark.sim_only
 def test_descriptors_without_aclinit_can_be_created(sim):
     sim.aclsim_set_strict(0)  # strict mode reports it
     context = ctypes.c_void_p()
@@ -140,11 +126,7 @@ def test_descriptors_without_aclinit_can_be_created(sim):
 # ---- 2 --------------------------------------------------------------------------------------------------------------
 
 
-@statement(
-    "2.1",
-    "documented",
-    "A new channel descriptor is all zero: H265_MAIN_LEVEL, YUV_400 (no VENC format), sizes 0, callback NULL",
-)
+@pytest.mark.statement("3.2.1")
 def test_channel_desc_when_new_is_all_zero(program, desc):
     sim = program.sim
     for name, _, _ in PARAMETERS.values():
@@ -152,11 +134,7 @@ def test_channel_desc_when_new_is_all_zero(program, desc):
     assert sim.aclvencGetChannelDescChannelId(desc) == 0
 
 
-@statement(
-    "2.2",
-    "documented",
-    "BufAddr and BufSize read NULL and 0 unless the program set them, also when the library has its own buffer",
-)
+@pytest.mark.statement("3.2.2")
 def test_buffer_attributes_of_an_open_channel_read_as_set_by_the_program(program):
     sim = program.sim
     channel = program.channel()
@@ -170,10 +148,11 @@ def test_buffer_attributes_of_an_open_channel_read_as_set_by_the_program(program
     program.destroy(other)
 
 
-@statement("2.3", "documented", "The output buffer: 3,686,400 bytes on Ascend310, else 8 MiB, or the program's own")
+@pytest.mark.statement("3.2.3")
 @pytest.mark.parametrize(("soc", "size"), [("Ascend310", 3686400), ("Ascend310P3", 8 << 20), ("Ascend310B4", 8 << 20)])
+@pytest.mark.sim_only
 def test_output_buffer_has_the_size_of_the_chip(soc, size):
-    with simulator.isolated(soc=soc, null_codec=size + 64) as sim, Program(sim) as program:
+    with abi.device(soc=soc, null_codec=size + 64) as sim, Program(sim) as program:
         channel, picture = program.channel(), program.picture()
         program.send(channel, picture)
         program.end_of_stream(channel)
@@ -185,14 +164,41 @@ def test_output_buffer_has_the_size_of_the_chip(soc, size):
         assert [(seen.ret_code, seen.size) for seen in program.delivered] == [(3, 0), (0, size)]
 
 
+@pytest.mark.statement("3.2.4")
+@pytest.mark.parametrize(("soc", "with_desc", "with_channel"), [("Ascend310", 1, 0), ("Ascend310P3", 0, 1)])
+def test_output_buffer_is_allocated_with_the_descriptor_or_the_channel(soc, with_desc, with_channel):
+    size = 3686400 if soc == "Ascend310" else 8 << 20
+
+    def taken(before):
+        free, total = ctypes.c_size_t(), ctypes.c_size_t()
+        assert sim.aclrtGetMemInfo(0, ctypes.byref(free), ctypes.byref(total)) == 0
+        return free.value if before is None else before - free.value
+
+    with abi.device(soc=soc, null_codec=500) as sim, Program(sim) as program:
+        before = taken(None)
+        desc = program.channel_desc()
+        assert taken(before) // size == with_desc
+        assert sim.aclvencCreateChannel(desc) == 0
+        assert taken(before) // size == 1 == with_desc + with_channel
+        program.send(desc, program.picture())
+        program.end_of_stream(desc)
+        assert len(program.delivered) == 1
+        assert sim.aclvencDestroyChannel(desc) == 0
+        program.destroy_desc(desc)
+        assert taken(before) < size
+
+
+@pytest.mark.sim_only
+def test_descriptor_of_ascend310_without_memory_for_its_buffer_is_null():
+    with abi.device(soc="Ascend310") as sim, Program(sim, pump=False), sim.options(memory_limit=1 << 20):
+        assert sim.aclvencCreateChannelDesc() is None
+        assert "output buffer" in sim.error_text()
+
+
 # ---- 3 --------------------------------------------------------------------------------------------------------------
 
 
-@statement(
-    "3.1",
-    "documented",
-    "ThreadId, EnType, PicWidth, PicHeight, KeyFrameInterval store any value; NULL descriptor 100000",
-)
+@pytest.mark.statement("3.3.1")
 @pytest.mark.parametrize("name", STORED_ONLY)
 def test_setters_that_only_store_take_any_value(program, desc, name):
     sim = program.sim
@@ -202,7 +208,7 @@ def test_setters_that_only_store_take_any_value(program, desc, name):
     assert getattr(sim, f"aclvencSetChannelDesc{name}")(None, 1) == INVALID
 
 
-@statement("3.2", "documented", "Callback: NULL descriptor or NULL callback 100000")
+@pytest.mark.statement("3.3.2")
 def test_callback_setter_refuses_null(program, desc):
     sim = program.sim
     assert sim.aclvencSetChannelDescCallback(None, 0x1234) == INVALID
@@ -211,7 +217,7 @@ def test_callback_setter_refuses_null(program, desc):
     assert sim.aclvencGetChannelDescCallback(desc) == 0x1234
 
 
-@statement("3.3", "documented", "PicFormat takes NV12 and NV21 only, else 100000")
+@pytest.mark.statement("3.3.3")
 def test_picture_format_setter_takes_nv12_and_nv21_only(program, desc):
     sim = program.sim
     assert [sim.aclvencSetChannelDescPicFormat(desc, value) for value in (0, 1, 2, 3, -1, 10000)] == [
@@ -221,7 +227,7 @@ def test_picture_format_setter_takes_nv12_and_nv21_only(program, desc):
     assert sim.aclvencSetChannelDescPicFormat(None, 1) == INVALID
 
 
-@statement("3.4", "documented", "RcMode above 2: 100000; Ascend310 stores it")
+@pytest.mark.statement("3.3.4")
 def test_rate_control_setter_checks_by_chip(any_sim):
     with Program(any_sim, pump=False) as program:
         desc = program.channel_desc()
@@ -231,7 +237,7 @@ def test_rate_control_setter_checks_by_chip(any_sim):
         program.destroy_desc(desc)
 
 
-@statement("3.5", "documented", "SrcRate and MaxBitRate store any value; NULL descriptor 100000")
+@pytest.mark.statement("3.3.5")
 @pytest.mark.parametrize("name", ["SrcRate", "MaxBitRate"])
 def test_rate_setters_store_any_value(program, desc, name):
     sim = program.sim
@@ -240,8 +246,7 @@ def test_rate_setters_store_any_value(program, desc, name):
     assert getattr(sim, f"aclvencSetChannelDesc{name}")(None, 1) == INVALID
 
 
-@statement("3.6", "documented", "BufSize below 5 MiB: 100000; on Ascend310 not settable: 200006")
-@statement("3.7", "documented", "BufAddr NULL, or a second time: 100000; on Ascend310 not settable: 200006")
+@pytest.mark.statement("3.3.6", "3.3.7")
 def test_buffer_setters_check_by_chip(any_sim):
     with Program(any_sim, pump=False) as program:
         desc = program.channel_desc()
@@ -270,7 +275,7 @@ def get_param(sim, desc, kind, length=8):
     return code, int.from_bytes(data.raw, "little"), said
 
 
-@statement("3.8", "documented", "I/P proportion: set and read on Ascend310; 200006 for both on Ascend310P3")
+@pytest.mark.statement("3.3.8")
 def test_ip_proportion_is_there_or_unsupported_by_chip(any_sim):
     with Program(any_sim, pump=False) as program:
         desc = program.channel_desc()
@@ -283,12 +288,7 @@ def test_ip_proportion_is_there_or_unsupported_by_chip(any_sim):
         program.destroy_desc(desc)
 
 
-@statement(
-    "3.9",
-    "documented",
-    "SetChannelDescParam: parameter NULL, unknown type, length above the value's: 100000; then as the "
-    "individual setter, so a NULL descriptor comes last",
-)
+@pytest.mark.statement("3.3.9")
 @pytest.mark.parametrize("kind", PARAMETERS)
 def test_param_setter_is_the_individual_setter(program, desc, kind):
     sim = program.sim
@@ -302,7 +302,7 @@ def test_param_setter_is_the_individual_setter(program, desc, kind):
     assert get_param(sim, desc, kind) == (0, value, size)
 
 
-@statement("3.10", "documented", "SetChannelDescParam with a shorter length copies that many bytes into a zeroed value")
+@pytest.mark.statement("3.3.10")
 def test_param_setter_with_a_shorter_length_fills_up_with_zeros(program, desc):
     sim = program.sim
     assert set_param(sim, desc, 4, 0x11223344, 4) == 0
@@ -312,12 +312,7 @@ def test_param_setter_with_a_shorter_length_fills_up_with_zeros(program, desc):
     assert sim.aclvencGetChannelDescThreadId(desc) == 0
 
 
-@statement(
-    "3.11",
-    "documented",
-    "GetChannelDescParam: NULL arguments, unknown type, length below the value's: 100000, unsupported 200006, "
-    "with the returned size left alone; a larger length is fine",
-)
+@pytest.mark.statement("3.3.11")
 def test_param_getter_leaves_the_size_alone_when_it_refuses(program, desc):
     sim = program.sim
     size, data = ctypes.c_size_t(77), ctypes.create_string_buffer(16)
@@ -333,13 +328,9 @@ def test_param_getter_leaves_the_size_alone_when_it_refuses(program, desc):
     assert size.value == 77
 
 
-@statement(
-    "3.12",
-    "documented",
-    "On Ascend310 the buffer attributes cannot be read by type either: 200006; the named getters give NULL and 0",
-)
+@pytest.mark.statement("3.3.12")
 def test_param_getter_on_ascend310_has_no_buffer():
-    with simulator.isolated(soc="Ascend310") as sim, Program(sim, pump=False) as program:
+    with abi.device(soc="Ascend310") as sim, Program(sim, pump=False) as program:
         desc = program.channel_desc()
         assert get_param(sim, desc, 7) == (UNSUPPORTED, 0, -1)
         assert get_param(sim, desc, 8) == (UNSUPPORTED, 0, -1)
@@ -351,11 +342,7 @@ def test_param_getter_on_ascend310_has_no_buffer():
 # ---- 4 --------------------------------------------------------------------------------------------------------------
 
 
-@statement(
-    "4.1",
-    "documented",
-    "Named getters with NULL give 0, NULL, H265_MAIN_LEVEL; the channel's picture format NV12, a picture's YUV_400",
-)
+@pytest.mark.statement("3.4.1")
 def test_getters_with_null_give_their_defaults(program):
     sim = program.sim
     for name, _, _ in PARAMETERS.values():
@@ -365,15 +352,16 @@ def test_getters_with_null_give_their_defaults(program):
             assert not getattr(sim, name)(*[None if "*" in text else 0 for text in parameters.split(",")]), name
 
 
-@statement("4.2", "documented", "Destroying a descriptor or frame config that is NULL succeeds")
+@pytest.mark.statement("3.4.2")
 @pytest.mark.parametrize("destroy", DESTROYERS)
 def test_destroying_null_succeeds(program, destroy):
     assert program.sim.aclvencDestroyFrameConfig(program.sim.aclvencCreateFrameConfig()) == 0
     assert getattr(program.sim, destroy)(None) == 0
 
 
-@statement("4.3", "guessed", "Destroying a descriptor twice, or one of another kind, fails softly with 100000")
+@pytest.mark.statement("3.4.3")
 @pytest.mark.parametrize("destroy", DESTROYERS)
+@pytest.mark.sim_only
 def test_destroying_twice_or_the_wrong_kind_is_100000(program, destroy):
     sim = program.sim
     handle = getattr(sim, DESTROYERS[destroy])()
@@ -387,7 +375,7 @@ def test_destroying_twice_or_the_wrong_kind_is_100000(program, destroy):
     assert [text.split("]")[0] for text in sim.take_reports()] == ["[wrong-handle", "[stale-handle", "[stale-handle"]
 
 
-@statement("4.4", "documented", "Frame config: new ones have neither flag; any value but 0 becomes 1; NULL 100000")
+@pytest.mark.statement("3.4.4")
 def test_frame_config_flags_are_0_or_1(program):
     sim = program.sim
     config = sim.aclvencCreateFrameConfig()
@@ -403,12 +391,7 @@ PICTURE_FIELDS = ["Size", "Format", "Width", "Height", "WidthStride", "HeightStr
 STREAM_FIELDS = {"Size": 2**32 - 1, "Format": 3, "Timestamp": 2**64 - 1, "RetCode": 2**32 - 1, "Eos": 1}
 
 
-@statement(
-    "4.5",
-    "documented",
-    "Picture and stream descriptors: new ones all zero; setters check nothing but NULL descriptor and NULL "
-    "data (100000); Eos becomes 0 or 1",
-)
+@pytest.mark.statement("3.4.5")
 def test_picture_and_stream_descriptors_store_what_is_set(program):
     sim = program.sim
     picture, stream = sim.acldvppCreatePicDesc(), sim.acldvppCreateStreamDesc()
@@ -429,11 +412,8 @@ def test_picture_and_stream_descriptors_store_what_is_set(program):
     assert sim.acldvppDestroyStreamDesc(stream) == 0
 
 
-@statement(
-    "4.6",
-    "guessed",
-    "A batch of picture descriptors owns its members: they end with it and cannot be destroyed alone",
-)
+@pytest.mark.statement("3.4.6")
+@pytest.mark.sim_only
 def test_batch_owns_its_pictures(program):
     sim = program.sim
     assert sim.acldvppCreateBatchPicDesc(0) is None
