@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A device library that is the simulated device, except that it takes the time of every callback. Every peer opens it by
+ * its path and passes through it alike: all other functions are found in the simulated device, on which it depends.
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "aclsim.h"
+#include "device.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+enum { MAX_CHANNELS = 256, MAX_SAMPLES = 1 << 20 };
+
+typedef struct probe_window {
+    double seconds;
+    uint64_t channels, encoded, delivered, skipped, host_idle_ns, send_blocked_ns;
+} probe_window;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static aclvencChannelDesc *open_channels[MAX_CHANNELS]; /* lock */
+static size_t open_count;                               /* lock */
+static _Atomic(aclvencCallback) program;                /* one peer to a process: one callback */
+static atomic_size_t samples;
+static uint32_t hold_ns[MAX_SAMPLES];
+static _Atomic uint64_t entered_ns[MAX_SAMPLES];
+
+static void *device_symbol(const char *name) {
+    static void *handle;
+    if (handle == NULL)
+        handle = dlopen("libascendvenc_sim.so", RTLD_LAZY | RTLD_NOLOAD);
+    void *symbol = handle != NULL ? dlsym(handle, name) : NULL;
+    if (symbol == NULL)
+        abort();
+    return symbol;
+}
+
+static void timed(acldvppPicDesc *input, acldvppStreamDesc *output, void *user_data) {
+    size_t i = atomic_fetch_add(&samples, 1);
+    uint64_t start = now_ns();
+    if (i < MAX_SAMPLES)
+        atomic_store(&entered_ns[i], start);
+    atomic_load (&program)(input, output, user_data);
+    if (i < MAX_SAMPLES)
+        hold_ns[i] = (uint32_t)(now_ns() - start);
+}
+
+EXPORT aclError aclvencSetChannelDescCallback(aclvencChannelDesc *desc, aclvencCallback callback) {
+    aclError (*set)(aclvencChannelDesc *, aclvencCallback);
+    void *symbol = device_symbol(__func__);
+    memcpy(&set, &symbol, sizeof symbol);
+    aclvencCallback before = atomic_exchange(&program, callback);
+    if (before != NULL && before != callback)
+        abort(); /* two peers in this process */
+    return set(desc, timed);
+}
+
+static aclError forward(const char *name, aclvencChannelDesc *desc) {
+    aclError (*call)(aclvencChannelDesc *);
+    void *symbol = device_symbol(name);
+    memcpy(&call, &symbol, sizeof symbol);
+    return call(desc);
+}
+
+EXPORT aclError aclvencCreateChannel(aclvencChannelDesc *desc) {
+    aclError rc = forward(__func__, desc);
+    pthread_mutex_lock(&lock);
+    if (rc == ACL_SUCCESS && open_count < MAX_CHANNELS)
+        open_channels[open_count++] = desc;
+    pthread_mutex_unlock(&lock);
+    return rc;
+}
+
+EXPORT aclError aclvencDestroyChannel(aclvencChannelDesc *desc) {
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < open_count; i++)
+        if (open_channels[i] == desc)
+            open_channels[i] = open_channels[--open_count];
+    pthread_mutex_unlock(&lock);
+    return forward(__func__, desc);
+}
+
+/* ---- what the benchmark reads ---------------------------------------------------------------------------- */
+
+static void look(probe_window *w) {
+    memset(w, 0, sizeof *w);
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < open_count; i++) {
+        aclsim_channel_stats s;
+        if (aclsim_get_channel_stats(open_channels[i], &s) != 0)
+            continue;
+        w->channels++;
+        w->encoded += s.encoded;
+        w->delivered += s.delivered;
+        w->skipped += s.skipped;
+        w->host_idle_ns += s.host_idle_ns;
+        w->send_blocked_ns += s.send_blocked_ns;
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+/* What happens during so many seconds. Called without the GIL, so that no peer disturbs the clock. */
+EXPORT void probe_watch(double seconds, probe_window *window) {
+    probe_window before, after;
+    struct timespec t = {.tv_sec = (time_t)seconds, .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
+    uint64_t start = now_ns();
+    look(&before);
+    nanosleep(&t, NULL);
+    look(&after);
+    window->seconds = (double)(now_ns() - start) * 1e-9;
+    window->channels = after.channels;
+    window->encoded = after.encoded - before.encoded;
+    window->delivered = after.delivered - before.delivered;
+    window->skipped = after.skipped - before.skipped;
+    window->host_idle_ns = after.host_idle_ns - before.host_idle_ns;
+    window->send_blocked_ns = after.send_blocked_ns - before.send_blocked_ns;
+}
+
+/* Forget the samples; between two measurements, when no callback runs. */
+EXPORT void probe_clear(void) {
+    atomic_store(&samples, 0);
+}
+
+/* Samples so far, in the order of the callbacks: when they were entered, how long they took. */
+EXPORT size_t probe_samples(const uint32_t **hold, const uint64_t **entered) {
+    *hold = hold_ns;
+    *entered = (const uint64_t *)(const void *)entered_ns;
+    size_t count = atomic_load(&samples);
+    return count < MAX_SAMPLES ? count : MAX_SAMPLES;
+}

@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A stand-in for the vendor's module pyACL, which is not there to be measured. Our own code, written from the behaviour
+ * that the vendor documents: positional arguments parsed as a tuple, integers for pointers, a status as the result, a
+ * Python callback for each frame under the GIL inside process_report, one heap block for each frame's user data,
+ * rt.memcpy with the GIL held, numpy_to_ptr with a warning and an import of the array API at each call. Where the
+ * documentation leaves a choice, the cheaper way is taken. Only what the benchmarks call is here. Never installed.
+ */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#define NPY_NO_DEPRECATED_API NPY_1_7_API_VERSION
+#include <numpy/arrayobject.h>
+#include <pthread.h>
+
+#include "device.h"
+
+static device_api api;
+
+/* ---- callbacks: by channel descriptor, as the vendor's map of them ----------------------------------------- */
+
+enum { MAX_CHANNELS = 256 };
+
+static struct registered {
+    aclvencChannelDesc *desc;
+    PyObject *function;
+} callbacks[MAX_CHANNELS];
+static size_t callback_count;
+
+static PyObject **find_callback(const aclvencChannelDesc *desc) {
+    for (size_t i = 0; i < callback_count; i++)
+        if (callbacks[i].desc == desc)
+            return &callbacks[i].function;
+    return NULL;
+}
+
+typedef struct user_data {
+    PyObject *function, *object;
+} user_data;
+
+static void trampoline(acldvppPicDesc *input, acldvppStreamDesc *output, void *pointer) {
+    user_data *data = pointer;
+    PyGILState_STATE state = PyGILState_Ensure();
+    PyObject *args = Py_BuildValue("(kkO)", (unsigned long)input, (unsigned long)output, data->object);
+    PyObject *result = args != NULL ? PyObject_Call(data->function, args, NULL) : NULL;
+    if (result == NULL)
+        PyErr_Print(); /* the vendor's leaves it pending; a benchmark must not lose it */
+    Py_XDECREF(result);
+    Py_XDECREF(args);
+    Py_DECREF(data->object);
+    free(data);
+    PyGILState_Release(state);
+}
+
+static PyObject *set_callback(PyObject *self, PyObject *args) {
+    unsigned long desc;
+    PyObject *function;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "kO", &desc, &function))
+        return NULL;
+    PyObject **known = find_callback((aclvencChannelDesc *)desc);
+    if (known == NULL) {
+        if (callback_count == MAX_CHANNELS)
+            return PyErr_Format(PyExc_RuntimeError, "too many channels");
+        callbacks[callback_count].desc = (aclvencChannelDesc *)desc;
+        known = &callbacks[callback_count++].function;
+    }
+    Py_INCREF(function);
+    Py_XSETREF(*known, function);
+    return Py_BuildValue("i", api.aclvencSetChannelDescCallback((aclvencChannelDesc *)desc, trampoline));
+}
+
+static PyObject *send_frame(PyObject *self, PyObject *args) {
+    unsigned long desc, input, reserve, config;
+    PyObject *object;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "kkkkO", &desc, &input, &reserve, &config, &object))
+        return NULL;
+    PyObject **function = find_callback((aclvencChannelDesc *)desc);
+    if (function == NULL)
+        return PyErr_Format(PyExc_RuntimeError, "did not set callback, failed");
+    user_data *data = malloc(sizeof *data);
+    if (data == NULL)
+        return PyErr_NoMemory();
+    Py_INCREF(object);
+    data->function = *function;
+    data->object = object;
+    aclError rc;
+    PyThreadState *saved = PyEval_SaveThread();
+    rc = api.aclvencSendFrame((aclvencChannelDesc *)desc, (acldvppPicDesc *)input, (void *)reserve,
+                              (aclvencFrameConfig *)config, data);
+    PyEval_RestoreThread(saved);
+    return Py_BuildValue("i", rc);
+}
+
+static PyObject *destroy_channel(PyObject *self, PyObject *args) {
+    unsigned long desc;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "k", &desc))
+        return NULL;
+    aclError rc;
+    PyThreadState *saved = PyEval_SaveThread();
+    rc = api.aclvencDestroyChannel((aclvencChannelDesc *)desc);
+    PyEval_RestoreThread(saved);
+    for (size_t i = 0; i < callback_count; i++)
+        if (callbacks[i].desc == (aclvencChannelDesc *)desc) {
+            Py_DECREF(callbacks[i].function);
+            callbacks[i] = callbacks[--callback_count];
+        }
+    return Py_BuildValue("i", rc);
+}
+
+/* ---- the plain shapes ------------------------------------------------------------------------------------------ */
+
+#define CREATOR(python_name, c_name)                                                                                   \
+    static PyObject *python_name(PyObject *self, PyObject *args) {                                                     \
+        (void)self;                                                                                                    \
+        (void)args;                                                                                                    \
+        return Py_BuildValue("k", (unsigned long)api.c_name());                                                        \
+    }
+#define UNARY(python_name, c_name)                                                                                     \
+    static PyObject *python_name(PyObject *self, PyObject *args) {                                                     \
+        unsigned long handle;                                                                                          \
+        (void)self;                                                                                                    \
+        if (!PyArg_ParseTuple(args, "k", &handle))                                                                     \
+            return NULL;                                                                                               \
+        return Py_BuildValue("i", api.c_name((void *)handle));                                                         \
+    }
+#define SETTER(python_name, c_name, format, type)                                                                      \
+    static PyObject *python_name(PyObject *self, PyObject *args) {                                                     \
+        unsigned long handle;                                                                                          \
+        type value;                                                                                                    \
+        (void)self;                                                                                                    \
+        if (!PyArg_ParseTuple(args, "k" format, &handle, &value))                                                      \
+            return NULL;                                                                                               \
+        return Py_BuildValue("i", api.c_name((void *)handle, (void *)(uintptr_t)value));                               \
+    }
+#define NUMBER_SETTER(python_name, c_name, format, type)                                                               \
+    static PyObject *python_name(PyObject *self, PyObject *args) {                                                     \
+        unsigned long handle;                                                                                          \
+        type value;                                                                                                    \
+        (void)self;                                                                                                    \
+        if (!PyArg_ParseTuple(args, "k" format, &handle, &value))                                                      \
+            return NULL;                                                                                               \
+        return Py_BuildValue("i", api.c_name((void *)handle, value));                                                  \
+    }
+#define GETTER(python_name, c_name, format)                                                                            \
+    static PyObject *python_name(PyObject *self, PyObject *args) {                                                     \
+        unsigned long handle;                                                                                          \
+        (void)self;                                                                                                    \
+        if (!PyArg_ParseTuple(args, "k", &handle))                                                                     \
+            return NULL;                                                                                               \
+        return Py_BuildValue(format, api.c_name((void *)handle));                                                      \
+    }
+
+CREATOR(create_pic_desc, acldvppCreatePicDesc)
+CREATOR(create_channel_desc, aclvencCreateChannelDesc)
+CREATOR(create_frame_config, aclvencCreateFrameConfig)
+UNARY(destroy_pic_desc, acldvppDestroyPicDesc)
+UNARY(destroy_channel_desc, aclvencDestroyChannelDesc)
+UNARY(destroy_frame_config, aclvencDestroyFrameConfig)
+UNARY(create_channel, aclvencCreateChannel)
+UNARY(dvpp_free, acldvppFree)
+UNARY(set_context, aclrtSetCurrentContext)
+UNARY(destroy_context, aclrtDestroyContext)
+SETTER(set_pic_desc_data, acldvppSetPicDescData, "k", unsigned long)
+NUMBER_SETTER(set_pic_desc_size, acldvppSetPicDescSize, "I", unsigned int)
+NUMBER_SETTER(set_pic_desc_width, acldvppSetPicDescWidth, "I", unsigned int)
+NUMBER_SETTER(set_pic_desc_height, acldvppSetPicDescHeight, "I", unsigned int)
+NUMBER_SETTER(set_pic_desc_width_stride, acldvppSetPicDescWidthStride, "I", unsigned int)
+NUMBER_SETTER(set_thread_id, aclvencSetChannelDescThreadId, "K", unsigned long long)
+NUMBER_SETTER(set_entype, aclvencSetChannelDescEnType, "i", int)
+NUMBER_SETTER(set_pic_format, aclvencSetChannelDescPicFormat, "i", int)
+NUMBER_SETTER(set_pic_width, aclvencSetChannelDescPicWidth, "I", unsigned int)
+NUMBER_SETTER(set_pic_height, aclvencSetChannelDescPicHeight, "I", unsigned int)
+NUMBER_SETTER(set_key_frame_interval, aclvencSetChannelDescKeyFrameInterval, "I", unsigned int)
+GETTER(get_pic_desc_width, acldvppGetPicDescWidth, "I")
+GETTER(get_pic_desc_size, acldvppGetPicDescSize, "I")
+GETTER(get_stream_desc_size, acldvppGetStreamDescSize, "I")
+GETTER(get_stream_desc_ret_code, acldvppGetStreamDescRetCode, "I")
+
+static PyObject *get_stream_desc_data(PyObject *self, PyObject *args) {
+    unsigned long desc;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "k", &desc))
+        return NULL;
+    return Py_BuildValue("k", (unsigned long)api.acldvppGetStreamDescData((acldvppStreamDesc *)desc));
+}
+
+static PyObject *dvpp_malloc(PyObject *self, PyObject *args) {
+    unsigned long size;
+    void *memory = NULL;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "k", &size))
+        return NULL;
+    aclError rc = api.acldvppMalloc(&memory, size);
+    return Py_BuildValue("ki", (unsigned long)memory, rc);
+}
+
+static PyObject *init(PyObject *self, PyObject *args) {
+    (void)self;
+    (void)args;
+    return Py_BuildValue("i", api.aclInit(NULL));
+}
+
+static PyObject *create_context(PyObject *self, PyObject *args) {
+    int device;
+    aclrtContext context = NULL;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "i", &device))
+        return NULL;
+    aclError rc = api.aclrtCreateContext(&context, device);
+    return Py_BuildValue("ki", (unsigned long)context, rc);
+}
+
+static PyObject *process_report(PyObject *self, PyObject *args) {
+    int timeout;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "i", &timeout))
+        return NULL;
+    aclError rc;
+    PyThreadState *saved = PyEval_SaveThread();
+    rc = api.aclrtProcessReport(timeout);
+    PyEval_RestoreThread(saved);
+    return Py_BuildValue("i", rc);
+}
+
+/* With the GIL held while it copies. */
+static PyObject *copy_memory(PyObject *self, PyObject *args) {
+    unsigned long to, room, from, size;
+    int kind;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "kkkki", &to, &room, &from, &size, &kind))
+        return NULL;
+    return Py_BuildValue("i", api.aclrtMemcpy((void *)to, room, (void *)from, size, kind));
+}
+
+/* ---- util ---------------------------------------------------------------------------------------------------------- */
+
+static PyObject *numpy_to_ptr(PyObject *self, PyObject *args) {
+    PyObject *array;
+    (void)self;
+    import_array();
+    if (!PyArg_ParseTuple(args, "O", &array))
+        return NULL;
+    if (PyErr_WarnEx(PyExc_Warning, "numpy_to_ptr will be deprecated, use bytes_to_ptr", 1) != 0)
+        return NULL;
+    if (!PyArray_Check(array))
+        return PyErr_Format(PyExc_ValueError, "needs an array as argument");
+    return Py_BuildValue("k", (unsigned long)PyArray_DATA((PyArrayObject *)array));
+}
+
+/* What it would cost without the warning and the import. */
+static PyObject *numpy_to_ptr_lean(PyObject *self, PyObject *args) {
+    PyObject *array;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "O", &array))
+        return NULL;
+    if (!PyArray_Check(array))
+        return PyErr_Format(PyExc_ValueError, "needs an array as argument");
+    return Py_BuildValue("k", (unsigned long)PyArray_DATA((PyArrayObject *)array));
+}
+
+typedef struct thread_call {
+    PyObject *function, *argument;
+} thread_call;
+
+static void *run_thread(void *pointer) {
+    thread_call *call = pointer;
+    PyGILState_STATE state = PyGILState_Ensure();
+    PyObject *result = PyObject_CallFunctionObjArgs(call->function, call->argument, NULL);
+    if (result == NULL)
+        PyErr_Print();
+    Py_XDECREF(result);
+    Py_DECREF(call->function);
+    Py_DECREF(call->argument);
+    free(call);
+    PyGILState_Release(state);
+    return NULL;
+}
+
+static PyObject *start_thread(PyObject *self, PyObject *args) {
+    PyObject *function, *argument;
+    pthread_t thread = 0;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "OO", &function, &argument))
+        return NULL;
+    thread_call *call = malloc(sizeof *call);
+    if (call == NULL)
+        return PyErr_NoMemory();
+    Py_INCREF(function);
+    Py_INCREF(argument);
+    *call = (thread_call){function, argument};
+    int rc;
+    PyThreadState *saved = PyEval_SaveThread();
+    rc = pthread_create(&thread, NULL, run_thread, call);
+    PyEval_RestoreThread(saved);
+    return Py_BuildValue("ki", (unsigned long)thread, rc);
+}
+
+static PyObject *stop_thread(PyObject *self, PyObject *args) {
+    unsigned long thread;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "k", &thread))
+        return NULL;
+    int rc;
+    PyThreadState *saved = PyEval_SaveThread();
+    rc = pthread_join((pthread_t)thread, NULL);
+    PyEval_RestoreThread(saved);
+    return Py_BuildValue("i", rc);
+}
+
+/* ---- modules ------------------------------------------------------------------------------------------------------- */
+
+#define M(name, function) {name, function, METH_VARARGS, NULL}
+
+static PyMethodDef acl_methods[] = {M("init", init), {NULL, NULL, 0, NULL}};
+static PyMethodDef rt_methods[] = {M("create_context", create_context),
+                                   M("destroy_context", destroy_context),
+                                   M("set_context", set_context),
+                                   M("process_report", process_report),
+                                   M("memcpy", copy_memory),
+                                   {NULL, NULL, 0, NULL}};
+static PyMethodDef util_methods[] = {M("numpy_to_ptr", numpy_to_ptr),
+                                     M("numpy_to_ptr_lean", numpy_to_ptr_lean),
+                                     M("start_thread", start_thread),
+                                     M("stop_thread", stop_thread),
+                                     {NULL, NULL, 0, NULL}};
+static PyMethodDef media_methods[] = {M("dvpp_malloc", dvpp_malloc),
+                                      M("dvpp_free", dvpp_free),
+                                      M("dvpp_create_pic_desc", create_pic_desc),
+                                      M("dvpp_destroy_pic_desc", destroy_pic_desc),
+                                      M("dvpp_set_pic_desc_data", set_pic_desc_data),
+                                      M("dvpp_set_pic_desc_size", set_pic_desc_size),
+                                      M("dvpp_set_pic_desc_width", set_pic_desc_width),
+                                      M("dvpp_set_pic_desc_height", set_pic_desc_height),
+                                      M("dvpp_set_pic_desc_width_stride", set_pic_desc_width_stride),
+                                      M("dvpp_get_pic_desc_width", get_pic_desc_width),
+                                      M("dvpp_get_pic_desc_size", get_pic_desc_size),
+                                      M("dvpp_get_stream_desc_data", get_stream_desc_data),
+                                      M("dvpp_get_stream_desc_size", get_stream_desc_size),
+                                      M("dvpp_get_stream_desc_ret_code", get_stream_desc_ret_code),
+                                      M("venc_create_channel_desc", create_channel_desc),
+                                      M("venc_destroy_channel_desc", destroy_channel_desc),
+                                      M("venc_set_channel_desc_thread_id", set_thread_id),
+                                      M("venc_set_channel_desc_callback", set_callback),
+                                      M("venc_set_channel_desc_entype", set_entype),
+                                      M("venc_set_channel_desc_pic_format", set_pic_format),
+                                      M("venc_set_channel_desc_pic_width", set_pic_width),
+                                      M("venc_set_channel_desc_pic_height", set_pic_height),
+                                      M("venc_set_channel_desc_key_frame_interval", set_key_frame_interval),
+                                      M("venc_create_channel", create_channel),
+                                      M("venc_destroy_channel", destroy_channel),
+                                      M("venc_create_frame_config", create_frame_config),
+                                      M("venc_destroy_frame_config", destroy_frame_config),
+                                      M("venc_send_frame", send_frame),
+                                      {NULL, NULL, 0, NULL}};
+
+static PyModuleDef acl_def = {PyModuleDef_HEAD_INIT, "pyacl_shape", NULL, -1, acl_methods, NULL, NULL, NULL, NULL};
+static PyModuleDef rt_def = {PyModuleDef_HEAD_INIT, "pyacl_shape.rt", NULL, -1, rt_methods, NULL, NULL, NULL, NULL};
+static PyModuleDef util_def = {
+    PyModuleDef_HEAD_INIT, "pyacl_shape.util", NULL, -1, util_methods, NULL, NULL, NULL, NULL};
+static PyModuleDef media_def = {
+    PyModuleDef_HEAD_INIT, "pyacl_shape.media", NULL, -1, media_methods, NULL, NULL, NULL, NULL};
+
+/* The device library's path is in ASCEND_VENC_BENCH_DEVICE. */
+PyMODINIT_FUNC PyInit_pyacl_shape(void) {
+    const char *path = getenv("ASCEND_VENC_BENCH_DEVICE");
+    import_array();
+    if (path == NULL || device_load(path, &api) != 0) {
+        PyErr_SetString(PyExc_ImportError, "ASCEND_VENC_BENCH_DEVICE does not name a device library");
+        return NULL;
+    }
+    PyObject *module = PyModule_Create(&acl_def);
+    if (module == NULL || PyModule_AddObject(module, "rt", PyModule_Create(&rt_def)) != 0 ||
+        PyModule_AddObject(module, "util", PyModule_Create(&util_def)) != 0 ||
+        PyModule_AddObject(module, "media", PyModule_Create(&media_def)) != 0)
+        return NULL;
+    return module;
+}
