@@ -62,7 +62,7 @@ static PyObject *set_callback(PyObject *self, PyObject *args) {
     if (known == NULL) {
         if (callback_count == MAX_CHANNELS)
             return PyErr_Format(PyExc_RuntimeError, "too many channels");
-        callbacks[callback_count].desc = (aclvencChannelDesc *)desc;
+        callbacks[callback_count] = (struct registered){(aclvencChannelDesc *)desc, NULL};
         known = &callbacks[callback_count++].function;
     }
     Py_INCREF(function);

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ascend_venc.Encoder, in the ways of using it that its version has."""
+
+import threading
+import zlib
+
+import native
+import numpy as np
+from measure import Work
+
+LABEL = "ascend_venc.Encoder"
+
+
+def has(*names):
+    """Whether this version's Encoder has all these methods."""
+    from ascend_venc import Encoder
+
+    return all(hasattr(Encoder, name) for name in names)
+
+
+class EncoderPeer:
+    """One class for each way of using it: `run` is what differs.
+
+    on_packets(list): called with the packets as they are received. Other keyword arguments go to Encoder.
+    """
+
+    NEEDS = ("encode",)
+
+    def __init__(self, workload, on_packets=None, **options):
+        import ascend_venc
+
+        self.workload = workload
+        self.on_packets = on_packets
+        self.consumer = None
+        self.running = True
+        settings = {"gop": 65536, "depth": workload.buffers, "backend": workload.device or native.device_library()}
+        settings.update(options)
+        self.encoders = [
+            ascend_venc.Encoder(workload.width, workload.height, codec="h265", **settings)
+            for _ in range(workload.channels)
+        ]
+        self.encoder = self.encoders[0]
+        self.frames = [np.full(workload.picture_bytes, 0x5A, np.uint8) for _ in range(max(workload.buffers, 2))]
+        self.frames_out = self.bytes = self.next_index = 0
+        self.checksum = 1
+
+    def take(self, packets):
+        """Count packets, which are given back then."""
+        self.frames_out += len(packets)
+        self.bytes += sum(map(len, packets))
+        if self.workload.checksums:
+            for packet in packets:
+                if packet.frame_index != self.next_index:
+                    raise RuntimeError(f"frame {packet.frame_index} came as number {self.next_index}")
+                self.next_index += 1
+                self.checksum = zlib.adler32(packet, self.checksum)
+        if self.on_packets is not None:
+            self.on_packets(packets)
+
+    def run(self, frames):
+        frames_before, bytes_before = self.frames_out, self.bytes
+        self.encode_all(frames)
+        return Work(
+            self.frames_out - frames_before,
+            self.bytes - bytes_before,
+            self.checksum if self.workload.checksums else None,
+        )
+
+    def encode_all(self, frames):
+        """One fused call per frame."""
+        encode, take, pictures = self.encoder.encode, self.take, self.frames
+        count = len(pictures)
+        for number in range(frames):
+            packets = encode(pictures[number % count])
+            if packets:
+                take(packets)
+        take(self.encoder.flush())
+
+    # ---- a device that stands still, many channels -----------------------------------------------------------------
+
+    def queue(self, frames):
+        """Hand frames to each channel; packets are received by one thread for all channels."""
+        picture = self.frames[0]
+        if self.consumer is None:
+            self.start_consumer()
+        for encoder in self.encoders:
+            for start in range(0, frames, 64):
+                encoder.submit_many([picture] * min(64, frames - start))
+
+    def start_consumer(self):
+        self.consumer = threading.Thread(target=self._consume, name="consumer")
+        self.consumer.start()
+
+    def _consume(self):
+        """Visit the channels in turn: all of them have the same rate."""
+        from ascend_venc import AclTimeoutError
+
+        while self.running:
+            for encoder in self.encoders:
+                try:
+                    self.take(encoder.receive_many(256, timeout=0.2))
+                except AclTimeoutError:
+                    if not self.running:
+                        return
+
+    def total(self):
+        return Work(self.frames_out, self.bytes)
+
+    def close(self):
+        self.running = False
+        if self.consumer is not None:
+            self.consumer.join()
+        for encoder in self.encoders:
+            encoder.flush()
+            encoder.close()
+
+
+class Batched(EncoderPeer):
+    """submit_many of a batch, then receive_many of what is ready."""
+
+    NEEDS = ("submit_many", "receive_many")
+
+    def encode_all(self, frames):
+        batch, take = self.workload.batch, self.take
+        submit_many, receive_many = self.encoder.submit_many, self.encoder.receive_many
+        pictures = self.frames
+        batches = [pictures[i : i + batch] for i in range(0, len(pictures) - batch + 1, batch)] or [pictures[:batch]]
+        target = self.frames_out + frames
+        sent = 0
+        while sent < frames:
+            part = batches[sent // batch % len(batches)][: frames - sent]
+            submit_many(part)
+            sent += len(part)
+            take(receive_many(256))
+        while self.frames_out < target:
+            take(receive_many(256))
+
+
+class Single(EncoderPeer):
+    """submit and receive, one frame each."""
+
+    NEEDS = ("submit", "receive")
+
+    def encode_all(self, frames):
+        submit, receive, pictures = self.encoder.submit, self.encoder.receive, self.frames
+        count, ahead = len(pictures), self.workload.buffers - 1
+        for number in range(frames):
+            submit(pictures[number % count])
+            if number >= ahead:
+                self.take([receive()])
+        for _ in range(min(ahead, frames)):
+            self.take([receive()])
+
+
+class Acquired(EncoderPeer):
+    """Pictures are written straight into the encoder's own buffers."""
+
+    NEEDS = ("acquire", "receive_many")
+
+    def encode_all(self, frames):
+        encoder, take, pictures = self.encoder, self.take, self.frames
+        count, target = len(pictures), self.frames_out + frames
+        copyto = np.copyto
+        ahead = self.workload.buffers // 2
+        for number in range(frames):
+            frame = encoder.acquire()
+            copyto(np.asarray(frame).reshape(-1), pictures[number % count])
+            encoder.submit(frame)
+            if number % ahead == ahead - 1:
+                take(encoder.receive_many(256))
+        while self.frames_out < target:
+            take(encoder.receive_many(256))
+
+
+class Queued(EncoderPeer):
+    """submit_async: the native sender thread sends; packets are received in batches."""
+
+    NEEDS = ("submit_async", "receive_many")
+
+    def encode_all(self, frames):
+        submit, take, pictures = self.encoder.submit_async, self.take, self.frames
+        receive_many, batch = self.encoder.receive_many, self.workload.batch
+        count, target = len(pictures), self.frames_out + frames
+        for number in range(frames):
+            submit(pictures[number % count])
+            if number % batch == batch - 1:
+                take(receive_many(256))
+        while self.frames_out < target:
+            take(receive_many(256))
