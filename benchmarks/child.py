@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measurements in processes of their own: one module of this folder, one JSON object on its standard output."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+
+
+def run(module, *arguments, env=(), timeout=300):
+    """Run `python -m module arguments` and return the JSON that it prints last."""
+    path = [str(FOLDER), str(FOLDER.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    done = subprocess.run(
+        [sys.executable, "-m", module, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path), **dict(env)},
+        cwd=FOLDER,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"{module} {' '.join(map(str, arguments))}: exit {done.returncode}\n{done.stderr[-4000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
