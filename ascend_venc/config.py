@@ -28,13 +28,14 @@ class ChipLimits:
     fps: tuple[int, int]
     bit_rate: tuple[int, int]
     h264_area: int | None = None  # pixels, width x height
+    channels: int | None = None  # open at the same time, on one device
     gop: tuple[int, int] = (1, 65536)
 
 
 CHIPS = (
-    ChipLimits("Ascend310P", (128, 4096), (128, 4096), (1, 240), (2, 614400), h264_area=4096 * 2304),
-    ChipLimits("Ascend310B", (114, 8192), (114, 8192), (1, 240), (2, 614400)),
-    ChipLimits("Ascend310", (128, 1920), (128, 1920), (1, 120), (10, 30000)),
+    ChipLimits("Ascend310P", (128, 4096), (128, 4096), (1, 240), (2, 614400), h264_area=4096 * 2304, channels=128),
+    ChipLimits("Ascend310B", (114, 8192), (114, 8192), (1, 240), (2, 614400), channels=16),
+    ChipLimits("Ascend310", (128, 1920), (128, 1920), (1, 120), (10, 30000), channels=128),
 )
 
 CHIPS_WITHOUT_ENCODER = ("Ascend910", "Ascend950")

@@ -9,10 +9,10 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from . import stats as _stats
-from ._lowlevel.channel import ON_FULL, Channel, Device
+from ._lowlevel.channel import ON_FULL, Channel, Device, open_channels
 from ._lowlevel.core import open_library
-from .config import EncoderConfig, limits_of
-from .errors import EncoderDrained, InvalidArgumentError
+from .config import ChipLimits, EncoderConfig, limits_of
+from .errors import DeviceFullError, EncoderDrained, InvalidArgumentError
 
 if TYPE_CHECKING:
     import os
@@ -80,6 +80,8 @@ class Encoder:
         An argument is not of its type, or outside its range; found before the device sees it.
     UnsupportedDeviceError
         The chip has no video encoder.
+    DeviceFullError
+        This process has as many encoders open on the device as the chip has channels (310, 310P: 128; 310B: 16).
     AclError
         No usable library or device, or the device refused to open a channel.
 
@@ -151,7 +153,9 @@ class Encoder:
         try:
             self._soc_name = self._device.soc_name
             self._simulated = library.simulated
-            config.check(limits_of(self._soc_name))
+            limits = limits_of(self._soc_name)
+            config.check(limits)
+            _check_free_channel(self._device, limits)
             self._channel = Channel(
                 self._device,
                 1 / config.fps,
@@ -461,6 +465,9 @@ class Encoder:
             return
         stats = channel.stats()
         dropped = stats["in_flight"] + stats["ready"] + stats["undelivered"]
+        futures = sys.modules.get("ascend_venc.futures")
+        if futures is not None:
+            futures.forget(channel)
         channel.close(self._timeout)
         if self._device is not None:
             self._device.close()
@@ -577,6 +584,14 @@ def _as_many(name: str, values: Iterable[Any] | None, count: int, default: Any) 
     if len(items) != count:
         raise InvalidArgumentError(f"{name} has {len(items)} items for {count} frames: give one for each")
     return items
+
+
+def _check_free_channel(device: Device, limits: ChipLimits) -> None:
+    if limits.channels is not None and open_channels(device) >= limits.channels:
+        raise DeviceFullError(
+            f"device {device.device_id} ({device.soc_name}) encodes {limits.channels} streams at the same time, and this "
+            "process has as many encoders open on it: close one, or use another device"
+        )
 
 
 def _check_device(device: Any, count: int) -> None:

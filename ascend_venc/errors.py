@@ -133,6 +133,10 @@ class EncoderClosedError(AclError, ValueError):
     """The encoder is closed."""
 
 
+class DeviceFullError(VencError, RuntimeError):
+    """The chip has no free encoder channel. Nothing was opened; other encoders are not affected."""
+
+
 class EncoderFullError(AclError, RuntimeError):
     """There is no room for another frame, and `on_full="error"` asks not to wait. Nothing was sent."""
 

@@ -793,6 +793,81 @@ cdef class Channel:
         finally:
             self._users -= 1
 
+    def pump(self):
+        """Give the packets that are ready to their Futures; keep the others to be received. Does not wait.
+
+        Raises DeviceLostError, with the packets that were ready given out before.
+        """
+        cdef Packet packet
+        cdef Ticket ticket
+        cdef int status
+        cdef list kept = []
+        cdef avenc_channel *handle = self._enter()
+        try:
+            self._take(handle, <size_t>-1)
+            waiting = self._undelivered
+            self._undelivered = []
+            for packet in waiting:
+                if packet._h == NULL or packet._h.token == NULL or (<Ticket>packet._h.token).future is None:
+                    kept.append(packet)
+                    continue
+                ticket = take_ticket(packet._h)
+                packet._token = ticket.token
+                failure = None
+                if packet._h.status != 0:
+                    failure = errors.frame_error(
+                        packet._h.status, packet._h.frame_index, packet._h.pts, packet._h.ret_code)
+                resolve(ticket.future, packet, failure)
+            self._undelivered = kept + self._undelivered
+            status = avenc_channel_wait(handle, 0, 0, AVENC_WAIT_FOR_FRAMES)
+            if status not in (AVENC_OK, AVENC_E_TIMEOUT, AVENC_E_DRAINED, AVENC_E_CLOSED):
+                check(status)
+        finally:
+            self._users -= 1
+
+    def try_receive(self, Py_ssize_t limit):
+        """Return the packets that are ready, at most `limit`, perhaps none, without waiting. Else like receive_many."""
+        cdef int status
+        cdef list packets
+        cdef avenc_channel *handle
+        if self._h == NULL and not self._reopening and self._undelivered:
+            return self._deliver(limit)
+        handle = self._enter()
+        try:
+            while True:
+                self._take(handle, <size_t>max(limit - <Py_ssize_t>len(self._undelivered), 0))
+                packets = self._deliver(limit)
+                if packets:
+                    return packets
+                status = avenc_channel_wait(handle, 0, 0, AVENC_WAIT_FOR_FRAMES)
+                if status == AVENC_E_TIMEOUT:
+                    return packets
+                if status == AVENC_E_DRAINED:
+                    raise errors.from_status(status, "", "the end of the stream: all packets have been received")
+                check(status)
+        finally:
+            self._users -= 1
+
+    def check(self):
+        """Raise DeviceLostError if the device is lost. Does not wait."""
+        cdef int status
+        cdef avenc_channel *handle = self._enter()
+        try:
+            status = avenc_channel_wait(handle, 0, 0, AVENC_WAIT_FOR_FRAMES)
+            if status not in (AVENC_OK, AVENC_E_TIMEOUT, AVENC_E_DRAINED):
+                check(status)
+        finally:
+            self._users -= 1
+
+    @property
+    def idle(self):
+        """Whether no frame is in flight."""
+        cdef avenc_channel_stats stats
+        if self._h == NULL:
+            return True
+        avenc_channel_stats_get(self._h, &stats)
+        return stats.in_flight == 0
+
     def receive_many(self, Py_ssize_t limit, timeout):
         """Wait up to `timeout` seconds for a packet, and return those that are ready, at most `limit`.
 
@@ -1105,6 +1180,17 @@ cdef dict add_counters(dict past, dict now):
 def bucket_seconds():
     """Upper bounds of the histograms' buckets, in seconds."""
     return [avenc_bucket_ns(i) * 1e-9 for i in range(AVENC_BUCKETS)]
+
+
+def open_channels(Device device not None):
+    """How many channels this process has open on a device."""
+    cdef Channel channel
+    cdef int count = 0
+    for other in list(_open_channels):
+        channel = other
+        if channel._h != NULL and channel.device._h == device._h:
+            count += 1
+    return count
 
 
 def make_ticket(token, future):
