@@ -19,6 +19,7 @@ INCLUDE = ["csrc/include"]
 MODULES = [
     "core",
     "buffers",
+    "convert",
     "channel",
     "fastcall",
     "handles",

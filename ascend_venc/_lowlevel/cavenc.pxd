@@ -25,6 +25,7 @@ cdef extern from "avenc.h" nogil:
         AVENC_E_TOO_LARGE
         AVENC_E_WOULD_DEADLOCK
         AVENC_E_THREAD
+        AVENC_E_NO_CONVERTER
 
     ctypedef struct avenc_failure:
         int32_t code
@@ -138,6 +139,26 @@ cdef extern from "avenc.h" nogil:
     int avenc_channel_close(avenc_channel *channel, uint32_t timeout_ms)
     int avenc_channel_destroy(avenc_channel *channel, uint32_t timeout_ms)
     void avenc_channel_stats_get(avenc_channel *channel, avenc_channel_stats *stats)
+
+    ctypedef struct avenc_converter:
+        pass
+
+    ctypedef struct avenc_converter_config:
+        int32_t source
+        int32_t pic_format
+        uint32_t width
+        uint32_t height
+        int32_t matrix
+        int32_t source_range
+        int32_t range
+        const char *libyuv_path
+        const char *swscale_path
+
+    int avenc_converter_create(const avenc_converter_config *config, avenc_converter **converter)
+    int avenc_converter_convert(avenc_converter *converter, const uint8_t **planes, const size_t *strides, uint8_t *y, size_t y_stride, uint8_t *uv, size_t uv_stride)
+    int avenc_converter_by(const avenc_converter *converter)
+    const char *avenc_converter_library(const avenc_converter *converter)
+    void avenc_converter_destroy(avenc_converter *converter)
 
     enum:
         AVENC_LIVE_COUNT
