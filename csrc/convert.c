@@ -191,7 +191,7 @@ static int choose_library(avenc_converter *converter) {
     const avenc_converter_config *config = &converter->config;
     const int index = config->source - AVENC_SOURCE_RGB24;
     char why[1500] = "";
-    if (config->matrix == AVENC_BT601) {
+    if (config->matrix == AVENC_BT601 && config->by != AVENC_BY_SWSCALE) {
         const avi_libyuv *libyuv = avi_libyuv_open(config->libyuv_path, why, sizeof why);
         if (libyuv)
             converter->routine = config->range == AVENC_RANGE_FULL ? libyuv->full[index] : libyuv->limited[index];
@@ -202,6 +202,10 @@ static int choose_library(avenc_converter *converter) {
             return converter->scratch ? AVENC_OK : avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
         }
     }
+    if (config->by == AVENC_BY_LIBYUV)
+        return avi_fail(AVENC_E_NO_CONVERTER, NULL,
+                        "libyuv has no routine for source %d with matrix %d and range %d, or was not found.%s%s",
+                        config->source, config->matrix, config->range, why[0] ? " Tried:" : "", why);
     converter->swscale = avi_swscale_open(config->swscale_path, why, sizeof why);
     if (!converter->swscale)
         return avi_fail(AVENC_E_NO_CONVERTER, NULL, "neither libyuv nor libswscale was found to convert RGB. Tried:%s",
@@ -231,22 +235,18 @@ int avenc_converter_create(const avenc_converter_config *config, avenc_converter
                         "matrix, source_range and range are %d, %d, %d; each is 0 (BT.601, limited) or 1 "
                         "(BT.709, full)",
                         config->matrix, config->source_range, config->range);
+    if (config->by < AVENC_BY_ENGINE || config->by > AVENC_BY_SWSCALE)
+        return avi_fail(AVENC_E_INVALID, __func__, "by is %d; allowed are 0 to 2", config->by);
     avenc_converter *converter = calloc(1, sizeof *converter);
     if (!converter)
         return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
     converter->config = *config;
-    converter->config.libyuv_path = converter->config.swscale_path = NULL; /* the caller's memory */
     converter->generation = avi_generation();
     converter->path = "";
     pthread_mutex_init(&converter->lock, NULL);
     avi_live_add(AVENC_LIVE_CONVERTER, 1);
-    int rc = AVENC_OK;
-    if (is_rgb(config->source)) {
-        converter->config.libyuv_path = config->libyuv_path;
-        converter->config.swscale_path = config->swscale_path;
-        rc = choose_library(converter);
-        converter->config.libyuv_path = converter->config.swscale_path = NULL;
-    }
+    int rc = is_rgb(config->source) ? choose_library(converter) : AVENC_OK;
+    converter->config.libyuv_path = converter->config.swscale_path = NULL; /* the caller's memory */
     if (rc != AVENC_OK) {
         avenc_converter_destroy(converter);
         return rc;

@@ -140,6 +140,11 @@ cdef extern from "avenc.h" nogil:
     int avenc_channel_destroy(avenc_channel *channel, uint32_t timeout_ms)
     void avenc_channel_stats_get(avenc_channel *channel, avenc_channel_stats *stats)
 
+    enum:
+        AVENC_BY_ENGINE
+        AVENC_BY_LIBYUV
+        AVENC_BY_SWSCALE
+
     ctypedef struct avenc_converter:
         pass
 
@@ -151,6 +156,7 @@ cdef extern from "avenc.h" nogil:
         int32_t matrix
         int32_t source_range
         int32_t range
+        int32_t by
         const char *libyuv_path
         const char *swscale_path
 

@@ -23,5 +23,6 @@ class Converter:
         matrix: str | None = None,
         source_range: str | None = None,
         range: str = "limited",
+        library: str | None = None,
     ) -> None: ...
     def convert(self, picture: Any, into: Any) -> None: ...

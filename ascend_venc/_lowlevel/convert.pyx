@@ -21,6 +21,7 @@ from .core cimport check
 from . import core
 
 cdef dict _DESTINATIONS = {"nv12": 1, "nv21": 2}  # acldvppPixelFormat
+cdef dict _LIBRARIES = {None: AVENC_BY_ENGINE, "libyuv": AVENC_BY_LIBYUV, "libswscale": AVENC_BY_SWSCALE}
 
 
 cdef str shape_of(Py_buffer *view):
@@ -67,6 +68,8 @@ cdef class Converter:
         Of a YUV or grey source; None: the format's usual one. RGB is always full.
     range : {"limited", "full"}
         Of the destination.
+    library : {"libyuv", "libswscale"}, optional
+        Insist on one for RGB, for results that are the same on every machine. None: the faster of those found.
 
     Several threads may use one converter: their calls wait for each other. Different converters run in parallel.
 
@@ -74,7 +77,7 @@ cdef class Converter:
     """
 
     def __cinit__(self, str pixel_format not None, int width, int height, str destination="nv12", matrix=None,
-                  source_range=None, str range="limited"):
+                  source_range=None, str range="limited", library=None):
         cdef avenc_converter_config config
         cdef avenc_converter *handle = NULL
         cdef int status
@@ -85,9 +88,9 @@ cdef class Converter:
         source_range = info.range if source_range is None else source_range
         for name, value, allowed in (
                 ("destination", destination, _DESTINATIONS), ("source_range", source_range, RANGES),
-                ("range", range, RANGES)):
+                ("range", range, RANGES), ("library", library, _LIBRARIES)):
             if value not in allowed:
-                options = " and ".join(f'"{option}"' for option in allowed)
+                options = " and ".join(f'"{option}"' if option else "None" for option in allowed)
                 raise errors.InvalidArgumentError(f"{name} is {value!r}; allowed are {options}")
         rgb = info.color == "rgb"
         libyuv = core.find_libyuv() if rgb else None
@@ -101,6 +104,7 @@ cdef class Converter:
         config.matrix = MATRICES[parse_matrix(matrix, width, height)]
         config.source_range = RANGES[source_range]
         config.range = RANGES[range]
+        config.by = _LIBRARIES[library]
         config.libyuv_path = NULL if c_libyuv is None else <const char *>c_libyuv
         config.swscale_path = NULL if c_swscale is None else <const char *>c_swscale
         with nogil:
@@ -118,7 +122,7 @@ cdef class Converter:
     @property
     def by(self):
         """What converts: "engine", "libyuv" or "libswscale"."""
-        return ("engine", "libyuv", "libswscale")[avenc_converter_by(self._h)]
+        return {AVENC_BY_LIBYUV: "libyuv", AVENC_BY_SWSCALE: "libswscale"}.get(avenc_converter_by(self._h), "engine")
 
     @property
     def library(self):

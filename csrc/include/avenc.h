@@ -298,6 +298,7 @@ typedef struct avenc_converter_config {
     int32_t matrix;           /* AVENC_BT601 or AVENC_BT709; RGB sources only, YUV keeps its own */
     int32_t source_range;     /* AVENC_RANGE_* of a YUV or grey source; RGB is always full */
     int32_t range;            /* AVENC_RANGE_* of the destination */
+    int32_t by;               /* AVENC_BY_* for RGB; AVENC_BY_ENGINE: the faster of those found */
     const char *libyuv_path;  /* a library with libyuv's functions, tried after the system's libyuv; or NULL */
     const char *swscale_path; /* libswscale, tried before the system's; or NULL */
 } avenc_converter_config;
@@ -307,7 +308,7 @@ typedef struct avenc_converter avenc_converter;
 /*
  * Create a converter to NV12 or NV21. YUV and grey sources need no library. RGB sources take libyuv
  * where it has the routine (BT.601), else libswscale; AVENC_E_NO_CONVERTER if neither is found, with
- * every path tried. Libraries are looked for once in a process and stay loaded. May block.
+ * every path tried. `by` insists on one, for results that are the same on every machine. Libraries are looked for once in a process and stay loaded. May block.
  */
 AVENC_API int avenc_converter_create(const avenc_converter_config *config, avenc_converter **converter);
 
