@@ -21,9 +21,13 @@
 enum {
     NV12 = 1, /* acldvppPixelFormat */
     NV21 = 2,
-    MOST_PIXELS = 16384, /* a side; keeps every product below within an int */
+    LEAST_PIXELS = 16, /* a side; libswscale is inexact in tiny pictures */
+    MOST_PIXELS = 16384,
     BAND = 64,           /* rows that libyuv converts at a time: their chroma stays in the cache */
     SWS_AREA = 0x20,     /* the mean of the covered pixels: 2 x 2 for chroma, and the luma as it is */
+    SWS_TAIL = 2,        /* the last rows of a source, which libswscale reads from a copy */
+    SWS_OVERREAD = 64,   /* bytes that it may read beyond a row */
+    SWS_VECTOR = 16,     /* it writes rows of whole vectors where the stride has room for that */
     SWS_CS_ITU709 = 1,
     SWS_CS_ITU601 = 5,
 };
@@ -35,7 +39,8 @@ struct avenc_converter {
     const char *path;
     pthread_mutex_t lock; /* scratch and context */
     avi_libyuv_routine routine;
-    uint8_t *scratch; /* libyuv: BAND/2 rows of Cb, then as many of Cr */
+    uint8_t *scratch; /* libyuv: BAND/2 rows of Cb, then as many of Cr. libswscale: SWS_TAIL rows of the source */
+    uint8_t *bounce;  /* libswscale: a picture, for a width that is not of whole vectors; else NULL */
     const avi_swscale *swscale;
     void *context;
 };
@@ -153,6 +158,12 @@ static int convert_libyuv(avenc_converter *converter, const uint8_t *source, siz
 
 /* ---- libswscale ------------------------------------------------------------------------------ */
 
+static size_t bytes_of_row(const avenc_converter_config *config, int plane);
+
+static size_t bounce_stride(const avenc_converter_config *config) {
+    return ((size_t)config->width + SWS_VECTOR - 1) / SWS_VECTOR * SWS_VECTOR;
+}
+
 static int create_swscale_context(avenc_converter *converter) {
     static const char *const names[] = {"rgb24", "bgr24", "rgba", "bgra"};
     const avenc_converter_config *config = &converter->config;
@@ -160,8 +171,12 @@ static int create_swscale_context(avenc_converter *converter) {
     int from = swscale->av_get_pix_fmt(names[config->source - AVENC_SOURCE_RGB24]);
     int to = swscale->av_get_pix_fmt(config->pic_format == NV12 ? "nv12" : "nv21");
     int width = (int)config->width, height = (int)config->height;
-    converter->context =
-        swscale->sws_getContext(width, height, from, width, height, to, SWS_AREA, NULL, NULL, NULL);
+    converter->scratch = calloc(SWS_TAIL, bytes_of_row(config, 0) + SWS_OVERREAD);
+    if (config->width % SWS_VECTOR != 0)
+        converter->bounce = malloc(bounce_stride(config) * (config->height * 3 / 2) + SWS_OVERREAD);
+    if (!converter->scratch || (config->width % SWS_VECTOR != 0 && !converter->bounce))
+        return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
+    converter->context = swscale->sws_getContext(width, height, from, width, height, to, SWS_AREA, NULL, NULL, NULL);
     if (!converter->context)
         return avi_fail(AVENC_E_NOMEM, "sws_getContext", "%s made no context for %d x %d", swscale->path, width, height);
     const int *matrix = swscale->sws_getCoefficients(config->matrix == AVENC_BT709 ? SWS_CS_ITU709 : SWS_CS_ITU601);
@@ -172,16 +187,41 @@ static int create_swscale_context(avenc_converter *converter) {
     return AVENC_OK;
 }
 
-static int convert_swscale(avenc_converter *converter, const uint8_t *source, size_t stride, uint8_t *y,
-                           size_t y_stride, uint8_t *uv, size_t uv_stride) {
+/* One stretch of the source's rows; stretches come in order, and the last ends the picture. */
+static int scale_rows(avenc_converter *converter, const uint8_t *source, size_t stride, int first, int rows,
+                      uint8_t *const to[4], const int to_strides[4]) {
     const uint8_t *const planes[4] = {source};
     const int strides[4] = {(int)stride};
-    uint8_t *const to[4] = {y, uv};
-    const int to_strides[4] = {(int)y_stride, (int)uv_stride};
-    int height = (int)converter->config.height;
-    int rows = converter->swscale->sws_scale(converter->context, planes, strides, 0, height, to, to_strides);
-    if (rows != height)
-        return avi_fail(AVENC_E_INVALID, "sws_scale", "%s converted %d rows of %d", converter->path, rows, height);
+    return converter->swscale->sws_scale(converter->context, planes, strides, first, rows, to, to_strides);
+}
+
+/*
+ * libswscale expects frames with room behind every row. The caller's memory has none behind the last
+ * one, so the last rows of the source are read from a copy; and where the destination's rows are not of
+ * whole vectors, which would be completed into whatever lies there, the picture takes one copy more.
+ */
+static int convert_swscale(avenc_converter *converter, const uint8_t *source, size_t stride, uint8_t *y,
+                           size_t y_stride, uint8_t *uv, size_t uv_stride) {
+    const avenc_converter_config *config = &converter->config;
+    const size_t bytes = bytes_of_row(config, 0), height = config->height, head = height - SWS_TAIL;
+    const size_t padded = bounce_stride(config);
+    uint8_t *const bounce_uv = converter->bounce + (converter->bounce ? padded * height : 0);
+    uint8_t *const to[4] = {converter->bounce ? converter->bounce : y, converter->bounce ? bounce_uv : uv};
+    const int to_strides[4] = {(int)(converter->bounce ? padded : y_stride),
+                               (int)(converter->bounce ? padded : uv_stride)};
+    for (size_t i = 0; i < SWS_TAIL; i++)
+        memcpy(converter->scratch + i * (bytes + SWS_OVERREAD), source + (head + i) * stride, bytes);
+    int rows = scale_rows(converter, source, stride, 0, (int)head, to, to_strides);
+    if (rows >= 0)
+        rows += scale_rows(converter, converter->scratch, bytes + SWS_OVERREAD, (int)head, SWS_TAIL, to, to_strides);
+    if (rows != (int)height)
+        return avi_fail(AVENC_E_INVALID, "sws_scale", "%s converted %d rows of %zu", converter->path, rows, height);
+    if (!converter->bounce)
+        return AVENC_OK;
+    for (size_t row = 0; row < height; row++)
+        memcpy(y + row * y_stride, converter->bounce + row * padded, config->width);
+    for (size_t row = 0; row < height / 2; row++)
+        memcpy(uv + row * uv_stride, bounce_uv + row * padded, config->width);
     return AVENC_OK;
 }
 
@@ -224,10 +264,10 @@ int avenc_converter_create(const avenc_converter_config *config, avenc_converter
     if (config->pic_format != NV12 && config->pic_format != NV21)
         return avi_fail(AVENC_E_INVALID, __func__, "pic_format is %d; allowed are 1 (NV12) and 2 (NV21)",
                         config->pic_format);
-    if (config->width < 2 || config->width > MOST_PIXELS || config->width % 2 || config->height < 2 ||
+    if (config->width < LEAST_PIXELS || config->width > MOST_PIXELS || config->width % 2 || config->height < LEAST_PIXELS ||
         config->height > MOST_PIXELS || config->height % 2)
-        return avi_fail(AVENC_E_INVALID, __func__, "width x height is %u x %u; allowed are even numbers from 2 to %d",
-                        config->width, config->height, MOST_PIXELS);
+        return avi_fail(AVENC_E_INVALID, __func__, "width x height is %u x %u; allowed are even numbers from %d to %d",
+                        config->width, config->height, LEAST_PIXELS, MOST_PIXELS);
     if ((config->matrix != AVENC_BT601 && config->matrix != AVENC_BT709) ||
         (config->source_range != AVENC_RANGE_LIMITED && config->source_range != AVENC_RANGE_FULL) ||
         (config->range != AVENC_RANGE_LIMITED && config->range != AVENC_RANGE_FULL))
@@ -318,6 +358,7 @@ void avenc_converter_destroy(avenc_converter *converter) {
     if (converter->context)
         converter->swscale->sws_freeContext(converter->context);
     free(converter->scratch);
+    free(converter->bounce);
     pthread_mutex_destroy(&converter->lock);
     free(converter);
 }
