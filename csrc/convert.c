@@ -51,19 +51,29 @@ static bool is_rgb(int32_t source) {
 
 /* ---- loops of the engine --------------------------------------------------------------------- */
 
-/* value * scale / 65536 + offset, for a row; both ends of a change of range clip. */
+/*
+ * A change of range: value * scale + add - sub, clipped, in 16 bits with 7 of them fractional, which is
+ * what every vector unit has an instruction for.
+ */
 typedef struct scaling {
-    int32_t scale, offset; /* offset with 16 fractional bits and the half for rounding */
+    uint16_t scale; /* 15 fractional bits */
+    uint16_t add, sub;
 } scaling;
 
-static const scaling LUMA_TO_LIMITED = {(219 << 16) / 255, (16 << 16) + (1 << 15)};
-static const scaling LUMA_TO_FULL = {(255 << 16) / 219, (1 << 15) - 16 * ((255 << 16) / 219)};
-static const scaling CHROMA_TO_LIMITED = {(224 << 16) / 255, (128 << 16) + (1 << 15) - 128 * ((224 << 16) / 255)};
-static const scaling CHROMA_TO_FULL = {(255 << 16) / 224, (128 << 16) + (1 << 15) - 128 * ((255 << 16) / 224)};
+#define FRACTION(numerator, denominator, bits) ((((numerator) << (bits)) + (denominator) / 2) / (denominator))
+#define ROUNDING                               (1 << 6)
 
-static inline uint8_t scale_sample(scaling by, int32_t sample) {
-    int32_t value = (sample * by.scale + by.offset) >> 16;
-    return (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
+static const scaling LUMA_TO_LIMITED = {FRACTION(219, 255, 15), (16 << 7) + ROUNDING, 0};
+static const scaling LUMA_TO_FULL = {FRACTION(255, 219, 15), ROUNDING, FRACTION(16 * 255, 219, 7)};
+static const scaling CHROMA_TO_LIMITED = {FRACTION(224, 255, 15), FRACTION(128 * (255 - 224), 255, 7) + ROUNDING, 0};
+static const scaling CHROMA_TO_FULL = {FRACTION(255, 224, 15), ROUNDING, FRACTION(128 * (255 - 224), 224, 7)};
+
+static inline uint8_t scale_sample(scaling by, uint8_t sample) {
+    uint16_t high = (uint16_t)(((uint32_t)(uint16_t)(sample << 8) * by.scale) >> 16);
+    uint16_t value = (uint16_t)(high + by.add);
+    value = value > by.sub ? (uint16_t)(value - by.sub) : 0;
+    value >>= 7;
+    return (uint8_t)(value > 255 ? 255 : value);
 }
 
 static void scale_row(uint8_t *row, size_t count, scaling by) {
