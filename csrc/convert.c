@@ -68,17 +68,21 @@ static const scaling LUMA_TO_FULL = {FRACTION(255, 219, 15), ROUNDING, FRACTION(
 static const scaling CHROMA_TO_LIMITED = {FRACTION(224, 255, 15), FRACTION(128 * (255 - 224), 255, 7) + ROUNDING, 0};
 static const scaling CHROMA_TO_FULL = {FRACTION(255, 224, 15), ROUNDING, FRACTION(128 * (255 - 224), 224, 7)};
 
-static inline uint8_t scale_sample(scaling by, uint8_t sample) {
-    uint16_t high = (uint16_t)(((uint32_t)(uint16_t)(sample << 8) * by.scale) >> 16);
-    uint16_t value = (uint16_t)(high + by.add);
-    value = value > by.sub ? (uint16_t)(value - by.sub) : 0;
-    value >>= 7;
-    return (uint8_t)(value > 255 ? 255 : value);
+static inline uint16_t multiply(uint8_t sample, uint16_t scale) {
+    return (uint16_t)(((uint32_t)(uint16_t)(sample << 8) * scale) >> 16);
 }
 
 static void scale_row(uint8_t *row, size_t count, scaling by) {
-    for (size_t i = 0; i < count; i++)
-        row[i] = scale_sample(by, row[i]);
+    if (by.sub == 0) { /* to limited range: cannot leave 0 to 255 */
+        for (size_t i = 0; i < count; i++)
+            row[i] = (uint8_t)((uint16_t)(multiply(row[i], by.scale) + by.add) >> 7);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        uint16_t value = (uint16_t)(multiply(row[i], by.scale) + by.add);
+        value = value > by.sub ? (uint16_t)(value - by.sub) >> 7 : 0;
+        row[i] = (uint8_t)(value > 255 ? 255 : value);
+    }
 }
 
 static void interleave(uint8_t *restrict to, const uint8_t *restrict first, const uint8_t *restrict second,

@@ -68,9 +68,10 @@ def worst(found, wanted):
 # ---- RGB ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("library", ["libyuv", "libswscale"])
 @pytest.mark.parametrize("target", ["limited", "full"])
-@pytest.mark.parametrize("matrix", list(MATRICES))
+@pytest.mark.parametrize(
+    ("library", "matrix"), [("libyuv", "bt601"), ("libswscale", "bt601"), ("libswscale", "bt709")]
+)
 @pytest.mark.parametrize("pixel_format", RGB)
 def test_rgb_is_within_two_of_the_standard(pixel_format, matrix, target, library):
     for width, height in SIZES:
@@ -214,6 +215,60 @@ def test_threads_on_one_converter_give_whole_pictures(library):
         thread.join()
     assert wrong == []
     assert len({picture[0, 0] for picture in expected}) == len(sources)
+
+
+# ---- which library ---------------------------------------------------------------------------------------
+
+CHOICE = """
+import sys
+from ascend_venc import errors
+from ascend_venc._lowlevel import core
+from ascend_venc._lowlevel.convert import Converter
+if "no-pyav" in sys.argv:
+    core.find_swscale = lambda: None
+if "no-opencv" in sys.argv:
+    core.find_libyuv = lambda: None
+for matrix in ("bt601", "bt709"):
+    try:
+        print(Converter("rgb24", 128, 128, matrix=matrix).by)
+    except errors.AclNotSupportedError as error:
+        print(str(error).replace("\\n", " "))
+"""
+
+
+def choose(tmp_path, *absent):
+    """What is chosen for BT.601 and BT.709 where the system's libraries are broken and those named are absent."""
+    for soname in ("libyuv.so.0", "libyuv.so", *(f"libswscale.so.{major}" for major in range(5, 11))):
+        (tmp_path / soname).write_bytes(b"not a library")
+    path = os.pathsep.join([str(HEADER.parents[2]), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", CHOICE, *absent],
+        env=dict(os.environ, PYTHONPATH=path, LD_LIBRARY_PATH=str(tmp_path)),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return done.stdout.splitlines()
+
+
+def test_library_of_the_pyav_wheel_is_taken_without_libyuv(tmp_path):
+    if core.find_swscale() is None:
+        pytest.skip("PyAV is not installed as a wheel")
+    assert choose(tmp_path, "no-opencv") == ["libswscale", "libswscale"]
+
+
+def test_libyuv_of_the_opencv_wheel_is_taken_where_the_system_has_none(tmp_path):
+    if core.find_libyuv() is None:
+        pytest.skip("OpenCV is not installed as a wheel with libavif")
+    assert choose(tmp_path)[0] == "libyuv"
+
+
+def test_without_any_library_the_error_names_what_was_tried(tmp_path):
+    for text in choose(tmp_path, "no-opencv", "no-pyav"):
+        assert "neither libyuv nor libswscale was found" in text
+        assert "libswscale.so.8 by the system's search" in text and "file too short" in text
+        assert "Install PyAV" in text
 
 
 # ---- refusals, data -------------------------------------------------------------------------------------
