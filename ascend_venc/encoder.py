@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import stats as _stats
 from ._lowlevel.channel import ON_FULL, Channel, Device, open_channels
+from ._lowlevel.convert import Converter
 from ._lowlevel.core import open_library
 from .config import ChipLimits, EncoderConfig, limits_of
 from .errors import DeviceFullError, EncoderDrained, InvalidArgumentError
@@ -37,7 +38,17 @@ class Encoder:
     profile : str, optional
         "baseline", "main" or "high" for H.264 (default "high"); "main" for H.265.
     pixel_format : str
-        "nv12" or "nv21": order of the interleaved chroma bytes.
+        Of the frames. "nv12" or "nv21" are taken as they are (they differ in the order of the interleaved chroma
+        bytes). "i420", "yv12", "gray8", "rgb24", "bgr24", "rgba", "bgra", "yuyv422" and "uyvy422" are converted on
+        the CPU, in one pass and without the GIL, into the buffer that goes to the device.
+    color_matrix : str, optional
+        "bt601" or "bt709": how RGB becomes YUV. The device writes no colour description into the stream, so the
+        default is what players assume then: BT.709 from 1280 pixels of width or 577 of height on, else BT.601.
+    color_range : str
+        "limited" or "full": of the samples in the stream. Players assume "limited".
+    source_range : str, optional
+        "limited" or "full": of the samples in YUV or grey frames that are converted. Default: limited for YUV, full
+        for grey. RGB is always full.
     fps : int, float, str or fractions.Fraction
         Frames per second of the input; sets the packets' time base and the rate control's pace. 29.97 and the like
         mean n * 1000/1001. The device itself counts in whole frames per second (310P, 310B: 1 to 240; 310: 1 to 120).
@@ -112,6 +123,9 @@ class Encoder:
         codec: str = "h265",
         profile: str | None = None,
         pixel_format: str = "nv12",
+        color_matrix: str | None = None,
+        color_range: str = "limited",
+        source_range: str | None = None,
         fps: int | float | str | Fraction = 25,
         bitrate: int | str | None = None,
         rc: str = "default",
@@ -136,6 +150,9 @@ class Encoder:
             codec=codec,
             profile=profile,
             pixel_format=pixel_format,
+            color_matrix=color_matrix,
+            color_range=color_range,
+            source_range=source_range,
             fps=fps,
             bitrate=bitrate,
             rc=rc,
@@ -173,6 +190,7 @@ class Encoder:
                 on_full,
                 max_latency if delivery == "coalesced" else 0.0,
                 self._timeout,
+                _converter(config),
             )
         except BaseException:
             self._device.close()
@@ -244,6 +262,9 @@ class Encoder:
             uint8 in host memory: an array of shape (height * 3 // 2, width), any contiguous buffer of
             width * height * 3 // 2 bytes, or a pair (y, uv) of shapes (height, width) and (height // 2, width). Rows
             may be padded, read-only memory is fine. One copy is made, before the call returns.
+            With another `pixel_format`, arrays of its shape: (height, width, 3) for "rgb24", (height, width, 2) for
+            "yuyv422", (height, width) for "gray8", (height * 3 // 2, width) or a tuple of three planes for "i420"; the
+            conversion is the one copy.
             A `Frame` of `acquire()`: no copy on a board, one DMA on a host; it is used up.
             A `DeviceFrame`, or a tensor on the Ascend device (__dlpack__): no copy; its memory must not be changed
             before its packet has been received. A tensor in host memory: one copy.
@@ -430,6 +451,9 @@ class Encoder:
             codec=old.codec,
             profile=old.profile,
             pixel_format=old.pixel_format,
+            color_matrix=old.color_matrix,
+            color_range=old.color_range,
+            source_range=old.source_range,
             fps=old.fps if fps is None else fps,
             bitrate=old.bitrate if bitrate is None else bitrate,
             rc=old.rc if rc is None else rc,
@@ -446,6 +470,7 @@ class Encoder:
             config.max_bit_rate,
             1 / config.fps,
             self._timeout,
+            None if (config.width, config.height) == (old.width, old.height) else _converter(config),
         )
         self._config = config
         _log("reconfigured from frame %d: %r", first, self)
@@ -556,6 +581,20 @@ def _log(text: str, *args: Any) -> None:
     logging = sys.modules.get("logging")
     if logging is not None:
         logging.getLogger("ascend_venc").info(text, *args)
+
+
+def _converter(config: EncoderConfig) -> Converter | None:
+    if not config.converted:
+        return None
+    return Converter(
+        config.pixel_format,
+        config.width,
+        config.height,
+        "nv12",
+        config.color_matrix,
+        config.source_range,
+        config.color_range,
+    )
 
 
 def _check_choice(value: Any, name: str, allowed: tuple[str, ...]) -> None:

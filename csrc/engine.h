@@ -3,7 +3,8 @@
  * engine.h - what the files of libavenc share. Everything here is hidden from the outside.
  *
  * Lock order, outermost first: library registry, avenc_device.lock, avenc_channel.send_lock,
- * avenc_channel.lock, then avenc_device.sender_lock or avi_pool.lock. No lock is held across an AscendCL call, except send_lock across
+ * avenc_channel.lock, then avenc_device.sender_lock or avi_pool.lock; avenc_converter.lock is held alone.
+ * No lock is held across an AscendCL call, except send_lock across
  * aclvencSendFrame and aclvencDestroyChannel (the callback never takes it) and the registry and
  * device locks across opening and closing (no callback takes those either).
  */
@@ -80,6 +81,37 @@ int avi_access_unit_kind(avi_stream_state *state, int32_t en_type, const uint8_t
 
 /* Whether our aclInit was the one that counted; guarded by the registry lock of device.c. */
 int *avi_library_finalize_owed(avenc_library *library);
+
+/* A libyuv routine; libyuv's names: RAW is R G B in memory, RGB24 is B G R, ABGR is R G B A. */
+typedef int (*avi_libyuv_routine)(const uint8_t *source, int stride, uint8_t *y, int y_stride, uint8_t *u, int u_stride,
+                                  uint8_t *v, int v_stride, int width, int height);
+
+/* Routines for RGB24, BGR24, RGBA, BGRA: the order of AVENC_SOURCES. */
+typedef struct avi_libyuv {
+    avi_libyuv_routine limited[4]; /* BT.601, limited range */
+    avi_libyuv_routine full[4];    /* BT.601, full range; NULL in old versions */
+    const char *path;
+} avi_libyuv;
+
+/* X(return type, name, parameters): what is called of libswscale; av_get_pix_fmt is libavutil's. */
+#define AVI_SWSCALE_FUNCTIONS(X)                                                                                       \
+    X(void *, sws_getContext, (int, int, int, int, int, int, int, void *, void *, const double *))                     \
+    X(const int *, sws_getCoefficients, (int))                                                                         \
+    X(int, sws_setColorspaceDetails, (void *, const int *, int, const int *, int, int, int, int))                      \
+    X(int, sws_scale, (void *, const uint8_t *const *, const int *, int, int, uint8_t *const *, const int *))          \
+    X(void, sws_freeContext, (void *))                                                                                 \
+    X(int, av_get_pix_fmt, (const char *))
+
+typedef struct avi_swscale {
+#define AVI_FIELD(type, name, params) type(*name) params;
+    AVI_SWSCALE_FUNCTIONS(AVI_FIELD)
+#undef AVI_FIELD
+    const char *path;
+} avi_swscale;
+
+/* The process's libyuv and libswscale, loaded on first use; NULL with the reasons in `why` where there is none. */
+const avi_libyuv *avi_libyuv_open(const char *path, char *why, size_t size);
+const avi_swscale *avi_swscale_open(const char *path, char *why, size_t size);
 
 /* Called in the child of a fork(): locks of threads that do not exist any more are made new. */
 void avi_loader_after_fork(void);
@@ -192,7 +224,7 @@ struct avenc_channel {
     size_t picture_size; /* bytes of a picture in device memory */
     aclvencChannelDesc *desc;
     aclvencFrameConfig *plain, *idr; /* two that never change: no setter per frame */
-    avi_slot *slots;     /* depth + queue; those beyond `slot_count` are not made yet */
+    avi_slot *slots;                 /* depth + queue; those beyond `slot_count` are not made yet */
     avi_pool *pool;
     avi_stream_state stream; /* report thread only */
 
@@ -201,14 +233,14 @@ struct avenc_channel {
     pthread_mutex_t lock; /* everything below */
     pthread_cond_t progress;
     unsigned waiters;
-    int state;            /* AVI_OPEN, ... */
-    bool created;         /* the hardware channel exists */
-    bool wake_pending;    /* the report thread will still touch this channel */
-    bool abandoned;       /* ended without the device's consent: see avi_device_keep_abandoned */
-    bool ended;           /* avenc_channel_end: no further frames */
-    bool orphan;          /* destroyed by its owner: the last frame handle frees it */
-    bool idr_owed;        /* something was dropped: the next frame must be an IDR */
-    uint32_t slot_count;  /* slots made so far; growing: a slot is being made without the lock */
+    int state;           /* AVI_OPEN, ... */
+    bool created;        /* the hardware channel exists */
+    bool wake_pending;   /* the report thread will still touch this channel */
+    bool abandoned;      /* ended without the device's consent: see avi_device_keep_abandoned */
+    bool ended;          /* avenc_channel_end: no further frames */
+    bool orphan;         /* destroyed by its owner: the last frame handle frees it */
+    bool idr_owed;       /* something was dropped: the next frame must be an IDR */
+    uint32_t slot_count; /* slots made so far; growing: a slot is being made without the lock */
     bool growing;
     avi_slot *free_slots; /* last in, first out: its memory is the warmest */
     unsigned active;      /* slots that are not free */
@@ -220,7 +252,7 @@ struct avenc_channel {
     avi_slot *queued_head, *queued_tail;
     avi_packet *ready_head, *ready_tail;
     avi_packet *spent;
-    uint64_t idle_since;  /* when the device ran out of frames; 0: it has some, or never had one */
+    uint64_t idle_since;            /* when the device ran out of frames; 0: it has some, or never had one */
     uint64_t pace_time, pace_count; /* of the last wait: how fast packets come */
     avenc_channel_stats stats;
     avenc_channel_histograms histograms;

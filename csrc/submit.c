@@ -259,6 +259,10 @@ static void accept_locked(avenc_channel *channel, avi_slot *slot, const avenc_su
     packet->submitted_ns = avi_now_ns();
     slot->force_idr = submission->force_idr;
     channel->stats.in_flight++;
+    if (submission->converted) {
+        channel->stats.host_copies_in++;
+        channel->stats.bytes_copied_in += (uint64_t)channel->config.width * channel->config.height * 3 / 2;
+    }
 }
 
 static void count_copies_locked(avenc_channel *channel, const avenc_channel_stats *delta) {
@@ -309,8 +313,8 @@ static void queue_locked(avenc_channel *channel, avi_slot *slot) {
  * it has left the in-flight queue and is FILLING.
  */
 static int hand_over(avenc_channel *channel, avi_slot *slot, bool idr, uint64_t since) {
-    int rc = channel->api->aclvencSendFrame(channel->desc, slot->picture, NULL, idr ? channel->idr : channel->plain,
-                                            slot);
+    int rc =
+        channel->api->aclvencSendFrame(channel->desc, slot->picture, NULL, idr ? channel->idr : channel->plain, slot);
     if (rc != ACL_SUCCESS)
         avi_fail_acl(channel->api, rc, "aclvencSendFrame");
     uint64_t now = avi_now_ns();
@@ -639,6 +643,10 @@ int avenc_channel_enqueue(avenc_channel *channel, const avenc_submission *submis
     return rc;
 }
 
+int avenc_channel_drop_oldest(avenc_channel *channel) {
+    return channel && channel->generation == avi_generation() && drop_oldest_queued(channel);
+}
+
 int avenc_channel_wait_room(avenc_channel *channel, uint32_t timeout_ms) {
     if (!channel)
         return avi_fail(AVENC_E_INVALID, __func__, "channel must not be NULL");
@@ -702,7 +710,8 @@ int avenc_channel_acquire(avenc_channel *channel, uint32_t timeout_ms, avenc_fra
     return AVENC_OK;
 }
 
-int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, int keep, uint64_t *frame_index) {
+int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, int flags, uint64_t *frame_index) {
+    bool keep = flags & AVENC_FRAME_KEEP;
     if (!frame || !submission || !frame_index)
         return avi_fail(AVENC_E_INVALID, __func__, "frame, submission and frame_index must not be NULL");
     avi_slot *slot = slot_of(frame);
@@ -713,7 +722,7 @@ int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, i
         return avi_fail(AVENC_E_INVALID, __func__, "the frame was submitted before");
     pthread_mutex_lock(&channel->lock);
     int rc = refused_locked(channel, __func__);
-    bool queue = rc == AVENC_OK && channel->window >= channel->config.depth;
+    bool queue = rc == AVENC_OK && (flags & AVENC_FRAME_QUEUE || channel->window >= channel->config.depth);
     if (rc == AVENC_OK && !queue) {
         channel->window++;
         channel->held--;

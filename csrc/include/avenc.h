@@ -10,6 +10,8 @@
  *     avenc_channel   one encoder channel: slots, in-flight frames, packets       (channel.c)
  *     avenc_packet    one access unit in a pooled buffer, owned by the caller     (pool.c)
  *
+ * and, of no device, avenc_converter: pictures of other pixel formats to NV12     (convert.c)
+ *
  * Conventions for every function unless its comment says otherwise:
  *   - returns a status: 0, a positive AscendCL code passed through unchanged, or a negative AVENC_E_*.
  *     After a failure avenc_last_failure() of the same thread says which call failed and why, and
@@ -56,9 +58,10 @@ extern "C" {
     X(AVENC_E_LOST, -15, "the device never reported this frame")                                                       \
     X(AVENC_E_TOO_LARGE, -16, "the access unit exceeds the packet buffer")                                             \
     X(AVENC_E_WOULD_DEADLOCK, -17, "called from inside a report callback")                                             \
-    X(AVENC_E_THREAD, -18, "a native thread could not be started")                                                      \
+    X(AVENC_E_THREAD, -18, "a native thread could not be started")                                                     \
     X(AVENC_E_FULL, -19, "no room for another frame")                                                                  \
-    X(AVENC_E_DROPPED, -20, "dropped to make room for a newer one")
+    X(AVENC_E_DROPPED, -20, "dropped to make room for a newer one")                                                    \
+    X(AVENC_E_NO_CONVERTER, -21, "no library that converts these colours was found")
 
 #define AVENC_ENUM_STATUS(name, value, meaning) name = (value),
 enum { AVENC_STATUS_CODES(AVENC_ENUM_STATUS) AVENC_OK = 0 };
@@ -219,7 +222,8 @@ typedef struct avenc_submission {
     int64_t pts;
     int number_pts; /* the frame's number takes the place of pts */
     int force_idr;
-    void *token; /* comes back on the packet, exactly once for each accepted frame */
+    int converted; /* an acquired frame that the caller's CPU has written in one pass: counted as a copy */
+    void *token;   /* comes back on the packet, exactly once for each accepted frame */
 } avenc_submission;
 
 /* A picture in device memory: luma, then interleaved chroma at data + stride * height_stride. */
@@ -310,6 +314,9 @@ AVENC_API int avenc_channel_submit_device(avenc_channel *channel, const avenc_de
 AVENC_API int avenc_channel_enqueue(avenc_channel *channel, const avenc_submission *submission, int copy_now,
                                     int drop_oldest, uint64_t *frame_index);
 
+/* Drop the oldest frame that was not sent yet, as avenc_channel_enqueue does. 1 if there was one, else 0. */
+AVENC_API int avenc_channel_drop_oldest(avenc_channel *channel);
+
 /* Wait up to timeout_ms until avenc_channel_enqueue and _acquire have room. AVENC_E_FULL if not. */
 AVENC_API int avenc_channel_wait_room(avenc_channel *channel, uint32_t timeout_ms);
 
@@ -331,12 +338,17 @@ typedef struct avenc_frame_memory {
 AVENC_API int avenc_channel_acquire(avenc_channel *channel, uint32_t timeout_ms, avenc_frame **frame,
                                     avenc_frame_memory *memory);
 
+enum {
+    AVENC_FRAME_KEEP = 1,  /* views of its memory are alive: not used for another picture before avenc_frame_release */
+    AVENC_FRAME_QUEUE = 2, /* leave the sending to the sender thread: never waits */
+};
+
 /*
- * Send an acquired frame: no copy on a board, one DMA on a host. With `keep`, views of its memory are
- * still alive: the slot is not used for another picture before avenc_frame_release. Without it, the
- * handle is gone on success. On failure the caller still has the frame.
+ * Send an acquired frame: no copy on a board, one DMA on a host; or queue it, if asked to or while
+ * `depth` frames are in the device. Without AVENC_FRAME_KEEP the handle is gone on success. On failure
+ * the caller still has the frame.
  */
-AVENC_API int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, int keep,
+AVENC_API int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, int flags,
                                  uint64_t *frame_index);
 AVENC_API void avenc_frame_release(avenc_frame *frame); /* NULL is allowed. May block. */
 
@@ -411,11 +423,74 @@ enum { AVENC_MAX_NOTIFIERS = 4 };
 AVENC_API int avenc_channel_attach_notifier(avenc_channel *channel, avenc_notifier *notifier);
 AVENC_API void avenc_channel_detach_notifier(avenc_channel *channel, avenc_notifier *notifier);
 
+/* ---- conversion ------------------------------------------------------------------------------ */
+
+/* X(name, value): what a converter reads. Rows of 8-bit samples, top row first. */
+#define AVENC_SOURCES(X)                                                                                               \
+    X(I420, 0)    /* planes Y, Cb, Cr; chroma of width/2 x height/2 */                                                 \
+    X(YV12, 1)    /* planes Y, Cr, Cb */                                                                               \
+    X(GRAY8, 2)   /* one plane of luma */                                                                              \
+    X(RGB24, 3)   /* one plane; bytes in memory R G B */                                                               \
+    X(BGR24, 4)   /* B G R */                                                                                          \
+    X(RGBA, 5)    /* R G B A; A is ignored */                                                                          \
+    X(BGRA, 6)    /* B G R A; A is ignored */                                                                          \
+    X(YUYV422, 7) /* Y Cb Y Cr for two pixels */                                                                       \
+    X(UYVY422, 8) /* Cb Y Cr Y for two pixels */
+
+#define AVENC_ENUM_SOURCE(name, value) AVENC_SOURCE_##name = (value),
+enum { AVENC_SOURCES(AVENC_ENUM_SOURCE) AVENC_SOURCE_COUNT };
+#undef AVENC_ENUM_SOURCE
+
+enum { AVENC_BT601 = 0, AVENC_BT709 = 1 };
+enum { AVENC_RANGE_LIMITED = 0, AVENC_RANGE_FULL = 1 };
+
+/* What converts: loops of the engine, or one of two libraries. */
+enum { AVENC_BY_ENGINE = 0, AVENC_BY_LIBYUV = 1, AVENC_BY_SWSCALE = 2 };
+
+typedef struct avenc_converter_config {
+    int32_t source;           /* AVENC_SOURCE_* */
+    int32_t pic_format;       /* acldvppPixelFormat of the destination: NV12 or NV21 */
+    uint32_t width, height;   /* pixels, even */
+    int32_t matrix;           /* AVENC_BT601 or AVENC_BT709; RGB sources only, YUV keeps its own */
+    int32_t source_range;     /* AVENC_RANGE_* of a YUV or grey source; RGB is always full */
+    int32_t range;            /* AVENC_RANGE_* of the destination */
+    int32_t by;               /* AVENC_BY_* for RGB; AVENC_BY_ENGINE: the faster of those found */
+    const char *libyuv_path;  /* a library with libyuv's functions, tried after the system's libyuv; or NULL */
+    const char *swscale_path; /* libswscale, tried before the system's; or NULL */
+} avenc_converter_config;
+
+typedef struct avenc_converter avenc_converter;
+
+/*
+ * Create a converter to NV12 or NV21. YUV and grey sources need no library. RGB sources take libyuv
+ * where it has the routine (BT.601), else libswscale; AVENC_E_NO_CONVERTER if neither is found, with
+ * every path tried. `by` insists on one, for results that are the same on every machine. Libraries are looked for once in a process and stay loaded. May block.
+ */
+AVENC_API int avenc_converter_create(const avenc_converter_config *config, avenc_converter **converter);
+
+/*
+ * Convert one picture into host memory: height rows of width bytes of luma at y, height/2 rows of width
+ * bytes at uv. Nothing is written between or beyond these rows, nothing read beyond the source's.
+ * planes and strides are those of the source format; strides of at least a row, up to 2^31 - 1.
+ * A chroma sample is the mean of the 2 x 2 pixels (4:2:2 sources: of the two rows) that it covers.
+ * Calls on one converter wait for each other; different converters run in parallel. No allocation.
+ */
+AVENC_API int avenc_converter_convert(avenc_converter *converter, const uint8_t *const planes[3],
+                                      const size_t strides[3], uint8_t *y, size_t y_stride, uint8_t *uv,
+                                      size_t uv_stride);
+
+AVENC_API int avenc_converter_by(const avenc_converter *converter);              /* AVENC_BY_* */
+AVENC_API const char *avenc_converter_library(const avenc_converter *converter); /* its path; "" for the engine */
+
+/* Free; no call on the converter may be under way. NULL is allowed. */
+AVENC_API void avenc_converter_destroy(avenc_converter *converter);
+
 /* ---- accounting ------------------------------------------------------------------------------ */
 
 /* X(name, index): kinds of native object, always counted. */
 #define AVENC_LIVE_KINDS(X)                                                                                            \
-    X(DEVICE, 0) X(CHANNEL, 1) X(SLOT, 2) X(POOL, 3) X(PACKET, 4) X(THREAD, 5) X(NOTIFIER, 6) X(FRAME, 7)
+    X(DEVICE, 0)                                                                                                       \
+    X(CHANNEL, 1) X(SLOT, 2) X(POOL, 3) X(PACKET, 4) X(THREAD, 5) X(NOTIFIER, 6) X(FRAME, 7) X(CONVERTER, 8)
 
 #define AVENC_ENUM_KIND(name, index) AVENC_LIVE_##name = (index),
 enum { AVENC_LIVE_KINDS(AVENC_ENUM_KIND) AVENC_LIVE_COUNT };
