@@ -59,9 +59,7 @@ class Encoder:
     async def __aenter__(self) -> Encoder:
         if self._inner is not None:
             raise from_status(_CLOSED, "", "an aio.Encoder is opened once: make another one")
-        opening = asyncio.ensure_future(
-            asyncio.to_thread(lambda: _encoder.Encoder(*self._arguments, **self._options))
-        )
+        opening = asyncio.ensure_future(asyncio.to_thread(lambda: _encoder.Encoder(*self._arguments, **self._options)))
         try:
             self._inner = await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -77,9 +75,7 @@ class Encoder:
             raise
         return self
 
-    async def __aexit__(
-        self, kind: type | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: type | None, value: BaseException | None, traceback: TracebackType | None) -> None:
         await self._close(warn=kind is None)
 
     async def close(self) -> None:

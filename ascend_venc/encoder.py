@@ -200,9 +200,7 @@ class Encoder:
 
     # ---- one call per frame --------------------------------------------------------------------------------------
 
-    def encode(
-        self, frame: Any, *, pts: int | None = None, key_frame: bool = False, token: Any = None
-    ) -> list[Packet]:
+    def encode(self, frame: Any, *, pts: int | None = None, key_frame: bool = False, token: Any = None) -> list[Packet]:
         """Send one frame and return the packets that are ready, oldest first; never wait for the one just sent.
 
         Parameters

@@ -50,9 +50,7 @@ class EncoderGroup:
     [0, 1, 2]
     """
 
-    def __init__(
-        self, *, backend: str | os.PathLike[str] | None = None, devices: Iterable[int] | None = None
-    ) -> None:
+    def __init__(self, *, backend: str | os.PathLike[str] | None = None, devices: Iterable[int] | None = None) -> None:
         self._backend = backend
         count = open_library(backend).device_count
         self._devices = list(range(count)) if devices is None else list(devices)
