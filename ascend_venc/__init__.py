@@ -29,6 +29,7 @@ from .errors import (
     LibraryPathWarning,
     MediaError,
     SimulatedDeviceWarning,
+    SinkError,
     UnsupportedDeviceError,
     VencError,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "MediaError",
     "Packet",
     "SimulatedDeviceWarning",
+    "SinkError",
     "UnsupportedDeviceError",
     "VencError",
     "__version__",

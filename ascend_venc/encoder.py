@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from fractions import Fraction
@@ -16,7 +17,6 @@ from .config import ChipLimits, EncoderConfig, limits_of
 from .errors import DeviceFullError, EncoderDrained, InvalidArgumentError
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Iterator
     from concurrent.futures import Future
     from types import TracebackType
@@ -82,6 +82,11 @@ class Encoder:
         `max_latency` for all of them, which costs less CPU.
     max_latency : float
         Seconds that "coalesced" may hold a packet back, up to 1.
+    sink : int or file, optional
+        A file descriptor, or an object with `fileno()`, to which a native thread writes every access unit, in order
+        and without the GIL, instead of handing it out. It is not closed, and must stay open until the encoder is
+        closed; flush a Python file before. `flush` and `close` wait until all is written. A write that fails raises
+        SinkError from the next call; what was not written can be received.
     timeout : float, optional
         Seconds that a call waits for a device that makes no progress, before AclTimeoutError; None: without bound.
 
@@ -138,6 +143,7 @@ class Encoder:
         max_queued: int = 256,
         delivery: str = "immediate",
         max_latency: float = 0.01,
+        sink: Any = None,
         timeout: float | None = 30.0,
     ) -> None:
         _check_choice(on_full, "on_full", ON_FULL)
@@ -191,6 +197,7 @@ class Encoder:
                 max_latency if delivery == "coalesced" else 0.0,
                 self._timeout,
                 _converter(config),
+                _file_descriptor(sink, on_full),
             )
         except BaseException:
             self._device.close()
@@ -492,6 +499,9 @@ class Encoder:
         if futures is not None:
             futures.forget(channel)
         channel.close(self._timeout)
+        if channel.sink >= 0:
+            after = channel.stats()
+            dropped -= after["written"] - stats["written"] + after["failed"] - stats["failed"]
         if self._device is not None:
             self._device.close()
         _log("closed after %d frames: %r", stats["submitted"], self)
@@ -579,6 +589,24 @@ def _log(text: str, *args: Any) -> None:
     logging = sys.modules.get("logging")
     if logging is not None:
         logging.getLogger("ascend_venc").info(text, *args)
+
+
+def _file_descriptor(sink: Any, on_full: str) -> int:
+    if sink is None:
+        return -1
+    if on_full == "drop_oldest":
+        raise InvalidArgumentError(
+            'on_full is "drop_oldest", which may drop packets that the sink has begun to write: use "drop_newest", '
+            '"block" or "error" with a sink'
+        )
+    descriptor = sink.fileno() if hasattr(sink, "fileno") else sink
+    if isinstance(descriptor, bool) or not hasattr(descriptor, "__index__"):
+        raise TypeError(f"sink must be a file descriptor or have fileno(), got {type(sink).__name__}")
+    try:
+        os.fstat(descriptor)
+    except OSError as error:
+        raise InvalidArgumentError(f"sink is {descriptor}, which is no open file descriptor: {error}") from None
+    return int(descriptor)
 
 
 def _converter(config: EncoderConfig) -> Converter | None:

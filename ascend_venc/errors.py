@@ -141,6 +141,10 @@ class EncoderFullError(AclError, RuntimeError):
     """There is no room for another frame, and `on_full="error"` asks not to wait. Nothing was sent."""
 
 
+class SinkError(AclError, OSError):
+    """The encoder's `sink` cannot be written. Packets that were not written can be received."""
+
+
 class EncoderDrained(AclError):
     """The end of the stream: every packet has been received, and no further frame will come."""
 
@@ -199,6 +203,7 @@ TABLE: tuple[Status, ...] = (
     Status(-19, "AVENC_E_FULL", EncoderFullError, "receive() packets, release frames, or raise depth or queue."),
     Status(-20, "AVENC_E_DROPPED", FrameError, ""),
     Status(-21, "AVENC_E_NO_CONVERTER", AclNotSupportedError, "Install PyAV (av) or libyuv, or give NV12 frames."),
+    Status(-22, "AVENC_E_SINK", SinkError, ""),
     Status(0, "ACL_SUCCESS", AclError, ""),
     Status(100000, "ACL_ERROR_INVALID_PARAM", AclInvalidParamError, "A handle is NULL or stale, or a value is outside what the function takes."),
     Status(100001, "ACL_ERROR_UNINITIALIZE", AclStateError, "Call acl.init (the Encoder does it by itself) before anything else."),

@@ -3,7 +3,7 @@
  * engine.h - what the files of libavenc share. Everything here is hidden from the outside.
  *
  * Lock order, outermost first: library registry, avenc_device.lock, avenc_channel.send_lock,
- * avenc_channel.lock, then avenc_device.sender_lock or avi_pool.lock; avenc_converter.lock is held alone.
+ * avenc_channel.lock, then avi_worker.lock or avi_pool.lock; avenc_converter.lock is held alone.
  * No lock is held across an AscendCL call, except send_lock across
  * aclvencSendFrame and aclvencDestroyChannel (the callback never takes it) and the registry and
  * device locks across opening and closing (no callback takes those either).
@@ -117,6 +117,43 @@ const avi_swscale *avi_swscale_open(const char *path, char *why, size_t size);
 void avi_loader_after_fork(void);
 void avi_device_after_fork(void);
 
+/* ---- worker.c -------------------------------------------------------------------------------- */
+
+enum { AVI_SENDER, AVI_WRITER, AVI_WORKERS };
+
+/* A thread that serves the channels of a device in turn. */
+typedef struct avi_worker {
+    avenc_device *device;
+    int kind; /* AVI_SENDER, ... */
+    bool (*serve)(avenc_channel *channel);
+    pthread_t thread;
+    pthread_mutex_t lock; /* everything below; channel.lock may be held when it is taken */
+    pthread_cond_t wanted, left;
+    bool started, stop;
+    avenc_channel *head, *tail; /* channels with work, by work[kind].next */
+} avi_worker;
+
+/* A channel's place with a worker; under the worker's lock. */
+typedef struct avi_work {
+    avenc_channel *next;
+    bool listed;    /* in the list */
+    bool served;    /* the worker is busy with it */
+    bool forgotten; /* not to be served any more */
+} avi_work;
+
+void avi_worker_init(avi_worker *worker, avenc_device *device, int kind);
+
+/* Start the thread if that has not happened. `serve` does one piece of work: true if there is more. */
+int avi_worker_start(avi_worker *worker, const char *name, bool (*serve)(avenc_channel *channel));
+void avi_worker_stop(avi_worker *worker); /* no channel is left */
+void avi_worker_dispose(avi_worker *worker);
+
+/* There is work for this channel. channel.lock may be held. */
+void avi_worker_wake(avi_worker *worker, avenc_channel *channel);
+
+/* The worker will not touch this channel again. No lock is held. */
+void avi_worker_forget(avi_worker *worker, avenc_channel *channel);
+
 /* ---- device.c -------------------------------------------------------------------------------- */
 
 struct avenc_device {
@@ -140,12 +177,8 @@ struct avenc_device {
     avenc_channel *abandoned; /* lock: ended, but a late callback may still name them; by device_next */
     avenc_channel *wake;      /* report thread only: channels to wake when aclrtProcessReport is back */
 
-    /* The sender thread (sender.c), started by the first frame that is queued for it. */
-    pthread_t sender_thread;
-    pthread_mutex_t sender_lock; /* everything below */
-    pthread_cond_t sender_work, sender_left;
-    bool sender_started, sender_stop;
-    avenc_channel *work_head, *work_tail; /* channels with frames to send, by work_next */
+    avi_worker sender; /* sender.c; started by the first frame that is queued for it */
+    avi_worker writer; /* sink.c; started by the first channel that has a sink */
 };
 
 /*
@@ -258,12 +291,16 @@ struct avenc_channel {
     avenc_channel_histograms histograms;
     avenc_notifier *notifiers[AVENC_MAX_NOTIFIERS];
 
+    int sink_fd;        /* -1: none */
+    int sink_kind;      /* see sink.c */
+    int sink_error;     /* errno of the write that failed: the sink writes no more */
+    bool sink_busy;     /* the writer is writing from the ready list, without the lock */
+    size_t sink_offset; /* bytes of the first ready packet that are written */
+    uint64_t sink_bytes;
+
     avenc_channel *device_next; /* device.lock */
     avenc_channel *wake_next;   /* report thread only */
-    avenc_channel *work_next;   /* device.sender_lock, with these two */
-    bool has_work;              /* is in the sender's list */
-    bool in_sender;             /* the sender thread is at work on this channel */
-    bool forgotten;             /* avi_sender_forget was called */
+    avi_work work[AVI_WORKERS]; /* the worker's lock */
 };
 
 /* The one function that the runtime calls. userdata is the avi_slot. */
@@ -298,6 +335,8 @@ bool avi_wait_locked(avenc_channel *channel, uint64_t deadline, bool counted);
 uint64_t avi_deadline_after(uint32_t timeout_ms);
 int avi_fail_lost(avenc_channel *channel, const char *call);
 
+int avi_fail_sink_locked(const avenc_channel *channel, const char *call);
+
 /* Tell everybody who waits for this channel, in whatever way. */
 void avi_announce_locked(avenc_channel *channel);
 bool avi_notifier_armed_locked(const avenc_channel *channel);
@@ -312,13 +351,16 @@ int avi_prepare_slot(avenc_channel *channel, avi_slot *slot, avenc_channel_stats
 void avi_send_queued(avenc_channel *channel, avi_slot *slot, bool *more);
 
 int avi_sender_start(avenc_device *device);
-void avi_sender_stop(avenc_device *device);
 
-/* There are frames to send and room in the device. channel.lock may be held. */
-void avi_sender_wake(avenc_channel *channel);
+/* ---- sink.c ---------------------------------------------------------------------------------- */
 
-/* The sender thread will not touch this channel again. No lock is held. */
-void avi_sender_forget(avenc_channel *channel);
+int avi_sink_start(avenc_device *device);
+
+/* Access units wait to be written, or are being written. */
+bool avi_sink_unfinished_locked(const avenc_channel *channel);
+
+/* A packet that no consumer gets: its token still has to go back. */
+void avi_discard_locked(avenc_channel *channel, avi_packet *packet);
 
 int avi_bucket(uint64_t ns);
 

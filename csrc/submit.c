@@ -30,6 +30,8 @@ static int refused_locked(const avenc_channel *channel, const char *call) {
         return avi_fail(AVENC_E_CLOSED, call, "the channel is closed");
     if (channel->ended)
         return avi_fail(AVENC_E_DRAINED, call, "the end of the stream was declared: no further frames");
+    if (channel->sink_error)
+        return avi_fail_sink_locked(channel, call);
     int lost = atomic_load(&channel->device->lost);
     return lost ? avi_fail_lost((avenc_channel *)channel, call) : AVENC_OK;
 }
@@ -359,7 +361,7 @@ static int accept_and_send(avenc_channel *channel, avi_slot *slot, const avenc_s
         queue_locked(channel, slot);
         pthread_mutex_unlock(&channel->lock);
         pthread_mutex_unlock(&channel->send_lock);
-        avi_sender_wake(channel);
+        avi_worker_wake(&channel->device->sender, channel);
         *frame_index = index;
         return AVENC_OK;
     }
@@ -604,7 +606,7 @@ static int enqueue_slot(avenc_channel *channel, avi_slot *slot, const avenc_subm
     bool send = rc == AVENC_OK && channel->window < channel->config.depth;
     pthread_mutex_unlock(&channel->lock);
     if (send)
-        avi_sender_wake(channel);
+        avi_worker_wake(&channel->device->sender, channel);
     return rc;
 }
 

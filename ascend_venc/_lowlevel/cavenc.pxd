@@ -28,6 +28,7 @@ cdef extern from "avenc.h" nogil:
         AVENC_E_FULL
         AVENC_E_DROPPED
         AVENC_E_NO_CONVERTER
+        AVENC_E_SINK
 
     ctypedef struct avenc_failure:
         int32_t code
@@ -164,6 +165,7 @@ cdef extern from "avenc.h" nogil:
         uint64_t send_ns
         uint64_t max_latency_ns
         uint64_t max_hold_ns
+        uint64_t written
         uint32_t in_flight
         uint32_t queued
         uint32_t ready
@@ -212,6 +214,7 @@ cdef extern from "avenc.h" nogil:
         AVENC_WAIT_FOR_FRAMES
 
     int avenc_channel_wait(avenc_channel *channel, uint32_t timeout_ms, uint32_t linger_us, int flags)
+    int avenc_channel_set_sink(avenc_channel *channel, int fd)
     int avenc_channel_end(avenc_channel *channel)
     int avenc_channel_wait_idle(avenc_channel *channel, uint32_t timeout_ms)
     int avenc_channel_close(avenc_channel *channel, uint32_t timeout_ms)

@@ -41,6 +41,7 @@ cdef class Channel:
     cdef unsigned long _submitter  # thread that submits, 0 if none has
     cdef bint _several_submitters
     cdef uint64_t _dropped  # frames that were not accepted for lack of room
+    cdef int _sink_fd  # -1: none
     cdef object _stall  # seconds without progress after which a wait gives up, or None
 
     cdef avenc_channel *_enter(self) except NULL

@@ -64,7 +64,10 @@ class Channel:
         max_latency: float = 0.0,
         stall: float | None = None,
         converter: Converter | None = None,
+        sink: int = -1,
     ) -> None: ...
+    @property
+    def sink(self) -> int: ...
     @property
     def generation(self) -> int: ...
     def encode(

@@ -226,6 +226,8 @@ cdef class Channel:
         Seconds without progress after which a wait gives up; None: never.
     converter : Converter or None
         What turns frames in host memory into what the device takes.
+    sink : int
+        File descriptor that access units are written to instead of being handed out, or -1.
 
     Safe to use from several threads; frames of concurrent callers are sent in an unspecified order.
     """
@@ -233,8 +235,10 @@ cdef class Channel:
     def __cinit__(self, Device device not None, object time_base, int en_type, int pic_format, int width, int height,
                   unsigned int key_frame_interval, unsigned int rc_mode, unsigned int src_rate,
                   unsigned int max_bit_rate, unsigned int depth, unsigned int queue=0, unsigned int max_queued=0,
-                  str on_full="block", double max_latency=0.0, object stall=None, Converter converter=None):
+                  str on_full="block", double max_latency=0.0, object stall=None, Converter converter=None,
+                  int sink=-1):
         device._info()
+        self._sink_fd = sink
         self._converter = converter
         self.device = device
         self.time_base = time_base
@@ -268,6 +272,13 @@ cdef class Channel:
         with nogil:
             status = avenc_channel_create(self.device._h, &self._config, &handle)
         check(status)
+        if self._sink_fd >= 0:
+            status = avenc_channel_set_sink(handle, self._sink_fd)
+            if status != AVENC_OK:
+                error = errors.from_status(status, "", detail_of_failure())
+                with nogil:
+                    avenc_channel_destroy(handle, 0)
+                raise error
         for notifier in self._notifiers:
             avenc_channel_attach_notifier(handle, (<Notifier>notifier)._h)
         self._h = handle
@@ -783,7 +794,7 @@ cdef class Channel:
         cdef avenc_packet *spent[BATCH]
         cdef size_t count = BATCH, i
         cdef Ticket ticket
-        if self._on_full != DROP_OLDEST or self._h == NULL:
+        if (self._on_full != DROP_OLDEST and self._sink_fd < 0) or self._h == NULL:
             return
         while count == BATCH:
             if avenc_channel_drain_spent(self._h, spent, BATCH, &count) != AVENC_OK:
@@ -1170,6 +1181,10 @@ cdef class Channel:
             self._reopening = False
             if self._h == NULL:
                 _open_channels.discard(self)
+
+    @property
+    def sink(self):
+        return self._sink_fd
 
     @property
     def closed(self):

@@ -61,7 +61,8 @@ extern "C" {
     X(AVENC_E_THREAD, -18, "a native thread could not be started")                                                     \
     X(AVENC_E_FULL, -19, "no room for another frame")                                                                  \
     X(AVENC_E_DROPPED, -20, "dropped to make room for a newer one")                                                    \
-    X(AVENC_E_NO_CONVERTER, -21, "no library that converts these colours was found")
+    X(AVENC_E_NO_CONVERTER, -21, "no library that converts these colours was found")                                   \
+    X(AVENC_E_SINK, -22, "the sink cannot be written")
 
 #define AVENC_ENUM_STATUS(name, value, meaning) name = (value),
 enum { AVENC_STATUS_CODES(AVENC_ENUM_STATUS) AVENC_OK = 0 };
@@ -260,6 +261,7 @@ typedef struct avenc_channel_stats {
     uint64_t send_ns;          /* time spent inside aclvencSendFrame */
     uint64_t max_latency_ns;   /* longest time from acceptance to callback */
     uint64_t max_hold_ns;      /* longest time that a callback kept the device waiting */
+    uint64_t written;          /* access units written to the sink */
     uint32_t in_flight;        /* accepted, callback not yet run */
     uint32_t queued;           /* of these, not yet sent to the device */
     uint32_t ready;            /* packets that wait to be received */
@@ -375,6 +377,15 @@ enum { AVENC_WAIT_FOR_FRAMES = 1 };
  * where the recent rate promises more than one of them: fewer wake-ups, later packets.
  */
 AVENC_API int avenc_channel_wait(avenc_channel *channel, uint32_t timeout_ms, uint32_t linger_us, int flags);
+
+/*
+ * Write every access unit to a file descriptor (-1: none any more) from a native thread, instead of
+ * handing it out; the caller keeps it open until the channel is closed. Frames that failed are handed
+ * out as before. Where a write fails, packets stay to be drained, and submitting, waiting for idleness
+ * and closing say AVENC_E_SINK. Waiting for idleness and closing include the writing; a close with
+ * timeout 0 gives a slow reader up. Not together with drop_oldest.
+ */
+AVENC_API int avenc_channel_set_sink(avenc_channel *channel, int fd);
 
 /* Declare the end: no further frames (AVENC_E_DRAINED); who waits for packets gets the rest, then AVENC_E_DRAINED. */
 AVENC_API int avenc_channel_end(avenc_channel *channel);
