@@ -116,6 +116,19 @@ const avi_swscale *avi_swscale_open(const char *path, char *why, size_t size);
 void avi_loader_after_fork(void);
 void avi_device_after_fork(void);
 
+/* ---- worker.c -------------------------------------------------------------------------------- */
+
+/* The process's worker runs while anybody retains it. Both may block. */
+int avi_worker_retain(void);
+void avi_worker_release(void);
+
+/* Give it a job. False: it is busy with another caller's; nothing was done. True: avi_worker_join follows. */
+bool avi_worker_try(void (*body)(void *), void *arg);
+
+/* Wait for the job. False: it had not begun and has been taken back; the caller does it. */
+bool avi_worker_join(void);
+void avi_worker_after_fork(void);
+
 /* ---- device.c -------------------------------------------------------------------------------- */
 
 struct avenc_device {
