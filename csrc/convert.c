@@ -109,7 +109,8 @@ static inline uint16_t multiply(uint8_t sample, uint16_t scale) {
     return (uint16_t)(((uint32_t)(uint16_t)(sample << 8) * scale) >> 16);
 }
 
-static void scale_row(uint8_t *row, size_t count, scaling by) {
+/* Not inlined: GCC would lose the 16-bit multiplication, and five times the speed. */
+__attribute__((noinline)) static void scale_row(uint8_t *row, size_t count, scaling by) {
     if (by.sub == 0) { /* to limited range: cannot leave 0 to 255 */
         for (size_t i = 0; i < count; i++)
             row[i] = (uint8_t)((uint16_t)(multiply(row[i], by.scale) + by.add) >> 7);

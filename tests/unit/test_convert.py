@@ -197,6 +197,42 @@ def test_nothing_is_touched_beyond_the_last_row(pixel_format, library, matrix):
 
 
 @pytest.mark.parametrize("library", ["libyuv", "libswscale"])
+def test_picture_does_not_depend_on_the_conversion_thread(library):
+    for width, height in ((1920, 1080), (1922, 362)):
+        rgb = packed_rgb(dict(color.pictures(width, height))["noise"], "rgb24")
+        made = []
+        for threads in (1, 2):
+            before = core.live()["THREAD"]
+            one = converter("rgb24", width, height, matrix="bt601", library=library, threads=threads)
+            other = converter("rgb24", width, height, matrix="bt601", library=library, threads=threads)
+            assert core.live()["THREAD"] == before + threads - 1  # one for the process
+            made += [convert(one, rgb), convert(other, rgb)]
+            del one, other
+            assert core.live()["THREAD"] == before
+        for picture in made[1:]:
+            np.testing.assert_array_equal(picture, made[0])
+
+
+def test_a_converter_of_the_parent_is_dead_in_a_forked_child():
+    one = converter("rgb24", 1920, 1080, threads=2)
+    picture, into = np.zeros((1080, 1920, 3), np.uint8), np.zeros((1620, 1920), np.uint8)
+    one.convert(picture, into)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            one.convert(picture, into)
+        except errors.ForkedProcessError:
+            own = Converter("rgb24", 1920, 1080, threads=2)
+            own.convert(picture, into)
+            del one, own
+            code = 0 if core.live()["THREAD"] == core.live()["CONVERTER"] == 0 else 2
+        finally:
+            os._exit(code)
+    assert os.WEXITSTATUS(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.parametrize("library", ["libyuv", "libswscale"])
 def test_threads_on_one_converter_give_whole_pictures(library):
     one = converter("rgb24", 640, 360, matrix="bt601", library=library)
     sources = [np.full((360, 640, 3), value, np.uint8) for value in (0, 85, 170, 255)]
