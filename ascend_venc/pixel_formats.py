@@ -85,6 +85,6 @@ def parse_matrix(value: str | None, width: int, height: int) -> str:
     if value not in MATRICES:
         raise InvalidArgumentError(
             f'color_matrix is {value!r}; allowed are "bt601", "bt709", or None for the one that players assume '
-            f'({default_matrix(width, height)!r} for {width} x {height})'
+            f"({default_matrix(width, height)!r} for {width} x {height})"
         )
     return value

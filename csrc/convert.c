@@ -22,13 +22,13 @@ enum {
     NV12 = 1, /* acldvppPixelFormat */
     NV21 = 2,
     SPLIT_PIXELS = 640 * 360, /* below, waking the worker costs more than it saves */
-    LEAST_PIXELS = 16, /* a side; libswscale is inexact in tiny pictures */
+    LEAST_PIXELS = 16,        /* a side; libswscale is inexact in tiny pictures */
     MOST_PIXELS = 16384,
-    BAND = 64,           /* rows that libyuv converts at a time: their chroma stays in the cache */
-    SWS_AREA = 0x20,     /* the mean of the covered pixels: 2 x 2 for chroma, and the luma as it is */
-    SWS_TAIL = 2,        /* the last rows of a source, which libswscale reads from a copy */
-    SWS_OVERREAD = 64,   /* bytes that it may read beyond a row */
-    SWS_VECTOR = 16,     /* it writes rows of whole vectors where the stride has room for that */
+    BAND = 64,         /* rows that libyuv converts at a time: their chroma stays in the cache */
+    SWS_AREA = 0x20,   /* the mean of the covered pixels: 2 x 2 for chroma, and the luma as it is */
+    SWS_TAIL = 2,      /* the last rows of a source, which libswscale reads from a copy */
+    SWS_OVERREAD = 64, /* bytes that it may read beyond a row */
+    SWS_VECTOR = 16,   /* it writes rows of whole vectors where the stride has room for that */
     SWS_CS_ITU709 = 1,
     SWS_CS_ITU601 = 5,
 };
@@ -234,7 +234,8 @@ static int create_swscale_part(part *part) {
         return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
     part->context = swscale->sws_getContext(width, height, from, width, height, to, SWS_AREA, NULL, NULL, NULL);
     if (!part->context)
-        return avi_fail(AVENC_E_NOMEM, "sws_getContext", "%s made no context for %d x %d", swscale->path, width, height);
+        return avi_fail(AVENC_E_NOMEM, "sws_getContext", "%s made no context for %d x %d", swscale->path, width,
+                        height);
     const int *matrix = swscale->sws_getCoefficients(config->matrix == AVENC_BT709 ? SWS_CS_ITU709 : SWS_CS_ITU601);
     if (swscale->sws_setColorspaceDetails(part->context, matrix, 1, matrix, config->range == AVENC_RANGE_FULL, 0,
                                           1 << 16, 1 << 16) < 0)
@@ -244,8 +245,8 @@ static int create_swscale_part(part *part) {
 }
 
 /* Some rows of the part; they come in order, and the last ones end it. */
-static int scale_rows(const part *part, const uint8_t *source, size_t stride, int first, int rows,
-                      uint8_t *const to[4], const int to_strides[4]) {
+static int scale_rows(const part *part, const uint8_t *source, size_t stride, int first, int rows, uint8_t *const to[4],
+                      const int to_strides[4]) {
     const uint8_t *const planes[4] = {source};
     const int strides[4] = {(int)stride};
     return part->converter->swscale->sws_scale(part->context, planes, strides, first, rows, to, to_strides);
@@ -371,8 +372,8 @@ int avenc_converter_create(const avenc_converter_config *config, avenc_converter
     if (config->pic_format != NV12 && config->pic_format != NV21)
         return avi_fail(AVENC_E_INVALID, __func__, "pic_format is %d; allowed are 1 (NV12) and 2 (NV21)",
                         config->pic_format);
-    if (config->width < LEAST_PIXELS || config->width > MOST_PIXELS || config->width % 2 || config->height < LEAST_PIXELS ||
-        config->height > MOST_PIXELS || config->height % 2)
+    if (config->width < LEAST_PIXELS || config->width > MOST_PIXELS || config->width % 2 ||
+        config->height < LEAST_PIXELS || config->height > MOST_PIXELS || config->height % 2)
         return avi_fail(AVENC_E_INVALID, __func__, "width x height is %u x %u; allowed are even numbers from %d to %d",
                         config->width, config->height, LEAST_PIXELS, MOST_PIXELS);
     if ((config->matrix != AVENC_BT601 && config->matrix != AVENC_BT709) ||
@@ -422,9 +423,8 @@ int avenc_converter_convert(avenc_converter *converter, const uint8_t *const pla
             return avi_fail(AVENC_E_INVALID, __func__, "stride %d is %zd; a row has %zu bytes, and the most is %d", i,
                             (ssize_t)strides[i], bytes_of_row(config, i), INT_MAX);
     if (y_stride < config->width || y_stride > INT_MAX || uv_stride < config->width || uv_stride > INT_MAX)
-        return avi_fail(AVENC_E_INVALID, __func__,
-                        "strides of the destination are %zd and %zd; allowed are %u to %d", (ssize_t)y_stride,
-                        (ssize_t)uv_stride, config->width, INT_MAX);
+        return avi_fail(AVENC_E_INVALID, __func__, "strides of the destination are %zd and %zd; allowed are %u to %d",
+                        (ssize_t)y_stride, (ssize_t)uv_stride, config->width, INT_MAX);
     if (converter->by == AVENC_BY_ENGINE) {
         convert_yuv(config, planes, strides, y, y_stride, uv, uv_stride);
         return AVENC_OK;

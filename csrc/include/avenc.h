@@ -324,7 +324,7 @@ AVENC_API int avenc_converter_convert(avenc_converter *converter, const uint8_t 
                                       const size_t strides[3], uint8_t *y, size_t y_stride, uint8_t *uv,
                                       size_t uv_stride);
 
-AVENC_API int avenc_converter_by(const avenc_converter *converter);            /* AVENC_BY_* */
+AVENC_API int avenc_converter_by(const avenc_converter *converter);              /* AVENC_BY_* */
 AVENC_API const char *avenc_converter_library(const avenc_converter *converter); /* its path; "" for the engine */
 
 /* Free; no call on the converter may be under way. NULL is allowed. */
