@@ -3,8 +3,8 @@
 
     python benchmarks/compare_convert.py [rounds]
 
-Prints a Markdown table of medians, quartiles and CPU time. Peers that are not installed are left out. Each peer's picture
-is compared with ours on a smooth source, so that none is timed for other work.
+Prints a Markdown table of medians, quartiles and CPU time. Peers that are not installed are left out. Each peer's
+picture is compared with ours on a smooth source, so that none is timed for other work.
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@
 enum {
     NV12 = 1, /* acldvppPixelFormat */
     NV21 = 2,
-    LEAST_PIXELS = 16, /* a side; libswscale is inexact in tiny pictures */
+    SPLIT_PIXELS = 640 * 360, /* below, waking the worker costs more than it saves */
+    LEAST_PIXELS = 16,        /* a side; libswscale is inexact in tiny pictures */
     MOST_PIXELS = 16384,
     BAND = 64,         /* rows that libyuv converts at a time: their chroma stays in the cache */
     SWS_AREA = 0x20,   /* the mean of the covered pixels: 2 x 2 for chroma, and the luma as it is */
@@ -32,18 +33,54 @@ enum {
     SWS_CS_ITU601 = 5,
 };
 
+enum { MOST_PARTS = 2 };
+
+/* A stretch of the rows of an RGB picture, which one thread converts. */
+typedef struct part {
+    const avenc_converter *converter;
+    uint32_t first, rows;
+    uint8_t *scratch; /* libyuv: BAND/2 rows of Cb, then as many of Cr. libswscale: SWS_TAIL rows of the source */
+    uint8_t *bounce;  /* libswscale: the part, for a width that is not of whole vectors; else NULL */
+    void *context;    /* libswscale's */
+
+    /* The conversion under way: rows of this part. */
+    const uint8_t *source;
+    size_t stride;
+    uint8_t *y, *uv;
+    size_t y_stride, uv_stride;
+    bool done;
+} part;
+
 struct avenc_converter {
     avenc_converter_config config;
     uint32_t generation;
     int by;
     const char *path;
-    pthread_mutex_t lock; /* scratch and context */
     avi_libyuv_routine routine;
-    uint8_t *scratch; /* libyuv: BAND/2 rows of Cb, then as many of Cr. libswscale: SWS_TAIL rows of the source */
-    uint8_t *bounce;  /* libswscale: a picture, for a width that is not of whole vectors; else NULL */
     const avi_swscale *swscale;
-    void *context;
+    bool worker;          /* retained */
+    pthread_mutex_t lock; /* the parts */
+    unsigned part_count;
+    part parts[MOST_PARTS];
 };
+
+static size_t bytes_of_row(const avenc_converter_config *config, int plane) {
+    switch (config->source) {
+    case AVENC_SOURCE_I420:
+    case AVENC_SOURCE_YV12:
+        return plane == 0 ? config->width : config->width / 2;
+    case AVENC_SOURCE_GRAY8:
+        return config->width;
+    case AVENC_SOURCE_RGB24:
+    case AVENC_SOURCE_BGR24:
+        return (size_t)config->width * 3;
+    case AVENC_SOURCE_RGBA:
+    case AVENC_SOURCE_BGRA:
+        return (size_t)config->width * 4;
+    default:
+        return (size_t)config->width * 2;
+    }
+}
 
 static bool is_rgb(int32_t source) {
     return source >= AVENC_SOURCE_RGB24 && source <= AVENC_SOURCE_BGRA;
@@ -72,7 +109,8 @@ static inline uint16_t multiply(uint8_t sample, uint16_t scale) {
     return (uint16_t)(((uint32_t)(uint16_t)(sample << 8) * scale) >> 16);
 }
 
-static void scale_row(uint8_t *row, size_t count, scaling by) {
+/* Not inlined: GCC would lose the 16-bit multiplication, and five times the speed. */
+__attribute__((noinline)) static void scale_row(uint8_t *row, size_t count, scaling by) {
     if (by.sub == 0) { /* to limited range: cannot leave 0 to 255 */
         for (size_t i = 0; i < count; i++)
             row[i] = (uint8_t)((uint16_t)(multiply(row[i], by.scale) + by.add) >> 7);
@@ -152,62 +190,66 @@ static void convert_yuv(const avenc_converter_config *config, const uint8_t *con
 
 /* ---- libyuv ---------------------------------------------------------------------------------- */
 
-static int convert_libyuv(avenc_converter *converter, const uint8_t *source, size_t stride, uint8_t *y, size_t y_stride,
-                          uint8_t *uv, size_t uv_stride) {
-    const avenc_converter_config *config = &converter->config;
+static bool convert_libyuv(const part *part) {
+    const avenc_converter_config *config = &part->converter->config;
     const uint32_t half = config->width / 2;
-    uint8_t *blue = converter->scratch, *red = blue + (size_t)half * BAND / 2;
+    uint8_t *blue = part->scratch, *red = blue + (size_t)half * BAND / 2;
     const uint8_t *first = config->pic_format == NV12 ? blue : red;
     const uint8_t *second = config->pic_format == NV12 ? red : blue;
-    for (uint32_t row = 0; row < config->height; row += BAND) {
-        uint32_t rows = config->height - row < BAND ? config->height - row : BAND;
-        if (converter->routine(source + row * stride, (int)stride, y + row * y_stride, (int)y_stride, blue, (int)half,
-                               red, (int)half, (int)config->width, (int)rows) != 0)
-            return avi_fail(AVENC_E_INVALID, "libyuv", "%s refused the picture", converter->path);
+    for (uint32_t row = 0; row < part->rows; row += BAND) {
+        uint32_t rows = part->rows - row < BAND ? part->rows - row : BAND;
+        if (part->converter->routine(part->source + row * part->stride, (int)part->stride,
+                                     part->y + row * part->y_stride, (int)part->y_stride, blue, (int)half, red,
+                                     (int)half, (int)config->width, (int)rows) != 0)
+            return false;
         for (uint32_t i = 0; i < rows / 2; i++)
-            interleave(uv + (row / 2 + i) * uv_stride, first + (size_t)i * half, second + (size_t)i * half, half);
+            interleave(part->uv + (row / 2 + i) * part->uv_stride, first + (size_t)i * half, second + (size_t)i * half,
+                       half);
     }
-    return AVENC_OK;
+    return true;
+}
+
+static int create_libyuv_part(part *part) {
+    part->scratch = malloc((size_t)part->converter->config.width * BAND / 2);
+    return part->scratch ? AVENC_OK : avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
 }
 
 /* ---- libswscale ------------------------------------------------------------------------------ */
-
-static size_t bytes_of_row(const avenc_converter_config *config, int plane);
 
 static size_t bounce_stride(const avenc_converter_config *config) {
     return ((size_t)config->width + SWS_VECTOR - 1) / SWS_VECTOR * SWS_VECTOR;
 }
 
-static int create_swscale_context(avenc_converter *converter) {
+static int create_swscale_part(part *part) {
     static const char *const names[] = {"rgb24", "bgr24", "rgba", "bgra"};
-    const avenc_converter_config *config = &converter->config;
-    const avi_swscale *swscale = converter->swscale;
+    const avenc_converter_config *config = &part->converter->config;
+    const avi_swscale *swscale = part->converter->swscale;
     int from = swscale->av_get_pix_fmt(names[config->source - AVENC_SOURCE_RGB24]);
     int to = swscale->av_get_pix_fmt(config->pic_format == NV12 ? "nv12" : "nv21");
-    int width = (int)config->width, height = (int)config->height;
-    converter->scratch = calloc(SWS_TAIL, bytes_of_row(config, 0) + SWS_OVERREAD);
+    int width = (int)config->width, height = (int)part->rows;
+    part->scratch = calloc(SWS_TAIL, bytes_of_row(config, 0) + SWS_OVERREAD);
     if (config->width % SWS_VECTOR != 0)
-        converter->bounce = malloc(bounce_stride(config) * (config->height * 3 / 2) + SWS_OVERREAD);
-    if (!converter->scratch || (config->width % SWS_VECTOR != 0 && !converter->bounce))
+        part->bounce = malloc(bounce_stride(config) * (part->rows * 3 / 2) + SWS_OVERREAD);
+    if (!part->scratch || (config->width % SWS_VECTOR != 0 && !part->bounce))
         return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
-    converter->context = swscale->sws_getContext(width, height, from, width, height, to, SWS_AREA, NULL, NULL, NULL);
-    if (!converter->context)
+    part->context = swscale->sws_getContext(width, height, from, width, height, to, SWS_AREA, NULL, NULL, NULL);
+    if (!part->context)
         return avi_fail(AVENC_E_NOMEM, "sws_getContext", "%s made no context for %d x %d", swscale->path, width,
                         height);
     const int *matrix = swscale->sws_getCoefficients(config->matrix == AVENC_BT709 ? SWS_CS_ITU709 : SWS_CS_ITU601);
-    if (swscale->sws_setColorspaceDetails(converter->context, matrix, 1, matrix, config->range == AVENC_RANGE_FULL, 0,
+    if (swscale->sws_setColorspaceDetails(part->context, matrix, 1, matrix, config->range == AVENC_RANGE_FULL, 0,
                                           1 << 16, 1 << 16) < 0)
         return avi_fail(AVENC_E_INVALID, "sws_setColorspaceDetails", "%s refused matrix %d with range %d",
                         swscale->path, config->matrix, config->range);
     return AVENC_OK;
 }
 
-/* One stretch of the source's rows; stretches come in order, and the last ends the picture. */
-static int scale_rows(avenc_converter *converter, const uint8_t *source, size_t stride, int first, int rows,
-                      uint8_t *const to[4], const int to_strides[4]) {
+/* Some rows of the part; they come in order, and the last ones end it. */
+static int scale_rows(const part *part, const uint8_t *source, size_t stride, int first, int rows, uint8_t *const to[4],
+                      const int to_strides[4]) {
     const uint8_t *const planes[4] = {source};
     const int strides[4] = {(int)stride};
-    return converter->swscale->sws_scale(converter->context, planes, strides, first, rows, to, to_strides);
+    return part->converter->swscale->sws_scale(part->context, planes, strides, first, rows, to, to_strides);
 }
 
 /*
@@ -215,28 +257,80 @@ static int scale_rows(avenc_converter *converter, const uint8_t *source, size_t 
  * one, so the last rows of the source are read from a copy; and where the destination's rows are not of
  * whole vectors, which would be completed into whatever lies there, the picture takes one copy more.
  */
-static int convert_swscale(avenc_converter *converter, const uint8_t *source, size_t stride, uint8_t *y,
-                           size_t y_stride, uint8_t *uv, size_t uv_stride) {
-    const avenc_converter_config *config = &converter->config;
-    const size_t bytes = bytes_of_row(config, 0), height = config->height, head = height - SWS_TAIL;
-    const size_t padded = bounce_stride(config);
-    uint8_t *const bounce_uv = converter->bounce + (converter->bounce ? padded * height : 0);
-    uint8_t *const to[4] = {converter->bounce ? converter->bounce : y, converter->bounce ? bounce_uv : uv};
-    const int to_strides[4] = {(int)(converter->bounce ? padded : y_stride),
-                               (int)(converter->bounce ? padded : uv_stride)};
+static bool convert_swscale(const part *part) {
+    const avenc_converter_config *config = &part->converter->config;
+    const size_t bytes = bytes_of_row(config, 0), tail_stride = bytes + SWS_OVERREAD;
+    const size_t head = part->rows - SWS_TAIL, padded = bounce_stride(config);
+    uint8_t *to[4] = {part->y, part->uv};
+    int to_strides[4] = {(int)part->y_stride, (int)part->uv_stride};
+    if (part->bounce) {
+        to[0] = part->bounce;
+        to[1] = part->bounce + padded * part->rows;
+        to_strides[0] = to_strides[1] = (int)padded;
+    }
     for (size_t i = 0; i < SWS_TAIL; i++)
-        memcpy(converter->scratch + i * (bytes + SWS_OVERREAD), source + (head + i) * stride, bytes);
-    int rows = scale_rows(converter, source, stride, 0, (int)head, to, to_strides);
+        memcpy(part->scratch + i * tail_stride, part->source + (head + i) * part->stride, bytes);
+    int rows = scale_rows(part, part->source, part->stride, 0, (int)head, to, to_strides);
     if (rows >= 0)
-        rows += scale_rows(converter, converter->scratch, bytes + SWS_OVERREAD, (int)head, SWS_TAIL, to, to_strides);
-    if (rows != (int)height)
-        return avi_fail(AVENC_E_INVALID, "sws_scale", "%s converted %d rows of %zu", converter->path, rows, height);
-    if (!converter->bounce)
-        return AVENC_OK;
-    for (size_t row = 0; row < height; row++)
-        memcpy(y + row * y_stride, converter->bounce + row * padded, config->width);
-    for (size_t row = 0; row < height / 2; row++)
-        memcpy(uv + row * uv_stride, bounce_uv + row * padded, config->width);
+        rows += scale_rows(part, part->scratch, tail_stride, (int)head, SWS_TAIL, to, to_strides);
+    if (rows != (int)part->rows)
+        return false;
+    for (size_t row = 0; part->bounce && row < part->rows; row++)
+        memcpy(part->y + row * part->y_stride, to[0] + row * padded, config->width);
+    for (size_t row = 0; part->bounce && row < part->rows / 2; row++)
+        memcpy(part->uv + row * part->uv_stride, to[1] + row * padded, config->width);
+    return true;
+}
+
+/* ---- parts ----------------------------------------------------------------------------------- */
+
+static void convert_part(void *arg) {
+    part *part = arg;
+    part->done = part->converter->by == AVENC_BY_LIBYUV ? convert_libyuv(part) : convert_swscale(part);
+}
+
+/* The same parts on every call, whoever converts them: the picture does not depend on who was idle. */
+static int create_parts(avenc_converter *converter) {
+    const avenc_converter_config *config = &converter->config;
+    const bool split = config->threads > 1 && (size_t)config->width * config->height >= SPLIT_PIXELS;
+    int rc = split ? avi_assistant_retain() : AVENC_OK;
+    converter->worker = split && rc == AVENC_OK;
+    converter->part_count = split ? 2 : 1;
+    uint32_t first = 0;
+    for (unsigned i = 0; rc == AVENC_OK && i < converter->part_count; i++) {
+        part *part = &converter->parts[i];
+        part->converter = converter;
+        part->first = first;
+        part->rows = i + 1 == converter->part_count ? config->height - first : config->height / 4 * 2;
+        first += part->rows;
+        rc = converter->by == AVENC_BY_LIBYUV ? create_libyuv_part(part) : create_swscale_part(part);
+    }
+    return rc;
+}
+
+static int convert_parts(avenc_converter *converter, const uint8_t *source, size_t stride, uint8_t *y, size_t y_stride,
+                         uint8_t *uv, size_t uv_stride) {
+    part *given = NULL;
+    bool done = true;
+    for (unsigned i = converter->part_count; i-- > 0;) { /* the last one first: it may be the worker's */
+        part *part = &converter->parts[i];
+        part->source = source + part->first * stride;
+        part->stride = stride;
+        part->y = y + part->first * y_stride;
+        part->y_stride = y_stride;
+        part->uv = uv + part->first / 2 * uv_stride;
+        part->uv_stride = uv_stride;
+        if (i > 0 && avi_assistant_try(convert_part, part))
+            given = part;
+        else
+            convert_part(part);
+    }
+    if (given && !avi_assistant_join())
+        convert_part(given);
+    for (unsigned i = 0; i < converter->part_count; i++)
+        done = done && converter->parts[i].done;
+    if (!done)
+        return avi_fail(AVENC_E_INVALID, "convert", "%s refused the picture", converter->path);
     return AVENC_OK;
 }
 
@@ -253,8 +347,7 @@ static int choose_library(avenc_converter *converter) {
         if (converter->routine) {
             converter->by = AVENC_BY_LIBYUV;
             converter->path = libyuv->path;
-            converter->scratch = malloc((size_t)config->width * BAND / 2);
-            return converter->scratch ? AVENC_OK : avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
+            return AVENC_OK;
         }
     }
     if (config->by == AVENC_BY_LIBYUV)
@@ -267,7 +360,7 @@ static int choose_library(avenc_converter *converter) {
                         why);
     converter->by = AVENC_BY_SWSCALE;
     converter->path = converter->swscale->path;
-    return create_swscale_context(converter);
+    return AVENC_OK;
 }
 
 int avenc_converter_create(const avenc_converter_config *config, avenc_converter **out) {
@@ -292,6 +385,8 @@ int avenc_converter_create(const avenc_converter_config *config, avenc_converter
                         config->matrix, config->source_range, config->range);
     if (config->by < AVENC_BY_ENGINE || config->by > AVENC_BY_SWSCALE)
         return avi_fail(AVENC_E_INVALID, __func__, "by is %d; allowed are 0 to 2", config->by);
+    if (config->threads < 1 || config->threads > MOST_PARTS)
+        return avi_fail(AVENC_E_INVALID, __func__, "threads is %u; allowed are 1 and %d", config->threads, MOST_PARTS);
     avenc_converter *converter = calloc(1, sizeof *converter);
     if (!converter)
         return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
@@ -300,7 +395,12 @@ int avenc_converter_create(const avenc_converter_config *config, avenc_converter
     converter->path = "";
     pthread_mutex_init(&converter->lock, NULL);
     avi_live_add(AVENC_LIVE_CONVERTER, 1);
-    int rc = is_rgb(config->source) ? choose_library(converter) : AVENC_OK;
+    int rc = AVENC_OK;
+    if (is_rgb(config->source)) {
+        rc = choose_library(converter);
+        if (rc == AVENC_OK)
+            rc = create_parts(converter);
+    }
     converter->config.libyuv_path = converter->config.swscale_path = NULL; /* the caller's memory */
     if (rc != AVENC_OK) {
         avenc_converter_destroy(converter);
@@ -308,24 +408,6 @@ int avenc_converter_create(const avenc_converter_config *config, avenc_converter
     }
     *out = converter;
     return AVENC_OK;
-}
-
-static size_t bytes_of_row(const avenc_converter_config *config, int plane) {
-    switch (config->source) {
-    case AVENC_SOURCE_I420:
-    case AVENC_SOURCE_YV12:
-        return plane == 0 ? config->width : config->width / 2;
-    case AVENC_SOURCE_GRAY8:
-        return config->width;
-    case AVENC_SOURCE_RGB24:
-    case AVENC_SOURCE_BGR24:
-        return (size_t)config->width * 3;
-    case AVENC_SOURCE_RGBA:
-    case AVENC_SOURCE_BGRA:
-        return (size_t)config->width * 4;
-    default:
-        return (size_t)config->width * 2;
-    }
 }
 
 int avenc_converter_convert(avenc_converter *converter, const uint8_t *const planes[3], const size_t strides[3],
@@ -348,9 +430,7 @@ int avenc_converter_convert(avenc_converter *converter, const uint8_t *const pla
         return AVENC_OK;
     }
     pthread_mutex_lock(&converter->lock);
-    int rc = converter->by == AVENC_BY_LIBYUV
-                 ? convert_libyuv(converter, planes[0], strides[0], y, y_stride, uv, uv_stride)
-                 : convert_swscale(converter, planes[0], strides[0], y, y_stride, uv, uv_stride);
+    int rc = convert_parts(converter, planes[0], strides[0], y, y_stride, uv, uv_stride);
     pthread_mutex_unlock(&converter->lock);
     return rc;
 }
@@ -366,13 +446,19 @@ const char *avenc_converter_library(const avenc_converter *converter) {
 void avenc_converter_destroy(avenc_converter *converter) {
     if (!converter)
         return;
-    /* In a forked child this is memory like any other, but it is not counted there. */
-    if (converter->generation == avi_generation())
+    /* In a forked child this is memory like any other, but neither counted nor with a worker. */
+    if (converter->generation == avi_generation()) {
         avi_live_add(AVENC_LIVE_CONVERTER, -1);
-    if (converter->context)
-        converter->swscale->sws_freeContext(converter->context);
-    free(converter->scratch);
-    free(converter->bounce);
+        if (converter->worker)
+            avi_assistant_release();
+    }
+    for (unsigned i = 0; i < converter->part_count; i++) {
+        part *part = &converter->parts[i];
+        if (part->context)
+            converter->swscale->sws_freeContext(part->context);
+        free(part->scratch);
+        free(part->bounce);
+    }
     pthread_mutex_destroy(&converter->lock);
     free(converter);
 }

@@ -154,6 +154,19 @@ void avi_worker_wake(avi_worker *worker, avenc_channel *channel);
 /* The worker will not touch this channel again. No lock is held. */
 void avi_worker_forget(avi_worker *worker, avenc_channel *channel);
 
+/* ---- assistant.c ----------------------------------------------------------------------------- */
+
+/* The process's assistant, a thread, runs while anybody retains it. Both may block. */
+int avi_assistant_retain(void);
+void avi_assistant_release(void);
+
+/* Give it a job. False: it is busy with another caller's; nothing was done. True: avi_assistant_join follows. */
+bool avi_assistant_try(void (*body)(void *), void *arg);
+
+/* Wait for the job. False: it had not begun and has been taken back; the caller does it. */
+bool avi_assistant_join(void);
+void avi_assistant_after_fork(void);
+
 /* ---- device.c -------------------------------------------------------------------------------- */
 
 struct avenc_device {

@@ -252,6 +252,7 @@ cdef extern from "avenc.h" nogil:
         int32_t source_range
         int32_t range
         int32_t by
+        uint32_t threads
         const char *libyuv_path
         const char *swscale_path
 

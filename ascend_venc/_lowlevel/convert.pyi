@@ -24,5 +24,6 @@ class Converter:
         source_range: str | None = None,
         range: str = "limited",
         library: str | None = None,
+        threads: int | None = None,
     ) -> None: ...
     def convert(self, picture: Any, into: Any) -> None: ...

@@ -70,6 +70,9 @@ cdef class Converter:
         Of the destination.
     library : {"libyuv", "libswscale"}, optional
         Insist on one for RGB, for results that are the same on every machine. None: the faster of those found.
+    threads : {1, 2}, optional
+        2: the process's conversion thread takes half of a large RGB picture while it is idle. None: 2 where this
+        process may run on more than one processor. The picture is the same.
 
     Several threads may use one converter: their calls wait for each other. Different converters run in parallel.
 
@@ -77,7 +80,7 @@ cdef class Converter:
     """
 
     def __cinit__(self, str pixel_format not None, int width, int height, str destination="nv12", matrix=None,
-                  source_range=None, str range="limited", library=None):
+                  source_range=None, str range="limited", library=None, threads=None):
         cdef avenc_converter_config config
         cdef avenc_converter *handle = NULL
         cdef int status
@@ -105,6 +108,7 @@ cdef class Converter:
         config.source_range = RANGES[source_range]
         config.range = RANGES[range]
         config.by = _LIBRARIES[library]
+        config.threads = min(2, len(os.sched_getaffinity(0))) if threads is None else threads
         config.libyuv_path = NULL if c_libyuv is None else <const char *>c_libyuv
         config.swscale_path = NULL if c_swscale is None else <const char *>c_swscale
         with nogil:
@@ -117,7 +121,10 @@ cdef class Converter:
         self._planes = 1 + info.chroma_planes
 
     def __dealloc__(self):
-        avenc_converter_destroy(self._h)
+        cdef avenc_converter *handle = self._h
+        self._h = NULL
+        with nogil:  # the last one waits for the conversion thread to end
+            avenc_converter_destroy(handle)
 
     @property
     def by(self):

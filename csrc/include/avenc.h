@@ -466,6 +466,7 @@ typedef struct avenc_converter_config {
     int32_t source_range;     /* AVENC_RANGE_* of a YUV or grey source; RGB is always full */
     int32_t range;            /* AVENC_RANGE_* of the destination */
     int32_t by;               /* AVENC_BY_* for RGB; AVENC_BY_ENGINE: the faster of those found */
+    uint32_t threads;         /* 1: the caller's only; 2: large RGB pictures also by the process's worker, if idle */
     const char *libyuv_path;  /* a library with libyuv's functions, tried after the system's libyuv; or NULL */
     const char *swscale_path; /* libswscale, tried before the system's; or NULL */
 } avenc_converter_config;

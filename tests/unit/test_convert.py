@@ -37,7 +37,7 @@ def converter(pixel_format, width, height, **options):
 def packed_rgb(rgb, pixel_format):
     picture = rgb[..., color.ORDER[pixel_format]].astype(np.uint8)
     if PIXEL_FORMATS[pixel_format].bytes_per_pixel == 4:
-        alpha = np.random.default_rng(1).integers(0, 256, picture.shape[:2] + (1,), np.uint8)
+        alpha = np.random.default_rng(1).integers(0, 256, (*picture.shape[:2], 1), np.uint8)
         picture = np.concatenate([picture, alpha], -1)
     return np.ascontiguousarray(picture)
 
@@ -47,9 +47,7 @@ def padded(array, extra):
     rows = array.reshape(array.shape[0], -1)
     memory = np.full((rows.shape[0], rows.shape[1] + extra), 77, np.uint8)
     memory[:, : rows.shape[1]] = rows
-    return np.lib.stride_tricks.as_strided(
-        memory, array.shape, (memory.shape[1], *array.strides[1:]), writeable=False
-    )
+    return np.lib.stride_tricks.as_strided(memory, array.shape, (memory.shape[1], *array.strides[1:]), writeable=False)
 
 
 def convert(one, picture, stride_extra=0):
@@ -69,9 +67,7 @@ def worst(found, wanted):
 
 
 @pytest.mark.parametrize("target", ["limited", "full"])
-@pytest.mark.parametrize(
-    ("library", "matrix"), [("libyuv", "bt601"), ("libswscale", "bt601"), ("libswscale", "bt709")]
-)
+@pytest.mark.parametrize(("library", "matrix"), [("libyuv", "bt601"), ("libswscale", "bt601"), ("libswscale", "bt709")])
 @pytest.mark.parametrize("pixel_format", RGB)
 def test_rgb_is_within_two_of_the_standard(pixel_format, matrix, target, library):
     for width, height in SIZES:
@@ -126,9 +122,7 @@ def random_yuv(width, height, pixel_format):
 @pytest.mark.parametrize("pixel_format", [name for name in CONVERTED if name not in RGB])
 def test_yuv_is_moved_exactly_and_rescaled_to_the_nearest(pixel_format, destination, ranges):
     for width, height in SIZES:
-        one = Converter(
-            pixel_format, width, height, destination=destination, source_range=ranges[0], range=ranges[1]
-        )
+        one = Converter(pixel_format, width, height, destination=destination, source_range=ranges[0], range=ranges[1])
         assert (one.by, one.library) == ("engine", "")
         picture, planes = random_yuv(width, height, pixel_format)
         wanted = color.semi_planar(color.change_range(planes, *ranges), destination)
@@ -164,7 +158,8 @@ from ascend_venc._lowlevel.convert import Converter
 from ascend_venc.pixel_formats import PIXEL_FORMATS
 pixel_format, library, matrix = sys.argv[1], sys.argv[2] or None, sys.argv[3]
 info = PIXEL_FORMATS[pixel_format]
-for width, height in ((128, 128), (130, 66), (1920, 16), (16, 16), (18, 16), (22, 18), (30, 16), (48, 16), (144, 18), (1936, 16)):
+widths = (128, 130, 1920, 16, 18, 22, 30, 48, 144, 1936)
+for width, height in zip(widths, (128, 66, 16, 16, 16, 18, 16, 16, 18, 16)):
     one = Converter(pixel_format, width, height, matrix=matrix, library=library)
     for extra in (0, 3):
         size = info.nbytes(width, height)
@@ -194,6 +189,42 @@ def test_nothing_is_touched_beyond_the_last_row(pixel_format, library, matrix):
         timeout=60,
     )
     assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("library", ["libyuv", "libswscale"])
+def test_picture_does_not_depend_on_the_conversion_thread(library):
+    for width, height in ((1920, 1080), (1922, 362)):
+        rgb = packed_rgb(dict(color.pictures(width, height))["noise"], "rgb24")
+        made = []
+        for threads in (1, 2):
+            before = core.live()["THREAD"]
+            one = converter("rgb24", width, height, matrix="bt601", library=library, threads=threads)
+            other = converter("rgb24", width, height, matrix="bt601", library=library, threads=threads)
+            assert core.live()["THREAD"] == before + threads - 1  # one for the process
+            made += [convert(one, rgb), convert(other, rgb)]
+            del one, other
+            assert core.live()["THREAD"] == before
+        for picture in made[1:]:
+            np.testing.assert_array_equal(picture, made[0])
+
+
+def test_a_converter_of_the_parent_is_dead_in_a_forked_child():
+    one = converter("rgb24", 1920, 1080, threads=2)
+    picture, into = np.zeros((1080, 1920, 3), np.uint8), np.zeros((1620, 1920), np.uint8)
+    one.convert(picture, into)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            one.convert(picture, into)
+        except errors.ForkedProcessError:
+            own = Converter("rgb24", 1920, 1080, threads=2)
+            own.convert(picture, into)
+            del one, own
+            code = 0 if core.live()["THREAD"] == core.live()["CONVERTER"] == 0 else 2
+        finally:
+            os._exit(code)
+    assert os.WEXITSTATUS(os.waitpid(child, 0)[1]) == 0
 
 
 @pytest.mark.parametrize("library", ["libyuv", "libswscale"])
@@ -317,7 +348,7 @@ def test_frames_of_another_shape_or_order_are_refused():
     for bad in (into[:-1], into[::-1], into[:, ::-1]):
         with pytest.raises(errors.InvalidArgumentError, match=r"needed is \(96, 128\)"):
             one.convert(good, bad)
-    with pytest.raises(TypeError, match="into must support .* writable"):
+    with pytest.raises(TypeError, match=r"into must support .* writable"):
         one.convert(good, into.tobytes())
 
 
