@@ -118,6 +118,7 @@ def main(rounds):
                 print(f"left out: {pixel_format}, {name}: {error}", file=sys.stderr)
                 continue
             made = into[0][:, :WIDTH].astype(int)
+            # PyAV knows no YV12: it is given the same bytes as I420, whose chroma planes are exchanged.
             if pixel_format != "yv12" and np.abs(made - wanted.setdefault(matrix, made)).max() > 3:
                 raise SystemExit(f"{pixel_format}, {matrix}, {name} did other work than ours")
             candidates.append((matrix, name, convert, [], []))
