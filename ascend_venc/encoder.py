@@ -311,6 +311,8 @@ class Encoder:
     ) -> list[int | None]:
         """Send several frames in host memory with one native call, which gives the GIL up once.
 
+        Frames for which the device has no room are queued natively (`queue`), so that the device has work while the
+        program prepares its next batch; one of these that the device refuses later is reported by `receive`.
         `pts`, `key_frames` and `tokens` have one item for each frame. Returns the frames' numbers, None for those that
         were dropped. Where frame k cannot be sent, the frames before it are, and the exception's `accepted` is k.
         Other kinds of frames than host memory are refused with TypeError.

@@ -445,39 +445,6 @@ static int submit_one(avenc_channel *channel, const avenc_submission *submission
     return rc;
 }
 
-int avenc_channel_submit_many(avenc_channel *channel, const avenc_submission *submissions, size_t count,
-                              uint32_t timeout_ms, uint64_t *indices, size_t *accepted) {
-    if (!channel || !submissions || !indices || !accepted)
-        return avi_fail(AVENC_E_INVALID, __func__, "channel, submissions, indices and accepted must not be NULL");
-    *accepted = 0;
-    if (channel->generation != avi_generation())
-        return avi_fail_forked(__func__);
-    for (size_t i = 0; i < count; i++) {
-        int rc = check_picture(channel, &submissions[i].picture, __func__);
-        if (rc != AVENC_OK)
-            return rc;
-    }
-    avi_binding binding;
-    int rc = avi_device_bind(channel->device, &binding);
-    if (rc != AVENC_OK)
-        return rc;
-    uint64_t deadline = avi_deadline_after(timeout_ms);
-    for (size_t i = 0; i < count && rc == AVENC_OK; i++) {
-        uint64_t now = i ? avi_now_ns() : 0;
-        uint32_t left = i == 0 ? timeout_ms : now < deadline ? (uint32_t)((deadline - now) / 1000000u) : 0;
-        rc = submit_one(channel, &submissions[i], left, &indices[i]);
-        *accepted += rc == AVENC_OK;
-    }
-    avi_device_unbind(channel->device, &binding);
-    return rc;
-}
-
-int avenc_channel_submit(avenc_channel *channel, const avenc_submission *submission, uint32_t timeout_ms,
-                         uint64_t *frame_index) {
-    size_t accepted = 0;
-    return avenc_channel_submit_many(channel, submission, 1, timeout_ms, frame_index, &accepted);
-}
-
 /* What the hardware can read in place. */
 static bool readable_as_it_is(const avenc_channel *channel, const avenc_device_picture *picture) {
     return picture->stride % 16 == 0 && picture->height_stride % 2 == 0 && (uintptr_t)picture->data % 16 == 0 &&
@@ -607,6 +574,83 @@ static int enqueue_slot(avenc_channel *channel, avi_slot *slot, const avenc_subm
     pthread_mutex_unlock(&channel->lock);
     if (send)
         avi_worker_wake(&channel->device->sender, channel);
+    return rc;
+}
+
+/* A context is bound. */
+static int queue_one(avenc_channel *channel, const avenc_submission *submission, uint32_t timeout_ms,
+                     uint64_t *frame_index) {
+    avi_slot *slot = NULL;
+    int rc = take_slot(channel, WAITING, timeout_ms, "avenc_channel_submit_many", &slot);
+    if (rc != AVENC_OK)
+        return rc;
+    slot->source = submission->picture;
+    rc = describe_own_memory(channel, slot);
+    if (rc == AVENC_OK)
+        rc = stage(channel, slot);
+    if (rc == AVENC_OK)
+        rc = enqueue_slot(channel, slot, submission, frame_index);
+    if (rc != AVENC_OK)
+        return_slot(channel, slot);
+    return rc;
+}
+
+int avenc_channel_submit(avenc_channel *channel, const avenc_submission *submission, uint32_t timeout_ms,
+                         uint64_t *frame_index) {
+    if (!channel || !submission || !frame_index)
+        return avi_fail(AVENC_E_INVALID, __func__, "channel, submission and frame_index must not be NULL");
+    if (channel->generation != avi_generation())
+        return avi_fail_forked(__func__);
+    avi_binding binding;
+    int rc = check_picture(channel, &submission->picture, __func__);
+    if (rc == AVENC_OK && (rc = avi_device_bind(channel->device, &binding)) == AVENC_OK) {
+        rc = submit_one(channel, submission, timeout_ms, frame_index);
+        avi_device_unbind(channel->device, &binding);
+    }
+    return rc;
+}
+
+/*
+ * Frames beyond what the device takes at once are queued, so that the call returns with work left: a
+ * caller that has to win a lock back before its next batch (in Python: the GIL) would else leave the
+ * device without frames meanwhile.
+ */
+static int submit_or_queue(avenc_channel *channel, const avenc_submission *submission, uint64_t deadline,
+                           uint64_t *frame_index) {
+    bool queue = channel->config.queue > 0;
+    int rc = submit_one(channel, submission, 0, frame_index);
+    if (rc != AVENC_E_FULL)
+        return rc;
+    uint64_t now = avi_now_ns();
+    uint32_t left = now < deadline ? (uint32_t)((deadline - now) / 1000000u) : 0;
+    if (!queue)
+        return left ? submit_one(channel, submission, left, frame_index) : rc;
+    rc = avi_sender_start(channel->device);
+    return rc ? rc : queue_one(channel, submission, left, frame_index);
+}
+
+int avenc_channel_submit_many(avenc_channel *channel, const avenc_submission *submissions, size_t count,
+                              uint32_t timeout_ms, uint64_t *indices, size_t *accepted) {
+    if (!channel || !submissions || !indices || !accepted)
+        return avi_fail(AVENC_E_INVALID, __func__, "channel, submissions, indices and accepted must not be NULL");
+    *accepted = 0;
+    if (channel->generation != avi_generation())
+        return avi_fail_forked(__func__);
+    for (size_t i = 0; i < count; i++) {
+        int rc = check_picture(channel, &submissions[i].picture, __func__);
+        if (rc != AVENC_OK)
+            return rc;
+    }
+    avi_binding binding;
+    int rc = avi_device_bind(channel->device, &binding);
+    if (rc != AVENC_OK)
+        return rc;
+    uint64_t deadline = avi_deadline_after(timeout_ms);
+    for (size_t i = 0; i < count && rc == AVENC_OK; i++) {
+        rc = submit_or_queue(channel, &submissions[i], deadline, &indices[i]);
+        *accepted += rc == AVENC_OK;
+    }
+    avi_device_unbind(channel->device, &binding);
     return rc;
 }
 

@@ -293,7 +293,11 @@ AVENC_API int avenc_channel_create(avenc_device *device, const avenc_channel_con
 AVENC_API int avenc_channel_submit(avenc_channel *channel, const avenc_submission *submission, uint32_t timeout_ms,
                                    uint64_t *frame_index);
 
-/* The same for `count` frames, in order. *accepted of them were sent, also on failure; their numbers are in indices. */
+/*
+ * The same for `count` frames, in order. Those for which the device has no room are queued as by
+ * avenc_channel_enqueue with copy_now; waits only where the queue is full too. *accepted of them were
+ * taken, also on failure; their numbers are in indices.
+ */
 AVENC_API int avenc_channel_submit_many(avenc_channel *channel, const avenc_submission *submissions, size_t count,
                                         uint32_t timeout_ms, uint64_t *indices, size_t *accepted);
 
