@@ -67,6 +67,10 @@ class CFloor:
     def queue(self, frames):
         self._lib.floor_queue(self._floor, frames)
 
+    def sender(self):
+        """A call that sends one frame on each channel."""
+        return lambda: self.queue(1)
+
     def total(self):
         result = Result()
         self._lib.floor_total(self._floor, ctypes.byref(result))

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """ascend_venc.Encoder, in the ways of using it that its version has."""
 
+import os
 import threading
 import zlib
+from dataclasses import replace
 
 import native
 import numpy as np
@@ -16,6 +18,15 @@ def has(*names):
     from ascend_venc import Encoder
 
     return all(hasattr(Encoder, name) for name in names)
+
+
+def has_sink():
+    """Whether Encoder takes `sink`."""
+    import inspect
+
+    from ascend_venc import Encoder
+
+    return "sink" in inspect.signature(Encoder.__init__).parameters
 
 
 class EncoderPeer:
@@ -103,8 +114,26 @@ class EncoderPeer:
                     if not self.running:
                         return
 
+    CALL = "submit"
+
+    def sender(self):
+        """A call that sends one frame on each channel; one thread receives."""
+        self.start_consumer()
+        calls = [getattr(encoder, self.CALL) for encoder in self.encoders]
+        picture = self.frames[0]
+
+        def send_all():
+            for call in calls:
+                call(picture)
+
+        return send_all
+
     def total(self):
         return Work(self.frames_out, self.bytes)
+
+    def pool_buffers(self):
+        """Packet buffers that the first channel has allocated so far."""
+        return self.encoder.stats.packet_buffers
 
     def close(self):
         self.running = False
@@ -187,3 +216,164 @@ class Queued(EncoderPeer):
                 take(receive_many(256))
         while self.frames_out < target:
             take(receive_many(256))
+
+
+# ---- many channels -------------------------------------------------------------------------------------------------------
+
+
+class Grouped(EncoderPeer):
+    """One thread waits for the packets of all channels through EncoderGroup."""
+
+    NEEDS = ("submit_many",)
+
+    def __init__(self, workload, on_packets=None, **options):
+        import ascend_venc
+
+        single = replace(workload, channels=1)
+        super().__init__(single, on_packets, **options)
+        settings = {"gop": 65536, "depth": workload.buffers, **options}
+        self.encoders[0].close()
+        self.group = ascend_venc.EncoderGroup(backend=workload.device or native.device_library())
+        self.encoders = [
+            self.group.add(workload.width, workload.height, codec="h265", **settings) for _ in range(workload.channels)
+        ]
+        self.encoder = self.encoders[0]
+
+    def _consume(self):
+        from ascend_venc import AclTimeoutError, EncoderDrained
+
+        while True:
+            try:
+                self.take([packet for _, packet in self.group.receive_many(256, timeout=0.2)])
+            except AclTimeoutError:
+                if not self.running:
+                    return
+            except EncoderDrained:
+                return
+
+    def close(self):
+        super().close()
+        self.group.close()
+
+
+class Asyncio(EncoderPeer):
+    """ascend_venc.aio.Encoder: one coroutine to a channel, all on the event loop of one thread."""
+
+    NEEDS = ("submit_async",)
+
+    def __init__(self, workload, on_packets=None, **options):
+        super().__init__(replace(workload, channels=1), on_packets, **options)
+        self.encoder.close()
+        self.encoders = []
+        self.settings = {
+            "gop": 65536,
+            "depth": workload.buffers,
+            "backend": workload.device or native.device_library(),
+            **options,
+        }
+        self.channels = workload.channels
+        self.queued = threading.Event()
+        self.thread = None
+
+    def queue(self, frames):
+        self.thread = threading.Thread(target=self._loop, args=(frames,), name="asyncio")
+        self.thread.start()
+        self.queued.wait()
+
+    def _loop(self, frames):
+        import asyncio
+
+        asyncio.run(self._main(frames))
+
+    async def _main(self, frames):
+        import asyncio
+
+        import ascend_venc.aio
+
+        size = self.workload.width, self.workload.height
+        encoders = [ascend_venc.aio.Encoder(*size, codec="h265", **self.settings) for _ in range(self.channels)]
+        for encoder in encoders:
+            await encoder.__aenter__()
+            for _ in range(frames):
+                await encoder.submit(self.frames[0])
+            encoder.drain()
+        self.queued.set()
+        await asyncio.gather(*map(self._receive, encoders))
+        for encoder in encoders:
+            await encoder.close()
+
+    async def _receive(self, encoder):
+        from ascend_venc import EncoderDrained
+
+        try:
+            while True:
+                self.take(await encoder.receive_many(256))
+        except EncoderDrained:
+            return
+
+    def close(self):
+        if self.thread is not None:
+            self.thread.join()
+
+
+class SinkPeer(EncoderPeer):
+    """A native thread writes the access units to files in memory; no Python at all."""
+
+    NEEDS = ("submit_many",)
+
+    def __init__(self, workload, **options):
+        self.files = [os.memfd_create("access-units") for _ in range(workload.channels)]
+        files = iter(self.files)
+        import ascend_venc
+
+        self.workload = workload
+        self.consumer = None
+        self.running = True
+        settings = {"gop": 65536, "depth": workload.buffers, **options}
+        self.encoders = [
+            ascend_venc.Encoder(
+                workload.width,
+                workload.height,
+                codec="h265",
+                backend=workload.device or native.device_library(),
+                sink=next(files),
+                **settings,
+            )
+            for _ in range(workload.channels)
+        ]
+        self.frames = [np.full(workload.picture_bytes, 0x5A, np.uint8)]
+
+    def start_consumer(self):
+        """Nobody receives."""
+
+    def total(self):
+        return Work(
+            sum(encoder.stats.encoded for encoder in self.encoders), sum(os.fstat(file).st_size for file in self.files)
+        )
+
+    def close(self):
+        for encoder in self.encoders:
+            encoder.flush()
+            encoder.close()
+        for file in self.files:
+            os.close(file)
+
+
+class Sunk(EncoderPeer):
+    """submit_many of a batch; a native thread writes the access units to `file`."""
+
+    def __init__(self, workload, file):
+        super().__init__(workload, sink=file)
+
+    def run(self, frames):
+        batch, pictures = self.workload.batch, self.frames
+        for start in range(0, frames, batch):
+            self.encoder.submit_many(pictures[: min(batch, frames - start)])
+        self.encoder.flush()
+
+
+class AsyncSubmit(EncoderPeer):
+    """Paced: submit_async for each channel in turn."""
+
+    NEEDS = ("submit_async",)
+    CALL = "submit_async"

@@ -174,6 +174,16 @@ class PyaclProgram:
             for _ in range(frames):
                 self.send(channel)
 
+    def sender(self):
+        """A call that sends one frame on each channel."""
+        self.bind()
+
+        def send_all():
+            for channel in self.channels:
+                self.send(channel)
+
+        return send_all
+
     def total(self):
         return Work(sum(c.received for c in self.channels), sum(c.bytes for c in self.channels))
 
