@@ -22,6 +22,7 @@ def main():
     parser.add_argument("--json", metavar="OUT", help="where the results go; what other groups left there stays")
     parser.add_argument("--docs", metavar="FOLDER", help="write README.md and plots here (--all: docs/benchmarks)")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter samples: to try the harness")
+    parser.add_argument("--part", help="of the group contention: blocked, fast, submit or latency")
     parser.add_argument("--repeats", type=int, default=None, help="runs of each paced measurement (default 3; quick 1)")
     parser.add_argument("--pyacl", action="store_true", help="also the vendor's module `acl`, where it is importable")
     options = parser.parse_args()

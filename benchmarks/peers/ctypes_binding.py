@@ -129,10 +129,10 @@ class Ctypes:
             raise RuntimeError("frame failed or out of order")
         size = lib.acldvppGetStreamDescSize(output)
         lib.aclrtMemcpy(self.target, 8 << 20, lib.acldvppGetStreamDescData(output), size, DEVICE_TO_HOST)
-        self.received += 1
         self.bytes += size
         if self.workload.checksums:
             self.checksum = zlib.adler32(ctypes.string_at(self.target, size), self.checksum)
+        self.received += 1  # last: whoever waits for it looks at the rest then
         if self.threaded:
             self.free.put(number)
 

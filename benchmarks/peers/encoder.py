@@ -45,6 +45,8 @@ class EncoderPeer:
         self.consumer = None
         self.running = True
         settings = {"gop": 65536, "depth": workload.buffers, "backend": workload.device or native.device_library()}
+        if has("receive_many"):
+            settings["max_queued"] = 4096  # one thread submits and receives: it must not wait for itself
         settings.update(options)
         self.encoders = [
             ascend_venc.Encoder(workload.width, workload.height, codec="h265", **settings)

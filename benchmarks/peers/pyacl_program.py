@@ -119,12 +119,12 @@ class PyaclProgram:
             media.dvpp_destroy_pic_desc(input_picture)
         if number != channel.received:
             raise RuntimeError(f"frame {number} came as number {channel.received}")
-        channel.received += 1
         channel.bytes += size
         if self.workload.checksums:
             channel.checksum = zlib.adler32(array, channel.checksum)
         if self.on_packet is not None:
             self.on_packet(array)
+        channel.received += 1  # last: whoever waits for it looks at the rest then
         if self.threaded:
             channel.free.put(number)
 
