@@ -23,7 +23,7 @@ def main():
     parser.add_argument("--docs", metavar="FOLDER", help="write README.md and plots here (--all: docs/benchmarks)")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter samples: to try the harness")
     parser.add_argument("--part", help="of the group contention: blocked, fast, submit or latency")
-    parser.add_argument("--repeats", type=int, default=None, help="runs of each paced measurement (default 3; quick 1)")
+    parser.add_argument("--repeats", type=int, default=None, help="runs of each paced measurement (default 2; quick 1)")
     parser.add_argument("--pyacl", action="store_true", help="also the vendor's module `acl`, where it is importable")
     options = parser.parse_args()
     import native
@@ -50,7 +50,7 @@ def measure(options, docs):
         sys.exit("not measured, because it would say nothing: " + "; ".join(reasons))
     if options.pyacl and pyacl.module() is None:
         sys.exit("--pyacl: no module `acl` of the vendor can be imported here")
-    options.repeats = options.repeats or (1 if options.quick else 3)
+    options.repeats = options.repeats or (1 if options.quick else 2)
     options.say = lambda text: print(text, flush=True)
     native.build_all()
     out = Path(options.json) if options.json else docs / "results.json" if docs else None

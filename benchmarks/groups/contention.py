@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who waits for the GIL: the device (callbacks), the program (sends), the packet (latency). Each run in a new process."""
+"""Who waits for the GIL: the device (callbacks), the program (sends), the packet (latency). Each run in a new process,
+the peers in turn."""
 
+import json
 import statistics
 
 import child
@@ -11,10 +13,19 @@ LOADS = ("none", "burn", "hold20")
 ACCESS_UNIT = 20_000
 
 
-def _repeat(options, job, figures, text):
-    """Run a job several times; each figure becomes its median and the list of all runs."""
-    runs = [child.run("paced", _json({**job, "access_unit": ACCESS_UNIT})) for _ in range(options.repeats)]
-    row = {key: value for key, value in job.items() if key not in ("what", "seconds")}
+def in_turn(options, what, jobs, figures):
+    """Run all jobs `repeats` times, forwards and backwards; each figure of a row is the median, with all runs beside."""
+    runs = [[] for _ in jobs]
+    for number in range(options.repeats):
+        order = range(len(jobs)) if number % 2 == 0 else range(len(jobs) - 1, -1, -1)
+        for index in order:
+            job = {"what": what, "access_unit": ACCESS_UNIT, **jobs[index]}
+            runs[index].append(child.run("paced", json.dumps(job)))
+    return [_row(options, what, job, found, figures) for job, found in zip(jobs, runs)]
+
+
+def _row(options, what, job, runs, figures):
+    row = {key: value for key, value in job.items() if key != "seconds"}
     for figure in figures:
         values = [run[figure] for run in runs]
         if isinstance(values[0], dict):
@@ -22,23 +33,20 @@ def _repeat(options, job, figures, text):
         else:
             row[figure] = round(statistics.median(values), 3)
         row[f"{figure}_runs"] = values
-    options.say(f"{text:60} " + "  ".join(f"{figure}={row[figure]}" for figure in figures))
+    about = ", ".join(str(value) for key, value in job.items() if key != "seconds")
+    options.say(f"{what:8} {about:58} " + "  ".join(f"{figure}={row[figure]}" for figure in figures))
     return row
-
-
-def _json(job):
-    import json
-
-    return json.dumps(job)
 
 
 def measure(options):
     pyacl = ["pyACL"] if options.pyacl else []
     parts = {
-        "blocked": lambda: blocked(options, ["C", SHAPE, *pyacl, "ascend_venc.acl", "Encoder"]),
-        "fast": lambda: fast(options, ["C", SHAPE, *pyacl, "Encoder.submit_many"]),
+        "blocked": lambda: blocked(options, [SHAPE, *pyacl, "ascend_venc.acl", "Encoder"]),
+        "fast": lambda: fast(options, [SHAPE, *pyacl, "Encoder.submit_many"]),
         "submit": lambda: submit(options, [SHAPE, *pyacl, "Encoder.submit", "Encoder.submit_async"]),
-        "latency": lambda: latency(options, [SHAPE, *pyacl, "Encoder", "Encoder, asyncio", f"{SHAPE}, call_soon_threadsafe"]),
+        "latency": lambda: latency(
+            options, [SHAPE, *pyacl, "Encoder", "Encoder, asyncio", f"{SHAPE}, call_soon_threadsafe"]
+        ),
     }
     return {name: part() for name, part in parts.items() if options.part in (None, name)}
 
@@ -48,36 +56,38 @@ def _usable(peers):
     return [peer for peer in peers if encoder.has(*needs.get(peer, ()))]
 
 
+def _peers(load, peers):
+    """The C loop has no GIL to wait for: it is measured without a load."""
+    return ["C", *peers] if load == "none" else peers
+
+
 def blocked(options, peers):
     """A saturated device of 30 fps a channel with one output slot (G1)."""
-    rows = []
-    for channels in (1, 8, 32):
-        for load in LOADS:
-            for peer in peers:
-                if peer == "ascend_venc.acl" and channels != 8:
-                    continue
-                job = {"what": "blocked", "peer": peer, "channels": channels, "load": load}
-                job.update(encode_time_us=33_333, output_slots=1, seconds=1 if options.quick else 2.5)
-                text = f"device blocked, {channels} channels, {load}, {peer}"
-                rows.append(_repeat(options, job, ("blocked_percent", "frames_per_second", "hold_us"), text))
-    return rows
+    common = {"encode_time_us": 33_333, "output_slots": 1, "seconds": 1 if options.quick else 1.5}
+    jobs = [
+        {"peer": peer, "channels": channels, "load": load, **common}
+        for channels in (1, 8, 32)
+        for load in LOADS
+        for peer in _peers(load, peers)
+        if peer != "ascend_venc.acl" or channels == 8
+    ]
+    return in_turn(options, "blocked", jobs, ("blocked_percent", "frames_per_second", "hold_us"))
 
 
 def fast(options, peers):
     """A device of 0.5 ms a frame, one channel (G2). Its own speed is what the C loop reaches without a load."""
-    rows = []
-    for slots in (1, 8):
-        for load in LOADS:
-            for peer in _usable(peers):
-                job = {"what": "fast", "peer": peer, "load": load, "encode_time_us": 500, "output_slots": slots}
-                job["seconds"] = 1 if options.quick else 2
-                text = f"0.5 ms device, {slots} output slots, {load}, {peer}"
-                rows.append(_repeat(options, job, ("frames_per_second", "blocked_percent"), text))
+    jobs = [
+        {"peer": peer, "load": load, "encode_time_us": 500, "output_slots": slots, "seconds": 1}
+        for slots in (1, 8)
+        for load in LOADS
+        for peer in _peers(load, _usable(peers))
+    ]
+    rows = in_turn(options, "fast", jobs, ("frames_per_second", "blocked_percent"))
     for row in rows:
         own = next(
             other["frames_per_second"]
             for other in rows
-            if (other["peer"], other["load"], other["output_slots"]) == ("C", "none", row["output_slots"])
+            if (other["peer"], other["output_slots"]) == ("C", row["output_slots"])
         )
         row["share_percent"] = round(100 * row["frames_per_second"] / own, 1)
     return rows
@@ -85,25 +95,20 @@ def fast(options, peers):
 
 def submit(options, peers):
     """Python paces 30 fps on n channels, aclvencSendFrame takes 150 us (G4)."""
-    rows = []
-    for channels in (8, 32):
-        for load in LOADS:
-            for peer in _usable(peers):
-                job = {"what": "submit", "peer": peer, "channels": channels, "load": load}
-                job["seconds"] = 1.5 if options.quick else 4
-                text = f"submit, {channels} channels, {load}, {peer}"
-                rows.append(_repeat(options, job, ("frames_per_second", "tick_ms"), text))
-    return rows
+    jobs = [
+        {"peer": peer, "channels": channels, "load": load, "seconds": 1 if options.quick else 2.5}
+        for channels in (8, 32)
+        for load in (LOADS if channels == 32 else LOADS[1:])
+        for peer in _usable(peers)
+    ]
+    return in_turn(options, "submit", jobs, ("frames_per_second", "tick_ms"))
 
 
 def latency(options, peers):
-    """From the entry of the callback to the packet in Python, one channel of 30 fps and of 200 fps."""
-    rows = []
-    for encode_us, frames in ((33_333, 60), (5_000, 240)):
-        for load in LOADS:
-            for peer in peers:
-                job = {"what": "latency", "peer": peer, "load": load, "encode_time_us": encode_us}
-                job["frames"] = frames // 2 if options.quick else frames
-                text = f"latency, {1e6 / encode_us:.0f} fps, {load}, {peer}"
-                rows.append(_repeat(options, job, ("us",), text))
-    return rows
+    """From the entry of the callback to the packet in Python, one channel of 200 fps."""
+    jobs = [
+        {"peer": peer, "load": load, "encode_time_us": 5_000, "frames": 120 if options.quick else 240}
+        for load in LOADS
+        for peer in peers
+    ]
+    return in_turn(options, "latency", jobs, ("us",))

@@ -80,8 +80,8 @@ def measure(options):
     for width, height, access_unit, batch in CASES:
         large = width > 1000
         workload = Workload(width, height, access_unit, batch, buffers=8 if batch == 1 else 16)
-        frames = (120 if large else 1500) if options.quick else (240 if large else 4000)
-        rounds = 3 if options.quick else 7
+        frames = (60 if large else 1000) if options.quick else (120 if large else 2500)
+        rounds = 3 if options.quick else 5
         with device.configured(access_unit, output_slots=32):
             for mode, peers in zip(("serial", "threaded"), _peers(options)):
                 checked = {name: opener for name, opener in peers.items() if name != "device alone"}
@@ -209,7 +209,7 @@ def file_flow(options):
         if encoder.has_sink():
             peers["Encoder, sink"] = _SinkPeer
         with device.configured(access_unit, output_slots=32):
-            cpu, _ = alternate(peers, workload, 500 if options.quick else 1500, 3 if options.quick else 7)
+            cpu, _ = alternate(peers, workload, 500 if options.quick else 1500, 3 if options.quick else 5)
         base = summary(cpu["pyACL shape, as documented"])["median"]
         for name in peers:
             figures = summary(cpu[name], 0)
