@@ -76,7 +76,7 @@ class Encoder:
         wait for the device, or of the packets: then the next frame becomes an IDR), "error" (EncoderFullError).
         Dropped frames are counted in `stats`. A dropped frame that was to be a key frame makes the next one so.
     max_queued : int
-        Packets that may wait to be received, 1 to 65536.
+        Packets that may wait to be received, 1 to 65536. Each holds the memory that its access unit needs.
     delivery : str
         "immediate": a receiver wakes for each packet. "coalesced": where packets come fast, it wakes once in
         `max_latency` for all of them, which costs less CPU.
@@ -140,7 +140,7 @@ class Encoder:
         depth: int = 4,
         queue: int | None = None,
         on_full: str = "block",
-        max_queued: int = 256,
+        max_queued: int = 1024,
         delivery: str = "immediate",
         max_latency: float = 0.01,
         sink: Any = None,

@@ -901,24 +901,25 @@ cdef class Channel:
         cdef Packet packet
         cdef Ticket ticket
         cdef int status
-        cdef list kept = []
+        cdef list kept = [], promised = []
         cdef avenc_channel *handle = self._enter()
         try:
             self._take(handle, <size_t>-1)
-            waiting = self._undelivered
-            self._undelivered = []
-            for packet in waiting:
+            for packet in self._undelivered:
                 if packet._h == NULL or packet._h.token == NULL or (<Ticket>packet._h.token).future is None:
                     kept.append(packet)
-                    continue
+                else:
+                    promised.append(packet)
+            self._undelivered = kept  # before a Future's own callback can call in here
+            for packet in promised:
                 ticket = take_ticket(packet._h)
                 packet._token = ticket.token
                 failure = None
                 if packet._h.status != 0:
                     failure = errors.frame_error(
                         packet._h.status, packet._h.frame_index, packet._h.pts, packet._h.ret_code)
+                    failure.token = ticket.token
                 resolve(ticket.future, packet, failure)
-            self._undelivered = kept + self._undelivered
             status = avenc_channel_wait(handle, 0, 0, AVENC_WAIT_FOR_FRAMES)
             if status not in (AVENC_OK, AVENC_E_TIMEOUT, AVENC_E_DRAINED, AVENC_E_CLOSED):
                 check(status)
