@@ -604,6 +604,7 @@ cdef class Channel:
         cdef uint32_t slice_ms
         cdef int status = AVENC_OK
         cdef bint dropping = self._on_full == DROP_OLDEST
+        cdef list owners = []
         cdef avenc_channel *handle = NULL
         cdef avenc_submission *submissions
         cdef host_frame *held
@@ -621,7 +622,14 @@ cdef class Channel:
         indices = <uint64_t *>(submissions + count)
         try:
             for held_count in range(count):
-                hold_host_frame(frames[held_count], self.width, self.height, &held[held_count])
+                frame = frames[held_count]
+                if PyObject_CheckBuffer(frame) or type(frame) is tuple:
+                    hold_host_frame(frame, self.width, self.height, &held[held_count])
+                    continue
+                owner = import_tensor(frame, self.width, self.height, &held[held_count])
+                if type(owner) is DeviceFrame:
+                    raise TypeError("submit_many takes frames in host memory: use submit() for a tensor on the device")
+                owners.append(owner)
             held_count = count
             for i in range(count):
                 self._fill(&submissions[i], pts[i], key_frames[i], tokens[i])
