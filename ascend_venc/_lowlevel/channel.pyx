@@ -958,12 +958,12 @@ cdef class Channel:
             self._users -= 1
 
     def check(self):
-        """Raise DeviceLostError if the device is lost. Does not wait."""
+        """Raise DeviceLostError if frames are in flight on a lost device. Does not wait."""
         cdef int status
         cdef avenc_channel *handle = self._enter()
         try:
-            status = avenc_channel_wait(handle, 0, 0, AVENC_WAIT_FOR_FRAMES)
-            if status not in (AVENC_OK, AVENC_E_TIMEOUT, AVENC_E_DRAINED):
+            status = avenc_channel_wait_idle(handle, 0)
+            if status != AVENC_E_TIMEOUT:
                 check(status)
         finally:
             self._users -= 1
