@@ -24,6 +24,7 @@ MODULES = [
     "core",
     "buffers",
     "device_memory",
+    "convert",
     "channel",
     "fastcall",
     "handles",

@@ -4,7 +4,8 @@
 `Encoder` is the Pythonic way; `ascend_venc.acl` is the drop-in for pyACL. Importing loads no device library.
 """
 
-from ._lowlevel.buffers import Packet
+from ._lowlevel.buffers import Frame, Packet
+from ._lowlevel.device_memory import DeviceFrame
 from ._version import __version__
 from .config import EncoderConfig
 from .encoder import Encoder
@@ -17,6 +18,7 @@ from .errors import (
     AclNoDeviceError,
     AclStubLibraryError,
     AclTimeoutError,
+    DeviceFullError,
     DeviceLostError,
     EncoderClosedError,
     EncoderDrained,
@@ -27,9 +29,12 @@ from .errors import (
     LibraryPathWarning,
     MediaError,
     SimulatedDeviceWarning,
+    SinkError,
     UnsupportedDeviceError,
     VencError,
 )
+from .group import EncoderGroup
+from .stats import EncoderStats
 
 __all__ = [
     "AclError",
@@ -40,19 +45,25 @@ __all__ = [
     "AclNoDeviceError",
     "AclStubLibraryError",
     "AclTimeoutError",
+    "DeviceFrame",
+    "DeviceFullError",
     "DeviceLostError",
     "Encoder",
     "EncoderClosedError",
     "EncoderConfig",
     "EncoderDrained",
     "EncoderFullError",
+    "EncoderGroup",
+    "EncoderStats",
     "ForkedProcessError",
+    "Frame",
     "FrameError",
     "InvalidArgumentError",
     "LibraryPathWarning",
     "MediaError",
     "Packet",
     "SimulatedDeviceWarning",
+    "SinkError",
     "UnsupportedDeviceError",
     "VencError",
     "__version__",

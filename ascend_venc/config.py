@@ -13,6 +13,7 @@ from typing import Any
 
 from .constants import PixelFormat, RateControl, StreamFormat
 from .errors import InvalidArgumentError, UnsupportedDeviceError
+from .pixel_formats import PIXEL_FORMATS, RANGES, parse_matrix
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,13 +29,14 @@ class ChipLimits:
     fps: tuple[int, int]
     bit_rate: tuple[int, int]
     h264_area: int | None = None  # pixels, width x height
+    channels: int | None = None  # open at the same time, on one device
     gop: tuple[int, int] = (1, 65536)
 
 
 CHIPS = (
-    ChipLimits("Ascend310P", (128, 4096), (128, 4096), (1, 240), (2, 614400), h264_area=4096 * 2304),
-    ChipLimits("Ascend310B", (114, 8192), (114, 8192), (1, 240), (2, 614400)),
-    ChipLimits("Ascend310", (128, 1920), (128, 1920), (1, 120), (10, 30000)),
+    ChipLimits("Ascend310P", (128, 4096), (128, 4096), (1, 240), (2, 614400), h264_area=4096 * 2304, channels=128),
+    ChipLimits("Ascend310B", (114, 8192), (114, 8192), (1, 240), (2, 614400), channels=16),
+    ChipLimits("Ascend310", (128, 1920), (128, 1920), (1, 120), (10, 30000), channels=128),
 )
 
 CHIPS_WITHOUT_ENCODER = ("Ascend910", "Ascend950")
@@ -51,7 +53,7 @@ _FORMATS = {
 _DEFAULT_PROFILE = {"h264": "high", "h265": "main"}
 _CODEC_ALIASES = {"avc": "h264", "h.264": "h264", "hevc": "h265", "h.265": "h265"}
 _RATE_CONTROL = {"default": RateControl.DEFAULT, "vbr": RateControl.VBR, "cbr": RateControl.CBR}
-_PIXEL_FORMATS = {"nv12": PixelFormat.NV12, "nv21": PixelFormat.NV21}
+_DEVICE_PIXEL_FORMATS = {"nv12": PixelFormat.NV12, "nv21": PixelFormat.NV21}
 MAX_DEPTH = 256
 
 
@@ -147,7 +149,13 @@ class EncoderConfig:
     codec, profile : str
         "h264" with "baseline", "main" or "high"; "h265" with "main".
     pixel_format : str
-        "nv12" or "nv21".
+        Of the frames; "nv12" and "nv21" are taken as they are, the others are converted to NV12.
+    color_matrix : str
+        "bt601" or "bt709": how RGB is converted.
+    color_range : str
+        "limited" or "full": of the samples in the stream.
+    source_range : str
+        "limited" or "full": of the samples in the frames.
     fps : fractions.Fraction
         Frames per second.
     bitrate : int
@@ -165,6 +173,9 @@ class EncoderConfig:
     codec: str
     profile: str
     pixel_format: str
+    color_matrix: str
+    color_range: str
+    source_range: str
     fps: Fraction
     bitrate: int
     rc: str
@@ -180,6 +191,9 @@ class EncoderConfig:
         codec: str = "h265",
         profile: str | None = None,
         pixel_format: str = "nv12",
+        color_matrix: str | None = None,
+        color_range: str = "limited",
+        source_range: str | None = None,
         fps: int | float | str | Fraction = 25,
         bitrate: int | str | None = None,
         rc: str = "default",
@@ -207,12 +221,18 @@ class EncoderConfig:
             bits = default_bitrate(max(width, 1), max(height, 1), exact_fps, codec)
         else:
             bits = parse_bitrate(bitrate)
+        pixel_format = _choice("pixel_format", pixel_format, PIXEL_FORMATS)
+        if source_range is None:
+            source_range = PIXEL_FORMATS[pixel_format].range
         return cls(
             width=width,
             height=height,
             codec=codec,
             profile=profile,
-            pixel_format=_choice("pixel_format", pixel_format, _PIXEL_FORMATS),
+            pixel_format=pixel_format,
+            color_matrix=parse_matrix(color_matrix, width, height),
+            color_range=_choice("color_range", color_range, tuple(RANGES)),
+            source_range=_choice("source_range", source_range, tuple(RANGES)),
             fps=exact_fps,
             bitrate=bits,
             rc=_choice("rc", rc, _RATE_CONTROL),
@@ -268,8 +288,13 @@ class EncoderConfig:
 
     @property
     def device_pixel_format(self) -> PixelFormat:
-        """The device's value for the pixel format."""
-        return _PIXEL_FORMATS[self.pixel_format]
+        """The device's value for the pixel format that it gets."""
+        return _DEVICE_PIXEL_FORMATS.get(self.pixel_format, PixelFormat.NV12)
+
+    @property
+    def converted(self) -> bool:
+        """Whether frames are converted before the device gets them."""
+        return self.pixel_format not in _DEVICE_PIXEL_FORMATS
 
     @property
     def rc_mode(self) -> RateControl:

@@ -3,19 +3,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from . import stats as _stats
-from ._lowlevel.channel import ON_FULL, Channel, Device
+from ._lowlevel.channel import ON_FULL, Channel, Device, open_channels
+from ._lowlevel.convert import Converter
 from ._lowlevel.core import open_library
-from .config import EncoderConfig, limits_of
-from .errors import EncoderDrained, InvalidArgumentError
+from .config import ChipLimits, EncoderConfig, limits_of
+from .errors import DeviceFullError, EncoderDrained, InvalidArgumentError
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Iterator
     from concurrent.futures import Future
     from types import TracebackType
@@ -37,7 +38,17 @@ class Encoder:
     profile : str, optional
         "baseline", "main" or "high" for H.264 (default "high"); "main" for H.265.
     pixel_format : str
-        "nv12" or "nv21": order of the interleaved chroma bytes.
+        Of the frames. "nv12" or "nv21" are taken as they are (they differ in the order of the interleaved chroma
+        bytes). "i420", "yv12", "gray8", "rgb24", "bgr24", "rgba", "bgra", "yuyv422" and "uyvy422" are converted on
+        the CPU, in one pass and without the GIL, into the buffer that goes to the device.
+    color_matrix : str, optional
+        "bt601" or "bt709": how RGB becomes YUV. The device writes no colour description into the stream, so the
+        default is what players assume then: BT.709 from 1280 pixels of width or 577 of height on, else BT.601.
+    color_range : str
+        "limited" or "full": of the samples in the stream. Players assume "limited".
+    source_range : str, optional
+        "limited" or "full": of the samples in YUV or grey frames that are converted. Default: limited for YUV, full
+        for grey. RGB is always full.
     fps : int, float, str or fractions.Fraction
         Frames per second of the input; sets the packets' time base and the rate control's pace. 29.97 and the like
         mean n * 1000/1001. The device itself counts in whole frames per second (310P, 310B: 1 to 240; 310: 1 to 120).
@@ -65,12 +76,17 @@ class Encoder:
         wait for the device, or of the packets: then the next frame becomes an IDR), "error" (EncoderFullError).
         Dropped frames are counted in `stats`. A dropped frame that was to be a key frame makes the next one so.
     max_queued : int
-        Packets that may wait to be received, 1 to 65536.
+        Packets that may wait to be received, 1 to 65536. Each holds the memory that its access unit needs.
     delivery : str
         "immediate": a receiver wakes for each packet. "coalesced": where packets come fast, it wakes once in
         `max_latency` for all of them, which costs less CPU.
     max_latency : float
         Seconds that "coalesced" may hold a packet back, up to 1.
+    sink : int or file, optional
+        A file descriptor, or an object with `fileno()`, to which a native thread writes every access unit, in order
+        and without the GIL, instead of handing it out. It is not closed, and must stay open until the encoder is
+        closed; flush a Python file before. `flush` and `close` wait until all is written. A write that fails raises
+        SinkError from the next call; what was not written can be received.
     timeout : float, optional
         Seconds that a call waits for a device that makes no progress, before AclTimeoutError; None: without bound.
 
@@ -80,6 +96,8 @@ class Encoder:
         An argument is not of its type, or outside its range; found before the device sees it.
     UnsupportedDeviceError
         The chip has no video encoder.
+    DeviceFullError
+        This process has as many encoders open on the device as the chip has channels (310, 310P: 128; 310B: 16).
     AclError
         No usable library or device, or the device refused to open a channel.
 
@@ -110,6 +128,9 @@ class Encoder:
         codec: str = "h265",
         profile: str | None = None,
         pixel_format: str = "nv12",
+        color_matrix: str | None = None,
+        color_range: str = "limited",
+        source_range: str | None = None,
         fps: int | float | str | Fraction = 25,
         bitrate: int | str | None = None,
         rc: str = "default",
@@ -119,9 +140,10 @@ class Encoder:
         depth: int = 4,
         queue: int | None = None,
         on_full: str = "block",
-        max_queued: int = 256,
+        max_queued: int = 1024,
         delivery: str = "immediate",
         max_latency: float = 0.01,
+        sink: Any = None,
         timeout: float | None = 30.0,
     ) -> None:
         _check_choice(on_full, "on_full", ON_FULL)
@@ -134,6 +156,9 @@ class Encoder:
             codec=codec,
             profile=profile,
             pixel_format=pixel_format,
+            color_matrix=color_matrix,
+            color_range=color_range,
+            source_range=source_range,
             fps=fps,
             bitrate=bitrate,
             rc=rc,
@@ -151,7 +176,9 @@ class Encoder:
         try:
             self._soc_name = self._device.soc_name
             self._simulated = library.simulated
-            config.check(limits_of(self._soc_name))
+            limits = limits_of(self._soc_name)
+            config.check(limits)
+            _check_free_channel(self._device, limits)
             self._channel = Channel(
                 self._device,
                 1 / config.fps,
@@ -169,6 +196,8 @@ class Encoder:
                 on_full,
                 max_latency if delivery == "coalesced" else 0.0,
                 self._timeout,
+                _converter(config),
+                _file_descriptor(sink, on_full),
             )
         except BaseException:
             self._device.close()
@@ -178,9 +207,7 @@ class Encoder:
 
     # ---- one call per frame --------------------------------------------------------------------------------------
 
-    def encode(
-        self, frame: Any, *, pts: int | None = None, key_frame: bool = False, token: Any = None
-    ) -> list[Packet]:
+    def encode(self, frame: Any, *, pts: int | None = None, key_frame: bool = False, token: Any = None) -> list[Packet]:
         """Send one frame and return the packets that are ready, oldest first; never wait for the one just sent.
 
         Parameters
@@ -240,6 +267,9 @@ class Encoder:
             uint8 in host memory: an array of shape (height * 3 // 2, width), any contiguous buffer of
             width * height * 3 // 2 bytes, or a pair (y, uv) of shapes (height, width) and (height // 2, width). Rows
             may be padded, read-only memory is fine. One copy is made, before the call returns.
+            With another `pixel_format`, arrays of its shape: (height, width, 3) for "rgb24", (height, width, 2) for
+            "yuyv422", (height, width) for "gray8", (height * 3 // 2, width) or a tuple of three planes for "i420"; the
+            conversion is the one copy.
             A `Frame` of `acquire()`: no copy on a board, one DMA on a host; it is used up.
             A `DeviceFrame`, or a tensor on the Ascend device (__dlpack__): no copy; its memory must not be changed
             before its packet has been received. A tensor in host memory: one copy.
@@ -281,6 +311,8 @@ class Encoder:
     ) -> list[int | None]:
         """Send several frames in host memory with one native call, which gives the GIL up once.
 
+        Frames for which the device has no room are queued natively (`queue`), so that the device has work while the
+        program prepares its next batch; one of these that the device refuses later is reported by `receive`.
         `pts`, `key_frames` and `tokens` have one item for each frame. Returns the frames' numbers, None for those that
         were dropped. Where frame k cannot be sent, the frames before it are, and the exception's `accepted` is k.
         Other kinds of frames than host memory are refused with TypeError.
@@ -364,7 +396,7 @@ class Encoder:
         return self._open_channel().receive_many(1, timeout)[0]
 
     def receive_many(self, max: int = 64, timeout: float | None = None) -> list[Packet]:
-        """Wait for a packet, and return those that are ready then: at least one, at most `max`. Raises like `receive`."""
+        """Wait for a packet and return those that are ready: at least one, at most `max`. Raises like `receive`."""
         _check_range(max, "max", 1, 1 << 30)
         return self._open_channel().receive_many(max, timeout)
 
@@ -426,6 +458,9 @@ class Encoder:
             codec=old.codec,
             profile=old.profile,
             pixel_format=old.pixel_format,
+            color_matrix=old.color_matrix,
+            color_range=old.color_range,
+            source_range=old.source_range,
             fps=old.fps if fps is None else fps,
             bitrate=old.bitrate if bitrate is None else bitrate,
             rc=old.rc if rc is None else rc,
@@ -433,7 +468,8 @@ class Encoder:
             depth=old.depth,
         )
         config.check(limits_of(self._soc_name))
-        first = self._open_channel().reconfigure(
+        channel = self._open_channel()
+        first = channel.reconfigure(
             config.width,
             config.height,
             config.gop,
@@ -442,6 +478,7 @@ class Encoder:
             config.max_bit_rate,
             1 / config.fps,
             self._timeout,
+            None if (config.width, config.height) == (old.width, old.height) else _converter(config),
         )
         self._config = config
         _log("reconfigured from frame %d: %r", first, self)
@@ -457,11 +494,22 @@ class Encoder:
 
     def _close(self, warn: bool) -> None:
         channel = self._channel
-        if channel is None or channel.closed:
+        if channel is None:
+            return
+        if channel.closed:  # perhaps by a reconfigure() that the device refused: packets may be left
+            channel.close(0)
+            if self._device is not None:
+                self._device.close()
             return
         stats = channel.stats()
         dropped = stats["in_flight"] + stats["ready"] + stats["undelivered"]
+        futures = sys.modules.get("ascend_venc.futures")
+        if futures is not None:
+            futures.forget(channel)
         channel.close(self._timeout)
+        if channel.sink >= 0:
+            after = channel.stats()
+            dropped -= after["written"] - stats["written"] + after["failed"] - stats["failed"]
         if self._device is not None:
             self._device.close()
         _log("closed after %d frames: %r", stats["submitted"], self)
@@ -551,6 +599,38 @@ def _log(text: str, *args: Any) -> None:
         logging.getLogger("ascend_venc").info(text, *args)
 
 
+def _file_descriptor(sink: Any, on_full: str) -> int:
+    if sink is None:
+        return -1
+    if on_full == "drop_oldest":
+        raise InvalidArgumentError(
+            'on_full is "drop_oldest", which may drop packets that the sink has begun to write: use "drop_newest", '
+            '"block" or "error" with a sink'
+        )
+    descriptor = sink.fileno() if hasattr(sink, "fileno") else sink
+    if isinstance(descriptor, bool) or not hasattr(descriptor, "__index__"):
+        raise TypeError(f"sink must be a file descriptor or have fileno(), got {type(sink).__name__}")
+    try:
+        os.fstat(descriptor)
+    except OSError as error:
+        raise InvalidArgumentError(f"sink is {descriptor}, which is no open file descriptor: {error}") from None
+    return int(descriptor)
+
+
+def _converter(config: EncoderConfig) -> Converter | None:
+    if not config.converted:
+        return None
+    return Converter(
+        config.pixel_format,
+        config.width,
+        config.height,
+        "nv12",
+        config.color_matrix,
+        config.source_range,
+        config.color_range,
+    )
+
+
 def _check_choice(value: Any, name: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise InvalidArgumentError(f"{name} is {value!r}; allowed are " + ", ".join(f'"{each}"' for each in allowed))
@@ -577,6 +657,14 @@ def _as_many(name: str, values: Iterable[Any] | None, count: int, default: Any) 
     if len(items) != count:
         raise InvalidArgumentError(f"{name} has {len(items)} items for {count} frames: give one for each")
     return items
+
+
+def _check_free_channel(device: Device, limits: ChipLimits) -> None:
+    if limits.channels is not None and open_channels(device) >= limits.channels:
+        raise DeviceFullError(
+            f"device {device.device_id} ({device.soc_name}) encodes {limits.channels} streams at the same time, and "
+            "this process has as many encoders open on it: close one, or use another device"
+        )
 
 
 def _check_device(device: Any, count: int) -> None:

@@ -133,8 +133,16 @@ class EncoderClosedError(AclError, ValueError):
     """The encoder is closed."""
 
 
+class DeviceFullError(VencError, RuntimeError):
+    """The chip has no free encoder channel. Nothing was opened; other encoders are not affected."""
+
+
 class EncoderFullError(AclError, RuntimeError):
     """There is no room for another frame, and `on_full="error"` asks not to wait. Nothing was sent."""
+
+
+class SinkError(AclError, OSError):
+    """The encoder's `sink` cannot be written. Packets that were not written can be received."""
 
 
 class EncoderDrained(AclError):
@@ -156,11 +164,14 @@ class FrameError(AclError, RuntimeError):
         Its presentation time stamp.
     ret_code : int
         The device's code for this frame.
+    token : object
+        As given with the frame.
     """
 
     frame_index: int = -1
     pts: int | None = None
     ret_code: int = 0
+    token: object = None
 
 
 class Status(NamedTuple):
@@ -194,6 +205,8 @@ TABLE: tuple[Status, ...] = (
     Status(-18, "AVENC_E_THREAD", AclMemoryError, "The process may be at its limit of threads (ulimit -u)."),
     Status(-19, "AVENC_E_FULL", EncoderFullError, "receive() packets, release frames, or raise depth or queue."),
     Status(-20, "AVENC_E_DROPPED", FrameError, ""),
+    Status(-21, "AVENC_E_NO_CONVERTER", AclNotSupportedError, "Install PyAV (av) or libyuv, or give NV12 frames."),
+    Status(-22, "AVENC_E_SINK", SinkError, ""),
     Status(0, "ACL_SUCCESS", AclError, ""),
     Status(100000, "ACL_ERROR_INVALID_PARAM", AclInvalidParamError, "A handle is NULL or stale, or a value is outside what the function takes."),
     Status(100001, "ACL_ERROR_UNINITIALIZE", AclStateError, "Call acl.init (the Encoder does it by itself) before anything else."),

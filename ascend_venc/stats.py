@@ -83,6 +83,8 @@ class EncoderStats:
         be received, frames that the program holds.
     host_copies_in, device_copies_in, bytes_copied_in, copies_out : int
         Copies of pixels made by the CPU, copies of pixels to or in device memory, bytes of both, copies of access units.
+    written : int
+        Access units written to the sink.
     picture_buffers, packet_buffers : int
         Native buffers allocated so far. In steady state they do not grow.
     latency : Histogram
@@ -111,6 +113,7 @@ class EncoderStats:
     device_copies_in: int
     bytes_copied_in: int
     copies_out: int
+    written: int
     picture_buffers: int
     packet_buffers: int
     latency: Histogram
@@ -141,6 +144,7 @@ class EncoderStats:
             device_copies_in=counters["device_copies_in"],
             bytes_copied_in=counters["bytes_copied_in"],
             copies_out=counters["copies_out"],
+            written=counters["written"],
             picture_buffers=counters["slots"],
             packet_buffers=counters["pool_buffers"],
             latency=Histogram(tuple(counters["latency"]), counters["max_latency_ns"] * 1e-9),
@@ -158,7 +162,7 @@ _next_number = 0
 
 def register(encoder: Encoder) -> None:
     """Number an encoder, so that `prometheus` finds it as long as it lives."""
-    global _next_number
+    global _next_number  # noqa: PLW0603
     with _lock:
         _encoders[encoder] = _next_number
         _next_number += 1

@@ -19,6 +19,7 @@
  */
 #include "engine.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -217,6 +218,7 @@ int avenc_channel_create(avenc_device *device, const avenc_channel_config *confi
     channel->api = reference->api;
     channel->generation = avi_generation();
     channel->config = *config;
+    channel->sink_fd = -1;
     channel->stride = (config->width + 15) & ~15u;
     channel->picture_size = (size_t)channel->stride * config->height * 3 / 2;
     pthread_mutex_init(&channel->send_lock, NULL);
@@ -265,6 +267,15 @@ static void abandon_queued_locked(avenc_channel *channel, int status) {
     channel->queued_tail = NULL;
 }
 
+/* The device or a native thread still works for the channel. */
+static bool in_engine_locked(const avenc_channel *channel) {
+    return channel->active != channel->held || channel->growing || channel->wake_pending;
+}
+
+static bool unfinished_locked(const avenc_channel *channel) {
+    return in_engine_locked(channel) || avi_sink_unfinished_locked(channel);
+}
+
 int avenc_channel_close(avenc_channel *channel, uint32_t timeout_ms) {
     if (!channel)
         return avi_fail(AVENC_E_INVALID, __func__, "channel must not be NULL");
@@ -279,13 +290,16 @@ int avenc_channel_close(avenc_channel *channel, uint32_t timeout_ms) {
         channel->state = AVI_CLOSING;
     abandon_queued_locked(channel, AVENC_E_CLOSED);
     avi_announce_locked(channel);
-    while (channel->active != channel->held || channel->growing || channel->wake_pending) {
+    while (unfinished_locked(channel)) {
         if (atomic_load(&channel->device->lost)) {
             channel->abandoned = true;
             abandon_in_flight_locked(channel);
         }
-        if ((channel->active != channel->held || channel->growing || channel->wake_pending) &&
-            !avi_wait_locked(channel, deadline, true)) {
+        if (unfinished_locked(channel) && !avi_wait_locked(channel, deadline, true)) {
+            if (timeout_ms == 0 && !in_engine_locked(channel)) {
+                channel->sink_error = channel->sink_error ? channel->sink_error : ETIMEDOUT;
+                break; /* only a slow reader is in the way, and the caller waits no longer for it */
+            }
             rc = avi_fail(AVENC_E_TIMEOUT, __func__, "%u frames are still in flight after %u ms",
                           channel->stats.in_flight, timeout_ms);
             break;
@@ -294,7 +308,8 @@ int avenc_channel_close(avenc_channel *channel, uint32_t timeout_ms) {
     pthread_mutex_unlock(&channel->lock);
     if (rc != AVENC_OK)
         return rc;
-    avi_sender_forget(channel);
+    avi_worker_forget(&channel->device->sender, channel);
+    avi_worker_forget(&channel->device->writer, channel);
 
     pthread_mutex_lock(&channel->send_lock); /* of two closing threads one destroys */
     if (channel->created) {

@@ -183,9 +183,8 @@ static int start_report_thread(avenc_device *device) {
 }
 
 static void free_device(avenc_device *device) {
-    pthread_cond_destroy(&device->sender_left);
-    pthread_cond_destroy(&device->sender_work);
-    pthread_mutex_destroy(&device->sender_lock);
+    avi_worker_dispose(&device->writer);
+    avi_worker_dispose(&device->sender);
     pthread_cond_destroy(&device->changed);
     pthread_mutex_destroy(&device->lock);
     free(device);
@@ -204,9 +203,8 @@ static int create_device(avenc_library *library, int32_t device_id, avenc_device
     device->info.device_id = device_id;
     pthread_mutex_init(&device->lock, NULL);
     avi_cond_init(&device->changed);
-    pthread_mutex_init(&device->sender_lock, NULL);
-    avi_cond_init(&device->sender_work);
-    avi_cond_init(&device->sender_left);
+    avi_worker_init(&device->sender, device, AVI_SENDER);
+    avi_worker_init(&device->writer, device, AVI_WRITER);
 
     aclrtContext before = NULL;
     if (device->api->aclrtGetCurrentContext(&before) != ACL_SUCCESS)
@@ -274,7 +272,8 @@ static void unregister(avenc_device *device) {
 
 static void destroy_device(avenc_device *device) {
     const acl_api *api = device->api;
-    avi_sender_stop(device);
+    avi_worker_stop(&device->sender);
+    avi_worker_stop(&device->writer);
     if (!stop_report_thread(device))
         return; /* it still uses the device and the context: leaked on purpose, and counted as live */
     avi_binding binding;

@@ -3,7 +3,8 @@
  * engine.h - what the files of libavenc share. Everything here is hidden from the outside.
  *
  * Lock order, outermost first: library registry, avenc_device.lock, avenc_channel.send_lock,
- * avenc_channel.lock, then avenc_device.sender_lock or avi_pool.lock. No lock is held across an AscendCL call, except send_lock across
+ * avenc_channel.lock, then avi_worker.lock or avi_pool.lock; avenc_converter.lock is held alone.
+ * No lock is held across an AscendCL call, except send_lock across
  * aclvencSendFrame and aclvencDestroyChannel (the callback never takes it) and the registry and
  * device locks across opening and closing (no callback takes those either).
  */
@@ -81,9 +82,90 @@ int avi_access_unit_kind(avi_stream_state *state, int32_t en_type, const uint8_t
 /* Whether our aclInit was the one that counted; guarded by the registry lock of device.c. */
 int *avi_library_finalize_owed(avenc_library *library);
 
+/* A libyuv routine; libyuv's names: RAW is R G B in memory, RGB24 is B G R, ABGR is R G B A. */
+typedef int (*avi_libyuv_routine)(const uint8_t *source, int stride, uint8_t *y, int y_stride, uint8_t *u, int u_stride,
+                                  uint8_t *v, int v_stride, int width, int height);
+
+/* Routines for RGB24, BGR24, RGBA, BGRA: the order of AVENC_SOURCES. */
+typedef struct avi_libyuv {
+    avi_libyuv_routine limited[4]; /* BT.601, limited range */
+    avi_libyuv_routine full[4];    /* BT.601, full range; NULL in old versions */
+    const char *path;
+} avi_libyuv;
+
+/* X(return type, name, parameters): what is called of libswscale; av_get_pix_fmt is libavutil's. */
+#define AVI_SWSCALE_FUNCTIONS(X)                                                                                       \
+    X(void *, sws_getContext, (int, int, int, int, int, int, int, void *, void *, const double *))                     \
+    X(const int *, sws_getCoefficients, (int))                                                                         \
+    X(int, sws_setColorspaceDetails, (void *, const int *, int, const int *, int, int, int, int))                      \
+    X(int, sws_scale, (void *, const uint8_t *const *, const int *, int, int, uint8_t *const *, const int *))          \
+    X(void, sws_freeContext, (void *))                                                                                 \
+    X(int, av_get_pix_fmt, (const char *))
+
+typedef struct avi_swscale {
+#define AVI_FIELD(type, name, params) type(*name) params;
+    AVI_SWSCALE_FUNCTIONS(AVI_FIELD)
+#undef AVI_FIELD
+    const char *path;
+} avi_swscale;
+
+/* The process's libyuv and libswscale, loaded on first use; NULL with the reasons in `why` where there is none. */
+const avi_libyuv *avi_libyuv_open(const char *path, char *why, size_t size);
+const avi_swscale *avi_swscale_open(const char *path, char *why, size_t size);
+
 /* Called in the child of a fork(): locks of threads that do not exist any more are made new. */
 void avi_loader_after_fork(void);
 void avi_device_after_fork(void);
+
+/* ---- worker.c -------------------------------------------------------------------------------- */
+
+enum { AVI_SENDER, AVI_WRITER, AVI_WORKERS };
+
+/* A thread that serves the channels of a device in turn. */
+typedef struct avi_worker {
+    avenc_device *device;
+    int kind; /* AVI_SENDER, ... */
+    bool (*serve)(avenc_channel *channel);
+    pthread_t thread;
+    pthread_mutex_t lock; /* everything below; channel.lock may be held when it is taken */
+    pthread_cond_t wanted, left;
+    bool started, stop;
+    avenc_channel *head, *tail; /* channels with work, by work[kind].next */
+} avi_worker;
+
+/* A channel's place with a worker; under the worker's lock. */
+typedef struct avi_work {
+    avenc_channel *next;
+    bool listed;    /* in the list */
+    bool served;    /* the worker is busy with it */
+    bool forgotten; /* not to be served any more */
+} avi_work;
+
+void avi_worker_init(avi_worker *worker, avenc_device *device, int kind);
+
+/* Start the thread if that has not happened. `serve` does one piece of work: true if there is more. */
+int avi_worker_start(avi_worker *worker, const char *name, bool (*serve)(avenc_channel *channel));
+void avi_worker_stop(avi_worker *worker); /* no channel is left */
+void avi_worker_dispose(avi_worker *worker);
+
+/* There is work for this channel. channel.lock may be held. */
+void avi_worker_wake(avi_worker *worker, avenc_channel *channel);
+
+/* The worker will not touch this channel again. No lock is held. */
+void avi_worker_forget(avi_worker *worker, avenc_channel *channel);
+
+/* ---- assistant.c ----------------------------------------------------------------------------- */
+
+/* The process's assistant, a thread, runs while anybody retains it. Both may block. */
+int avi_assistant_retain(void);
+void avi_assistant_release(void);
+
+/* Give it a job. False: it is busy with another caller's; nothing was done. True: avi_assistant_join follows. */
+bool avi_assistant_try(void (*body)(void *), void *arg);
+
+/* Wait for the job. False: it had not begun and has been taken back; the caller does it. */
+bool avi_assistant_join(void);
+void avi_assistant_after_fork(void);
 
 /* ---- device.c -------------------------------------------------------------------------------- */
 
@@ -108,12 +190,8 @@ struct avenc_device {
     avenc_channel *abandoned; /* lock: ended, but a late callback may still name them; by device_next */
     avenc_channel *wake;      /* report thread only: channels to wake when aclrtProcessReport is back */
 
-    /* The sender thread (sender.c), started by the first frame that is queued for it. */
-    pthread_t sender_thread;
-    pthread_mutex_t sender_lock; /* everything below */
-    pthread_cond_t sender_work, sender_left;
-    bool sender_started, sender_stop;
-    avenc_channel *work_head, *work_tail; /* channels with frames to send, by work_next */
+    avi_worker sender; /* sender.c; started by the first frame that is queued for it */
+    avi_worker writer; /* sink.c; started by the first channel that has a sink */
 };
 
 /*
@@ -192,7 +270,7 @@ struct avenc_channel {
     size_t picture_size; /* bytes of a picture in device memory */
     aclvencChannelDesc *desc;
     aclvencFrameConfig *plain, *idr; /* two that never change: no setter per frame */
-    avi_slot *slots;     /* depth + queue; those beyond `slot_count` are not made yet */
+    avi_slot *slots;                 /* depth + queue; those beyond `slot_count` are not made yet */
     avi_pool *pool;
     avi_stream_state stream; /* report thread only */
 
@@ -201,14 +279,14 @@ struct avenc_channel {
     pthread_mutex_t lock; /* everything below */
     pthread_cond_t progress;
     unsigned waiters;
-    int state;            /* AVI_OPEN, ... */
-    bool created;         /* the hardware channel exists */
-    bool wake_pending;    /* the report thread will still touch this channel */
-    bool abandoned;       /* ended without the device's consent: see avi_device_keep_abandoned */
-    bool ended;           /* avenc_channel_end: no further frames */
-    bool orphan;          /* destroyed by its owner: the last frame handle frees it */
-    bool idr_owed;        /* something was dropped: the next frame must be an IDR */
-    uint32_t slot_count;  /* slots made so far; growing: a slot is being made without the lock */
+    int state;           /* AVI_OPEN, ... */
+    bool created;        /* the hardware channel exists */
+    bool wake_pending;   /* the report thread will still touch this channel */
+    bool abandoned;      /* ended without the device's consent: see avi_device_keep_abandoned */
+    bool ended;          /* avenc_channel_end: no further frames */
+    bool orphan;         /* destroyed by its owner: the last frame handle frees it */
+    bool idr_owed;       /* something was dropped: the next frame must be an IDR */
+    uint32_t slot_count; /* slots made so far; growing: a slot is being made without the lock */
     bool growing;
     avi_slot *free_slots; /* last in, first out: its memory is the warmest */
     unsigned active;      /* slots that are not free */
@@ -220,18 +298,22 @@ struct avenc_channel {
     avi_slot *queued_head, *queued_tail;
     avi_packet *ready_head, *ready_tail;
     avi_packet *spent;
-    uint64_t idle_since;  /* when the device ran out of frames; 0: it has some, or never had one */
+    uint64_t idle_since;            /* when the device ran out of frames; 0: it has some, or never had one */
     uint64_t pace_time, pace_count; /* of the last wait: how fast packets come */
     avenc_channel_stats stats;
     avenc_channel_histograms histograms;
     avenc_notifier *notifiers[AVENC_MAX_NOTIFIERS];
 
+    int sink_fd;        /* -1: none */
+    int sink_kind;      /* see sink.c */
+    int sink_error;     /* errno of the write that failed: the sink writes no more */
+    bool sink_busy;     /* the writer is writing from the ready list, without the lock */
+    size_t sink_offset; /* bytes of the first ready packet that are written */
+    uint64_t sink_bytes;
+
     avenc_channel *device_next; /* device.lock */
     avenc_channel *wake_next;   /* report thread only */
-    avenc_channel *work_next;   /* device.sender_lock, with these two */
-    bool has_work;              /* is in the sender's list */
-    bool in_sender;             /* the sender thread is at work on this channel */
-    bool forgotten;             /* avi_sender_forget was called */
+    avi_work work[AVI_WORKERS]; /* the worker's lock */
 };
 
 /* The one function that the runtime calls. userdata is the avi_slot. */
@@ -266,6 +348,8 @@ bool avi_wait_locked(avenc_channel *channel, uint64_t deadline, bool counted);
 uint64_t avi_deadline_after(uint32_t timeout_ms);
 int avi_fail_lost(avenc_channel *channel, const char *call);
 
+int avi_fail_sink_locked(const avenc_channel *channel, const char *call);
+
 /* Tell everybody who waits for this channel, in whatever way. */
 void avi_announce_locked(avenc_channel *channel);
 bool avi_notifier_armed_locked(const avenc_channel *channel);
@@ -280,13 +364,16 @@ int avi_prepare_slot(avenc_channel *channel, avi_slot *slot, avenc_channel_stats
 void avi_send_queued(avenc_channel *channel, avi_slot *slot, bool *more);
 
 int avi_sender_start(avenc_device *device);
-void avi_sender_stop(avenc_device *device);
 
-/* There are frames to send and room in the device. channel.lock may be held. */
-void avi_sender_wake(avenc_channel *channel);
+/* ---- sink.c ---------------------------------------------------------------------------------- */
 
-/* The sender thread will not touch this channel again. No lock is held. */
-void avi_sender_forget(avenc_channel *channel);
+int avi_sink_start(avenc_device *device);
+
+/* Access units wait to be written, or are being written. */
+bool avi_sink_unfinished_locked(const avenc_channel *channel);
+
+/* A packet that no consumer gets: its token still has to go back. */
+void avi_discard_locked(avenc_channel *channel, avi_packet *packet);
 
 int avi_bucket(uint64_t ns);
 

@@ -7,12 +7,15 @@
  * link-time stubs of both, whose every function returns 100039. A single file may be both: so is the
  * simulated device, which comes through the same door.
  *
+ * Also libyuv and libswscale for convert.c: the only other libraries that the engine loads.
+ *
  * Security: never a relative path, environment variables ignored in a set-user-id process, and a
  * soname search is watched, because an empty element of LD_LIBRARY_PATH means the current folder.
  */
 #define _GNU_SOURCE
 #include "engine.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
@@ -545,9 +548,140 @@ int avenc_library_has(const avenc_library *library, const char *function) {
     return avi_fail(AVENC_E_INVALID, __func__, "\"%s\" is not in the list of functions", function);
 }
 
+/* ---- libraries that convert colours ------------------------------------------------------------ */
+
+static pthread_mutex_t conversion_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/*
+ * Wheels of some PyAV versions carry no RPATH: the libraries beside `path` are loaded first, again
+ * until none is added. Only in a wheel's own folder of libraries, never in a system's.
+ */
+static void load_neighbours(const char *path) {
+    char folder[PATH_MAX];
+    snprintf(folder, sizeof folder, "%s", path);
+    char *slash = strrchr(folder, '/');
+    if (!slash || slash - folder < 5 || strncmp(slash - 5, ".libs", 5) != 0)
+        return;
+    *slash = '\0';
+    for (int count = 0, before = -1; count > before;) {
+        DIR *entries = opendir(folder);
+        if (!entries)
+            return;
+        before = count;
+        count = 0;
+        for (struct dirent *entry; (entry = readdir(entries)) != NULL;) {
+            char neighbour[PATH_MAX + NAME_MAX + 2];
+            snprintf(neighbour, sizeof neighbour, "%s/%s", folder, entry->d_name);
+            if (strstr(entry->d_name, ".so"))
+                count += dlopen(neighbour, LOAD_FLAGS) != NULL;
+        }
+        closedir(entries);
+    }
+}
+
+/* An absolute path, with its neighbours where it needs them. */
+static void *load_wheel_file(search *state, const char *path) {
+    bool exists = false;
+    if (path[0] != '/') {
+        append(state->tried, sizeof state->tried, "\n  %s: ignored, not an absolute path", path);
+        return NULL;
+    }
+    if (access(path, F_OK) == 0 && path_is_safe(state, path)) {
+        void *handle = dlopen(path, LOAD_FLAGS);
+        if (handle)
+            return handle;
+        load_neighbours(path);
+    }
+    return load_file(state, path, &exists);
+}
+
+static const char *path_of(void *handle, const char *name) {
+    char path[PATH_MAX];
+    resolved_path(handle, name, path);
+    return strdup(path);
+}
+
+/* 0: the library lacks a routine that every libyuv has had for many years. */
+static bool adopt_libyuv(search *state, void *handle, const char *name, avi_libyuv *libyuv) {
+    static const char *const limited[] = {"RAWToI420", "RGB24ToI420", "ABGRToI420", "ARGBToI420"};
+    static const char *const full[] = {"RAWToJ420", "RGB24ToJ420", "ABGRToJ420", "ARGBToJ420"};
+    for (size_t i = 0; i < sizeof limited / sizeof limited[0]; i++) {
+        void *symbol = dlsym(handle, limited[i]);
+        if (!symbol) {
+            append(state->tried, sizeof state->tried, "\n  %s: has no function %s", name, limited[i]);
+            return false;
+        }
+        memcpy(&libyuv->limited[i], &symbol, sizeof symbol);
+        symbol = dlsym(handle, full[i]);
+        memcpy(&libyuv->full[i], &symbol, sizeof symbol);
+    }
+    libyuv->path = path_of(handle, name);
+    return libyuv->path != NULL;
+}
+
+const avi_libyuv *avi_libyuv_open(const char *path, char *why, size_t size) {
+    static const char *const sonames[] = {"libyuv.so.0", "libyuv.so"};
+    static avi_libyuv libyuv;
+    search state = {0};
+    pthread_mutex_lock(&conversion_lock);
+    for (size_t i = 0; !libyuv.path && i < sizeof sonames / sizeof sonames[0]; i++) {
+        void *handle = load_soname(&state, sonames[i]);
+        if (handle)
+            adopt_libyuv(&state, handle, sonames[i], &libyuv);
+    }
+    if (!libyuv.path && path) {
+        void *handle = load_wheel_file(&state, path);
+        if (handle)
+            adopt_libyuv(&state, handle, path, &libyuv);
+    }
+    const avi_libyuv *found = libyuv.path ? &libyuv : NULL;
+    pthread_mutex_unlock(&conversion_lock);
+    append(why, size, "%s", state.tried);
+    return found;
+}
+
+static bool adopt_swscale(search *state, void *handle, const char *name, avi_swscale *swscale) {
+#define RESOLVE(type, function, params)                                                                                \
+    {                                                                                                                  \
+        void *symbol = dlsym(handle, #function); /* also finds what the library itself depends on */                   \
+        memcpy(&swscale->function, &symbol, sizeof symbol);                                                            \
+        if (!symbol) {                                                                                                 \
+            append(state->tried, sizeof state->tried, "\n  %s: has no function %s", name, #function);                  \
+            return false;                                                                                              \
+        }                                                                                                              \
+    }
+    AVI_SWSCALE_FUNCTIONS(RESOLVE)
+#undef RESOLVE
+    swscale->path = path_of(handle, name);
+    return swscale->path != NULL;
+}
+
+const avi_swscale *avi_swscale_open(const char *path, char *why, size_t size) {
+    static const char *const sonames[] = {"libswscale.so.10", "libswscale.so.9", "libswscale.so.8",
+                                          "libswscale.so.7",  "libswscale.so.6", "libswscale.so.5"};
+    static avi_swscale swscale;
+    search state = {0};
+    pthread_mutex_lock(&conversion_lock);
+    if (!swscale.path && path) {
+        void *handle = load_wheel_file(&state, path);
+        if (handle)
+            adopt_swscale(&state, handle, path, &swscale);
+    }
+    for (size_t i = 0; !swscale.path && i < sizeof sonames / sizeof sonames[0]; i++) {
+        void *handle = load_soname(&state, sonames[i]);
+        if (handle)
+            adopt_swscale(&state, handle, sonames[i], &swscale);
+    }
+    const avi_swscale *found = swscale.path ? &swscale : NULL;
+    pthread_mutex_unlock(&conversion_lock);
+    append(why, size, "%s", state.tried);
+    return found;
+}
+
 /* The libraries stay loaded; aclInit was the parent's, so aclFinalize is not ours to call. */
 void avi_loader_after_fork(void) {
     pthread_mutex_init(&registry_lock, NULL);
+    pthread_mutex_init(&conversion_lock, NULL);
     for (avenc_library *library = registry; library; library = library->next)
         library->finalize_owed = 0;
 }

@@ -6,11 +6,13 @@
  * packets of that call. A waiter looks again every 50 ms in any case, so a runtime that stays inside
  * aclrtProcessReport only delays it.
  */
+#define _GNU_SOURCE
 #include "engine.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -52,6 +54,20 @@ int avi_fail_lost(avenc_channel *channel, const char *call) {
                     "the device stopped reporting (%s found out); frames in flight are lost", call);
 }
 
+int avi_fail_sink_locked(const avenc_channel *channel, const char *call) {
+    char text[128];
+    return avi_fail(AVENC_E_SINK, call,
+                    "the sink, file descriptor %d, cannot be written: %s (errno %d); %u packets are not",
+                    channel->sink_fd, strerror_r(channel->sink_error, text, sizeof text), channel->sink_error,
+                    channel->stats.ready);
+}
+
+/* What the program may take: with a sink that works, only the frames that failed. */
+static bool receivable_locked(const avenc_channel *channel) {
+    const avi_packet *packet = channel->ready_head;
+    return packet && (channel->sink_fd < 0 || channel->sink_error || packet->pub.status != 0);
+}
+
 /* ---- draining ------------------------------------------------------------------------------------ */
 
 int avenc_channel_drain(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count) {
@@ -62,7 +78,7 @@ int avenc_channel_drain(avenc_channel *channel, avenc_packet **packets, size_t m
     size_t taken = 0;
     pthread_mutex_lock(&channel->lock);
     bool was_full = channel->config.max_ready && channel->stats.ready >= channel->config.max_ready;
-    while (taken < max && channel->ready_head) {
+    while (taken < max && receivable_locked(channel)) {
         avi_packet *packet = channel->ready_head;
         channel->ready_head = packet->next;
         packet->next = NULL;
@@ -70,6 +86,8 @@ int avenc_channel_drain(avenc_channel *channel, avenc_packet **packets, size_t m
     }
     if (!channel->ready_head)
         channel->ready_tail = NULL;
+    else if (taken && channel->sink_fd >= 0)
+        avi_worker_wake(&channel->device->writer, channel); /* a failed frame was in its way */
     channel->stats.ready -= (uint32_t)taken;
     if (taken && was_full)
         avi_announce_locked(channel); /* there is room for frames again */
@@ -127,9 +145,13 @@ static int wait_until(avenc_channel *channel, uint32_t timeout_ms, uint32_t ling
             continue;
     }
     for (;;) {
-        if (idle ? channel->stats.in_flight == 0 : channel->ready_head != NULL)
+        bool writing = avi_sink_unfinished_locked(channel);
+        if (idle ? channel->stats.in_flight == 0 && !writing : receivable_locked(channel)) {
+            if (idle && channel->sink_error)
+                rc = avi_fail_sink_locked(channel, call);
             break;
-        if (!idle && channel->stats.in_flight == 0 &&
+        }
+        if (!idle && channel->stats.in_flight == 0 && !writing &&
             (channel->state != AVI_OPEN || channel->ended || !(flags & AVENC_WAIT_FOR_FRAMES))) {
             rc = channel->state == AVI_CLOSED && !channel->ended ? AVENC_E_CLOSED : AVENC_E_DRAINED;
             avi_fail(rc, call, "no frame is in flight");

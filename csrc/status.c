@@ -72,6 +72,7 @@ static void count_fork(void) {
     atomic_fetch_add_explicit(&generation, 1, memory_order_relaxed);
     avi_loader_after_fork();
     avi_device_after_fork();
+    avi_assistant_after_fork();
     for (int kind = 0; kind < AVENC_LIVE_COUNT; kind++)
         atomic_store_explicit(&live[kind], 0, memory_order_relaxed);
 }

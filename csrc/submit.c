@@ -30,6 +30,8 @@ static int refused_locked(const avenc_channel *channel, const char *call) {
         return avi_fail(AVENC_E_CLOSED, call, "the channel is closed");
     if (channel->ended)
         return avi_fail(AVENC_E_DRAINED, call, "the end of the stream was declared: no further frames");
+    if (channel->sink_error)
+        return avi_fail_sink_locked(channel, call);
     int lost = atomic_load(&channel->device->lost);
     return lost ? avi_fail_lost((avenc_channel *)channel, call) : AVENC_OK;
 }
@@ -259,6 +261,10 @@ static void accept_locked(avenc_channel *channel, avi_slot *slot, const avenc_su
     packet->submitted_ns = avi_now_ns();
     slot->force_idr = submission->force_idr;
     channel->stats.in_flight++;
+    if (submission->converted) {
+        channel->stats.host_copies_in++;
+        channel->stats.bytes_copied_in += (uint64_t)channel->config.width * channel->config.height * 3 / 2;
+    }
 }
 
 static void count_copies_locked(avenc_channel *channel, const avenc_channel_stats *delta) {
@@ -309,8 +315,8 @@ static void queue_locked(avenc_channel *channel, avi_slot *slot) {
  * it has left the in-flight queue and is FILLING.
  */
 static int hand_over(avenc_channel *channel, avi_slot *slot, bool idr, uint64_t since) {
-    int rc = channel->api->aclvencSendFrame(channel->desc, slot->picture, NULL, idr ? channel->idr : channel->plain,
-                                            slot);
+    int rc =
+        channel->api->aclvencSendFrame(channel->desc, slot->picture, NULL, idr ? channel->idr : channel->plain, slot);
     if (rc != ACL_SUCCESS)
         avi_fail_acl(channel->api, rc, "aclvencSendFrame");
     uint64_t now = avi_now_ns();
@@ -355,7 +361,7 @@ static int accept_and_send(avenc_channel *channel, avi_slot *slot, const avenc_s
         queue_locked(channel, slot);
         pthread_mutex_unlock(&channel->lock);
         pthread_mutex_unlock(&channel->send_lock);
-        avi_sender_wake(channel);
+        avi_worker_wake(&channel->device->sender, channel);
         *frame_index = index;
         return AVENC_OK;
     }
@@ -437,39 +443,6 @@ static int submit_one(avenc_channel *channel, const avenc_submission *submission
     if (rc != AVENC_OK)
         return_slot(channel, slot);
     return rc;
-}
-
-int avenc_channel_submit_many(avenc_channel *channel, const avenc_submission *submissions, size_t count,
-                              uint32_t timeout_ms, uint64_t *indices, size_t *accepted) {
-    if (!channel || !submissions || !indices || !accepted)
-        return avi_fail(AVENC_E_INVALID, __func__, "channel, submissions, indices and accepted must not be NULL");
-    *accepted = 0;
-    if (channel->generation != avi_generation())
-        return avi_fail_forked(__func__);
-    for (size_t i = 0; i < count; i++) {
-        int rc = check_picture(channel, &submissions[i].picture, __func__);
-        if (rc != AVENC_OK)
-            return rc;
-    }
-    avi_binding binding;
-    int rc = avi_device_bind(channel->device, &binding);
-    if (rc != AVENC_OK)
-        return rc;
-    uint64_t deadline = avi_deadline_after(timeout_ms);
-    for (size_t i = 0; i < count && rc == AVENC_OK; i++) {
-        uint64_t now = i ? avi_now_ns() : 0;
-        uint32_t left = i == 0 ? timeout_ms : now < deadline ? (uint32_t)((deadline - now) / 1000000u) : 0;
-        rc = submit_one(channel, &submissions[i], left, &indices[i]);
-        *accepted += rc == AVENC_OK;
-    }
-    avi_device_unbind(channel->device, &binding);
-    return rc;
-}
-
-int avenc_channel_submit(avenc_channel *channel, const avenc_submission *submission, uint32_t timeout_ms,
-                         uint64_t *frame_index) {
-    size_t accepted = 0;
-    return avenc_channel_submit_many(channel, submission, 1, timeout_ms, frame_index, &accepted);
 }
 
 /* What the hardware can read in place. */
@@ -600,7 +573,84 @@ static int enqueue_slot(avenc_channel *channel, avi_slot *slot, const avenc_subm
     bool send = rc == AVENC_OK && channel->window < channel->config.depth;
     pthread_mutex_unlock(&channel->lock);
     if (send)
-        avi_sender_wake(channel);
+        avi_worker_wake(&channel->device->sender, channel);
+    return rc;
+}
+
+/* A context is bound. */
+static int queue_one(avenc_channel *channel, const avenc_submission *submission, uint32_t timeout_ms,
+                     uint64_t *frame_index) {
+    avi_slot *slot = NULL;
+    int rc = take_slot(channel, WAITING, timeout_ms, "avenc_channel_submit_many", &slot);
+    if (rc != AVENC_OK)
+        return rc;
+    slot->source = submission->picture;
+    rc = describe_own_memory(channel, slot);
+    if (rc == AVENC_OK)
+        rc = stage(channel, slot);
+    if (rc == AVENC_OK)
+        rc = enqueue_slot(channel, slot, submission, frame_index);
+    if (rc != AVENC_OK)
+        return_slot(channel, slot);
+    return rc;
+}
+
+int avenc_channel_submit(avenc_channel *channel, const avenc_submission *submission, uint32_t timeout_ms,
+                         uint64_t *frame_index) {
+    if (!channel || !submission || !frame_index)
+        return avi_fail(AVENC_E_INVALID, __func__, "channel, submission and frame_index must not be NULL");
+    if (channel->generation != avi_generation())
+        return avi_fail_forked(__func__);
+    avi_binding binding;
+    int rc = check_picture(channel, &submission->picture, __func__);
+    if (rc == AVENC_OK && (rc = avi_device_bind(channel->device, &binding)) == AVENC_OK) {
+        rc = submit_one(channel, submission, timeout_ms, frame_index);
+        avi_device_unbind(channel->device, &binding);
+    }
+    return rc;
+}
+
+/*
+ * Frames beyond what the device takes at once are queued, so that the call returns with work left: a
+ * caller that has to win a lock back before its next batch (in Python: the GIL) would else leave the
+ * device without frames meanwhile.
+ */
+static int submit_or_queue(avenc_channel *channel, const avenc_submission *submission, uint64_t deadline,
+                           uint64_t *frame_index) {
+    bool queue = channel->config.queue > 0;
+    int rc = submit_one(channel, submission, 0, frame_index);
+    if (rc != AVENC_E_FULL)
+        return rc;
+    uint64_t now = avi_now_ns();
+    uint32_t left = now < deadline ? (uint32_t)((deadline - now) / 1000000u) : 0;
+    if (!queue)
+        return left ? submit_one(channel, submission, left, frame_index) : rc;
+    rc = avi_sender_start(channel->device);
+    return rc ? rc : queue_one(channel, submission, left, frame_index);
+}
+
+int avenc_channel_submit_many(avenc_channel *channel, const avenc_submission *submissions, size_t count,
+                              uint32_t timeout_ms, uint64_t *indices, size_t *accepted) {
+    if (!channel || !submissions || !indices || !accepted)
+        return avi_fail(AVENC_E_INVALID, __func__, "channel, submissions, indices and accepted must not be NULL");
+    *accepted = 0;
+    if (channel->generation != avi_generation())
+        return avi_fail_forked(__func__);
+    for (size_t i = 0; i < count; i++) {
+        int rc = check_picture(channel, &submissions[i].picture, __func__);
+        if (rc != AVENC_OK)
+            return rc;
+    }
+    avi_binding binding;
+    int rc = avi_device_bind(channel->device, &binding);
+    if (rc != AVENC_OK)
+        return rc;
+    uint64_t deadline = avi_deadline_after(timeout_ms);
+    for (size_t i = 0; i < count && rc == AVENC_OK; i++) {
+        rc = submit_or_queue(channel, &submissions[i], deadline, &indices[i]);
+        *accepted += rc == AVENC_OK;
+    }
+    avi_device_unbind(channel->device, &binding);
     return rc;
 }
 
@@ -637,6 +687,10 @@ int avenc_channel_enqueue(avenc_channel *channel, const avenc_submission *submis
     if (rc != AVENC_OK)
         return_slot(channel, slot);
     return rc;
+}
+
+int avenc_channel_drop_oldest(avenc_channel *channel) {
+    return channel && channel->generation == avi_generation() && drop_oldest_queued(channel);
 }
 
 int avenc_channel_wait_room(avenc_channel *channel, uint32_t timeout_ms) {
@@ -702,7 +756,8 @@ int avenc_channel_acquire(avenc_channel *channel, uint32_t timeout_ms, avenc_fra
     return AVENC_OK;
 }
 
-int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, int keep, uint64_t *frame_index) {
+int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, int flags, uint64_t *frame_index) {
+    bool keep = flags & AVENC_FRAME_KEEP;
     if (!frame || !submission || !frame_index)
         return avi_fail(AVENC_E_INVALID, __func__, "frame, submission and frame_index must not be NULL");
     avi_slot *slot = slot_of(frame);
@@ -713,7 +768,7 @@ int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, i
         return avi_fail(AVENC_E_INVALID, __func__, "the frame was submitted before");
     pthread_mutex_lock(&channel->lock);
     int rc = refused_locked(channel, __func__);
-    bool queue = rc == AVENC_OK && channel->window >= channel->config.depth;
+    bool queue = rc == AVENC_OK && (flags & AVENC_FRAME_QUEUE || channel->window >= channel->config.depth);
     if (rc == AVENC_OK && !queue) {
         channel->window++;
         channel->held--;

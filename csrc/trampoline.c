@@ -61,8 +61,7 @@ void avi_free_slot_locked(avenc_channel *channel, avi_slot *slot) {
     atomic_store(&slot->state, AVI_SLOT_FREE);
 }
 
-/* A packet that no consumer gets: its token still has to go back. */
-static void discard_locked(avenc_channel *channel, avi_packet *packet) {
+void avi_discard_locked(avenc_channel *channel, avi_packet *packet) {
     if (!packet->pub.token) {
         avi_pool_release(packet);
         return;
@@ -81,7 +80,7 @@ static void drop_oldest_ready_locked(avenc_channel *channel) {
     channel->stats.ready--;
     channel->stats.dropped_packets++;
     channel->idr_owed = true;
-    discard_locked(channel, oldest);
+    avi_discard_locked(channel, oldest);
 }
 
 void avi_finish_slot_locked(avenc_channel *channel, avi_slot *slot) {
@@ -90,7 +89,7 @@ void avi_finish_slot_locked(avenc_channel *channel, avi_slot *slot) {
     channel->stats.in_flight--;
     avi_free_slot_locked(channel, slot);
     if (packet->pub.status == AVENC_E_DROPPED) {
-        discard_locked(channel, packet);
+        avi_discard_locked(channel, packet);
         return;
     }
     channel->stats.completed++;
@@ -154,7 +153,8 @@ void avi_trampoline(acldvppPicDesc *input, acldvppStreamDesc *output, void *user
     }
     measure_locked(channel, &packet->pub, packet->pub.emitted_ns - entered);
     avi_finish_head_locked(channel);
-    if (!channel->wake_pending && (channel->waiters || channel->queued_head || avi_notifier_armed_locked(channel))) {
+    if (!channel->wake_pending &&
+        (channel->waiters || channel->queued_head || channel->sink_fd >= 0 || avi_notifier_armed_locked(channel))) {
         channel->wake_pending = true;
         channel->wake_next = channel->device->wake;
         channel->device->wake = channel;
@@ -172,7 +172,9 @@ void avi_wake_channels(avenc_device *device) {
         channel->wake_pending = false;
         avi_announce_locked(channel);
         if (channel->queued_head && channel->window < channel->config.depth)
-            avi_sender_wake(channel);
+            avi_worker_wake(&device->sender, channel);
+        if (channel->sink_fd >= 0)
+            avi_worker_wake(&device->writer, channel);
         pthread_mutex_unlock(&channel->lock);
         channel = next;
     }

@@ -27,6 +27,8 @@ cdef extern from "avenc.h" nogil:
         AVENC_E_THREAD
         AVENC_E_FULL
         AVENC_E_DROPPED
+        AVENC_E_NO_CONVERTER
+        AVENC_E_SINK
 
     ctypedef struct avenc_failure:
         int32_t code
@@ -129,6 +131,7 @@ cdef extern from "avenc.h" nogil:
         int64_t pts
         int number_pts
         int force_idr
+        int converted
         void *token
 
     ctypedef struct avenc_device_picture:
@@ -162,6 +165,7 @@ cdef extern from "avenc.h" nogil:
         uint64_t send_ns
         uint64_t max_latency_ns
         uint64_t max_hold_ns
+        uint64_t written
         uint32_t in_flight
         uint32_t queued
         uint32_t ready
@@ -181,6 +185,7 @@ cdef extern from "avenc.h" nogil:
                                     const avenc_submission *submission, uint32_t timeout_ms, uint64_t *frame_index)
     int avenc_channel_enqueue(avenc_channel *channel, const avenc_submission *submission, int copy_now,
                               int drop_oldest, uint64_t *frame_index)
+    int avenc_channel_drop_oldest(avenc_channel *channel)
     int avenc_channel_wait_room(avenc_channel *channel, uint32_t timeout_ms)
 
     ctypedef struct avenc_frame:
@@ -194,7 +199,12 @@ cdef extern from "avenc.h" nogil:
 
     int avenc_channel_acquire(avenc_channel *channel, uint32_t timeout_ms, avenc_frame **frame,
                               avenc_frame_memory *memory)
-    int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, int keep, uint64_t *frame_index)
+
+    enum:
+        AVENC_FRAME_KEEP
+        AVENC_FRAME_QUEUE
+
+    int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, int flags, uint64_t *frame_index)
     void avenc_frame_release(avenc_frame *frame)
 
     int avenc_channel_drain(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count)
@@ -204,6 +214,7 @@ cdef extern from "avenc.h" nogil:
         AVENC_WAIT_FOR_FRAMES
 
     int avenc_channel_wait(avenc_channel *channel, uint32_t timeout_ms, uint32_t linger_us, int flags)
+    int avenc_channel_set_sink(avenc_channel *channel, int fd)
     int avenc_channel_end(avenc_channel *channel)
     int avenc_channel_wait_idle(avenc_channel *channel, uint32_t timeout_ms)
     int avenc_channel_close(avenc_channel *channel, uint32_t timeout_ms)
@@ -223,6 +234,33 @@ cdef extern from "avenc.h" nogil:
     int avenc_notifier_wait(avenc_notifier *notifier, uint32_t timeout_ms)
     int avenc_channel_attach_notifier(avenc_channel *channel, avenc_notifier *notifier)
     void avenc_channel_detach_notifier(avenc_channel *channel, avenc_notifier *notifier)
+
+    enum:
+        AVENC_BY_ENGINE
+        AVENC_BY_LIBYUV
+        AVENC_BY_SWSCALE
+
+    ctypedef struct avenc_converter:
+        pass
+
+    ctypedef struct avenc_converter_config:
+        int32_t source
+        int32_t pic_format
+        uint32_t width
+        uint32_t height
+        int32_t matrix
+        int32_t source_range
+        int32_t range
+        int32_t by
+        uint32_t threads
+        const char *libyuv_path
+        const char *swscale_path
+
+    int avenc_converter_create(const avenc_converter_config *config, avenc_converter **converter)
+    int avenc_converter_convert(avenc_converter *converter, const uint8_t **planes, const size_t *strides, uint8_t *y, size_t y_stride, uint8_t *uv, size_t uv_stride)
+    int avenc_converter_by(const avenc_converter *converter)
+    const char *avenc_converter_library(const avenc_converter *converter)
+    void avenc_converter_destroy(avenc_converter *converter)
 
     enum:
         AVENC_LIVE_COUNT

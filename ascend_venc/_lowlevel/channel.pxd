@@ -5,6 +5,7 @@ from .buffers cimport Ticket, host_frame
 from .cavenc cimport (
     avenc_channel, avenc_channel_config, avenc_device, avenc_device_info, avenc_notifier, avenc_packet,
     avenc_submission)
+from .convert cimport Converter
 from .core cimport Library
 
 cdef class Device:
@@ -27,6 +28,7 @@ cdef class Channel:
     cdef readonly int width
     cdef readonly int height
     cdef avenc_channel_config _config
+    cdef Converter _converter  # of frames to NV12, or None
     cdef readonly object generation  # counts reconfigure()
     cdef object _undelivered  # packets taken from the engine that an exception or a Future held back, oldest first
     cdef object _notifiers  # attached Notifiers
@@ -39,6 +41,7 @@ cdef class Channel:
     cdef unsigned long _submitter  # thread that submits, 0 if none has
     cdef bint _several_submitters
     cdef uint64_t _dropped  # frames that were not accepted for lack of room
+    cdef int _sink_fd  # -1: none
     cdef object _stall  # seconds without progress after which a wait gives up, or None
 
     cdef avenc_channel *_enter(self) except NULL
@@ -51,6 +54,7 @@ cdef class Channel:
     cdef int64_t _send_host(self, host_frame *held, avenc_submission *submission, double deadline) except -2
     cdef int64_t _send_device(self, object frame, avenc_submission *submission, double deadline) except -2
     cdef int64_t _send_acquired(self, object frame, avenc_submission *submission) except -2
+    cdef int64_t _send_converted(self, object frame, avenc_submission *submission, double deadline, bint queue) except -2
     cdef _collect_spent(self)
     cdef _return_tickets(self, avenc_channel *handle)
     cdef int _take(self, avenc_channel *handle, size_t limit) except -1

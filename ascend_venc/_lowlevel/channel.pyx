@@ -14,18 +14,20 @@ import time
 import weakref
 
 cimport cython
+from cpython.buffer cimport PyBuffer_Release
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.buffer cimport PyObject_CheckBuffer
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.math cimport INFINITY
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from .. import errors
 from .buffers cimport (
     Frame, Packet, Ticket, hold_host_frame, host_frame, release_host_frame, take_ticket, wrap_frame, wrap_packet)
 from .cavenc cimport *
 from .channel cimport *
+from .convert cimport Converter
 from .core cimport Library, check
 from .device_memory cimport DeviceFrame, import_tensor
 
@@ -222,6 +224,10 @@ cdef class Channel:
         Seconds for which packets may be collected before a receiver wakes.
     stall : float or None
         Seconds without progress after which a wait gives up; None: never.
+    converter : Converter or None
+        What turns frames in host memory into what the device takes.
+    sink : int
+        File descriptor that access units are written to instead of being handed out, or -1.
 
     Safe to use from several threads; frames of concurrent callers are sent in an unspecified order.
     """
@@ -229,8 +235,11 @@ cdef class Channel:
     def __cinit__(self, Device device not None, object time_base, int en_type, int pic_format, int width, int height,
                   unsigned int key_frame_interval, unsigned int rc_mode, unsigned int src_rate,
                   unsigned int max_bit_rate, unsigned int depth, unsigned int queue=0, unsigned int max_queued=0,
-                  str on_full="block", double max_latency=0.0, object stall=None):
+                  str on_full="block", double max_latency=0.0, object stall=None, Converter converter=None,
+                  int sink=-1):
         device._info()
+        self._sink_fd = sink
+        self._converter = converter
         self.device = device
         self.time_base = time_base
         self.width = width
@@ -263,6 +272,13 @@ cdef class Channel:
         with nogil:
             status = avenc_channel_create(self.device._h, &self._config, &handle)
         check(status)
+        if self._sink_fd >= 0:
+            status = avenc_channel_set_sink(handle, self._sink_fd)
+            if status != AVENC_OK:
+                error = errors.from_status(status, "", detail_of_failure())
+                with nogil:
+                    avenc_channel_destroy(handle, 0)
+                raise error
         for notifier in self._notifiers:
             avenc_channel_attach_notifier(handle, (<Notifier>notifier)._h)
         self._h = handle
@@ -315,6 +331,7 @@ cdef class Channel:
         submission.number_pts = pts is None
         submission.pts = 0 if pts is None else pts
         submission.force_idr = key_frame or self._key_frame_owed
+        submission.converted = False
         submission.token = NULL
         if token is not None:
             if type(token) is Ticket:
@@ -404,7 +421,7 @@ cdef class Channel:
             keep = picture._exports > 0
             picture._submitted = True  # nobody takes a view of it meanwhile
             with nogil:
-                status = avenc_frame_submit(picture._h, submission, keep, &index)
+                status = avenc_frame_submit(picture._h, submission, AVENC_FRAME_KEEP if keep else 0, &index)
             if status != AVENC_OK:
                 picture._submitted = False
                 return self._refuse(status, submission.force_idr)
@@ -416,6 +433,54 @@ cdef class Channel:
         finally:
             self._users -= 1
 
+    cdef int64_t _send_converted(self, object frame, avenc_submission *submission, double deadline, bint queue) except -2:
+        """Convert a frame straight into a slot, and send or queue it."""
+        cdef Py_buffer views[3]
+        cdef const uint8_t *planes[3]
+        cdef size_t strides[3]
+        cdef avenc_frame *slot = NULL
+        cdef avenc_frame_memory memory
+        cdef uint64_t index = 0
+        cdef int status, i, view_count
+        cdef int flags = AVENC_FRAME_QUEUE if queue or self._on_full == DROP_OLDEST else 0
+        cdef uint32_t slice_ms
+        cdef Converter converter = self._converter
+        cdef avenc_channel *handle
+        view_count = converter.view(frame, views, planes, strides)
+        submission.converted = True
+        try:
+            handle = self._enter()
+            try:
+                while True:
+                    slice_ms = slice_of(deadline) if self._on_full == BLOCK else 0
+                    with nogil:
+                        status = avenc_channel_acquire(handle, slice_ms, &slot, &memory)
+                        if (status == AVENC_E_FULL and self._on_full == DROP_OLDEST
+                                and avenc_channel_drop_oldest(handle)):
+                            status = avenc_channel_acquire(handle, 0, &slot, &memory)
+                        if status == AVENC_OK:
+                            status = converter.run(
+                                planes, strides, memory.y, memory.stride, memory.uv, memory.stride)
+                            if status == AVENC_OK:
+                                status = avenc_frame_submit(slot, submission, flags, &index)
+                            if status != AVENC_OK:
+                                avenc_frame_release(slot)
+                    if status == AVENC_OK:
+                        return <int64_t>index
+                    PyErr_CheckSignals()
+                    if self._reenter(&handle):
+                        if self._converter is not converter:
+                            raise errors.InvalidArgumentError(
+                                "frame has the size from before reconfigure(): give one of the new size")
+                        continue
+                    if status != AVENC_E_FULL or slice_ms == 0:
+                        return self._refuse(status, submission.force_idr)
+            finally:
+                self._users -= 1
+        finally:
+            for i in range(view_count):
+                PyBuffer_Release(&views[i])
+
     cdef int64_t _send(self, object frame, object pts, bint key_frame, object token, double deadline) except -2:
         """Submit one frame of any kind. Its number, or -1 if it was dropped."""
         cdef avenc_submission submission
@@ -424,10 +489,13 @@ cdef class Channel:
         cdef bint is_key_owed
         cdef int64_t index = -1
         cdef object owner = None
+        cdef bint converted = self._converter is not None and type(frame) is not Frame
         held.view_count = 0
         self._collect_spent()
         self._note_submitter()
-        if not PyObject_CheckBuffer(frame) and type(frame) is not tuple and type(frame) is not DeviceFrame:
+        if converted:
+            frame = as_host_array(frame, self._converter)
+        elif (not PyObject_CheckBuffer(frame) and type(frame) is not tuple and type(frame) is not DeviceFrame):
             owner = import_tensor(frame, self.width, self.height, &held)
             if type(owner) is DeviceFrame:
                 frame = owner
@@ -441,13 +509,15 @@ cdef class Channel:
                 ticket.token = token
             ticket.owner = frame
             token = ticket
-        elif type(frame) is not Frame and owner is None:
+        elif type(frame) is not Frame and owner is None and not converted:
             hold_host_frame(frame, self.width, self.height, &held)
         try:
             is_key_owed = self._key_frame_owed
             self._fill(&submission, pts, key_frame, token)
             try:
-                if type(frame) is Frame:
+                if converted:
+                    index = self._send_converted(frame, &submission, deadline, False)
+                elif type(frame) is Frame:
                     index = self._send_acquired(frame, &submission)
                 elif type(frame) is DeviceFrame:
                     index = self._send_device(frame, &submission, deadline)
@@ -484,7 +554,8 @@ cdef class Channel:
         cdef double deadline
         cdef uint32_t slice_ms = SLICE_MS
         cdef avenc_channel *handle
-        if self._on_full != BLOCK or self._undelivered or type(frame) is Frame or not PyObject_CheckBuffer(frame):
+        if (self._on_full != BLOCK or self._undelivered or self._converter is not None or type(frame) is Frame
+                or not PyObject_CheckBuffer(frame)):
             self._send(frame, pts, key_frame, token, deadline_after(timeout))
             return self.drain()
         self._collect_spent()
@@ -533,12 +604,15 @@ cdef class Channel:
         cdef uint32_t slice_ms
         cdef int status = AVENC_OK
         cdef bint dropping = self._on_full == DROP_OLDEST
+        cdef list owners = []
         cdef avenc_channel *handle = NULL
         cdef avenc_submission *submissions
         cdef host_frame *held
         cdef uint64_t *indices
         if count == 0:
             return []
+        if self._converter is not None:
+            return self._submit_each(frames, pts, key_frames, tokens, deadline)
         self._collect_spent()
         self._note_submitter()
         held = <host_frame *>PyMem_Malloc(count * (sizeof(host_frame) + sizeof(avenc_submission) + sizeof(uint64_t)))
@@ -548,7 +622,14 @@ cdef class Channel:
         indices = <uint64_t *>(submissions + count)
         try:
             for held_count in range(count):
-                hold_host_frame(frames[held_count], self.width, self.height, &held[held_count])
+                frame = frames[held_count]
+                if PyObject_CheckBuffer(frame) or type(frame) is tuple:
+                    hold_host_frame(frame, self.width, self.height, &held[held_count])
+                    continue
+                owner = import_tensor(frame, self.width, self.height, &held[held_count])
+                if type(owner) is DeviceFrame:
+                    raise TypeError("submit_many takes frames in host memory: use submit() for a tensor on the device")
+                owners.append(owner)
             held_count = count
             for i in range(count):
                 self._fill(&submissions[i], pts[i], key_frames[i], tokens[i])
@@ -590,12 +671,27 @@ cdef class Channel:
                 release_host_frame(&held[i])
             PyMem_Free(held)
 
+    def _submit_each(self, list frames, list pts, list key_frames, list tokens, double deadline):
+        cdef list indices = []
+        cdef int64_t index
+        try:
+            for frame, stamp, key_frame, token in zip(frames, pts, key_frames, tokens):
+                index = self._send(frame, stamp, key_frame, token, deadline)
+                indices.append(None if index < 0 else index)
+        except BaseException as error:
+            try:
+                error.accepted = len(indices)
+            except AttributeError:
+                pass
+            raise
+        return indices
+
     def enqueue(self, frame, pts, bint key_frame, token, bint copy, timeout):
         """Queue a host frame for the device's sender thread; return its number, or None if it was dropped.
 
         Keeps the GIL: giving it up for a short copy costs more than the copy wherever other threads compute. Only a
         wait for room (`on_full` "block") gives it up. Without `copy` the frame's buffer stays exported, and must not
-        be changed, until its packet has been received.
+        be changed, until its packet has been received. A frame that is to be converted is so at once, without the GIL.
         """
         cdef avenc_submission submission
         cdef host_frame held
@@ -607,9 +703,21 @@ cdef class Channel:
         cdef double deadline
         cdef object owner = None
         cdef avenc_channel *handle
+        cdef int64_t number = -1
         self._collect_spent()
         self._note_submitter()
         held.view_count = 0
+        if self._converter is not None:
+            frame = as_host_array(frame, self._converter)
+            self._fill(&submission, pts, key_frame, token)
+            try:
+                number = self._send_converted(frame, &submission, deadline_after(timeout), True)
+            finally:
+                if number < 0 and submission.token != NULL:
+                    Py_DECREF(<Ticket>submission.token)
+            if number >= 0:
+                self._key_frame_owed = False
+            return None if number < 0 else number
         if not PyObject_CheckBuffer(frame) and type(frame) is not tuple:
             owner = import_tensor(frame, self.width, self.height, &held)
             if type(owner) is DeviceFrame:
@@ -694,7 +802,7 @@ cdef class Channel:
         cdef avenc_packet *spent[BATCH]
         cdef size_t count = BATCH, i
         cdef Ticket ticket
-        if self._on_full != DROP_OLDEST or self._h == NULL:
+        if (self._on_full != DROP_OLDEST and self._sink_fd < 0) or self._h == NULL:
             return
         while count == BATCH:
             if avenc_channel_drain_spent(self._h, spent, BATCH, &count) != AVENC_OK:
@@ -792,6 +900,82 @@ cdef class Channel:
             return self._deliver(-1)
         finally:
             self._users -= 1
+
+    def pump(self):
+        """Give the packets that are ready to their Futures; keep the others to be received. Does not wait.
+
+        Raises DeviceLostError, with the packets that were ready given out before.
+        """
+        cdef Packet packet
+        cdef Ticket ticket
+        cdef int status
+        cdef list kept = [], promised = []
+        cdef avenc_channel *handle = self._enter()
+        try:
+            self._take(handle, <size_t>-1)
+            for packet in self._undelivered:
+                if packet._h == NULL or packet._h.token == NULL or (<Ticket>packet._h.token).future is None:
+                    kept.append(packet)
+                else:
+                    promised.append(packet)
+            self._undelivered = kept  # before a Future's own callback can call in here
+            for packet in promised:
+                ticket = take_ticket(packet._h)
+                packet._token = ticket.token
+                failure = None
+                if packet._h.status != 0:
+                    failure = errors.frame_error(
+                        packet._h.status, packet._h.frame_index, packet._h.pts, packet._h.ret_code)
+                    failure.token = ticket.token
+                resolve(ticket.future, packet, failure)
+            status = avenc_channel_wait(handle, 0, 0, AVENC_WAIT_FOR_FRAMES)
+            if status not in (AVENC_OK, AVENC_E_TIMEOUT, AVENC_E_DRAINED, AVENC_E_CLOSED):
+                check(status)
+        finally:
+            self._users -= 1
+
+    def try_receive(self, Py_ssize_t limit):
+        """Return the packets that are ready, at most `limit`, perhaps none, without waiting. Else like receive_many."""
+        cdef int status
+        cdef list packets
+        cdef avenc_channel *handle
+        if self._h == NULL and not self._reopening and self._undelivered:
+            return self._deliver(limit)
+        handle = self._enter()
+        try:
+            while True:
+                self._take(handle, <size_t>max(limit - <Py_ssize_t>len(self._undelivered), 0))
+                packets = self._deliver(limit)
+                if packets:
+                    return packets
+                status = avenc_channel_wait(handle, 0, 0, AVENC_WAIT_FOR_FRAMES)
+                if status == AVENC_E_TIMEOUT:
+                    return packets
+                if status == AVENC_E_DRAINED:
+                    raise errors.from_status(status, "", "the end of the stream: all packets have been received")
+                check(status)
+        finally:
+            self._users -= 1
+
+    def check(self):
+        """Raise DeviceLostError if frames are in flight on a lost device. Does not wait."""
+        cdef int status
+        cdef avenc_channel *handle = self._enter()
+        try:
+            status = avenc_channel_wait_idle(handle, 0)
+            if status != AVENC_E_TIMEOUT:
+                check(status)
+        finally:
+            self._users -= 1
+
+    @property
+    def idle(self):
+        """Whether no frame is in flight."""
+        cdef avenc_channel_stats stats
+        if self._h == NULL:
+            return True
+        avenc_channel_stats_get(self._h, &stats)
+        return stats.in_flight == 0
 
     def receive_many(self, Py_ssize_t limit, timeout):
         """Wait up to `timeout` seconds for a packet, and return those that are ready, at most `limit`.
@@ -944,7 +1128,8 @@ cdef class Channel:
             PyErr_CheckSignals()
 
     def reconfigure(self, int width, int height, unsigned int key_frame_interval, unsigned int rc_mode,
-                    unsigned int src_rate, unsigned int max_bit_rate, object time_base, timeout):
+                    unsigned int src_rate, unsigned int max_bit_rate, object time_base, timeout,
+                    Converter converter=None):
         """End the hardware channel and create it anew with other settings, behind this same object.
 
         Frames in flight are encoded first; their packets stay to be received. Returns the number of the first frame
@@ -988,6 +1173,8 @@ cdef class Channel:
             self._dropped = 0
             check(status)
             self.generation += 1
+            if converter is not None:
+                self._converter = converter
             self.width = width
             self.height = height
             self.time_base = time_base
@@ -1003,6 +1190,10 @@ cdef class Channel:
             self._reopening = False
             if self._h == NULL:
                 _open_channels.discard(self)
+
+    @property
+    def sink(self):
+        return self._sink_fd
 
     @property
     def closed(self):
@@ -1057,6 +1248,26 @@ cdef class Channel:
         raise TypeError("a Channel cannot be pickled: it belongs to this process")
 
 
+cdef object as_host_array(object frame, Converter converter):
+    """What the converter can look at: buffers as they are, tensors in host memory as arrays of theirs."""
+    if PyObject_CheckBuffer(frame) or type(frame) is tuple:
+        return frame
+    if type(frame) is DeviceFrame:
+        raise errors.InvalidArgumentError(
+            f'frame is in device memory, and the encoder converts {converter.pixel_format} on the CPU: make the '
+            'encoder with pixel_format="nv12" or "nv21"')
+    if not hasattr(frame, "__dlpack__"):
+        raise TypeError(
+            f"frame must support the buffer protocol with uint8 items (a NumPy array, bytes, memoryview, ...), got "
+            f"{type(frame).__name__}")
+    if int(frame.__dlpack_device__()[0]) != 1:
+        raise errors.InvalidArgumentError(
+            f"frame is a tensor in device memory, and the encoder converts {converter.pixel_format} on the CPU: copy "
+            'it to the host first, or make the encoder with pixel_format="nv12" or "nv21"')
+    import numpy
+    return numpy.from_dlpack(frame)
+
+
 cdef int submit_batch(avenc_channel *handle, avenc_submission *submissions, size_t count, bint dropping,
                       uint32_t timeout_ms, uint64_t *indices, size_t *accepted) noexcept nogil:
     """Go on with a batch where the last call stopped."""
@@ -1105,6 +1316,17 @@ cdef dict add_counters(dict past, dict now):
 def bucket_seconds():
     """Upper bounds of the histograms' buckets, in seconds."""
     return [avenc_bucket_ns(i) * 1e-9 for i in range(AVENC_BUCKETS)]
+
+
+def open_channels(Device device not None):
+    """How many channels this process has open on a device."""
+    cdef Channel channel
+    cdef int count = 0
+    for other in list(_open_channels):
+        channel = other
+        if channel._h != NULL and channel.device._h == device._h:
+            count += 1
+    return count
 
 
 def make_ticket(token, future):

@@ -125,16 +125,31 @@ def simulated_chips():
     return found
 
 
-def find_codec():
-    """Return the path of the libavcodec in the installed PyAV wheel, or None. PyAV is not imported."""
-    spec = importlib.util.find_spec("av")
+def find_in_wheel(package, folder, pattern):
+    """Return the path of a shared library that an installed wheel carries, or None. Nothing is imported."""
+    spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         return None
-    for folder in spec.submodule_search_locations:
-        found = sorted(glob.glob(os.path.join(glob.escape(os.path.dirname(folder)), "av.libs", "libavcodec-*.so.*")))
+    for place in spec.submodule_search_locations:
+        found = sorted(glob.glob(os.path.join(glob.escape(os.path.dirname(place)), folder, pattern)))
         if found:
             return found[-1]
     return None
+
+
+def find_codec():
+    """Return the path of the libavcodec in the installed PyAV wheel, or None. PyAV is not imported."""
+    return find_in_wheel("av", "av.libs", "libavcodec-*.so.*")
+
+
+def find_swscale():
+    """Return the path of the libswscale in the installed PyAV wheel, or None. PyAV is not imported."""
+    return find_in_wheel("av", "av.libs", "libswscale-*.so.*")
+
+
+def find_libyuv():
+    """Return the path of a library with libyuv's functions, or None: the libavif of OpenCV's wheels exports them."""
+    return find_in_wheel("cv2", "opencv_*.libs", "libavif-*.so.*")
 
 
 def parse_backend(backend=None):

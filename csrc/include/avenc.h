@@ -10,6 +10,8 @@
  *     avenc_channel   one encoder channel: slots, in-flight frames, packets       (channel.c)
  *     avenc_packet    one access unit in a pooled buffer, owned by the caller     (pool.c)
  *
+ * and, of no device, avenc_converter: pictures of other pixel formats to NV12     (convert.c)
+ *
  * Conventions for every function unless its comment says otherwise:
  *   - returns a status: 0, a positive AscendCL code passed through unchanged, or a negative AVENC_E_*.
  *     After a failure avenc_last_failure() of the same thread says which call failed and why, and
@@ -56,9 +58,11 @@ extern "C" {
     X(AVENC_E_LOST, -15, "the device never reported this frame")                                                       \
     X(AVENC_E_TOO_LARGE, -16, "the access unit exceeds the packet buffer")                                             \
     X(AVENC_E_WOULD_DEADLOCK, -17, "called from inside a report callback")                                             \
-    X(AVENC_E_THREAD, -18, "a native thread could not be started")                                                      \
+    X(AVENC_E_THREAD, -18, "a native thread could not be started")                                                     \
     X(AVENC_E_FULL, -19, "no room for another frame")                                                                  \
-    X(AVENC_E_DROPPED, -20, "dropped to make room for a newer one")
+    X(AVENC_E_DROPPED, -20, "dropped to make room for a newer one")                                                    \
+    X(AVENC_E_NO_CONVERTER, -21, "no library that converts these colours was found")                                   \
+    X(AVENC_E_SINK, -22, "the sink cannot be written")
 
 #define AVENC_ENUM_STATUS(name, value, meaning) name = (value),
 enum { AVENC_STATUS_CODES(AVENC_ENUM_STATUS) AVENC_OK = 0 };
@@ -219,7 +223,8 @@ typedef struct avenc_submission {
     int64_t pts;
     int number_pts; /* the frame's number takes the place of pts */
     int force_idr;
-    void *token; /* comes back on the packet, exactly once for each accepted frame */
+    int converted; /* an acquired frame that the caller's CPU has written in one pass: counted as a copy */
+    void *token;   /* comes back on the packet, exactly once for each accepted frame */
 } avenc_submission;
 
 /* A picture in device memory: luma, then interleaved chroma at data + stride * height_stride. */
@@ -256,6 +261,7 @@ typedef struct avenc_channel_stats {
     uint64_t send_ns;          /* time spent inside aclvencSendFrame */
     uint64_t max_latency_ns;   /* longest time from acceptance to callback */
     uint64_t max_hold_ns;      /* longest time that a callback kept the device waiting */
+    uint64_t written;          /* access units written to the sink */
     uint32_t in_flight;        /* accepted, callback not yet run */
     uint32_t queued;           /* of these, not yet sent to the device */
     uint32_t ready;            /* packets that wait to be received */
@@ -287,7 +293,11 @@ AVENC_API int avenc_channel_create(avenc_device *device, const avenc_channel_con
 AVENC_API int avenc_channel_submit(avenc_channel *channel, const avenc_submission *submission, uint32_t timeout_ms,
                                    uint64_t *frame_index);
 
-/* The same for `count` frames, in order. *accepted of them were sent, also on failure; their numbers are in indices. */
+/*
+ * The same for `count` frames, in order. Those for which the device has no room are queued as by
+ * avenc_channel_enqueue with copy_now; waits only where the queue is full too. *accepted of them were
+ * taken, also on failure; their numbers are in indices.
+ */
 AVENC_API int avenc_channel_submit_many(avenc_channel *channel, const avenc_submission *submissions, size_t count,
                                         uint32_t timeout_ms, uint64_t *indices, size_t *accepted);
 
@@ -310,6 +320,9 @@ AVENC_API int avenc_channel_submit_device(avenc_channel *channel, const avenc_de
 AVENC_API int avenc_channel_enqueue(avenc_channel *channel, const avenc_submission *submission, int copy_now,
                                     int drop_oldest, uint64_t *frame_index);
 
+/* Drop the oldest frame that was not sent yet, as avenc_channel_enqueue does. 1 if there was one, else 0. */
+AVENC_API int avenc_channel_drop_oldest(avenc_channel *channel);
+
 /* Wait up to timeout_ms until avenc_channel_enqueue and _acquire have room. AVENC_E_FULL if not. */
 AVENC_API int avenc_channel_wait_room(avenc_channel *channel, uint32_t timeout_ms);
 
@@ -331,12 +344,17 @@ typedef struct avenc_frame_memory {
 AVENC_API int avenc_channel_acquire(avenc_channel *channel, uint32_t timeout_ms, avenc_frame **frame,
                                     avenc_frame_memory *memory);
 
+enum {
+    AVENC_FRAME_KEEP = 1,  /* views of its memory are alive: not used for another picture before avenc_frame_release */
+    AVENC_FRAME_QUEUE = 2, /* leave the sending to the sender thread: never waits */
+};
+
 /*
- * Send an acquired frame: no copy on a board, one DMA on a host. With `keep`, views of its memory are
- * still alive: the slot is not used for another picture before avenc_frame_release. Without it, the
- * handle is gone on success. On failure the caller still has the frame.
+ * Send an acquired frame: no copy on a board, one DMA on a host; or queue it, if asked to or while
+ * `depth` frames are in the device. Without AVENC_FRAME_KEEP the handle is gone on success. On failure
+ * the caller still has the frame.
  */
-AVENC_API int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, int keep,
+AVENC_API int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, int flags,
                                  uint64_t *frame_index);
 AVENC_API void avenc_frame_release(avenc_frame *frame); /* NULL is allowed. May block. */
 
@@ -363,6 +381,15 @@ enum { AVENC_WAIT_FOR_FRAMES = 1 };
  * where the recent rate promises more than one of them: fewer wake-ups, later packets.
  */
 AVENC_API int avenc_channel_wait(avenc_channel *channel, uint32_t timeout_ms, uint32_t linger_us, int flags);
+
+/*
+ * Write every access unit to a file descriptor (-1: none any more) from a native thread, instead of
+ * handing it out; the caller keeps it open until the channel is closed. Frames that failed are handed
+ * out as before. Where a write fails, packets stay to be drained, and submitting, waiting for idleness
+ * and closing say AVENC_E_SINK. Waiting for idleness and closing include the writing; a close with
+ * timeout 0 gives a slow reader up. Not together with drop_oldest.
+ */
+AVENC_API int avenc_channel_set_sink(avenc_channel *channel, int fd);
 
 /* Declare the end: no further frames (AVENC_E_DRAINED); who waits for packets gets the rest, then AVENC_E_DRAINED. */
 AVENC_API int avenc_channel_end(avenc_channel *channel);
@@ -411,11 +438,75 @@ enum { AVENC_MAX_NOTIFIERS = 4 };
 AVENC_API int avenc_channel_attach_notifier(avenc_channel *channel, avenc_notifier *notifier);
 AVENC_API void avenc_channel_detach_notifier(avenc_channel *channel, avenc_notifier *notifier);
 
+/* ---- conversion ------------------------------------------------------------------------------ */
+
+/* X(name, value): what a converter reads. Rows of 8-bit samples, top row first. */
+#define AVENC_SOURCES(X)                                                                                               \
+    X(I420, 0)    /* planes Y, Cb, Cr; chroma of width/2 x height/2 */                                                 \
+    X(YV12, 1)    /* planes Y, Cr, Cb */                                                                               \
+    X(GRAY8, 2)   /* one plane of luma */                                                                              \
+    X(RGB24, 3)   /* one plane; bytes in memory R G B */                                                               \
+    X(BGR24, 4)   /* B G R */                                                                                          \
+    X(RGBA, 5)    /* R G B A; A is ignored */                                                                          \
+    X(BGRA, 6)    /* B G R A; A is ignored */                                                                          \
+    X(YUYV422, 7) /* Y Cb Y Cr for two pixels */                                                                       \
+    X(UYVY422, 8) /* Cb Y Cr Y for two pixels */
+
+#define AVENC_ENUM_SOURCE(name, value) AVENC_SOURCE_##name = (value),
+enum { AVENC_SOURCES(AVENC_ENUM_SOURCE) AVENC_SOURCE_COUNT };
+#undef AVENC_ENUM_SOURCE
+
+enum { AVENC_BT601 = 0, AVENC_BT709 = 1 };
+enum { AVENC_RANGE_LIMITED = 0, AVENC_RANGE_FULL = 1 };
+
+/* What converts: loops of the engine, or one of two libraries. */
+enum { AVENC_BY_ENGINE = 0, AVENC_BY_LIBYUV = 1, AVENC_BY_SWSCALE = 2 };
+
+typedef struct avenc_converter_config {
+    int32_t source;           /* AVENC_SOURCE_* */
+    int32_t pic_format;       /* acldvppPixelFormat of the destination: NV12 or NV21 */
+    uint32_t width, height;   /* pixels, even */
+    int32_t matrix;           /* AVENC_BT601 or AVENC_BT709; RGB sources only, YUV keeps its own */
+    int32_t source_range;     /* AVENC_RANGE_* of a YUV or grey source; RGB is always full */
+    int32_t range;            /* AVENC_RANGE_* of the destination */
+    int32_t by;               /* AVENC_BY_* for RGB; AVENC_BY_ENGINE: the faster of those found */
+    uint32_t threads;         /* 1: the caller's only; 2: large RGB pictures also by the process's worker, if idle */
+    const char *libyuv_path;  /* a library with libyuv's functions, tried after the system's libyuv; or NULL */
+    const char *swscale_path; /* libswscale, tried before the system's; or NULL */
+} avenc_converter_config;
+
+typedef struct avenc_converter avenc_converter;
+
+/*
+ * Create a converter to NV12 or NV21. YUV and grey sources need no library. RGB sources take libyuv
+ * where it has the routine (BT.601), else libswscale; AVENC_E_NO_CONVERTER if neither is found, with
+ * every path tried. `by` insists on one, for results that are the same on every machine. Libraries are looked for once in a process and stay loaded. May block.
+ */
+AVENC_API int avenc_converter_create(const avenc_converter_config *config, avenc_converter **converter);
+
+/*
+ * Convert one picture into host memory: height rows of width bytes of luma at y, height/2 rows of width
+ * bytes at uv. Nothing is written between or beyond these rows, nothing read beyond the source's.
+ * planes and strides are those of the source format; strides of at least a row, up to 2^31 - 1.
+ * A chroma sample is the mean of the 2 x 2 pixels (4:2:2 sources: of the two rows) that it covers.
+ * Calls on one converter wait for each other; different converters run in parallel. No allocation.
+ */
+AVENC_API int avenc_converter_convert(avenc_converter *converter, const uint8_t *const planes[3],
+                                      const size_t strides[3], uint8_t *y, size_t y_stride, uint8_t *uv,
+                                      size_t uv_stride);
+
+AVENC_API int avenc_converter_by(const avenc_converter *converter);              /* AVENC_BY_* */
+AVENC_API const char *avenc_converter_library(const avenc_converter *converter); /* its path; "" for the engine */
+
+/* Free; no call on the converter may be under way. NULL is allowed. */
+AVENC_API void avenc_converter_destroy(avenc_converter *converter);
+
 /* ---- accounting ------------------------------------------------------------------------------ */
 
 /* X(name, index): kinds of native object, always counted. */
 #define AVENC_LIVE_KINDS(X)                                                                                            \
-    X(DEVICE, 0) X(CHANNEL, 1) X(SLOT, 2) X(POOL, 3) X(PACKET, 4) X(THREAD, 5) X(NOTIFIER, 6) X(FRAME, 7)
+    X(DEVICE, 0)                                                                                                       \
+    X(CHANNEL, 1) X(SLOT, 2) X(POOL, 3) X(PACKET, 4) X(THREAD, 5) X(NOTIFIER, 6) X(FRAME, 7) X(CONVERTER, 8)
 
 #define AVENC_ENUM_KIND(name, index) AVENC_LIVE_##name = (index),
 enum { AVENC_LIVE_KINDS(AVENC_ENUM_KIND) AVENC_LIVE_COUNT };

@@ -20,8 +20,8 @@ def compile_with(flags, *args):
     subprocess.run(["gcc", *CFLAGS, *flags, *map(str, args)], check=True, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("sanitizer", ["", "thread", "address,undefined"])
-def test_engine_with_threads_on_every_side_keeps_every_frame(tmp_path, sanitizer):
+def sanitizer_flags(sanitizer, tmp_path):
+    """The flags for it; skips where its runtime is missing."""
     flags = [f"-fsanitize={sanitizer}", "-fno-sanitize-recover=undefined"] if sanitizer else []
     probe = tmp_path / "probe.c"
     probe.write_text("int main(void) { return 0; }\n")
@@ -30,6 +30,17 @@ def test_engine_with_threads_on_every_side_keeps_every_frame(tmp_path, sanitizer
         subprocess.run([str(tmp_path / "probe")], check=True, capture_output=True, timeout=30)
     except subprocess.CalledProcessError as error:
         pytest.skip(f"this machine has no runtime for -fsanitize={sanitizer}: {str(error.stderr)[-200:]}")
+    return flags
+
+
+def compile_with_engine(flags, program, target):
+    sources = sorted((ROOT / "csrc").glob("*.c"))
+    compile_with(flags, f"-I{ROOT}/csrc/include", *sources, NATIVE / program, "-o", target)
+
+
+@pytest.mark.parametrize("sanitizer", ["", "thread", "address,undefined"])
+def test_engine_with_threads_on_every_side_keeps_every_frame(tmp_path, sanitizer):
+    flags = sanitizer_flags(sanitizer, tmp_path)
     device = tmp_path / "sim.so"
     compile_with(
         [*flags, "-fPIC", "-shared", "-fvisibility=hidden"],
@@ -39,14 +50,7 @@ def test_engine_with_threads_on_every_side_keeps_every_frame(tmp_path, sanitizer
         device,
     )
     program = tmp_path / "engine_threads"
-    compile_with(
-        flags,
-        f"-I{ROOT}/csrc/include",
-        *sorted((ROOT / "csrc").glob("*.c")),
-        NATIVE / "engine_threads.c",
-        "-o",
-        program,
-    )
+    compile_with_engine(flags, "engine_threads.c", program)
     env = dict(os.environ, ASCEND_VENC_SIM_AVCODEC=core.find_codec() or "", TSAN_OPTIONS="exitcode=66")
     done = subprocess.run(
         [str(program), str(device), "", "9", "60"], env=env, capture_output=True, text=True, check=False, timeout=110
@@ -54,3 +58,21 @@ def test_engine_with_threads_on_every_side_keeps_every_frame(tmp_path, sanitizer
     assert done.returncode == 0, done.stderr[-4000:]
     assert done.stdout == "ok\n"
     assert "Sanitizer" not in done.stderr
+
+
+@pytest.mark.parametrize("sanitizer", ["", "thread", "address,undefined"])
+def test_converters_on_several_threads_give_the_same_pictures(tmp_path, sanitizer):
+    program = tmp_path / "convert_threads"
+    compile_with_engine(sanitizer_flags(sanitizer, tmp_path), "convert_threads.c", program)
+    done = subprocess.run(
+        [str(program), core.find_swscale() or "", core.find_libyuv() or "", "40"],
+        env=dict(os.environ, TSAN_OPTIONS="exitcode=66"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    if done.stdout == "absent\n":
+        pytest.skip("no library that converts RGB")
+    assert done.stdout == "ok\n"

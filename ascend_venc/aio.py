@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The asyncio face of `Encoder`: nothing here blocks the loop, and no thread is needed per encoder.
+
+The engine's report thread makes an eventfd readable when a packet or room for a frame is there; the loop watches it.
+It is armed only while a coroutine waits, so that a busy loop pays nothing for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from . import encoder as _encoder
+from ._lowlevel.channel import Notifier
+from .errors import AclTimeoutError, EncoderDrained, from_status
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator, Iterable
+    from types import TracebackType
+
+    from ._lowlevel.buffers import Packet
+    from ._lowlevel.channel import Channel
+    from .stats import EncoderStats
+
+_TIMEOUT = -3  # AVENC_E_TIMEOUT
+_CLOSED = -4  # AVENC_E_CLOSED
+
+
+class Encoder:
+    """`ascend_venc.Encoder` for asyncio; takes the same arguments. Use it with `async with`, on one event loop.
+
+    Frames are copied when they are submitted, and sent by the engine's sender thread. Cancelling a coroutine at any
+    point loses nothing: a frame is submitted or it is not, and a packet that was not returned stays to be received.
+
+    Examples
+    --------
+    >>> import asyncio, ascend_venc.aio
+    >>> async def encode(frames):
+    ...     async with ascend_venc.aio.Encoder(128, 128, codec="h264", backend="sim") as enc:
+    ...         for frame in frames:
+    ...             await enc.submit(frame)
+    ...         enc.drain()
+    ...         return [packet.kind async for packet in enc]
+    >>> asyncio.run(encode([bytes(128 * 128 * 3 // 2)] * 2))
+    ['IDR', 'P']
+    """
+
+    def __init__(self, width: int, height: int, **options: Any) -> None:
+        self._arguments = (width, height)
+        self._options = options
+        self._inner: _encoder.Encoder | None = None
+        self._notifier: Notifier | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    # ---- opening and closing -------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Encoder:
+        if self._inner is not None:
+            raise from_status(_CLOSED, "", "an aio.Encoder is opened once: make another one")
+        opening = asyncio.ensure_future(asyncio.to_thread(lambda: _encoder.Encoder(*self._arguments, **self._options)))
+        try:
+            self._inner = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close_late)  # the device opens it all the same: not to be left open
+            raise
+        try:
+            self._notifier = Notifier()
+            self._channel().attach(self._notifier)
+            self._loop = asyncio.get_running_loop()
+            self._loop.add_reader(self._notifier.fileno(), self._on_progress)
+        except BaseException:
+            self._inner._close(warn=False)
+            raise
+        return self
+
+    async def __aexit__(self, kind: type | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+        await self._close(warn=kind is None)
+
+    async def close(self) -> None:
+        """Wait for the frames in flight and end the hardware channel, without blocking the loop. Idempotent.
+
+        Packets that were not received are dropped, with a ResourceWarning. Cancelling does not stop it.
+        """
+        await self._close(warn=True)
+
+    async def _close(self, warn: bool) -> None:
+        inner = self._open()
+        if self._notifier is not None and self._loop is not None:
+            self._loop.remove_reader(self._notifier.fileno())
+            channel = inner._channel
+            if channel is not None:
+                channel.detach(self._notifier)
+            self._notifier = None
+            self._on_progress()
+        await asyncio.shield(asyncio.to_thread(inner._close, warn))
+
+    def _open(self) -> _encoder.Encoder:
+        if self._inner is None:
+            raise from_status(_CLOSED, "", "the encoder is not open: use `async with aio.Encoder(...) as enc`")
+        return self._inner
+
+    def _channel(self) -> Channel:
+        return self._open()._open_channel()
+
+    # ---- waiting -------------------------------------------------------------------------------------------------
+
+    def _on_progress(self) -> None:
+        if self._notifier is not None:
+            self._notifier.clear()
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _arm(self) -> None:
+        if self._notifier is None:
+            raise from_status(_CLOSED, "", "the encoder is closed")
+        self._notifier.arm()
+
+    async def _progress(self, deadline: float | None) -> None:
+        """Wait for progress since `_arm`, AclTimeoutError at the deadline (time.monotonic)."""
+        assert self._loop is not None
+        waiter = self._loop.create_future()
+        self._waiters.add(waiter)
+        timer = None
+        if deadline is not None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                self._waiters.discard(waiter)
+                raise from_status(_TIMEOUT, "", "the device made no progress in the time allowed")
+            timer = self._loop.call_later(left, _wake, waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.discard(waiter)
+            if timer is not None:
+                timer.cancel()
+
+    def _deadline(self, timeout: float | None) -> float | None:
+        seconds = self._open()._wait_for(timeout)
+        return None if seconds is None else time.monotonic() + seconds
+
+    # ---- frames and packets --------------------------------------------------------------------------------------
+
+    async def submit(
+        self,
+        frame: Any,
+        *,
+        pts: int | None = None,
+        key_frame: bool = False,
+        token: Any = None,
+        timeout: float | None = None,
+    ) -> int | None:
+        """Submit one frame in host memory; wait for room. See `ascend_venc.Encoder.submit_async`."""
+        deadline = self._deadline(timeout)
+        while True:
+            self._arm()
+            try:
+                return self._channel().enqueue(frame, pts, key_frame, token, True, 0.0)
+            except AclTimeoutError:
+                await self._progress(deadline)
+
+    async def receive_many(self, max: int = 64, timeout: float | None = None) -> list[Packet]:
+        """Wait for a packet and return those that are ready. EncoderDrained after `drain()`. See `Encoder.receive`.
+
+        `timeout` None waits as long as packets may come.
+        """
+        deadline = None if timeout is None else self._deadline(timeout)
+        while True:
+            self._arm()
+            packets = self._channel().try_receive(max)
+            if packets:
+                return packets
+            await self._progress(deadline)
+
+    async def receive(self, timeout: float | None = None) -> Packet:
+        """Wait for the next packet."""
+        return (await self.receive_many(1, timeout))[0]
+
+    def __aiter__(self) -> AsyncIterator[Packet]:
+        return self
+
+    async def __anext__(self) -> Packet:
+        try:
+            return await self.receive()
+        except EncoderDrained:
+            raise StopAsyncIteration from None
+
+    async def encode(
+        self, frame: Any, *, pts: int | None = None, key_frame: bool = False, token: Any = None
+    ) -> list[Packet]:
+        """Submit one frame and return the packets that are ready."""
+        await self.submit(frame, pts=pts, key_frame=key_frame, token=token)
+        return self._channel().drain()
+
+    async def encode_iter(self, frames: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Packet]:
+        """Encode all frames of an iterable or an asynchronous one, and yield every packet."""
+        if hasattr(frames, "__aiter__"):
+            async for frame in frames:
+                for packet in await self.encode(frame):
+                    yield packet
+        else:
+            for frame in frames:
+                for packet in await self.encode(frame):
+                    yield packet
+        for packet in await self.flush():
+            yield packet
+
+    async def flush(self) -> list[Packet]:
+        """Wait until every frame submitted is encoded, and return the rest of the packets."""
+        channel = self._channel()
+        done = self._open().stats.encoded
+        deadline = self._deadline(None)
+        while True:
+            self._arm()
+            if channel.idle:
+                return channel.drain()
+            channel.check()
+            now = self._open().stats.encoded
+            if now != done:
+                done, deadline = now, self._deadline(None)
+            await self._progress(deadline)
+
+    def drain(self) -> None:
+        """Declare the end of the stream: `async for` ends after the remaining packets. Does not wait."""
+        self._open().drain()
+
+    async def reconfigure(self, **settings: Any) -> int:
+        """Change settings; see `ascend_venc.Encoder.reconfigure`. Not undone by cancelling."""
+        return await asyncio.shield(asyncio.to_thread(lambda: self._open().reconfigure(**settings)))
+
+    # ---- looking -------------------------------------------------------------------------------------------------
+
+    @property
+    def stats(self) -> EncoderStats:
+        return self._open().stats
+
+    @property
+    def config(self) -> Any:
+        return self._open().config
+
+    @property
+    def backend(self) -> str:
+        return self._open().backend
+
+    @property
+    def closed(self) -> bool:
+        return self._inner is None or self._inner.closed
+
+    def __repr__(self) -> str:
+        return f"<aio {self._inner!r}>" if self._inner is not None else "<aio Encoder not open>"
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+def _close_late(opening: asyncio.Future[_encoder.Encoder]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result()._close(warn=False)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pixel formats that frames may have, as data: what an array of each looks like. All have 8 bits a sample."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from .errors import InvalidArgumentError
+
+
+@dataclasses.dataclass(frozen=True)
+class FormatInfo:
+    """One pixel format.
+
+    Attributes
+    ----------
+    name : str
+    source : int or None
+        AVENC_SOURCE_* of avenc.h; None for what the device takes as it is.
+    bytes_per_pixel : int
+        Of the first plane: 1 for planes of luma, 2 to 4 for packed formats.
+    chroma_planes : int
+        Planes after the first: 2 for I420 and YV12, 1 for NV12 and NV21, where they follow the luma in one array.
+    color : str
+        "rgb", "yuv" or "gray".
+    range : str
+        What its samples mean unless the user says otherwise, "limited" or "full". Grey is full, as OpenCV, Pillow
+        and FFmpeg take it.
+    av_name : str
+        FFmpeg's name of the format.
+    """
+
+    name: str
+    source: int | None
+    bytes_per_pixel: int
+    chroma_planes: int
+    color: str
+    range: str
+    av_name: str
+
+    def shape(self, width: int, height: int) -> tuple[int, ...]:
+        """Return the shape of a uint8 array of one picture; width and height are even."""
+        if self.chroma_planes:
+            return (height * 3 // 2, width)
+        return (height, width) if self.bytes_per_pixel == 1 else (height, width, self.bytes_per_pixel)
+
+    def nbytes(self, width: int, height: int) -> int:
+        """Return the bytes of one picture without padding."""
+        return width * height * 3 // 2 if self.chroma_planes else width * height * self.bytes_per_pixel
+
+
+PIXEL_FORMATS = {
+    info.name: info
+    for info in (
+        FormatInfo("nv12", None, 1, 1, "yuv", "limited", "nv12"),
+        FormatInfo("nv21", None, 1, 1, "yuv", "limited", "nv21"),
+        FormatInfo("i420", 0, 1, 2, "yuv", "limited", "yuv420p"),
+        FormatInfo("yv12", 1, 1, 2, "yuv", "limited", "yuv420p"),  # FFmpeg has it as I420 with exchanged planes
+        FormatInfo("gray8", 2, 1, 0, "gray", "full", "gray"),
+        FormatInfo("rgb24", 3, 3, 0, "rgb", "full", "rgb24"),
+        FormatInfo("bgr24", 4, 3, 0, "rgb", "full", "bgr24"),
+        FormatInfo("rgba", 5, 4, 0, "rgb", "full", "rgba"),
+        FormatInfo("bgra", 6, 4, 0, "rgb", "full", "bgra"),
+        FormatInfo("yuyv422", 7, 2, 0, "yuv", "limited", "yuyv422"),
+        FormatInfo("uyvy422", 8, 2, 0, "yuv", "limited", "uyvy422"),
+    )
+}
+
+MATRICES = {"bt601": 0, "bt709": 1}  # AVENC_BT601, AVENC_BT709
+RANGES = {"limited": 0, "full": 1}  # AVENC_RANGE_*
+
+
+def default_matrix(width: int, height: int) -> str:
+    """Return the matrix that players assume for a stream that names none: "bt709" for HD, else "bt601".
+
+    The device writes no colour description into the stream, so the guess of the players decides what is seen.
+    """
+    return "bt709" if width >= 1280 or height > 576 else "bt601"
+
+
+def parse_matrix(value: str | None, width: int, height: int) -> str:
+    """Return "bt601" or "bt709"; None stands for the one that players assume for this size."""
+    if value is None:
+        return default_matrix(width, height)
+    if value not in MATRICES:
+        raise InvalidArgumentError(
+            f'color_matrix is {value!r}; allowed are "bt601", "bt709", or None for the one that players assume '
+            f"({default_matrix(width, height)!r} for {width} x {height})"
+        )
+    return value

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Access units written to a file descriptor by the native writer."""
+
+import errno
+import os
+import socket
+import threading
+import time
+
+import pytest
+
+import ascend_venc as venc
+from helpers import decode, simulator, video
+
+COUNT = 40
+RET_CODE = 0  # ACLSIM_FRAME_RET_CODE
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return video.synthetic(128, 128, COUNT)
+
+
+def plain_bytes(frames, backend, **options):
+    with venc.Encoder(128, 128, codec="h264", backend=backend, **options) as enc:
+        return b"".join(bytes(packet) for packet in enc.encode_iter(frames))
+
+
+def test_file_holds_what_receive_would_have_returned(frames, backend, tmp_path):
+    path = tmp_path / "out.h264"
+    with path.open("wb") as file, venc.Encoder(128, 128, codec="h264", backend=backend, sink=file) as enc:
+        for number, frame in enumerate(frames[: COUNT // 2]):
+            assert enc.submit(frame, token=object()) == number
+        assert enc.encode(frames[COUNT // 2]) == []
+        assert enc.flush() == []
+        assert (enc.stats.written, enc.stats.ready) == (COUNT // 2 + 1, 0)
+        assert os.fstat(file.fileno()).st_size == enc.stats.bytes_out
+        for frame in frames[COUNT // 2 + 1 :]:
+            enc.submit(frame)
+    assert path.read_bytes() == plain_bytes(frames, backend)
+    assert len(decode.frames(path.read_bytes(), "h264")) == COUNT
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_slow_reader_gets_everything_in_order(frames, backend, kind):
+    if kind == "pipe":
+        reader, writer = os.pipe()
+        read, close = (lambda: os.read(reader, 700)), (lambda: os.close(reader))
+    else:
+        ours, theirs = socket.socketpair()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        writer = ours.detach()
+        read, close = (lambda: theirs.recv(700)), theirs.close
+    received = []
+
+    def drain():
+        while data := read():
+            received.append(data)
+            time.sleep(0.0005)
+
+    thread = threading.Thread(target=drain)
+    thread.start()
+    try:
+        with venc.Encoder(128, 128, codec="h264", bitrate="4M", backend=backend, sink=writer, max_queued=4) as enc:
+            for frame in frames:
+                enc.submit(frame)
+    finally:
+        os.close(writer)
+        thread.join()
+        close()
+    assert b"".join(received) == plain_bytes(frames, backend, bitrate="4M")
+
+
+def test_broken_pipe_is_reported_and_what_was_not_written_is_received(frames, backend):
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        with venc.Encoder(128, 128, codec="h264", backend=backend, sink=writer) as enc:
+            with pytest.raises(venc.SinkError, match="Broken pipe") as caught:
+                for frame in frames:
+                    enc.submit(frame)
+                enc.flush()
+            assert isinstance(caught.value, OSError)
+            assert f"errno {errno.EPIPE}" in str(caught.value)
+            sent = enc.stats.submitted
+            assert [enc.receive(5).frame_index for _ in range(sent)] == list(range(sent))
+    finally:
+        os.close(writer)
+
+
+def test_reader_that_reads_nothing_holds_up_neither_other_encoders_nor_close(frames, backend):
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    while True:  # full from the start
+        try:
+            os.write(writer, bytes(4096))
+        except BlockingIOError:
+            break
+    os.set_blocking(writer, True)
+    try:
+        stuck = venc.Encoder(128, 128, codec="h264", backend=backend, sink=writer, max_queued=4, timeout=0.3)
+        with pytest.raises(venc.AclTimeoutError, match="packets wait"):
+            for frame in frames:
+                stuck.submit(frame)
+        with venc.Encoder(128, 128, codec="h264", backend=backend) as other:
+            assert len(list(other.encode_iter(frames))) == COUNT
+        begin = time.monotonic()
+        with pytest.warns(ResourceWarning, match="dropped"):
+            stuck.close()
+        assert time.monotonic() - begin < 5
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+@pytest.mark.sim_only
+def test_failed_frame_is_reported_and_the_others_are_written(frames, backend, tmp_path):
+    path = tmp_path / "out.h264"
+    with path.open("wb") as file, venc.Encoder(128, 128, codec="h264", backend=backend, sink=file) as enc:
+        with simulator.shared().failing_frame(RET_CODE, 3, 1):
+            with pytest.raises(venc.FrameError) as caught:
+                for frame in frames:
+                    enc.submit(frame)
+                while True:
+                    enc.flush()
+                    enc.receive(1)
+            assert caught.value.frame_index == 2
+        enc.flush()
+        assert enc.stats.written == COUNT - 1
+
+
+def test_bad_sink_is_refused(backend):
+    reader, writer = os.pipe()
+    os.close(reader)
+    os.close(writer)
+    with pytest.raises(venc.InvalidArgumentError, match="sink is .* no open file descriptor"):
+        venc.Encoder(128, 128, backend=backend, sink=writer)
+    with pytest.raises(TypeError, match="sink must be a file descriptor"):
+        venc.Encoder(128, 128, backend=backend, sink="out.h264")
+    with pytest.raises(venc.InvalidArgumentError, match="drop_oldest"):
+        venc.Encoder(128, 128, backend=backend, sink=1, on_full="drop_oldest")
