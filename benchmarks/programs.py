@@ -12,7 +12,7 @@ from ascend_venc._lowlevel import core
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 _built = {}
-_folder = None
+_folder = tempfile.TemporaryDirectory(prefix="ascend-venc-bench-")
 
 
 def environment(**options):
@@ -26,9 +26,7 @@ def environment(**options):
 
 def compiled(name):
     """Path of benchmarks/c/<name>.c as a program that is linked with the simulated device."""
-    global _folder
     if name not in _built:
-        _folder = _folder or tempfile.TemporaryDirectory(prefix="ascend-venc-bench-")
         device = core.simulated_device_path()
         program = os.path.join(_folder.name, name)
         source = HERE / "c" / f"{name}.c"

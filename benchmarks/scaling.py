@@ -179,7 +179,7 @@ def compare_work(channels, by_way):
 
 
 def measure(quick=False):
-    rounds, seconds = (1, 1.0) if quick else (5, 1.5)
+    rounds, seconds = (1, 1.0) if quick else (3, 1.5)
     rows = []
     for channels in CHANNELS:
         by_way = {}
