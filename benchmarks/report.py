@@ -70,6 +70,7 @@ def facts(paths):
         "machine": platform.machine(),
         "cpu": cpu.group(1) if cpu else "unknown",
         "cores": len(os.sched_getaffinity(0)),
+        "load_before": f"{os.getloadavg()[0]:.2f}",  # of other programs: figures of a busy machine scatter
         "system": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "compiler": compiler.group().decode() if compiler else "unknown",

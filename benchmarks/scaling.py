@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many channels at 30 frames a second, against a report loop in C that does the same; and drift over a million frames.
 
-Frames of all channels are sent one by one, evenly spread over time: no packet finds another one to share a wake-up with
-by chance. `Encoder` is received from in three ways, by one thread for all channels:
+Frames of all channels are sent one by one, evenly spread over time, so that no packet finds another one to share a
+wake-up with by chance; with 64 channels also in step, one of each channel at a time. One thread
+receives from `Encoder` for all channels, in three ways:
 
 immediate   EncoderGroup.receive_many() wakes for each packet;
 coalesced   the same, but the receiving thread sleeps 10 ms after each look;
-sink        the engine writes the access units to a file descriptor (/dev/null); no packet reaches Python.
+sink        the engine writes the access units to a file descriptor (/dev/null), which the C loop does not do.
 
 CPU is that of the whole process, the simulated device's included, which is the same in all of them.
 Run by itself with arguments, this file is the measured program.
@@ -72,7 +73,7 @@ def collect(group, coalesce, counts, last):
             time.sleep(COALESCE)
 
 
-def encode(way, channels, seconds):
+def encode(way, channels, seconds, arrival):
     """Encode `channels` streams; return what was done and what it cost."""
     import ascend_venc as venc
 
@@ -91,10 +92,11 @@ def encode(way, channels, seconds):
             receiver.start()
         begin = time.monotonic()
         interval = 1 / (RATE * channels)
+        together = channels if arrival == "in-step" else 1
         for index in range(warm_up + frames):
             if index == warm_up:
                 cpu = time.process_time()
-            wait = begin + index * interval - time.monotonic()
+            wait = begin + index // together * together * interval - time.monotonic()
             if wait > 0:
                 time.sleep(wait)
             encoders[index % channels].submit(inputs[index % 8])
@@ -160,11 +162,11 @@ def row(figure, peer, values, unit, goal=None):
     }
 
 
-def run_once(way, channels, seconds):
+def run_once(way, channels, seconds, arrival):
     if way == "C report loop":
-        command = [programs.compiled("report_loop"), channels, RATE, WARM_UP, seconds]
+        command = [programs.compiled("report_loop"), channels, RATE, WARM_UP, seconds, arrival]
     else:
-        command = [sys.executable, __file__, way, channels, seconds]
+        command = [sys.executable, __file__, way, channels, seconds, arrival]
     return programs.run(command, null_codec=ACCESS_UNIT)
 
 
@@ -181,14 +183,14 @@ def compare_work(channels, by_way):
 def measure(quick=False):
     rounds, seconds = (1, 1.0) if quick else (3, 1.5)
     rows = []
-    for channels in CHANNELS:
+    for channels, arrival in [*((number, "spread") for number in CHANNELS), (CHANNELS[-1], "in-step")]:
         by_way = {}
         for _ in range(rounds):  # alternating: what disturbs the machine disturbs all
             for way in ("C report loop", *WAYS):
-                by_way.setdefault(way, []).append(run_once(way, channels, seconds))
+                by_way.setdefault(way, []).append(run_once(way, channels, seconds, arrival))
         compare_work(channels, by_way)
         floor = [result["cpu_us"] for result in by_way["C report loop"]]
-        where = f"{channels} x {RATE} fps"
+        where = f"{channels} x {RATE} fps" + (", in step" if arrival == "in-step" else "")
         for way, results in by_way.items():
             peer = way if way == "C report loop" else f"Encoder, {way}"
             cpu = [result["cpu_us"] for result in results]
@@ -203,7 +205,7 @@ def measure(quick=False):
             memory = [result["rss_kib"] / 1024 for result in results]
             rows.append(row(f"{where}: resident memory added", peer, memory, "MiB"))
     frames = 50_000 if quick else 1_000_000
-    found = programs.run([sys.executable, __file__, "drift", frames, 0], null_codec=2000)
+    found = programs.run([sys.executable, __file__, "drift", frames, 0, ""], null_codec=2000)
     figure = f"growth over {found['frames']:,} frames"
     rows.append(row(f"{figure}: resident memory", "Encoder, batches of 8", [found["rss_kib"]], "KiB", "≤ 64"))
     rows.append(row(f"{figure}: buffers of the engine", "Encoder, batches of 8", [found["buffers"]], "", "≤ 16"))
@@ -213,7 +215,7 @@ def measure(quick=False):
 GROUPS = {"scaling": measure}
 
 if __name__ == "__main__":
-    if len(sys.argv) != 4:
+    if len(sys.argv) != 5:
         raise SystemExit("this program is run by benchmarks/report.py")
-    name, number, duration = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-    print(json.dumps(drift(number) if name == "drift" else encode(name, number, duration)))
+    name, number, duration, spacing = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
+    print(json.dumps(drift(number) if name == "drift" else encode(name, number, duration, spacing)))

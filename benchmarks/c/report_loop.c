@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The floor for many channels: one thread sends the frames of all channels evenly spread over time, one report
- * thread for all of them has a callback that copies the access unit out. argv: channels, frames per second of each,
- * seconds of warm-up, seconds of measurement. Prints one JSON object.
+ * The floor for many channels: one thread sends the frames of all channels, one report thread for all of them
+ * has a callback that copies the access unit out. argv: channels, frames per second of each, seconds of warm-up,
+ * seconds of measurement, "spread" (frames evenly spread over time) or "in-step" (one of each channel at a time).
+ * Prints one JSON object.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -119,11 +120,12 @@ static unsigned long fnv(const char *data, size_t size) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 5)
+    if (argc != 6)
         return 2;
     unsigned channels = (unsigned)atoi(argv[1]), rate = (unsigned)atoi(argv[2]);
     unsigned warm_up = (unsigned)(atof(argv[3]) * rate) * channels;
     unsigned frames = (unsigned)(atof(argv[4]) * rate) * channels;
+    unsigned together = strcmp(argv[5], "in-step") ? 1 : channels;
     long resident = resident_kib();
     pthread_t thread;
     char *inputs[INPUTS];
@@ -140,9 +142,10 @@ int main(int argc, char **argv) {
     for (unsigned i = 0; i < warm_up + frames; i++) {
         if (i == warm_up)
             cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
-        double due = begin + (double)i / (rate * channels);
+        double due = begin + (double)(i / together * together) / (rate * channels);
         struct timespec until = {.tv_sec = (time_t)due, .tv_nsec = (long)((due - (double)(time_t)due) * 1e9)};
-        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+        if (due > seconds(CLOCK_MONOTONIC)) /* sleeping until what is past costs as much as sleeping */
+            clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
         send_frame(&all[i % channels], config, inputs[i % INPUTS]);
     }
     unsigned long bytes = 0, hash = 0, done = 0;
@@ -154,8 +157,8 @@ int main(int argc, char **argv) {
         hash += fnv(all[i].output[(all[i].sent - 1) % 2], all[i].size);
     }
     cpu = seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu;
-    printf("{\"frames\": %lu, \"bytes\": %lu, \"hash\": %lu, \"cpu_us\": %.3f, \"rss_kib\": %ld, \"threads\": 2}\n", done,
-           bytes, hash, cpu * 1e6 / frames, resident_kib() - resident);
+    printf("{\"frames\": %lu, \"bytes\": %lu, \"hash\": %lu, \"cpu_us\": %.3f, \"rss_kib\": %ld, \"threads\": 2}\n",
+           done, bytes, hash, cpu * 1e6 / frames, resident_kib() - resident);
     for (unsigned i = 0; i < channels; i++) {
         need(aclvencDestroyChannel(all[i].desc));
         need(aclvencDestroyChannelDesc(all[i].desc));
