@@ -76,7 +76,7 @@ class Encoder:
         wait for the device, or of the packets: then the next frame becomes an IDR), "error" (EncoderFullError).
         Dropped frames are counted in `stats`. A dropped frame that was to be a key frame makes the next one so.
     max_queued : int
-        Packets that may wait to be received, 1 to 65536.
+        Packets that may wait to be received, 1 to 65536. Each holds the memory that its access unit needs.
     delivery : str
         "immediate": a receiver wakes for each packet. "coalesced": where packets come fast, it wakes once in
         `max_latency` for all of them, which costs less CPU.
@@ -140,7 +140,7 @@ class Encoder:
         depth: int = 4,
         queue: int | None = None,
         on_full: str = "block",
-        max_queued: int = 256,
+        max_queued: int = 1024,
         delivery: str = "immediate",
         max_latency: float = 0.01,
         sink: Any = None,
@@ -396,7 +396,7 @@ class Encoder:
         return self._open_channel().receive_many(1, timeout)[0]
 
     def receive_many(self, max: int = 64, timeout: float | None = None) -> list[Packet]:
-        """Wait for a packet, and return those that are ready then: at least one, at most `max`. Raises like `receive`."""
+        """Wait for a packet and return those that are ready: at least one, at most `max`. Raises like `receive`."""
         _check_range(max, "max", 1, 1 << 30)
         return self._open_channel().receive_many(max, timeout)
 
@@ -468,7 +468,8 @@ class Encoder:
             depth=old.depth,
         )
         config.check(limits_of(self._soc_name))
-        first = self._open_channel().reconfigure(
+        channel = self._open_channel()
+        first = channel.reconfigure(
             config.width,
             config.height,
             config.gop,
@@ -493,7 +494,12 @@ class Encoder:
 
     def _close(self, warn: bool) -> None:
         channel = self._channel
-        if channel is None or channel.closed:
+        if channel is None:
+            return
+        if channel.closed:  # perhaps by a reconfigure() that the device refused: packets may be left
+            channel.close(0)
+            if self._device is not None:
+                self._device.close()
             return
         stats = channel.stats()
         dropped = stats["in_flight"] + stats["ready"] + stats["undelivered"]
@@ -656,8 +662,8 @@ def _as_many(name: str, values: Iterable[Any] | None, count: int, default: Any) 
 def _check_free_channel(device: Device, limits: ChipLimits) -> None:
     if limits.channels is not None and open_channels(device) >= limits.channels:
         raise DeviceFullError(
-            f"device {device.device_id} ({device.soc_name}) encodes {limits.channels} streams at the same time, and this "
-            "process has as many encoders open on it: close one, or use another device"
+            f"device {device.device_id} ({device.soc_name}) encodes {limits.channels} streams at the same time, and "
+            "this process has as many encoders open on it: close one, or use another device"
         )
 
 

@@ -164,11 +164,14 @@ class FrameError(AclError, RuntimeError):
         Its presentation time stamp.
     ret_code : int
         The device's code for this frame.
+    token : object
+        As given with the frame.
     """
 
     frame_index: int = -1
     pts: int | None = None
     ret_code: int = 0
+    token: object = None
 
 
 class Status(NamedTuple):

@@ -24,7 +24,7 @@ _thread: threading.Thread | None = None
 
 def submit(encoder: Encoder, frame: Any, pts: int | None, key_frame: bool, token: Any) -> Future[Packet]:
     """Send a frame whose packet goes to a Future; see `Encoder.encode_future`."""
-    global _notifier, _thread
+    global _notifier, _thread  # noqa: PLW0603
     channel = encoder._open_channel()
     future: Future[Packet] = Future()
     if channel.submit(frame, pts, key_frame, make_ticket(token, future), encoder._wait_for(None)) is None:
@@ -58,7 +58,7 @@ def forget(channel: Channel) -> None:
 
 
 def _collect() -> None:
-    global _notifier, _thread
+    global _notifier, _thread  # noqa: PLW0603
     while True:
         with _lock:
             channels = list(_pending)
@@ -97,7 +97,7 @@ def _serve(channel: Channel, notifier: Notifier) -> None:
 
 def _after_fork_in_child() -> None:
     """The thread does not exist here, and the parent's futures are not ours."""
-    global _lock, _notifier, _thread
+    global _lock, _notifier, _thread  # noqa: PLW0603
     _lock = threading.Lock()
     _pending.clear()
     _notifier = _thread = None

@@ -162,7 +162,7 @@ _next_number = 0
 
 def register(encoder: Encoder) -> None:
     """Number an encoder, so that `prometheus` finds it as long as it lives."""
-    global _next_number
+    global _next_number  # noqa: PLW0603
     with _lock:
         _encoders[encoder] = _next_number
         _next_number += 1

@@ -38,21 +38,6 @@ class Workload:
         return self.width * self.height * 3 // 2
 
 
-def summary(values, digits=1):
-    """Median and spread of samples."""
-    ordered = sorted(values)
-    if len(ordered) > 1:
-        low, _, high = statistics.quantiles(ordered, n=4, method="inclusive")
-    else:
-        low = high = ordered[0]
-    return {
-        "median": round(statistics.median(ordered), digits),
-        "iqr": round(high - low, digits),
-        "min": round(ordered[0], digits),
-        "samples": len(ordered),
-    }
-
-
 def percentiles(values, *shares):
     """Percentiles of many samples by name, e.g. {"p50": ..., "p99.9": ...}."""
     ordered = sorted(values)
@@ -106,3 +91,16 @@ def alternate(openers, workload, frames, rounds, clock=time.process_time_ns):
             cpu[name].append(spent / frames)
             wall[name].append(wall_spent / frames)
     return cpu, wall
+
+
+def row(figure, peer, values, unit, goal=None, digits=2):
+    """A row of the report: median and extremes of samples."""
+    return {
+        "figure": figure,
+        "peer": peer,
+        "median": round(statistics.median(values), digits),
+        "low": round(min(values), digits),
+        "high": round(max(values), digits),
+        "unit": unit,
+        "goal": goal,
+    }

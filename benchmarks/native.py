@@ -49,7 +49,9 @@ def floor_program():
 def probe_library():
     """The device library that takes the time of callbacks, on top of the simulated device."""
     device = device_library()
-    return _build("probe.so", "probe.c", "-fPIC", "-shared", f"-Wl,--no-as-needed,{device},-rpath,{os.path.dirname(device)}")
+    return _build(
+        "probe.so", "probe.c", "-fPIC", "-shared", f"-Wl,--no-as-needed,{device},-rpath,{os.path.dirname(device)}"
+    )
 
 
 def allocation_counter():

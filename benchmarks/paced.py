@@ -7,12 +7,10 @@ Loads, which want the GIL while the peer works:
              releasing it. It sleeps meanwhile: what is measured is the GIL, and not the want of a core.
 """
 
-import contextlib
 import ctypes
 import functools
 import gc
 import json
-import os
 import sys
 import threading
 import time
@@ -29,18 +27,14 @@ def _peer(name):
     from peers.c_floor import CFloor
     from peers.facade import Facade
     from peers.pyacl import Pyacl
-    from peers.pyacl_shape import PyaclShape
+    from peers.pyacl_shape import LABEL, PyaclShape
 
     return {
-        "C": WITH(CFloor, threaded=True),
-        "pyACL shape, as shipped": WITH(PyaclShape, threaded=True),
-        "pyACL shape, lean": WITH(PyaclShape, lean=True, threaded=True),
+        "C loop": WITH(CFloor, threaded=True),
+        LABEL: WITH(PyaclShape, threaded=True),
         "pyACL": WITH(Pyacl, threaded=True),
         "ascend_venc.acl": WITH(Facade, threaded=True),
         "Encoder": encoder.EncoderPeer,
-        "Encoder, coalesced": WITH(encoder.EncoderPeer, delivery="coalesced"),
-        "Encoder, sink": encoder.SinkPeer,
-        "Encoder, one thread for all": encoder.Grouped,
         "Encoder, asyncio": encoder.Asyncio,
         "Encoder.submit_many": encoder.Batched,
         "Encoder.submit": encoder.EncoderPeer,
@@ -80,11 +74,6 @@ class Load:
 def _hold_us(probe):
     hold, _ = probe.samples()
     return {name: round(ns / 1000, 1) for name, ns in percentiles(hold or [0], 50, 99, 99.9).items()}
-
-
-def _rss():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def blocked(job):
@@ -214,60 +203,21 @@ def submit(job):
 
 
 def steady(job):
-    """30 frames per second on n channels, sent by this thread; each takes the device 10 ms. CPU without the device's own.
-
-    `report_us_per_frame` leaves the sending thread out: what it costs to get a frame back.
-    """
+    """30 frames per second on n channels, sent by this thread; each takes the device 10 ms."""
     probe, channels = device.Probe(), job["channels"]
     workload = Workload(access_unit=job["access_unit"], channels=channels, buffers=4, device=probe.path)
     with device.configured(job["access_unit"], encode_time_us=10_000, output_slots=4):
         peer = _peer(job["peer"])(workload)
         send_all = peer.sender()
-        warm, _, _ = _pace(send_all, 0.5)
+        warm, _, _ = _pace(send_all, 0.4)
         gc.collect()
         gc.freeze()
         probe.clear()
-        own = device.thread_cpu_ns("aclsim-")
-        process, sender = time.process_time_ns(), time.thread_time_ns()
-        switches = _switches()
         ticks, late, _ = _pace(send_all, job["seconds"])
-        time.sleep(0.03)  # for the last tick's frames
-        process, sender = time.process_time_ns() - process, time.thread_time_ns() - sender
-        process -= device.thread_cpu_ns("aclsim-") - own
-        switches = _switches() - switches
-        threads = [name for name in _thread_names() if not name.startswith("aclsim-")]
-        hold, rss = _hold_us(probe), _rss()
         _all_came(peer, (len(warm) + len(ticks)) * channels, job["access_unit"])
+        hold = _hold_us(probe)
         peer.close()
-    frames = len(ticks) * channels
-    return {
-        "cpu_us_per_frame": round(process / 1000 / frames, 2),
-        "report_us_per_frame": round((process - sender) / 1000 / frames, 2),
-        "hold_us": hold,
-        "switches_per_frame": round(switches / frames, 2),
-        "threads": len(threads),
-        "native_threads": sum(name.startswith("avenc-") for name in threads),
-        "rss_mib": round(rss / (1 << 20), 1),
-        "late_ticks": late,
-        "frames": frames,
-    }
-
-
-def _thread_names():
-    for task in os.listdir("/proc/self/task"):
-        with contextlib.suppress(OSError), open(f"/proc/self/task/{task}/comm") as file:
-            yield file.read().strip()
-
-
-def _switches():
-    """Voluntary context switches of all threads but the device's: how often somebody was woken."""
-    total = 0
-    for task in os.listdir("/proc/self/task"):
-        with contextlib.suppress(OSError), open(f"/proc/self/task/{task}/status") as file:
-            lines = dict(line.split(":", 1) for line in file if ":" in line)
-            if not lines["Name"].strip().startswith("aclsim-"):
-                total += int(lines["voluntary_ctxt_switches"])
-    return total
+    return {"hold_us": hold, "late_ticks": late, "frames": len(ticks) * channels}
 
 
 class _Loop:
@@ -290,9 +240,7 @@ def latency(job):
     """From the entry of the callback to the packet in Python: in the callback, in the thread that receives, or in a
     coroutine."""
     probe, frames, name = device.Probe(), job["frames"], job["peer"]
-    workload = Workload(
-        access_unit=job["access_unit"], buffers=256 if "Encoder" in name else 4, device=probe.path
-    )
+    workload = Workload(access_unit=job["access_unit"], buffers=256 if "Encoder" in name else 4, device=probe.path)
     received = []
     now = time.monotonic_ns
     loop = _Loop() if name.endswith(LOOP) else None
@@ -302,9 +250,7 @@ def latency(job):
             peer = _peer(name)(workload, on_packets=lambda packets: received.extend([now()] * len(packets)))
         elif loop is not None:
             put = loop.loop.call_soon_threadsafe
-            peer = _peer(name[: -len(LOOP)])(
-                workload, on_packet=lambda array: put(lambda: received.append(now()))
-            )
+            peer = _peer(name[: -len(LOOP)])(workload, on_packet=lambda array: put(lambda: received.append(now())))
         else:
             peer = _peer(name)(workload, on_packet=lambda array: received.append(now()))
         peer.queue(frames)
@@ -320,28 +266,6 @@ def latency(job):
             loop.close()
     waits = [(got - came) / 1000 for got, came in zip(received, entered)]
     return {"us": {name: round(value, 1) for name, value in percentiles(waits, 50, 99, 99.9).items()}, "frames": frames}
-
-
-def drift(job):
-    """Growth of the resident memory over many frames, after a warm-up."""
-    workload = Workload(access_unit=2_000, batch=8, buffers=16)
-    from peers import encoder
-
-    kind = encoder.Batched if encoder.has(*encoder.Batched.NEEDS) else encoder.EncoderPeer
-    with device.configured(2_000, output_slots=32):
-        peer = kind(workload)
-        peer.run(200_000)  # until the packet pool has reached the size that it needs
-        gc.collect()
-        before, pools = _rss(), peer.pool_buffers()
-        steps = []
-        for _ in range(10):
-            work = peer.run(job["frames"] // 10)
-            if work.frames != job["frames"] // 10:
-                raise DifferentWork(str(work))
-            steps.append((_rss() - before) // 1024)
-        grown = peer.pool_buffers() - pools
-        peer.close()
-    return {"frames": job["frames"], "drift_kib": steps[-1], "steps_kib": steps, "pool_growths": grown}
 
 
 def main():

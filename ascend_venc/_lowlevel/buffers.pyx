@@ -289,6 +289,7 @@ cdef class Frame:
     @property
     def array(self):
         import numpy
+        self._check()  # numpy would make something else of an object that refuses
         return numpy.asarray(self)
 
     @property

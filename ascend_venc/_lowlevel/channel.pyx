@@ -604,6 +604,7 @@ cdef class Channel:
         cdef uint32_t slice_ms
         cdef int status = AVENC_OK
         cdef bint dropping = self._on_full == DROP_OLDEST
+        cdef list owners = []
         cdef avenc_channel *handle = NULL
         cdef avenc_submission *submissions
         cdef host_frame *held
@@ -621,10 +622,19 @@ cdef class Channel:
         indices = <uint64_t *>(submissions + count)
         try:
             for held_count in range(count):
-                hold_host_frame(frames[held_count], self.width, self.height, &held[held_count])
+                frame = frames[held_count]
+                if PyObject_CheckBuffer(frame) or type(frame) is tuple:
+                    hold_host_frame(frame, self.width, self.height, &held[held_count])
+                    continue
+                owner = import_tensor(frame, self.width, self.height, &held[held_count])
+                if type(owner) is DeviceFrame:
+                    raise TypeError("submit_many takes frames in host memory: use submit() for a tensor on the device")
+                owners.append(owner)
             held_count = count
             for i in range(count):
                 self._fill(&submissions[i], pts[i], key_frames[i], tokens[i])
+                if i > 0:  # the first makes up for a dropped key frame
+                    submissions[i].force_idr = bool(key_frames[i])
                 submissions[i].picture = held[i].picture
                 given = i + 1
             handle = self._enter()
@@ -901,24 +911,25 @@ cdef class Channel:
         cdef Packet packet
         cdef Ticket ticket
         cdef int status
-        cdef list kept = []
+        cdef list kept = [], promised = []
         cdef avenc_channel *handle = self._enter()
         try:
             self._take(handle, <size_t>-1)
-            waiting = self._undelivered
-            self._undelivered = []
-            for packet in waiting:
+            for packet in self._undelivered:
                 if packet._h == NULL or packet._h.token == NULL or (<Ticket>packet._h.token).future is None:
                     kept.append(packet)
-                    continue
+                else:
+                    promised.append(packet)
+            self._undelivered = kept  # before a Future's own callback can call in here
+            for packet in promised:
                 ticket = take_ticket(packet._h)
                 packet._token = ticket.token
                 failure = None
                 if packet._h.status != 0:
                     failure = errors.frame_error(
                         packet._h.status, packet._h.frame_index, packet._h.pts, packet._h.ret_code)
+                    failure.token = ticket.token
                 resolve(ticket.future, packet, failure)
-            self._undelivered = kept + self._undelivered
             status = avenc_channel_wait(handle, 0, 0, AVENC_WAIT_FOR_FRAMES)
             if status not in (AVENC_OK, AVENC_E_TIMEOUT, AVENC_E_DRAINED, AVENC_E_CLOSED):
                 check(status)
@@ -949,12 +960,12 @@ cdef class Channel:
             self._users -= 1
 
     def check(self):
-        """Raise DeviceLostError if the device is lost. Does not wait."""
+        """Raise DeviceLostError if frames are in flight on a lost device. Does not wait."""
         cdef int status
         cdef avenc_channel *handle = self._enter()
         try:
-            status = avenc_channel_wait(handle, 0, 0, AVENC_WAIT_FOR_FRAMES)
-            if status not in (AVENC_OK, AVENC_E_TIMEOUT, AVENC_E_DRAINED):
+            status = avenc_channel_wait_idle(handle, 0)
+            if status != AVENC_E_TIMEOUT:
                 check(status)
         finally:
             self._users -= 1

@@ -25,7 +25,7 @@ from .progress import is_terminal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = ("encode", "info", "run", "sim")
+COMMANDS = ("bench", "encode", "info", "run", "sim")
 
 INTERRUPTED = 128 + signal.SIGINT
 BROKEN_PIPE = 128 + signal.SIGPIPE

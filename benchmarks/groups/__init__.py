@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Groups of figures. Each module has `measure(options) -> dict`, which run.py writes as JSON."""
+"""Groups of figures. Each module has functions (options) -> rows, in the form that report.py renders."""

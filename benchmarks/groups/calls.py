@@ -8,12 +8,14 @@ import time
 import device
 import native
 import numpy as np
-from measure import Workload, summary
+from measure import Workload, row
 from peers import pyacl, pyacl_shape
 from peers.ctypes_binding import Ctypes, bind
 from peers.facade import Facade
 from peers.pyacl import Pyacl
 from peers.pyacl_shape import PyaclShape
+
+SHAPE = "pyACL shape (stand-in)"
 
 LOOP = 2000
 
@@ -30,7 +32,7 @@ def _per_call(function, arguments, calls=LOOP):
         "exec",
     )
     space = {}
-    exec(code, space)  # noqa: S102 - the text is above
+    exec(code, space)
     return space["run"](function, *arguments, time.thread_time_ns) / calls
 
 
@@ -46,12 +48,12 @@ def _modules(options):
 
     from ascend_venc import acl as facade
 
-    modules = {"pyACL shape (stand-in)": pyacl_shape.module(native.device_library()), "ascend_venc.acl": facade}
+    modules = {SHAPE: pyacl_shape.module(native.device_library()), "ascend_venc.acl": facade}
     if options.pyacl:
         modules[pyacl.LABEL] = pyacl.module()
     return modules, {
-        "ctypes CDLL": bind(native.device_library(), ctypes.CDLL),
-        "ctypes PyDLL": bind(native.device_library(), ctypes.PyDLL),
+        "ctypes.CDLL": bind(native.device_library(), ctypes.CDLL),
+        "ctypes.PyDLL": bind(native.device_library(), ctypes.PyDLL),
     }
 
 
@@ -71,11 +73,11 @@ def pic_descs(options):
         desc = module.media.dvpp_create_pic_desc()
         found[label] = module.media.dvpp_set_pic_desc_width, module.media.dvpp_get_pic_desc_width, desc
         cleanup += [(module.media.dvpp_destroy_pic_desc, desc), (module.rt.destroy_context, context)]
-    shape = modules["pyACL shape (stand-in)"]
+    shape = modules[SHAPE]
     found["hand-written FASTCALL"] = (
         shape.util.fastcall_set_width,
         shape.util.fastcall_get_width,
-        found["pyACL shape (stand-in)"][2],
+        found[SHAPE][2],
     )
     for label, lib in libraries.items():
         desc = lib.acldvppCreatePicDesc()
@@ -89,7 +91,7 @@ def pic_descs(options):
                 raise RuntimeError("a handle was not destroyed")
 
 
-def measure(options):
+def calls(options):
     rounds = 15 if options.quick else 41
     rows = []
     samples = {}
@@ -110,20 +112,25 @@ def measure(options):
                 note("getter", label, _per_call(get_value, (desc,)) - empty)
             for label, module in modules.items():
                 note("numpy_to_ptr", label, _per_call(module.util.numpy_to_ptr, (array,), LOOP // 10) - empty)
-            shape = modules["pyACL shape (stand-in)"]
-            note("numpy_to_ptr, lean", "pyACL shape (stand-in)", _per_call(shape.util.numpy_to_ptr_lean, (array,)) - empty)
+            shape = modules[SHAPE]
+            note("numpy_to_ptr, lean", SHAPE, _per_call(shape.util.numpy_to_ptr_lean, (array,)) - empty)
             note("array.ctypes.data", "NumPy", _per_call(lambda a=array: a.ctypes.data, (), LOOP // 10) - empty)
     for call, label, values in _frame_calls(options):
         samples[call, label] = values
     for (call, label), values in samples.items():
-        rows.append({"call": call, "peer": label, "ns": summary(values, 1)})
-        options.say(f"{call:24} {label:28} {rows[-1]['ns']['median']:8.1f} ns")
-    return {"rows": rows}
+        rows.append(row(call, label, values, "ns", digits=1))
+    for call in ("setter", "getter"):
+        ours = samples[call, "ascend_venc.acl"]
+        goals = {SHAPE: "≤ 0.334 (G11)", "ctypes.CDLL": "≤ 0.084 (G11)", "hand-written FASTCALL": None}
+        for label, goal in goals.items():
+            ratios = [value / other for value, other in zip(ours, samples[call, label])]
+            rows.append(row(f"{call}: ascend_venc.acl over", label, ratios, "×", goal, 3))
+    return sorted(rows, key=lambda each: each["figure"])
 
 
 def _frame_calls(options):
     """Of a frame: the send alone, and from the send's end to the end of its callback (in which nothing is done)."""
-    peers = {"pyACL shape (stand-in)": PyaclShape, "ascend_venc.acl": Facade, "ctypes CDLL": Ctypes}
+    peers = {SHAPE: PyaclShape, "ascend_venc.acl": Facade, "ctypes.CDLL": Ctypes}
     if options.pyacl:
         peers[pyacl.LABEL] = Pyacl
     workload = Workload(access_unit=200, batch=8, buffers=8)
@@ -154,7 +161,11 @@ def _time_frames(peer, rounds=100):
         lib = peer.lib
         callback = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(nothing)
         lib.aclvencSetChannelDescCallback(peer.desc, ctypes.cast(callback, ctypes.c_void_p))
-        send, arguments, process = lib.aclvencSendFrame, (peer.desc, peer.pictures[0], None, peer.config, 1), peer.process
+        send, arguments, process = (
+            lib.aclvencSendFrame,
+            (peer.desc, peer.pictures[0], None, peer.config, 1),
+            peer.process,
+        )
     else:
         media, channel = peer.media, peer.channels[0]
         media.venc_set_channel_desc_callback(channel.desc, nothing)

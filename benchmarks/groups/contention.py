@@ -3,112 +3,151 @@
 the peers in turn."""
 
 import json
-import statistics
 
 import child
-from peers import encoder
+from measure import row
+from peers import pyacl
+from peers.pyacl_shape import LABEL as SHAPE
 
-SHAPE = "pyACL shape, as shipped"
+ASYNCIO = f"{SHAPE}, call_soon_threadsafe"
 LOADS = ("none", "burn", "hold20")
 ACCESS_UNIT = 20_000
 
 
-def in_turn(options, what, jobs, figures):
-    """Run all jobs `repeats` times, forwards and backwards; each figure of a row is the median, with all runs beside."""
+def in_turn(options, what, jobs):
+    """Run all jobs `repeats` times, forwards and backwards: [(job, [what each run found])]."""
     runs = [[] for _ in jobs]
     for number in range(options.repeats):
         order = range(len(jobs)) if number % 2 == 0 else range(len(jobs) - 1, -1, -1)
         for index in order:
             job = {"what": what, "access_unit": ACCESS_UNIT, **jobs[index]}
             runs[index].append(child.run("paced", json.dumps(job)))
-    return [_row(options, what, job, found, figures) for job, found in zip(jobs, runs)]
+    return list(zip(jobs, runs))
 
 
-def _row(options, what, job, runs, figures):
-    row = {key: value for key, value in job.items() if key != "seconds"}
-    for figure in figures:
-        values = [run[figure] for run in runs]
-        if isinstance(values[0], dict):
-            row[figure] = {name: round(statistics.median(value[name] for value in values), 3) for name in values[0]}
-        else:
-            row[figure] = round(statistics.median(values), 3)
-        row[f"{figure}_runs"] = values
-    about = ", ".join(str(value) for key, value in job.items() if key != "seconds")
-    options.say(f"{what:8} {about:58} " + "  ".join(f"{figure}={row[figure]}" for figure in figures))
-    return row
+def _vendor(options):
+    return [pyacl.LABEL] if options.pyacl else []
 
 
-def measure(options):
-    pyacl = ["pyACL"] if options.pyacl else []
-    parts = {
-        "blocked": lambda: blocked(options, [SHAPE, *pyacl, "ascend_venc.acl", "Encoder"]),
-        "fast": lambda: fast(options, [SHAPE, *pyacl, "Encoder.submit_many"]),
-        "submit": lambda: submit(options, [SHAPE, *pyacl, "Encoder.submit", "Encoder.submit_async"]),
-        "latency": lambda: latency(
-            options, [SHAPE, *pyacl, "Encoder", "Encoder, asyncio", f"{SHAPE}, call_soon_threadsafe"]
-        ),
-    }
-    return {name: part() for name, part in parts.items() if options.part in (None, name)}
+def _ours(peer):
+    return peer.startswith("Encoder")
 
 
-def _usable(peers):
-    needs = {"Encoder.submit_many": ("submit_many",), "Encoder.submit_async": ("submit_async",)}
-    return [peer for peer in peers if encoder.has(*needs.get(peer, ()))]
+def _unloaded(found, job):
+    """Runs of the same job without a load."""
+    return next(runs for other, runs in found if other == {**job, "load": "none"})
 
 
-def _peers(load, peers):
-    """The C loop has no GIL to wait for: it is measured without a load."""
-    return ["C", *peers] if load == "none" else peers
-
-
-def blocked(options, peers):
-    """A saturated device of 30 fps a channel with one output slot (G1)."""
-    common = {"encode_time_us": 33_333, "output_slots": 1, "seconds": 1 if options.quick else 1.5}
+def blocked(options):
+    """Share of time in which a device of 30 fps a channel, always busy, with one output slot, stands still because a
+    callback has not returned (G1)."""
+    peers = [SHAPE, *_vendor(options), "Encoder"]
     jobs = [
-        {"peer": peer, "channels": channels, "load": load, **common}
+        {
+            "peer": peer,
+            "channels": channels,
+            "load": load,
+            "encode_time_us": 33_333,
+            "output_slots": 1,
+            "seconds": 1,
+        }
         for channels in (1, 8, 32)
         for load in LOADS
-        for peer in _peers(load, peers)
-        if peer != "ascend_venc.acl" or channels == 8
+        for peer in (["C loop", *peers] if load == "none" else peers)
     ]
-    return in_turn(options, "blocked", jobs, ("blocked_percent", "frames_per_second", "hold_us"))
-
-
-def fast(options, peers):
-    """A device of 0.5 ms a frame, one channel (G2). Its own speed is what the C loop reaches without a load."""
-    jobs = [
-        {"peer": peer, "load": load, "encode_time_us": 500, "output_slots": slots, "seconds": 1}
-        for slots in (1, 8)
-        for load in LOADS
-        for peer in _peers(load, _usable(peers))
-    ]
-    rows = in_turn(options, "fast", jobs, ("frames_per_second", "blocked_percent"))
-    for row in rows:
-        own = next(
-            other["frames_per_second"]
-            for other in rows
-            if (other["peer"], other["output_slots"]) == ("C", row["output_slots"])
-        )
-        row["share_percent"] = round(100 * row["frames_per_second"] / own, 1)
+    found = in_turn(options, "blocked", jobs)
+    rows = []
+    for job, runs in found:
+        figure = f"{job['channels']} x 30 fps, load {job['load']}: device blocked by callbacks"
+        rows.append(row(figure, job["peer"], [run["blocked_percent"] for run in runs], "%"))
+    for job, runs in found:
+        if job["load"] != "none":
+            base = _unloaded(found, job)
+            more = [run["blocked_percent"] - before["blocked_percent"] for run, before in zip(runs, base)]
+            figure = f"{job['channels']} x 30 fps, load {job['load']}: blocked more than unloaded"
+            rows.append(row(figure, job["peer"], more, "points", "≤ 1 (G1)" if _ours(job["peer"]) else None))
     return rows
 
 
-def submit(options, peers):
-    """Python paces 30 fps on n channels, aclvencSendFrame takes 150 us (G4)."""
+def fast(options):
+    """A device of 0.5 ms a frame with 8 output slots, fed from Python; its speed is the C loop's (G2)."""
+    peers = [SHAPE, *_vendor(options), "Encoder.submit_many"]
     jobs = [
-        {"peer": peer, "channels": channels, "load": load, "seconds": 1 if options.quick else 2.5}
-        for channels in (8, 32)
-        for load in (LOADS if channels == 32 else LOADS[1:])
-        for peer in _usable(peers)
-    ]
-    return in_turn(options, "submit", jobs, ("frames_per_second", "tick_ms"))
-
-
-def latency(options, peers):
-    """From the entry of the callback to the packet in Python, one channel of 200 fps."""
-    jobs = [
-        {"peer": peer, "load": load, "encode_time_us": 5_000, "frames": 120 if options.quick else 240}
+        {"peer": peer, "load": load, "encode_time_us": 500, "output_slots": 8, "seconds": 1}
         for load in LOADS
+        for peer in (["C loop", *peers] if load == "none" else peers)
+    ]
+    found = in_turn(options, "fast", jobs)
+    own = [run["frames_per_second"] for run in next(runs for job, runs in found if job["peer"] == "C loop")]
+    rows = []
+    for job, runs in found:
+        rates = [run["frames_per_second"] for run in runs]
+        rows.append(row(f"0.5 ms frames, load {job['load']}: rate", job["peer"], rates, "fps", digits=0))
+    for job, runs in found:
+        if job["load"] != "none":
+            shares = [100 * run["frames_per_second"] / rate for run, rate in zip(runs, own)]
+            goal = "≥ 98 (G2)" if _ours(job["peer"]) else None
+            rows.append(
+                row(f"0.5 ms frames, load {job['load']}: of the device's speed", job["peer"], shares, "%", goal)
+            )
+    return rows
+
+
+def submit(options):
+    """Python paces 30 fps on 32 channels, aclvencSendFrame takes 150 µs (G4)."""
+    peers = [SHAPE, *_vendor(options), "Encoder.submit", "Encoder.submit_async"]
+    jobs = [
+        {"peer": peer, "channels": channels, "load": load, "seconds": 1 if options.quick else 2}
+        for channels, load in ((32, "none"), (32, "burn"), (32, "hold20"))
         for peer in peers
     ]
-    return in_turn(options, "latency", jobs, ("us",))
+    rows = []
+    for job, runs in in_turn(options, "submit", jobs):
+        judged = job["peer"] == "Encoder.submit_async" and job["channels"] == 32 and job["load"] != "none"
+        where = f"{job['channels']} channels, load {job['load']}"
+        rates = [run["frames_per_second"] for run in runs]
+        rows.append(row(f"{where}: rate per channel", job["peer"], rates, "fps", "≥ 29.5 (G4)" if judged else None))
+        ticks = [run["tick_ms"]["p99"] for run in runs]
+        figure = f"{where}: submitting one frame of each, p99"
+        rows.append(row(figure, job["peer"], ticks, "ms", "≤ 3 (G4)" if judged else None))
+    return sorted(rows, key=lambda each: each["figure"])
+
+
+def latency(options):
+    """From the entry of the callback to the packet in Python, one channel of 200 fps."""
+    peers = [SHAPE, *_vendor(options), "Encoder", ASYNCIO, "Encoder, asyncio"]
+    jobs = [{"peer": peer, "load": load, "encode_time_us": 5_000, "frames": 200} for load in LOADS for peer in peers]
+    found = in_turn(options, "latency", jobs)
+    rows = []
+    for job, runs in found:
+        for name in ("p50", "p99", "p99.9"):
+            values = [run["us"][name] for run in runs]
+            rows.append(row(f"load {job['load']}: callback to packet, {name}", job["peer"], values, "µs", digits=0))
+    for job, runs in found:
+        if job["peer"] == "Encoder, asyncio" and job["load"] != "none":
+            base = next(other for before, other in found if before == {**job, "peer": ASYNCIO})
+            ratios = [run["us"]["p99"] / before["us"]["p99"] for run, before in zip(runs, base)]
+            figure = f"load {job['load']}: packet to coroutine, p99, over call_soon_threadsafe"
+            rows.append(row(figure, job["peer"], ratios, "×", "≤ 0.2"))
+    return sorted(rows, key=lambda each: (each["goal"] is not None, each["figure"]))
+
+
+def hold(options):
+    """How long callbacks keep the device, entry to return, 30 fps on each channel, no load (G3)."""
+    peers = ["C loop", SHAPE, *_vendor(options), "Encoder"]
+    jobs = [{"peer": peer, "channels": channels, "seconds": 1.2} for channels in (1, 8, 32) for peer in peers]
+    found = in_turn(options, "steady", jobs)
+    rows = []
+    for job, runs in found:
+        for name in ("p50", "p99"):
+            values = [run["hold_us"][name] for run in runs]
+            rows.append(row(f"{job['channels']} x 30 fps: callback hold time, {name}", job["peer"], values, "µs"))
+    rows.sort(key=lambda each: each["figure"])
+    for job, runs in found:
+        if job["peer"] == "Encoder":
+            base = next(other for before, other in found if before == {**job, "peer": "C loop"})
+            for name, limit in (("p50", 1.2), ("p99", 1.5)):
+                ratios = [run["hold_us"][name] / before["hold_us"][name] for run, before in zip(runs, base)]
+                figure = f"{job['channels']} x 30 fps: hold time against a bare C callback, {name}"
+                rows.append(row(figure, job["peer"], ratios, "×", f"≤ {limit} (G3)"))
+    return rows

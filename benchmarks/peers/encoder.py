@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """ascend_venc.Encoder, in the ways of using it that its version has."""
 
-import os
 import threading
 import zlib
 from dataclasses import replace
@@ -133,10 +132,6 @@ class EncoderPeer:
     def total(self):
         return Work(self.frames_out, self.bytes)
 
-    def pool_buffers(self):
-        """Packet buffers that the first channel has allocated so far."""
-        return self.encoder.stats.packet_buffers
-
     def close(self):
         self.running = False
         if self.consumer is not None:
@@ -220,42 +215,7 @@ class Queued(EncoderPeer):
             take(receive_many(256))
 
 
-# ---- many channels -------------------------------------------------------------------------------------------------------
-
-
-class Grouped(EncoderPeer):
-    """One thread waits for the packets of all channels through EncoderGroup."""
-
-    NEEDS = ("submit_many",)
-
-    def __init__(self, workload, on_packets=None, **options):
-        import ascend_venc
-
-        single = replace(workload, channels=1)
-        super().__init__(single, on_packets, **options)
-        settings = {"gop": 65536, "depth": workload.buffers, **options}
-        self.encoders[0].close()
-        self.group = ascend_venc.EncoderGroup(backend=workload.device or native.device_library())
-        self.encoders = [
-            self.group.add(workload.width, workload.height, codec="h265", **settings) for _ in range(workload.channels)
-        ]
-        self.encoder = self.encoders[0]
-
-    def _consume(self):
-        from ascend_venc import AclTimeoutError, EncoderDrained
-
-        while True:
-            try:
-                self.take([packet for _, packet in self.group.receive_many(256, timeout=0.2)])
-            except AclTimeoutError:
-                if not self.running:
-                    return
-            except EncoderDrained:
-                return
-
-    def close(self):
-        super().close()
-        self.group.close()
+# ---- many channels -----------------------------------------------------------------------------------------------
 
 
 class Asyncio(EncoderPeer):
@@ -316,49 +276,6 @@ class Asyncio(EncoderPeer):
     def close(self):
         if self.thread is not None:
             self.thread.join()
-
-
-class SinkPeer(EncoderPeer):
-    """A native thread writes the access units to files in memory; no Python at all."""
-
-    NEEDS = ("submit_many",)
-
-    def __init__(self, workload, **options):
-        self.files = [os.memfd_create("access-units") for _ in range(workload.channels)]
-        files = iter(self.files)
-        import ascend_venc
-
-        self.workload = workload
-        self.consumer = None
-        self.running = True
-        settings = {"gop": 65536, "depth": workload.buffers, **options}
-        self.encoders = [
-            ascend_venc.Encoder(
-                workload.width,
-                workload.height,
-                codec="h265",
-                backend=workload.device or native.device_library(),
-                sink=next(files),
-                **settings,
-            )
-            for _ in range(workload.channels)
-        ]
-        self.frames = [np.full(workload.picture_bytes, 0x5A, np.uint8)]
-
-    def start_consumer(self):
-        """Nobody receives."""
-
-    def total(self):
-        return Work(
-            sum(encoder.stats.encoded for encoder in self.encoders), sum(os.fstat(file).st_size for file in self.files)
-        )
-
-    def close(self):
-        for encoder in self.encoders:
-            encoder.flush()
-            encoder.close()
-        for file in self.files:
-            os.close(file)
 
 
 class Sunk(EncoderPeer):

@@ -5,6 +5,7 @@ import os
 import warnings
 
 import native
+
 from peers.pyacl_program import PyaclProgram
 
 LABEL = "ascend_venc.acl"

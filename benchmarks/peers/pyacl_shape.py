@@ -5,9 +5,12 @@ import functools
 import warnings
 
 import native
+
 from peers.pyacl_program import PyaclProgram
 
-LABEL = "pyACL shape (stand-in)"
+LABEL = "pyACL shape (stand-in), as shipped"
+LEAN = "pyACL shape (stand-in), lean"
+DOCUMENTED = "pyACL shape (stand-in), as documented"
 
 
 @functools.lru_cache(maxsize=1)

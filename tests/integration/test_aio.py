@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Encoders on an event loop."""
+
+import asyncio
+import threading
+
+import pytest
+
+from ascend_venc import AclTimeoutError, DeviceLostError, EncoderClosedError, EncoderDrained, InvalidArgumentError, aio
+from helpers import decode, simulator, video
+
+COUNT = 24
+LOOPS = ["asyncio"]
+try:
+    import uvloop
+except ImportError:
+    uvloop = None
+else:
+    LOOPS.append("uvloop")
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return video.synthetic(128, 128, COUNT, watermark=True)
+
+
+@pytest.fixture(params=LOOPS)
+def run(request):
+    """Run a coroutine on a loop of its own, with a bound."""
+
+    def run_on_loop(coroutine):
+        factory = uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
+        loop = factory()
+        try:
+            return loop.run_until_complete(asyncio.wait_for(coroutine, 30))
+        finally:
+            loop.run_until_complete(loop.shutdown_default_executor())
+            loop.close()
+
+    return run_on_loop
+
+
+def encoder(backend, **options):
+    return aio.Encoder(128, 128, codec="h264", bitrate="2M", backend=backend, **options)
+
+
+def shown(packets):
+    return [video.read_watermark(frame) for frame in decode.frames(b"".join(map(bytes, packets)), "h264")]
+
+
+async def produce(enc, frames, name=None):
+    for number, frame in enumerate(frames):
+        assert await enc.submit(frame, token=(name, number)) == number
+    enc.drain()
+
+
+def test_one_task_submits_and_another_receives(run, backend, frames):
+    async def main():
+        async with encoder(backend) as enc:
+            task = asyncio.ensure_future(produce(enc, frames))
+            packets = [packet async for packet in enc]
+            await task
+            with pytest.raises(EncoderDrained):
+                await enc.receive()
+            return packets
+
+    packets = run(main())
+    assert [packet.token for packet in packets] == [(None, number) for number in range(COUNT)]
+    assert shown(packets) == list(range(COUNT))
+
+
+def test_many_encoders_on_one_loop_need_no_thread_each(run, backend, frames):
+    async def one(name, enc):
+        task = asyncio.ensure_future(produce(enc, frames, name))
+        packets = [packet async for packet in enc]
+        await task
+        assert [packet.token for packet in packets] == [(name, number) for number in range(COUNT)]
+
+    async def main():
+        encoders = [encoder(backend) for _ in range(12)]
+        for enc in encoders:
+            await enc.__aenter__()
+        before = threading.active_count()
+        await asyncio.gather(*(one(name, enc) for name, enc in enumerate(encoders)))
+        assert threading.active_count() == before
+        await asyncio.gather(*(enc.close() for enc in encoders))
+
+    run(main())
+
+
+def test_encode_flush_and_iterators(run, backend, frames):
+    async def source():
+        for frame in frames[12:]:
+            await asyncio.sleep(0)
+            yield frame
+
+    async def main():
+        async with encoder(backend) as enc:
+            packets = []
+            for frame in frames[:6]:
+                packets += await enc.encode(frame)
+            packets += await enc.flush()
+            packets += [packet async for packet in enc.encode_iter(frames[6:12])]
+            packets += [packet async for packet in enc.encode_iter(source())]
+            assert enc.stats.encoded == COUNT
+            return packets
+
+    assert shown(run(main())) == list(range(COUNT))
+
+
+@pytest.mark.sim_only
+def test_waiting_does_not_block_the_loop_and_has_a_bound(run, backend, frames):
+    async def main():
+        async with encoder(backend, depth=1, queue=0, timeout=0.3) as enc:
+            with simulator.shared().options(stall=1):
+                await enc.submit(frames[0])
+                ticks = 0
+
+                async def tick():
+                    nonlocal ticks
+                    while True:
+                        await asyncio.sleep(0.01)
+                        ticks += 1
+
+                ticker = asyncio.ensure_future(tick())
+                with pytest.raises(AclTimeoutError):
+                    await enc.submit(frames[1])
+                with pytest.raises(AclTimeoutError):
+                    await enc.receive(timeout=0.1)
+                with pytest.raises(AclTimeoutError):
+                    await enc.flush()
+                ticker.cancel()
+                assert ticks > 15
+            assert len(await enc.flush()) == 1
+
+    run(main())
+
+
+@pytest.mark.sim_only
+@pytest.mark.parametrize("rounds", range(3))
+def test_cancelling_anywhere_loses_nothing(run, backend, frames, rounds):
+    """Every coroutine is cancelled again and again, at whatever await it has come to, and started anew."""
+
+    async def main():
+        received, accepted = [], []
+        async with encoder(backend, depth=2, queue=1) as enc:
+
+            async def submit_all():
+                while len(accepted) < COUNT:
+                    accepted.append(await enc.submit(frames[len(accepted)]))
+                enc.drain()
+
+            async def receive_all():
+                async for packet in enc:
+                    received.append(packet)
+
+            async def insist(coroutine, pause):
+                while True:
+                    task = asyncio.ensure_future(coroutine())
+                    await asyncio.sleep(pause)
+                    if task.done():
+                        return task.result()
+                    task.cancel()
+                    await asyncio.gather(task, return_exceptions=True)
+                    if not task.cancelled():
+                        return task.result()
+
+            with simulator.shared().options(encode_time_us=2000):
+                await asyncio.gather(
+                    insist(submit_all, 0.0007 * (rounds + 1)), insist(receive_all, 0.0011 * (rounds + 1))
+                )
+        return accepted, received
+
+    accepted, received = run(main())
+    assert accepted == [packet.frame_index for packet in received] == list(range(COUNT))
+    assert shown(received) == list(range(COUNT))
+
+
+@pytest.mark.sim_only
+def test_cancelling_flush_close_and_opening_leaves_nothing_behind(run, backend, frames):
+    async def cancelled_soon(awaitable):
+        task = asyncio.ensure_future(awaitable)
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return task
+
+    async def main():
+        await cancelled_soon(encoder(backend).__aenter__())
+        enc = encoder(backend)
+        async with enc:
+            with simulator.shared().options(encode_time_us=5000):
+                for frame in frames[:6]:
+                    await enc.submit(frame)
+                assert (await cancelled_soon(enc.flush())).cancelled()
+            packets = await enc.flush()
+            assert shown(packets) == list(range(6))
+            await cancelled_soon(enc.close())
+        assert enc.closed
+
+    run(main())
+
+
+@pytest.mark.sim_only
+def test_lost_device_wakes_everybody_and_ready_packets_come_first(run, backend, frames):
+    async def main():
+        async with encoder(backend, depth=1, queue=0) as enc:
+            await enc.submit(frames[0])
+            while not enc.stats.ready:
+                await asyncio.sleep(0.001)
+            with simulator.shared().options(stall=1):
+                await enc.submit(frames[1])
+                blocked = asyncio.ensure_future(enc.submit(frames[2]))
+                flushing = asyncio.ensure_future(enc.flush())
+                await asyncio.sleep(0.05)
+                with simulator.shared().lost_device():
+                    done, _ = await asyncio.wait([blocked, flushing], timeout=5)
+                    assert {type(task.exception()) for task in done} == {DeviceLostError}
+                    assert len(done) == 2
+                    assert (await enc.receive()).frame_index == 0
+                    with pytest.raises(DeviceLostError):
+                        await enc.receive()
+                    with pytest.warns(ResourceWarning, match="dropped"):
+                        await enc.close()
+
+    run(main())
+
+
+def test_reconfigure(run, backend, frames):
+    async def main():
+        async with encoder(backend) as enc:
+            for frame in frames[:5]:
+                await enc.submit(frame)
+            assert await enc.reconfigure(bitrate="1M") == 5
+            assert enc.config.bitrate == 1_000_000
+            await enc.submit(frames[5])
+            packets = await enc.flush()
+            assert [packet.frame_index for packet in packets if packet.is_keyframe] == [0, 5]
+            assert shown(packets) == list(range(6))
+
+    run(main())
+
+
+def test_use_outside_its_block_is_an_error(run, backend, frames):
+    async def main():
+        enc = encoder(backend)
+        with pytest.raises(EncoderClosedError, match="async with"):
+            await enc.submit(frames[0])
+        assert "not open" in repr(enc)
+        async with enc:
+            assert "Encoder 128x128" in repr(enc)
+        with pytest.raises(EncoderClosedError):
+            await enc.submit(frames[0])
+        with pytest.raises(EncoderClosedError, match="once"):
+            await enc.__aenter__()
+        with pytest.raises(InvalidArgumentError, match="width is 3"):
+            await aio.Encoder(3, 128, backend=backend).__aenter__()
+
+    run(main())

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""No room for a frame: what `on_full` makes of it."""
+
+import threading
+import time
+
+import pytest
+
+import ascend_venc as venc
+from helpers import decode, simulator, video
+
+pytestmark = pytest.mark.sim_only  # the device is stalled on purpose
+
+COUNT = 30
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return video.synthetic(128, 128, COUNT, watermark=True)
+
+
+@pytest.fixture
+def make(backend):
+    made = []
+
+    def open_encoder(**options):
+        enc = venc.Encoder(128, 128, codec="h264", bitrate="2M", gop=1000, backend=backend, **options)
+        made.append(enc)
+        return enc
+
+    yield open_encoder
+    for enc in made:
+        enc._close(warn=False)
+
+
+def shown(packets):
+    """Numbers of the pictures, from the first key frame on; the decoder refuses a stream with holes."""
+    packets = list(packets)
+    while packets and not packets[0].is_keyframe:
+        packets.pop(0)
+    return [video.read_watermark(frame) for frame in decode.frames(b"".join(map(bytes, packets)), "h264")]
+
+
+def stalled():
+    return simulator.shared().options(stall=1)
+
+
+def test_error(make, frames):
+    enc = make(depth=2, on_full="error")
+    with stalled():
+        assert [enc.submit(frame) for frame in frames[:2]] == [0, 1]
+        begin = time.monotonic()
+        with pytest.raises(venc.EncoderFullError, match=r"2 in flight \(depth 2\)") as caught:
+            enc.submit(frames[2])
+        assert time.monotonic() - begin < 1
+        assert not isinstance(caught.value, TimeoutError)
+        with pytest.raises(venc.EncoderFullError):
+            enc.encode(frames[2])
+        with pytest.raises(venc.EncoderFullError) as caught:
+            enc.submit_many(frames[2:6])  # two of them wait natively
+        assert caught.value.accepted == 2
+        with pytest.raises(venc.EncoderFullError):
+            enc.acquire()
+    assert shown(enc.flush()) == [0, 1, 2, 3]
+    assert enc.stats.dropped == {"no_room": 0, "frame_replaced": 0, "packet_replaced": 0}
+
+
+def test_drop_newest_keeps_the_oldest_and_the_stream_whole(make, frames):
+    enc = make(depth=3, queue=0, on_full="drop_newest")
+    with stalled():
+        numbers = [enc.submit(frame, key_frame=index == 5) for index, frame in enumerate(frames[:8])]
+        assert numbers == [0, 1, 2, None, None, None, None, None]
+        assert enc.acquire() is None
+        assert enc.submit_many(frames[:2]) == [None, None]
+        assert enc.submit_async(frames[0]) is None
+    packets = enc.flush()
+    assert enc.submit(frames[8]) == 3
+    packets += enc.flush()
+    assert shown(packets) == [0, 1, 2, 8]
+    assert [packet.is_keyframe for packet in packets] == [True, False, False, True], (
+        "the dropped key frame is made up for"
+    )
+    assert enc.stats.dropped["no_room"] == 9, "acquire() counts: its caller has to drop a frame"
+
+
+@pytest.mark.parametrize("call", ["submit", "submit_async", "submit_many"])
+def test_drop_oldest_keeps_the_newest(make, frames, call):
+    enc = make(depth=2, queue=3, on_full="drop_oldest")
+    tokens = [object() for _ in frames]
+    with stalled():
+        if call == "submit_many":
+            assert enc.submit_many(frames, tokens=tokens) == list(range(COUNT))
+        else:
+            for number, frame in enumerate(frames):
+                assert getattr(enc, call)(frame, token=tokens[number]) == number
+                time.sleep(0.001)  # so that the sender thread can take the first two
+        stats = enc.stats
+        assert stats.in_flight <= 5
+        assert stats.dropped["frame_replaced"] >= COUNT - 5
+    packets = enc.flush()
+    numbers = [packet.frame_index for packet in packets]
+    assert numbers[-3:] == [COUNT - 3, COUNT - 2, COUNT - 1]
+    assert len(numbers) == COUNT - enc.stats.dropped["frame_replaced"]
+    assert shown(packets) == numbers, "frames go before they are encoded: the stream is whole"
+    assert all(packet.token is tokens[packet.frame_index] for packet in packets)
+
+
+def test_dropped_key_frame_is_made_up_for(make, frames):
+    enc = make(depth=1, queue=1, on_full="drop_oldest")
+    with stalled():
+        enc.submit(frames[0])
+        deadline = time.monotonic() + 5
+        while enc.stats.queued and time.monotonic() < deadline:
+            time.sleep(0.001)
+        enc.submit(frames[1], key_frame=True)
+        enc.submit(frames[2])
+        assert enc.stats.dropped["frame_replaced"] == 1
+    packets = enc.flush()
+    assert [(packet.frame_index, packet.is_keyframe) for packet in packets] == [(0, True), (2, True)]
+
+
+def test_packets_that_nobody_receives_are_bounded(make, frames):
+    enc = make(max_queued=5, timeout=0.3)
+    with pytest.raises(venc.AclTimeoutError, match=r"5 packets wait to be received, of 5|packets wait"):
+        for frame in frames:
+            enc.submit(frame)
+    sent = enc.stats.submitted
+    assert 5 <= sent <= 5 + enc.config.depth
+    assert shown(enc.receive() for _ in range(sent)) == list(range(sent)), "none is lost"
+    assert enc.submit(frames[0]) == sent
+
+
+def test_a_receiver_makes_room_for_a_blocked_submitter(make, frames):
+    enc = make(max_queued=2, depth=2)
+    received = []
+
+    def consume():
+        time.sleep(0.1)
+        received.extend(enc.packets())
+
+    consumer = threading.Thread(target=consume)
+    consumer.start()
+    for frame in frames:
+        enc.submit(frame)
+    enc.drain()
+    consumer.join(20)
+    assert shown(received) == list(range(COUNT))
+    assert enc.stats.blocked > 0.01
+
+
+def test_drop_newest_at_the_bound_of_packets_loses_no_packet(make, frames):
+    enc = make(max_queued=4, on_full="drop_newest")
+    numbers = []
+    for frame in frames:
+        numbers.append(enc.submit(frame))
+        time.sleep(0.001)
+    assert None in numbers
+    packets = enc.flush()
+    assert [packet.frame_index for packet in packets] == [number for number in numbers if number is not None]
+    assert len(shown(packets)) == len(packets)
+    assert enc.stats.dropped["no_room"] == numbers.count(None)
+
+
+def test_drop_oldest_at_the_bound_of_packets_goes_on_with_a_key_frame(make, frames):
+    enc = make(max_queued=4, on_full="drop_oldest")
+    tokens = [object() for _ in frames]
+    for number, frame in enumerate(frames):
+        enc.submit(frame, token=tokens[number])
+        deadline = time.monotonic() + 5
+        while enc.stats.in_flight and time.monotonic() < deadline:
+            time.sleep(0.0005)
+    packets = enc.flush()
+    assert [packet.frame_index for packet in packets] == list(range(COUNT - 4, COUNT))
+    assert enc.stats.dropped["packet_replaced"] == COUNT - 4
+    assert all(packet.is_keyframe for packet in packets), "each follows a packet that was dropped"
+    assert all(packet.token is tokens[packet.frame_index] for packet in packets)
+
+
+def test_queue_gives_its_memory_only_when_used(make, frames):
+    enc = make(depth=2, queue=6)
+    assert enc.stats.picture_buffers == 2
+    held = [enc.acquire() for _ in range(8)]
+    assert enc.stats.picture_buffers == 8
+    with pytest.raises(venc.AclTimeoutError, match="8 held by the program"):
+        enc.acquire(timeout=0.05)
+    held.clear()
+    enc.encode(frames[0])
+    assert enc.stats.picture_buffers == 8
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"on_full": "wait"}, 'on_full is \'wait\'; allowed are "block", "drop_newest", "drop_oldest", "error"'),
+        ({"max_queued": 0}, "max_queued is 0, allowed is 1 to 65536"),
+        ({"queue": 257}, "queue is 257, allowed is 0 to 256"),
+        ({"queue": 0, "on_full": "drop_oldest"}, "queue is 0, allowed is 1 to 256"),
+        ({"delivery": "late"}, "delivery is 'late'"),
+        ({"max_latency": 0}, "max_latency is 0"),
+    ],
+)
+def test_bad_options(make, options, text):
+    with pytest.raises(venc.InvalidArgumentError, match=text):
+        make(**options)
+
+
+@pytest.mark.parametrize("delivery", ["immediate", "coalesced"])
+def test_delivery_gives_everything_in_order(make, frames, delivery):
+    enc = make(delivery=delivery, max_latency=0.02)
+    received, wakes = [], 0
+
+    def produce():
+        with simulator.shared().options(encode_time_us=1000):
+            for frame in frames * 6:
+                enc.submit(frame)
+            enc.drain()
+
+    producer = threading.Thread(target=produce)
+    producer.start()
+    while True:
+        try:
+            received += enc.receive_many(1000)
+            wakes += 1
+        except venc.EncoderDrained:
+            break
+    producer.join()
+    assert [packet.frame_index for packet in received] == list(range(6 * COUNT))
+    if delivery == "coalesced":
+        assert wakes < len(received) / 3, "about 20 packets come in 20 ms"

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packets as Futures."""
+
+import concurrent.futures
+import threading
+
+import pytest
+
+import ascend_venc as venc
+from helpers import simulator, video
+
+COUNT = 20
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return video.synthetic(128, 128, COUNT)
+
+
+@pytest.fixture
+def enc(backend):
+    with venc.Encoder(128, 128, codec="h264", backend=backend) as encoder:
+        yield encoder
+
+
+def collectors():
+    return [thread for thread in threading.enumerate() if thread.name == "ascend-venc-futures"]
+
+
+def test_each_future_gets_the_packet_of_its_frame(enc, frames):
+    futures = [enc.encode_future(frame, token=number, pts=3 * number) for number, frame in enumerate(frames)]
+    assert len(collectors()) <= 1
+    packets = [future.result(10) for future in futures]
+    assert [(packet.frame_index, packet.token, packet.pts) for packet in packets] == [
+        (number, number, 3 * number) for number in range(COUNT)
+    ]
+    for thread in collectors():
+        thread.join(5)
+    assert collectors() == [], "alive while a Future is pending"
+
+
+def test_futures_and_receive_share_an_encoder(enc, frames):
+    futures = []
+    for number, frame in enumerate(frames):
+        if number % 2:
+            futures.append(enc.encode_future(frame))
+        else:
+            enc.submit(frame)
+    assert [packet.frame_index for packet in enc.flush()] == list(range(0, COUNT, 2))
+    assert [future.result(10).frame_index for future in futures] == list(range(1, COUNT, 2))
+
+
+def test_many_encoders_share_one_thread(backend, frames):
+    encoders = [venc.Encoder(128, 128, codec="h264", backend=backend) for _ in range(5)]
+    futures = {enc.encode_future(frame): enc for frame in frames[:5] for enc in encoders}
+    assert len(collectors()) <= 1
+    done, waiting = concurrent.futures.wait(futures, timeout=10)
+    assert not waiting
+    for enc in encoders:
+        assert [future.result().frame_index for future in futures if futures[future] is enc] == list(range(5))
+        enc.close()
+    done.clear()
+
+
+@pytest.mark.sim_only
+def test_failed_frame_fails_its_future_only(enc, frames):
+    with simulator.shared().failing_frame(0, 2, 9):
+        futures = [enc.encode_future(frame, token=number) for number, frame in enumerate(frames[:4])]
+        errors = [future.exception(10) for future in futures]
+    assert [type(error) for error in errors] == [type(None), venc.FrameError, type(None), type(None)]
+    assert (errors[1].frame_index, errors[1].token) == (1, 1)
+
+
+@pytest.mark.sim_only
+def test_pending_futures_of_a_closed_encoder_are_cancelled(backend, frames):
+    enc = venc.Encoder(128, 128, codec="h264", timeout=5, depth=2, on_full="drop_newest", backend=backend)
+    with simulator.shared().options(stall=1):
+        futures = [enc.encode_future(frame) for frame in frames[:3]]
+        assert futures[2].cancelled(), "dropped"
+        closer = threading.Thread(target=lambda: enc._close(warn=False))
+        closer.start()
+        closer.join(0.1)
+    closer.join(10)
+    for future in futures:
+        assert future.cancelled() or future.done()
+    with pytest.raises(venc.EncoderClosedError):
+        enc.encode_future(frames[0])
+
+
+@pytest.mark.sim_only
+def test_lost_device_fails_pending_futures(backend, frames):
+    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc:
+        with simulator.shared().options(stall=1):
+            futures = [enc.encode_future(frame) for frame in frames[:3]]
+            with simulator.shared().lost_device():
+                assert [type(future.exception(10)) for future in futures] == [venc.DeviceLostError] * 3
+                enc._close(warn=False)
+
+
+def test_cancelled_future_loses_its_packet_only(enc, frames):
+    futures = [enc.encode_future(frame) for frame in frames[:3]]
+    cancelled = futures[1].cancel()
+    assert futures[0].result(10).frame_index == 0
+    assert futures[2].result(10).frame_index == 2
+    assert futures[1].cancelled() == cancelled
+
+
+def test_callback_of_a_future_may_use_the_encoder(enc, frames):
+    done = threading.Event()
+    chain = []
+
+    def next_frame(future):
+        chain.append(future.result().frame_index)
+        if len(chain) == 5:
+            done.set()
+        else:
+            enc.encode_future(frames[len(chain)]).add_done_callback(next_frame)
+
+    enc.encode_future(frames[0]).add_done_callback(next_frame)
+    assert done.wait(10)
+    assert chain == list(range(5))

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many encoders: one wait for all, and what they cost together."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+
+import pytest
+
+import ascend_venc as venc
+from helpers import decode, processes, simulator, video
+
+COUNT = 8
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return video.synthetic(128, 128, COUNT, watermark=True)
+
+
+def native_threads():
+    return len(os.listdir("/proc/self/task"))
+
+
+def shown(packets):
+    return [video.read_watermark(frame) for frame in decode.frames(b"".join(map(bytes, packets)), "h264")]
+
+
+def engine_threads():
+    names = []
+    for task in os.listdir("/proc/self/task"):
+        try:
+            with open(f"/proc/self/task/{task}/comm") as file:
+                names.append(file.read().strip())
+        except FileNotFoundError:
+            pass
+    return sorted(name for name in names if name.startswith("avenc-"))
+
+
+def test_packets_of_64_streams_are_attributed_and_in_order_with_constant_threads(backend, frames):
+    received = {}
+    with venc.EncoderGroup(backend=backend) as group:
+        cameras = [group.add(128, 128, codec="h264", depth=2) for _ in range(64)]
+        assert group.encoders == cameras
+        for number in range(COUNT):
+            for name, camera in enumerate(cameras):
+                assert camera.submit_async(frames[(number + name) % COUNT], token=name) == number
+        assert engine_threads() == ["avenc-report", "avenc-sender"]
+        group.drain()
+        for encoder, packet in group.packets():
+            assert cameras[packet.token] is encoder
+            received.setdefault(packet.token, []).append(packet)
+        with pytest.raises(venc.EncoderDrained):
+            group.receive()
+    assert sorted(received) == list(range(64))
+    for name, packets in received.items():
+        assert [packet.frame_index for packet in packets] == list(range(COUNT))
+        if name % 16 == 0:
+            assert shown(packets) == [(number + name) % COUNT for number in range(COUNT)]
+
+
+def test_wait_ends_with_a_packet_of_any_stream(backend, frames):
+    with venc.EncoderGroup(backend=backend) as group:
+        cameras = [group.add(128, 128, codec="h264") for _ in range(4)]
+        with pytest.raises(TimeoutError, match="no packet of any encoder"):
+            group.receive(timeout=0.05)
+        timer = threading.Timer(0.1, lambda: cameras[2].submit(frames[0]))
+        timer.start()
+        encoder, packet = group.receive(timeout=10)
+        timer.join()
+        assert encoder is cameras[2]
+        assert packet.frame_index == 0
+        cameras[1].close()
+        assert len(group.encoders) == 3
+        cameras[3].submit(frames[0])
+        assert group.receive(timeout=10)[0] is cameras[3]
+
+
+@pytest.mark.sim_only
+def test_failed_frame_of_one_stream_names_it_and_harms_no_other(backend, frames):
+    with venc.EncoderGroup(backend=backend) as group:
+        good, bad = group.add(128, 128, codec="h264"), group.add(128, 128, codec="h264")
+        good.submit(frames[0])
+        good.flush()
+        with simulator.shared().failing_frame(0, 1, 3):
+            bad.submit(frames[0])
+            with pytest.raises(venc.FrameError) as caught:
+                group.receive(timeout=10)
+        assert caught.value.encoder is bad
+        good.submit(frames[1])
+        bad.submit(frames[1])
+        found = [group.receive(timeout=10) for _ in range(2)]
+        assert {encoder: packet.frame_index for encoder, packet in found} == {good: 1, bad: 1}
+
+
+def run(program, **environment):
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env=processes.environment(**environment),
+        cwd=simulator.ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    return done.stdout.split()
+
+
+def test_encoders_are_placed_by_load_and_the_chips_limit_is_an_error_that_harms_nobody():
+    """Two boards with 16 channels each, in a process of their own."""
+    found = run(
+        """
+        import ascend_venc as venc
+        frame = bytes(128 * 128 * 3 // 2)
+        with venc.EncoderGroup(backend="sim:Ascend310B4") as group:
+            first = [group.add(256, 256, codec="h264"), group.add(128, 128, codec="h264"), group.add(128, 128, codec="h264")]
+            print(*[group._device_of[encoder] for encoder in first])
+            rest = [group.add(128, 128, codec="h264") for _ in range(29)]
+            try:
+                group.add(128, 128, codec="h264")
+            except venc.DeviceFullError as error:
+                print("full" if "16 streams" in str(error) else error)
+            try:
+                venc.Encoder(128, 128, backend="sim:Ascend310B4", device=1)
+            except venc.DeviceFullError as error:
+                print("full" if "device 1" in str(error) else error)
+            for encoder in first + rest:
+                encoder.submit(bytes(encoder.config.width * encoder.config.height * 3 // 2))
+            group.drain()
+            print(len(list(group.packets())))
+            rest[0].close()
+            print(group.add(128, 128, codec="h264").backend)
+        """,
+        ASCEND_VENC_SIM_DEVICES="2",
+    )
+    assert found == ["0", "1", "1", "full", "full", "32", "sim:Ascend310B4"]
+
+
+def test_bad_arguments(backend):
+    with pytest.raises(venc.InvalidArgumentError, match="devices is empty"):
+        venc.EncoderGroup(backend=backend, devices=[])
+    with pytest.raises(venc.InvalidArgumentError, match="devices is 99"):
+        venc.EncoderGroup(backend=backend, devices=[99])
+    group = venc.EncoderGroup(backend=backend)
+    group.close()
+    group.close()
+    with pytest.raises(venc.InvalidArgumentError, match="closed"):
+        group.add(128, 128)
+    with pytest.raises(venc.InvalidArgumentError, match="closed"):
+        group.receive()

@@ -1,0 +1,405 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frames from anywhere: each kind is encoded, and copied as often as docs/encoder.md says."""
+
+import gc
+import io
+import subprocess
+import sys
+import textwrap
+import threading
+import weakref
+
+import numpy as np
+import pytest
+
+import ascend_venc as venc
+from ascend_venc.acl import finalize, init
+from helpers import decode, dlpack, processes, simulator, video
+
+WIDTH, HEIGHT = 144, 128
+SIZE = WIDTH * HEIGHT * 3 // 2
+
+
+@pytest.fixture(scope="module")
+def frame():
+    return video.synthetic(WIDTH, HEIGHT, 1)[0]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def facade():
+    """The facade, by which device memory is had here, on the same device as the encoders."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASCEND_VENC_BACKEND", "sim")
+        assert init() in (0, 100002)
+    yield
+    assert finalize() in (0, 100037)
+
+
+def padded(frame, pad):
+    wide = np.full((frame.shape[0], frame.shape[1] + pad), 77, np.uint8)
+    wide[:, : frame.shape[1]] = frame
+    return wide[:, : frame.shape[1]]
+
+
+def read_only(frame):
+    copy = frame.copy()
+    copy.flags.writeable = False
+    return copy
+
+
+HOST_KINDS = {
+    "ndarray": (lambda f: f, 0),
+    "bytes": (lambda f: f.tobytes(), 0),
+    "bytearray": (lambda f: bytearray(f.tobytes()), 0),
+    "memoryview": (memoryview, 0),
+    "flat": (lambda f: f.reshape(-1), 0),
+    "read-only": (read_only, 0),
+    "padded": (lambda f: padded(f, 9), 1),
+    "sliced": (lambda f: np.repeat(f, 2, 0)[::2], 1),
+    "pair": (lambda f: (f[:HEIGHT].copy(), f[HEIGHT:].copy()), 0),
+    "pair of different strides": (lambda f: (padded(f[:HEIGHT], 1), padded(f[HEIGHT:], 30)), 1),
+    "pair with chroma in three dimensions": (lambda f: (f[:HEIGHT], f[HEIGHT:].reshape(HEIGHT // 2, WIDTH // 2, 2)), 0),
+    "DLPack of numpy": (lambda f: OnlyDLPack(f), 0),  # noqa: PLW0108
+}
+
+
+class OnlyDLPack:
+    """A tensor in host memory that has no buffer protocol, as torch's have none."""
+
+    def __init__(self, array):
+        self._array = array
+
+    def __dlpack__(self, **options):
+        return self._array.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self._array.__dlpack_device__()
+
+
+def copies(enc):
+    stats = enc.stats
+    return stats.host_copies_in, stats.device_copies_in, stats.copies_out
+
+
+def picture_of(packets):
+    (picture,) = decode.frames(b"".join(map(bytes, packets)), "h264")
+    return picture
+
+
+@pytest.fixture
+def enc(backend):
+    with venc.Encoder(WIDTH, HEIGHT, codec="h264", bitrate="2M", backend=backend) as encoder:
+        yield encoder
+
+
+@pytest.fixture(scope="module")
+def expected(frame):
+    with venc.Encoder(WIDTH, HEIGHT, codec="h264", bitrate="2M", backend="sim") as enc:
+        return picture_of(enc.encode(frame) + enc.flush())
+
+
+@pytest.mark.parametrize("kind", HOST_KINDS)
+@pytest.mark.parametrize("call", ["encode", "submit", "submit_many", "submit_async", "borrowed"])
+def test_host_memory_on_a_host(enc, frame, expected, kind, call):
+    make, host_copies = HOST_KINDS[kind]
+    given = make(frame)
+    packets = []
+    if call == "encode":
+        packets = enc.encode(given)
+    elif call == "submit_many":
+        assert enc.submit_many([given]) == [0]
+    elif call == "submit":
+        assert enc.submit(given) == 0
+    else:
+        assert enc.submit_async(given, copy=call == "submit_async") == 0
+    packets += enc.flush()
+    assert np.array_equal(picture_of(packets), expected)
+    assert copies(enc) == (1 if call == "submit_async" else host_copies, 1, 1)
+    assert enc.stats.bytes_copied_in == SIZE * (copies(enc)[0] + 1)
+
+
+def test_acquired_frame_on_a_host_is_one_dma(enc, frame, expected):
+    picture = enc.acquire()
+    assert (picture.width, picture.height, picture.stride, picture.is_device_memory) == (WIDTH, HEIGHT, 144, False)
+    picture.y[:] = frame[:HEIGHT]
+    picture.uv[:] = frame[HEIGHT:]
+    assert np.array_equal(picture.array, frame)
+    assert enc.submit(picture) == 0
+    assert np.array_equal(picture_of(enc.flush()), expected)
+    assert copies(enc) == (0, 1, 1)
+
+
+def test_board_profile_copies_less(expected, tmp_path):
+    """On a board the device's memory is the program's: checked in a process whose simulated device is one."""
+    np.save(tmp_path / "expected.npy", expected)
+    program = f"""
+        import sys
+        sys.path.insert(0, "tests")
+        import numpy as np
+        import ascend_venc as venc
+        from helpers import video
+        from integration.test_input_kinds import HOST_KINDS, HEIGHT, WIDTH, copies, picture_of
+        frame = video.synthetic(WIDTH, HEIGHT, 1)[0]
+        expected = np.load({str(tmp_path / "expected.npy")!r})
+
+        def check(submit, wanted):
+            with venc.Encoder(WIDTH, HEIGHT, codec="h264", bitrate="2M", backend="sim:Ascend310B4") as enc:
+                submit(enc)
+                assert np.array_equal(picture_of(enc.flush()), expected)
+                assert copies(enc) == wanted, copies(enc)
+
+        for make, _ in HOST_KINDS.values():
+            check(lambda enc: enc.submit(make(frame)), (1, 0, 1))
+            check(lambda enc: enc.submit_async(make(frame), copy=False), (1, 0, 1))
+
+        def in_place(enc):
+            picture = enc.acquire()
+            assert picture.is_device_memory
+            picture.array[:] = frame
+            enc.submit(picture)
+
+        check(in_place, (0, 0, 1))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env=processes.environment(PYTHONPATH=f"{simulator.ROOT}:{simulator.ROOT / 'tests'}"),
+        cwd=simulator.ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# ---- memory that is on the device already ------------------------------------------------------------------------
+
+
+class Owner:
+    pass
+
+
+def test_device_memory_is_encoded_without_a_copy_and_its_owner_kept(enc, frame, expected):
+    with dlpack.DeviceMemory(SIZE, frame) as memory:
+        owner = Owner()
+        gone = weakref.ref(owner)
+        assert enc.submit(venc.DeviceFrame(memory.address, WIDTH, HEIGHT, owner=owner, stream=0)) == 0
+        del owner
+        gc.collect()
+        assert gone() is not None, "until the packet has been received"
+        packets = enc.flush()
+        assert gone() is None
+        assert np.array_equal(picture_of(packets), expected)
+        assert copies(enc) == (0, 0, 1)
+
+
+@pytest.mark.parametrize(("stride", "rows"), [(145, HEIGHT), (150, HEIGHT + 3), (WIDTH, HEIGHT + 1), (160, HEIGHT + 2)])
+def test_device_memory_that_the_hardware_cannot_read_is_copied_on_the_device(enc, frame, expected, stride, rows):
+    laid_out = np.zeros((rows * 3 // 2 + 2, stride), np.uint8)
+    laid_out[:HEIGHT, :WIDTH] = frame[:HEIGHT]
+    laid_out[rows : rows + HEIGHT // 2, :WIDTH] = frame[HEIGHT:]
+    readable = stride % 16 == 0 and rows % 2 == 0
+    with dlpack.DeviceMemory(laid_out.size, laid_out.tobytes()) as memory:
+        enc.submit(venc.DeviceFrame(memory.address, stride, rows))
+        assert np.array_equal(picture_of(enc.flush()), expected)
+        assert copies(enc) == (0, 0 if readable else 1, 1)
+        enc.submit(frame, key_frame=True)  # the same slot, with memory of its own again
+        assert video.psnr(frame, picture_of(enc.flush())) > 30
+
+
+@pytest.mark.parametrize("versioned", [False, True])
+@pytest.mark.parametrize("device_type", [dlpack.ASCEND, dlpack.EXTENSION])
+def test_device_tensor(enc, frame, expected, versioned, device_type):
+    with dlpack.DeviceMemory(SIZE + 32, bytes(32) + frame.tobytes()) as memory:
+        tensor = dlpack.Tensor(
+            memory.address + 32, frame.shape, (WIDTH, 1), device=(device_type, 0), versioned=versioned, offset=32
+        )
+        enc.submit(tensor)
+        gc.collect()
+        assert tensor.deleted == []
+        packets = enc.flush()
+        assert tensor.deleted == [threading.current_thread().name]
+        assert np.array_equal(picture_of(packets), expected)
+        assert copies(enc) == (0, 0, 1)
+
+        explicit = dlpack.Tensor(memory.address + 32, frame.shape, device=(device_type, 0), versioned=versioned)
+        enc.submit(venc.DeviceFrame.from_dlpack(explicit, stream=0), token=5)
+        (packet,) = enc.flush()
+        assert (packet.token, len(explicit.deleted)) == (5, 1)
+
+
+@pytest.mark.sim_only
+def test_tensor_is_let_go_of_once_wherever_its_frame_ends(backend, frame):
+    with dlpack.DeviceMemory(SIZE, frame) as memory:
+        tensors = [dlpack.Tensor(memory.address, frame.shape) for _ in range(6)]
+        with venc.Encoder(WIDTH, HEIGHT, codec="h264", depth=3, on_full="drop_newest", backend=backend) as enc:
+            with simulator.shared().failing_call("aclvencSendFrame"):
+                with pytest.raises(venc.AclError):
+                    enc.submit(tensors[0])
+            assert len(tensors[0].deleted) == 1, "refused by the device"
+            with simulator.shared().options(stall=1):
+                assert [enc.submit(tensor) for tensor in tensors[1:5]] == [0, 1, 2, None]
+                assert [len(tensor.deleted) for tensor in tensors[1:5]] == [0, 0, 0, 1], "the last was dropped"
+            enc.flush()
+            enc.submit(tensors[5])
+            with pytest.warns(ResourceWarning, match="dropped"):
+                enc.close()
+        assert [tensor.deleted for tensor in tensors] == [[threading.current_thread().name]] * 6
+
+
+def test_torch_tensor(enc, frame, expected):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    enc.submit(torch.from_numpy(frame))
+    assert np.array_equal(picture_of(enc.flush()), expected)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "text"),
+    [
+        (lambda f: f[:100], venc.InvalidArgumentError, r"frame has shape \(100, 144\)"),
+        (lambda f: f.astype(np.uint16), TypeError, "uint8, got format 'H'"),
+        (lambda f: f[::-1], venc.InvalidArgumentError, r"strides \(-144, 1\).*ascontiguousarray"),
+        (lambda f: np.repeat(f, 2, 1)[:, ::2], venc.InvalidArgumentError, "rows must be contiguous"),
+        (lambda f: (f, f, f), venc.InvalidArgumentError, r"tuple of 3; give an array, or the pair \(y, uv\)"),
+        (
+            lambda f: (f[:HEIGHT], f[:HEIGHT]),
+            venc.InvalidArgumentError,
+            "uv has shape .* it needs 64 rows of 144 bytes",
+        ),
+        (lambda f: (f[:HEIGHT], "chroma"), TypeError, "uv must support the buffer protocol"),
+        (lambda f: object(), TypeError, "frame must support the buffer protocol .* got object"),
+        (
+            lambda f: venc.DeviceFrame(4096, 100, HEIGHT),
+            venc.InvalidArgumentError,
+            "stride of 100 bytes .* needs at least 144",
+        ),
+        (lambda f: dlpack.Tensor(4096, f.shape, device=(dlpack.CUDA, 0)), venc.InvalidArgumentError, "DLPack type 2"),
+        (
+            lambda f: dlpack.Tensor(4096, f.shape, device=(dlpack.ASCEND, 1)),
+            venc.InvalidArgumentError,
+            "on device 1, the encoder on device 0",
+        ),
+        (lambda f: dlpack.Tensor(4096, (5, 5)), venc.InvalidArgumentError, r"shape \(5, 5\)"),
+        (lambda f: dlpack.Tensor(4096, f.shape, bits=16), TypeError, "of 16 bits"),
+        (lambda f: dlpack.Tensor(4096, f.shape, (1, 192)), venc.InvalidArgumentError, r"strides \(1, 192\)"),
+        (lambda f: dlpack.Tensor(4096, f.shape, versioned=True, major=2), venc.InvalidArgumentError, r"DLPack 2\.x"),
+    ],
+)
+def test_what_is_no_frame_is_refused_with_words(enc, frame, make, error, text):
+    with pytest.raises(error, match=text):
+        enc.submit(make(frame))
+    assert enc.stats.submitted == 0
+    assert len(enc.encode(frame) + enc.flush()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "text"),
+    [
+        ((0, 144, 128), {}, "ptr is 0, allowed is 1 to"),
+        ((4096, 0, 128), {}, "stride is 0"),
+        ((4096, 144, -1), {}, "height is -1"),
+        ((4096, 144, 128), {"stream": -5}, "stream is -5"),
+    ],
+)
+def test_bad_device_frame_is_refused(arguments, options, text):
+    with pytest.raises(venc.InvalidArgumentError, match=text):
+        venc.DeviceFrame(*arguments, **options)
+    with pytest.raises(TypeError, match="ptr must be an int, got str"):
+        venc.DeviceFrame("4096", 144, 128)
+
+
+# ---- frames that the program fills -------------------------------------------------------------------------------
+
+
+def test_views_keep_the_buffer_and_end_with_their_frame(enc, frame):
+    picture = enc.acquire()
+    array = picture.array
+    array[:] = frame
+    with pytest.raises(BufferError, match="live view"):
+        picture.release()
+    enc.submit(picture)
+    assert picture.submitted
+    with pytest.raises(ValueError, match="submitted"):
+        picture.array  # noqa: B018
+    with pytest.raises(ValueError, match="submitted"):
+        enc.submit(picture)
+    enc.flush()
+    assert enc.stats.held == 1, "the view still sees it"
+    others = [enc.acquire() for _ in range(enc.config.depth * 2 - 1)]
+    for other in others:
+        other.array[:] = 0
+    del other
+    assert np.array_equal(array, frame), "not used for another picture"
+    del array
+    assert enc.stats.held == len(others)
+    others.clear()
+    assert enc.stats.held == 0
+
+
+def test_frame_outlives_its_encoder(backend, frame):
+    with venc.Encoder(WIDTH, HEIGHT, codec="h264", backend=backend) as enc:
+        picture = enc.acquire()
+        array = picture.array
+    array[:] = frame
+    assert np.array_equal(array, frame)
+    with pytest.raises(venc.EncoderClosedError):
+        enc.submit(picture)
+    with venc.Encoder(WIDTH, HEIGHT, codec="h264", backend=backend) as other:
+        with pytest.raises(venc.InvalidArgumentError, match="another encoder"):
+            other.submit(picture)
+
+
+def test_width_that_the_device_pads(backend):
+    frames = video.synthetic(130, 128, 3, watermark=True)
+    with venc.Encoder(130, 128, codec="h264", bitrate="2M", backend=backend) as enc:
+        for frame in frames:
+            picture = enc.acquire()
+            assert (picture.stride, picture.array.strides) == (144, (144, 1))
+            with pytest.raises(BufferError, match="padded"):
+                io.BytesIO().write(picture)  # wants bytes without gaps
+            picture.y[:], picture.uv[:] = frame[:128], frame[128:]
+            enc.submit(picture)
+        pictures = decode.frames(b"".join(map(bytes, enc.flush())), "h264")
+    assert [video.read_watermark(picture) for picture in pictures] == [0, 1, 2]
+
+
+# ---- formats that are converted ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", ["submit", "submit_async", "submit_many", "encode"])
+@pytest.mark.parametrize("pixel_format", ["rgb24", "bgra", "i420", "gray8", "yuyv422"])
+def test_converted_formats_are_one_pass(backend, pixel_format, call):
+    shape = {
+        "rgb24": (HEIGHT, WIDTH, 3),
+        "bgra": (HEIGHT, WIDTH, 4),
+        "gray8": (HEIGHT, WIDTH),
+        "yuyv422": (HEIGHT, WIDTH, 2),
+    }
+    picture = np.full(shape.get(pixel_format, (HEIGHT * 3 // 2, WIDTH)), 128, np.uint8)
+    picture[: HEIGHT // 2] = 200
+    if pixel_format == "yuyv422":
+        picture[:, :, 1] = 128
+    if pixel_format == "i420":
+        picture[HEIGHT:] = 128
+    with venc.Encoder(
+        WIDTH, HEIGHT, codec="h264", bitrate="2M", pixel_format=pixel_format, color_matrix="bt601", backend=backend
+    ) as enc:
+        packets = []
+        if call == "submit_many":
+            assert enc.submit_many([picture], tokens=[1]) == [0]
+        elif call == "encode":
+            packets = enc.encode(picture, token=1)
+        else:
+            assert getattr(enc, call)(picture, token=1) == 0
+        packets += enc.flush()
+        assert packets[0].token == 1
+        assert copies(enc) == (1, 1, 1)
+        shown = picture_of(packets)
+        with pytest.raises(venc.InvalidArgumentError, match="frame has shape"):
+            enc.submit(np.zeros((4, 4), np.uint8))
+        with pytest.raises(venc.InvalidArgumentError, match="device memory"):
+            enc.submit(venc.DeviceFrame(4096, WIDTH, HEIGHT))
+    limited = lambda value: value if pixel_format in ("i420", "yuyv422") else round(16 + value * 219 / 255)  # noqa: E731
+    assert abs(int(shown[10, 10]) - limited(200)) <= 3
+    assert abs(int(shown[HEIGHT - 10, 10]) - limited(128)) <= 3
+    assert abs(int(shown[HEIGHT + 20, 20]) - 128) <= 3

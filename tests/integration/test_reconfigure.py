@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings that change while an encoder runs."""
+
+import threading
+
+import pytest
+
+import ascend_venc as venc
+from helpers import decode, simulator, video
+
+COUNT = 12
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return video.synthetic(128, 128, COUNT, watermark=True)
+
+
+@pytest.fixture
+def enc(backend):
+    with venc.Encoder(128, 128, codec="h264", bitrate="2M", gop=1000, backend=backend) as encoder:
+        yield encoder
+
+
+def shown(packets):
+    return [video.read_watermark(frame) for frame in decode.frames(b"".join(map(bytes, packets)), "h264")]
+
+
+def test_numbers_go_on_and_the_first_frame_is_an_idr(enc, frames):
+    for frame in frames[:4]:
+        enc.submit(frame)
+    assert enc.reconfigure(bitrate="500k", gop=3, rc="cbr", fps=50) == 4
+    assert (enc.config.bitrate, enc.config.gop, enc.config.rc, enc.config.fps) == (500_000, 3, "cbr", 50)
+    for frame in frames[4:]:
+        enc.submit(frame)
+    packets = enc.flush()
+    assert [packet.frame_index for packet in packets] == list(range(COUNT))
+    assert [packet.frame_index for packet in packets if packet.is_keyframe] == [0, 4, 7, 10]
+    assert shown(packets) == list(range(COUNT))
+    assert {packet.time_base.denominator for packet in packets[:4]} == {25}
+    assert {packet.time_base.denominator for packet in packets[4:]} == {50}
+    assert (enc.stats.submitted, enc.stats.encoded, enc.stats.key_frames) == (COUNT, COUNT, 4)
+
+
+def test_size_changes_when_asked_explicitly(enc, frames, backend):
+    enc.submit(frames[0])
+    held = enc.acquire()
+    assert enc.reconfigure(width=256, height=192) == 1
+    with pytest.raises(venc.InvalidArgumentError, match=r"before reconfigure\(\)"):
+        enc.submit(held)
+    large = video.synthetic(256, 192, 1)[0]
+    with pytest.raises(venc.InvalidArgumentError, match="256 x 192"):
+        enc.submit(frames[1])
+    assert enc.submit(large) == 1
+    small, big = enc.flush()
+    assert decode.frames(bytes(small), "h264")[0].shape == (192, 128)
+    assert decode.frames(bytes(big), "h264")[0].shape == (288, 256)
+
+
+def test_converted_frames_change_size_too(backend):
+    import numpy as np
+
+    with venc.Encoder(128, 128, codec="h264", pixel_format="rgb24", backend=backend) as enc:
+        enc.submit(np.zeros((128, 128, 3), np.uint8))
+        enc.reconfigure(width=256, height=256)
+        enc.submit(np.zeros((256, 256, 3), np.uint8))
+        assert [packet.is_keyframe for packet in enc.flush()] == [True, True]
+
+
+@pytest.mark.parametrize(
+    "change", [{"bitrate": 1}, {"fps": 500}, {"gop": 0}, {"rc": "best"}, {"width": 130000}, {"height": 129}]
+)
+def test_what_the_chip_does_not_take_changes_nothing(enc, frames, change):
+    enc.submit(frames[0])
+    before = enc.config
+    with pytest.raises(venc.InvalidArgumentError, match=next(iter(change))):
+        enc.reconfigure(**change)
+    assert enc.config == before
+    assert enc.submit(frames[1]) == 1
+    assert [packet.is_keyframe for packet in enc.flush()] == [True, False]
+
+
+@pytest.mark.sim_only
+def test_device_that_finishes_nothing_changes_nothing(backend, frames):
+    with venc.Encoder(128, 128, codec="h264", gop=1000, timeout=0.2, backend=backend) as enc:
+        with simulator.shared().options(stall=1):
+            enc.submit(frames[0])
+            with pytest.raises(venc.AclTimeoutError):
+                enc.reconfigure(bitrate="1M")
+        assert enc.submit(frames[1]) == 1
+        assert [packet.is_keyframe for packet in enc.flush()] == [True, False]
+
+
+@pytest.mark.sim_only
+def test_refused_channel_leaves_a_closed_encoder_whose_packets_can_be_read(enc, frames):
+    for frame in frames[:3]:
+        enc.submit(frame)
+    with simulator.shared().failing_call("aclvencCreateChannel"):
+        with pytest.raises(venc.AclError, match="aclvencCreateChannel"):
+            enc.reconfigure(bitrate="1M")
+    assert enc.closed
+    with pytest.raises(venc.EncoderClosedError):
+        enc.submit(frames[3])
+    assert [enc.receive().frame_index for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(venc.EncoderClosedError):
+        enc.receive()
+    enc.close()
+
+
+def test_other_threads_go_on_across_changes(enc, frames):
+    received = []
+    consumer = threading.Thread(target=lambda: received.extend(enc.packets()))
+    consumer.start()
+    firsts = []
+
+    def produce():
+        for _ in range(20):
+            for frame in frames:
+                enc.submit(frame)
+
+    producers = [threading.Thread(target=produce) for _ in range(2)]
+    for thread in producers:
+        thread.start()
+    for number in range(8):
+        firsts.append(enc.reconfigure(bitrate=1_000_000 + number * 1000))
+    for thread in producers:
+        thread.join()
+    enc.drain()
+    consumer.join(20)
+    assert [packet.frame_index for packet in received] == list(range(40 * COUNT))
+    key_frames = {packet.frame_index for packet in received if packet.is_keyframe}
+    assert key_frames == {0, *(first for first in firsts if first < 40 * COUNT)}
+    assert enc.stats.encoded == 40 * COUNT

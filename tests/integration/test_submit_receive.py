@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frames in and packets out, each at its own pace."""
+
+import copy
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import ascend_venc as venc
+from helpers import annexb, decode, processes, simulator, video
+
+COUNT = 24
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return video.synthetic(128, 128, COUNT, watermark=True)
+
+
+@pytest.fixture
+def enc(backend):
+    with venc.Encoder(128, 128, codec="h264", bitrate="2M", backend=backend) as encoder:
+        yield encoder
+
+
+def numbers_of(packets):
+    """Which pictures a stream shows: the number that each frame carries."""
+    return [video.read_watermark(frame) for frame in decode.frames(b"".join(map(bytes, packets)), "h264")]
+
+
+def test_packets_come_in_order_with_what_was_given_with_their_frames(enc, frames):
+    tokens = [object() for _ in frames]
+    assert [enc.submit(f, pts=7 * i, token=t) for i, (f, t) in enumerate(zip(frames, tokens))] == list(range(COUNT))
+    packets = [enc.receive() for _ in frames]
+    assert [packet.frame_index for packet in packets] == list(range(COUNT))
+    assert [packet.pts for packet in packets] == [packet.dts for packet in packets] == [7 * i for i in range(COUNT)]
+    assert all(packet.token is token for packet, token in zip(packets, tokens))
+    assert [packet.time for packet in packets] == pytest.approx([7 * i / 25 for i in range(COUNT)])
+    assert numbers_of(packets) == list(range(COUNT))
+
+
+def test_the_only_submitting_thread_is_told_of_the_end(enc, frames):
+    assert enc.submit(frames[0]) == 0
+    assert enc.receive().frame_index == 0
+    with pytest.raises(venc.EncoderDrained):
+        enc.receive()
+    assert enc.submit(frames[1]) == 1, "the encoder goes on"
+    assert [packet.frame_index for packet in enc.packets()] == [1]
+
+
+def test_consumer_thread_gets_everything_up_to_drain(enc, frames):
+    received = []
+    consumer = threading.Thread(target=lambda: received.extend(enc.packets()))
+    consumer.start()  # before any frame
+    for frame in frames:
+        enc.submit(frame)
+        time.sleep(0.002)
+    assert consumer.is_alive()
+    enc.drain()
+    consumer.join(10)
+    assert not consumer.is_alive()
+    assert numbers_of(received) == list(range(COUNT))
+    with pytest.raises(venc.EncoderDrained):
+        enc.receive()
+    with pytest.raises(venc.EncoderClosedError, match=r"drain\(\)"):
+        enc.submit(frames[0])
+
+
+def test_encode_iter_gives_every_packet(enc, frames):
+    assert numbers_of(enc.encode_iter(iter(frames))) == list(range(COUNT))
+
+
+@pytest.mark.parametrize("batch", [1, 5, COUNT])
+def test_batches(enc, frames, batch):
+    sent, packets = [], []
+    for start in range(0, COUNT, batch):
+        part = frames[start : start + batch]
+        sent += enc.submit_many(
+            part,
+            pts=range(start, start + len(part)),
+            key_frames=[number % 10 == 3 for number in range(start, start + len(part))],
+            tokens=[str(number) for number in range(start, start + len(part))],
+        )
+    while len(packets) < COUNT:
+        some = enc.receive_many(7, timeout=10)
+        assert 1 <= len(some) <= 7
+        packets += some
+    assert sent == [packet.frame_index for packet in packets] == list(range(COUNT))
+    assert [packet.token for packet in packets] == [str(number) for number in range(COUNT)]
+    assert [packet.frame_index for packet in packets if packet.is_keyframe] == [0, 3, 13, 23]
+    assert numbers_of(packets) == list(range(COUNT))
+
+
+def test_batch_with_a_bad_frame_says_how_many_were_taken(enc, frames):
+    with pytest.raises(venc.InvalidArgumentError, match="shape") as caught:
+        enc.submit_many([frames[0], frames[1][:10]])
+    assert caught.value.accepted == 0
+    with pytest.raises(venc.InvalidArgumentError, match="pts has 1 items for 2 frames"):
+        enc.submit_many(frames[:2], pts=[1])
+    assert enc.stats.submitted == 0
+
+
+@pytest.mark.parametrize("copy_now", [True, False])
+def test_async_frames_mix_with_others_in_order(enc, frames, copy_now):
+    packets = []
+    for number, frame in enumerate(frames):
+        if number % 3:
+            assert enc.submit_async(frame, copy=copy_now, token=number) == number
+        else:
+            assert enc.submit(frame, token=number) == number
+        packets += enc.receive_many() if number % 5 == 4 else []
+    packets += enc.flush()
+    assert [packet.token for packet in packets] == list(range(COUNT))
+    assert numbers_of(packets) == list(range(COUNT))
+
+
+def test_copied_frame_is_free_at_once_and_a_borrowed_one_with_its_packet(enc, frames):
+    buffer = bytearray(frames[0].tobytes())
+    enc.submit_async(buffer)
+    buffer.append(0)  # a buffer that is exported cannot grow
+    del buffer[-1]
+    enc.submit_async(buffer, copy=False)
+    with pytest.raises(BufferError):
+        buffer.append(0)
+    assert len(enc.flush()) == 2
+    buffer.append(0)
+
+
+@pytest.mark.sim_only
+def test_timeouts(backend, frames):
+    with venc.Encoder(128, 128, codec="h264", depth=1, queue=0, timeout=0.2, backend=backend) as enc:
+        with simulator.shared().options(stall=1):
+            enc.submit(frames[0])
+            with pytest.raises(TimeoutError, match="no packet"):
+                enc.receive(timeout=0.05)
+            with pytest.raises(TimeoutError, match="in flight"):  # nothing finished for `timeout` seconds
+                enc.receive()
+            with pytest.raises(venc.AclTimeoutError, match="no room"):
+                enc.submit(frames[1], timeout=0.05)
+            with pytest.raises(venc.AclTimeoutError, match="no room"):
+                enc.submit_async(frames[1], timeout=0.05)
+            with pytest.raises(venc.AclTimeoutError, match="no room"):
+                enc.submit_many(frames[:2], timeout=0.05)
+            with pytest.raises(venc.AclTimeoutError, match="no room"):
+                enc.acquire(timeout=0.05)
+            with pytest.raises(venc.InvalidArgumentError, match="timeout is -1"):
+                enc.submit(frames[1], timeout=-1)
+        assert [packet.frame_index for packet in enc.flush()] == [0]
+
+
+def test_packet_tells_all(enc, frames):
+    begin = time.monotonic()
+    enc.submit(frames[0], token={"a": 1})
+    packet = enc.receive()
+    assert begin <= packet.submitted_at <= packet.emitted_at <= time.monotonic()
+    assert packet.latency == pytest.approx(packet.emitted_at - packet.submitted_at, abs=1e-6)
+    assert (packet.kind, packet.token) == ("IDR", {"a": 1})
+    units = packet.nal_units()
+    assert [bytes(unit) for unit in units] == annexb.nal_units(bytes(packet))
+    assert {unit[0] & 0x1F for unit in units} >= {5, 7, 8}
+    with pytest.raises(BufferError, match="live view"):
+        packet.release()
+    units.clear()
+    for other in (copy.copy(packet), copy.deepcopy(packet), pickle.loads(pickle.dumps(packet))):
+        assert type(other) is bytes
+        assert other == bytes(packet)
+    packet.release()
+    with pytest.raises(ValueError, match="released"):
+        packet.nal_units()
+
+
+def test_many_threads_each_get_back_what_they_submitted(enc, frames):
+    def produce(name):
+        for number in range(COUNT):
+            enc.submit(frames[number], token=(name, number))
+
+    received = []
+    consumer = threading.Thread(target=lambda: received.extend(enc.packets()))
+    producers = [threading.Thread(target=produce, args=(name,)) for name in range(4)]
+    for thread in (consumer, *producers):
+        thread.start()
+    for thread in producers:
+        thread.join()
+    enc.drain()
+    consumer.join()
+    assert [packet.frame_index for packet in received] == list(range(4 * COUNT))
+    for name in range(4):
+        assert [number for who, number in (packet.token for packet in received) if who == name] == list(range(COUNT))
+
+
+@pytest.mark.sim_only
+@pytest.mark.parametrize(
+    "call", ["enc.submit(frame)", "enc.submit_async(frame)", "enc.receive()", "enc.acquire()", "enc.flush()"]
+)
+def test_interrupt_wakes_a_blocked_call_soon(call):
+    """A stalled device and Ctrl-C: the call ends within 50 ms and a margin for a busy machine, and close() still can."""
+    program = f"""
+        import sys, time
+        sys.path.insert(0, "tests")
+        import ascend_venc as venc
+        from helpers import simulator
+        frame = bytes(128 * 128 * 3 // 2)
+        enc = venc.Encoder(128, 128, codec="h264", depth=1, queue=0, timeout=None, backend="sim")
+        simulator.shared().set_options(stall=1)
+        enc.submit(frame)
+        print("blocked", flush=True)
+        try:
+            {call}
+        except KeyboardInterrupt:
+            print(time.time(), flush=True)
+        simulator.shared().set_options(stall=0)
+        print(len(enc.flush()))
+        enc.close()
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env=processes.environment(),
+        cwd=simulator.ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout.readline() == "blocked\n"
+        time.sleep(0.2)
+        sent = time.time()
+        process.send_signal(signal.SIGINT)
+        assert float(process.stdout.readline()) - sent < 1.0
+        assert process.stdout.read() == "1\n"
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_array_of_any_producer(enc, frames):
+    """What is left over of an array's class does not matter: subclass, Fortran base, offset, read-only."""
+    base = np.zeros((200, 300), np.uint8)
+    base[4:196, 50:178] = frames[3]
+    base.flags.writeable = False
+    for frame in (base[4:196, 50:178], memoryview(frames[3]), frames[3].tobytes(), (frames[3][:128], frames[3][128:])):
+        enc.submit(frame, key_frame=True)
+    pictures = decode.frames(b"".join(map(bytes, enc.flush())), "h264")
+    assert [video.read_watermark(picture) for picture in pictures] == [3] * 4

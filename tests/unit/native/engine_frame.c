@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * One frame after the other through the engine, for counting instructions: test_instruction_counts.py runs it
+ * under callgrind. argv: library, path (submit, batch, enqueue, acquire), frames.
+ *
+ * Only one frame (or one batch) is on its way at any time, and this thread sleeps in poll() until the engine has
+ * signalled it, or asks for its counters, which the test leaves out: no loop of the engine that counts goes round a
+ * number of times that depends on timing.
+ */
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "avenc.h"
+
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "%s:%d: %s (last failure: %d %s %s)\n", __FILE__, __LINE__, #condition,                    \
+                    avenc_last_failure()->code, avenc_last_failure()->call, avenc_last_failure()->detail);             \
+            exit(1);                                                                                                   \
+        }                                                                                                              \
+    } while (0)
+
+enum { WIDTH = 128, HEIGHT = 128, TIMEOUT_MS = 20000, BATCH = 8 };
+
+static uint8_t pixels[WIDTH * HEIGHT * 3 / 2];
+static avenc_channel *channel;
+static avenc_notifier *notifier;
+static unsigned received;
+
+static void take(unsigned wanted) {
+    avenc_packet *packets[BATCH];
+    size_t count;
+    CHECK(avenc_channel_wait(channel, TIMEOUT_MS, 0, 0) == AVENC_OK);
+    CHECK(avenc_channel_drain(channel, packets, BATCH, &count) == AVENC_OK);
+    CHECK(count == wanted);
+    for (size_t i = 0; i < count; i++) {
+        CHECK(packets[i]->status == 0 && packets[i]->frame_index == received++);
+        avenc_packet_release(packets[i]);
+    }
+}
+
+static void take_when_signalled(void) {
+    struct pollfd readable = {.fd = avenc_notifier_fd(notifier), .events = POLLIN};
+    CHECK(poll(&readable, 1, TIMEOUT_MS) == 1);
+    avenc_notifier_clear(notifier);
+    take(1);
+}
+
+static void send(const char *path, const avenc_submission *frame) {
+    uint64_t index;
+    if (!strcmp(path, "submit")) {
+        CHECK(avenc_channel_submit(channel, frame, TIMEOUT_MS, &index) == AVENC_OK);
+    } else if (!strcmp(path, "enqueue")) {
+        CHECK(avenc_channel_enqueue(channel, frame, 1, 0, &index) == AVENC_OK);
+    } else {
+        avenc_frame *acquired;
+        avenc_frame_memory memory;
+        CHECK(avenc_channel_acquire(channel, TIMEOUT_MS, &acquired, &memory) == AVENC_OK);
+        memset(memory.y, 1, WIDTH);
+        CHECK(avenc_frame_submit(acquired, frame, 0, &index) == AVENC_OK);
+    }
+}
+
+/* Nobody waits in the engine: how often it wakes a waiter during a batch would depend on timing. */
+static void batch(const avenc_submission *frame) {
+    avenc_submission frames[BATCH];
+    uint64_t indices[BATCH];
+    size_t accepted;
+    for (int i = 0; i < BATCH; i++)
+        frames[i] = *frame;
+    CHECK(avenc_channel_submit_many(channel, frames, BATCH, TIMEOUT_MS, indices, &accepted) == AVENC_OK);
+    CHECK(accepted == BATCH);
+    avenc_channel_stats stats;
+    do {
+        usleep(100);
+        avenc_channel_stats_get(channel, &stats);
+    } while (stats.in_flight != 0);
+    take(BATCH);
+}
+
+int main(int argc, char **argv) {
+    CHECK(argc == 4);
+    avenc_library_options options = {.backend = "sim", .sim_path = argv[1]};
+    avenc_library *library;
+    CHECK(avenc_library_open(&options, &library) == AVENC_OK);
+    avenc_device *device;
+    CHECK(avenc_device_open(library, 0, &device) == AVENC_OK);
+    avenc_channel_config config = {.en_type = H265_MAIN_LEVEL,
+                                   .pic_format = PIXEL_FORMAT_YUV_SEMIPLANAR_420,
+                                   .width = WIDTH,
+                                   .height = HEIGHT,
+                                   .key_frame_interval = 60000,
+                                   .src_rate = 25,
+                                   .max_bit_rate = 1000,
+                                   .depth = BATCH,
+                                   .queue = 1};
+    CHECK(avenc_channel_create(device, &config, &channel) == AVENC_OK);
+    avenc_device_close(device); /* the channel keeps it */
+    CHECK(avenc_notifier_create(&notifier) == AVENC_OK);
+    CHECK(avenc_channel_attach_notifier(channel, notifier) == AVENC_OK);
+    avenc_submission frame = {.picture = {pixels, WIDTH, pixels + WIDTH * HEIGHT, WIDTH}, .number_pts = 1};
+    unsigned frames = (unsigned)atoi(argv[3]);
+    if (!strcmp(argv[2], "batch")) {
+        while (received < frames)
+            batch(&frame);
+    } else {
+        while (received < frames) {
+            avenc_notifier_arm(notifier);
+            send(argv[2], &frame);
+            take_when_signalled();
+        }
+    }
+    CHECK(received == frames);
+    CHECK(avenc_channel_destroy(channel, TIMEOUT_MS) == AVENC_OK);
+    avenc_notifier_release(notifier);
+    for (int kind = 0; kind < AVENC_LIVE_COUNT; kind++)
+        CHECK(avenc_live(kind) == 0);
+    CHECK(avenc_library_finalize(library) == AVENC_OK);
+    puts("ok");
+    return 0;
+}

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one frame costs the engine in instructions of its own, against the committed figure: a change of speed that no
+timed test could see on a shared machine.
+
+Another compiler makes other code, so the figures are kept by machine and compiler. After a change that is meant:
+    AVENC_RECORD_COUNTS=1 python -m pytest tests/unit/test_instruction_counts.py
+"""
+
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ascend_venc._lowlevel import core
+from helpers import callgrind
+
+ROOT = Path(__file__).resolve().parents[2]
+FIGURES = ROOT / "tests" / "data" / "instruction_counts.json"
+TOLERANCE = 0.03
+FEW, MANY = 80, 400  # frames; their difference has no start and no end in it
+PATHS = ("submit", "batch", "enqueue", "acquire")
+# How often these run depends on timing: the program asks for the counters until a batch is done, and the report thread
+# goes round once for one callback or for several.
+NOT_COUNTED = {"avenc_channel_stats_get", "avi_pool_allocations", "report_thread"}
+
+pytestmark = pytest.mark.sim_only
+
+
+def engine():
+    return Path(core.simulated_device_path()).with_name("libavenc.so")
+
+
+def build_of(library):
+    """Machine and compiler of a library, e.g. "x86_64 gcc 12"; skips where its build is not the ordinary one."""
+    code = library.read_bytes()
+    for mark, reason in ((b"\0__asan_", "a sanitizer"), (b"\0__tsan_", "a sanitizer"), (b".debug_info", "AVENC_DEBUG")):
+        if mark in code:
+            pytest.skip(f"{library.name} was built with {reason}")
+    compiler = re.search(rb"(GCC|clang)[^\0]*? (\d+)\.\d+", code)
+    if compiler is None:
+        pytest.skip(f"{library.name} does not say which compiler made it (section .comment)")
+    return f"{platform.machine()} {compiler.group(1).decode().lower()} {compiler.group(2).decode()}"
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    if shutil.which("valgrind") is None:
+        pytest.skip("valgrind is not installed (apt-get install valgrind)")
+    built = tmp_path_factory.mktemp("count") / "engine_frame"
+    library = engine()
+    source = Path(__file__).resolve().parent / "native" / "engine_frame.c"
+    command = ["gcc", "-std=gnu11", "-O1", "-pthread", f"-I{ROOT}/csrc/include", str(source), str(library)]
+    subprocess.run([*command, f"-Wl,-rpath,{library.parent}", "-o", str(built)], check=True)
+    return built
+
+
+def count_per_frame(program, path, out):
+    """Return {function: instructions per frame}."""
+    env = {"ASCEND_VENC_SIM_OPTIONS": "null_codec=2000", "ASCEND_VENC_SIM_STRICT": "0"}
+    few, many = (
+        callgrind.instructions([program, core.simulated_device_path(), path, frames], engine(), out, env)
+        for frames in (FEW, MANY)
+    )
+    return {name: (many[name] - few[name]) / (MANY - FEW) for name in many if name not in NOT_COUNTED}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_frame_costs_the_engine_as_many_instructions_as_committed(program, tmp_path, path):
+    build = build_of(engine())
+    figures = json.loads(FIGURES.read_text())
+    counts = count_per_frame(program, path, tmp_path / "callgrind.out")
+    total = sum(counts.values())
+    assert counts["avi_trampoline"] > 0 and counts["avi_prepare_slot"] > 0, "the count has a frame's whole way in it"
+    if os.environ.get("AVENC_RECORD_COUNTS") == "1":
+        figures.setdefault(build, {})[path] = round(total)
+        FIGURES.write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n")
+        return
+    if build not in figures:
+        pytest.skip(f"no figures for {build} (here {path}: {total:.0f}); AVENC_RECORD_COUNTS=1 records them")
+    committed = figures[build][path]
+    most = ", ".join(f"{name} {count:.0f}" for name, count in sorted(counts.items(), key=lambda item: -item[1])[:12])
+    assert abs(total - committed) <= TOLERANCE * committed, f"{path}: {total:.0f}, committed {committed}; {most}"
+
+
+def test_callgrind_output_is_summed_by_function_without_callees():
+    text = """\
+events: Ir
+
+ob=(1) /lib-of-a/a.so
+fn=(1) one
+10 5
++3 7
+cfn=(2) two
+calls=4 20
+11 900
+12 1
+ob=(2) /lib-of-b/b.so
+fn=(2)
+20 900
+ob=(1)
+fn=(3) three
+* 2
+"""
+    assert callgrind.parse(text.splitlines(), "/lib-of-a/a.so") == {"one": 13, "three": 2}
