@@ -180,7 +180,7 @@ def contention(quick):
     """The device must not stand still because Python computes: with other threads at work, against none."""
     rows = []
     loads = ("none", "burn", "hold20")
-    rounds = 1 if quick else 3
+    rounds = 1 if quick else 2
     # 0.5 ms a frame: share of the device's speed, 8 output slots.
     options = {"null_codec": ACCESS_UNIT, "encode_time_us": 500, "output_slots": 8, "input_slots": 16}
     count = 2000 if quick else 4000
@@ -249,7 +249,7 @@ def submitting(quick):
             ["async", "submit", "pyacl-shape", *EXTRA],
             {"frames": count, "channels": 32, "load": load, "mode": "paced", "fps": 30, "depth": 4},
             {"null_codec": ACCESS_UNIT, "send_time_us": 150, "encode_time_us": 1000},
-            1 if quick else 3,
+            1 if quick else 2,
         )
         for peer, found in runs.items():
             goal = "≥ 29.5 (G4)" if peer == "async" else None
