@@ -187,7 +187,7 @@ def plot(rows):
         scale = BAR / (max(row["high"] for row in found) or 1)
         for row in found:
             middle = top + ROW / 2
-            color = "#888888" if "C " in row["peer"] or row["peer"].startswith("C") else "#2f6fab"
+            color = "#888888" if row["peer"].startswith("C ") else "#2f6fab"
             shapes.append(text(LABEL - 8, middle + 4, row["peer"], 'text-anchor="end"'))
             length = max(row["median"] * scale, 1)
             shapes.append(f'<rect x="{LABEL}" y="{top + 3}" width="{length:.1f}" height="{ROW - 6}" fill="{color}"/>')
