@@ -633,6 +633,8 @@ cdef class Channel:
             held_count = count
             for i in range(count):
                 self._fill(&submissions[i], pts[i], key_frames[i], tokens[i])
+                if i > 0:  # the first makes up for a dropped key frame
+                    submissions[i].force_idr = bool(key_frames[i])
                 submissions[i].picture = held[i].picture
                 given = i + 1
             handle = self._enter()

@@ -166,6 +166,9 @@ typedef struct aclsim_channel_stats {
 /* Figures of an open channel by its channel descriptor. 0, or -1: no open channel. */
 ACLSIM_API int aclsim_get_channel_stats(const void *channel_desc, aclsim_channel_stats *stats);
 
+/* host_idle_ns of all channels that there have been, standstills that are over. */
+ACLSIM_API uint64_t aclsim_host_idle_ns(void);
+
 #ifdef __cplusplus
 }
 #endif

@@ -61,12 +61,20 @@ static bool find_place_locked(const sim_channel *ch, size_t size, size_t *offset
     return false;
 }
 
+static _Atomic uint64_t host_idle_ns; /* of all channels that there have been */
+
+uint64_t aclsim_host_idle_ns(void) {
+    return host_idle_ns;
+}
+
 static void note_idle_locked(sim_channel *ch) {
     bool idle = ch->sent > ch->encoded && !ch->encoding && output_is_full_locked(ch);
     if (idle && ch->idle_since_ns == 0) {
         ch->idle_since_ns = sim_now_ns();
     } else if (!idle && ch->idle_since_ns != 0) {
-        ch->stats.host_idle_ns += sim_now_ns() - ch->idle_since_ns;
+        uint64_t idle_ns = sim_now_ns() - ch->idle_since_ns;
+        ch->stats.host_idle_ns += idle_ns;
+        host_idle_ns += idle_ns;
         ch->idle_since_ns = 0;
     }
 }

@@ -32,5 +32,8 @@ def test_a_million_frames_leave_memory_where_it_was(backend):
                     start, buffers = resident_kib(), (enc.stats.packet_buffers, enc.stats.picture_buffers)
             received += len(enc.flush())
             assert received == FRAMES
-            assert resident_kib() - start <= 64
-            assert (enc.stats.packet_buffers, enc.stats.picture_buffers) <= (buffers[0] + 2 * BATCH, buffers[1])
+            # Buffers are added, 4 KiB each here, only where more packets wait at once than ever before.
+            added = enc.stats.packet_buffers - buffers[0]
+            assert resident_kib() - start <= 64 + 4 * added
+            assert added <= 4 * BATCH
+            assert enc.stats.picture_buffers == buffers[1]

@@ -39,7 +39,8 @@ def compile_with_engine(flags, program, target):
 
 
 @pytest.mark.parametrize("sanitizer", ["", "thread", "address,undefined"])
-def test_engine_with_threads_on_every_side_keeps_every_frame(tmp_path, sanitizer):
+@pytest.mark.parametrize(("program", "channels", "frames"), [("engine_threads.c", 9, 60), ("engine_features.c", 8, 60)])
+def test_engine_with_threads_on_every_side_keeps_every_frame(tmp_path, sanitizer, program, channels, frames):
     flags = sanitizer_flags(sanitizer, tmp_path)
     device = tmp_path / "sim.so"
     compile_with(
@@ -49,11 +50,16 @@ def test_engine_with_threads_on_every_side_keeps_every_frame(tmp_path, sanitizer
         "-o",
         device,
     )
-    program = tmp_path / "engine_threads"
-    compile_with_engine(flags, "engine_threads.c", program)
+    target = tmp_path / "program"
+    compile_with_engine(flags, program, target)
     env = dict(os.environ, ASCEND_VENC_SIM_AVCODEC=core.find_codec() or "", TSAN_OPTIONS="exitcode=66")
     done = subprocess.run(
-        [str(program), str(device), "", "9", "60"], env=env, capture_output=True, text=True, check=False, timeout=110
+        [str(target), str(device), "", str(channels), str(frames)],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
     )
     assert done.returncode == 0, done.stderr[-4000:]
     assert done.stdout == "ok\n"
