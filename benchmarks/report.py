@@ -230,6 +230,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(prog="bench.sh", description="Measure the binding on the simulated device.")
     parser.add_argument("--quick", action="store_true", help="everything once and short; writes to build/benchmarks")
     parser.add_argument("--group", action="append", choices=sorted(known), help="only this one (may be repeated)")
+    parser.add_argument("--pyacl", action="store_true", help="also Huawei's own module acl, on the simulated device")
     parser.add_argument("--out", type=Path, help="folder to write to (default: docs/benchmarks)")
     parser.add_argument("--render", action="store_true", help="measure nothing: render the folder's results.json anew")
     args = parser.parse_args(argv)
@@ -243,6 +244,8 @@ def main(argv=None):
     except RefusedError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
+    if args.pyacl:
+        importlib.import_module("run").EXTRA.append("pyacl")
     results = {"facts": facts(paths), "quick": args.quick, "groups": {}}
     begin = time.monotonic()
     for name in args.group or known:
