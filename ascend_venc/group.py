@@ -163,7 +163,12 @@ class EncoderGroup:
                 found = self.receive_many()
             except EncoderDrained:
                 return
-            yield from found
+            try:
+                while found:
+                    yield found.pop(0)
+            finally:  # those that the loop did not come to stay to be received
+                for encoder, packet in reversed(found):
+                    encoder._open_channel().put_back([packet])
 
     def drain(self) -> None:
         """Declare the end of every stream of the group. Does not wait."""

@@ -66,6 +66,17 @@ cdef double deadline_after(object timeout) except? -1:
     return INFINITY if timeout is None else time.monotonic() + <double>timeout
 
 
+cdef int64_t pts_of(object pts) except? -1:
+    if type(pts) is not int:
+        if not hasattr(pts, "__index__"):
+            raise TypeError(f"pts must be an int in units of time_base, or None, got {type(pts).__name__}")
+        pts = pts.__index__()
+    try:
+        return pts
+    except OverflowError:
+        raise errors.InvalidArgumentError(f"pts is {pts}; allowed is -2**63 to 2**63 - 1") from None
+
+
 cdef object detail_of_failure():
     return (<bytes>avenc_last_failure().detail).decode("utf-8", "replace")
 
@@ -329,7 +340,7 @@ cdef class Channel:
     cdef int _fill(self, avenc_submission *submission, object pts, bint key_frame, object token) except -1:
         cdef Ticket ticket
         submission.number_pts = pts is None
-        submission.pts = 0 if pts is None else pts
+        submission.pts = 0 if pts is None else pts_of(pts)
         submission.force_idr = key_frame or self._key_frame_owed
         submission.converted = False
         submission.token = NULL
@@ -902,6 +913,11 @@ cdef class Channel:
             return self._deliver(-1)
         finally:
             self._users -= 1
+
+    def put_back(self, list packets):
+        """Packets that were returned and not used after all, oldest first: they are the next to be received."""
+        if not self.closed:
+            self._undelivered[:0] = packets
 
     def pump(self):
         """Give the packets that are ready to their Futures; keep the others to be received. Does not wait.
