@@ -174,7 +174,7 @@ def test_submit_many_with_one_bad_frame_sends_none(backend, frames):
 
 @pytest.mark.sim_only
 def test_submit_many_without_room_says_how_many_were_sent(backend, frames):
-    with encoder(backend, depth=3) as enc:
+    with encoder(backend, depth=3, queue=0) as enc:
         with simulator.shared().options(stall=1), pytest.raises(venc.AclTimeoutError) as caught:
             enc.submit_many(frames[:5], tokens=range(5), timeout=0.1)
         assert caught.value.accepted == 3
