@@ -20,10 +20,6 @@ def frames():
     return video.synthetic(128, 128, COUNT, watermark=True)
 
 
-def native_threads():
-    return len(os.listdir("/proc/self/task"))
-
-
 def shown(packets):
     return [video.read_watermark(frame) for frame in decode.frames(b"".join(map(bytes, packets)), "h264")]
 
@@ -116,7 +112,7 @@ def test_encoders_are_placed_by_load_and_the_chips_limit_is_an_error_that_harms_
         import ascend_venc as venc
         frame = bytes(128 * 128 * 3 // 2)
         with venc.EncoderGroup(backend="sim:Ascend310B4") as group:
-            first = [group.add(256, 256, codec="h264"), group.add(128, 128, codec="h264"), group.add(128, 128, codec="h264")]
+            first = [group.add(size, size, codec="h264") for size in (256, 128, 128)]
             print(*[group._device_of[encoder] for encoder in first])
             rest = [group.add(128, 128, codec="h264") for _ in range(29)]
             try:

@@ -185,9 +185,9 @@ def test_submit_many_without_room_says_how_many_were_sent(backend, frames):
 @pytest.mark.sim_only
 def test_submit_many_that_the_device_refuses_in_the_middle(backend, frames):
     with encoder(backend, depth=8) as enc:
-        with simulator.shared().failing_call("aclvencSendFrame", nth=3, code=507018):
-            with pytest.raises(venc.AclError) as caught:
-                enc.submit_many(frames[:5], tokens=range(5))
+        failing = simulator.shared().failing_call("aclvencSendFrame", nth=3, code=507018)
+        with failing, pytest.raises(venc.AclError) as caught:
+            enc.submit_many(frames[:5], tokens=range(5))
         assert (caught.value.accepted, caught.value.code) == (2, 507018)
         assert enc.submit_many(frames[2:4], tokens=[2, 3]) == [2, 3]
         assert [(packet.frame_index, packet.token) for packet in enc.flush()] == [(i, i) for i in range(4)]
@@ -366,7 +366,7 @@ def test_several_producers_and_consumers_share_an_encoder(backend, frames):
         sent = [producer.result() for producer in producers]
         enc.drain()
         got = [consumer.result() for consumer in consumers]
-    assert sorted(sum(sent, [])) == list(range(60))
+    assert sorted(number for numbers in sent for number in numbers) == list(range(60))
     number_of = {(name, i): number for name, numbers in zip("abc", sent) for i, number in enumerate(numbers)}
     assert {token: index for part in got for index, token in part} == number_of
     assert all(numbers == sorted(numbers) for numbers in sent)
@@ -484,11 +484,10 @@ def test_encoders_timeout_bounds_waits_that_were_given_none(backend, frames):
 
 @pytest.mark.sim_only
 def test_receive_without_timeout_outlasts_the_encoders_while_the_device_makes_progress(backend, frames):
-    with encoder(backend, depth=8, timeout=0.4) as enc:
-        with simulator.shared().options(encode_time_us=150_000):
-            for frame in frames[:6]:  # 0.9 s of work
-                enc.submit(frame)
-            assert indices(enc.flush()) == list(range(6))
+    with encoder(backend, depth=8, timeout=0.4) as enc, simulator.shared().options(encode_time_us=150_000):
+        for frame in frames[:6]:  # 0.9 s of work
+            enc.submit(frame)
+        assert indices(enc.flush()) == list(range(6))
 
 
 @pytest.mark.parametrize(("value", "error"), [(-1, venc.InvalidArgumentError), ("1", TypeError), (True, TypeError)])
