@@ -196,15 +196,16 @@ class Encoder:
 
     async def encode_iter(self, frames: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Packet]:
         """Encode all frames of an iterable or an asynchronous one, and yield every packet."""
+        one_by_one = self._open()._one_by_one
         if hasattr(frames, "__aiter__"):
             async for frame in frames:
-                for packet in await self.encode(frame):
+                for packet in one_by_one(await self.encode(frame)):
                     yield packet
         else:
             for frame in frames:
-                for packet in await self.encode(frame):
+                for packet in one_by_one(await self.encode(frame)):
                     yield packet
-        for packet in await self.flush():
+        for packet in one_by_one(await self.flush()):
             yield packet
 
     async def flush(self) -> list[Packet]:

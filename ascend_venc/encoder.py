@@ -235,8 +235,8 @@ class Encoder:
     def encode_iter(self, frames: Iterable[Any]) -> Iterator[Packet]:
         """Encode all frames of an iterable and yield every packet, in order; at its end those of the last frames."""
         for frame in frames:
-            yield from self.encode(frame)
-        yield from self.flush()
+            yield from self._one_by_one(self.encode(frame))
+        yield from self._one_by_one(self.flush())
 
     def flush(self) -> list[Packet]:
         """Wait until every frame sent is encoded, and return the rest of the packets, in order.
@@ -393,12 +393,12 @@ class Encoder:
         EncoderClosedError
             The encoder was closed.
         """
-        return self._open_channel().receive_many(1, timeout)[0]
+        return self._open_channel().receive_many(1, _check_timeout(timeout))[0]
 
     def receive_many(self, max: int = 64, timeout: float | None = None) -> list[Packet]:
         """Wait for a packet and return those that are ready: at least one, at most `max`. Raises like `receive`."""
         _check_range(max, "max", 1, 1 << 30)
-        return self._open_channel().receive_many(max, timeout)
+        return self._open_channel().receive_many(max, _check_timeout(timeout))
 
     def packets(self) -> Iterator[Packet]:
         """Yield packets as `receive` returns them, up to the end of the stream."""
@@ -407,7 +407,7 @@ class Encoder:
                 packets = self.receive_many()
             except EncoderDrained:
                 return
-            yield from packets
+            yield from self._one_by_one(packets)
 
     def drain(self) -> None:
         """Declare the end of the stream: no further frames.
@@ -532,6 +532,16 @@ class Encoder:
             return
         warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
         self._close(warn=False)
+
+    def _one_by_one(self, packets: list[Packet]) -> Iterator[Packet]:
+        """Yield packets; those that a loop did not come to stay to be received."""
+        packets.reverse()
+        try:
+            while packets:
+                yield packets.pop()
+        finally:
+            if packets:
+                self._open_channel().put_back(packets[::-1])
 
     def _wait_for(self, timeout: float | None) -> float | None:
         return self._timeout if timeout is None else _check_timeout(timeout)

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import TYPE_CHECKING, Any
 
-from ._lowlevel.channel import Notifier
+from ._lowlevel.channel import Selector
 from ._lowlevel.core import open_library
-from .encoder import Encoder, _check_range, _check_timeout
-from .errors import DeviceFullError, EncoderDrained, InvalidArgumentError, from_status
+from .encoder import DELIVERY, Encoder, _check_choice, _check_latency, _check_range, _check_timeout
+from .errors import DeviceFullError, EncoderClosedError, EncoderDrained, InvalidArgumentError, from_status
 
 if TYPE_CHECKING:
     import os
@@ -31,6 +32,11 @@ class EncoderGroup:
         As for `Encoder`; all encoders of the group use it.
     devices : iterable of int, optional
         Devices to place encoders on. Default: all.
+    delivery : str
+        "immediate": a receiving thread wakes for each packet. "coalesced": it wakes once in `max_latency` where the
+        packets of all encoders come fast, which costs less CPU. The encoders' own `delivery` does not matter here.
+    max_latency : float
+        Seconds, above 0 and up to 1.
 
     Notes
     -----
@@ -50,7 +56,14 @@ class EncoderGroup:
     [0, 1, 2]
     """
 
-    def __init__(self, *, backend: str | os.PathLike[str] | None = None, devices: Iterable[int] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        backend: str | os.PathLike[str] | None = None,
+        devices: Iterable[int] | None = None,
+        delivery: str = "immediate",
+        max_latency: float = 0.01,
+    ) -> None:
         self._backend = backend
         count = open_library(backend).device_count
         self._devices = list(range(count)) if devices is None else list(devices)
@@ -58,9 +71,15 @@ class EncoderGroup:
             _check_range(device, "devices", 0, max(count - 1, 0))
         if not self._devices:
             raise InvalidArgumentError(f"devices is empty; this machine has 0 to {count - 1}")
-        self._encoders: dict[Encoder, float] = {}  # pixels per second; the order is that of the next look
+        _check_choice(delivery, "delivery", DELIVERY)
+        _check_latency(max_latency)
+        self._max_latency = max_latency if delivery == "coalesced" else 0.0
+        self._encoders: dict[Encoder, float] = {}  # pixels per second
         self._device_of: dict[Encoder, int] = {}
-        self._notifier: Notifier | None = Notifier()
+        self._streams: dict[int, Encoder] = {}  # those that may still have packets, by their key in the selector
+        self._keys = itertools.count()
+        self._free_keys: list[int] = []
+        self._selector: Selector | None = Selector()
         self._failure: Exception | None = None
 
     @property
@@ -73,7 +92,7 @@ class EncoderGroup:
 
         Raises DeviceFullError if no device of the group has a free channel; the others go on unharmed.
         """
-        if self._notifier is None:
+        if self._selector is None:
             raise InvalidArgumentError("the group is closed")
         full: DeviceFullError | None = None
         for candidate in self._by_load() if device is None else [device]:
@@ -83,8 +102,14 @@ class EncoderGroup:
                 full = error
                 continue
             try:
-                encoder._open_channel().attach(self._notifier)
+                key = self._free_keys.pop()
+            except IndexError:
+                key = next(self._keys)
+            self._streams[key] = encoder
+            try:
+                encoder._open_channel().select(self._selector, key)
             except BaseException:
+                self._forget(key)
                 encoder._close(warn=False)
                 raise
             self._encoders[encoder] = float(width * height * encoder.config.fps)
@@ -109,48 +134,70 @@ class EncoderGroup:
         _check_range(max, "max", 1, 1 << 30)
         seconds = _check_timeout(timeout)
         deadline = None if seconds is None else time.monotonic() + seconds
+        left = seconds
         while True:
-            notifier = self._notifier
-            if notifier is None:
+            selector = self._selector
+            if selector is None:
                 raise InvalidArgumentError("the group is closed")
-            notifier.arm()
-            found, ended = self._look(max)
+            if self._failure is not None:
+                failure, self._failure = self._failure, None
+                raise failure
+            if not self._streams:
+                selector.mark(0)  # for other threads that wait
+                raise from_status(_DRAINED, "", "the end of all streams: all packets have been received")
+            keys = selector.wait(left, self._max_latency)
+            found = self._look(selector, keys, max)
             if found:
                 return found
-            if ended:
-                raise from_status(_DRAINED, "", "the end of all streams: all packets have been received")
-            left = None if deadline is None else deadline - time.monotonic()
-            if (left is not None and left <= 0) or not notifier.wait(left):
-                raise from_status(_TIMEOUT, "", f"no packet of any encoder within {timeout} s")
+            if deadline is None:
+                continue
+            left = deadline - time.monotonic()
+            if left <= 0:
+                if not keys:
+                    raise from_status(_TIMEOUT, "", f"no packet of any encoder within {timeout} s")
+                left = 0.0
 
-    def _look(self, limit: int) -> tuple[list[tuple[Encoder, Packet]], bool]:
-        if self._failure is not None:
-            failure, self._failure = self._failure, None
-            raise failure
+    def _look(self, selector: Selector, keys: list[int], limit: int) -> list[tuple[Encoder, Packet]]:
+        """Take the packets of the streams with these keys. Those to be looked at again are marked, the others first."""
         found: list[tuple[Encoder, Packet]] = []
-        ended = True
-        for encoder in list(self._encoders):
-            if len(found) >= limit:
-                return found, False
-            channel = encoder._channel
-            if channel is None or encoder.closed:
-                continue
-            try:
-                packets = channel.try_receive(limit - len(found))
-            except EncoderDrained:
-                continue
-            except Exception as error:
-                error.encoder = encoder  # type: ignore[attr-defined]
-                if not found:
-                    raise
-                self._failure = error  # raised by the next call
-                return found, False
-            ended = False
-            if packets:
-                found.extend((encoder, packet) for packet in packets)
-                # Looked at last next time: none starves behind a busy one.
-                self._encoders[encoder] = self._encoders.pop(encoder)
-        return found, ended
+        again: list[int] = []
+        keys.reverse()
+        try:
+            while keys and len(found) < limit:
+                key = keys.pop()
+                encoder = self._streams.get(key)
+                if encoder is None:
+                    continue
+                wanted = limit - len(found)
+                again.append(key)
+                try:
+                    packets = encoder._open_channel().try_receive(wanted)
+                except (EncoderDrained, EncoderClosedError):
+                    again.pop()
+                    self._forget(key)
+                    continue
+                except Exception as error:
+                    error.encoder = encoder  # type: ignore[attr-defined]
+                    if not found:
+                        raise
+                    self._failure = error  # raised by the next call
+                    break
+                found.extend([(encoder, packet) for packet in packets])
+                if len(packets) < wanted:
+                    again.pop()
+        except BaseException:
+            for encoder, packet in reversed(found):
+                encoder._open_channel().put_back([packet])
+            raise
+        finally:
+            for key in (*reversed(keys), *again):
+                selector.mark(key)
+        return found
+
+    def _forget(self, key: int) -> None:
+        """A stream that came to its end. Its key is given out again: one mark too many does no harm."""
+        if self._streams.pop(key, None) is not None:
+            self._free_keys.append(key)
 
     def receive(self, timeout: float | None = None) -> tuple[Encoder, Packet]:
         """Wait for the next packet of any encoder: (encoder, packet). See `receive_many`."""
@@ -163,7 +210,12 @@ class EncoderGroup:
                 found = self.receive_many()
             except EncoderDrained:
                 return
-            yield from found
+            try:
+                while found:
+                    yield found.pop(0)
+            finally:  # those that the loop did not come to stay to be received
+                for encoder, packet in reversed(found):
+                    encoder._open_channel().put_back([packet])
 
     def drain(self) -> None:
         """Declare the end of every stream of the group. Does not wait."""
@@ -183,7 +235,10 @@ class EncoderGroup:
                 failure = failure or error
         self._encoders.clear()
         self._device_of.clear()
-        self._notifier = None
+        self._streams.clear()
+        selector, self._selector = self._selector, None
+        if selector is not None:
+            selector.mark(0)  # for threads that wait
         if failure is not None:
             raise failure
 

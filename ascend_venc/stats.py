@@ -82,7 +82,7 @@ class EncoderStats:
         At this moment: frames accepted and not finished, those of them that wait for the device, packets that wait to
         be received, frames that the program holds.
     host_copies_in, device_copies_in, bytes_copied_in, copies_out : int
-        Copies of pixels made by the CPU, copies of pixels to or in device memory, bytes of both, copies of access units.
+        Copies of pixels by the CPU, copies of pixels to or in device memory, bytes of both, copies of access units.
     written : int
         Access units written to the sink.
     picture_buffers, packet_buffers : int

@@ -187,7 +187,7 @@ def plot(rows):
         scale = BAR / (max(row["high"] for row in found) or 1)
         for row in found:
             middle = top + ROW / 2
-            color = "#888888" if "C " in row["peer"] or row["peer"].startswith("C") else "#2f6fab"
+            color = "#888888" if row["peer"].startswith("C ") else "#2f6fab"
             shapes.append(text(LABEL - 8, middle + 4, row["peer"], 'text-anchor="end"'))
             length = max(row["median"] * scale, 1)
             shapes.append(f'<rect x="{LABEL}" y="{top + 3}" width="{length:.1f}" height="{ROW - 6}" fill="{color}"/>')
@@ -230,6 +230,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(prog="bench.sh", description="Measure the binding on the simulated device.")
     parser.add_argument("--quick", action="store_true", help="everything once and short; writes to build/benchmarks")
     parser.add_argument("--group", action="append", choices=sorted(known), help="only this one (may be repeated)")
+    parser.add_argument("--pyacl", action="store_true", help="also Huawei's own module acl, on the simulated device")
     parser.add_argument("--out", type=Path, help="folder to write to (default: docs/benchmarks)")
     parser.add_argument("--render", action="store_true", help="measure nothing: render the folder's results.json anew")
     args = parser.parse_args(argv)
@@ -243,6 +244,8 @@ def main(argv=None):
     except RefusedError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
+    if args.pyacl:
+        importlib.import_module("run").EXTRA.append("pyacl")
     results = {"facts": facts(paths), "quick": args.quick, "groups": {}}
     begin = time.monotonic()
     for name in args.group or known:

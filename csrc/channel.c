@@ -158,6 +158,8 @@ static void destroy_parts(avenc_channel *channel) {
     for (int i = 0; i < AVENC_MAX_NOTIFIERS; i++)
         if (channel->notifiers[i])
             avi_notifier_drop(channel->notifiers[i]);
+    if (channel->selector)
+        avi_selector_drop(channel->selector);
 }
 
 void avi_channel_dispose(avenc_channel *channel) {
@@ -295,6 +297,8 @@ int avenc_channel_close(avenc_channel *channel, uint32_t timeout_ms) {
             channel->abandoned = true;
             abandon_in_flight_locked(channel);
         }
+        if (avi_sink_unfinished_locked(channel))
+            avi_worker_hurry(&channel->device->writer);
         if (unfinished_locked(channel) && !avi_wait_locked(channel, deadline, true)) {
             if (timeout_ms == 0 && !in_engine_locked(channel)) {
                 channel->sink_error = channel->sink_error ? channel->sink_error : ETIMEDOUT;

@@ -3,7 +3,8 @@
  * engine.h - what the files of libavenc share. Everything here is hidden from the outside.
  *
  * Lock order, outermost first: library registry, avenc_device.lock, avenc_channel.send_lock,
- * avenc_channel.lock, then avi_worker.lock or avi_pool.lock; avenc_converter.lock is held alone.
+ * avenc_channel.lock, then avi_worker.lock, avi_pool.lock
+ * or avenc_selector.lock; avenc_converter.lock is held alone.
  * No lock is held across an AscendCL call, except send_lock across
  * aclvencSendFrame and aclvencDestroyChannel (the callback never takes it) and the registry and
  * device locks across opening and closing (no callback takes those either).
@@ -131,6 +132,14 @@ typedef struct avi_worker {
     pthread_cond_t wanted, left;
     bool started, stop;
     avenc_channel *head, *tail; /* channels with work, by work[kind].next */
+    /*
+     * After its work it may leave channels listed for a while, so as to serve several at one wake-up: as long
+     * as the least patient channel that it served since allows, and only where they come fast enough.
+     */
+    uint32_t linger_us;
+    bool lingering, hurry;
+    uint64_t listings;                 /* in all */
+    uint64_t pace_time, pace_listings; /* of the last rest */
 } avi_worker;
 
 /* A channel's place with a worker; under the worker's lock. */
@@ -148,8 +157,11 @@ int avi_worker_start(avi_worker *worker, const char *name, bool (*serve)(avenc_c
 void avi_worker_stop(avi_worker *worker); /* no channel is left */
 void avi_worker_dispose(avi_worker *worker);
 
-/* There is work for this channel. channel.lock may be held. */
-void avi_worker_wake(avi_worker *worker, avenc_channel *channel);
+/* There is work for this channel, which may lie for linger_us. channel.lock may be held. */
+void avi_worker_wake(avi_worker *worker, avenc_channel *channel, uint32_t linger_us);
+
+/* Somebody waits for the work to be done: no lingering. channel.lock may be held. */
+void avi_worker_hurry(avi_worker *worker);
 
 /* The worker will not touch this channel again. No lock is held. */
 void avi_worker_forget(avi_worker *worker, avenc_channel *channel);
@@ -303,8 +315,11 @@ struct avenc_channel {
     avenc_channel_stats stats;
     avenc_channel_histograms histograms;
     avenc_notifier *notifiers[AVENC_MAX_NOTIFIERS];
+    avenc_selector *selector; /* NULL: none */
+    uint32_t selector_key;
 
-    int sink_fd;        /* -1: none */
+    int sink_fd; /* -1: none */
+    uint32_t sink_linger_us;
     int sink_kind;      /* see sink.c */
     int sink_error;     /* errno of the write that failed: the sink writes no more */
     bool sink_busy;     /* the writer is writing from the ready list, without the lock */
@@ -350,10 +365,17 @@ int avi_fail_lost(avenc_channel *channel, const char *call);
 
 int avi_fail_sink_locked(const avenc_channel *channel, const char *call);
 
-/* Tell everybody who waits for this channel, in whatever way. */
+/* Tell everybody who waits for this channel, in whatever way; of packets, or of something that no linger may delay. */
+void avi_announce_packets_locked(avenc_channel *channel);
 void avi_announce_locked(avenc_channel *channel);
 bool avi_notifier_armed_locked(const avenc_channel *channel);
 void avi_notifier_drop(avenc_notifier *notifier);
+
+/* ---- selector.c ------------------------------------------------------------------------------ */
+
+/* List a key; `hurry`: whoever collects news looks at once. channel.lock may be held. */
+void avi_selector_mark(avenc_selector *selector, uint32_t key, bool hurry);
+void avi_selector_drop(avenc_selector *selector);
 
 /* ---- submit.c, sender.c ---------------------------------------------------------------------- */
 

@@ -35,11 +35,21 @@ bool avi_wait_locked(avenc_channel *channel, uint64_t deadline, bool counted) {
     return true;
 }
 
-void avi_announce_locked(avenc_channel *channel) {
+static void announce_locked(avenc_channel *channel, bool hurry) {
     pthread_cond_broadcast(&channel->progress);
     for (int i = 0; i < AVENC_MAX_NOTIFIERS; i++)
         if (channel->notifiers[i])
             avenc_notifier_signal(channel->notifiers[i]);
+    if (channel->selector)
+        avi_selector_mark(channel->selector, channel->selector_key, hurry);
+}
+
+void avi_announce_packets_locked(avenc_channel *channel) {
+    announce_locked(channel, false);
+}
+
+void avi_announce_locked(avenc_channel *channel) {
+    announce_locked(channel, true);
 }
 
 void avi_channel_broadcast(avenc_channel *channel) {
@@ -87,10 +97,12 @@ int avenc_channel_drain(avenc_channel *channel, avenc_packet **packets, size_t m
     if (!channel->ready_head)
         channel->ready_tail = NULL;
     else if (taken && channel->sink_fd >= 0)
-        avi_worker_wake(&channel->device->writer, channel); /* a failed frame was in its way */
+        avi_worker_wake(&channel->device->writer, channel, 0); /* a failed frame was in its way */
     channel->stats.ready -= (uint32_t)taken;
     if (taken && was_full)
         avi_announce_locked(channel); /* there is room for frames again */
+    else if (taken && channel->selector && (channel->ended || channel->state != AVI_OPEN))
+        avi_selector_mark(channel->selector, channel->selector_key, true); /* perhaps these were the last */
     pthread_mutex_unlock(&channel->lock);
     *count = taken;
     return AVENC_OK;
@@ -151,6 +163,8 @@ static int wait_until(avenc_channel *channel, uint32_t timeout_ms, uint32_t ling
                 rc = avi_fail_sink_locked(channel, call);
             break;
         }
+        if (idle && writing)
+            avi_worker_hurry(&channel->device->writer);
         if (!idle && channel->stats.in_flight == 0 && !writing &&
             (channel->state != AVI_OPEN || channel->ended || !(flags & AVENC_WAIT_FOR_FRAMES))) {
             rc = channel->state == AVI_CLOSED && !channel->ended ? AVENC_E_CLOSED : AVENC_E_DRAINED;

@@ -114,7 +114,7 @@ int avi_sink_start(avenc_device *device) {
     return avi_worker_start(&device->writer, "avenc-writer", serve);
 }
 
-int avenc_channel_set_sink(avenc_channel *channel, int fd) {
+int avenc_channel_set_sink(avenc_channel *channel, int fd, uint32_t linger_us) {
     if (!channel)
         return avi_fail(AVENC_E_INVALID, __func__, "channel must not be NULL");
     if (channel->generation != avi_generation())
@@ -128,6 +128,7 @@ int avenc_channel_set_sink(avenc_channel *channel, int fd) {
     channel->sink_fd = fd;
     channel->sink_kind = fd < 0 ? SINK_FILE : kind_of(fd);
     channel->sink_error = 0;
+    channel->sink_linger_us = linger_us;
     pthread_mutex_unlock(&channel->lock);
     return AVENC_OK;
 }

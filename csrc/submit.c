@@ -361,7 +361,7 @@ static int accept_and_send(avenc_channel *channel, avi_slot *slot, const avenc_s
         queue_locked(channel, slot);
         pthread_mutex_unlock(&channel->lock);
         pthread_mutex_unlock(&channel->send_lock);
-        avi_worker_wake(&channel->device->sender, channel);
+        avi_worker_wake(&channel->device->sender, channel, 0);
         *frame_index = index;
         return AVENC_OK;
     }
@@ -573,7 +573,7 @@ static int enqueue_slot(avenc_channel *channel, avi_slot *slot, const avenc_subm
     bool send = rc == AVENC_OK && channel->window < channel->config.depth;
     pthread_mutex_unlock(&channel->lock);
     if (send)
-        avi_worker_wake(&channel->device->sender, channel);
+        avi_worker_wake(&channel->device->sender, channel, 0);
     return rc;
 }
 

@@ -153,8 +153,8 @@ void avi_trampoline(acldvppPicDesc *input, acldvppStreamDesc *output, void *user
     }
     measure_locked(channel, &packet->pub, packet->pub.emitted_ns - entered);
     avi_finish_head_locked(channel);
-    if (!channel->wake_pending &&
-        (channel->waiters || channel->queued_head || channel->sink_fd >= 0 || avi_notifier_armed_locked(channel))) {
+    if (!channel->wake_pending && (channel->waiters || channel->queued_head || channel->sink_fd >= 0 ||
+                                   channel->selector || avi_notifier_armed_locked(channel))) {
         channel->wake_pending = true;
         channel->wake_next = channel->device->wake;
         channel->device->wake = channel;
@@ -170,11 +170,11 @@ void avi_wake_channels(avenc_device *device) {
         avenc_channel *next = channel->wake_next;
         pthread_mutex_lock(&channel->lock);
         channel->wake_pending = false;
-        avi_announce_locked(channel);
+        avi_announce_packets_locked(channel);
         if (channel->queued_head && channel->window < channel->config.depth)
-            avi_worker_wake(&device->sender, channel);
+            avi_worker_wake(&device->sender, channel, 0);
         if (channel->sink_fd >= 0)
-            avi_worker_wake(&device->writer, channel);
+            avi_worker_wake(&device->writer, channel, channel->sink_linger_us);
         pthread_mutex_unlock(&channel->lock);
         channel = next;
     }

@@ -18,6 +18,25 @@ static void append_locked(avi_worker *worker, avenc_channel *channel) {
     else
         worker->head = channel;
     worker->tail = channel;
+    worker->listings++;
+}
+
+/* Whether two or more channels may be expected to be listed within the linger, judged by the time since the last rest. */
+static bool worth_lingering_locked(avi_worker *worker) {
+    uint64_t now = avi_now_ns(), passed = now - worker->pace_time;
+    uint64_t listings = worker->listings - worker->pace_listings;
+    bool known = worker->pace_time != 0 && passed > 0;
+    worker->pace_time = now;
+    worker->pace_listings = worker->listings;
+    return known && listings * worker->linger_us * 1000 >= 2 * passed;
+}
+
+static void linger_locked(avi_worker *worker) {
+    uint64_t until = avi_now_ns() + worker->linger_us * 1000ull;
+    worker->lingering = true;
+    while (!worker->stop && !worker->hurry && avi_now_ns() < until)
+        avi_cond_wait_until(&worker->wanted, &worker->lock, until);
+    worker->lingering = false;
 }
 
 static void *worker_thread(void *arg) {
@@ -30,7 +49,12 @@ static void *worker_thread(void *arg) {
         if (!channel) {
             if (worker->stop)
                 break;
-            pthread_cond_wait(&worker->wanted, &worker->lock);
+            if (worker->linger_us && !worker->hurry && worth_lingering_locked(worker))
+                linger_locked(worker);
+            worker->hurry = false;
+            worker->linger_us = 0;
+            while (!worker->head && !worker->stop)
+                pthread_cond_wait(&worker->wanted, &worker->lock);
             continue;
         }
         avi_work *work = &channel->work[worker->kind];
@@ -90,12 +114,22 @@ void avi_worker_dispose(avi_worker *worker) {
     pthread_mutex_destroy(&worker->lock);
 }
 
-void avi_worker_wake(avi_worker *worker, avenc_channel *channel) {
+void avi_worker_wake(avi_worker *worker, avenc_channel *channel, uint32_t linger_us) {
     pthread_mutex_lock(&worker->lock);
     if (!channel->work[worker->kind].forgotten) {
         append_locked(worker, channel);
-        pthread_cond_signal(&worker->wanted);
+        worker->linger_us = worker->linger_us && worker->linger_us < linger_us ? worker->linger_us : linger_us;
+        worker->hurry = worker->hurry || linger_us == 0;
+        if (!worker->lingering || worker->hurry)
+            pthread_cond_signal(&worker->wanted);
     }
+    pthread_mutex_unlock(&worker->lock);
+}
+
+void avi_worker_hurry(avi_worker *worker) {
+    pthread_mutex_lock(&worker->lock);
+    worker->hurry = true;
+    pthread_cond_signal(&worker->wanted);
     pthread_mutex_unlock(&worker->lock);
 }
 

@@ -214,7 +214,7 @@ cdef extern from "avenc.h" nogil:
         AVENC_WAIT_FOR_FRAMES
 
     int avenc_channel_wait(avenc_channel *channel, uint32_t timeout_ms, uint32_t linger_us, int flags)
-    int avenc_channel_set_sink(avenc_channel *channel, int fd)
+    int avenc_channel_set_sink(avenc_channel *channel, int fd, uint32_t linger_us)
     int avenc_channel_end(avenc_channel *channel)
     int avenc_channel_wait_idle(avenc_channel *channel, uint32_t timeout_ms)
     int avenc_channel_close(avenc_channel *channel, uint32_t timeout_ms)
@@ -234,6 +234,17 @@ cdef extern from "avenc.h" nogil:
     int avenc_notifier_wait(avenc_notifier *notifier, uint32_t timeout_ms)
     int avenc_channel_attach_notifier(avenc_channel *channel, avenc_notifier *notifier)
     void avenc_channel_detach_notifier(avenc_channel *channel, avenc_notifier *notifier)
+
+    ctypedef struct avenc_selector:
+        pass
+
+    int avenc_selector_create(avenc_selector **selector)
+    void avenc_selector_release(avenc_selector *selector)
+    void avenc_selector_mark(avenc_selector *selector, uint32_t key)
+    int avenc_selector_wait(avenc_selector *selector, uint32_t timeout_ms, uint32_t linger_us, uint32_t *keys,
+                            uint32_t max, uint32_t *count)
+    int avenc_channel_attach_selector(avenc_channel *channel, avenc_selector *selector, uint32_t key)
+    void avenc_channel_detach_selector(avenc_channel *channel)
 
     enum:
         AVENC_BY_ENGINE

@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from .buffers cimport Ticket, host_frame
 from .cavenc cimport (
     avenc_channel, avenc_channel_config, avenc_device, avenc_device_info, avenc_notifier, avenc_packet,
-    avenc_submission)
+    avenc_selector, avenc_submission)
 from .convert cimport Converter
 from .core cimport Library
 
@@ -20,6 +20,10 @@ cdef class Notifier:
     cdef object __weakref__
     cdef avenc_notifier *_h
 
+cdef class Selector:
+    cdef object __weakref__
+    cdef avenc_selector *_h
+
 cdef class Channel:
     cdef object __weakref__
     cdef avenc_channel *_h  # NULL once closed
@@ -32,8 +36,11 @@ cdef class Channel:
     cdef readonly object generation  # counts reconfigure()
     cdef object _undelivered  # packets taken from the engine that an exception or a Future held back, oldest first
     cdef object _notifiers  # attached Notifiers
+    cdef Selector _selector  # attached, under the key _key; or None
+    cdef uint32_t _key
     cdef object _past  # counters of the channels that reconfigure() ended, or None
     cdef int _users  # Python threads inside a native call on _h; close() waits for them
+    cdef bint _ended  # end() was called
     cdef bint _reopening  # reconfigure() is at work: wait for it
     cdef int _on_full
     cdef uint32_t _linger_us
@@ -58,6 +65,7 @@ cdef class Channel:
     cdef _collect_spent(self)
     cdef _return_tickets(self, avenc_channel *handle)
     cdef int _take(self, avenc_channel *handle, size_t limit) except -1
+    cdef _mark(self)
     cdef list _deliver(self, Py_ssize_t limit)
     cdef dict _counters(self, avenc_channel *handle)
     cdef _leave_natively(self, avenc_channel *handle)

@@ -66,6 +66,17 @@ cdef double deadline_after(object timeout) except? -1:
     return INFINITY if timeout is None else time.monotonic() + <double>timeout
 
 
+cdef int64_t pts_of(object pts) except? -1:
+    if type(pts) is not int:
+        if not hasattr(pts, "__index__"):
+            raise TypeError(f"pts must be an int in units of time_base, or None, got {type(pts).__name__}")
+        pts = pts.__index__()
+    try:
+        return pts
+    except OverflowError:
+        raise errors.InvalidArgumentError(f"pts is {pts}; allowed is -2**63 to 2**63 - 1") from None
+
+
 cdef object detail_of_failure():
     return (<bytes>avenc_last_failure().detail).decode("utf-8", "replace")
 
@@ -192,6 +203,50 @@ cdef class Notifier:
 
 
 @cython.final
+cdef class Selector:
+    """One wait for any number of channels, which says which of them have news; each has a key, a number.
+
+    News are a packet, room for a frame, the end, the loss of the device. `Channel.select` attaches a channel.
+    """
+
+    def __cinit__(self):
+        check(avenc_selector_create(&self._h))
+
+    def __dealloc__(self):
+        avenc_selector_release(self._h)
+
+    def mark(self, uint32_t key):
+        """Count the channel of that key as one that has news, and wake a waiting thread. From any thread."""
+        avenc_selector_mark(self._h, key)
+
+    def wait(self, timeout, double max_latency=0.0):
+        """Return the keys of channels with news, at most 256; each goes to one thread only. [] after `timeout` seconds.
+
+        Waits without the GIL (None: without bound); Ctrl-C interrupts. With `max_latency`, in seconds, news are
+        collected for that long where they come fast.
+        """
+        cdef uint32_t keys[256]
+        cdef uint32_t count = 0, slice_ms, i
+        cdef uint32_t linger_us = <uint32_t>(max_latency * 1e6)
+        cdef int status
+        cdef double deadline = deadline_after(timeout)
+        while True:
+            slice_ms = slice_of(deadline)
+            with nogil:
+                status = avenc_selector_wait(self._h, slice_ms, linger_us, keys, 256, &count)
+            if count:
+                return [keys[i] for i in range(count)]
+            if status != AVENC_E_TIMEOUT:
+                check(status)
+            PyErr_CheckSignals()
+            if slice_ms == 0:
+                return []
+
+    def __reduce__(self):
+        raise TypeError("a Selector cannot be pickled: it belongs to this process")
+
+
+@cython.final
 cdef class Channel:
     """One hardware encoder channel. Arguments are the device's own numbers, validated by the caller.
 
@@ -273,7 +328,7 @@ cdef class Channel:
             status = avenc_channel_create(self.device._h, &self._config, &handle)
         check(status)
         if self._sink_fd >= 0:
-            status = avenc_channel_set_sink(handle, self._sink_fd)
+            status = avenc_channel_set_sink(handle, self._sink_fd, self._linger_us)
             if status != AVENC_OK:
                 error = errors.from_status(status, "", detail_of_failure())
                 with nogil:
@@ -281,6 +336,8 @@ cdef class Channel:
                 raise error
         for notifier in self._notifiers:
             avenc_channel_attach_notifier(handle, (<Notifier>notifier)._h)
+        if self._selector is not None:
+            avenc_channel_attach_selector(handle, self._selector._h, self._key)
         self._h = handle
 
     def __dealloc__(self):
@@ -329,7 +386,7 @@ cdef class Channel:
     cdef int _fill(self, avenc_submission *submission, object pts, bint key_frame, object token) except -1:
         cdef Ticket ticket
         submission.number_pts = pts is None
-        submission.pts = 0 if pts is None else pts
+        submission.pts = 0 if pts is None else pts_of(pts)
         submission.force_idr = key_frame or self._key_frame_owed
         submission.converted = False
         submission.token = NULL
@@ -848,6 +905,11 @@ cdef class Channel:
                 break
         return 0
 
+    cdef _mark(self):
+        """There is something to be received that the engine does not know of."""
+        if self._selector is not None:
+            avenc_selector_mark(self._selector._h, self._key)
+
     cdef list _deliver(self, Py_ssize_t limit):
         """Hand out up to `limit` (-1: all) packets. For a frame that failed raise at once, and keep the others."""
         cdef list waiting = self._undelivered
@@ -867,6 +929,7 @@ cdef class Channel:
                 return waiting
             packets = waiting[:limit]
             del waiting[:limit]
+            self._mark()
             return packets
         packets = []
         while waiting and (limit < 0 or len(packets) < limit):
@@ -887,6 +950,8 @@ cdef class Channel:
                     continue
             if failure is not None:
                 waiting[:0] = packets  # in front, with their tokens: the next call returns them
+                if waiting:
+                    self._mark()
                 raise failure
             packets.append(packet)
         return packets
@@ -902,6 +967,12 @@ cdef class Channel:
             return self._deliver(-1)
         finally:
             self._users -= 1
+
+    def put_back(self, list packets):
+        """Packets that were returned and not used after all, oldest first: they are the next to be received."""
+        if not self.closed:
+            self._undelivered[:0] = packets
+            self._mark()
 
     def pump(self):
         """Give the packets that are ready to their Futures; keep the others to be received. Does not wait.
@@ -949,6 +1020,8 @@ cdef class Channel:
                 self._take(handle, <size_t>max(limit - <Py_ssize_t>len(self._undelivered), 0))
                 packets = self._deliver(limit)
                 if packets:
+                    if self._ended:
+                        self._mark()  # perhaps these were the last
                     return packets
                 status = avenc_channel_wait(handle, 0, 0, AVENC_WAIT_FOR_FRAMES)
                 if status == AVENC_E_TIMEOUT:
@@ -1038,6 +1111,7 @@ cdef class Channel:
         cdef avenc_channel *handle = self._enter()
         try:
             check(avenc_channel_end(handle))
+            self._ended = True
         finally:
             self._users -= 1
 
@@ -1119,6 +1193,16 @@ cdef class Channel:
             self._notifiers.remove(notifier)
             if self._h != NULL:
                 avenc_channel_detach_notifier(self._h, notifier._h)
+
+    def select(self, Selector selector not None, uint32_t key):
+        """Let a selector know of this channel's news, under `key`, until `close`. One selector at most."""
+        cdef avenc_channel *handle = self._enter()
+        try:
+            check(avenc_channel_attach_selector(handle, selector._h, key))
+            self._selector = selector
+            self._key = key
+        finally:
+            self._users -= 1
 
     # ---- changing and ending -----------------------------------------------------------------------------------------
 
@@ -1244,6 +1328,7 @@ cdef class Channel:
         self._return_tickets(handle)
         with nogil:
             status = avenc_channel_destroy(handle, 0)
+        self._mark()
         check(status)
 
     def __reduce__(self):

@@ -387,9 +387,10 @@ AVENC_API int avenc_channel_wait(avenc_channel *channel, uint32_t timeout_ms, ui
  * handing it out; the caller keeps it open until the channel is closed. Frames that failed are handed
  * out as before. Where a write fails, packets stay to be drained, and submitting, waiting for idleness
  * and closing say AVENC_E_SINK. Waiting for idleness and closing include the writing; a close with
- * timeout 0 gives a slow reader up. Not together with drop_oldest.
+ * timeout 0 gives a slow reader up. Not together with drop_oldest. With linger_us > 0 access units are
+ * collected for that long where the recent rate promises more than one of them.
  */
-AVENC_API int avenc_channel_set_sink(avenc_channel *channel, int fd);
+AVENC_API int avenc_channel_set_sink(avenc_channel *channel, int fd, uint32_t linger_us);
 
 /* Declare the end: no further frames (AVENC_E_DRAINED); who waits for packets gets the rest, then AVENC_E_DRAINED. */
 AVENC_API int avenc_channel_end(avenc_channel *channel);
@@ -437,6 +438,37 @@ enum { AVENC_MAX_NOTIFIERS = 4 };
 /* At most AVENC_MAX_NOTIFIERS per channel, else AVENC_E_FULL. The channel keeps a reference until it is detached or freed. */
 AVENC_API int avenc_channel_attach_notifier(avenc_channel *channel, avenc_notifier *notifier);
 AVENC_API void avenc_channel_detach_notifier(avenc_channel *channel, avenc_notifier *notifier);
+
+/* ---- selector: which of many channels have news ----------------------------------------------- */
+
+/*
+ * The keys of channels that have made progress since they were last taken: a packet, room for a frame,
+ * the end, the loss of the device. A key is listed once, however much has happened.
+ */
+typedef struct avenc_selector avenc_selector;
+
+AVENC_API int avenc_selector_create(avenc_selector **selector);
+AVENC_API void avenc_selector_release(avenc_selector *selector); /* NULL is allowed */
+
+/* List a key, as its channel does; any thread. Ends a linger. */
+AVENC_API void avenc_selector_mark(avenc_selector *selector, uint32_t key);
+
+/*
+ * Sleep until keys are listed, and take at most `max` of them, those listed first: AVENC_OK, or
+ * AVENC_E_TIMEOUT with *count 0. With linger_us > 0 news are collected for that long where the recent
+ * rate promises more of them. Several threads may wait; each key goes to one of them.
+ */
+AVENC_API int avenc_selector_wait(avenc_selector *selector, uint32_t timeout_ms, uint32_t linger_us, uint32_t *keys,
+                                  uint32_t max, uint32_t *count);
+
+enum { AVENC_MAX_KEYS = 1 << 20 };
+
+/*
+ * One selector per channel, else AVENC_E_FULL. The key is the caller's choice, below AVENC_MAX_KEYS; it
+ * is listed at once. The channel keeps a reference until it is detached or freed.
+ */
+AVENC_API int avenc_channel_attach_selector(avenc_channel *channel, avenc_selector *selector, uint32_t key);
+AVENC_API void avenc_channel_detach_selector(avenc_channel *channel);
 
 /* ---- conversion ------------------------------------------------------------------------------ */
 
@@ -506,7 +538,8 @@ AVENC_API void avenc_converter_destroy(avenc_converter *converter);
 /* X(name, index): kinds of native object, always counted. */
 #define AVENC_LIVE_KINDS(X)                                                                                            \
     X(DEVICE, 0)                                                                                                       \
-    X(CHANNEL, 1) X(SLOT, 2) X(POOL, 3) X(PACKET, 4) X(THREAD, 5) X(NOTIFIER, 6) X(FRAME, 7) X(CONVERTER, 8)
+    X(CHANNEL, 1)                                                                                                      \
+    X(SLOT, 2) X(POOL, 3) X(PACKET, 4) X(THREAD, 5) X(NOTIFIER, 6) X(FRAME, 7) X(CONVERTER, 8) X(SELECTOR, 9)
 
 #define AVENC_ENUM_KIND(name, index) AVENC_LIVE_##name = (index),
 enum { AVENC_LIVE_KINDS(AVENC_ENUM_KIND) AVENC_LIVE_COUNT };

@@ -10,6 +10,7 @@ import pytest
 from helpers import abi, annexb, simulator
 from helpers.acl_program import H264_BASELINE, H264_HIGH, H264_MAIN, H265_MAIN, NV12, NV21, Program
 from helpers.simulator import CALLBACK
+from helpers.waiting import eventually
 
 INVALID, OUT_OF_RANGE, STUCK = 100000, 507018, 507046
 SOCS_WITH_ENCODER = ["Ascend310", "Ascend310P3", "Ascend310B4"]
@@ -41,13 +42,6 @@ def still(sim):
         yield running
         while sim.aclrtProcessReport(1) == 0:
             pass
-
-
-def wait_for(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 def kinds(sim):
@@ -459,7 +453,7 @@ def test_send_frame_blocks_while_the_queue_is_full():
         with sim.options(stall=1):
             thread = threading.Thread(target=send_six)
             thread.start()
-            wait_for(lambda: len(sent) == 3)
+            eventually(lambda: len(sent) == 3)
             time.sleep(0.1)
             assert sent == [0, 1, 2]
             assert program.delivered == []
@@ -850,7 +844,7 @@ def test_callback_may_send_the_next_frame(program):
 
     program.on_delivery = send_next
     program.send(channel, picture, 1)
-    wait_for(lambda: len(program.delivered) == 20)
+    eventually(lambda: len(program.delivered) == 20)
 
 
 # ---- 9: end of stream, destroying ----
@@ -925,7 +919,7 @@ def test_destroy_does_not_leave_a_channel_behind_whose_callback_never_seems_to_r
         assert (sim.live()["channel"], sim.live()["subscription"]) == (0, 1)
         program.destroy_desc(channel)
         leave.set()
-        wait_for(lambda: sim.live()["subscription"] == 0)
+        eventually(lambda: sim.live()["subscription"] == 0)
         assert len(program.delivered) == 1, "the others went with their channel"
 
 

@@ -4,11 +4,11 @@
 import gc
 import sys
 import threading
-import time
 
 import pytest
 
 from helpers import pyacl
+from helpers.waiting import eventually
 
 
 class Unraisable:
@@ -177,9 +177,7 @@ def test_send_from_a_callback_works(acl, context):
 
     with pyacl.encoding(acl, context, on_frame=on_frame) as made:
         pyacl.ok(made.send(0))
-        deadline = time.monotonic() + 10
-        while 5 not in got and time.monotonic() < deadline:
-            time.sleep(0.001)
+        eventually(lambda: 5 in got)
         pyacl.ok(made.end_of_stream())
     assert got == [0, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5]
 
@@ -325,9 +323,7 @@ def test_report_loop_ended_by_exit_in_a_callback_leaves_no_call_hanging(acl, con
     made = pyacl.Encoding(acl, context, on_frame=on_frame)
     made.create()
     codes = [made.send(index) for index in range(3)]
-    deadline = time.monotonic() + 5
-    while made.pump.error is None and time.monotonic() < deadline:
-        time.sleep(0.002)
+    eventually(lambda: made.pump.error is not None)
     assert isinstance(made.pump.error, SystemExit)
     assert codes == [0] * 3
     made.close()  # nothing is pending: no report thread is needed

@@ -8,6 +8,7 @@ import pytest
 
 import ascend_venc as venc
 from helpers import decode, simulator, video
+from helpers.waiting import eventually
 
 pytestmark = pytest.mark.sim_only  # the device is stalled on purpose
 
@@ -109,9 +110,7 @@ def test_dropped_key_frame_is_made_up_for(make, frames):
     enc = make(depth=1, queue=1, on_full="drop_oldest")
     with stalled():
         enc.submit(frames[0])
-        deadline = time.monotonic() + 5
-        while enc.stats.queued and time.monotonic() < deadline:
-            time.sleep(0.001)
+        eventually(lambda: not enc.stats.queued)
         enc.submit(frames[1], key_frame=True)
         enc.submit(frames[2])
         assert enc.stats.dropped["frame_replaced"] == 1
@@ -166,9 +165,7 @@ def test_drop_oldest_at_the_bound_of_packets_goes_on_with_a_key_frame(make, fram
     tokens = [object() for _ in frames]
     for number, frame in enumerate(frames):
         enc.submit(frame, token=tokens[number])
-        deadline = time.monotonic() + 5
-        while enc.stats.in_flight and time.monotonic() < deadline:
-            time.sleep(0.0005)
+        eventually(lambda: not enc.stats.in_flight)
     packets = enc.flush()
     assert [packet.frame_index for packet in packets] == list(range(COUNT - 4, COUNT))
     assert enc.stats.dropped["packet_replaced"] == COUNT - 4

@@ -39,7 +39,10 @@ def encode_through(enc, frames):
 
 
 def test_fault_control_strikes_at_all(frames, backend):
-    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc, simulator.shared().failing_frame(RET_CODE, value=77):
+    with (
+        venc.Encoder(128, 128, codec="h264", backend=backend) as enc,
+        simulator.shared().failing_frame(RET_CODE, value=77),
+    ):
         with pytest.raises(venc.FrameError) as caught:
             enc.encode(frames[0])
             enc.flush()
@@ -51,7 +54,10 @@ def test_fault_control_strikes_at_all(frames, backend):
     ("action", "value"), [(RET_CODE, 9), (EMPTY, 0), (NO_OUTPUT, 0), (HUGE, 300_000_000), (HUGE, 1_000_000)]
 )
 def test_one_bad_frame_is_named_and_the_others_are_delivered(frames, backend, action, value):
-    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc, simulator.shared().failing_frame(action, 5, value):
+    with (
+        venc.Encoder(128, 128, codec="h264", backend=backend) as enc,
+        simulator.shared().failing_frame(action, 5, value),
+    ):
         delivered, failed = encode_through(enc, frames)
     assert failed == [4]
     assert delivered == [index for index in range(12) if index != 4]
@@ -87,7 +93,10 @@ def test_callback_that_comes_twice_delivers_once(frames, backend):
 
 
 def test_late_callback_keeps_the_order(frames, backend):
-    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc, simulator.shared().failing_frame(DELAY, 5, 200_000):
+    with (
+        venc.Encoder(128, 128, codec="h264", backend=backend) as enc,
+        simulator.shared().failing_frame(DELAY, 5, 200_000),
+    ):
         delivered, failed = encode_through(enc, frames)
     assert (delivered, failed) == (list(range(12)), [])
 
@@ -224,7 +233,10 @@ def test_closing_survives_one_failure_of_any_call_without_a_leak(frames, backend
 @pytest.mark.parametrize("nth", [1, 2, 3, 5, 8])
 def test_encoding_survives_one_failure_of_any_call(frames, backend, function, nth):
     delivered, refused, failed = [], [], []
-    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc, simulator.shared().failing_call(function, nth=nth):
+    with (
+        venc.Encoder(128, 128, codec="h264", backend=backend) as enc,
+        simulator.shared().failing_call(function, nth=nth),
+    ):
         for index, frame in enumerate(frames):
             try:
                 delivered += enc.encode(frame)

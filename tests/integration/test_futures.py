@@ -89,12 +89,11 @@ def test_pending_futures_of_a_closed_encoder_are_cancelled(backend, frames):
 
 @pytest.mark.sim_only
 def test_lost_device_fails_pending_futures(backend, frames):
-    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc:
-        with simulator.shared().options(stall=1):
-            futures = [enc.encode_future(frame) for frame in frames[:3]]
-            with simulator.shared().lost_device():
-                assert [type(future.exception(10)) for future in futures] == [venc.DeviceLostError] * 3
-                enc._close(warn=False)
+    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc, simulator.shared().options(stall=1):
+        futures = [enc.encode_future(frame) for frame in frames[:3]]
+        with simulator.shared().lost_device():
+            assert [type(future.exception(10)) for future in futures] == [venc.DeviceLostError] * 3
+            enc._close(warn=False)
 
 
 def test_cancelled_future_loses_its_packet_only(enc, frames):

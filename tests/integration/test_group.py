@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 
 import pytest
 
@@ -18,10 +19,6 @@ COUNT = 8
 @pytest.fixture(scope="module")
 def frames():
     return video.synthetic(128, 128, COUNT, watermark=True)
-
-
-def native_threads():
-    return len(os.listdir("/proc/self/task"))
 
 
 def shown(packets):
@@ -95,6 +92,103 @@ def test_failed_frame_of_one_stream_names_it_and_harms_no_other(backend, frames)
         assert {encoder: packet.frame_index for encoder, packet in found} == {good: 1, bad: 1}
 
 
+@pytest.mark.parametrize("delivery", ["immediate", "coalesced"])
+def test_several_threads_receive_from_one_group(backend, frames, delivery):
+    received, ended = [], []
+
+    def receive():
+        with pytest.raises(venc.EncoderDrained):
+            while True:
+                received.extend(group.receive_many(3))
+        ended.append(True)
+
+    with venc.EncoderGroup(backend=backend, delivery=delivery) as group:
+        cameras = [group.add(128, 128, codec="h264", depth=4) for _ in range(6)]
+        threads = [threading.Thread(target=receive) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for number in range(30):
+            for name, camera in enumerate(cameras):
+                camera.submit(frames[number % COUNT], token=(name, number))
+        cameras[0].reconfigure(bitrate="1M")
+        cameras[0].submit(frames[0], token=(0, 30))
+        group.drain()
+        for thread in threads:
+            thread.join(60)
+        assert ended == [True] * 3
+    expected = {(name, number) for name in range(6) for number in range(30)} | {(0, 30)}
+    assert len(received) == len(expected)
+    assert {packet.token for _, packet in received} == expected
+    assert all(cameras[packet.token[0]] is encoder for encoder, packet in received)
+
+
+def test_coalesced_group_wakes_for_several_packets_at_once(backend, frames):
+    with venc.EncoderGroup(backend=backend, delivery="coalesced", max_latency=0.2) as group:
+        cameras = [group.add(128, 128, codec="h264", depth=8) for _ in range(4)]
+        done = threading.Event()
+
+        def submit():
+            for number in range(100):
+                cameras[number % 4].submit(frames[number % COUNT])
+                time.sleep(0.001)
+            group.drain()
+            done.set()
+
+        thread = threading.Thread(target=submit)
+        thread.start()
+        looks = 0
+        total = 0
+        with pytest.raises(venc.EncoderDrained):
+            while True:
+                total += len(group.receive_many(1000))
+                looks += 1
+        thread.join()
+    assert total == 100
+    assert looks < 50  # one for each packet or so without the delay
+
+
+def test_packets_left_by_a_loop_and_by_an_encoder_are_still_received(backend, frames):
+    with venc.EncoderGroup(backend=backend) as group:
+        one, two = group.add(128, 128, codec="h264"), group.add(128, 128, codec="h264")
+        for number in range(4):
+            one.submit(frames[number])
+            two.submit(frames[number])
+        for _encoder, _packet in group.packets():
+            break
+        for packet in one.packets():
+            first = packet.frame_index
+            break
+        group.drain()
+        left = [(encoder, packet.frame_index) for encoder, packet in group.packets()]
+        assert len(left) == 6
+        assert (one, first) not in left
+        with pytest.raises(venc.EncoderDrained):
+            group.receive(timeout=0)
+
+
+@pytest.mark.sim_only
+def test_lost_device_is_said_again_and_again_and_what_was_encoded_is_delivered(backend, frames):
+    with venc.EncoderGroup(backend=backend) as group:
+        cameras = [group.add(128, 128, codec="h264") for _ in range(3)]
+        for camera in cameras:
+            camera.submit(frames[0])
+        for camera in cameras:
+            camera._channel.wait_idle(10)
+        with simulator.shared().options(stall=1):
+            for camera in cameras:
+                camera.submit(frames[1])
+            with simulator.shared().lost_device():
+                named, packets = set(), 0
+                while len(named) < 3:
+                    try:
+                        packets += len(group.receive_many(timeout=10))
+                    except venc.DeviceLostError as lost:
+                        named.add(lost.encoder)
+                assert named == set(cameras)
+                assert packets == 3
+                group._close(warn=False)
+
+
 def run(program, **environment):
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)],
@@ -116,7 +210,7 @@ def test_encoders_are_placed_by_load_and_the_chips_limit_is_an_error_that_harms_
         import ascend_venc as venc
         frame = bytes(128 * 128 * 3 // 2)
         with venc.EncoderGroup(backend="sim:Ascend310B4") as group:
-            first = [group.add(256, 256, codec="h264"), group.add(128, 128, codec="h264"), group.add(128, 128, codec="h264")]
+            first = [group.add(size, size, codec="h264") for size in (256, 128, 128)]
             print(*[group._device_of[encoder] for encoder in first])
             rest = [group.add(128, 128, codec="h264") for _ in range(29)]
             try:

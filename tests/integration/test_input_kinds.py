@@ -233,9 +233,8 @@ def test_tensor_is_let_go_of_once_wherever_its_frame_ends(backend, frame):
     with dlpack.DeviceMemory(SIZE, frame) as memory:
         tensors = [dlpack.Tensor(memory.address, frame.shape) for _ in range(6)]
         with venc.Encoder(WIDTH, HEIGHT, codec="h264", depth=3, on_full="drop_newest", backend=backend) as enc:
-            with simulator.shared().failing_call("aclvencSendFrame"):
-                with pytest.raises(venc.AclError):
-                    enc.submit(tensors[0])
+            with simulator.shared().failing_call("aclvencSendFrame"), pytest.raises(venc.AclError):
+                enc.submit(tensors[0])
             assert len(tensors[0].deleted) == 1, "refused by the device"
             with simulator.shared().options(stall=1):
                 assert [enc.submit(tensor) for tensor in tensors[1:5]] == [0, 1, 2, None]
@@ -344,9 +343,9 @@ def test_frame_outlives_its_encoder(backend, frame):
     assert np.array_equal(array, frame)
     with pytest.raises(venc.EncoderClosedError):
         enc.submit(picture)
-    with venc.Encoder(WIDTH, HEIGHT, codec="h264", backend=backend) as other:
-        with pytest.raises(venc.InvalidArgumentError, match="another encoder"):
-            other.submit(picture)
+    other = venc.Encoder(WIDTH, HEIGHT, codec="h264", backend=backend)
+    with other, pytest.raises(venc.InvalidArgumentError, match="another encoder"):
+        other.submit(picture)
 
 
 def test_width_that_the_device_pads(backend):

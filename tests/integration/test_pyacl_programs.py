@@ -310,6 +310,21 @@ print(acl.init(), acl.finalize())
     assert_clean(process, "True True False ['_install']\n0 0\n")
 
 
+def test_the_package_uses_its_extensions_as_their_stubs_say():
+    """mypy over the package, as a user's type checker sees it."""
+    pytest.importorskip("mypy")  # a development dependency
+    process = subprocess.run(
+        [sys.executable, "-m", "mypy", "ascend_venc"],
+        env=processes.environment(),
+        cwd=EXAMPLES.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+    )
+    assert process.returncode == 0, process.stdout + process.stderr
+
+
 def test_stubs_agree_with_the_modules():
     pytest.importorskip("mypy")  # a development dependency
     names = ["acl", *(f"_lowlevel.{name}" for name in ("rt", "media", "util", "process"))]

@@ -95,9 +95,9 @@ def test_device_that_finishes_nothing_changes_nothing(backend, frames):
 def test_refused_channel_leaves_a_closed_encoder_whose_packets_can_be_read(enc, frames):
     for frame in frames[:3]:
         enc.submit(frame)
-    with simulator.shared().failing_call("aclvencCreateChannel"):
-        with pytest.raises(venc.AclError, match="aclvencCreateChannel"):
-            enc.reconfigure(bitrate="1M")
+    failing = simulator.shared().failing_call("aclvencCreateChannel")
+    with failing, pytest.raises(venc.AclError, match="aclvencCreateChannel"):
+        enc.reconfigure(bitrate="1M")
     assert enc.closed
     with pytest.raises(venc.EncoderClosedError):
         enc.submit(frames[3])

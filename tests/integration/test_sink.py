@@ -133,7 +133,7 @@ def test_bad_sink_is_refused(backend):
     reader, writer = os.pipe()
     os.close(reader)
     os.close(writer)
-    with pytest.raises(venc.InvalidArgumentError, match="sink is .* no open file descriptor"):
+    with pytest.raises(venc.InvalidArgumentError, match=r"sink is .* no open file descriptor"):
         venc.Encoder(128, 128, backend=backend, sink=writer)
     with pytest.raises(TypeError, match="sink must be a file descriptor"):
         venc.Encoder(128, 128, backend=backend, sink="out.h264")

@@ -200,7 +200,7 @@ def test_many_threads_each_get_back_what_they_submitted(enc, frames):
     "call", ["enc.submit(frame)", "enc.submit_async(frame)", "enc.receive()", "enc.acquire()", "enc.flush()"]
 )
 def test_interrupt_wakes_a_blocked_call_soon(call):
-    """A stalled device and Ctrl-C: the call ends within 50 ms and a margin for a busy machine, and close() still can."""
+    """A stalled device and Ctrl-C: the call ends within 50 ms and a margin for a busy machine; close() still works."""
     program = f"""
         import sys, time
         sys.path.insert(0, "tests")

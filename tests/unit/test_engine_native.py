@@ -39,7 +39,10 @@ def compile_with_engine(flags, program, target):
 
 
 @pytest.mark.parametrize("sanitizer", ["", "thread", "address,undefined"])
-@pytest.mark.parametrize(("program", "channels", "frames"), [("engine_threads.c", 9, 60), ("engine_features.c", 8, 60)])
+@pytest.mark.parametrize(
+    ("program", "channels", "frames"),
+    [("engine_threads.c", 9, 60), ("engine_features.c", 8, 60), ("engine_selector.c", 12, 40)],
+)
 def test_engine_with_threads_on_every_side_keeps_every_frame(tmp_path, sanitizer, program, channels, frames):
     flags = sanitizer_flags(sanitizer, tmp_path)
     device = tmp_path / "sim.so"

@@ -10,6 +10,7 @@ import pytest
 
 from helpers import annexb, processes, simulator
 from helpers.acl_program import H264_BASELINE, H264_HIGH, H264_MAIN, H265_MAIN, Program
+from helpers.waiting import eventually
 
 pytestmark = pytest.mark.sim_only
 
@@ -26,13 +27,6 @@ def sim():
 def program(sim):
     with Program(sim) as running:
         yield running
-
-
-def wait_for(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 # ---- calls ----
@@ -304,7 +298,7 @@ def test_lost_device_answers_with_its_code_and_comes_back(program):
         assert sim.aclrtCreateStream(ctypes.byref(address)) == 507010
         assert sim.aclrtSetDevice(0) == 507010
         assert sim.acldvppCreatePicDesc() is None
-        wait_for(lambda: 507010 in program.codes)
+        eventually(lambda: 507010 in program.codes)
         assert "is lost" in sim.error_text()
     program.send(channel, picture)
     program.end_of_stream(channel)
@@ -345,9 +339,9 @@ def test_device_lost_in_mid_stream_wakes_every_waiting_call(sim):
 def test_device_lost_ends_process_report(program):
     sim = program.sim
     program.channel()
-    wait_for(lambda: True)
+    eventually(lambda: True)
     with sim.lost_device(code=507899):
-        wait_for(lambda: 507899 in program.codes)
+        eventually(lambda: 507899 in program.codes)
 
 
 # ---- null codec ----

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -20,6 +19,7 @@ from helpers.acl_program import (
     Program,
 )
 from helpers.simulator import CALLBACK
+from helpers.waiting import eventually
 
 pytestmark = pytest.mark.sim_only
 
@@ -351,9 +351,7 @@ def test_channel_that_lost_its_descriptor_still_delivers(soc):
             program.send(channel, picture, 2)
             program.destroy_desc(channel)
         the_report(sim, "channel-open", "created by aclvencCreateChannelDesc")
-        deadline = time.monotonic() + 10
-        while len(program.delivered) < 2 and time.monotonic() < deadline:
-            time.sleep(0.002)
+        eventually(lambda: len(program.delivered) == 2)
         assert [(seen.user_data, len(seen.data)) for seen in program.delivered] == [(1, 500), (2, 500)]
         program.stop_pump()
         sim.aclsim_reset()
@@ -406,9 +404,7 @@ def test_two_threads_that_send_to_one_channel_are_reported(sim):
 
                 threads.append(threading.Thread(target=send))
                 threads[-1].start()
-            deadline = time.monotonic() + 10
-            while not sim.reports() and time.monotonic() < deadline:
-                time.sleep(0.002)
+            eventually(sim.reports)
         for thread in threads:
             thread.join()
         program.end_of_stream(channel)

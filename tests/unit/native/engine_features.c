@@ -219,7 +219,7 @@ int main(int argc, char **argv) {
         CHECK(avenc_channel_attach_notifier(j->channel, j->notifier) == AVENC_OK);
         if (j->sink) {
             CHECK(pipe(pipes[i]) == 0);
-            CHECK(avenc_channel_set_sink(j->channel, pipes[i][1]) == AVENC_OK);
+            CHECK(avenc_channel_set_sink(j->channel, pipes[i][1], 0) == AVENC_OK);
             pthread_create(&threads[i][SUBMITTERS + 2], NULL, drain_pipe, &pipes[i][0]);
         }
     }
