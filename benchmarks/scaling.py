@@ -179,7 +179,7 @@ def compare_work(channels, by_way):
 
 
 def measure(quick=False):
-    rounds, seconds = (1, 1.0) if quick else (3, 1.5)
+    rounds, seconds = (1, 1.0) if quick else (3, 1.1)
     rows = []
     for channels, arrival in [*((number, "spread") for number in CHANNELS), (CHANNELS[-1], "in-step")]:
         by_way = {}

@@ -38,7 +38,7 @@ FIGURES = (
 
 
 def measure(quick=False):
-    runs = 15 if quick else 41
+    runs = 15 if quick else 25
     command = [sys.executable, "-c", PROGRAM]
     programs.run(command, null_codec=2000)  # byte code and the page cache are warm from here on
     results = [programs.run(command, null_codec=2000) for _ in range(runs)]
