@@ -21,7 +21,7 @@ from xml.sax.saxutils import escape
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 DOCS = ROOT / "docs" / "benchmarks"
-MODULES = ("run", "scaling", "startup")
+MODULES = ("run", "scaling", "compare_convert", "startup")
 DEVICE = "simulated device: binding overhead, not encoder speed"
 
 
