@@ -131,9 +131,10 @@ def timed(pixel_format, rounds):
     found = {(matrix, name): (convert, [], []) for matrix, name, convert in candidates(pixel_format, into[0])}
     pictures = source(pixel_format)
     for turn in range(rounds):
-        for convert, elapsed, busy in found.values():
+        for number, (convert, elapsed, busy) in enumerate(found.values()):
+            which = (turn + number) % ROTATING  # used as long ago for one peer as for another
             began, cpu = time.perf_counter(), time.process_time()
-            convert(pictures[turn % ROTATING], into[turn % ROTATING])
+            convert(pictures[which], into[which])
             elapsed.append(1e3 * (time.perf_counter() - began))
             busy.append(1e3 * (time.process_time() - cpu))
     return {key: (elapsed, busy) for key, (_, elapsed, busy) in found.items()}
@@ -184,9 +185,10 @@ def copying(rounds):
         if len(set(checks.values())) != 1:
             raise DifferentWork(f"bytes encoded: {checks}")
         for turn in range(rounds):
-            for name, encode in ways.items():
+            for number, (name, encode) in enumerate(ways.items()):
+                picture = pictures[(turn + number) % ROTATING]  # used as long ago for one way as for another
                 began = time.perf_counter()
-                encode(enc, pictures[turn % ROTATING])
+                encode(enc, picture)
                 found[name].append(1e3 * (time.perf_counter() - began))
                 enc.flush()
     return found
