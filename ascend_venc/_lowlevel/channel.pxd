@@ -49,6 +49,8 @@ cdef class Channel:
     cdef bint _several_submitters
     cdef uint64_t _dropped  # frames that were not accepted for lack of room
     cdef int _sink_fd  # -1: none
+    cdef void *_scratch  # of submit_many, for _scratch_size frames; NULL: in use, or none yet
+    cdef Py_ssize_t _scratch_size
     cdef object _stall  # seconds without progress after which a wait gives up, or None
 
     cdef avenc_channel *_enter(self) except NULL

@@ -43,6 +43,7 @@ cdef extern from "pythread.h" nogil:
 cdef enum:
     SLICE_MS = 50  # the longest that a signal waits for its handler
     BATCH = 64
+    MAX_SCRATCH = 256  # frames: the memory of a larger batch is not kept
 
 cdef enum:  # what submit does where there is no room, in the order of ON_FULL
     BLOCK
@@ -343,6 +344,7 @@ cdef class Channel:
     def __dealloc__(self):
         cdef avenc_channel *handle = self._h
         self._h = NULL
+        PyMem_Free(self._scratch)
         if handle != NULL:
             with nogil:
                 avenc_channel_close(handle, 5000)
@@ -655,7 +657,7 @@ cdef class Channel:
 
         On an exception the frames before the one that caused it were sent; its attribute `accepted` says how many.
         """
-        cdef Py_ssize_t count = len(frames), i, given = 0, held_count = 0
+        cdef Py_ssize_t count = len(frames), i, given = 0, held_count = 0, scratch_size
         cdef size_t accepted = 0
         cdef double deadline = deadline_after(timeout)
         cdef uint32_t slice_ms
@@ -672,9 +674,17 @@ cdef class Channel:
             return self._submit_each(frames, pts, key_frames, tokens, deadline)
         self._collect_spent()
         self._note_submitter()
-        held = <host_frame *>PyMem_Malloc(count * (sizeof(host_frame) + sizeof(avenc_submission) + sizeof(uint64_t)))
-        if held == NULL:
-            raise MemoryError()
+        # The block of the last call, unless another thread has it: a frame costs no allocation.
+        held = <host_frame *>self._scratch
+        scratch_size = self._scratch_size
+        self._scratch = NULL
+        if held == NULL or scratch_size < count:
+            PyMem_Free(held)
+            scratch_size = count
+            held = <host_frame *>PyMem_Malloc(
+                count * (sizeof(host_frame) + sizeof(avenc_submission) + sizeof(uint64_t)))
+            if held == NULL:
+                raise MemoryError()
         submissions = <avenc_submission *>(held + count)
         indices = <uint64_t *>(submissions + count)
         try:
@@ -728,7 +738,11 @@ cdef class Channel:
                     Py_DECREF(<Ticket>submissions[i].token)
             for i in range(held_count):
                 release_host_frame(&held[i])
-            PyMem_Free(held)
+            if self._scratch == NULL and scratch_size <= MAX_SCRATCH:
+                self._scratch = held
+                self._scratch_size = scratch_size
+            else:
+                PyMem_Free(held)
 
     def _submit_each(self, list frames, list pts, list key_frames, list tokens, double deadline):
         cdef list indices = []

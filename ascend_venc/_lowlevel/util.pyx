@@ -5,10 +5,12 @@ start_thread makes its thread through Python rather than with pthread_create, so
 exception in the caller and the interpreter can end while the thread runs. It behaves as a joinable pthread: the thread,
 and with it its id, stays until stop_thread, so an id always means the thread it was given out for.
 """
+from cpython.buffer cimport PyBuffer_IsContiguous, PyBuffer_Release
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_FromStringAndSize
-from cpython.exc cimport PyErr_CheckSignals, PyErr_WarnEx
+from cpython.exc cimport PyErr_CheckSignals, PyErr_Clear, PyErr_WarnEx
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.object cimport PyCallable_Check, PyObject
+from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int32_t, uint64_t
 from libc.string cimport memcpy
 
@@ -21,8 +23,27 @@ cdef extern from "pythread.h":
 cdef extern from "errno.h":
     int EAGAIN, EDEADLK, ESRCH
 
+cdef extern from *:
+    """
+    #include <frameobject.h>
+    #if PY_VERSION_HEX >= 0x030B0000
+    #define instruction_of(frame) PyFrame_GetLasti(frame)
+    #else
+    #define instruction_of(frame) ((frame)->f_lasti)
+    #endif
+    """
+    ctypedef struct PyFrameObject:
+        pass
+    PyFrameObject *PyEval_GetFrame()
+    PyObject *PyFrame_GetCode(PyFrameObject *)  # a new reference
+    int instruction_of(PyFrameObject *)
+
 cdef extern from "Python.h":
     int PyBUF_WRITE
+    int PyBUF_STRIDES
+    int PyObject_GetBuffer(object, Py_buffer *, int)
+    void Py_XINCREF(PyObject *)
+    void Py_XDECREF(PyObject *)
     Py_ssize_t PY_SSIZE_T_MAX
 
 # C variables, like every name here that is not pyACL's: dir(acl.util) shows pyACL's names only.
@@ -174,22 +195,128 @@ _export(b"ptr_to_bytes", ptr_to_bytes,
 
 # ---- NumPy, imported by the call that needs it -------------------------------------------------------------------------
 
-cdef object _array_of(PyObject *argument):
-    import numpy
+cdef object _ndarray = None
 
-    if not isinstance(<object>argument, numpy.ndarray):
+
+cdef object _array_of(PyObject *argument):
+    global _ndarray
+    if _ndarray is None:
+        import numpy
+
+        _ndarray = numpy.ndarray
+    if not isinstance(<object>argument, _ndarray):
         raise ValueError("needs an numpy array as argument")
     return <object>argument
 
 
+# ---- deprecation warnings ----------------------------------------------------------------------------------------------
+#
+# pyACL warns at each call, and by default Python shows the first warning of a place only; finding out that there is
+# nothing to show costs more than the rest of the call. So a place in a program where the warning would not be shown any
+# more is remembered, until warnings.filters is another list, or has another length or first entry.
+
+cdef struct _Place:
+    PyObject *code  # counted
+    int instruction
+    const char *text
+    PyObject *filters  # these two are compared only
+    PyObject *first
+    Py_ssize_t length
+
+cdef _Place _quiet[16]
+cdef PyObject *_warnings = NULL  # warnings.__dict__
+
+
+cdef PyObject *_filters(PyObject **first, Py_ssize_t *length) except? NULL:
+    global _warnings
+    if _warnings == NULL:
+        import warnings
+
+        namespace = warnings.__dict__
+        Py_INCREF(namespace)
+        _warnings = <PyObject *>namespace
+    filters = (<dict>_warnings).get("filters")
+    if type(filters) is not list:
+        return NULL
+    length[0] = len(<list>filters)
+    first[0] = <PyObject *>(<list>filters)[0] if length[0] else NULL
+    return <PyObject *>filters
+
+
+cdef bint _stays_quiet(str text) except -1:
+    """Whether the calling line would not show this warning again."""
+    import warnings
+
+    frame = sys._getframe(0)
+    line = frame.f_lineno
+    registry = frame.f_globals.get("__warningregistry__")
+    if registry and (text, Warning, line) in registry:
+        return True
+    module = frame.f_globals.get("__name__") or "<string>"
+    for action, message, category, where, number in warnings.filters:
+        if (message is None or (text == message if isinstance(message, str) else message.match(text))) \
+                and issubclass(Warning, category) and number in (0, line) \
+                and (where is None or (module == where if isinstance(where, str) else where.match(module))):
+            return action == "ignore"
+    return False
+
+
+cdef int _warn(const char *text) except -1:
+    cdef PyObject *first = NULL
+    cdef Py_ssize_t length = 0
+    cdef PyObject *filters = _filters(&first, &length)
+    cdef PyFrameObject *frame = PyEval_GetFrame()
+    cdef PyObject *code
+    cdef int instruction
+    cdef _Place *place
+    if frame == NULL or filters == NULL:
+        PyErr_WarnEx(Warning, text, 1)
+        return 0
+    code = <PyObject *>PyFrame_GetCode(frame)
+    instruction = instruction_of(frame)
+    place = &_quiet[(<uint64_t>code >> 5 ^ <uint64_t>instruction) & 15]
+    if place.code == code and place.instruction == instruction and place.text == text and place.filters == filters \
+            and place.first == first and place.length == length:
+        Py_XDECREF(code)
+        return 0
+    try:
+        PyErr_WarnEx(Warning, text, 1)
+        if _stays_quiet((<bytes>text).decode()):
+            Py_XINCREF(code)
+            Py_XDECREF(place.code)
+            place.code = code
+            place.instruction = instruction
+            place.text = text
+            place.filters = _filters(&place.first, &place.length)
+    finally:
+        Py_XDECREF(code)
+    return 0
+
+
+cdef const char *_TO_PTR = b"acl.util.numpy_to_ptr will be deprecated, use acl.util.bytes_to_ptr"
+cdef const char *_CONTIGUOUS_TO_PTR = b"acl.util.numpy_contiguous_to_ptr will be deprecated, use acl.util.bytes_to_ptr"
+cdef const char *_TO_NUMPY = b"acl.util.ptr_to_numpy will be deprecated, use acl.util.ptr_to_bytes"
+cdef const char *_NOT_CONTIGUOUS = b"the array is not contiguous: its address is that of its first element only"
+
 cdef object numpy_to_ptr(PyObject *self, PyObject **args, Py_ssize_t count):
+    cdef Py_buffer view
+    cdef uint64_t address
+    cdef bint contiguous
     if count != 1:
         raise TypeError("acl.util.numpy_to_ptr args parse failed")
     array = _array_of(args[0])
-    PyErr_WarnEx(Warning, b"acl.util.numpy_to_ptr will be deprecated, use acl.util.bytes_to_ptr", 1)
-    if not array.flags.c_contiguous:
-        PyErr_WarnEx(Warning, b"the array is not contiguous: its address is that of its first element only", 1)
-    return array.__array_interface__["data"][0]
+    _warn(_TO_PTR)
+    if PyObject_GetBuffer(array, &view, PyBUF_STRIDES) == 0:
+        address = <uint64_t>view.buf
+        contiguous = PyBuffer_IsContiguous(&view, b"C")
+        PyBuffer_Release(&view)
+    else:  # a dtype that no buffer can have, such as datetime64
+        PyErr_Clear()
+        address = array.__array_interface__["data"][0]
+        contiguous = array.flags.c_contiguous
+    if not contiguous:
+        _warn(_NOT_CONTIGUOUS)
+    return address
 
 _export(b"numpy_to_ptr", numpy_to_ptr,
         b"numpy_to_ptr(data, /)\n--\n\n"
@@ -201,7 +328,7 @@ cdef object numpy_contiguous_to_ptr(PyObject *self, PyObject **args, Py_ssize_t 
     if count != 1:
         raise TypeError("acl.util.numpy_contiguous_to_ptr args parse failed")
     array = _array_of(args[0])
-    PyErr_WarnEx(Warning, b"acl.util.numpy_contiguous_to_ptr will be deprecated, use acl.util.bytes_to_ptr", 1)
+    _warn(_CONTIGUOUS_TO_PTR)
     import numpy
 
     array = numpy.ascontiguousarray(array)
@@ -219,7 +346,7 @@ cdef object ptr_to_numpy(PyObject *self, PyObject **args, Py_ssize_t count):
     if count != 3 or not as_uint64(args[0], &address) or not isinstance(<object>args[1], tuple) \
             or not as_int32(args[2], &number):
         raise TypeError("acl.util.ptr_to_numpy args parse failed")
-    PyErr_WarnEx(Warning, b"acl.util.ptr_to_numpy will be deprecated, use acl.util.ptr_to_bytes", 1)
+    _warn(_TO_NUMPY)
     import numpy
 
     shape = <object>args[1]

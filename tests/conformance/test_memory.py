@@ -146,6 +146,50 @@ def test_numpy_to_ptr_is_the_address_of_the_array_and_warns(initialised):
     assert [warning.category for warning in seen] == [Warning, Warning]
 
 
+@pytest.mark.parametrize(
+    ("action", "shown"),
+    [("always", 6), ("default", 2), ("module", 1), ("once", 1), ("ignore", 0)],
+)
+def test_deprecation_is_shown_as_often_as_the_filters_say(initialised, action, shown):
+    array = numpy.zeros(4, numpy.uint8)
+    namespace = {"to_ptr": initialised.util.numpy_to_ptr, "array": array, "__name__": "program"}
+    code = compile("for _ in range(3):\n    to_ptr(array)\n" * 2, "program", "exec")
+    for _ in range(2):  # what was remembered under other filters does not count
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("ignore")
+            exec(code, namespace)
+        assert seen == []
+        namespace.pop("__warningregistry__", None)
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.resetwarnings()
+            warnings.simplefilter(action)
+            warnings.onceregistry.clear()
+            exec(code, namespace)
+        assert len(seen) == shown
+        namespace.pop("__warningregistry__", None)
+
+
+def test_deprecation_can_be_made_an_error_at_any_time(initialised):
+    array = numpy.zeros(4, numpy.uint8)
+    for action in ("ignore", "error", "ignore", "error"):
+        with warnings.catch_warnings():
+            warnings.simplefilter(action)
+            for _ in range(3):
+                if action == "ignore":
+                    assert initialised.util.numpy_to_ptr(array) == array.ctypes.data
+                else:
+                    with pytest.raises(Warning, match="will be deprecated"):
+                        initialised.util.numpy_to_ptr(array)
+
+
+@pytest.mark.parametrize("dtype", ["M8[s]", "O", "f2", "V3"])
+def test_numpy_to_ptr_takes_every_dtype_and_read_only_arrays(initialised, dtype):
+    array = numpy.zeros(4, dtype)
+    array.flags.writeable = False
+    with deprecated():
+        assert initialised.util.numpy_to_ptr(array) == array.ctypes.data
+
+
 def test_numpy_contiguous_to_ptr_copies_only_if_it_has_to(initialised):
     array = numpy.arange(12, dtype=numpy.uint16).reshape(3, 4)
     with deprecated():
