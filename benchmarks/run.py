@@ -24,6 +24,7 @@ NAMES = {
     "latency": ("contention", "latency"),
     "hold": ("contention", "hold"),
     "frames": ("frames", "frames"),
+    "bursts": ("frames", "bursts"),
     "files": ("frames", "files"),
     "allocations": ("frames", "allocations"),
     "calls": ("calls", "calls"),

@@ -24,6 +24,7 @@ enum { MAX_BUFFERS = 1024, OUTPUT = 8 << 20, REPORT_MS = 100 };
 typedef struct floor_config {
     uint32_t channels, width, height;
     uint32_t buffers;  /* input pictures in rotation, of each channel */
+    uint32_t outputs;  /* buffers for access units in rotation, of each channel */
     int32_t threaded;  /* a report thread; else the caller processes its own reports */
     int32_t copy_in;   /* copy each picture to device memory */
     int32_t copy_out;  /* copy each access unit out */
@@ -80,10 +81,11 @@ static void callback(acldvppPicDesc *input, acldvppStreamDesc *stream, void *use
     if (f->api.acldvppGetStreamDescRetCode(stream) != 0)
         abort();
     const void *data = f->api.acldvppGetStreamDescData(stream);
-    if (f->config.copy_out && f->api.aclrtMemcpy(ch->output, OUTPUT, data, size, ACL_MEMCPY_DEVICE_TO_HOST) != 0)
+    char *output = ch->output + ch->result.frames % f->config.outputs * OUTPUT;
+    if (f->config.copy_out && f->api.aclrtMemcpy(output, OUTPUT, data, size, ACL_MEMCPY_DEVICE_TO_HOST) != 0)
         abort();
     if (f->config.checksums)
-        ch->result.checksum = adler32((uint32_t)ch->result.checksum, (const uint8_t *)ch->output, size);
+        ch->result.checksum = adler32((uint32_t)ch->result.checksum, (const uint8_t *)output, size);
     ch->result.frames++;
     ch->result.bytes += size;
     if (!f->config.threaded) {
@@ -182,7 +184,7 @@ static void open_channel(floor_t *f, channel *ch) {
     const floor_config *c = &f->config;
     ch->owner = f;
     ch->result.checksum = 1;
-    ch->output = malloc(OUTPUT);
+    ch->output = malloc((size_t)c->outputs * OUTPUT);
     ch->pixels = calloc(c->copy_in ? c->buffers : 1, f->picture_size);
     ch->pictures = calloc(c->buffers, sizeof *ch->pictures);
     ch->memory = calloc(c->buffers, sizeof *ch->memory);
@@ -210,8 +212,8 @@ static void open_channel(floor_t *f, channel *ch) {
 
 EXPORT floor_t *floor_open(const char *device_path, const floor_config *config) {
     floor_t *f = calloc(1, sizeof *f);
-    if (f == NULL || config->channels == 0 || config->buffers == 0 || config->buffers > MAX_BUFFERS ||
-        config->width % 16 != 0 || device_load(device_path, &f->api) != 0) {
+    if (f == NULL || config->channels == 0 || config->outputs == 0 || config->buffers == 0 ||
+        config->buffers > MAX_BUFFERS || config->width % 16 != 0 || device_load(device_path, &f->api) != 0) {
         free(f);
         return NULL;
     }
@@ -274,6 +276,7 @@ int main(int argc, char **argv) {
                            .width = (uint32_t)atoi(argv[4]),
                            .height = (uint32_t)atoi(argv[5]),
                            .buffers = (uint32_t)atoi(argv[6]),
+                           .outputs = 1,
                            .threaded = strcmp(argv[2], "threaded") == 0,
                            .copy_in = 1,
                            .copy_out = 1,

@@ -137,6 +137,106 @@ def _against_the_shape(found, where, batch):
     return rows
 
 
+# ---- without thread switches -----------------------------------------------------------------------------------------
+
+PHASE = 16  # frames
+C_WITH_BUFFERS = f"C loop, {PHASE} output buffers"  # as a program has that keeps what it received
+
+
+def bursts(options):
+    """CPU per frame of the peers with a report thread, when no frame waits for a thread to wake.
+
+    The device stands still while the peer sends PHASE frames, then answers all of them, then the peer receives. Only
+    the sending, the receiving and the report thread's CPU are counted: one wake-up for PHASE frames, on both sides.
+    """
+    rows = []
+    for access_unit in (2_000, 20_000, 200_000):
+        where = f"128x128, {access_unit // 1000} KB, bursts of {PHASE} in batches of 8"
+        found = {"C loop": [], C_WITH_BUFFERS: [], "Encoder.submit_many": []}
+        with device.configured(access_unit, output_slots=PHASE, input_slots=PHASE):
+            for number in range(3 if options.quick else 5):
+                order = [
+                    (_burst_of_c, "C loop"),
+                    (WITH(_burst_of_c, outputs=PHASE), C_WITH_BUFFERS),
+                    (_burst_of_encoder, "Encoder.submit_many"),
+                ]
+                for measured, name in order if number % 2 == 0 else reversed(order):
+                    found[name].append(measured(access_unit, 60 if options.quick else 200))
+        rows += [row(f"{where}: CPU per frame", name, values, "ns", digits=0) for name, values in found.items()]
+        ours, floor = found["Encoder.submit_many"], found["C loop"]
+        times, added = {2_000: (None, None), 20_000: (1.5, 220), 200_000: (1.15, None)}[access_unit]
+        ratios = [value / base for value, base in zip(ours, floor)]
+        goal = f"≤ {times} (G5)" if times else None
+        rows.append(row(f"{where}: CPU over the C loop", "Encoder.submit_many", ratios, "×", goal))
+        kept = [value / base for value, base in zip(ours, found[C_WITH_BUFFERS])]
+        rows.append(row(f"{where}: CPU over the {C_WITH_BUFFERS}", "Encoder.submit_many", kept, "×"))
+        more = [value - base for value, base in zip(ours, floor)]
+        goal = f"≤ {added} (G5)" if added else None
+        rows.append(row(f"{where}: added to the C loop", "Encoder.submit_many", more, "ns", goal, 0))
+    return rows
+
+
+def _phases(rounds, access_unit, thread, send, finished, receive):
+    """CPU ns per frame, median over `rounds` phases."""
+    simulator, clock = device.simulator(), time.thread_time_ns
+    samples = []
+    for number in range(rounds + 10):
+        simulator.set_options(stall=1)
+        before = device.thread_cpu_ns(thread)
+        start = clock()
+        send()
+        spent = clock() - start
+        simulator.set_options(stall=0)
+        while not finished():
+            time.sleep(0.0002)
+        start = clock()
+        work = receive()
+        spent += clock() - start
+        time.sleep(0.0002)  # the report thread sleeps again: its time is up to date
+        spent += device.thread_cpu_ns(thread) - before
+        if work != (PHASE, PHASE * access_unit):
+            raise DifferentWork(f"{work} in a phase of {PHASE} frames")
+        if number >= 10:
+            samples.append(spent / PHASE)
+    return statistics.median(samples)
+
+
+def _burst_of_c(access_unit, rounds, outputs=1):
+    workload = Workload(access_unit=access_unit, buffers=PHASE)
+    with contextlib.closing(CFloor(workload, threaded=True, outputs=outputs)) as peer:
+        before = [peer.total()]
+
+        def receive():
+            now, last = peer.total(), before[0]
+            before[0] = now
+            return now.frames - last.frames, now.bytes - last.bytes
+
+        def finished():
+            return peer.total().frames >= before[0].frames + PHASE
+
+        return _phases(rounds, access_unit, "floor-report", lambda: peer.queue(PHASE), finished, receive)
+
+
+def _burst_of_encoder(access_unit, rounds):
+    with contextlib.closing(encoder.EncoderPeer(Workload(access_unit=access_unit, buffers=PHASE))) as peer:
+        enc = peer.encoder
+        batches = [peer.frames[start : start + 8] for start in range(0, PHASE, 8)]
+
+        def send():
+            for batch in batches:
+                enc.submit_many(batch)
+
+        def receive():
+            frames = size = 0
+            while frames < PHASE:
+                packets = enc.receive_many(8)
+                frames += len(packets)
+                size += sum(map(len, packets))
+            return frames, size
+
+        return _phases(rounds, access_unit, "avenc-report", send, lambda: enc.stats.in_flight == 0, receive)
+
+
 # ---- the sample's file flow ------------------------------------------------------------------------------------------
 
 

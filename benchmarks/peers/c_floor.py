@@ -11,7 +11,7 @@ class Config(ctypes.Structure):
     """floor_config."""
 
     _fields_ = [
-        *((name, ctypes.c_uint32) for name in ("channels", "width", "height", "buffers")),
+        *((name, ctypes.c_uint32) for name in ("channels", "width", "height", "buffers", "outputs")),
         *((name, ctypes.c_int32) for name in ("threaded", "copy_in", "copy_out", "checksums")),
     ]
 
@@ -38,9 +38,10 @@ def _library():
 
 
 class CFloor:
-    """The same calls from plain C. `copies=False`: none of the program's own copies, which leaves the device's work."""
+    """The same calls from plain C. `copies=False`: none of the program's own copies, which leaves the device's work.
+    Access units are copied to `outputs` buffers in turn."""
 
-    def __init__(self, workload, threaded=False, copies=True):
+    def __init__(self, workload, threaded=False, copies=True, outputs=1):
         self._lib = _library()
         self._batch = workload.batch
         self._checksums = workload.checksums
@@ -49,6 +50,7 @@ class CFloor:
             width=workload.width,
             height=workload.height,
             buffers=workload.buffers,
+            outputs=outputs,
             threaded=threaded,
             copy_in=copies,
             copy_out=copies,
