@@ -297,7 +297,7 @@ struct avenc_channel {
     bool abandoned;      /* ended without the device's consent: see avi_device_keep_abandoned */
     bool ended;          /* avenc_channel_end: no further frames */
     bool orphan;         /* destroyed by its owner: the last frame handle frees it */
-    bool idr_owed;       /* something was dropped: the next frame must be an IDR */
+    bool idr_owed;       /* something was dropped or failed: the next frame must be an IDR */
     uint32_t slot_count; /* slots made so far; growing: a slot is being made without the lock */
     bool growing;
     avi_slot *free_slots; /* last in, first out: its memory is the warmest */

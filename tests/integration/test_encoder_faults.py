@@ -7,7 +7,7 @@ import time
 import pytest
 
 import ascend_venc as venc
-from helpers import processes, simulator, video
+from helpers import decode, processes, simulator, video
 
 pytestmark = pytest.mark.sim_only
 
@@ -61,6 +61,28 @@ def test_one_bad_frame_is_named_and_the_others_are_delivered(frames, backend, ac
         delivered, failed = encode_through(enc, frames)
     assert failed == [4]
     assert delivered == [index for index in range(12) if index != 4]
+
+
+@pytest.mark.parametrize(
+    ("action", "value", "nth"), [(RET_CODE, 9, 1), (RET_CODE, 9, 4), (HUGE, 300_000_000, 4), (NO_OUTPUT, 0, 1)]
+)
+def test_stream_can_be_decoded_after_a_frame_that_failed(frames, backend, action, value, nth):
+    with venc.Encoder(128, 128, codec="h264", gop=100, backend=backend) as enc:
+        with simulator.shared().failing_frame(action, nth, value):
+            for frame in frames[:nth]:
+                enc.submit(frame)
+            while not enc.stats.failed:
+                time.sleep(0.001)
+        for frame in frames[nth:]:
+            enc.submit(frame)
+        with pytest.raises(venc.FrameError):
+            while True:
+                enc.flush()
+        packets = enc.flush()
+    after = packets[-(len(frames) - nth) :]
+    assert [packet.frame_index for packet in after] == list(range(nth, len(frames)))
+    assert [packet.is_keyframe for packet in after] == [True] + [False] * (len(after) - 1)
+    assert len(decode.frames(b"".join(map(bytes, after)), "h264")) == len(after)
 
 
 def test_frame_whose_callback_never_comes_is_named_when_the_next_one_is_done(frames, backend):
