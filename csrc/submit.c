@@ -288,7 +288,7 @@ static void join_in_flight_locked(avenc_channel *channel, avi_slot *slot, uint64
 }
 
 /* The last of the in-flight queue was refused. send_lock is held, so it is still the last. */
-static void leave_in_flight_locked(avenc_channel *channel, avi_slot *slot) {
+static void leave_in_flight_locked(avenc_channel *channel, avi_slot *slot, uint64_t now) {
     avi_slot **link = &channel->sent_head, *before = NULL;
     while (*link != slot) {
         before = *link;
@@ -297,6 +297,8 @@ static void leave_in_flight_locked(avenc_channel *channel, avi_slot *slot) {
     *link = NULL;
     channel->sent_tail = before;
     slot->next = NULL;
+    if (!before && channel->stats.completed)
+        channel->idle_since = now;
 }
 
 static void queue_locked(avenc_channel *channel, avi_slot *slot) {
@@ -325,7 +327,7 @@ static int hand_over(avenc_channel *channel, avi_slot *slot, bool idr, uint64_t 
     if (rc != ACL_SUCCESS) {
         int expected = AVI_SLOT_SENT;
         if (atomic_compare_exchange_strong(&slot->state, &expected, AVI_SLOT_FILLING)) {
-            leave_in_flight_locked(channel, slot);
+            leave_in_flight_locked(channel, slot, now);
             channel->idr_owed = channel->idr_owed || idr;
         } else {
             rc = AVENC_OK; /* refused and yet reported: the report counts */
@@ -404,6 +406,7 @@ void avi_send_queued(avenc_channel *channel, avi_slot *slot, bool *more) {
     channel->sending--;
     if (rc != AVENC_OK) {
         channel->window--;
+        channel->idr_owed = channel->idr_owed || slot->force_idr;
         slot->packet->pub.status = rc;
         slot->packet->pub.emitted_ns = avi_now_ns();
         avi_finish_slot_locked(channel, slot);

@@ -134,6 +134,30 @@ def test_refused_frame_raises_and_the_next_is_encoded(frames, backend):
     assert [packet.frame_index for packet in packets] == [0, 1]
 
 
+def test_queued_key_frame_that_is_refused_makes_the_next_one_a_key_frame(frames, backend):
+    with venc.Encoder(128, 128, codec="h264", gop=100, backend=backend) as enc:
+        enc.submit_async(frames[0])
+        enc.receive(5)
+        with simulator.shared().failing_call("aclrtMemcpy", code=507018):  # of the picture: it is not sent at all
+            enc.submit_async(frames[1], key_frame=True)
+            with pytest.raises(venc.FrameError):
+                enc.receive(5)
+        enc.submit_async(frames[2])
+        enc.submit_async(frames[3])
+        assert [enc.receive(5).is_keyframe for _ in range(2)] == [True, False]
+
+
+def test_device_is_idle_after_its_only_frame_was_refused(frames, backend):
+    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc:
+        enc.encode(frames[0])
+        enc.flush()
+        with simulator.shared().failing_call("aclvencSendFrame", code=507018), pytest.raises(venc.AclError):
+            enc.submit(frames[1])
+        before = enc.stats.device_idle
+        time.sleep(0.02)
+        assert enc.stats.device_idle - before >= 0.02
+
+
 def test_stalled_device_times_out_and_comes_back(frames, backend):
     with venc.Encoder(128, 128, codec="h264", depth=2, timeout=0.3, backend=backend) as enc:
         with simulator.shared().options(stall=1):
