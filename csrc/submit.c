@@ -475,8 +475,6 @@ static int copy_on_device(avenc_channel *channel, avi_slot *slot, const avenc_de
 
 static int take_over(avenc_channel *channel, avi_slot *slot, const avenc_device_picture *picture,
                      avenc_channel_stats *delta) {
-    if (picture->wait)
-        TRY(channel, aclrtSynchronizeStream, picture->stream);
     slot->pixels = AVI_IN_MEMORY;
     if (!readable_as_it_is(channel, picture)) {
         int rc = describe_own_memory(channel, slot);
@@ -491,6 +489,23 @@ static int take_over(avenc_channel *channel, avi_slot *slot, const avenc_device_
     return AVENC_OK;
 }
 
+/*
+ * In the caller's context: a stream belongs to the context in which it was created, and each context has a default
+ * stream of its own. A thread that has none created no stream.
+ */
+static int wait_for_stream(avenc_channel *channel, aclrtStream stream) {
+    aclrtContext current = NULL;
+    if (channel->api->aclrtGetCurrentContext(&current) != ACL_SUCCESS || !current) {
+        if (!stream)
+            return AVENC_OK;
+        return avi_fail(AVENC_E_INVALID, "aclrtSynchronizeStream",
+                        "this thread has no current context: make that of the stream current, or wait for the stream "
+                        "before submitting");
+    }
+    TRY(channel, aclrtSynchronizeStream, stream);
+    return AVENC_OK;
+}
+
 int avenc_channel_submit_device(avenc_channel *channel, const avenc_device_picture *picture,
                                 const avenc_submission *submission, uint32_t timeout_ms, uint64_t *frame_index) {
     if (!channel || !picture || !picture->data || !submission || !frame_index)
@@ -501,9 +516,11 @@ int avenc_channel_submit_device(avenc_channel *channel, const avenc_device_pictu
         (uint64_t)picture->stride * picture->height_stride * 3 / 2 > UINT32_MAX)
         return avi_fail(AVENC_E_INVALID, __func__, "strides are %u bytes and %u rows, the picture has %u x %u",
                         picture->stride, picture->height_stride, channel->config.width, channel->config.height);
-    avi_binding binding;
-    int rc = avi_device_bind(channel->device, &binding);
+    int rc = picture->wait ? wait_for_stream(channel, picture->stream) : AVENC_OK;
     if (rc != AVENC_OK)
+        return rc;
+    avi_binding binding;
+    if ((rc = avi_device_bind(channel->device, &binding)) != AVENC_OK)
         return rc;
     avi_slot *slot = NULL;
     rc = take_slot(channel, DIRECT, timeout_ms, __func__, &slot);

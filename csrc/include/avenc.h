@@ -232,7 +232,7 @@ typedef struct avenc_device_picture {
     void *data;             /* stays valid until the frame's packet has been drained */
     uint32_t stride;        /* bytes from row to row, >= width */
     uint32_t height_stride; /* rows from luma to chroma, >= height */
-    aclrtStream stream;     /* waited for before the device reads; NULL: nothing to wait for */
+    aclrtStream stream;     /* of the calling thread's current context; waited for before the device reads */
     int wait;               /* non-zero: wait for `stream`, which may be NULL then: the default stream */
 } avenc_device_picture;
 
