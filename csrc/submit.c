@@ -73,6 +73,13 @@ static int pop_slot_locked(avenc_channel *channel, avi_slot **out) {
     return AVENC_OK;
 }
 
+/* A slot that was not sent leaves the window. A queued frame that had no room may go now, and no report may come. */
+static void leave_window_locked(avenc_channel *channel) {
+    channel->window--;
+    if (channel->queued_head)
+        avi_worker_wake(&channel->device->sender, channel, 0);
+}
+
 static void back_to_free_locked(avenc_channel *channel, avi_slot *slot) {
     atomic_store(&slot->state, AVI_SLOT_FREE);
     slot->next = channel->free_slots;
@@ -119,7 +126,7 @@ static int take_slot(avenc_channel *channel, int purpose, uint32_t timeout_ms, c
                       avi_pool_capacity(channel->pool));
         pthread_mutex_lock(&channel->lock);
         if (purpose == DIRECT)
-            channel->window--;
+            leave_window_locked(channel);
         else
             channel->held--;
         back_to_free_locked(channel, slot);
@@ -138,7 +145,7 @@ static void return_slot(avenc_channel *channel, avi_slot *slot) {
         avi_pool_release(packet);
     pthread_mutex_lock(&channel->lock);
     if (atomic_load(&slot->state) == AVI_SLOT_FILLING)
-        channel->window--;
+        leave_window_locked(channel);
     else
         channel->held--;
     back_to_free_locked(channel, slot);
@@ -820,7 +827,7 @@ int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, i
     pthread_mutex_lock(&channel->lock);
     if (rc != AVENC_OK) {
         if (!queue) { /* the caller has it again */
-            channel->window--;
+            leave_window_locked(channel);
             channel->held++;
             atomic_store(&slot->state, AVI_SLOT_HELD);
             avi_announce_locked(channel);
