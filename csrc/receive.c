@@ -167,7 +167,7 @@ static int wait_until(avenc_channel *channel, uint32_t timeout_ms, uint32_t ling
             avi_worker_hurry(&channel->device->writer);
         if (!idle && channel->stats.in_flight == 0 && !writing &&
             (channel->state != AVI_OPEN || channel->ended || !(flags & AVENC_WAIT_FOR_FRAMES))) {
-            rc = channel->state == AVI_CLOSED && !channel->ended ? AVENC_E_CLOSED : AVENC_E_DRAINED;
+            rc = channel->state != AVI_OPEN && !channel->ended ? AVENC_E_CLOSED : AVENC_E_DRAINED;
             avi_fail(rc, call, "no frame is in flight");
             break;
         }
