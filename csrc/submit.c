@@ -783,6 +783,16 @@ int avenc_channel_acquire(avenc_channel *channel, uint32_t timeout_ms, avenc_fra
     return AVENC_OK;
 }
 
+/* True: the channel was destroyed before, and this was what kept it. */
+static bool drop_handle_locked(avenc_channel *channel) {
+    return --channel->handles == 0 && channel->orphan;
+}
+
+static void end_orphan(avenc_channel *channel) {
+    avi_device_detach(channel->device, channel);
+    avi_channel_end_of_life(channel);
+}
+
 int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, int flags, uint64_t *frame_index) {
     bool keep = flags & AVENC_FRAME_KEEP;
     if (!frame || !submission || !frame_index)
@@ -824,6 +834,7 @@ int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, i
             avi_device_unbind(channel->device, &binding);
         }
     }
+    bool last = false;
     pthread_mutex_lock(&channel->lock);
     if (rc != AVENC_OK) {
         if (!queue) { /* the caller has it again */
@@ -834,11 +845,13 @@ int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, i
         }
         slot->leased = true;
     } else if (!keep) {
-        channel->handles--;
+        last = drop_handle_locked(channel);
     }
     pthread_mutex_unlock(&channel->lock);
     if (rc == AVENC_OK && !keep)
         avi_live_add(AVENC_LIVE_FRAME, -1);
+    if (last)
+        end_orphan(channel);
     return rc;
 }
 
@@ -859,13 +872,11 @@ void avenc_frame_release(avenc_frame *frame) {
         channel->held--;
         back_to_free_locked(channel, slot);
     }
-    bool last = --channel->handles == 0 && channel->orphan;
+    bool last = drop_handle_locked(channel);
     pthread_mutex_unlock(&channel->lock);
     if (packet)
         avi_pool_release(packet);
     avi_live_add(AVENC_LIVE_FRAME, -1);
-    if (last) {
-        avi_device_detach(channel->device, channel);
-        avi_channel_end_of_life(channel);
-    }
+    if (last)
+        end_orphan(channel);
 }

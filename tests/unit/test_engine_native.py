@@ -71,6 +71,7 @@ def test_engine_with_threads_on_every_side_keeps_every_frame(tmp_path, sanitizer
 SCENARIOS = [
     "queued_behind_refused",
     "wait_while_closing",
+    "destroy_while_frame_is_submitted",
 ]
 
 

@@ -9,6 +9,7 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,15 +36,45 @@ static const acl_api *api;
 static acl_api real;
 static int (*set_option)(const char *, uint64_t);
 
-/* One call stops: it says so with `stopped`, and goes on after `go`. */
-static atomic_int armed;
+/* The next call of one function stops: it says so with `stopped`, and goes on after `go`. */
+enum { AT_NOTHING, AT_SEND, AT_MALLOC, AT_DESTROY, AT_CONTEXT };
+static atomic_int stop_at, then_stop_at; /* the second: set by the next aclvencSendFrame */
 static sem_t stopped, go;
 
-static void stop_if_armed(void) {
-    if (atomic_exchange(&armed, 0)) {
-        sem_post(&stopped);
-        sem_wait(&go);
-    }
+static bool stop_here(int where) {
+    int expected = where;
+    if (!atomic_compare_exchange_strong(&stop_at, &expected, AT_NOTHING))
+        return false;
+    sem_post(&stopped);
+    sem_wait(&go);
+    return true;
+}
+
+/* One that stops is refused then. */
+static int send_frame(aclvencChannelDesc *desc, acldvppPicDesc *picture, void *reserve, aclvencFrameConfig *config,
+                      void *userdata) {
+    if (stop_here(AT_SEND))
+        return 507018;
+    int rc = real.aclvencSendFrame(desc, picture, reserve, config, userdata);
+    int next = atomic_exchange(&then_stop_at, AT_NOTHING);
+    if (next)
+        atomic_store(&stop_at, next);
+    return rc;
+}
+
+static int allocate(void **memory, size_t size) {
+    stop_here(AT_MALLOC);
+    return real.acldvppMalloc(memory, size);
+}
+
+static int destroy_channel(aclvencChannelDesc *desc) {
+    stop_here(AT_DESTROY);
+    return real.aclvencDestroyChannel(desc);
+}
+
+static int set_context(aclrtContext context) {
+    stop_here(AT_CONTEXT);
+    return real.aclrtSetCurrentContext(context);
 }
 
 static avenc_channel *open_channel(uint32_t depth, uint32_t queue) {
@@ -61,19 +92,7 @@ static avenc_channel *open_channel(uint32_t depth, uint32_t queue) {
     return channel;
 }
 
-/* The engine's table is const to its users; here it is made to hold our functions. */
-#define REPLACE(name, function) (((acl_api *)api)->name = (function))
-
 /* ---- a frame that waits behind one that is refused -------------------------------------------------------------- */
-
-static int refusing_send(aclvencChannelDesc *desc, acldvppPicDesc *picture, void *reserve, aclvencFrameConfig *config,
-                         void *userdata) {
-    if (atomic_load(&armed)) {
-        stop_if_armed();
-        return 507018;
-    }
-    return real.aclvencSendFrame(desc, picture, reserve, config, userdata);
-}
 
 static void *submit_refused(void *channel) {
     uint64_t index;
@@ -83,8 +102,7 @@ static void *submit_refused(void *channel) {
 
 static void queued_behind_refused(void) {
     avenc_channel *channel = open_channel(1, 2);
-    REPLACE(aclvencSendFrame, refusing_send);
-    atomic_store(&armed, 1);
+    atomic_store(&stop_at, AT_SEND);
     pthread_t thread;
     pthread_create(&thread, NULL, submit_refused, channel);
     sem_wait(&stopped);
@@ -98,11 +116,6 @@ static void queued_behind_refused(void) {
 
 /* ---- room while somebody else's slot is being made --------------------------------------------------------------- */
 
-static int slow_malloc(void **memory, size_t size) {
-    stop_if_armed();
-    return real.acldvppMalloc(memory, size);
-}
-
 static void *enqueue_one(void *channel) {
     uint64_t index;
     CHECK(avenc_channel_enqueue(channel, &plain, 1, 0, &index) == AVENC_OK);
@@ -114,8 +127,7 @@ static void room_while_growing(void) {
     avenc_frame *frame;
     avenc_frame_memory memory;
     CHECK(avenc_channel_acquire(channel, 0, &frame, &memory) == AVENC_OK); /* the one slot that exists */
-    REPLACE(acldvppMalloc, slow_malloc);
-    atomic_store(&armed, 1);
+    atomic_store(&stop_at, AT_MALLOC);
     pthread_t thread;
     pthread_create(&thread, NULL, enqueue_one, channel);
     sem_wait(&stopped);
@@ -135,11 +147,6 @@ static void room_while_growing(void) {
 
 /* ---- waiting for packets while the channel is closed -------------------------------------------------------------- */
 
-static int slow_destroy(aclvencChannelDesc *desc) {
-    stop_if_armed();
-    return real.aclvencDestroyChannel(desc);
-}
-
 static void *close_it(void *channel) {
     CHECK(avenc_channel_close(channel, 5000) == AVENC_OK);
     return NULL;
@@ -147,8 +154,7 @@ static void *close_it(void *channel) {
 
 static void wait_while_closing(void) {
     avenc_channel *channel = open_channel(1, 0);
-    REPLACE(aclvencDestroyChannel, slow_destroy);
-    atomic_store(&armed, 1);
+    atomic_store(&stop_at, AT_DESTROY);
     pthread_t thread;
     pthread_create(&thread, NULL, close_it, channel);
     sem_wait(&stopped);
@@ -160,18 +166,6 @@ static void wait_while_closing(void) {
 }
 
 /* ---- a channel destroyed while its last frame handle is being submitted --------------------------------------------- */
-
-static int slow_context(aclrtContext context) {
-    stop_if_armed();
-    return real.aclrtSetCurrentContext(context);
-}
-
-static int send_then_arm(aclvencChannelDesc *desc, acldvppPicDesc *picture, void *reserve, aclvencFrameConfig *config,
-                         void *userdata) {
-    int rc = real.aclvencSendFrame(desc, picture, reserve, config, userdata);
-    atomic_store(&armed, 1); /* the next change of context is the one back to the submitter's */
-    return rc;
-}
 
 static void *submit_frame(void *frame) {
     aclrtContext own;
@@ -188,8 +182,7 @@ static void destroy_while_frame_is_submitted(void) {
     avenc_frame_memory memory;
     CHECK(avenc_channel_acquire(channel, 0, &frame, &memory) == AVENC_OK);
     memset(memory.y, 100, SIZE);
-    REPLACE(aclrtSetCurrentContext, slow_context);
-    REPLACE(aclvencSendFrame, send_then_arm);
+    atomic_store(&then_stop_at, AT_CONTEXT); /* back to the submitter's own context */
     pthread_t thread;
     pthread_create(&thread, NULL, submit_frame, frame);
     sem_wait(&stopped);
@@ -327,11 +320,15 @@ int main(int argc, char **argv) {
     CHECK(avenc_library_open(&options, &library) == AVENC_OK);
     api = avenc_library_api(library);
     real = *api;
+    acl_api *table = (acl_api *)api; /* const to those who use it; no thread does yet */
+    table->aclvencSendFrame = send_frame;
+    table->acldvppMalloc = allocate;
+    table->aclvencDestroyChannel = destroy_channel;
+    table->aclrtSetCurrentContext = set_context;
     CHECK(avenc_device_open(library, 0, &device) == AVENC_OK);
     for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++)
         if (!strcmp(argv[3], scenarios[i].name)) {
             scenarios[i].run();
-            *(acl_api *)api = real;
             avenc_device_close(device);
             for (int kind = 0; kind < AVENC_LIVE_COUNT; kind++)
                 if (avenc_live(kind)) {
