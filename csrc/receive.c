@@ -75,7 +75,9 @@ int avi_fail_sink_locked(const avenc_channel *channel, const char *call) {
 /* What the program may take: with a sink that works, only the frames that failed. */
 static bool receivable_locked(const avenc_channel *channel) {
     const avi_packet *packet = channel->ready_head;
-    return packet && (channel->sink_fd < 0 || channel->sink_error || packet->pub.status != 0);
+    if (!packet || packet->pub.status != 0)
+        return packet != NULL;
+    return (channel->sink_fd < 0 || channel->sink_error) && !channel->sink_busy;
 }
 
 /* ---- draining ------------------------------------------------------------------------------------ */

@@ -136,15 +136,23 @@ int avenc_channel_set_sink(avenc_channel *channel, int fd, uint32_t linger_us) {
     if (rc != AVENC_OK)
         return rc;
     pthread_mutex_lock(&channel->lock);
+    channel->sink_fd = -1; /* no further write begins */
+    while (channel->sink_busy)
+        avi_wait_locked(channel, UINT64_MAX, true);
     channel->sink_fd = fd;
     channel->sink_kind = fd < 0 ? SINK_FILE : kind_of(fd);
     channel->sink_error = 0;
+    channel->sink_offset = 0;
     channel->sink_linger_us = linger_us;
+    if (fd >= 0)
+        avi_worker_wake(&channel->device->writer, channel, 0); /* for what is ready already */
+    avi_announce_locked(channel);
     pthread_mutex_unlock(&channel->lock);
     return AVENC_OK;
 }
 
 bool avi_sink_unfinished_locked(const avenc_channel *channel) {
-    return channel->sink_fd >= 0 && !channel->sink_error &&
-           (channel->sink_busy || writable_from(channel->ready_head));
+    if (channel->sink_error)
+        return false;
+    return channel->sink_busy || (channel->sink_fd >= 0 && writable_from(channel->ready_head));
 }

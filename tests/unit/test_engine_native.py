@@ -72,6 +72,9 @@ SCENARIOS = [
     "queued_behind_refused",
     "wait_while_closing",
     "destroy_while_frame_is_submitted",
+    "sink_for_packets_that_are_ready",
+    "sink_after_one_that_broke",
+    "sink_taken_away_while_it_is_written",
 ]
 
 

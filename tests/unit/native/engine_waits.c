@@ -306,7 +306,7 @@ static const struct {
 
 int main(int argc, char **argv) {
     CHECK(argc == 4);
-    alarm(60);
+    alarm(100);
     signal(SIGPIPE, SIG_IGN);
     sem_init(&stopped, 0, 0);
     sem_init(&go, 0, 0);
