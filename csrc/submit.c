@@ -19,8 +19,7 @@ static bool packets_full_locked(const avenc_channel *channel) {
 
 /* DIRECT: sent by the taker at once, so there must be room in the device. WAITING: for any time. */
 static bool room_locked(const avenc_channel *channel, int purpose) {
-    bool slot = channel->free_slots ||
-                (!channel->growing && channel->slot_count < channel->config.depth + channel->config.queue);
+    bool slot = channel->free_slots || channel->slots_begun < channel->config.depth + channel->config.queue;
     bool window = purpose != DIRECT || channel->window < channel->config.depth;
     return slot && window && !packets_full_locked(channel);
 }
@@ -49,11 +48,12 @@ static int fail_full_locked(const avenc_channel *channel, const char *call) {
 /* Take a slot, making one if all that exist are in use. The lock is given up meanwhile. */
 static int pop_slot_locked(avenc_channel *channel, avi_slot **out) {
     avi_slot *slot = channel->free_slots;
-    if (slot) {
+    if (slot)
         channel->free_slots = slot->next;
-    } else {
-        slot = &channel->slots[channel->slot_count];
-        channel->growing = true;
+    else
+        slot = &channel->slots[channel->slots_begun++];
+    if (!slot->made) {
+        channel->growing++;
         pthread_mutex_unlock(&channel->lock);
         avi_binding binding;
         int rc = avi_device_bind(channel->device, &binding);
@@ -62,9 +62,15 @@ static int pop_slot_locked(avenc_channel *channel, avi_slot **out) {
             avi_device_unbind(channel->device, &binding);
         }
         pthread_mutex_lock(&channel->lock);
-        channel->growing = false;
-        channel->slot_count += rc == AVENC_OK;
-        pthread_cond_broadcast(&channel->progress);
+        channel->growing--;
+        if (rc != AVENC_OK) { /* the next taker tries again */
+            slot->next = channel->free_slots;
+            channel->free_slots = slot;
+        } else {
+            slot->made = true;
+            channel->slot_count++;
+        }
+        avi_announce_locked(channel);
         if (rc != AVENC_OK)
             return rc;
     }

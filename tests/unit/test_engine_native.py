@@ -70,6 +70,7 @@ def test_engine_with_threads_on_every_side_keeps_every_frame(tmp_path, sanitizer
 
 SCENARIOS = [
     "queued_behind_refused",
+    "room_while_growing",
     "wait_while_closing",
     "destroy_while_frame_is_submitted",
     "sink_for_packets_that_are_ready",

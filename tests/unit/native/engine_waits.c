@@ -127,6 +127,7 @@ static void room_while_growing(void) {
     avenc_frame *frame;
     avenc_frame_memory memory;
     CHECK(avenc_channel_acquire(channel, 0, &frame, &memory) == AVENC_OK); /* the one slot that exists */
+    CHECK(set_option("stall", 1) == 0);
     atomic_store(&stop_at, AT_MALLOC);
     pthread_t thread;
     pthread_create(&thread, NULL, enqueue_one, channel);
@@ -135,6 +136,7 @@ static void room_while_growing(void) {
         enqueue_one(channel);
     uint64_t index;
     CHECK(avenc_channel_enqueue(channel, &plain, 1, 0, &index) == AVENC_E_FULL);
+    CHECK(set_option("stall", 0) == 0);
     sem_post(&go);
     pthread_join(thread, NULL);
     avenc_frame_release(frame);
