@@ -111,7 +111,8 @@ static int create_parts(avenc_channel *channel) {
         if (rc == AVENC_OK) {
             channel->slots[i].next = channel->free_slots;
             channel->free_slots = &channel->slots[i];
-            channel->slot_count = i + 1;
+            channel->slots[i].made = true;
+            channel->slots_begun = channel->slot_count = i + 1;
         }
     }
     if (rc != AVENC_OK)
@@ -127,7 +128,7 @@ static void destroy_parts(avenc_channel *channel) {
     for (uint32_t i = 0; channel->slots && i < channel->config.depth + channel->config.queue; i++) {
         avi_slot *slot = &channel->slots[i];
         if (!slot->channel)
-            break;
+            continue;
         if (slot->picture)
             AVI_RELEASE(api, acldvppDestroyPicDesc, slot->picture);
         if (slot->memory)

@@ -267,6 +267,7 @@ typedef struct avi_slot {
     int pixels;            /* AVI_IN_* */
     bool foreign;          /* the descriptor names the caller's device memory at the moment */
     bool leased;           /* channel.lock: a frame handle is still held */
+    bool made;             /* channel.lock: descriptor and memory are there */
     bool force_idr;
     avenc_picture source;
 } avi_slot;
@@ -282,7 +283,7 @@ struct avenc_channel {
     size_t picture_size; /* bytes of a picture in device memory */
     aclvencChannelDesc *desc;
     aclvencFrameConfig *plain, *idr; /* two that never change: no setter per frame */
-    avi_slot *slots;                 /* depth + queue; those beyond `slot_count` are not made yet */
+    avi_slot *slots;                 /* depth + queue; made when they are first taken */
     avi_pool *pool;
     avi_stream_state stream; /* report thread only */
 
@@ -297,9 +298,10 @@ struct avenc_channel {
     bool abandoned;      /* ended without the device's consent: see avi_device_keep_abandoned */
     bool ended;          /* avenc_channel_end: no further frames */
     bool orphan;         /* destroyed by its owner: the last frame handle frees it */
-    bool idr_owed;       /* something was dropped: the next frame must be an IDR */
-    uint32_t slot_count; /* slots made so far; growing: a slot is being made without the lock */
-    bool growing;
+    bool idr_owed;       /* something was dropped or failed: the next frame must be an IDR */
+    uint32_t slots_begun; /* of `slots`; the others were never taken */
+    uint32_t slot_count;  /* slots made so far */
+    unsigned growing;     /* slots that are being made, without the lock */
     avi_slot *free_slots; /* last in, first out: its memory is the warmest */
     unsigned active;      /* slots that are not free */
     unsigned held;        /* of these, HELD or LEASED: nothing that the device or the engine works on */

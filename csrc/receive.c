@@ -75,7 +75,9 @@ int avi_fail_sink_locked(const avenc_channel *channel, const char *call) {
 /* What the program may take: with a sink that works, only the frames that failed. */
 static bool receivable_locked(const avenc_channel *channel) {
     const avi_packet *packet = channel->ready_head;
-    return packet && (channel->sink_fd < 0 || channel->sink_error || packet->pub.status != 0);
+    if (!packet || packet->pub.status != 0)
+        return packet != NULL;
+    return (channel->sink_fd < 0 || channel->sink_error) && !channel->sink_busy;
 }
 
 /* ---- draining ------------------------------------------------------------------------------------ */
@@ -167,7 +169,7 @@ static int wait_until(avenc_channel *channel, uint32_t timeout_ms, uint32_t ling
             avi_worker_hurry(&channel->device->writer);
         if (!idle && channel->stats.in_flight == 0 && !writing &&
             (channel->state != AVI_OPEN || channel->ended || !(flags & AVENC_WAIT_FOR_FRAMES))) {
-            rc = channel->state == AVI_CLOSED && !channel->ended ? AVENC_E_CLOSED : AVENC_E_DRAINED;
+            rc = channel->state != AVI_OPEN && !channel->ended ? AVENC_E_CLOSED : AVENC_E_DRAINED;
             avi_fail(rc, call, "no frame is in flight");
             break;
         }

@@ -56,17 +56,28 @@ static ssize_t write_some(int fd, int kind, struct iovec *parts, int count) {
     return written;
 }
 
-/* Take what is written off the ready list. Failed frames stay for the program, which has to learn of them. */
+/* The next packet with an access unit, from `packet` on. Failed frames stay for the program, which has to learn of them. */
+static avi_packet *writable_from(avi_packet *packet) {
+    while (packet && packet->pub.status != 0)
+        packet = packet->next;
+    return packet;
+}
+
+/* Take what is written off the ready list. */
 static void retire_locked(avenc_channel *channel, size_t written) {
+    avi_packet **link = &channel->ready_head, *before = NULL, *packet;
     channel->sink_offset += written;
     channel->sink_bytes += written;
-    while (channel->ready_head && channel->ready_head->pub.status == 0 &&
-           channel->sink_offset >= channel->ready_head->pub.size) {
-        avi_packet *packet = channel->ready_head;
+    while ((packet = *link) && (packet->pub.status != 0 || channel->sink_offset >= packet->pub.size)) {
+        if (packet->pub.status != 0) {
+            before = packet;
+            link = &packet->next;
+            continue;
+        }
         channel->sink_offset -= packet->pub.size;
-        channel->ready_head = packet->next;
-        if (!channel->ready_head)
-            channel->ready_tail = NULL;
+        *link = packet->next;
+        if (!packet->next)
+            channel->ready_tail = before;
         channel->stats.ready--;
         channel->stats.written++;
         avi_discard_locked(channel, packet);
@@ -83,8 +94,8 @@ static bool serve(avenc_channel *channel) {
         return false;
     }
     size_t offset = channel->sink_offset;
-    for (avi_packet *packet = channel->ready_head; packet && packet->pub.status == 0 && count < BATCH;
-         packet = packet->next, offset = 0)
+    for (avi_packet *packet = writable_from(channel->ready_head); packet && count < BATCH;
+         packet = writable_from(packet->next), offset = 0)
         parts[count++] = (struct iovec){packet->memory + offset, packet->pub.size - offset};
     channel->sink_busy = count > 0;
     int fd = channel->sink_fd, kind = channel->sink_kind;
@@ -104,7 +115,7 @@ static bool serve(avenc_channel *channel) {
         channel->sink_error = error;
     else
         retire_locked(channel, (size_t)written);
-    bool more = !error && channel->ready_head && channel->ready_head->pub.status == 0;
+    bool more = !error && writable_from(channel->ready_head);
     avi_announce_locked(channel);
     pthread_mutex_unlock(&channel->lock);
     return more;
@@ -125,15 +136,23 @@ int avenc_channel_set_sink(avenc_channel *channel, int fd, uint32_t linger_us) {
     if (rc != AVENC_OK)
         return rc;
     pthread_mutex_lock(&channel->lock);
+    channel->sink_fd = -1; /* no further write begins */
+    while (channel->sink_busy)
+        avi_wait_locked(channel, UINT64_MAX, true);
     channel->sink_fd = fd;
     channel->sink_kind = fd < 0 ? SINK_FILE : kind_of(fd);
     channel->sink_error = 0;
+    channel->sink_offset = 0;
     channel->sink_linger_us = linger_us;
+    if (fd >= 0)
+        avi_worker_wake(&channel->device->writer, channel, 0); /* for what is ready already */
+    avi_announce_locked(channel);
     pthread_mutex_unlock(&channel->lock);
     return AVENC_OK;
 }
 
 bool avi_sink_unfinished_locked(const avenc_channel *channel) {
-    return channel->sink_fd >= 0 && !channel->sink_error &&
-           (channel->sink_busy || (channel->ready_head && channel->ready_head->pub.status == 0));
+    if (channel->sink_error)
+        return false;
+    return channel->sink_busy || (channel->sink_fd >= 0 && writable_from(channel->ready_head));
 }

@@ -19,8 +19,7 @@ static bool packets_full_locked(const avenc_channel *channel) {
 
 /* DIRECT: sent by the taker at once, so there must be room in the device. WAITING: for any time. */
 static bool room_locked(const avenc_channel *channel, int purpose) {
-    bool slot = channel->free_slots ||
-                (!channel->growing && channel->slot_count < channel->config.depth + channel->config.queue);
+    bool slot = channel->free_slots || channel->slots_begun < channel->config.depth + channel->config.queue;
     bool window = purpose != DIRECT || channel->window < channel->config.depth;
     return slot && window && !packets_full_locked(channel);
 }
@@ -49,11 +48,12 @@ static int fail_full_locked(const avenc_channel *channel, const char *call) {
 /* Take a slot, making one if all that exist are in use. The lock is given up meanwhile. */
 static int pop_slot_locked(avenc_channel *channel, avi_slot **out) {
     avi_slot *slot = channel->free_slots;
-    if (slot) {
+    if (slot)
         channel->free_slots = slot->next;
-    } else {
-        slot = &channel->slots[channel->slot_count];
-        channel->growing = true;
+    else
+        slot = &channel->slots[channel->slots_begun++];
+    if (!slot->made) {
+        channel->growing++;
         pthread_mutex_unlock(&channel->lock);
         avi_binding binding;
         int rc = avi_device_bind(channel->device, &binding);
@@ -62,15 +62,28 @@ static int pop_slot_locked(avenc_channel *channel, avi_slot **out) {
             avi_device_unbind(channel->device, &binding);
         }
         pthread_mutex_lock(&channel->lock);
-        channel->growing = false;
-        channel->slot_count += rc == AVENC_OK;
-        pthread_cond_broadcast(&channel->progress);
+        channel->growing--;
+        if (rc != AVENC_OK) { /* the next taker tries again */
+            slot->next = channel->free_slots;
+            channel->free_slots = slot;
+        } else {
+            slot->made = true;
+            channel->slot_count++;
+        }
+        avi_announce_locked(channel);
         if (rc != AVENC_OK)
             return rc;
     }
     slot->next = NULL;
     *out = slot;
     return AVENC_OK;
+}
+
+/* A slot that was not sent leaves the window. A queued frame that had no room may go now, and no report may come. */
+static void leave_window_locked(avenc_channel *channel) {
+    channel->window--;
+    if (channel->queued_head)
+        avi_worker_wake(&channel->device->sender, channel, 0);
 }
 
 static void back_to_free_locked(avenc_channel *channel, avi_slot *slot) {
@@ -119,7 +132,7 @@ static int take_slot(avenc_channel *channel, int purpose, uint32_t timeout_ms, c
                       avi_pool_capacity(channel->pool));
         pthread_mutex_lock(&channel->lock);
         if (purpose == DIRECT)
-            channel->window--;
+            leave_window_locked(channel);
         else
             channel->held--;
         back_to_free_locked(channel, slot);
@@ -138,7 +151,7 @@ static void return_slot(avenc_channel *channel, avi_slot *slot) {
         avi_pool_release(packet);
     pthread_mutex_lock(&channel->lock);
     if (atomic_load(&slot->state) == AVI_SLOT_FILLING)
-        channel->window--;
+        leave_window_locked(channel);
     else
         channel->held--;
     back_to_free_locked(channel, slot);
@@ -288,7 +301,7 @@ static void join_in_flight_locked(avenc_channel *channel, avi_slot *slot, uint64
 }
 
 /* The last of the in-flight queue was refused. send_lock is held, so it is still the last. */
-static void leave_in_flight_locked(avenc_channel *channel, avi_slot *slot) {
+static void leave_in_flight_locked(avenc_channel *channel, avi_slot *slot, uint64_t now) {
     avi_slot **link = &channel->sent_head, *before = NULL;
     while (*link != slot) {
         before = *link;
@@ -297,6 +310,8 @@ static void leave_in_flight_locked(avenc_channel *channel, avi_slot *slot) {
     *link = NULL;
     channel->sent_tail = before;
     slot->next = NULL;
+    if (!before && channel->stats.completed)
+        channel->idle_since = now;
 }
 
 static void queue_locked(avenc_channel *channel, avi_slot *slot) {
@@ -325,7 +340,7 @@ static int hand_over(avenc_channel *channel, avi_slot *slot, bool idr, uint64_t 
     if (rc != ACL_SUCCESS) {
         int expected = AVI_SLOT_SENT;
         if (atomic_compare_exchange_strong(&slot->state, &expected, AVI_SLOT_FILLING)) {
-            leave_in_flight_locked(channel, slot);
+            leave_in_flight_locked(channel, slot, now);
             channel->idr_owed = channel->idr_owed || idr;
         } else {
             rc = AVENC_OK; /* refused and yet reported: the report counts */
@@ -404,6 +419,7 @@ void avi_send_queued(avenc_channel *channel, avi_slot *slot, bool *more) {
     channel->sending--;
     if (rc != AVENC_OK) {
         channel->window--;
+        channel->idr_owed = channel->idr_owed || slot->force_idr;
         slot->packet->pub.status = rc;
         slot->packet->pub.emitted_ns = avi_now_ns();
         avi_finish_slot_locked(channel, slot);
@@ -472,8 +488,6 @@ static int copy_on_device(avenc_channel *channel, avi_slot *slot, const avenc_de
 
 static int take_over(avenc_channel *channel, avi_slot *slot, const avenc_device_picture *picture,
                      avenc_channel_stats *delta) {
-    if (picture->wait)
-        TRY(channel, aclrtSynchronizeStream, picture->stream);
     slot->pixels = AVI_IN_MEMORY;
     if (!readable_as_it_is(channel, picture)) {
         int rc = describe_own_memory(channel, slot);
@@ -488,6 +502,23 @@ static int take_over(avenc_channel *channel, avi_slot *slot, const avenc_device_
     return AVENC_OK;
 }
 
+/*
+ * In the caller's context: a stream belongs to the context in which it was created, and each context has a default
+ * stream of its own. A thread that has none created no stream.
+ */
+static int wait_for_stream(avenc_channel *channel, aclrtStream stream) {
+    aclrtContext current = NULL;
+    if (channel->api->aclrtGetCurrentContext(&current) != ACL_SUCCESS || !current) {
+        if (!stream)
+            return AVENC_OK;
+        return avi_fail(AVENC_E_INVALID, "aclrtSynchronizeStream",
+                        "this thread has no current context: make that of the stream current, or wait for the stream "
+                        "before submitting");
+    }
+    TRY(channel, aclrtSynchronizeStream, stream);
+    return AVENC_OK;
+}
+
 int avenc_channel_submit_device(avenc_channel *channel, const avenc_device_picture *picture,
                                 const avenc_submission *submission, uint32_t timeout_ms, uint64_t *frame_index) {
     if (!channel || !picture || !picture->data || !submission || !frame_index)
@@ -498,9 +529,11 @@ int avenc_channel_submit_device(avenc_channel *channel, const avenc_device_pictu
         (uint64_t)picture->stride * picture->height_stride * 3 / 2 > UINT32_MAX)
         return avi_fail(AVENC_E_INVALID, __func__, "strides are %u bytes and %u rows, the picture has %u x %u",
                         picture->stride, picture->height_stride, channel->config.width, channel->config.height);
-    avi_binding binding;
-    int rc = avi_device_bind(channel->device, &binding);
+    int rc = picture->wait ? wait_for_stream(channel, picture->stream) : AVENC_OK;
     if (rc != AVENC_OK)
+        return rc;
+    avi_binding binding;
+    if ((rc = avi_device_bind(channel->device, &binding)) != AVENC_OK)
         return rc;
     avi_slot *slot = NULL;
     rc = take_slot(channel, DIRECT, timeout_ms, __func__, &slot);
@@ -756,6 +789,16 @@ int avenc_channel_acquire(avenc_channel *channel, uint32_t timeout_ms, avenc_fra
     return AVENC_OK;
 }
 
+/* True: the channel was destroyed before, and this was what kept it. */
+static bool drop_handle_locked(avenc_channel *channel) {
+    return --channel->handles == 0 && channel->orphan;
+}
+
+static void end_orphan(avenc_channel *channel) {
+    avi_device_detach(channel->device, channel);
+    avi_channel_end_of_life(channel);
+}
+
 int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, int flags, uint64_t *frame_index) {
     bool keep = flags & AVENC_FRAME_KEEP;
     if (!frame || !submission || !frame_index)
@@ -797,21 +840,24 @@ int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, i
             avi_device_unbind(channel->device, &binding);
         }
     }
+    bool last = false;
     pthread_mutex_lock(&channel->lock);
     if (rc != AVENC_OK) {
         if (!queue) { /* the caller has it again */
-            channel->window--;
+            leave_window_locked(channel);
             channel->held++;
             atomic_store(&slot->state, AVI_SLOT_HELD);
             avi_announce_locked(channel);
         }
         slot->leased = true;
     } else if (!keep) {
-        channel->handles--;
+        last = drop_handle_locked(channel);
     }
     pthread_mutex_unlock(&channel->lock);
     if (rc == AVENC_OK && !keep)
         avi_live_add(AVENC_LIVE_FRAME, -1);
+    if (last)
+        end_orphan(channel);
     return rc;
 }
 
@@ -832,13 +878,11 @@ void avenc_frame_release(avenc_frame *frame) {
         channel->held--;
         back_to_free_locked(channel, slot);
     }
-    bool last = --channel->handles == 0 && channel->orphan;
+    bool last = drop_handle_locked(channel);
     pthread_mutex_unlock(&channel->lock);
     if (packet)
         avi_pool_release(packet);
     avi_live_add(AVENC_LIVE_FRAME, -1);
-    if (last) {
-        avi_device_detach(channel->device, channel);
-        avi_channel_end_of_life(channel);
-    }
+    if (last)
+        end_orphan(channel);
 }

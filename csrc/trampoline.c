@@ -119,6 +119,9 @@ void avi_finish_head_locked(avenc_channel *channel) {
         channel->idle_since = slot->packet->pub.emitted_ns;
     }
     channel->window--;
+    /* The device may have encoded it all the same: the frames that follow refer to what nobody has. */
+    if (slot->packet->pub.status != 0)
+        channel->idr_owed = true;
     avi_finish_slot_locked(channel, slot);
 }
 

@@ -82,8 +82,8 @@ cdef class DeviceFrame:
     owner : object, optional
         Kept alive until the device has read the frame.
     stream : int, optional
-        An aclrtStream that writes the picture: the encoder waits for it before the device reads. 0 is the default
-        stream; None waits for nothing.
+        An aclrtStream of the current context that writes the picture: the encoder waits for it before the device
+        reads. 0 is the default stream; None waits for nothing.
 
     Notes
     -----

@@ -232,7 +232,7 @@ typedef struct avenc_device_picture {
     void *data;             /* stays valid until the frame's packet has been drained */
     uint32_t stride;        /* bytes from row to row, >= width */
     uint32_t height_stride; /* rows from luma to chroma, >= height */
-    aclrtStream stream;     /* waited for before the device reads; NULL: nothing to wait for */
+    aclrtStream stream;     /* of the calling thread's current context; waited for before the device reads */
     int wait;               /* non-zero: wait for `stream`, which may be NULL then: the default stream */
 } avenc_device_picture;
 
@@ -388,7 +388,8 @@ AVENC_API int avenc_channel_wait(avenc_channel *channel, uint32_t timeout_ms, ui
  * out as before. Where a write fails, packets stay to be drained, and submitting, waiting for idleness
  * and closing say AVENC_E_SINK. Waiting for idleness and closing include the writing; a close with
  * timeout 0 gives a slow reader up. Not together with drop_oldest. With linger_us > 0 access units are
- * collected for that long where the recent rate promises more than one of them.
+ * collected for that long where the recent rate promises more than one of them. Waits for a write that is
+ * under way; packets that are ready go to the new descriptor, one that was written in part as a whole.
  */
 AVENC_API int avenc_channel_set_sink(avenc_channel *channel, int fd, uint32_t linger_us);
 

@@ -2,6 +2,7 @@
 """Encoders on an event loop."""
 
 import asyncio
+import contextvars
 import threading
 
 import pytest
@@ -255,5 +256,67 @@ def test_use_outside_its_block_is_an_error(run, backend, frames):
             await enc.__aenter__()
         with pytest.raises(InvalidArgumentError, match="width is 3"):
             await aio.Encoder(3, 128, backend=backend).__aenter__()
+
+    run(main())
+
+
+def test_waiting_coroutine_keeps_its_context_and_its_task(run, backend, frames):
+    place = contextvars.ContextVar("place")
+
+    async def receive(enc, name):
+        place.set(name)
+        task = asyncio.current_task()
+        for _ in range(4):
+            await enc.receive()
+            assert place.get() == name
+            assert asyncio.current_task() is task
+        return name
+
+    async def main():
+        place.set("main")
+        async with encoder(backend) as one, encoder(backend) as two:
+            tasks = [asyncio.ensure_future(receive(enc, name)) for enc, name in ((one, "one"), (two, "two"))]
+            await asyncio.sleep(0.01)  # both wait
+            for frame in frames[:4]:
+                await one.submit(frame)
+                await two.submit(frame)
+            assert await asyncio.gather(*tasks) == ["one", "two"]
+        assert place.get() == "main"
+
+    run(main())
+
+
+def test_coroutine_that_fails_when_woken_leaves_the_others_waiting_for_theirs(run, backend, frames):
+    async def fail(enc):
+        packet = await enc.receive()
+        raise LookupError(packet.frame_index)
+
+    async def main():
+        async with encoder(backend) as enc:
+            tasks = [asyncio.ensure_future(fail(enc)) for _ in range(3)]
+            await asyncio.sleep(0.01)
+            for frame in frames[:3]:
+                await enc.submit(frame)
+            done = await asyncio.gather(*tasks, return_exceptions=True)
+            assert sorted(error.args[0] for error in done) == [0, 1, 2]
+            assert {type(error) for error in done} == {LookupError}
+
+    run(main())
+
+
+def test_cancelling_says_why_and_a_waiter_of_a_closed_encoder_wakes(run, backend):
+    async def main():
+        async with encoder(backend) as enc:
+            task = asyncio.ensure_future(enc.receive())
+            await asyncio.sleep(0.01)
+            assert task.cancel("enough")
+            with pytest.raises(asyncio.CancelledError) as caught:
+                await task
+            assert caught.value.args in (("enough",), ())  # Python 3.9 and 3.10 lose it on the way
+            task = asyncio.ensure_future(enc.receive())
+            await asyncio.sleep(0.01)
+            await enc.close()
+            with pytest.raises(EncoderClosedError):
+                await task
 
     run(main())

@@ -7,7 +7,7 @@ import time
 import pytest
 
 import ascend_venc as venc
-from helpers import processes, simulator, video
+from helpers import decode, processes, simulator, video
 
 pytestmark = pytest.mark.sim_only
 
@@ -63,6 +63,28 @@ def test_one_bad_frame_is_named_and_the_others_are_delivered(frames, backend, ac
     assert delivered == [index for index in range(12) if index != 4]
 
 
+@pytest.mark.parametrize(
+    ("action", "value", "nth"), [(RET_CODE, 9, 1), (RET_CODE, 9, 4), (HUGE, 300_000_000, 4), (NO_OUTPUT, 0, 1)]
+)
+def test_stream_can_be_decoded_after_a_frame_that_failed(frames, backend, action, value, nth):
+    with venc.Encoder(128, 128, codec="h264", gop=100, backend=backend) as enc:
+        with simulator.shared().failing_frame(action, nth, value):
+            for frame in frames[:nth]:
+                enc.submit(frame)
+            while not enc.stats.failed:
+                time.sleep(0.001)
+        for frame in frames[nth:]:
+            enc.submit(frame)
+        with pytest.raises(venc.FrameError):
+            while True:
+                enc.flush()
+        packets = enc.flush()
+    after = packets[-(len(frames) - nth) :]
+    assert [packet.frame_index for packet in after] == list(range(nth, len(frames)))
+    assert [packet.is_keyframe for packet in after] == [True] + [False] * (len(after) - 1)
+    assert len(decode.frames(b"".join(map(bytes, after)), "h264")) == len(after)
+
+
 def test_frame_whose_callback_never_comes_is_named_when_the_next_one_is_done(frames, backend):
     with venc.Encoder(128, 128, codec="h264", backend=backend) as enc, simulator.shared().failing_frame(DROP, 5):
         delivered, failed = encode_through(enc, frames)
@@ -110,6 +132,30 @@ def test_refused_frame_raises_and_the_next_is_encoded(frames, backend):
         packets += enc.encode(frames[2])
         packets += enc.flush()
     assert [packet.frame_index for packet in packets] == [0, 1]
+
+
+def test_queued_key_frame_that_is_refused_makes_the_next_one_a_key_frame(frames, backend):
+    with venc.Encoder(128, 128, codec="h264", gop=100, backend=backend) as enc:
+        enc.submit_async(frames[0])
+        enc.receive(5)
+        with simulator.shared().failing_call("aclrtMemcpy", code=507018):  # of the picture: it is not sent at all
+            enc.submit_async(frames[1], key_frame=True)
+            with pytest.raises(venc.FrameError):
+                enc.receive(5)
+        enc.submit_async(frames[2])
+        enc.submit_async(frames[3])
+        assert [enc.receive(5).is_keyframe for _ in range(2)] == [True, False]
+
+
+def test_device_is_idle_after_its_only_frame_was_refused(frames, backend):
+    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc:
+        enc.encode(frames[0])
+        enc.flush()
+        with simulator.shared().failing_call("aclvencSendFrame", code=507018), pytest.raises(venc.AclError):
+            enc.submit(frames[1])
+        before = enc.stats.device_idle
+        time.sleep(0.02)
+        assert enc.stats.device_idle - before >= 0.02
 
 
 def test_stalled_device_times_out_and_comes_back(frames, backend):

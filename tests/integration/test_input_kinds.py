@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import ascend_venc as venc
+from ascend_venc import acl
 from ascend_venc.acl import finalize, init
 from helpers import decode, dlpack, processes, simulator, video
 
@@ -191,6 +192,41 @@ def test_device_memory_is_encoded_without_a_copy_and_its_owner_kept(enc, frame, 
         assert gone() is None
         assert np.array_equal(picture_of(packets), expected)
         assert copies(enc) == (0, 0, 1)
+
+
+@pytest.mark.parametrize("kind", ["created", "default"])
+def test_stream_of_the_callers_context_is_waited_for(enc, frame, kind):
+    stop, started, ran = threading.Event(), threading.Event(), []
+
+    def report():
+        assert acl.rt.set_context(context) == 0
+        started.set()
+        while not stop.wait(0.05):  # the picture is "written" late
+            acl.rt.process_report(1000)
+
+    with dlpack.DeviceMemory(SIZE, frame) as memory:
+        context, code = acl.rt.create_context(0)
+        assert code == 0
+        stream, code = acl.rt.create_stream() if kind == "created" else (0, 0)
+        assert code == 0
+        thread = threading.Thread(target=report)
+        thread.start()
+        started.wait()
+        try:
+            assert acl.rt.subscribe_report(thread.ident, stream) == 0
+            assert acl.rt.launch_callback(ran.append, "written", 1, stream) == 0
+            enc.submit(venc.DeviceFrame(memory.address, WIDTH, HEIGHT, stream=stream))
+            assert ran == ["written"]
+            assert len(enc.flush()) == 1
+            assert acl.rt.get_context() == (context, 0)
+        finally:
+            stop.set()
+            thread.join()
+            assert acl.rt.unsubscribe_report(thread.ident, stream) == 0
+            if kind == "created":
+                assert acl.rt.destroy_stream(stream) == 0
+            assert acl.rt.destroy_context(context) == 0
+            assert acl.rt.set_device(0) == 0
 
 
 @pytest.mark.parametrize(("stride", "rows"), [(145, HEIGHT), (150, HEIGHT + 3), (WIDTH, HEIGHT + 1), (160, HEIGHT + 2)])

@@ -129,6 +129,20 @@ def test_failed_frame_is_reported_and_the_others_are_written(frames, backend, tm
         assert enc.stats.written == COUNT - 1
 
 
+@pytest.mark.sim_only
+def test_what_follows_a_failed_frame_is_written_before_the_encoder_closes(frames, backend, tmp_path):
+    path = tmp_path / "out.h264"
+    with path.open("wb") as file:
+        enc = venc.Encoder(128, 128, codec="h264", backend=backend, sink=file, max_queued=4)
+        with simulator.shared().failing_frame(RET_CODE, 3, 1):
+            for frame in frames:
+                enc.submit(frame, timeout=5)
+        with pytest.warns(ResourceWarning, match="1 packet"):  # nobody asked for the frame that failed
+            enc.close()
+    assert (enc.stats.written, enc.stats.failed) == (COUNT - 1, 1)
+    assert path.stat().st_size == enc.stats.bytes_out
+
+
 def test_bad_sink_is_refused(backend):
     reader, writer = os.pipe()
     os.close(reader)

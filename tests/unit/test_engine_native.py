@@ -38,6 +38,12 @@ def compile_with_engine(flags, program, target):
     compile_with(flags, f"-I{ROOT}/csrc/include", *sources, NATIVE / program, "-o", target)
 
 
+def compile_device(flags, target):
+    sources = sorted((ROOT / "csrc" / "sim").glob("*.c"))
+    compile_with([*flags, "-fPIC", "-shared", "-fvisibility=hidden"], f"-I{ROOT}/csrc/include", *sources, "-o", target)
+    return target
+
+
 @pytest.mark.parametrize("sanitizer", ["", "thread", "address,undefined"])
 @pytest.mark.parametrize(
     ("program", "channels", "frames"),
@@ -45,14 +51,7 @@ def compile_with_engine(flags, program, target):
 )
 def test_engine_with_threads_on_every_side_keeps_every_frame(tmp_path, sanitizer, program, channels, frames):
     flags = sanitizer_flags(sanitizer, tmp_path)
-    device = tmp_path / "sim.so"
-    compile_with(
-        [*flags, "-fPIC", "-shared", "-fvisibility=hidden"],
-        f"-I{ROOT}/csrc/include",
-        *sorted((ROOT / "csrc" / "sim").glob("*.c")),
-        "-o",
-        device,
-    )
+    device = compile_device(flags, tmp_path / "sim.so")
     target = tmp_path / "program"
     compile_with_engine(flags, program, target)
     env = dict(os.environ, ASCEND_VENC_SIM_AVCODEC=core.find_codec() or "", TSAN_OPTIONS="exitcode=66")
@@ -66,6 +65,41 @@ def test_engine_with_threads_on_every_side_keeps_every_frame(tmp_path, sanitizer
     )
     assert done.returncode == 0, done.stderr[-4000:]
     assert done.stdout == "ok\n"
+    assert "Sanitizer" not in done.stderr
+
+
+SCENARIOS = [
+    "queued_behind_refused",
+    "room_while_growing",
+    "wait_while_closing",
+    "destroy_while_frame_is_submitted",
+    "sink_for_packets_that_are_ready",
+    "sink_after_one_that_broke",
+    "sink_taken_away_while_it_is_written",
+]
+
+
+@pytest.fixture(scope="module", params=["thread", "address,undefined"])
+def waits(request, tmp_path_factory):
+    """The program of scenarios and a simulated device, both with a sanitizer."""
+    folder = tmp_path_factory.mktemp("waits")
+    flags = sanitizer_flags(request.param, folder)
+    compile_with_engine(flags, "engine_waits.c", folder / "program")
+    return folder / "program", compile_device(flags, folder / "sim.so")
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_what_happens_while_another_thread_is_inside_a_call(waits, scenario):
+    program, device = waits
+    done = subprocess.run(
+        [str(program), str(device), "", scenario],
+        env=dict(os.environ, TSAN_OPTIONS="exitcode=66"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+    )
+    assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr[-4000:]
     assert "Sanitizer" not in done.stderr
 
 
