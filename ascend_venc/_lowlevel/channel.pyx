@@ -301,6 +301,7 @@ cdef class Channel:
         self.height = height
         self.generation = 0
         self._undelivered = []
+        self._promised = []
         self._notifiers = []
         self._on_full = ON_FULL.index(on_full)
         self._linger_us = <uint32_t>(max_latency * 1e6)
@@ -373,6 +374,29 @@ cdef class Channel:
             self._users += 1  # the caller's finally takes it back
             raise
         return 1
+
+    cdef int _leave(self) except -1:
+        """Leave a call that may have taken packets of Futures. Their callbacks may close the encoder: only outside."""
+        cdef list promised
+        self._users -= 1
+        if self._promised:
+            promised = self._promised
+            self._promised = []
+            for future, packet, failure in promised:
+                resolve(future, packet, failure)
+        return 0
+
+    cdef int _step_out(self, avenc_channel **handle) except -1:
+        """In a call that goes on: let Futures have what was taken for them. *handle may be another after that."""
+        if not self._promised:
+            return 0
+        try:
+            self._leave()
+            handle[0] = self._enter()
+        except BaseException:
+            self._users += 1  # the caller's finally takes it back
+            raise
+        return 0
 
     # ---- frames in ---------------------------------------------------------------------------------------------------
 
@@ -643,7 +667,7 @@ cdef class Channel:
                     self._undelivered.append(wrap_packet(ready[i], self.time_base))
                 return self._deliver(-1)
         finally:
-            self._users -= 1
+            self._leave()
         deadline = deadline_after(timeout)
         if submission.token != NULL:
             Py_DECREF(<Ticket>submission.token)
@@ -870,7 +894,7 @@ cdef class Channel:
                 ticket = take_ticket(spent[i])
                 avenc_packet_release(spent[i])
                 if ticket is not None and ticket.future is not None:
-                    ticket.future.cancel()
+                    cancel(ticket.future)
 
     cdef _return_tickets(self, avenc_channel *handle):
         """The channel ends: let go of all that came with frames that nobody will receive."""
@@ -889,7 +913,7 @@ cdef class Channel:
                     ticket = take_ticket(ready[i])
                     avenc_packet_release(ready[i])
                     if ticket is not None and ticket.future is not None:
-                        ticket.future.cancel()
+                        cancel(ticket.future)
 
     cdef int _take(self, avenc_channel *handle, size_t limit) except -1:
         """Move up to `limit` ready packets to the list of undelivered ones. The GIL is kept: this does not wait."""
@@ -946,7 +970,7 @@ cdef class Channel:
                 if failure is not None:
                     failure.token = ticket.token
                 if ticket.future is not None:
-                    resolve(ticket.future, packet, failure)
+                    self._promised.append((ticket.future, packet, failure))
                     continue
             if failure is not None:
                 waiting[:0] = packets  # in front, with their tokens: the next call returns them
@@ -960,13 +984,17 @@ cdef class Channel:
         """Return all packets that are ready, oldest first, without waiting."""
         cdef avenc_channel *handle
         if self._h == NULL and self._undelivered:
-            return self._deliver(-1)  # what reconfigure() kept when it could not open the channel again
+            self._users += 1
+            try:
+                return self._deliver(-1)  # what reconfigure() kept when it could not open the channel again
+            finally:
+                self._leave()
         handle = self._enter()
         try:
             self._take(handle, <size_t>-1)
             return self._deliver(-1)
         finally:
-            self._users -= 1
+            self._leave()
 
     def put_back(self, list packets):
         """Packets that were returned and not used after all, oldest first: they are the next to be received."""
@@ -982,17 +1010,16 @@ cdef class Channel:
         cdef Packet packet
         cdef Ticket ticket
         cdef int status
-        cdef list kept = [], promised = []
-        cdef avenc_channel *handle = self._enter()
+        cdef list kept = []
+        cdef avenc_channel *handle
+        self._collect_spent()
+        handle = self._enter()
         try:
             self._take(handle, <size_t>-1)
             for packet in self._undelivered:
                 if packet._h == NULL or packet._h.token == NULL or (<Ticket>packet._h.token).future is None:
                     kept.append(packet)
-                else:
-                    promised.append(packet)
-            self._undelivered = kept  # before a Future's own callback can call in here
-            for packet in promised:
+                    continue
                 ticket = take_ticket(packet._h)
                 packet._token = ticket.token
                 failure = None
@@ -1000,12 +1027,13 @@ cdef class Channel:
                     failure = errors.frame_error(
                         packet._h.status, packet._h.frame_index, packet._h.pts, packet._h.ret_code)
                     failure.token = ticket.token
-                resolve(ticket.future, packet, failure)
+                self._promised.append((ticket.future, packet, failure))
+            self._undelivered = kept
             status = avenc_channel_wait(handle, 0, 0, AVENC_WAIT_FOR_FRAMES)
             if status not in (AVENC_OK, AVENC_E_TIMEOUT, AVENC_E_DRAINED, AVENC_E_CLOSED):
                 check(status)
         finally:
-            self._users -= 1
+            self._leave()
 
     def try_receive(self, Py_ssize_t limit):
         """Return the packets that are ready, at most `limit`, perhaps none, without waiting. Else like receive_many."""
@@ -1013,7 +1041,11 @@ cdef class Channel:
         cdef list packets
         cdef avenc_channel *handle
         if self._h == NULL and not self._reopening and self._undelivered:
-            return self._deliver(limit)
+            self._users += 1
+            try:
+                return self._deliver(limit)
+            finally:
+                self._leave()
         handle = self._enter()
         try:
             while True:
@@ -1030,7 +1062,7 @@ cdef class Channel:
                     raise errors.from_status(status, "", "the end of the stream: all packets have been received")
                 check(status)
         finally:
-            self._users -= 1
+            self._leave()
 
     def check(self):
         """Raise DeviceLostError if frames are in flight on a lost device. Does not wait."""
@@ -1068,7 +1100,11 @@ cdef class Channel:
         cdef list packets
         cdef avenc_channel *handle
         if self._h == NULL and not self._reopening and self._undelivered:
-            return self._deliver(limit)
+            self._users += 1
+            try:
+                return self._deliver(limit)
+            finally:
+                self._leave()
         handle = self._enter()
         try:
             while True:
@@ -1076,6 +1112,7 @@ cdef class Channel:
                 packets = self._deliver(limit)
                 if packets:
                     return packets
+                self._step_out(&handle)
                 slice_ms = slice_of(deadline)
                 # Where only this thread submits, no frame can come while it waits.
                 flags = AVENC_WAIT_FOR_FRAMES
@@ -1104,7 +1141,7 @@ cdef class Channel:
                         AVENC_E_TIMEOUT, "",
                         f"no packet within the time allowed, {stats.in_flight} frame(s) are in flight")
         finally:
-            self._users -= 1
+            self._leave()
 
     def end(self):
         """Declare the end of the stream: no further frames; receivers get the rest, then EncoderDrained."""
@@ -1370,6 +1407,12 @@ cdef int submit_batch(avenc_channel *handle, avenc_submission *submissions, size
         if status == AVENC_OK:
             accepted[0] += 1
     return status
+
+
+def cancel(future):
+    """Cancel a Future, and tell who waits for it with concurrent.futures.wait or as_completed."""
+    if not future.cancelled() and future.cancel():
+        future.set_running_or_notify_cancel()
 
 
 cdef resolve(object future, Packet packet, object failure):
