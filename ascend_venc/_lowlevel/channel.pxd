@@ -59,6 +59,7 @@ cdef class Channel:
     cdef _create(self, uint64_t first_index)
     cdef int _fill(self, avenc_submission *submission, object pts, bint key_frame, object token) except -1
     cdef int _note_submitter(self) except -1
+    cdef int _owe_again(self, avenc_submission *submission, bint key_frame) except -1
     cdef int64_t _refuse(self, int status, bint key_frame) except -2
     cdef int64_t _send(self, object frame, object pts, bint key_frame, object token, double deadline) except -2
     cdef int64_t _send_host(self, host_frame *held, avenc_submission *submission, double deadline) except -2

@@ -412,6 +412,7 @@ cdef class Channel:
         submission.number_pts = pts is None
         submission.pts = 0 if pts is None else pts_of(pts)
         submission.force_idr = key_frame or self._key_frame_owed
+        self._key_frame_owed = False  # this frame makes up for it, unless _owe_again says that it was not taken
         submission.converted = False
         submission.token = NULL
         if token is not None:
@@ -422,6 +423,11 @@ cdef class Channel:
                 ticket.token = token
             Py_INCREF(ticket)  # the engine's reference: it comes back with the packet
             submission.token = <void *>ticket
+        return 0
+
+    cdef int _owe_again(self, avenc_submission *submission, bint key_frame) except -1:
+        if submission.force_idr and not key_frame:
+            self._key_frame_owed = True
         return 0
 
     cdef int64_t _refuse(self, int status, bint key_frame) except -2:
@@ -567,7 +573,6 @@ cdef class Channel:
         cdef avenc_submission submission
         cdef host_frame held
         cdef Ticket ticket
-        cdef bint is_key_owed
         cdef int64_t index = -1
         cdef object owner = None
         cdef bint converted = self._converter is not None and type(frame) is not Frame
@@ -593,7 +598,6 @@ cdef class Channel:
         elif type(frame) is not Frame and owner is None and not converted:
             hold_host_frame(frame, self.width, self.height, &held)
         try:
-            is_key_owed = self._key_frame_owed
             self._fill(&submission, pts, key_frame, token)
             try:
                 if converted:
@@ -604,11 +608,11 @@ cdef class Channel:
                     index = self._send_device(frame, &submission, deadline)
                 else:
                     index = self._send_host(&held, &submission, deadline)
-                if index >= 0 and is_key_owed:
-                    self._key_frame_owed = False
             finally:
-                if index < 0 and submission.token != NULL:
-                    Py_DECREF(<Ticket>submission.token)
+                if index < 0:
+                    self._owe_again(&submission, key_frame)
+                    if submission.token != NULL:
+                        Py_DECREF(<Ticket>submission.token)
         finally:
             release_host_frame(&held)
         return index
@@ -652,9 +656,7 @@ cdef class Channel:
                     status = avenc_channel_submit(handle, &submission, 0, &index)
                     if status == AVENC_OK:
                         avenc_channel_drain(handle, ready, BATCH, &count)
-                if status == AVENC_OK:
-                    self._key_frame_owed = False
-                elif status != AVENC_E_FULL:
+                if status != AVENC_OK and status != AVENC_E_FULL:
                     if submission.token != NULL:
                         Py_DECREF(<Ticket>submission.token)
                     submission.token = NULL
@@ -714,8 +716,6 @@ cdef class Channel:
             held_count = count
             for i in range(count):
                 self._fill(&submissions[i], pts[i], key_frames[i], tokens[i])
-                if i > 0:  # the first makes up for a dropped key frame
-                    submissions[i].force_idr = bool(key_frames[i])
                 submissions[i].picture = held[i].picture
                 given = i + 1
             handle = self._enter()
@@ -734,8 +734,6 @@ cdef class Channel:
                         break
             finally:
                 self._users -= 1
-            if accepted:
-                self._key_frame_owed = False
             if status != AVENC_OK:
                 for i in range(<Py_ssize_t>accepted, count if status == AVENC_E_FULL else <Py_ssize_t>accepted + 1):
                     self._refuse(status, submissions[i].force_idr)
@@ -748,6 +746,7 @@ cdef class Channel:
             raise
         finally:
             for i in range(<Py_ssize_t>accepted, given):
+                self._owe_again(&submissions[i], bool(key_frames[i]))
                 if submissions[i].token != NULL:
                     Py_DECREF(<Ticket>submissions[i].token)
             for i in range(held_count):
@@ -796,10 +795,10 @@ cdef class Channel:
             try:
                 number = self._send_converted(frame, &submission, deadline_after(timeout), True)
             finally:
-                if number < 0 and submission.token != NULL:
-                    Py_DECREF(<Ticket>submission.token)
-            if number >= 0:
-                self._key_frame_owed = False
+                if number < 0:
+                    self._owe_again(&submission, key_frame)
+                    if submission.token != NULL:
+                        Py_DECREF(<Ticket>submission.token)
             return None if number < 0 else number
         if not PyObject_CheckBuffer(frame) and type(frame) is not tuple:
             owner = import_tensor(frame, self.width, self.height, &held)
@@ -839,7 +838,6 @@ cdef class Channel:
                     self._refuse(status, submission.force_idr)
                     return None
                 accepted = True
-                self._key_frame_owed = False
                 if not copy:  # the views go along
                     for i in range(held.view_count):
                         ticket.views[i] = held.views[i]
@@ -848,8 +846,10 @@ cdef class Channel:
                 return index
             finally:
                 self._users -= 1
-                if not accepted and submission.token != NULL:
-                    Py_DECREF(<Ticket>submission.token)
+                if not accepted:
+                    self._owe_again(&submission, key_frame)
+                    if submission.token != NULL:
+                        Py_DECREF(<Ticket>submission.token)
         finally:
             release_host_frame(&held)
 
