@@ -9,6 +9,7 @@ Invariant: the native channel is freed only when no Python thread is inside a na
 the others, then waits for the count to reach zero. Otherwise a thread blocked in `encode` would wake in freed memory.
 """
 import atexit
+import os
 import threading
 import time
 import weakref
@@ -1245,7 +1246,7 @@ cdef class Channel:
 
     cdef _leave_natively(self, avenc_channel *handle):
         """Wait until no other thread is inside a native call on the handle."""
-        while self._users and not _exiting:
+        while self._users > 0 and not _exiting:
             with nogil:
                 usleep(200)
             PyErr_CheckSignals()
@@ -1479,4 +1480,13 @@ def _close_all():
     core.finalize_libraries()
 
 
+def _after_fork_in_child():
+    """The parent's other threads do not exist here: nobody is inside a call, and no reconfigure() goes on."""
+    cdef Channel channel
+    for channel in list(_open_channels):
+        channel._users = 0
+        channel._reopening = False
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 atexit.register(_close_all)
