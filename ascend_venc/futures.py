@@ -8,7 +8,7 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from ._lowlevel.channel import Notifier, make_ticket
+from ._lowlevel.channel import Notifier, cancel, make_ticket
 from .errors import VencError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def submit(encoder: Encoder, frame: Any, pts: int | None, key_frame: bool, token
     channel = encoder._open_channel()
     future: Future[Packet] = Future()
     if channel.submit(frame, pts, key_frame, make_ticket(token, future), encoder._wait_for(None)) is None:
-        future.cancel()
+        cancel(future)
         return future
     with _lock:
         if _notifier is None:

@@ -35,6 +35,7 @@ cdef class Channel:
     cdef Converter _converter  # of frames to NV12, or None
     cdef readonly object generation  # counts reconfigure()
     cdef object _undelivered  # packets taken from the engine that an exception or a Future held back, oldest first
+    cdef object _promised  # (Future, Packet, failure) that are to be set once no native call is under way
     cdef object _notifiers  # attached Notifiers
     cdef Selector _selector  # attached, under the key _key; or None
     cdef uint32_t _key
@@ -55,9 +56,12 @@ cdef class Channel:
 
     cdef avenc_channel *_enter(self) except NULL
     cdef int _reenter(self, avenc_channel **handle) except -1
+    cdef int _leave(self) except -1
+    cdef int _step_out(self, avenc_channel **handle) except -1
     cdef _create(self, uint64_t first_index)
     cdef int _fill(self, avenc_submission *submission, object pts, bint key_frame, object token) except -1
     cdef int _note_submitter(self) except -1
+    cdef int _owe_again(self, avenc_submission *submission, bint key_frame) except -1
     cdef int64_t _refuse(self, int status, bint key_frame) except -2
     cdef int64_t _send(self, object frame, object pts, bint key_frame, object token, double deadline) except -2
     cdef int64_t _send_host(self, host_frame *held, avenc_submission *submission, double deadline) except -2

@@ -9,6 +9,7 @@ Invariant: the native channel is freed only when no Python thread is inside a na
 the others, then waits for the count to reach zero. Otherwise a thread blocked in `encode` would wake in freed memory.
 """
 import atexit
+import os
 import threading
 import time
 import weakref
@@ -302,6 +303,7 @@ cdef class Channel:
         self.height = height
         self.generation = 0
         self._undelivered = []
+        self._promised = []
         self._notifiers = []
         self._on_full = ON_FULL.index(on_full)
         self._linger_us = <uint32_t>(max_latency * 1e6)
@@ -376,6 +378,29 @@ cdef class Channel:
             raise
         return 1
 
+    cdef int _leave(self) except -1:
+        """Leave a call that may have taken packets of Futures. Their callbacks may close the encoder: only outside."""
+        cdef list promised
+        self._users -= 1
+        if self._promised:
+            promised = self._promised
+            self._promised = []
+            for future, packet, failure in promised:
+                resolve(future, packet, failure)
+        return 0
+
+    cdef int _step_out(self, avenc_channel **handle) except -1:
+        """In a call that goes on: let Futures have what was taken for them. *handle may be another after that."""
+        if not self._promised:
+            return 0
+        try:
+            self._leave()
+            handle[0] = self._enter()
+        except BaseException:
+            self._users += 1  # the caller's finally takes it back
+            raise
+        return 0
+
     # ---- frames in ---------------------------------------------------------------------------------------------------
 
     cdef int _note_submitter(self) except -1:
@@ -390,6 +415,7 @@ cdef class Channel:
         submission.number_pts = pts is None
         submission.pts = 0 if pts is None else pts_of(pts)
         submission.force_idr = key_frame or self._key_frame_owed
+        self._key_frame_owed = False  # this frame makes up for it, unless _owe_again says that it was not taken
         submission.converted = False
         submission.token = NULL
         if token is not None:
@@ -400,6 +426,11 @@ cdef class Channel:
                 ticket.token = token
             Py_INCREF(ticket)  # the engine's reference: it comes back with the packet
             submission.token = <void *>ticket
+        return 0
+
+    cdef int _owe_again(self, avenc_submission *submission, bint key_frame) except -1:
+        if submission.force_idr and not key_frame:
+            self._key_frame_owed = True
         return 0
 
     cdef int64_t _refuse(self, int status, bint key_frame) except -2:
@@ -545,7 +576,6 @@ cdef class Channel:
         cdef avenc_submission submission
         cdef host_frame held
         cdef Ticket ticket
-        cdef bint is_key_owed
         cdef int64_t index = -1
         cdef object owner = None
         cdef bint converted = self._converter is not None and type(frame) is not Frame
@@ -571,7 +601,6 @@ cdef class Channel:
         elif type(frame) is not Frame and owner is None and not converted:
             hold_host_frame(frame, self.width, self.height, &held)
         try:
-            is_key_owed = self._key_frame_owed
             self._fill(&submission, pts, key_frame, token)
             try:
                 if converted:
@@ -582,11 +611,11 @@ cdef class Channel:
                     index = self._send_device(frame, &submission, deadline)
                 else:
                     index = self._send_host(&held, &submission, deadline)
-                if index >= 0 and is_key_owed:
-                    self._key_frame_owed = False
             finally:
-                if index < 0 and submission.token != NULL:
-                    Py_DECREF(<Ticket>submission.token)
+                if index < 0:
+                    self._owe_again(&submission, key_frame)
+                    if submission.token != NULL:
+                        Py_DECREF(<Ticket>submission.token)
         finally:
             release_host_frame(&held)
         return index
@@ -630,9 +659,7 @@ cdef class Channel:
                     status = avenc_channel_submit(handle, &submission, 0, &index)
                     if status == AVENC_OK:
                         avenc_channel_drain(handle, ready, BATCH, &count)
-                if status == AVENC_OK:
-                    self._key_frame_owed = False
-                elif status != AVENC_E_FULL:
+                if status != AVENC_OK and status != AVENC_E_FULL:
                     if submission.token != NULL:
                         Py_DECREF(<Ticket>submission.token)
                     submission.token = NULL
@@ -645,7 +672,7 @@ cdef class Channel:
                     self._undelivered.append(wrap_packet(ready[i], self.time_base))
                 return self._deliver(-1)
         finally:
-            self._users -= 1
+            self._leave()
         deadline = deadline_after(timeout)
         if submission.token != NULL:
             Py_DECREF(<Ticket>submission.token)
@@ -700,8 +727,6 @@ cdef class Channel:
             held_count = count
             for i in range(count):
                 self._fill(&submissions[i], pts[i], key_frames[i], tokens[i])
-                if i > 0:  # the first makes up for a dropped key frame
-                    submissions[i].force_idr = bool(key_frames[i])
                 submissions[i].picture = held[i].picture
                 given = i + 1
             handle = self._enter()
@@ -720,8 +745,6 @@ cdef class Channel:
                         break
             finally:
                 self._users -= 1
-            if accepted:
-                self._key_frame_owed = False
             if status != AVENC_OK:
                 for i in range(<Py_ssize_t>accepted, count if status == AVENC_E_FULL else <Py_ssize_t>accepted + 1):
                     self._refuse(status, submissions[i].force_idr)
@@ -734,6 +757,7 @@ cdef class Channel:
             raise
         finally:
             for i in range(<Py_ssize_t>accepted, given):
+                self._owe_again(&submissions[i], bool(key_frames[i]))
                 if submissions[i].token != NULL:
                     Py_DECREF(<Ticket>submissions[i].token)
             for i in range(held_count):
@@ -786,10 +810,10 @@ cdef class Channel:
             try:
                 number = self._send_converted(frame, &submission, deadline_after(timeout), True)
             finally:
-                if number < 0 and submission.token != NULL:
-                    Py_DECREF(<Ticket>submission.token)
-            if number >= 0:
-                self._key_frame_owed = False
+                if number < 0:
+                    self._owe_again(&submission, key_frame)
+                    if submission.token != NULL:
+                        Py_DECREF(<Ticket>submission.token)
             return None if number < 0 else number
         if not PyObject_CheckBuffer(frame) and type(frame) is not tuple:
             owner = import_tensor(frame, self.width, self.height, &held)
@@ -829,7 +853,6 @@ cdef class Channel:
                     self._refuse(status, submission.force_idr)
                     return None
                 accepted = True
-                self._key_frame_owed = False
                 if not copy:  # the views go along
                     for i in range(held.view_count):
                         ticket.views[i] = held.views[i]
@@ -838,8 +861,10 @@ cdef class Channel:
                 return index
             finally:
                 self._users -= 1
-                if not accepted and submission.token != NULL:
-                    Py_DECREF(<Ticket>submission.token)
+                if not accepted:
+                    self._owe_again(&submission, key_frame)
+                    if submission.token != NULL:
+                        Py_DECREF(<Ticket>submission.token)
         finally:
             release_host_frame(&held)
 
@@ -884,7 +909,7 @@ cdef class Channel:
                 ticket = take_ticket(spent[i])
                 avenc_packet_release(spent[i])
                 if ticket is not None and ticket.future is not None:
-                    ticket.future.cancel()
+                    cancel(ticket.future)
 
     cdef _return_tickets(self, avenc_channel *handle):
         """The channel ends: let go of all that came with frames that nobody will receive."""
@@ -903,7 +928,7 @@ cdef class Channel:
                     ticket = take_ticket(ready[i])
                     avenc_packet_release(ready[i])
                     if ticket is not None and ticket.future is not None:
-                        ticket.future.cancel()
+                        cancel(ticket.future)
 
     cdef int _take(self, avenc_channel *handle, size_t limit) except -1:
         """Move up to `limit` ready packets to the list of undelivered ones. The GIL is kept: this does not wait."""
@@ -960,7 +985,7 @@ cdef class Channel:
                 if failure is not None:
                     failure.token = ticket.token
                 if ticket.future is not None:
-                    resolve(ticket.future, packet, failure)
+                    self._promised.append((ticket.future, packet, failure))
                     continue
             if failure is not None:
                 waiting[:0] = packets  # in front, with their tokens: the next call returns them
@@ -974,13 +999,17 @@ cdef class Channel:
         """Return all packets that are ready, oldest first, without waiting."""
         cdef avenc_channel *handle
         if self._h == NULL and self._undelivered:
-            return self._deliver(-1)  # what reconfigure() kept when it could not open the channel again
+            self._users += 1
+            try:
+                return self._deliver(-1)  # what reconfigure() kept when it could not open the channel again
+            finally:
+                self._leave()
         handle = self._enter()
         try:
             self._take(handle, <size_t>-1)
             return self._deliver(-1)
         finally:
-            self._users -= 1
+            self._leave()
 
     def put_back(self, list packets):
         """Packets that were returned and not used after all, oldest first: they are the next to be received."""
@@ -996,17 +1025,16 @@ cdef class Channel:
         cdef Packet packet
         cdef Ticket ticket
         cdef int status
-        cdef list kept = [], promised = []
-        cdef avenc_channel *handle = self._enter()
+        cdef list kept = []
+        cdef avenc_channel *handle
+        self._collect_spent()
+        handle = self._enter()
         try:
             self._take(handle, <size_t>-1)
             for packet in self._undelivered:
                 if packet._h == NULL or packet._h.token == NULL or (<Ticket>packet._h.token).future is None:
                     kept.append(packet)
-                else:
-                    promised.append(packet)
-            self._undelivered = kept  # before a Future's own callback can call in here
-            for packet in promised:
+                    continue
                 ticket = take_ticket(packet._h)
                 packet._token = ticket.token
                 failure = None
@@ -1014,12 +1042,13 @@ cdef class Channel:
                     failure = errors.frame_error(
                         packet._h.status, packet._h.frame_index, packet._h.pts, packet._h.ret_code)
                     failure.token = ticket.token
-                resolve(ticket.future, packet, failure)
+                self._promised.append((ticket.future, packet, failure))
+            self._undelivered = kept
             status = avenc_channel_wait(handle, 0, 0, AVENC_WAIT_FOR_FRAMES)
             if status not in (AVENC_OK, AVENC_E_TIMEOUT, AVENC_E_DRAINED, AVENC_E_CLOSED):
                 check(status)
         finally:
-            self._users -= 1
+            self._leave()
 
     def try_receive(self, Py_ssize_t limit):
         """Return the packets that are ready, at most `limit`, perhaps none, without waiting. Else like receive_many."""
@@ -1027,7 +1056,11 @@ cdef class Channel:
         cdef list packets
         cdef avenc_channel *handle
         if self._h == NULL and not self._reopening and self._undelivered:
-            return self._deliver(limit)
+            self._users += 1
+            try:
+                return self._deliver(limit)
+            finally:
+                self._leave()
         handle = self._enter()
         try:
             while True:
@@ -1044,7 +1077,7 @@ cdef class Channel:
                     raise errors.from_status(status, "", "the end of the stream: all packets have been received")
                 check(status)
         finally:
-            self._users -= 1
+            self._leave()
 
     def check(self):
         """Raise DeviceLostError if frames are in flight on a lost device. Does not wait."""
@@ -1082,7 +1115,11 @@ cdef class Channel:
         cdef list packets
         cdef avenc_channel *handle
         if self._h == NULL and not self._reopening and self._undelivered:
-            return self._deliver(limit)
+            self._users += 1
+            try:
+                return self._deliver(limit)
+            finally:
+                self._leave()
         handle = self._enter()
         try:
             while True:
@@ -1090,6 +1127,7 @@ cdef class Channel:
                 packets = self._deliver(limit)
                 if packets:
                     return packets
+                self._step_out(&handle)
                 slice_ms = slice_of(deadline)
                 # Where only this thread submits, no frame can come while it waits.
                 flags = AVENC_WAIT_FOR_FRAMES
@@ -1118,7 +1156,7 @@ cdef class Channel:
                         AVENC_E_TIMEOUT, "",
                         f"no packet within the time allowed, {stats.in_flight} frame(s) are in flight")
         finally:
-            self._users -= 1
+            self._leave()
 
     def end(self):
         """Declare the end of the stream: no further frames; receivers get the rest, then EncoderDrained."""
@@ -1222,7 +1260,7 @@ cdef class Channel:
 
     cdef _leave_natively(self, avenc_channel *handle):
         """Wait until no other thread is inside a native call on the handle."""
-        while self._users and not _exiting:
+        while self._users > 0 and not _exiting:
             with nogil:
                 usleep(200)
             PyErr_CheckSignals()
@@ -1386,6 +1424,12 @@ cdef int submit_batch(avenc_channel *handle, avenc_submission *submissions, size
     return status
 
 
+def cancel(future):
+    """Cancel a Future, and tell who waits for it with concurrent.futures.wait or as_completed."""
+    if not future.cancelled() and future.cancel():
+        future.set_running_or_notify_cancel()
+
+
 cdef resolve(object future, Packet packet, object failure):
     """Give a Future its packet or its failure; one that was cancelled wants neither."""
     if not future.set_running_or_notify_cancel():
@@ -1450,4 +1494,13 @@ def _close_all():
     core.finalize_libraries()
 
 
+def _after_fork_in_child():
+    """The parent's other threads do not exist here: nobody is inside a call, and no reconfigure() goes on."""
+    cdef Channel channel
+    for channel in list(_open_channels):
+        channel._users = 0
+        channel._reopening = False
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 atexit.register(_close_all)

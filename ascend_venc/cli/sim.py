@@ -76,7 +76,7 @@ def chips() -> list[str]:
         rows.append((name, chip["run_mode"], *(limits(chip) if chip["encoder"] else ("no video encoder",))))
     columns = max(map(len, rows))
     widths = [max((len(row[i]) for row in rows if len(row) > i + 1), default=0) for i in range(columns)]
-    return ["  ".join(f"{cell:{widths[i]}}" for i, cell in enumerate(row)).rstrip() for row in rows]
+    return ["  ".join(cell.ljust(widths[i]) for i, cell in enumerate(row)).rstrip() for row in rows]
 
 
 def limits(chip: dict[str, Any]) -> tuple[str, ...]:

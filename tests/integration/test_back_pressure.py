@@ -224,3 +224,22 @@ def test_delivery_gives_everything_in_order(make, frames, delivery):
     assert [packet.frame_index for packet in received] == list(range(6 * COUNT))
     if delivery == "coalesced":
         assert wakes < len(received) / 3, "about 20 packets come in 20 ms"
+
+
+def test_key_frame_that_is_dropped_while_another_thread_sends_is_made_up_for(frames, backend):
+    sim = simulator.shared()
+    with venc.Encoder(128, 128, codec="h264", gop=100, depth=1, queue=0, on_full="drop_newest", backend=backend) as enc:
+        enc.submit(frames[0])
+        enc.flush()
+        with sim.options(stall=1, send_time_us=300_000):
+            sim.lib.aclsim_count_calls(1)
+            thread = threading.Thread(target=enc.submit_many, args=([frames[1]],))
+            thread.start()
+            eventually(lambda: sim.lib.aclsim_calls(b"aclvencSendFrame"))
+            sim.lib.aclsim_count_calls(0)
+            assert enc.submit(frames[2], key_frame=True) is None
+            thread.join()
+        enc.flush()
+        for is_key in (True, False):
+            enc.submit(frames[3])
+            assert [packet.is_keyframe for packet in enc.flush()] == [is_key]

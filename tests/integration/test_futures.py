@@ -118,3 +118,45 @@ def test_callback_of_a_future_may_use_the_encoder(enc, frames):
     enc.encode_future(frames[0]).add_done_callback(next_frame)
     assert done.wait(10)
     assert chain == list(range(5))
+
+
+@pytest.mark.sim_only
+def test_whoever_waits_for_futures_of_dropped_frames_wakes(frames, backend):
+    with (
+        simulator.shared().options(encode_time_us=20_000),
+        venc.Encoder(128, 128, codec="h264", backend=backend, depth=1, queue=1, on_full="drop_oldest") as enc,
+    ):
+        promised = [enc.encode_future(frame) for frame in frames[:6]]
+        done, pending = concurrent.futures.wait(promised, timeout=10)
+        assert not pending
+        assert sum(future.cancelled() for future in promised) == enc.stats.dropped["frame_replaced"] > 0
+    with venc.Encoder(128, 128, codec="h264", backend=backend, on_full="drop_newest", depth=1, queue=0) as enc:
+        with simulator.shared().options(stall=1):
+            promised = [enc.encode_future(frame) for frame in frames[:6]]
+            done, pending = concurrent.futures.wait(promised[1:], timeout=10)
+            assert not pending
+        assert promised[0].result(10).frame_index == 0
+
+
+@pytest.mark.parametrize("call", ["nothing", "flush", "receive", "encode"])
+def test_callback_of_a_future_may_close_the_encoder(frames, backend, call):
+    enc = venc.Encoder(128, 128, codec="h264", backend=backend)
+    closed = threading.Event()
+
+    def close(_):
+        enc._close(warn=False)
+        closed.set()
+
+    enc.encode_future(frames[0]).add_done_callback(close)
+    try:
+        if call == "encode":
+            while True:
+                enc.encode(frames[0])
+        elif call == "receive":
+            enc.receive(10)
+        elif call == "flush":
+            enc.flush()
+    except venc.EncoderClosedError:
+        pass
+    assert closed.wait(10)
+    assert enc.closed

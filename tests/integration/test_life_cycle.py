@@ -100,6 +100,33 @@ def test_fork_child_use_raises_and_the_parent_goes_on(backend):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+FORK_BESIDE_A_WAIT = """
+import os, signal, sys, threading, time, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+import ascend_venc as venc
+enc = venc.Encoder(128, 128, backend=sys.argv[1], codec="h264")
+enc.submit(bytes(128 * 192))
+assert enc.receive(10).frame_index == 0
+waiting = threading.Thread(target=enc.receive, args=(10,))
+waiting.start()
+time.sleep(0.2)  # it is inside the engine
+child = os.fork()
+if child == 0:
+    signal.alarm(10)
+    enc.close()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+enc.submit(bytes(128 * 192))
+waiting.join()
+enc.close()
+"""
+
+
+def test_fork_child_closes_although_a_thread_of_the_parent_waits(backend):
+    done = processes.run(FORK_BESIDE_A_WAIT, backend)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 INTERRUPTED = """
 import sys, time
 import ascend_venc as venc
