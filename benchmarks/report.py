@@ -145,6 +145,10 @@ def render(results):
     about = results["facts"]
     lines = ["# Benchmarks", "", "Written by `bash scripts/bench.sh`; `results.json` holds the same.", ""]
     lines += [f"**{about['device'][0].upper()}{about['device'][1:]}.** Compare ratios within this run only."]
+    lines += [
+        "",
+        "[profiles.md](profiles.md): why goals are missed, and profiles with what was changed after them.",
+    ]
     if results["quick"]:
         lines += ["", "**A quick run: too short to be quoted.**"]
     lines += ["", *table([(key.replace("_", " "), value) for key, value in about.items()], ("", "")), ""]
@@ -217,6 +221,8 @@ def write(results, folder):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
     (folder / "README.md").write_text(render(results))
+    for stale in folder.glob("*.svg"):
+        stale.unlink()
     for name, rows in results["groups"].items():
         if panels(rows):
             (folder / f"{name}.svg").write_text(plot(rows))

@@ -26,6 +26,7 @@ NAMES = {
     "frames": ("frames", "frames"),
     "bursts": ("frames", "bursts"),
     "files": ("frames", "files"),
+    "copies": ("frames", "copies"),
     "allocations": ("frames", "allocations"),
     "calls": ("calls", "calls"),
 }

@@ -12,6 +12,7 @@ import functools
 import json
 import os
 import statistics
+import sys
 import tempfile
 import time
 
@@ -360,6 +361,37 @@ def allocations(options):
     return rows
 
 
+# ---- bytes copied ----------------------------------------------------------------------------------------------------
+
+CHIPS = {"Ascend310P3": "card", "Ascend310B4": "board"}
+
+
+def copies(options):
+    """Bytes that are copied for a frame, by the engine's own counters, which the tests hold to; in a process for each
+    chip. The documented flow makes two copies, of the picture and of the access unit, wherever it runs."""
+    rows = []
+    for chip, kind in CHIPS.items():
+        workload = Workload()
+        documented = workload.picture_bytes + workload.access_unit
+        figure = f"128x128, 20 KB, {kind} ({chip}): bytes copied per frame"
+        rows.append(row(figure, "C loop, pyACL shape: by their calls", [documented], "bytes", digits=0))
+        for name, size in child.run("groups.frames", chip).items():
+            rows.append(row(figure, name, [size], "bytes", digits=0))
+    return rows
+
+
+def _count_copies(chip):
+    found, count, workload = {}, 400, Workload()
+    with device.configured(workload.access_unit, output_slots=32):
+        for name, opener in ENCODER.items():
+            with contextlib.closing(opener(workload, backend=f"sim:{chip}")) as peer:
+                if peer.run(count).frames != count:
+                    raise DifferentWork(f"{name} on {chip}")
+                stats = peer.encoder.stats
+                found[name] = (stats.bytes_copied_in + stats.bytes_out) / count
+    print(json.dumps(found))
+
+
 def _count_allocations():
     counter = ctypes.CDLL(None)
     counter.bench_allocations.restype = ctypes.c_uint64
@@ -380,4 +412,7 @@ def _count_allocations():
 
 
 if __name__ == "__main__":
-    _count_allocations()
+    if len(sys.argv) > 1:
+        _count_copies(sys.argv[1])
+    else:
+        _count_allocations()
