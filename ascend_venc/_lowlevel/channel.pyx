@@ -916,6 +916,14 @@ cdef class Channel:
                     if ticket is not None and ticket.future is not None:
                         cancel(ticket.future)
 
+    cdef _drop_undelivered(self):
+        cdef Packet packet
+        cdef list dropped = self._undelivered
+        self._undelivered = []
+        for packet in dropped:
+            if packet._h != NULL and packet._h.token != NULL and (<Ticket>packet._h.token).future is not None:
+                cancel((<Ticket>packet._h.token).future)
+
     cdef int _take(self, avenc_channel *handle, size_t limit) except -1:
         """Move up to `limit` ready packets to the list of undelivered ones. The GIL is kept: this does not wait."""
         cdef avenc_packet *ready[BATCH]
@@ -1338,7 +1346,7 @@ cdef class Channel:
             PyErr_CheckSignals()
         handle = self._h
         if handle == NULL:
-            self._undelivered.clear()
+            self._drop_undelivered()
             return
         self._h = NULL
         cdef double deadline = deadline_after(timeout)
@@ -1356,7 +1364,7 @@ cdef class Channel:
             self._h = handle
             raise
         _open_channels.discard(self)
-        self._undelivered.clear()
+        self._drop_undelivered()
         if status == AVENC_E_FORKED:
             return
         if self._users:
@@ -1410,19 +1418,29 @@ cdef int submit_batch(avenc_channel *handle, avenc_submission *submissions, size
     return status
 
 
+cdef bint may_settle(object future):
+    """Whether the caller is the first of those who give a Future its end: its packet, the closing, the device's loss."""
+    return future.__dict__.pop("_unsettled", False)
+
+
 def cancel(future):
     """Cancel a Future, and tell who waits for it with concurrent.futures.wait or as_completed."""
-    if not future.cancelled() and future.cancel():
+    if may_settle(future):
+        future.cancel()
         future.set_running_or_notify_cancel()
+
+
+def fail(future, failure):
+    """Give a Future its failure; one that was cancelled wants none."""
+    if may_settle(future) and future.set_running_or_notify_cancel():
+        future.set_exception(failure)
 
 
 cdef resolve(object future, Packet packet, object failure):
     """Give a Future its packet or its failure; one that was cancelled wants neither."""
-    if not future.set_running_or_notify_cancel():
-        return
     if failure is not None:
-        future.set_exception(failure)
-    else:
+        fail(future, failure)
+    elif may_settle(future) and future.set_running_or_notify_cancel():
         future.set_result(packet)
 
 
@@ -1465,6 +1483,7 @@ def make_ticket(token, future):
     cdef Ticket ticket = Ticket.__new__(Ticket)
     ticket.token = token
     ticket.future = future
+    future._unsettled = True
     return ticket
 
 
