@@ -348,9 +348,11 @@ cdef class Channel:
         if handle != NULL:
             with nogil:
                 avenc_channel_close(handle, 5000)
-            self._return_tickets(handle)
+            futures = self._return_tickets(handle)
             with nogil:
                 avenc_channel_destroy(handle, 0)
+            for future in futures:
+                cancel(future)
 
     # ---- entering: see the module's invariant -----------------------------------------------------------------------
 
@@ -897,11 +899,12 @@ cdef class Channel:
                 if ticket is not None and ticket.future is not None:
                     cancel(ticket.future)
 
-    cdef _return_tickets(self, avenc_channel *handle):
-        """The channel ends: let go of all that came with frames that nobody will receive."""
+    cdef list _return_tickets(self, avenc_channel *handle):
+        """The channel ends: let go of all that came with frames that nobody will receive. Futures to be cancelled."""
         cdef avenc_packet *ready[BATCH]
         cdef size_t count = BATCH, i
         cdef Ticket ticket
+        cdef list futures = []
         cdef bint spent
         for spent in (False, True):
             count = BATCH
@@ -914,7 +917,8 @@ cdef class Channel:
                     ticket = take_ticket(ready[i])
                     avenc_packet_release(ready[i])
                     if ticket is not None and ticket.future is not None:
-                        cancel(ticket.future)
+                        futures.append(ticket.future)
+        return futures
 
     cdef _drop_undelivered(self):
         cdef Packet packet
@@ -1274,6 +1278,7 @@ cdef class Channel:
         cdef int status
         cdef double deadline = deadline_after(timeout)
         cdef uint32_t slice_ms
+        cdef list futures = []
         self._users -= 1
         self._reopening = True
         try:
@@ -1299,7 +1304,7 @@ cdef class Channel:
             avenc_channel_stats_get(handle, &stats)
             first = self._config.first_index + stats.submitted
             self._h = NULL
-            self._return_tickets(handle)
+            futures = self._return_tickets(handle)
             with nogil:
                 avenc_channel_destroy(handle, 0)
             self._dropped = 0
@@ -1322,6 +1327,8 @@ cdef class Channel:
             self._reopening = False
             if self._h == NULL:
                 _open_channels.discard(self)
+            for future in futures:  # now that their callbacks can use the encoder
+                cancel(future)
 
     @property
     def sink(self):
@@ -1371,11 +1378,15 @@ cdef class Channel:
             return  # at exit: a parked daemon thread still names the channel, and the process ends anyway
         counters = self._counters(handle)
         self._past = counters if self._past is None else add_counters(self._past, counters)
-        self._return_tickets(handle)
+        futures = self._return_tickets(handle)
         with nogil:
             status = avenc_channel_destroy(handle, 0)
         self._mark()
-        check(status)
+        try:
+            check(status)
+        finally:
+            for future in futures:
+                cancel(future)
 
     def __reduce__(self):
         raise TypeError("a Channel cannot be pickled: it belongs to this process")

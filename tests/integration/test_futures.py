@@ -191,3 +191,23 @@ def test_futures_that_have_their_end_do_not_stop_those_of_other_encoders(backend
         assert not concurrent.futures.wait(promised, timeout=10).not_done
     with venc.Encoder(128, 128, codec="h264", backend=backend) as enc:
         assert enc.encode_future(frames[0]).result(10).frame_index == 0
+
+
+@pytest.mark.sim_only
+def test_callback_of_a_dropped_future_may_use_the_encoder_during_reconfigure(backend, frames):
+    with (
+        simulator.shared().options(encode_time_us=20_000),
+        venc.Encoder(128, 128, codec="h264", backend=backend, depth=1, queue=1, on_full="drop_oldest") as enc,
+    ):
+        busy, go_on = threading.Event(), threading.Event()
+        enc.encode_future(frames[0]).add_done_callback(lambda _: (busy.set(), go_on.wait(10)))
+        assert busy.wait(10)  # the thread that would serve the others
+        promised = [enc.encode_future(frame) for frame in frames[1:6]]
+        sent = []
+        for future in promised:
+            if not future.done():
+                future.add_done_callback(lambda done: done.cancelled() and sent.append(enc.submit_async(frames[0])))
+        first = enc.reconfigure(gop=7)
+        assert sent == [first], "the last one that was dropped"
+        go_on.set()
+        enc.flush()
