@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from . import stats as _stats
-from ._lowlevel.channel import ON_FULL, Channel, Device, open_channels
+from ._lowlevel.channel import ON_FULL, Channel, Device, cancel, open_channels
 from ._lowlevel.convert import Converter
 from ._lowlevel.core import open_library
 from .config import ChipLimits, EncoderConfig, limits_of
@@ -504,9 +504,13 @@ class Encoder:
         stats = channel.stats()
         dropped = stats["in_flight"] + stats["ready"] + stats["undelivered"]
         futures = sys.modules.get("ascend_venc.futures")
-        if futures is not None:
-            futures.forget(channel)
-        channel.close(self._timeout)
+        pending = [] if futures is None else futures.forget(channel)
+        try:
+            channel.close(self._timeout)
+        finally:
+            if channel.closed:  # also where the device kept their frames
+                for future in pending:
+                    cancel(future)
         if channel.sink >= 0:
             after = channel.stats()
             dropped -= after["written"] - stats["written"] + after["failed"] - stats["failed"]

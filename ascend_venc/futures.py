@@ -8,8 +8,8 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from ._lowlevel.channel import Notifier, cancel, make_ticket
-from .errors import VencError
+from ._lowlevel.channel import Notifier, cancel, fail, make_ticket
+from .errors import EncoderClosedError, VencError
 
 if TYPE_CHECKING:
     from ._lowlevel.buffers import Packet
@@ -34,7 +34,13 @@ def submit(encoder: Encoder, frame: Any, pts: int | None, key_frame: bool, token
         if _notifier is None:
             _notifier = Notifier()
         if channel not in _pending:
-            channel.attach(_notifier)
+            try:
+                channel.attach(_notifier)
+            except EncoderClosedError:  # just now
+                if _thread is None:
+                    _notifier = None
+                cancel(future)
+                return future
             _pending[channel] = []
         _pending[channel].append(future)
         if _thread is None:
@@ -44,17 +50,19 @@ def submit(encoder: Encoder, frame: Any, pts: int | None, key_frame: bool, token
     return future
 
 
-def forget(channel: Channel) -> None:
-    """The channel is about to be closed: what is pending on it will be cancelled."""
+def forget(channel: Channel) -> list[Future[Packet]]:
+    """The channel is about to be closed: what is pending on it, to be cancelled then unless a packet comes."""
     with _lock:
         notifier = _notifier
-        if _pending.pop(channel, None) is None or notifier is None:
-            return
+        futures = _pending.pop(channel, None)
+        if futures is None or notifier is None:
+            return []
         channel.detach(notifier)
         thread = _thread if not _pending else None
         notifier.signal()
     if thread is not None and thread is not threading.current_thread():
         thread.join()
+    return futures
 
 
 def _collect() -> None:
@@ -91,8 +99,7 @@ def _serve(channel: Channel, notifier: Notifier) -> None:
             channel.detach(notifier)
     if failure is not None:
         for future in futures:
-            if future.set_running_or_notify_cancel():
-                future.set_exception(failure)
+            fail(future, failure)
 
 
 def _after_fork_in_child() -> None:

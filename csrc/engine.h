@@ -292,13 +292,13 @@ struct avenc_channel {
     pthread_mutex_t lock; /* everything below */
     pthread_cond_t progress;
     unsigned waiters;
-    int state;           /* AVI_OPEN, ... */
-    bool created;        /* the hardware channel exists */
-    bool wake_pending;   /* the report thread will still touch this channel */
-    bool abandoned;      /* ended without the device's consent: see avi_device_keep_abandoned */
-    bool ended;          /* avenc_channel_end: no further frames */
-    bool orphan;         /* destroyed by its owner: the last frame handle frees it */
-    bool idr_owed;       /* something was dropped or failed: the next frame must be an IDR */
+    int state;            /* AVI_OPEN, ... */
+    bool created;         /* the hardware channel exists */
+    bool wake_pending;    /* the report thread will still touch this channel */
+    bool abandoned;       /* ended without the device's consent: see avi_device_keep_abandoned */
+    bool ended;           /* avenc_channel_end: no further frames */
+    bool orphan;          /* destroyed by its owner: the last frame handle frees it */
+    bool idr_owed;        /* something was dropped or failed: the next frame must be an IDR */
     uint32_t slots_begun; /* of `slots`; the others were never taken */
     uint32_t slot_count;  /* slots made so far */
     unsigned growing;     /* slots that are being made, without the lock */

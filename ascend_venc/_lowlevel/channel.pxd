@@ -69,7 +69,8 @@ cdef class Channel:
     cdef int64_t _send_acquired(self, object frame, avenc_submission *submission) except -2
     cdef int64_t _send_converted(self, object frame, avenc_submission *submission, double deadline, bint queue) except -2
     cdef _collect_spent(self)
-    cdef _return_tickets(self, avenc_channel *handle)
+    cdef list _return_tickets(self, avenc_channel *handle)
+    cdef _drop_undelivered(self)
     cdef int _take(self, avenc_channel *handle, size_t limit) except -1
     cdef _mark(self)
     cdef list _deliver(self, Py_ssize_t limit)

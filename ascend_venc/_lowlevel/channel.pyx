@@ -350,9 +350,11 @@ cdef class Channel:
         if handle != NULL:
             with nogil:
                 avenc_channel_close(handle, 5000)
-            self._return_tickets(handle)
+            futures = self._return_tickets(handle)
             with nogil:
                 avenc_channel_destroy(handle, 0)
+            for future in futures:
+                cancel(future)
 
     # ---- entering: see the module's invariant -----------------------------------------------------------------------
 
@@ -911,11 +913,12 @@ cdef class Channel:
                 if ticket is not None and ticket.future is not None:
                     cancel(ticket.future)
 
-    cdef _return_tickets(self, avenc_channel *handle):
-        """The channel ends: let go of all that came with frames that nobody will receive."""
+    cdef list _return_tickets(self, avenc_channel *handle):
+        """The channel ends: let go of all that came with frames that nobody will receive. Futures to be cancelled."""
         cdef avenc_packet *ready[BATCH]
         cdef size_t count = BATCH, i
         cdef Ticket ticket
+        cdef list futures = []
         cdef bint spent
         for spent in (False, True):
             count = BATCH
@@ -928,7 +931,16 @@ cdef class Channel:
                     ticket = take_ticket(ready[i])
                     avenc_packet_release(ready[i])
                     if ticket is not None and ticket.future is not None:
-                        cancel(ticket.future)
+                        futures.append(ticket.future)
+        return futures
+
+    cdef _drop_undelivered(self):
+        cdef Packet packet
+        cdef list dropped = self._undelivered
+        self._undelivered = []
+        for packet in dropped:
+            if packet._h != NULL and packet._h.token != NULL and (<Ticket>packet._h.token).future is not None:
+                cancel((<Ticket>packet._h.token).future)
 
     cdef int _take(self, avenc_channel *handle, size_t limit) except -1:
         """Move up to `limit` ready packets to the list of undelivered ones. The GIL is kept: this does not wait."""
@@ -1280,6 +1292,7 @@ cdef class Channel:
         cdef int status
         cdef double deadline = deadline_after(timeout)
         cdef uint32_t slice_ms
+        cdef list futures = []
         self._users -= 1
         self._reopening = True
         try:
@@ -1305,7 +1318,7 @@ cdef class Channel:
             avenc_channel_stats_get(handle, &stats)
             first = self._config.first_index + stats.submitted
             self._h = NULL
-            self._return_tickets(handle)
+            futures = self._return_tickets(handle)
             with nogil:
                 avenc_channel_destroy(handle, 0)
             self._dropped = 0
@@ -1328,6 +1341,8 @@ cdef class Channel:
             self._reopening = False
             if self._h == NULL:
                 _open_channels.discard(self)
+            for future in futures:  # now that their callbacks can use the encoder
+                cancel(future)
 
     @property
     def sink(self):
@@ -1352,7 +1367,7 @@ cdef class Channel:
             PyErr_CheckSignals()
         handle = self._h
         if handle == NULL:
-            self._undelivered.clear()
+            self._drop_undelivered()
             return
         self._h = NULL
         cdef double deadline = deadline_after(timeout)
@@ -1370,18 +1385,22 @@ cdef class Channel:
             self._h = handle
             raise
         _open_channels.discard(self)
-        self._undelivered.clear()
+        self._drop_undelivered()
         if status == AVENC_E_FORKED:
             return
         if self._users:
             return  # at exit: a parked daemon thread still names the channel, and the process ends anyway
         counters = self._counters(handle)
         self._past = counters if self._past is None else add_counters(self._past, counters)
-        self._return_tickets(handle)
+        futures = self._return_tickets(handle)
         with nogil:
             status = avenc_channel_destroy(handle, 0)
         self._mark()
-        check(status)
+        try:
+            check(status)
+        finally:
+            for future in futures:
+                cancel(future)
 
     def __reduce__(self):
         raise TypeError("a Channel cannot be pickled: it belongs to this process")
@@ -1424,19 +1443,29 @@ cdef int submit_batch(avenc_channel *handle, avenc_submission *submissions, size
     return status
 
 
+cdef bint may_settle(object future):
+    """Whether the caller is the first of those who give a Future its end: its packet, the closing, the device's loss."""
+    return future.__dict__.pop("_unsettled", False)
+
+
 def cancel(future):
     """Cancel a Future, and tell who waits for it with concurrent.futures.wait or as_completed."""
-    if not future.cancelled() and future.cancel():
+    if may_settle(future):
+        future.cancel()
         future.set_running_or_notify_cancel()
+
+
+def fail(future, failure):
+    """Give a Future its failure; one that was cancelled wants none."""
+    if may_settle(future) and future.set_running_or_notify_cancel():
+        future.set_exception(failure)
 
 
 cdef resolve(object future, Packet packet, object failure):
     """Give a Future its packet or its failure; one that was cancelled wants neither."""
-    if not future.set_running_or_notify_cancel():
-        return
     if failure is not None:
-        future.set_exception(failure)
-    else:
+        fail(future, failure)
+    elif may_settle(future) and future.set_running_or_notify_cancel():
         future.set_result(packet)
 
 
@@ -1479,6 +1508,7 @@ def make_ticket(token, future):
     cdef Ticket ticket = Ticket.__new__(Ticket)
     ticket.token = token
     ticket.future = future
+    future._unsettled = True
     return ticket
 
 

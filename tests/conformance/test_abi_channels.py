@@ -838,12 +838,16 @@ def test_slow_callback_stalls_the_sender(program):
 def test_callback_may_send_the_next_frame(program):
     channel, picture, config = program.channel(), program.picture(), program.config()
 
+    one_sends = threading.Lock()  # the first frame's callback may come before its send has returned
+
     def send_next(seen):
         if seen.user_data < 20:
-            program.send(channel, picture, seen.user_data + 1, config)
+            with one_sends:
+                program.send(channel, picture, seen.user_data + 1, config)
 
     program.on_delivery = send_next
-    program.send(channel, picture, 1)
+    with one_sends:
+        program.send(channel, picture, 1)
     eventually(lambda: len(program.delivered) == 20)
 
 

@@ -127,13 +127,13 @@ def test_whoever_waits_for_futures_of_dropped_frames_wakes(frames, backend):
         venc.Encoder(128, 128, codec="h264", backend=backend, depth=1, queue=1, on_full="drop_oldest") as enc,
     ):
         promised = [enc.encode_future(frame) for frame in frames[:6]]
-        done, pending = concurrent.futures.wait(promised, timeout=10)
+        _, pending = concurrent.futures.wait(promised, timeout=10)
         assert not pending
         assert sum(future.cancelled() for future in promised) == enc.stats.dropped["frame_replaced"] > 0
     with venc.Encoder(128, 128, codec="h264", backend=backend, on_full="drop_newest", depth=1, queue=0) as enc:
         with simulator.shared().options(stall=1):
             promised = [enc.encode_future(frame) for frame in frames[:6]]
-            done, pending = concurrent.futures.wait(promised[1:], timeout=10)
+            _, pending = concurrent.futures.wait(promised[1:], timeout=10)
             assert not pending
         assert promised[0].result(10).frame_index == 0
 
@@ -160,3 +160,54 @@ def test_callback_of_a_future_may_close_the_encoder(frames, backend, call):
         pass
     assert closed.wait(10)
     assert enc.closed
+
+
+@pytest.mark.sim_only
+def test_futures_that_have_their_end_do_not_stop_those_of_other_encoders(backend, frames):
+    """Encoders closed while threads use their Futures: the thread that serves all Futures goes on."""
+    for _ in range(15):
+        enc = venc.Encoder(128, 128, codec="h264", backend=backend, depth=2, queue=2, timeout=10)
+        promised = []
+
+        def use(call):
+            try:
+                while True:
+                    call()
+            except (venc.EncoderClosedError, venc.FrameError):
+                pass
+
+        calls = [
+            lambda enc=enc, promised=promised: promised.append(enc.encode_future(frames[0])),
+            lambda enc=enc: enc.submit_async(frames[1]),
+            lambda enc=enc: enc.receive(),
+        ]
+        threads = [threading.Thread(target=use, args=(call,)) for call in calls]
+        for thread in threads:
+            thread.start()
+        threads[0].join(0.02)
+        enc._close(warn=False)
+        for thread in threads:
+            thread.join()
+        assert not concurrent.futures.wait(promised, timeout=10).not_done
+    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc:
+        assert enc.encode_future(frames[0]).result(10).frame_index == 0
+
+
+@pytest.mark.sim_only
+def test_callback_of_a_dropped_future_may_use_the_encoder_during_reconfigure(backend, frames):
+    with (
+        simulator.shared().options(encode_time_us=20_000),
+        venc.Encoder(128, 128, codec="h264", backend=backend, depth=1, queue=1, on_full="drop_oldest") as enc,
+    ):
+        busy, go_on = threading.Event(), threading.Event()
+        enc.encode_future(frames[0]).add_done_callback(lambda _: (busy.set(), go_on.wait(10)))
+        assert busy.wait(10)  # the thread that would serve the others
+        promised = [enc.encode_future(frame) for frame in frames[1:6]]
+        sent = []
+        for future in promised:
+            if not future.done():
+                future.add_done_callback(lambda done: done.cancelled() and sent.append(enc.submit_async(frames[0])))
+        first = enc.reconfigure(gop=7)
+        assert sent == [first], "the last one that was dropped"
+        go_on.set()
+        enc.flush()
