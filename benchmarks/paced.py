@@ -16,7 +16,7 @@ import threading
 import time
 
 import device
-from measure import DifferentWork, Workload, percentiles
+from measure import DifferentWork, Work, Workload, percentiles, same_work
 
 WITH = functools.partial
 LOOP = ", call_soon_threadsafe"
@@ -266,6 +266,30 @@ def latency(job):
             loop.close()
     waits = [(got - came) / 1000 for got, came in zip(received, entered)]
     return {"us": [round(wait, 1) for wait in waits], "frames": frames}
+
+
+def check(job):
+    """All peers encode the same frames once, with the checksum of all access units."""
+    found, frames = {}, 40
+    for name in job["peers"]:
+        with device.configured(job["access_unit"]):
+            peer = _peer(name)(Workload(access_unit=job["access_unit"], buffers=64, checksums=True))
+            if hasattr(peer, "checksum"):  # Encoder, in the way that this group uses it
+                if name in ("Encoder.submit", "Encoder.submit_async"):
+                    send = peer.sender()
+                    for _ in range(frames):
+                        send()
+                else:
+                    peer.queue(frames)
+                wait_until(lambda one=peer: one.total().frames >= frames)
+                found[name] = Work(*(peer.total().frames, peer.total().bytes), peer.checksum)
+            else:
+                found[name] = peer.run(frames)
+            peer.close()
+    expected = same_work(found)
+    if expected.frames != frames or not expected.checksum:
+        raise DifferentWork(f"{frames} frames were to be encoded: {expected}")
+    return {"checksum": expected.checksum}
 
 
 def main():

@@ -16,7 +16,12 @@ ACCESS_UNIT = 20_000
 
 
 def in_turn(options, what, jobs):
-    """Run all jobs `repeats` times, forwards and backwards: [(job, [what each run found])]."""
+    """Run all jobs `repeats` times, forwards and backwards: [(job, [what each run found])].
+
+    Before that all peers encode the same frames, and must agree.
+    """
+    peers = sorted({job["peer"] for job in jobs if not job["peer"].endswith("call_soon_threadsafe")} | {"C loop"})
+    child.run("paced", json.dumps({"what": "check", "access_unit": ACCESS_UNIT, "peers": peers}))
     runs = [[] for _ in jobs]
     for number in range(options.repeats):
         order = range(len(jobs)) if number % 2 == 0 else range(len(jobs) - 1, -1, -1)
@@ -115,11 +120,11 @@ def submit(options):
 
 
 def latency(options):
-    """From the entry of the callback to the packet in Python, one channel of 500 fps. Percentiles of all runs' 1,000
+    """From the entry of the callback to the packet in Python, one channel of 500 fps. Percentiles of all runs' 750
     frames together; the spread is that of the runs."""
     peers = [SHAPE, *_vendor(options), "Encoder", ASYNCIO, "Encoder, asyncio"]
     jobs = [{"peer": peer, "load": load, "encode_time_us": 2_000, "frames": 250} for load in LOADS for peer in peers]
-    found = in_turn(SimpleNamespace(repeats=1 if options.quick else 4), "latency", jobs)
+    found = in_turn(SimpleNamespace(repeats=1 if options.quick else 3), "latency", jobs)
     rows, p99 = [], {}
     for job, runs in found:
         together = percentiles([wait for run in runs for wait in run["us"]], 50, 99, 99.9)

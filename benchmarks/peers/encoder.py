@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """ascend_venc.Encoder, in the ways of using it that its version has."""
 
+import functools
 import threading
 import zlib
 from dataclasses import replace
@@ -47,10 +48,10 @@ class EncoderPeer:
         if has("receive_many"):
             settings["max_queued"] = 4096  # one thread submits and receives: it must not wait for itself
         settings.update(options)
-        self.encoders = [
-            ascend_venc.Encoder(workload.width, workload.height, codec="h265", **settings)
-            for _ in range(workload.channels)
-        ]
+        size, backend = (workload.width, workload.height), settings.pop("backend")
+        self.group = ascend_venc.EncoderGroup(backend=backend) if workload.channels > 1 else None
+        open_one = self.group.add if self.group else functools.partial(ascend_venc.Encoder, backend=backend)
+        self.encoders = [open_one(*size, codec="h265", **settings) for _ in range(workload.channels)]
         self.encoder = self.encoders[0]
         self.frames = [np.full(workload.picture_bytes, 0x5A, np.uint8) for _ in range(max(workload.buffers, 2))]
         self.frames_out = self.bytes = self.next_index = 0
@@ -58,8 +59,8 @@ class EncoderPeer:
 
     def take(self, packets):
         """Count packets, which are given back then."""
-        self.frames_out += len(packets)
         self.bytes += sum(map(len, packets))
+        self.frames_out += len(packets)  # last: whoever waits for it looks at the bytes then
         if self.workload.checksums:
             for packet in packets:
                 if packet.frame_index != self.next_index:
@@ -104,16 +105,16 @@ class EncoderPeer:
         self.consumer.start()
 
     def _consume(self):
-        """Visit the channels in turn: all of them have the same rate."""
         from ascend_venc import AclTimeoutError
 
         while self.running:
-            for encoder in self.encoders:
-                try:
-                    self.take(encoder.receive_many(256, timeout=0.2))
-                except AclTimeoutError:
-                    if not self.running:
-                        return
+            try:
+                if self.group is None:
+                    self.take(self.encoder.receive_many(256, timeout=0.2))
+                else:
+                    self.take([packet for _, packet in self.group.receive_many(256, timeout=0.2)])
+            except AclTimeoutError:
+                continue
 
     CALL = "submit"
 
@@ -139,6 +140,8 @@ class EncoderPeer:
         for encoder in self.encoders:
             encoder.flush()
             encoder.close()
+        if self.group is not None:
+            self.group.close()
 
 
 class Batched(EncoderPeer):
@@ -240,7 +243,8 @@ class Asyncio(EncoderPeer):
     def queue(self, frames):
         self.thread = threading.Thread(target=self._loop, args=(frames,), name="asyncio")
         self.thread.start()
-        self.queued.wait()
+        if not self.queued.wait(60):
+            raise TimeoutError(f"{frames} frames were not accepted; at most {self.settings['depth']} fit")
 
     def _loop(self, frames):
         import asyncio
