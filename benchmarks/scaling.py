@@ -28,7 +28,8 @@ RATE = 30
 WARM_UP = 0.4  # seconds
 ACCESS_UNIT = 20_000
 WAYS = ("immediate", "coalesced", "sink")
-GOALS = {"immediate": "≤ 1.8", "coalesced": "≤ 1.2", "sink": "≤ 1.2"}  # at 64 channels
+GOALS = {"immediate": "≤ 1.8 (G10)", "coalesced": "≤ 1.2 (G10)", "sink": "≤ 1.2 (G10)"}  # at 64 channels
+RAISED = {**GOALS, "immediate": "≤ 1.5 (G10; was 1.8)"}  # where the frames are spread over time
 
 
 # ---- the measured programs ---------------------------------------------------------------------------------------
@@ -195,7 +196,8 @@ def measure(quick=False):
             rows.append(row(f"{where}: CPU per frame", peer, cpu, "µs"))
             if way != "C report loop":
                 ratios = [each / base for each, base in zip(cpu, floor)]
-                goal = GOALS[way] if channels == CHANNELS[-1] else None
+                goals = GOALS if arrival == "in-step" else RAISED
+                goal = goals[way] if channels == CHANNELS[-1] else None
                 rows.append(row(f"{where}: CPU against the C report loop", peer, ratios, "×", goal))
                 threads = [result["threads"] for result in results]
                 goal = "≤ 2" if channels == CHANNELS[-1] else None

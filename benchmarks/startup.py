@@ -30,9 +30,9 @@ print(json.dumps({"numpy": numpy_done - begin, "import": imported - numpy_done, 
 
 FIGURES = (
     ("numpy", "import numpy, for comparison", None),
-    ("import", "import ascend_venc, after numpy", "≤ 60"),
+    ("import", "import ascend_venc, after numpy", "≤ 30 (was 60)"),
     ("open", "open an encoder, the library not yet loaded", None),
-    ("packet", "open, first frame, first packet", "≤ 5"),
+    ("packet", "open, first frame, first packet", "≤ 3 (was 5)"),
     ("close", "close", None),
 )
 
