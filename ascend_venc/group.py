@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ._lowlevel.channel import Selector
@@ -14,7 +15,7 @@ from .errors import DeviceFullError, EncoderClosedError, EncoderDrained, Invalid
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from types import TracebackType
 
     from ._lowlevel.buffers import Packet
@@ -66,6 +67,8 @@ class EncoderGroup:
     ) -> None:
         self._backend = backend
         count = open_library(backend).device_count
+        if devices is not None and not isinstance(devices, Iterable):
+            raise TypeError(f"devices must be a list of device numbers, got {type(devices).__name__}")
         self._devices = list(range(count)) if devices is None else list(devices)
         for device in self._devices:
             _check_range(device, "devices", 0, max(count - 1, 0))
@@ -94,6 +97,7 @@ class EncoderGroup:
         """
         if self._selector is None:
             raise InvalidArgumentError("the group is closed")
+        self._forget_closed()
         full: DeviceFullError | None = None
         for candidate in self._by_load() if device is None else [device]:
             try:
@@ -105,6 +109,8 @@ class EncoderGroup:
                 key = self._free_keys.pop()
             except IndexError:
                 key = next(self._keys)
+            self._encoders[encoder] = float(width * height * encoder.config.fps)
+            self._device_of[encoder] = candidate
             self._streams[key] = encoder
             try:
                 encoder._open_channel().select(self._selector, key)
@@ -112,11 +118,18 @@ class EncoderGroup:
                 self._forget(key)
                 encoder._close(warn=False)
                 raise
-            self._encoders[encoder] = float(width * height * encoder.config.fps)
-            self._device_of[encoder] = candidate
             return encoder
         assert full is not None
         raise full
+
+    def _forget_closed(self) -> None:
+        """A group may live longer than its streams."""
+        for encoder in [encoder for encoder in list(self._encoders) if encoder.closed]:
+            self._encoders.pop(encoder, None)
+            self._device_of.pop(encoder, None)
+        for key, encoder in list(self._streams.items()):
+            if encoder not in self._encoders:
+                self._forget(key)
 
     def _by_load(self) -> list[int]:
         load = dict.fromkeys(self._devices, 0.0)

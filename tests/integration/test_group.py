@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many encoders: one wait for all, and what they cost together."""
 
+import gc
 import os
 import subprocess
 import sys
 import textwrap
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -189,6 +191,24 @@ def test_lost_device_is_said_again_and_again_and_what_was_encoded_is_delivered(b
                 group._close(warn=False)
 
 
+def test_group_forgets_encoders_that_were_closed(backend, frames):
+    with venc.EncoderGroup(backend=backend) as group:
+        stays = group.add(128, 128, codec="h264")
+        gone = []
+        for _ in range(4):
+            camera = group.add(128, 128, codec="h264")
+            camera.submit(frames[0])
+            assert group.receive(timeout=10)[0] is camera
+            camera.close()
+            gone.append(weakref.ref(camera))
+            del camera
+        group.add(128, 128, codec="h264")
+        gc.collect()
+        assert [ref() for ref in gone] == [None] * 4
+        stays.submit(frames[0])
+        assert group.receive(timeout=10)[0] is stays
+
+
 def run(program, **environment):
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)],
@@ -238,6 +258,8 @@ def test_bad_arguments(backend):
         venc.EncoderGroup(backend=backend, devices=[])
     with pytest.raises(venc.InvalidArgumentError, match="devices is 99"):
         venc.EncoderGroup(backend=backend, devices=[99])
+    with pytest.raises(TypeError, match="devices must be a list of device numbers, got int"):
+        venc.EncoderGroup(backend=backend, devices=0)
     group = venc.EncoderGroup(backend=backend)
     group.close()
     group.close()
