@@ -234,13 +234,15 @@ def write(results, folder):
 def main(argv=None):
     known = groups()
     parser = argparse.ArgumentParser(prog="bench.sh", description="Measure the binding on the simulated device.")
-    parser.add_argument("--quick", action="store_true", help="everything once and short; writes to build/benchmarks")
+    parser.add_argument("--quick", action="store_true", help="everything once and short")
     parser.add_argument("--group", action="append", choices=sorted(known), help="only this one (may be repeated)")
     parser.add_argument("--pyacl", action="store_true", help="also Huawei's own module acl, on the simulated device")
-    parser.add_argument("--out", type=Path, help="folder to write to (default: docs/benchmarks)")
+    parser.add_argument(
+        "--out", type=Path, help="folder to write to (default: docs/benchmarks; build/benchmarks for a part)"
+    )
     parser.add_argument("--render", action="store_true", help="measure nothing: render the folder's results.json anew")
     args = parser.parse_args(argv)
-    folder = args.out or (ROOT / "build" / "benchmarks" if args.quick else DOCS)
+    folder = args.out or (DOCS if not args.quick and not args.group else ROOT / "build" / "benchmarks")
     if args.render:
         write(json.loads((folder / "results.json").read_text()), folder)
         return 0
@@ -254,15 +256,24 @@ def main(argv=None):
         importlib.import_module("run").EXTRA.append("pyacl")
     results = {"facts": facts(paths), "quick": args.quick, "groups": {}}
     begin = time.monotonic()
+    failures = {}
     for name in args.group or known:
         print(f"bench: {name} ({time.monotonic() - begin:.0f} s so far)", file=sys.stderr, flush=True)
-        results["groups"][name] = known[name](args.quick)
+        try:
+            results["groups"][name] = known[name](args.quick)
+        except Exception as error:  # the other groups are not lost
+            print(f"bench: {name} failed: {error}", file=sys.stderr, flush=True)
+            failures[name] = error
+    if failures and folder == DOCS:
+        folder = ROOT / "build" / "benchmarks"  # an incomplete report replaces no complete one
     write(results, folder)
     for rows in results["groups"].values():
         for row in rows:
             print("  ".join(filter(None, (row["figure"], row["peer"], *cells(row, "")[2:]))))
     print(f"bench: {time.monotonic() - begin:.0f} s; {folder / 'README.md'}", file=sys.stderr)
-    return 0
+    for name, error in failures.items():
+        print(f"bench: {name} FAILED: {error}", file=sys.stderr)
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

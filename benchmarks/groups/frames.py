@@ -350,10 +350,13 @@ def allocations(options):
     """Heap allocations per frame (glibc's), less the simulated device's; then with Python's own objects too (G9)."""
     rows = []
     for python_malloc in ("", "malloc"):
-        env = {"LD_PRELOAD": str(native.allocation_counter())}
-        if python_malloc:
-            env["PYTHONMALLOC"] = python_malloc
-        found = child.run("groups.frames", env=env)
+        with tempfile.TemporaryDirectory() as folder:  # LD_PRELOAD takes no path with a space in it
+            counter = os.path.join(folder, "allocations.so")
+            os.symlink(native.allocation_counter(), counter)
+            env = {"LD_PRELOAD": counter}
+            if python_malloc:
+                env["PYTHONMALLOC"] = python_malloc
+            found = child.run("groups.frames", env=env)
         figure = "allocations per frame" + (", Python's objects too" if python_malloc else "")
         for name, calls in found.items():
             more = max(0, calls - found["C loop"])

@@ -88,3 +88,22 @@ def test_facts_name_the_device_the_compiler_and_the_flags(report, monkeypatch):
     assert "simulated device" in about["device"]
     assert about["chip"].startswith("Ascend")
     assert "-O" in about["flags"] and about["cores"] >= 1
+
+
+def test_group_that_fails_fails_the_run_and_replaces_no_complete_report(report, monkeypatch, tmp_path, capsys):
+    def differs(quick):
+        raise RuntimeError("DifferentWork: C loop: 40 frames; Encoder: 39")
+
+    facts = {"device": report.DEVICE, "cpu": "x"}
+    monkeypatch.setattr(report, "ROOT", tmp_path)
+    monkeypatch.setattr(report, "DOCS", tmp_path / "docs")
+    monkeypatch.setattr(report, "facts", lambda paths: facts)
+    monkeypatch.setattr(report, "refuse", lambda paths, py_debug: None)
+    monkeypatch.setattr(report, "groups", lambda: {"good": lambda quick: [row(10)], "bad": differs})
+    assert report.main([]) == 1
+    assert "bad FAILED: DifferentWork: C loop: 40 frames; Encoder: 39" in capsys.readouterr().err
+    assert not (tmp_path / "docs").exists()
+    assert "CPU <per> frame" in (tmp_path / "build" / "benchmarks" / "README.md").read_text()
+    monkeypatch.setattr(report, "groups", lambda: {"good": lambda quick: [row(10)]})
+    assert report.main([]) == 0
+    assert (tmp_path / "docs" / "README.md").exists()
