@@ -238,7 +238,7 @@ def main(argv=None):
     parser.add_argument("--group", action="append", choices=sorted(known), help="only this one (may be repeated)")
     parser.add_argument("--pyacl", action="store_true", help="also Huawei's own module acl, on the simulated device")
     parser.add_argument(
-        "--out", type=Path, help="folder to write to (default: docs/benchmarks; build/benchmarks for a part)"
+        "--out", type=Path, help="where to write (default: docs/benchmarks; build/benchmarks for a part)"
     )
     parser.add_argument("--render", action="store_true", help="measure nothing: render the folder's results.json anew")
     args = parser.parse_args(argv)
