@@ -118,6 +118,19 @@ const avi_swscale *avi_swscale_open(const char *path, char *why, size_t size);
 void avi_loader_after_fork(void);
 void avi_device_after_fork(void);
 
+/* ---- lingering: receive.c ---------------------------------------------------------------------- */
+
+/* How many events there had been when it was last asked. */
+typedef struct avi_pace {
+    uint64_t time, events;
+} avi_pace;
+
+/*
+ * Whether two or more events may be expected within the linger, judged by those since it was last asked: a timer that
+ * fires more often than packets come would cost more wake-ups than it saves.
+ */
+bool avi_worth_lingering(avi_pace *pace, uint64_t events, uint64_t linger_ns);
+
 /* ---- worker.c -------------------------------------------------------------------------------- */
 
 enum { AVI_SENDER, AVI_WRITER, AVI_WORKERS };
@@ -138,8 +151,8 @@ typedef struct avi_worker {
      */
     uint32_t linger_us;
     bool lingering, hurry;
-    uint64_t listings;                 /* in all */
-    uint64_t pace_time, pace_listings; /* of the last rest */
+    uint64_t listings; /* in all */
+    avi_pace pace;     /* of listings, at the last rest */
 } avi_worker;
 
 /* A channel's place with a worker; under the worker's lock. */
@@ -312,8 +325,8 @@ struct avenc_channel {
     avi_slot *queued_head, *queued_tail;
     avi_packet *ready_head, *ready_tail;
     avi_packet *spent;
-    uint64_t idle_since;            /* when the device ran out of frames; 0: it has some, or never had one */
-    uint64_t pace_time, pace_count; /* of the last wait: how fast packets come */
+    uint64_t idle_since; /* when the device ran out of frames; 0: it has some, or never had one */
+    avi_pace pace;       /* of completed frames, at the last wait */
     avenc_channel_stats stats;
     avenc_channel_histograms histograms;
     avenc_notifier *notifiers[AVENC_MAX_NOTIFIERS];

@@ -44,6 +44,13 @@ static void announce_locked(avenc_channel *channel, bool hurry) {
         avi_selector_mark(channel->selector, channel->selector_key, hurry);
 }
 
+bool avi_worth_lingering(avi_pace *pace, uint64_t events, uint64_t linger_ns) {
+    uint64_t now = avi_now_ns(), passed = now - pace->time, happened = events - pace->events;
+    bool known = pace->time != 0 && passed > 0;
+    *pace = (avi_pace){now, events};
+    return known && happened * linger_ns >= 2 * passed;
+}
+
 void avi_announce_packets_locked(avenc_channel *channel) {
     announce_locked(channel, false);
 }
@@ -129,19 +136,6 @@ int avenc_channel_drain_spent(avenc_channel *channel, avenc_packet **packets, si
     return AVENC_OK;
 }
 
-/*
- * Whether two or more packets may be expected within the linger. Judged by the packets since the last
- * wait: a timer that fires more often than packets come would cost more wake-ups than it saves.
- */
-static bool worth_lingering_locked(avenc_channel *channel, uint64_t linger_ns) {
-    uint64_t now = avi_now_ns(), passed = now - channel->pace_time;
-    uint64_t packets = channel->stats.completed - channel->pace_count;
-    bool known = channel->pace_time != 0 && passed > 0;
-    channel->pace_time = now;
-    channel->pace_count = channel->stats.completed;
-    return known && packets * linger_ns >= 2 * passed;
-}
-
 static int wait_until(avenc_channel *channel, uint32_t timeout_ms, uint32_t linger_us, int flags, bool idle,
                       const char *call) {
     if (!channel)
@@ -151,7 +145,8 @@ static int wait_until(avenc_channel *channel, uint32_t timeout_ms, uint32_t ling
     uint64_t deadline = avi_deadline_after(timeout_ms);
     int rc = AVENC_OK;
     pthread_mutex_lock(&channel->lock);
-    if (linger_us && channel->state == AVI_OPEN && worth_lingering_locked(channel, linger_us * 1000ull)) {
+    if (linger_us && channel->state == AVI_OPEN &&
+        avi_worth_lingering(&channel->pace, channel->stats.completed, linger_us * 1000ull)) {
         uint64_t until = avi_now_ns() + linger_us * 1000ull;
         until = until < deadline ? until : deadline;
         while (channel->state == AVI_OPEN && !channel->ended && !atomic_load(&channel->device->lost) &&

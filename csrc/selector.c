@@ -21,8 +21,8 @@ struct avenc_selector {
     uint32_t *ring;    /* `count` keys from `first` on; room for each key once */
     uint32_t capacity; /* keys that there is room for */
     uint32_t first, count;
-    uint64_t marks;                 /* in all */
-    uint64_t pace_time, pace_marks; /* of the last wait: how fast news come */
+    uint64_t marks; /* in all */
+    avi_pace pace;  /* of marks, at the last wait */
 };
 
 int avenc_selector_create(avenc_selector **out) {
@@ -101,19 +101,6 @@ void avenc_selector_mark(avenc_selector *selector, uint32_t key) {
         avi_selector_mark(selector, key, true);
 }
 
-/*
- * Whether two or more marks may be expected within the linger, judged by those since the last wait: a
- * timer that fires more often than packets come would cost more wake-ups than it saves.
- */
-static bool worth_lingering_locked(avenc_selector *selector, uint64_t linger_ns) {
-    uint64_t now = avi_now_ns(), passed = now - selector->pace_time;
-    uint64_t marks = selector->marks - selector->pace_marks;
-    bool known = selector->pace_time != 0 && passed > 0;
-    selector->pace_time = now;
-    selector->pace_marks = selector->marks;
-    return known && marks * linger_ns >= 2 * passed;
-}
-
 static uint32_t take_locked(avenc_selector *selector, uint32_t *keys, uint32_t max) {
     uint32_t taken = 0;
     while (taken < max && selector->count > 0) {
@@ -134,7 +121,7 @@ int avenc_selector_wait(avenc_selector *selector, uint32_t timeout_ms, uint32_t 
         return avi_fail_forked(__func__);
     uint64_t deadline = avi_deadline_after(timeout_ms), now;
     pthread_mutex_lock(&selector->lock);
-    if (linger_us && timeout_ms && worth_lingering_locked(selector, linger_us * 1000ull)) {
+    if (linger_us && timeout_ms && avi_worth_lingering(&selector->pace, selector->marks, linger_us * 1000ull)) {
         uint64_t until = avi_now_ns() + linger_us * 1000ull;
         until = until < deadline ? until : deadline;
         while (!selector->hurry && avi_now_ns() < until)

@@ -21,16 +21,6 @@ static void append_locked(avi_worker *worker, avenc_channel *channel) {
     worker->listings++;
 }
 
-/* Whether two or more channels may be expected to be listed within the linger, judged by the time since the last rest. */
-static bool worth_lingering_locked(avi_worker *worker) {
-    uint64_t now = avi_now_ns(), passed = now - worker->pace_time;
-    uint64_t listings = worker->listings - worker->pace_listings;
-    bool known = worker->pace_time != 0 && passed > 0;
-    worker->pace_time = now;
-    worker->pace_listings = worker->listings;
-    return known && listings * worker->linger_us * 1000 >= 2 * passed;
-}
-
 static void linger_locked(avi_worker *worker) {
     uint64_t until = avi_now_ns() + worker->linger_us * 1000ull;
     worker->lingering = true;
@@ -49,7 +39,8 @@ static void *worker_thread(void *arg) {
         if (!channel) {
             if (worker->stop)
                 break;
-            if (worker->linger_us && !worker->hurry && worth_lingering_locked(worker))
+            if (worker->linger_us && !worker->hurry &&
+                avi_worth_lingering(&worker->pace, worker->listings, worker->linger_us * 1000ull))
                 linger_locked(worker);
             worker->hurry = false;
             worker->linger_us = 0;
