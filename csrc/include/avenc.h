@@ -68,6 +68,9 @@ extern "C" {
 enum { AVENC_STATUS_CODES(AVENC_ENUM_STATUS) AVENC_OK = 0 };
 #undef AVENC_ENUM_STATUS
 
+/* Where a call takes timeout_ms: without bound. */
+#define AVENC_NO_TIMEOUT UINT32_MAX
+
 /* The last failure of a thread. Strings are NUL-terminated and truncated to fit. */
 typedef struct avenc_failure {
     int32_t code;      /* the status that was returned */

@@ -1,31 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Failures per thread, live-object counters, fork generation, clock and thread start. */
-#define _GNU_SOURCE
-#include "engine.h"
+#include "base/status.h"
 
-#include <errno.h>
-#include <signal.h>
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
-#include <string.h>
-#include <time.h>
 
-static _Thread_local avenc_failure failure;
+static _Thread_local avenc_failure last;
 
 const avenc_failure *avenc_last_failure(void) {
-    return &failure;
+    return &last;
 }
 
 static void set_call(int code, const char *call) {
-    failure.code = code;
-    snprintf(failure.call, sizeof failure.call, "%s", call ? call : "");
+    last.code = code;
+    snprintf(last.call, sizeof last.call, "%s", call ? call : "");
 }
 
 int avi_fail(int code, const char *call, const char *format, ...) {
     va_list args;
     set_call(code, call);
     va_start(args, format);
-    vsnprintf(failure.detail, sizeof failure.detail, format, args);
+    vsnprintf(last.detail, sizeof last.detail, format, args);
     va_end(args);
     return code;
 }
@@ -33,8 +29,14 @@ int avi_fail(int code, const char *call, const char *format, ...) {
 int avi_fail_acl(const acl_api *api, int code, const char *call) {
     const char *text = api->aclGetRecentErrMsg ? api->aclGetRecentErrMsg() : NULL;
     set_call(code, call);
-    snprintf(failure.detail, sizeof failure.detail, "%s", text ? text : "");
+    snprintf(last.detail, sizeof last.detail, "%s", text ? text : "");
     return code;
+}
+
+int avi_fail_again(const avenc_failure *failure) {
+    if (failure != &last)
+        last = *failure;
+    return failure->code;
 }
 
 /* ---- live objects ---------------------------------------------------------------------------- */
@@ -64,25 +66,30 @@ const char *avenc_live_name(int kind) {
 
 /* ---- fork ------------------------------------------------------------------------------------ */
 
+enum { MAX_MODULES = 16 };
+
 static atomic_uint generation;
-static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+static void (*children[MAX_MODULES])(void);
+static unsigned child_count;
 
 /* Runs in the child, perhaps without Python's lock and with other threads' mutexes held for ever. */
-static void count_fork(void) {
+static void in_child(void) {
     atomic_fetch_add_explicit(&generation, 1, memory_order_relaxed);
-    avi_loader_after_fork();
-    avi_device_after_fork();
-    avi_assistant_after_fork();
+    for (unsigned i = 0; i < child_count; i++)
+        children[i]();
     for (int kind = 0; kind < AVENC_LIVE_COUNT; kind++)
         atomic_store_explicit(&live[kind], 0, memory_order_relaxed);
 }
 
-static void register_fork_handler(void) {
-    pthread_atfork(NULL, NULL, count_fork);
+/* Constructors of one library run one after another, on one thread. */
+void avi_on_fork(void (*child)(void)) {
+    if (child_count == 0)
+        pthread_atfork(NULL, NULL, in_child);
+    if (child_count < MAX_MODULES)
+        children[child_count++] = child;
 }
 
 uint32_t avi_generation(void) {
-    pthread_once(&fork_once, register_fork_handler);
     return atomic_load_explicit(&generation, memory_order_relaxed);
 }
 
@@ -90,38 +97,4 @@ int avi_fail_forked(const char *call) {
     return avi_fail(AVENC_E_FORKED, call,
                     "the object was created before fork(); a device cannot be shared by two "
                     "processes: open a new one in the child, or start the child with spawn");
-}
-
-/* ---- clock, waiting, threads ------------------------------------------------------------------- */
-
-uint64_t avi_now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-void avi_cond_init(pthread_cond_t *cond) {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(cond, &attributes);
-    pthread_condattr_destroy(&attributes);
-}
-
-void avi_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ns) {
-    struct timespec until = {.tv_sec = (time_t)(deadline_ns / 1000000000u),
-                             .tv_nsec = (long)(deadline_ns % 1000000000u)};
-    pthread_cond_timedwait(cond, mutex, &until);
-}
-
-int avi_thread_start(pthread_t *thread, const char *name, void *(*body)(void *), void *arg) {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(thread, NULL, body, arg);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rc != 0)
-        return avi_fail(AVENC_E_THREAD, "pthread_create", "%s", strerror(rc));
-    pthread_setname_np(*thread, name);
-    return AVENC_OK;
 }

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/taskq.h"
+#include "base/status.h"
+#include "base/thread.h"
+
+enum { IDLE, QUEUED, RUNNING, RUNNING_AGAIN };
+
+enum { EAGER_THREADS = 2 }; /* so many take work without a look at its age */
+static const uint64_t PATIENCE_NS = 1000 * 1000;
+static const uint64_t KEEP_NS = 10ull * 1000 * 1000 * 1000;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* everything below */
+static pthread_cond_t wanted;                            /* a thread that sleeps is to look */
+static pthread_cond_t finished;                          /* a task that somebody waits for is done */
+static avi_task *head, *tail;
+static unsigned retained;
+static unsigned threads;  /* all */
+static unsigned asleep;   /* of these, without work */
+static unsigned blocked;  /* of these, inside a call that may block */
+static unsigned signals;  /* wake-ups that no sleeping thread has taken yet */
+static bool watched;      /* one of those asleep looks at the age of the work */
+static unsigned awaiting; /* threads in avi_task_finish */
+
+static _Thread_local bool is_worker;
+
+static void append_locked(avi_task *task) {
+    task->state = QUEUED;
+    task->queued_ns = avi_now_ns();
+    task->next = NULL;
+    if (tail)
+        tail->next = task;
+    else
+        head = task;
+    tail = task;
+}
+
+static avi_task *pop_locked(void) {
+    avi_task *task = head;
+    head = task->next;
+    if (!head)
+        tail = NULL;
+    return task;
+}
+
+static unsigned at_work_locked(void) {
+    return threads - asleep;
+}
+
+static void *worker(void *unused);
+
+/* Work waits: see that somebody takes it. Gives the lock up to start a thread. */
+static void want_worker_locked(void) {
+    unsigned at_work = at_work_locked() + signals;
+    bool all_blocked = blocked >= at_work;
+    if (!head || (at_work >= EAGER_THREADS && (!all_blocked || watched)))
+        return;
+    if (asleep > signals) {
+        signals++;
+        pthread_cond_signal(&wanted);
+        return;
+    }
+    threads++;
+    avi_unlock(&lock);
+    int rc = avi_thread_start(worker, NULL);
+    avi_lock(&lock);
+    if (rc != AVENC_OK)
+        threads--; /* the next posting tries again; those that are there come to the work in time */
+}
+
+/* Whether a thread that comes from sleep takes work now; else *until is when it looks again. */
+static bool may_take_locked(uint64_t *until) {
+    *until = avi_now_ns() + KEEP_NS;
+    if (!head)
+        return false;
+    if (at_work_locked() < EAGER_THREADS)
+        return true;
+    if (blocked < at_work_locked())
+        return false; /* somebody will be free in a moment, or look for help on entering a call */
+    *until = head->queued_ns + PATIENCE_NS;
+    return avi_now_ns() >= *until;
+}
+
+/* Sleep until there is work to take. False: the thread is to end. */
+static bool sleep_locked(void) {
+    uint64_t until;
+    bool take;
+    asleep++;
+    while (!(take = may_take_locked(&until))) {
+        bool watching = head && !watched && blocked >= at_work_locked();
+        if (!retained && !head)
+            break;
+        if (!watching && threads == 1)
+            until = AVI_FOR_EVER;
+        watched = watched || watching;
+        avi_cond_wait_until(&wanted, &lock, until);
+        if (watching)
+            watched = false;
+        if (signals)
+            signals--;
+        else if (!watching && !head && avi_now_ns() >= until && threads > 1)
+            break;
+    }
+    asleep--;
+    return take;
+}
+
+static void run_locked(avi_task *task) {
+    task->state = RUNNING;
+    avi_unlock(&lock);
+    bool more = task->run(task->arg);
+    avi_lock(&lock);
+    if (more || task->state == RUNNING_AGAIN) {
+        append_locked(task);
+        return;
+    }
+    task->state = IDLE;
+    if (awaiting)
+        pthread_cond_broadcast(&finished);
+    if (task->idle) {
+        avi_unlock(&lock);
+        task->idle(task->arg);
+        avi_lock(&lock);
+    }
+}
+
+static void *worker(void *unused) {
+    (void)unused;
+    avi_thread_begins("avenc-task");
+    is_worker = true;
+    avi_lock(&lock);
+    for (bool first = true;; first = false) {
+        /* One that was added takes work by the same rule as one that slept. */
+        if ((first || !head) && !sleep_locked())
+            break;
+        if (head)
+            run_locked(pop_locked());
+    }
+    threads--;
+    avi_unlock(&lock);
+    avi_thread_ends();
+    return NULL;
+}
+
+/* ---- calls ------------------------------------------------------------------------------------- */
+
+void avi_task_init(avi_task *task, bool (*run)(void *), void (*idle)(void *), void *arg) {
+    *task = (avi_task){.run = run, .idle = idle, .arg = arg};
+}
+
+int avi_taskq_retain(void) {
+    int rc = AVENC_OK;
+    avi_lock(&lock);
+    retained++;
+    if (threads == 0) {
+        threads++;
+        avi_unlock(&lock);
+        rc = avi_thread_start(worker, NULL);
+        avi_lock(&lock);
+        if (rc != AVENC_OK) {
+            threads--;
+            retained--;
+        }
+    }
+    avi_unlock(&lock);
+    return rc;
+}
+
+void avi_taskq_release(void) {
+    avi_lock(&lock);
+    if (--retained == 0)
+        pthread_cond_broadcast(&wanted);
+    avi_unlock(&lock);
+}
+
+bool avi_task_post(avi_task *task) {
+    avi_lock(&lock);
+    bool was_idle = task->state == IDLE;
+    if (was_idle) {
+        append_locked(task);
+        want_worker_locked();
+    } else if (task->state == RUNNING) {
+        task->state = RUNNING_AGAIN;
+    }
+    avi_unlock(&lock);
+    return was_idle;
+}
+
+void avi_task_finish(avi_task *task) {
+    avi_lock(&lock);
+    if (task->state == QUEUED) {
+        avi_task **link = &head, *before = NULL;
+        while (*link != task) {
+            before = *link;
+            link = &before->next;
+        }
+        *link = task->next;
+        if (tail == task)
+            tail = before;
+        run_locked(task);
+    }
+    awaiting++;
+    while (task->state != IDLE)
+        pthread_cond_wait(&finished, &lock);
+    awaiting--;
+    avi_unlock(&lock);
+}
+
+void avi_blocking_begins(void) {
+    if (!is_worker)
+        return;
+    avi_lock(&lock);
+    blocked++;
+    want_worker_locked();
+    avi_unlock(&lock);
+}
+
+void avi_blocking_ends(void) {
+    if (!is_worker)
+        return;
+    avi_lock(&lock);
+    blocked--;
+    avi_unlock(&lock);
+}
+
+unsigned avi_taskq_blocked(void) {
+    avi_lock(&lock);
+    unsigned count = blocked;
+    avi_unlock(&lock);
+    return count;
+}
+
+/* The threads stayed in the parent, and so did the work. */
+static void after_fork(void) {
+    pthread_mutex_init(&lock, NULL);
+    avi_cond_init(&wanted);
+    pthread_cond_init(&finished, NULL);
+    head = tail = NULL;
+    retained = threads = asleep = blocked = signals = awaiting = 0;
+    watched = is_worker = false;
+}
+
+__attribute__((constructor)) static void set_up(void) {
+    avi_cond_init(&wanted);
+    pthread_cond_init(&finished, NULL);
+    avi_on_fork(after_fork);
+}
