@@ -329,13 +329,11 @@ static aclError destroy_stream(const char *function, aclrtStream stream) {
 }
 
 aclError aclrtDestroyStream(aclrtStream stream) {
-    SIM_ENTER(aclrtDestroyStream);
-    return destroy_stream(__func__, stream);
+    SIM_CALL(aclrtDestroyStream, destroy_stream(__func__, stream));
 }
 
 aclError aclrtDestroyStreamForce(aclrtStream stream) {
-    SIM_ENTER(aclrtDestroyStreamForce);
-    return destroy_stream(__func__, stream);
+    SIM_CALL(aclrtDestroyStreamForce, destroy_stream(__func__, stream));
 }
 
 /* Wait until a stream has no task left. limit_ms 0: no limit of the caller's. */
@@ -447,10 +445,9 @@ aclError aclrtSubscribeReport(uint64_t threadId, aclrtStream stream) {
     return ACL_SUCCESS;
 }
 
-aclError aclrtUnSubscribeReport(uint64_t threadId, aclrtStream stream) {
-    SIM_ENTER(aclrtUnSubscribeReport);
+static aclError unsubscribe(const char *function, uint64_t threadId, aclrtStream stream) {
     sim_stream *found;
-    aclError rc = find_stream(__func__, stream, &found);
+    aclError rc = find_stream(function, stream, &found);
     if (rc != ACL_SUCCESS)
         return rc;
     pthread_mutex_lock(&stream_lock);
@@ -466,10 +463,14 @@ aclError aclrtUnSubscribeReport(uint64_t threadId, aclrtStream stream) {
     }
     pthread_mutex_unlock(&stream_lock);
     if (rc == ACL_ERROR_RT_STREAM_SUBSCRIBE)
-        return FAIL(rc, "the stream is not subscribed");
+        return sim_fail_at(function, rc, "the stream is not subscribed");
     if (rc != ACL_SUCCESS)
-        return FAIL(rc, "the stream is not subscribed to thread %#llx", (unsigned long long)threadId);
+        return sim_fail_at(function, rc, "the stream is not subscribed to thread %#llx", (unsigned long long)threadId);
     return ACL_SUCCESS;
+}
+
+aclError aclrtUnSubscribeReport(uint64_t threadId, aclrtStream stream) {
+    SIM_CALL(aclrtUnSubscribeReport, unsubscribe(__func__, threadId, stream));
 }
 
 aclError aclrtLaunchCallback(aclrtCallback fn, void *userData, aclrtCallbackBlockType blockType, aclrtStream stream) {
@@ -547,13 +548,16 @@ aclError aclrtCreateEvent(aclrtEvent *event) {
     return ACL_SUCCESS;
 }
 
-aclError aclrtDestroyEvent(aclrtEvent event) {
-    SIM_ENTER(aclrtDestroyEvent);
+static aclError destroy_event(const char *function, aclrtEvent event) {
     sim_event *found;
-    aclError rc = find_event(__func__, event, &found);
-    if (rc == ACL_SUCCESS && !sim_handle_end(SIM_EVENT, event, __func__))
-        rc = FAIL(ACL_ERROR_RT_INVALID_HANDLE, "%p is no live event", event);
+    aclError rc = find_event(function, event, &found);
+    if (rc == ACL_SUCCESS && !sim_handle_end(SIM_EVENT, event, function))
+        rc = sim_fail_at(function, ACL_ERROR_RT_INVALID_HANDLE, "%p is no live event", event);
     return rc;
+}
+
+aclError aclrtDestroyEvent(aclrtEvent event) {
+    SIM_CALL(aclrtDestroyEvent, destroy_event(__func__, event));
 }
 
 static aclError issue_event(const char *function, aclrtEvent event, aclrtStream stream, task_type type) {
