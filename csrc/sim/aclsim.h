@@ -75,6 +75,8 @@ ACLSIM_API const char *aclsim_codec_version(void);
  *   channel_limit       channels of a device, 0: the chip's
  *   wait_unsubscribed   1: aclrtProcessReport on a thread without subscription waits and returns 507012
  *                       in place of 107012 at once
+ *   reuse_handles       1: a new object gets the handle that the last one of its kind had, as a library does whose handles
+ *                       are addresses of malloc; then a stale handle may be another object's, and is not recognised
  *   quiet               1: reports of strict mode do not go to standard error
  */
 ACLSIM_API int aclsim_set_option(const char *name, uint64_t value); /* 0, or -1: no such option or value */

@@ -81,6 +81,7 @@ void sim_profile_set(const sim_profile *profile);
     X(stream_limit, 0, 0, UINT32_MAX)                                                                                  \
     X(channel_limit, 0, 0, UINT32_MAX)                                                                                 \
     X(wait_unsubscribed, 0, 0, 1)                                                                                      \
+    X(reuse_handles, 0, 0, 1)                                                                                          \
     X(quiet, 0, 0, 1)
 
 typedef struct sim_options {
