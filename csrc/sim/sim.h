@@ -413,6 +413,7 @@ typedef struct sim_stream {
     bool is_default;
     /* below: stream_lock */
     sim_reporter *reporter; /* subscribed, or NULL */
+    bool unsubscribe_failed; /* by an armed fault: the program has done what it could */
     sim_task *head, *tail;  /* tasks that wait for a callback or an event; the head one is being waited for */
 } sim_stream;
 
@@ -426,6 +427,9 @@ unsigned sim_channel_in_context(const void *context);
 /* How many channels are open, and where the oldest of them was made. */
 unsigned sim_channel_open_count(sim_origin *first);
 void sim_stream_reset(void);
+
+/* How many streams are subscribed to a thread, and where the oldest of them was made. */
+unsigned sim_stream_subscribed_count(sim_origin *first);
 
 /* Wait for every task of a device's streams. */
 aclError sim_stream_wait_device(const char *function, int32_t device);

@@ -225,7 +225,8 @@ class Simulator(AscendCL):
     @contextlib.contextmanager
     def dead_reports(self, code=507010):
         """aclrtProcessReport fails for good inside the block, and no wait has a limit: with frames in flight EOS and
-        DestroyChannel do not return, as on hardware (statement 3.9.11). Behind the block they do."""
+        DestroyChannel do not return, as on hardware (statement 3.9.11). Behind the block they do. A call that is inside
+        already still delivers: stall the device (option `stall`) where that matters."""
         with self.options(wait_limit_ms=0), self.failing_call("aclrtProcessReport", code=code, persistent=True):
             yield
 
