@@ -444,18 +444,15 @@ static aclError free_memory(const char *function, void *pointer, sim_kind kind, 
 }
 
 aclError acldvppFree(void *devPtr) {
-    SIM_ENTER(acldvppFree);
-    return free_memory(__func__, devPtr, SIM_DEVICE_MEMORY, true);
+    SIM_CALL(acldvppFree, free_memory(__func__, devPtr, SIM_DEVICE_MEMORY, true));
 }
 
 aclError aclrtFree(void *devPtr) {
-    SIM_ENTER(aclrtFree);
-    return free_memory(__func__, devPtr, SIM_DEVICE_MEMORY, false);
+    SIM_CALL(aclrtFree, free_memory(__func__, devPtr, SIM_DEVICE_MEMORY, false));
 }
 
 aclError aclrtFreeHost(void *hostPtr) {
-    SIM_ENTER(aclrtFreeHost);
-    return free_memory(__func__, hostPtr, SIM_HOST_MEMORY, false);
+    SIM_CALL(aclrtFreeHost, free_memory(__func__, hostPtr, SIM_HOST_MEMORY, false));
 }
 
 aclError aclrtGetMemInfo(aclrtMemAttr attr, size_t *free, size_t *total) {

@@ -189,13 +189,11 @@ static aclError finalize(const char *function, bool all, uint64_t *left) {
 }
 
 aclError aclFinalize(void) {
-    SIM_ENTER(aclFinalize);
-    return finalize(__func__, true, NULL); /* documented: ends all references */
+    SIM_CALL(aclFinalize, finalize(__func__, true, NULL)); /* documented: ends all references */
 }
 
 aclError aclFinalizeReference(uint64_t *refCount) {
-    SIM_ENTER(aclFinalizeReference);
-    return finalize(__func__, false, refCount); /* guessed: refCount may be NULL */
+    SIM_CALL(aclFinalizeReference, finalize(__func__, false, refCount)); /* guessed: refCount may be NULL */
 }
 
 aclError aclrtGetVersion(int32_t *majorVersion, int32_t *minorVersion, int32_t *patchVersion) {
@@ -321,13 +319,11 @@ static aclError reset_device(const char *function, int32_t id, bool force) {
 }
 
 aclError aclrtResetDevice(int32_t deviceId) {
-    SIM_ENTER(aclrtResetDevice);
-    return reset_device(__func__, deviceId, false);
+    SIM_CALL(aclrtResetDevice, reset_device(__func__, deviceId, false));
 }
 
 aclError aclrtResetDeviceForce(int32_t deviceId) {
-    SIM_ENTER(aclrtResetDeviceForce);
-    return reset_device(__func__, deviceId, true);
+    SIM_CALL(aclrtResetDeviceForce, reset_device(__func__, deviceId, true));
 }
 
 aclError aclrtGetDevice(int32_t *deviceId) {
@@ -391,18 +387,23 @@ aclError aclrtCreateContext(aclrtContext *context, int32_t deviceId) {
     return ACL_SUCCESS;
 }
 
-aclError aclrtDestroyContext(aclrtContext context) {
-    SIM_ENTER(aclrtDestroyContext);
+static aclError destroy_context(const char *function, aclrtContext context) {
     if (context == NULL)
-        return FAIL(ACL_ERROR_INVALID_PARAM, "context must not be NULL");
+        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "context must not be NULL");
     sim_context *found = sim_handle_get(SIM_CONTEXT, context);
     if (found != NULL && found->primary) /* documented: only explicit ones; guessed code */
-        return FAIL(ACL_ERROR_RT_PARAM_INVALID, "this context is aclrtSetDevice's own: aclrtResetDevice ends it");
-    if (found == NULL || !end_context(context, __func__)) {
-        STALE(SIM_CONTEXT, context);
-        return FAIL(ACL_ERROR_RT_CONTEXT_NULL, "%p is no live context", context); /* guessed code */
+        return sim_fail_at(function, ACL_ERROR_RT_PARAM_INVALID,
+                           "this context is aclrtSetDevice's own: aclrtResetDevice ends it");
+    if (found == NULL || !end_context(context, function)) {
+        if (sim_is_strict())
+            sim_report_stale(SIM_CONTEXT, context, function);
+        return sim_fail_at(function, ACL_ERROR_RT_CONTEXT_NULL, "%p is no live context", context); /* guessed code */
     }
     return ACL_SUCCESS;
+}
+
+aclError aclrtDestroyContext(aclrtContext context) {
+    SIM_CALL(aclrtDestroyContext, destroy_context(__func__, context));
 }
 
 aclError aclrtSetCurrentContext(aclrtContext context) {

@@ -81,6 +81,7 @@ void sim_profile_set(const sim_profile *profile);
     X(stream_limit, 0, 0, UINT32_MAX)                                                                                  \
     X(channel_limit, 0, 0, UINT32_MAX)                                                                                 \
     X(wait_unsubscribed, 0, 0, 1)                                                                                      \
+    X(reuse_handles, 0, 0, 1)                                                                                          \
     X(quiet, 0, 0, 1)
 
 typedef struct sim_options {
@@ -93,18 +94,60 @@ extern sim_options sim_option;
 uint32_t sim_device_count(void);
 const char *sim_codec_choice(void); /* path handed over, or NULL */
 
-/* ---- entry.c: what every call begins with ----------------------------------------------------- */
+/* ---- clock.c ---------------------------------------------------------------------------------- */
+
+uint64_t sim_now_ns(void); /* CLOCK_MONOTONIC */
+void sim_cond_init(pthread_cond_t *cond);
+/* Wait on a condition of sim_cond_init until a time; the thread cannot be cancelled meanwhile. False: time is over. */
+bool sim_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ns);
+
+/* ---- faults.c: calls and frames that go wrong on purpose --------------------------------------- */
 
 enum {
 #define X(library, presence, ret, name, params) SIM_FN_##name,
     ACL_FUNCTIONS(X)
 #undef X
-        SIM_FN_COUNT
+        SIM_FN_COUNT,
+    SIM_FN_ANY = -1,
+    SIM_FN_UNKNOWN = -2,
 };
+
+const char *sim_function_name(int function);
+int sim_function_find(const char *name); /* SIM_FN_*; "*" is SIM_FN_ANY */
+
+/* What the next call of a function is to do instead of, before or after its work. */
+typedef struct sim_strike {
+    aclError code; /* 0: none */
+    bool works;    /* it does its work before it returns the code */
+    bool hang_before, hang_after;
+} sim_strike;
+
+sim_strike sim_fault_strike(int function);
+/* Sleep until aclsim_release_hung. No lock may be held. */
+void sim_hang(int function);
+
+enum {
+    SIM_FRAME_NONE = -1,
+};
+/* Count an accepted frame; the armed action for it, or SIM_FRAME_NONE. */
+int sim_frame_fault(uint32_t *value);
+
+/* Non-zero while faults are armed, calls are counted or traced. */
+extern atomic_int sim_watch;
+enum {
+    WATCH_FAULTS = 1,
+    WATCH_COUNT = 2,
+    WATCH_TRACE = 4,
+    WATCH_FRAMES = 8,
+};
+void sim_watch_for(int bit, bool on);
+
+/* ---- entry.c: what every call begins with ----------------------------------------------------- */
 
 typedef struct sim_call {
     int function; /* SIM_FN_*, or -1: nobody watches */
     int code;
+    bool works, hang_after; /* see sim_strike */
     uint64_t start_ns;
     struct sim_call *outer;
 } sim_call;
@@ -118,9 +161,6 @@ typedef struct sim_thread {
     char shown[2048];     /* what aclGetRecentErrMsg returned */
 } sim_thread;
 extern _Thread_local sim_thread sim_self;
-
-/* Non-zero while faults are armed, calls are counted or traced. */
-extern atomic_int sim_watch;
 
 int sim_enter_watched(sim_call *call, int function); /* 0, or the code of an armed fault */
 void sim_leave_watched(sim_call *call);
@@ -142,18 +182,20 @@ static inline void sim_leave(sim_call *call) {
 
 #define SIM_ENTER(name) SIM_ENTER_VALUE(name, fault_)
 
+/* The code of a call that was to do its work first: its own, if it failed by itself. */
+aclError sim_fail_after(const sim_call *call, aclError done, aclError code) __attribute__((cold));
+
+/* All of a function that aclsim_fail_call_after can strike: those that end something, and few others. */
+#define SIM_CALL(name, work)                                                                                           \
+    SIM_ENTER_VALUE(name, call_.works ? sim_fail_after(&call_, work, fault_) : fault_);                                \
+    return work
+
 /* aclGetRecentErrMsg gives one text for the process, not one for each thread: aclInit's err_msg_mode. */
 void sim_error_of_process(bool on);
 /* Keep the text for aclGetRecentErrMsg; returns `code`. */
 aclError sim_fail_at(const char *function, aclError code, const char *format, ...)
     __attribute__((format(printf, 3, 4), cold));
 #define FAIL(code, ...) sim_fail_at(__func__, code, __VA_ARGS__)
-
-enum {
-    SIM_FRAME_NONE = -1,
-};
-/* Count an accepted frame; the armed action for it, or SIM_FRAME_NONE. */
-int sim_frame_fault(uint32_t *value);
 
 void sim_trace_event(const char *event, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool sim_tracing(void);
@@ -166,13 +208,7 @@ ACL_API void aclAppLog(int32_t logLevel, const char *func, const char *file, uin
 void sim_log(const char *format, ...) __attribute__((format(printf, 1, 2), cold));
 extern atomic_bool sim_log_on;
 
-const char *sim_function_name(int function);
 void sim_entry_reset(void);
-
-uint64_t sim_now_ns(void); /* CLOCK_MONOTONIC */
-void sim_cond_init(pthread_cond_t *cond);
-/* Wait on a condition of sim_cond_init until a time; the thread cannot be cancelled meanwhile. False: time is over. */
-bool sim_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ns);
 
 /* ---- strict.c --------------------------------------------------------------------------------- */
 
@@ -377,6 +413,7 @@ typedef struct sim_stream {
     bool is_default;
     /* below: stream_lock */
     sim_reporter *reporter; /* subscribed, or NULL */
+    bool unsubscribe_failed; /* by an armed fault: the program has done what it could */
     sim_task *head, *tail;  /* tasks that wait for a callback or an event; the head one is being waited for */
 } sim_stream;
 
@@ -390,6 +427,9 @@ unsigned sim_channel_in_context(const void *context);
 /* How many channels are open, and where the oldest of them was made. */
 unsigned sim_channel_open_count(sim_origin *first);
 void sim_stream_reset(void);
+
+/* How many streams are subscribed to a thread, and where the oldest of them was made. */
+unsigned sim_stream_subscribed_count(sim_origin *first);
 
 /* Wait for every task of a device's streams. */
 aclError sim_stream_wait_device(const char *function, int32_t device);
@@ -458,6 +498,7 @@ void sim_filler(uint8_t *to, size_t size, acldvppStreamFormat en_type);
 
 /* ---- control.c: in the child of fork() -------------------------------------------------------------- */
 
+void sim_faults_after_fork(void);
 void sim_entry_after_fork(void);
 void sim_strict_after_fork(void);
 void sim_handle_after_fork(void);

@@ -182,19 +182,23 @@ static aclError issue(const char *function, sim_stream *stream, const sim_task *
     return ACL_SUCCESS;
 }
 
-/* Forget what waits on a stream. A callback that is running now ends without it. */
-static void discard_locked(sim_stream *stream) {
+/* Forget what waits on a stream. A callback that is running now ends without it. How many will never run. */
+static unsigned discard_locked(sim_stream *stream) {
+    unsigned lost = 0;
     for (sim_task *task = stream->head, *next; task != NULL; task = next) {
         next = task->next;
         bool running =
             task->posted && stream->reporter != NULL && !sim_reporter_withdraw(stream->reporter, &task->report);
-        if (running)
+        if (running) {
             task->stream = NULL;
-        else
+        } else {
+            lost += task->type == TASK_CALLBACK;
             free(task);
+        }
     }
     stream->head = stream->tail = NULL;
     pthread_cond_broadcast(&progress);
+    return lost;
 }
 
 /* ---- finding the stream of a call ---------------------------------------------------------------------- */
@@ -266,6 +270,29 @@ unsigned sim_stream_in_context(const void *context) {
     return count.streams;
 }
 
+typedef struct subscribed_streams {
+    unsigned count;
+    sim_origin *first;
+} subscribed_streams;
+
+static void count_subscribed(void *object, void *arg) {
+    const sim_stream *stream = object;
+    subscribed_streams *found = arg;
+    if (stream->reporter == NULL)
+        return;
+    if (found->count == 0 || stream->object.origin.number < found->first->number)
+        *found->first = stream->object.origin;
+    found->count++;
+}
+
+unsigned sim_stream_subscribed_count(sim_origin *first) {
+    subscribed_streams found = {0, first};
+    pthread_mutex_lock(&stream_lock);
+    sim_handle_each(SIM_STREAM, count_subscribed, &found);
+    pthread_mutex_unlock(&stream_lock);
+    return found.count;
+}
+
 /* ---- streams --------------------------------------------------------------------------------------------- */
 
 aclError aclrtCreateStream(aclrtStream *stream) {
@@ -291,7 +318,22 @@ aclError aclrtCreateStream(aclrtStream *stream) {
     return ACL_SUCCESS;
 }
 
-static bool end_stream(void *handle, const char *function) {
+/* Documented: when all that was launched is done, the thread is unsubscribed, and then the stream destroyed. */
+static void report_lost_callbacks(const char *function, unsigned callbacks, const sim_origin *origin) {
+    if (callbacks != 0 && sim_is_strict())
+        sim_report_at("callback-lost", function, "call aclrtSynchronizeStream before it",
+                      "%u callback%s that aclrtLaunchCallback launched on the stream will never run; it was %s",
+                      callbacks, callbacks == 1 ? "" : "s", sim_origin_format(origin).text);
+}
+
+static void report_subscribed(const char *function, uint64_t thread, const sim_origin *origin) {
+    if (sim_is_strict())
+        sim_report_at("still-subscribed", function, "call aclrtUnSubscribeReport before aclrtDestroyStream",
+                      "the stream ends while it is subscribed to thread %#llx; it was %s", (unsigned long long)thread,
+                      sim_origin_format(origin).text);
+}
+
+static bool end_stream(void *handle, const char *function, bool by_program) {
     sim_stream *stream = sim_handle_get(SIM_STREAM, handle);
     if (stream == NULL)
         return false;
@@ -299,9 +341,16 @@ static bool end_stream(void *handle, const char *function) {
     int32_t device = stream->device;
     bool counted = !stream->is_default;
     bool ended = sim_handle_get(SIM_STREAM, handle) == stream;
+    unsigned callbacks = 0;
+    bool subscribed = false;
+    uint64_t thread = 0;
+    sim_origin origin = stream->object.origin;
     if (ended) {
         sim_reporter *reporter = stream->reporter;
-        discard_locked(stream);
+        subscribed = reporter != NULL && !stream->unsubscribe_failed;
+        if (reporter != NULL)
+            thread = sim_reporter_thread(reporter);
+        callbacks = discard_locked(stream);
         stream->reporter = NULL;
         if (reporter != NULL)
             sim_reporter_release(reporter);
@@ -310,17 +359,21 @@ static bool end_stream(void *handle, const char *function) {
     pthread_mutex_unlock(&stream_lock);
     if (ended && counted)
         sim_stream_unreserve(device, 1);
+    if (ended && by_program)
+        report_lost_callbacks(function, callbacks, &origin);
+    if (ended && by_program && subscribed)
+        report_subscribed(function, thread, &origin);
     return ended;
 }
 
 void sim_stream_end_default(void *handle) {
-    end_stream(handle, "aclrtDestroyContext");
+    end_stream(handle, "aclrtDestroyContext", true);
 }
 
 static aclError destroy_stream(const char *function, aclrtStream stream) {
     if (stream == NULL)
         return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "stream must not be NULL");
-    if (!end_stream(stream, function)) {
+    if (!end_stream(stream, function, true)) {
         if (sim_is_strict())
             sim_report_stale(SIM_STREAM, stream, function);
         return sim_fail_at(function, ACL_ERROR_RT_INVALID_HANDLE, "%p is no live stream", stream);
@@ -329,13 +382,11 @@ static aclError destroy_stream(const char *function, aclrtStream stream) {
 }
 
 aclError aclrtDestroyStream(aclrtStream stream) {
-    SIM_ENTER(aclrtDestroyStream);
-    return destroy_stream(__func__, stream);
+    SIM_CALL(aclrtDestroyStream, destroy_stream(__func__, stream));
 }
 
 aclError aclrtDestroyStreamForce(aclrtStream stream) {
-    SIM_ENTER(aclrtDestroyStreamForce);
-    return destroy_stream(__func__, stream);
+    SIM_CALL(aclrtDestroyStreamForce, destroy_stream(__func__, stream));
 }
 
 /* Wait until a stream has no task left. limit_ms 0: no limit of the caller's. */
@@ -411,7 +462,7 @@ aclError sim_stream_wait_device(const char *function, int32_t device) {
 
 static void end_any(void *object, void *unused) {
     (void)unused;
-    end_stream(sim_handle_of(SIM_STREAM, object), "aclsim_reset");
+    end_stream(sim_handle_of(SIM_STREAM, object), "aclsim_reset", false);
 }
 
 void sim_stream_reset(void) {
@@ -447,12 +498,13 @@ aclError aclrtSubscribeReport(uint64_t threadId, aclrtStream stream) {
     return ACL_SUCCESS;
 }
 
-aclError aclrtUnSubscribeReport(uint64_t threadId, aclrtStream stream) {
-    SIM_ENTER(aclrtUnSubscribeReport);
+static aclError unsubscribe(const char *function, uint64_t threadId, aclrtStream stream) {
     sim_stream *found;
-    aclError rc = find_stream(__func__, stream, &found);
+    aclError rc = find_stream(function, stream, &found);
     if (rc != ACL_SUCCESS)
         return rc;
+    unsigned callbacks = 0;
+    sim_origin origin = found->object.origin;
     pthread_mutex_lock(&stream_lock);
     sim_reporter *reporter = found->reporter;
     if (reporter == NULL) {
@@ -460,16 +512,37 @@ aclError aclrtUnSubscribeReport(uint64_t threadId, aclrtStream stream) {
     } else if (sim_reporter_thread(reporter) != threadId) {
         rc = ACL_ERROR_RT_THREAD_SUBSCRIBE;
     } else {
-        discard_locked(found); /* guessed: callbacks that were not run are lost */
+        callbacks = discard_locked(found); /* guessed: callbacks that were not run are lost */
         found->reporter = NULL;
         sim_reporter_release(reporter);
     }
     pthread_mutex_unlock(&stream_lock);
     if (rc == ACL_ERROR_RT_STREAM_SUBSCRIBE)
-        return FAIL(rc, "the stream is not subscribed");
+        return sim_fail_at(function, rc, "the stream is not subscribed");
     if (rc != ACL_SUCCESS)
-        return FAIL(rc, "the stream is not subscribed to thread %#llx", (unsigned long long)threadId);
+        return sim_fail_at(function, rc, "the stream is not subscribed to thread %#llx", (unsigned long long)threadId);
+    report_lost_callbacks(function, callbacks, &origin);
     return ACL_SUCCESS;
+}
+
+/* Strict mode does not blame the program for a subscription that a fault or a lost device kept. */
+static aclError fail_to_unsubscribe(aclrtStream stream, aclError fault) {
+    sim_stream *found = sim_handle_get(SIM_STREAM, stream);
+    if (found != NULL) {
+        pthread_mutex_lock(&stream_lock);
+        found->unsubscribe_failed = true;
+        pthread_mutex_unlock(&stream_lock);
+    }
+    return fault;
+}
+
+aclError aclrtUnSubscribeReport(uint64_t threadId, aclrtStream stream) {
+    SIM_ENTER_VALUE(aclrtUnSubscribeReport,
+                    call_.works ? sim_fail_after(&call_, unsubscribe(__func__, threadId, stream), fault_)
+                                : fail_to_unsubscribe(stream, fault_));
+    aclError rc = unsubscribe(__func__, threadId, stream);
+    sim_stream *found = rc != ACL_SUCCESS ? sim_handle_get(SIM_STREAM, stream) : NULL;
+    return found != NULL && rc == sim_device_lost(found->device) ? fail_to_unsubscribe(stream, rc) : rc;
 }
 
 aclError aclrtLaunchCallback(aclrtCallback fn, void *userData, aclrtCallbackBlockType blockType, aclrtStream stream) {
@@ -547,13 +620,16 @@ aclError aclrtCreateEvent(aclrtEvent *event) {
     return ACL_SUCCESS;
 }
 
-aclError aclrtDestroyEvent(aclrtEvent event) {
-    SIM_ENTER(aclrtDestroyEvent);
+static aclError destroy_event(const char *function, aclrtEvent event) {
     sim_event *found;
-    aclError rc = find_event(__func__, event, &found);
-    if (rc == ACL_SUCCESS && !sim_handle_end(SIM_EVENT, event, __func__))
-        rc = FAIL(ACL_ERROR_RT_INVALID_HANDLE, "%p is no live event", event);
+    aclError rc = find_event(function, event, &found);
+    if (rc == ACL_SUCCESS && !sim_handle_end(SIM_EVENT, event, function))
+        rc = sim_fail_at(function, ACL_ERROR_RT_INVALID_HANDLE, "%p is no live event", event);
     return rc;
+}
+
+aclError aclrtDestroyEvent(aclrtEvent event) {
+    SIM_CALL(aclrtDestroyEvent, destroy_event(__func__, event));
 }
 
 static aclError issue_event(const char *function, aclrtEvent event, aclrtStream stream, task_type type) {

@@ -153,6 +153,11 @@ void sim_strict_report_leaks(const char *function) {
     report_leak(function, SIM_DEVICE_MEMORY, &leaks.device);
     report_leak(function, SIM_HOST_MEMORY, &leaks.host);
     sim_origin first;
+    unsigned subscribed = sim_stream_subscribed_count(&first);
+    if (subscribed != 0)
+        sim_report_at("leak", function, "call aclrtUnSubscribeReport before aclFinalize",
+                      "%u stream%s left subscribed; the first was %s", subscribed, subscribed == 1 ? " is" : "s are",
+                      sim_origin_format(&first).text);
     unsigned open = sim_channel_open_count(&first);
     if (open != 0)
         sim_report_at("leak", function, "call aclvencDestroyChannel before aclFinalize",

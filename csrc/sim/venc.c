@@ -471,31 +471,40 @@ static aclError send_picture(sim_channel *ch, const sim_channel_desc *desc, acld
     return rc;
 }
 
-aclError aclvencSendFrame(aclvencChannelDesc *channelDesc, acldvppPicDesc *input, void *reserve,
-                          aclvencFrameConfig *config, void *userdata) {
-    SIM_ENTER(aclvencSendFrame);
-    (void)reserve; /* documented: ignored */
+static aclError send(const char *function, aclvencChannelDesc *channelDesc, acldvppPicDesc *input,
+                     aclvencFrameConfig *config, void *userdata) {
     sim_channel_desc *desc;
-    aclError rc = sim_channel_find_desc(__func__, channelDesc, &desc);
+    aclError rc = sim_channel_find_desc(function, channelDesc, &desc);
     if (rc != ACL_SUCCESS)
         return rc;
     sim_channel *ch = enter_channel(desc);
     if (ch == NULL) { /* documented */
-        report_no_channel(__func__, channelDesc, desc);
-        return FAIL(ACL_ERROR_INVALID_PARAM, "the descriptor has no open channel");
+        report_no_channel(function, channelDesc, desc);
+        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "the descriptor has no open channel");
     }
     const sim_frame_config *settings = sim_handle_get(SIM_FRAME_CONFIG, config);
     if (settings == NULL) {
-        STALE(SIM_FRAME_CONFIG, config);
-        rc = FAIL(ACL_ERROR_INVALID_PARAM, "%p is no live frame config", (void *)config);
+        if (sim_is_strict())
+            sim_report_stale(SIM_FRAME_CONFIG, config, function);
+        rc = sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "%p is no live frame config", (void *)config);
     } else if (settings->eos != 0) { /* documented: the other arguments are ignored */
-        rc = send_eos(ch, __func__);
+        rc = send_eos(ch, function);
     } else {
         sim_frame f = {.user_data = userdata, .force_idr = settings->force_i_frame != 0, .fault = SIM_FRAME_NONE};
-        rc = send_picture(ch, desc, input, &f, __func__);
+        rc = send_picture(ch, desc, input, &f, function);
     }
     leave_channel(ch);
     return rc;
+}
+
+/*
+ * Documented: the frame and its callback are launched, then the send stream is synchronised; when that fails the call
+ * returns its code, and the frame is encoded and reported all the same. So is a fault of aclsim_fail_call_after.
+ */
+aclError aclvencSendFrame(aclvencChannelDesc *channelDesc, acldvppPicDesc *input, void *reserve,
+                          aclvencFrameConfig *config, void *userdata) {
+    (void)reserve; /* documented: ignored */
+    SIM_CALL(aclvencSendFrame, send(__func__, channelDesc, input, config, userdata));
 }
 
 /* ---- control --------------------------------------------------------------------------------------------- */

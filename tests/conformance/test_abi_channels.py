@@ -362,6 +362,26 @@ def test_send_frame_refuses_handles_of_another_kind(program):
     assert kinds(sim) == ["wrong-handle"] * 3
 
 
+@pytest.mark.statement("3.7.17")
+@pytest.mark.sim_only
+@pytest.mark.parametrize("code", [507046, 507018])
+def test_send_that_fails_behind_its_launch_is_encoded_and_reported(any_sim, code):
+    with Program(any_sim) as program:
+        channel, picture, config = program.channel(), program.picture(), program.config()
+        program.send(channel, picture, 1, config)
+        with any_sim.failing_call("aclvencSendFrame", code=code, after=True):
+            program.send(channel, picture, 2, config, expect=code)
+        program.send(channel, picture, 3, config)
+        with any_sim.failing_call("aclvencSendFrame", code=code):
+            program.send(channel, picture, 4, config, expect=code)  # before its launch: without a report
+        with any_sim.failing_call("aclvencSendFrame", code=code, after=True):
+            program.send(channel, None, 5, config, expect=INVALID)  # never launched
+        program.end_of_stream(channel)
+        assert [seen.user_data for seen in program.delivered] == [1, 2, 3]
+        assert all(seen.ret_code == 0 and seen.size == len(seen.data) > 0 for seen in program.delivered)
+        assert any_sim.channel_stats(channel)["sent"] == 3
+
+
 @pytest.mark.statement("3.7.2")
 def test_eos_ignores_the_other_arguments(program):
     channel, picture = program.channel(), program.picture()
@@ -1002,6 +1022,64 @@ def test_teardown_in_the_documented_order_leaves_nothing(sim):
         assert len(program.delivered) == 4
         assert set(program.codes) <= {107012}, "the report thread met nothing but the end of its subscription"
     assert sim.reports() == []  # after finalize: no leak
+
+
+class Waiting(threading.Thread):
+    """A call that waits for callbacks, in a thread of its own."""
+
+    def __init__(self, program, function, *arguments):
+        super().__init__(daemon=True)
+        self.program, self.function, self.arguments, self.code = program, function, arguments, None
+        self.start()
+
+    def run(self):
+        self.program.sim.aclrtSetCurrentContext(self.program.context)
+        self.code = self.function(*self.arguments)
+
+    def end(self):
+        self.join(20)
+        assert not self.is_alive()
+        return self.code
+
+
+@pytest.mark.statement("3.9.11")
+@pytest.mark.sim_only
+@pytest.mark.parametrize("why", ["no report thread", "reports fail"])
+@pytest.mark.parametrize("what", ["EOS", "DestroyChannel"])
+def test_waiting_for_callbacks_that_nobody_processes_never_ends(sim, why, what):
+    nobody = why == "no report thread"
+    with Program(sim, pump=not nobody) as program:
+        channel, picture, eos = program.channel(), program.picture(), program.config(eos=1)
+        dead = sim.options(wait_limit_ms=0) if nobody else sim.dead_reports()
+        arguments = (channel, None, None, eos, None) if what == "EOS" else (channel,)
+        with dead:
+            if not nobody:
+                eventually(lambda: program.codes)  # the call that was inside has returned
+            program.send(channel, picture)
+            call = Waiting(program, sim.aclvencSendFrame if what == "EOS" else sim.aclvencDestroyChannel, *arguments)
+            time.sleep(0.3)
+            assert call.is_alive()
+            assert sim.channel_stats(channel)["delivered"] == 0
+        if nobody:
+            assert sim.aclrtProcessReport(1000) == 0
+        assert call.end() == 0
+        assert len(program.delivered) == 1
+        if what == "DestroyChannel":
+            program.destroy_desc(channel)
+
+
+@pytest.mark.statement("3.9.12")
+@pytest.mark.sim_only
+def test_lost_device_keeps_nobody_waiting(sim):
+    with Program(sim, pump=False) as program, sim.options(wait_limit_ms=0):
+        channel, picture, eos = program.channel(), program.picture(), program.config(eos=1)
+        program.send(channel, picture)
+        call = Waiting(program, sim.aclvencSendFrame, channel, None, None, eos, None)
+        with sim.lost_device(code=507010):
+            assert call.end() == 507010
+            assert sim.aclvencDestroyChannel(channel) == 507010
+        assert sim.live()["channel"] == 0
+        program.destroy_desc(channel)
 
 
 @pytest.mark.statement("3.9.7")

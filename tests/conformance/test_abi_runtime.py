@@ -392,6 +392,7 @@ def stream(program):
     code, handle = new(program.sim.aclrtCreateStream)
     assert code == 0
     yield handle
+    assert program.sim.aclrtUnSubscribeReport(threading.get_ident(), handle) in (0, 107011)  # or was not subscribed
     assert program.sim.aclrtDestroyStream(handle) == 0
 
 
@@ -449,11 +450,13 @@ def test_subscribe_refuses_a_second_time_and_another_device():
         _, third = new(sim.aclrtCreateStream)
         assert sim.aclrtSubscribeReport(me, third) == 107012
         assert sim.aclrtSubscribeReport(me + 1, third) == 0
+        assert sim.aclrtUnSubscribeReport(me + 1, third) == 0
         assert sim.aclrtDestroyStream(third) == 0
         assert sim.aclrtDestroyContext(elsewhere) == 0
         assert sim.aclrtSetCurrentContext(program.context) == 0
-        assert sim.aclrtDestroyStream(first) == 0
-        assert sim.aclrtDestroyStream(second) == 0
+        for stream in (first, second):
+            assert sim.aclrtUnSubscribeReport(me, stream) == 0
+            assert sim.aclrtDestroyStream(stream) == 0
 
 
 @pytest.mark.statement("3.10.6")
@@ -516,6 +519,8 @@ def test_callbacks_of_a_destroyed_stream_are_lost(program):
     assert sim.aclrtDestroyStream(stream) == 0
     assert sim.aclrtProcessReport(1) == 507012
     assert seen == []
+    abi.assert_misuses(sim, "callback-lost", "still-subscribed")
+    assert sim.aclrtUnSubscribeReport(threading.get_ident(), keeper) == 0
     assert sim.aclrtDestroyStream(keeper) == 0
 
 
