@@ -15,11 +15,14 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 LIB_PACKAGE = "ascend_venc._lib"
-PLAIN_LIBRARIES = {"libavenc": "csrc", "libascendvenc_sim": "csrc/sim"}
+PLAIN_LIBRARIES = {
+    "libavenc": ["csrc/base", "csrc/load", "csrc/convert", "csrc/engine", "csrc/ports"],
+    "libascendvenc_sim": ["csrc/sim"],
+}
 # What programs in C and C++ link, by the names that it has on an Ascend host: see csrc/sim/link/filter.h.
 LINK_PACKAGE = f"{LIB_PACKAGE}.acl"
 LINK_LIBRARIES = {"libascendcl": "csrc/sim/link/ascendcl.c", "libacl_dvpp": "csrc/sim/link/acl_dvpp.c"}
-INCLUDE = ["csrc/include"]
+INCLUDE = ["csrc/include", "csrc"]
 MODULES = [
     "core",
     "buffers",
@@ -78,8 +81,8 @@ class SharedLibrary(Extension):
         )
 
 
-def plain_library(name, folder):
-    return SharedLibrary(name, sorted(str(path) for path in Path(folder).glob("*.c")))
+def plain_library(name, folders):
+    return SharedLibrary(name, sorted(str(path) for folder in folders for path in Path(folder).glob("*.c")))
 
 
 def link_library(name, source):
@@ -126,7 +129,7 @@ def cython_module(name):
 setup(
     cmdclass={"build_ext": BuildExt},
     ext_modules=[
-        *(plain_library(name, folder) for name, folder in PLAIN_LIBRARIES.items()),
+        *(plain_library(name, folders) for name, folders in PLAIN_LIBRARIES.items()),
         *(link_library(name, source) for name, source in LINK_LIBRARIES.items()),
         *cythonize(
             [cython_module(name) for name in MODULES if Path(f"ascend_venc/_lowlevel/{name}.pyx").exists()],

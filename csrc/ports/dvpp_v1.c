@@ -398,7 +398,7 @@ int avenc_device_open(avenc_library *library, int32_t device_id, avenc_device **
     if (!library || !out)
         return avi_fail(AVENC_E_INVALID, __func__, "library and device must not be NULL");
     const avenc_library_info *info = avenc_library_info_get(library);
-    uint32_t count = avi_library_device_count(library);
+    uint32_t count = info->device_count;
     if (count == 0)
         return avi_fail(AVENC_E_NO_DEVICE, "aclrtGetDeviceCount",
                         "%s works, but reports no device: npu-smi info lists them", info->runtime_path);
