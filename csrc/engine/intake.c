@@ -431,9 +431,7 @@ static int send_one(avenc_channel *channel, const avenc_device_picture *place, c
     } else {
         slot->source = submission->picture;
         slot->pixels = AVI_IN_CALLER;
-        rc = avi_slot_place_own(&channel->slots, slot);
-        if (rc == AVENC_OK)
-            rc = avi_slot_prepare(&channel->slots, slot, &delta);
+        rc = avi_slot_prepare(&channel->slots, slot, &delta);
     }
     if (rc == AVENC_OK)
         rc = accept_and_send(channel, slot, submission, &delta, waiter, frame_index, &kept);
@@ -501,9 +499,7 @@ static int queue_picture(avenc_channel *channel, avi_slot *slot, const avenc_sub
     slot->pixels = AVI_IN_CALLER;
     if (copy_now)
         avi_slot_stage(&channel->slots, slot, &delta);
-    int rc = slot->foreign ? avi_slot_place_own(&channel->slots, slot) : AVENC_OK;
-    if (rc == AVENC_OK)
-        rc = enqueue_slot(channel, slot, submission, &delta, frame_index);
+    int rc = enqueue_slot(channel, slot, submission, &delta, frame_index);
     if (rc != AVENC_OK)
         return_slot(channel, slot);
     return rc;
@@ -616,8 +612,6 @@ int avenc_channel_acquire(avenc_channel *channel, const avenc_wait *wait, avenc_
     avi_waiter waiter = avi_waiter_begin(wait);
     if (rc == AVENC_OK)
         rc = take_slot(channel, WAITING, &waiter, __func__, &slot);
-    if (rc == AVENC_OK && slot->foreign && (rc = avi_slot_place_own(&channel->slots, slot)) != AVENC_OK)
-        return_slot(channel, slot);
     if (rc != AVENC_OK)
         return rc;
     bool direct = channel->slots.host_writes_memory;
