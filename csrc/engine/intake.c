@@ -318,19 +318,22 @@ static int accept_and_send(avenc_channel *channel, avi_slot *slot, const avenc_s
     *kept = false;
     accept_locked(channel, slot, submission);
     count_copies_locked(stream, delta);
-    uint64_t index = *frame_index = slot->packet->pub.frame_index;
+    uint64_t index = slot->packet->pub.frame_index;
     if (queue) {
+        *frame_index = index;
         queue_locked(channel, slot);
         avi_unlock(&stream->lock);
         return AVENC_OK;
     }
     channel->sending = true;
     rc = hand_over_locked(channel, slot);
-    if (rc != AVENC_OK) {
+    if (rc == AVENC_OK) {
+        *frame_index = index;
+    } else {
         stream->stats.in_flight--;
+        stream->stats.submitted--;
         if (stream->next_number == index + 1) { /* else later frames are numbered already: this number stays unused */
             stream->next_number--;
-            stream->stats.submitted--;
             channel->next_pts = pts;
             channel->last_end = end;
         }
