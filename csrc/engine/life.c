@@ -142,8 +142,10 @@ int avenc_channel_create(avenc_device *device, const avenc_channel_config *confi
     stream->users++;
     channel->next = stream->channels;
     stream->channels = channel;
-    if (!predecessor)
+    if (!predecessor) {
+        avi_channel_retain(channel);
         stream->current = channel;
+    }
     avi_unlock(&stream->lock);
     avi_channel_post(channel, &channel->create_task);
     *out = channel;
@@ -194,10 +196,10 @@ int avenc_channel_succeed(avenc_channel *channel, uint64_t *first_index) {
     int rc = AVENC_OK;
     avi_lock(&stream->lock);
     avenc_channel *old = stream->current;
-    if (channel->placed || channel->state != AVI_OPEN) {
-        rc = avi_fail(AVENC_E_INVALID, __func__, "the channel is not open, or has its place already");
-    } else if (stream->closed) {
+    if (stream->closed) {
         rc = avi_fail(AVENC_E_CLOSED, __func__, "the encoder is closed");
+    } else if (channel->placed || channel->state != AVI_OPEN) {
+        rc = avi_fail(AVENC_E_INVALID, __func__, "the channel is not open, or has its place already");
     } else {
         bool same = old->config.time_num == channel->config.time_num && old->config.time_den == channel->config.time_den;
         channel->next_pts = same ? old->next_pts : rebased(old->last_end, &old->config, &channel->config);
@@ -209,9 +211,12 @@ int avenc_channel_succeed(avenc_channel *channel, uint64_t *first_index) {
         old->successor = channel;
         old->sealed = true;
         stream->current = channel;
+        avi_channel_retain(channel); /* the stream's, in place of `old` */
+        avi_channel_retain(channel); /* its predecessor's */
         stream->paused = false;
         *first_index = stream->next_number;
         avi_channel_check_over_locked(old);
+        avi_channel_drop(old);
         avi_stream_signal_locked(stream, true);
     }
     avi_unlock(&stream->lock);
@@ -276,6 +281,9 @@ static void close_locked(avi_stream *stream) {
         drop_queued_locked(channel);
         avi_channel_check_over_locked(channel);
     }
+    if (stream->current) /* nothing takes its place any more. Not the last channel: the caller has one */
+        avi_channel_drop(stream->current);
+    stream->current = NULL;
     avi_sink_close_locked(stream);
     avi_stream_signal_locked(stream, true);
 }
