@@ -86,9 +86,9 @@ static int check_config(const avenc_channel_config *config) {
         return avi_fail(AVENC_E_INVALID, call, "depth is %u, allowed is 1 to %d", config->depth, AVENC_MAX_DEPTH);
     if (config->queue > AVENC_MAX_DEPTH)
         return avi_fail(AVENC_E_INVALID, call, "queue is %u, allowed is 0 to %d", config->queue, AVENC_MAX_DEPTH);
-    if (config->time_num < 1 || config->time_den < 1)
-        return avi_fail(AVENC_E_INVALID, call, "time base is %lld/%lld, both must be >= 1",
-                        (long long)config->time_num, (long long)config->time_den);
+    if (config->time_num < 1 || config->time_den < 1 || config->time_num > INT32_MAX || config->time_den > INT32_MAX)
+        return avi_fail(AVENC_E_INVALID, call, "time base is %lld/%lld, allowed are 1 to %d for both",
+                        (long long)config->time_num, (long long)config->time_den, INT32_MAX);
     return AVENC_OK;
 }
 
@@ -203,7 +203,7 @@ int avenc_channel_succeed(avenc_channel *channel, uint64_t *first_index) {
     } else {
         bool same = old->config.time_num == channel->config.time_num && old->config.time_den == channel->config.time_den;
         channel->next_pts = same ? old->next_pts : rebased(old->last_end, &old->config, &channel->config);
-        channel->last_end = channel->next_pts;
+        channel->last_end = same ? old->last_end : channel->next_pts;
         channel->epoch = old->epoch + 1;
         channel->placed = true;
         channel->predecessor = old;
