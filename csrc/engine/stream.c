@@ -169,7 +169,9 @@ int avi_stream_give_up_locked(avi_stream *stream, const avi_waiter *waiter, int 
     }
     uint64_t now = avi_now_ns();
     double sending = stream->sending_since ? (double)(now - stream->sending_since) * 1e-9 : 0;
-    if (avi_stream_full_locked(stream))
+    if (stream->paused && code == AVENC_E_FULL)
+        snprintf(who, sizeof who, "another channel is about to take this one's place");
+    else if (avi_stream_full_locked(stream))
         snprintf(who, sizeof who, "%u packets wait to be received, of %u that may", stats->ready, stream->max_ready);
     else if (stats->in_flight && sending > 1)
         snprintf(who, sizeof who,
