@@ -2,7 +2,7 @@
 #include "engine/channel.h"
 #include "base/status.h"
 #include "base/thread.h"
-
+#include "engine/sink.h"
 
 #include <stdlib.h>
 
@@ -154,6 +154,7 @@ static void let_successors_go_locked(avenc_channel *channel) {
         successor->predecessor = NULL;
         for (avi_packet *packet; (packet = avi_packet_pop(&successor->early));)
             finish_in_turn_locked(successor, packet);
+        avi_sink_wake_locked(channel->stream, false);
         avi_stream_signal_locked(channel->stream, false);
         avi_channel_drop(channel); /* the successor's reference */
         if (own)
@@ -165,8 +166,11 @@ static void let_successors_go_locked(avenc_channel *channel) {
 }
 
 void avi_channel_check_over_locked(avenc_channel *channel) {
+    avi_stream *stream = channel->stream;
     let_successors_go_locked(channel);
-    bool over = channel->stream->closed || channel->sealed || channel->retiring;
+    if (stream->closed && stream->stats.in_flight == 0)
+        avi_sink_wake_locked(stream, true); /* it ends */
+    bool over = stream->closed || channel->sealed || channel->retiring;
     if (over && channel->state == AVI_OPEN && channel->active == 0 && !channel->making && !channel->sending)
         avi_channel_post(channel, &channel->end_task);
 }

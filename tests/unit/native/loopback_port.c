@@ -550,6 +550,12 @@ void loop_next(int device, loop_plan plan) {
     pthread_mutex_unlock(&lock);
 }
 
+void loop_forget_plans(int device) {
+    pthread_mutex_lock(&lock);
+    devices[device].plan_count = 0;
+    pthread_mutex_unlock(&lock);
+}
+
 void loop_default(int device, loop_plan plan) {
     pthread_mutex_lock(&lock);
     devices[device].usual = plan;

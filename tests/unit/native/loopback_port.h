@@ -65,6 +65,7 @@ typedef struct loop_plan {
 } loop_plan;
 
 void loop_next(int device, loop_plan plan);
+void loop_forget_plans(int device);
 void loop_default(int device, loop_plan plan);
 
 /* Frames that the device holds, oldest first. */
