@@ -24,6 +24,8 @@ enum {
     EVENTS = 64, /* sinks that can be written, of one look */
 };
 
+static const uint64_t RETRY_NS = 10 * 1000 * 1000;
+
 enum { FILE_SINK, PIPE_SINK, SOCKET_SINK };
 
 typedef struct avi_sink {
@@ -32,7 +34,8 @@ typedef struct avi_sink {
     int kind;
     uint32_t coalesce_us;
     bool nowait; /* of a pipe: the kernel knows RWF_NOWAIT for it */
-    bool armed;  /* the writer only: in its poll set */
+    bool armed;  /* the writer only, and the next one: in its poll set */
+    struct avi_sink *due; /* in the list of those that are being looked at */
 
     bool stop;             /* stream.lock: this and the next three. It is to end, whatever is ready */
     bool over;             /* it has ended, or will when it is next looked at: not to be woken */
@@ -239,8 +242,8 @@ static avi_sink *take_due_locked(uint64_t *until) {
             continue;
         }
         *link = sink->next;
-        sink->listed = false;
-        sink->next = due;
+        sink->listed = false; /* from now on it may be wanted again */
+        sink->due = due;
         due = sink;
     }
     return due;
@@ -256,8 +259,13 @@ static void serve(avi_sink *sink) {
         avi_unlock(&writer_lock);
     } else if (outcome == BLOCKED) {
         struct epoll_event event = {.events = EPOLLOUT | EPOLLONESHOT, .data.ptr = sink};
-        epoll_ctl(poll_set, sink->armed ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, sink->fd, &event);
-        sink->armed = true;
+        if (epoll_ctl(poll_set, sink->armed ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, sink->fd, &event) == 0) {
+            sink->armed = true;
+        } else { /* no memory for it: look by and by */
+            avi_lock(&writer_lock);
+            want_locked(sink, avi_now_ns() + RETRY_NS);
+            avi_unlock(&writer_lock);
+        }
     } else if (outcome == OVER) {
         if (sink->armed)
             epoll_ctl(poll_set, EPOLL_CTL_DEL, sink->fd, NULL);
@@ -290,7 +298,7 @@ static void *writer_thread(void *unused) {
         sleeps_until = 0;
         avi_unlock(&writer_lock);
         for (avi_sink *next; due; due = next) {
-            next = due->next;
+            next = due->due;
             /* One that can be written again is in both lists: served once, by its event. */
             bool twice = false;
             for (int i = 0; i < count; i++)
