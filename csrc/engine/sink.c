@@ -43,7 +43,8 @@ typedef struct avi_sink {
     avi_packet_list taken; /* off the ready list, in the hands of whoever writes */
     size_t offset;         /* that one's: bytes of the first that are written */
 
-    avi_task task; /* of a file */
+    avi_task task;          /* of a file: this and the next one */
+    atomic_uint references; /* one until it is over, and one for each posting of the task */
 
     struct avi_sink *next; /* writer_lock: this and the next two. In the list of those to be looked at */
     bool listed;
@@ -181,8 +182,18 @@ static void free_sink(avi_sink *sink) {
 
 /* ---- files: a task each ------------------------------------------------------------------------- */
 
+static void drop_file(avi_sink *sink) {
+    if (atomic_fetch_sub(&sink->references, 1) == 1)
+        free_sink(sink);
+}
+
 static bool file_run(void *arg) {
     avi_sink *sink = arg;
+    avi_lock(&sink->stream->lock);
+    bool over = sink->over; /* it was posted once more while it ended */
+    avi_unlock(&sink->stream->lock);
+    if (over)
+        return false;
     avi_blocking_begins();
     int outcome = step(sink);
     if (outcome == BLOCKED) { /* the program made its descriptor non-blocking */
@@ -190,17 +201,13 @@ static bool file_run(void *arg) {
         poll(&writable, 1, 100);
     }
     avi_blocking_ends();
+    if (outcome == OVER) /* it is no stream's, and posted no more */
+        drop_file(sink); /* not the last: the queue's is dropped when it is idle */
     return outcome == MORE || outcome == BLOCKED;
 }
 
 static void file_idle(void *arg) {
-    avi_sink *sink = arg;
-    avi_stream *stream = sink->stream;
-    avi_lock(&stream->lock);
-    bool ended = sink->over; /* and is posted no more: it is no stream's */
-    avi_unlock(&stream->lock);
-    if (ended)
-        free_sink(sink);
+    drop_file(arg);
 }
 
 /* ---- pipes and sockets: one writer --------------------------------------------------------------- */
@@ -348,7 +355,9 @@ static int start_writer_locked(void) {
 
 static void wake(avi_sink *sink, uint64_t due_ns) {
     if (sink->kind == FILE_SINK) {
-        avi_task_post(&sink->task);
+        atomic_fetch_add(&sink->references, 1);
+        if (!avi_task_post(&sink->task))
+            atomic_fetch_sub(&sink->references, 1); /* not the last: it is not over */
         return;
     }
     avi_lock(&writer_lock);
@@ -416,6 +425,7 @@ static int create_sink(avi_stream *stream, int fd, uint32_t coalesce_us, avi_sin
     sink->coalesce_us = coalesce_us;
     sink->nowait = true;
     avi_task_init(&sink->task, file_run, file_idle, sink);
+    atomic_store(&sink->references, 1);
     if (sink->kind != FILE_SINK) {
         avi_lock(&writer_lock);
         if ((rc = start_writer_locked()) == AVENC_OK)

@@ -226,8 +226,8 @@ static void due_locked(loop_device *loop, held_frame frame) {
 static int open_device(avenc_device *device) {
     loop_device *loop = &devices[device->info.device_id];
     pthread_mutex_lock(&lock);
-    if (loop->opened)
-        broken("a device was opened twice at a time");
+    while (loop->opened) /* the one before is ending: its last channel was released a moment ago */
+        pthread_cond_wait(&changed, &lock);
     loop->opened = true;
     loop->stop = false;
     loop->device = device;
