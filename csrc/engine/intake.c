@@ -716,6 +716,8 @@ int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, i
 
 void avenc_frame_retain(avenc_frame *frame) {
     avi_slot *slot = slot_of(frame);
+    if (slot->channel->generation != avi_generation())
+        return;
     avi_lock(&slot->channel->stream->lock);
     slot->handles++;
     avi_unlock(&slot->channel->stream->lock);

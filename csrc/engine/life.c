@@ -375,6 +375,8 @@ int avenc_channel_has_ended(avenc_channel *channel) {
 }
 
 void avenc_channel_retain(avenc_channel *channel) {
+    if (channel->generation != avi_generation())
+        return;
     avi_lock(&channel->stream->lock);
     channel->users++;
     channel->stream->users++;
