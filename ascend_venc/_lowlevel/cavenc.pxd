@@ -29,6 +29,19 @@ cdef extern from "avenc.h" nogil:
         AVENC_E_DROPPED
         AVENC_E_NO_CONVERTER
         AVENC_E_SINK
+        AVENC_E_REPLACED
+        AVENC_E_AGAIN
+        AVENC_E_LOOK
+
+    const uint64_t AVENC_FOR_EVER
+
+    ctypedef struct avenc_wait:
+        uint64_t since_ns
+        uint64_t deadline_ns
+        uint64_t stall_ns
+        uint64_t look_ns
+
+    avenc_wait avenc_wait_for(uint32_t timeout_ms)
 
     ctypedef struct avenc_failure:
         int32_t code
@@ -63,7 +76,7 @@ cdef extern from "avenc.h" nogil:
     const char *avenc_function_name(size_t index)
     const char *avenc_function_library(size_t index)
     int avenc_function_required(size_t index)
-    int avenc_library_finalize(avenc_library *library)
+    int avenc_library_finalize(avenc_library *library, const avenc_wait *wait)
 
     ctypedef struct avenc_device:
         pass
@@ -74,7 +87,8 @@ cdef extern from "avenc.h" nogil:
         char soc_name[64]
 
     int avenc_device_open(avenc_library *library, int32_t device_id, avenc_device **device)
-    void avenc_device_close(avenc_device *device)
+    int avenc_device_wait_open(avenc_device *device, const avenc_wait *wait)
+    void avenc_device_release(avenc_device *device)
     const avenc_device_info *avenc_device_info_get(const avenc_device *device)
 
     enum:
@@ -94,10 +108,23 @@ cdef extern from "avenc.h" nogil:
         int32_t kind
         uint64_t submitted_ns
         uint64_t emitted_ns
-        void *token
+        uint64_t tag
+        uint32_t epoch
+        int promised
 
     void avenc_packet_release(avenc_packet *packet)
     int avenc_next_nal(const uint8_t *data, size_t size, size_t *position, size_t *start, size_t *length)
+
+    ctypedef struct avenc_waitset:
+        pass
+
+    int avenc_waitset_create(avenc_waitset **waitset)
+    void avenc_waitset_release(avenc_waitset *waitset)
+    void avenc_waitset_signal(avenc_waitset *waitset, uint32_t key)
+    int avenc_waitset_take(avenc_waitset *waitset, const avenc_wait *wait, uint32_t coalesce_us, uint32_t *keys,
+                           uint32_t max, uint32_t *count)
+    int avenc_waitset_fd(avenc_waitset *waitset)
+    void avenc_waitset_arm(avenc_waitset *waitset)
 
     ctypedef struct avenc_channel:
         pass
@@ -115,7 +142,8 @@ cdef extern from "avenc.h" nogil:
         uint32_t queue
         uint32_t max_ready
         int drop_oldest
-        uint64_t first_index
+        int64_t time_num
+        int64_t time_den
 
     enum:
         AVENC_MAX_DEPTH
@@ -125,6 +153,9 @@ cdef extern from "avenc.h" nogil:
         size_t y_stride
         const uint8_t *uv
         size_t uv_stride
+        uint32_t width
+        uint32_t y_height
+        uint32_t uv_height
 
     ctypedef struct avenc_submission:
         avenc_picture picture
@@ -132,7 +163,8 @@ cdef extern from "avenc.h" nogil:
         int number_pts
         int force_idr
         int converted
-        void *token
+        uint64_t tag
+        int promised
 
     ctypedef struct avenc_device_picture:
         void *data
@@ -166,27 +198,38 @@ cdef extern from "avenc.h" nogil:
         uint64_t max_latency_ns
         uint64_t max_hold_ns
         uint64_t written
+        uint64_t refused_sends
+        uint64_t failed_destroys
         uint32_t in_flight
         uint32_t queued
         uint32_t ready
         uint32_t held
-        uint32_t spent
 
     ctypedef struct avenc_channel_histograms:
         uint64_t latency[AVENC_BUCKETS]
         uint64_t hold[AVENC_BUCKETS]
 
-    int avenc_channel_create(avenc_device *device, const avenc_channel_config *config, avenc_channel **channel)
-    int avenc_channel_submit(avenc_channel *channel, const avenc_submission *submission, uint32_t timeout_ms,
+    int avenc_channel_create(avenc_device *device, const avenc_channel_config *config, avenc_channel *predecessor,
+                             avenc_channel **channel)
+    int avenc_channel_wait_open(avenc_channel *channel, const avenc_wait *wait)
+    int avenc_channel_succeed(avenc_channel *channel, uint64_t *first_index)
+    void avenc_channel_pause(avenc_channel *channel, int paused)
+    void avenc_channel_retire(avenc_channel *channel)
+    int avenc_channel_wait_retired(avenc_channel *channel, const avenc_wait *wait)
+    void avenc_channel_retain(avenc_channel *channel)
+    void avenc_channel_release(avenc_channel *channel)
+
+    int avenc_channel_submit(avenc_channel *channel, const avenc_submission *submission, const avenc_wait *wait,
                              uint64_t *frame_index)
     int avenc_channel_submit_many(avenc_channel *channel, const avenc_submission *submissions, size_t count,
-                                  uint32_t timeout_ms, uint64_t *indices, size_t *accepted)
+                                  const avenc_wait *wait, uint64_t *indices, size_t *accepted)
     int avenc_channel_submit_device(avenc_channel *channel, const avenc_device_picture *picture,
-                                    const avenc_submission *submission, uint32_t timeout_ms, uint64_t *frame_index)
+                                    const avenc_submission *submission, const avenc_wait *wait, uint64_t *frame_index)
+    uint32_t avenc_channel_refused_pending(avenc_channel *channel)
     int avenc_channel_enqueue(avenc_channel *channel, const avenc_submission *submission, int copy_now,
                               int drop_oldest, uint64_t *frame_index)
     int avenc_channel_drop_oldest(avenc_channel *channel)
-    int avenc_channel_wait_room(avenc_channel *channel, uint32_t timeout_ms)
+    int avenc_channel_wait_room(avenc_channel *channel, const avenc_wait *wait)
 
     ctypedef struct avenc_frame:
         pass
@@ -197,54 +240,39 @@ cdef extern from "avenc.h" nogil:
         size_t stride
         int device_memory
 
-    int avenc_channel_acquire(avenc_channel *channel, uint32_t timeout_ms, avenc_frame **frame,
+    int avenc_channel_acquire(avenc_channel *channel, const avenc_wait *wait, avenc_frame **frame,
                               avenc_frame_memory *memory)
 
     enum:
-        AVENC_FRAME_KEEP
         AVENC_FRAME_QUEUE
 
-    int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, int flags, uint64_t *frame_index)
+    int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, int flags, const avenc_wait *wait,
+                           uint64_t *frame_index)
+    void avenc_frame_retain(avenc_frame *frame)
     void avenc_frame_release(avenc_frame *frame)
 
-    int avenc_channel_drain(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count)
-    int avenc_channel_drain_spent(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count)
+    int avenc_channel_take(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count)
+    void avenc_channel_give_back(avenc_channel *channel, avenc_packet **packets, size_t count)
+    int avenc_channel_take_promised(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count)
+    size_t avenc_channel_take_dropped(avenc_channel *channel, uint64_t *tags, size_t max)
 
     enum:
         AVENC_WAIT_FOR_FRAMES
 
-    int avenc_channel_wait(avenc_channel *channel, uint32_t timeout_ms, uint32_t linger_us, int flags)
-    int avenc_channel_set_sink(avenc_channel *channel, int fd, uint32_t linger_us)
+    int avenc_channel_wait(avenc_channel *channel, const avenc_wait *wait, uint32_t coalesce_us, int flags)
+    int avenc_channel_set_sink(avenc_channel *channel, int fd, uint32_t coalesce_us, const avenc_wait *wait)
     int avenc_channel_end(avenc_channel *channel)
-    int avenc_channel_wait_idle(avenc_channel *channel, uint32_t timeout_ms)
-    int avenc_channel_close(avenc_channel *channel, uint32_t timeout_ms)
-    int avenc_channel_destroy(avenc_channel *channel, uint32_t timeout_ms)
+    int avenc_channel_wait_idle(avenc_channel *channel, const avenc_wait *wait)
+    uint64_t avenc_channel_stalled_ns(avenc_channel *channel)
+    int avenc_channel_close(avenc_channel *channel)
+    int avenc_channel_wait_closed(avenc_channel *channel, const avenc_wait *wait)
+    int avenc_channel_has_ended(avenc_channel *channel)
+    void avenc_channel_abandon_sink(avenc_channel *channel)
     void avenc_channel_stats_get(avenc_channel *channel, avenc_channel_stats *stats)
     void avenc_channel_histograms_get(avenc_channel *channel, avenc_channel_histograms *histograms)
-
-    ctypedef struct avenc_notifier:
-        pass
-
-    int avenc_notifier_create(avenc_notifier **notifier)
-    void avenc_notifier_release(avenc_notifier *notifier)
-    int avenc_notifier_fd(const avenc_notifier *notifier)
-    void avenc_notifier_arm(avenc_notifier *notifier)
-    void avenc_notifier_signal(avenc_notifier *notifier)
-    void avenc_notifier_clear(avenc_notifier *notifier)
-    int avenc_notifier_wait(avenc_notifier *notifier, uint32_t timeout_ms)
-    int avenc_channel_attach_notifier(avenc_channel *channel, avenc_notifier *notifier)
-    void avenc_channel_detach_notifier(avenc_channel *channel, avenc_notifier *notifier)
-
-    ctypedef struct avenc_selector:
-        pass
-
-    int avenc_selector_create(avenc_selector **selector)
-    void avenc_selector_release(avenc_selector *selector)
-    void avenc_selector_mark(avenc_selector *selector, uint32_t key)
-    int avenc_selector_wait(avenc_selector *selector, uint32_t timeout_ms, uint32_t linger_us, uint32_t *keys,
-                            uint32_t max, uint32_t *count)
-    int avenc_channel_attach_selector(avenc_channel *channel, avenc_selector *selector, uint32_t key)
-    void avenc_channel_detach_selector(avenc_channel *channel)
+    int avenc_channel_attach(avenc_channel *channel, avenc_waitset *waitset, uint32_t key)
+    void avenc_channel_detach(avenc_channel *channel, avenc_waitset *waitset)
+    uint32_t avenc_blocked_threads()
 
     enum:
         AVENC_BY_ENGINE

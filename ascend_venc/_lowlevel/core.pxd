@@ -10,3 +10,6 @@ cdef avenc_library *default_library() except NULL
 
 # Raise for a non-zero status of the engine, with the engine's last failure of this thread. Takes the GIL only to raise.
 cdef int check(int status) except -1 nogil
+
+# Tokens, owners and Futures of frames under way are counted among the live objects.
+cdef void count_tickets(int delta) noexcept

@@ -9,6 +9,7 @@
 enum { OPENING, OPEN, FAILED, ENDING };
 
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t unregistered;
 static avenc_device *registry; /* every device that is not gone */
 
 /* ---- life -------------------------------------------------------------------------------------- */
@@ -55,6 +56,7 @@ static void unregister_locked(avenc_device *device) {
     while (*link != device)
         link = &(*link)->next;
     *link = device->next;
+    pthread_cond_broadcast(&unregistered);
 }
 
 int avi_device_open(const avi_port *port, avenc_library *library, const acl_api *api, int32_t device_id,
@@ -207,13 +209,20 @@ void avi_device_visit(avenc_device *device, void (*visit)(avenc_channel *channel
 
 /* ---- the library's end -------------------------------------------------------------------------- */
 
-bool avi_library_in_use(const avenc_library *library) {
-    bool found = false;
+static bool in_use_locked(const avenc_library *library) {
+    const avenc_device *device = registry;
+    while (device && device->library != library)
+        device = device->next;
+    return device != NULL;
+}
+
+bool avi_library_wait_unused(const avenc_library *library, uint64_t deadline_ns) {
     avi_lock(&registry_lock);
-    for (avenc_device *device = registry; device && !found; device = device->next)
-        found = device->library == library;
+    while (in_use_locked(library) && avi_now_ns() < deadline_ns)
+        avi_cond_wait_until(&unregistered, &registry_lock, deadline_ns);
+    bool unused = !in_use_locked(library);
     avi_unlock(&registry_lock);
-    return found;
+    return unused;
 }
 
 uint32_t avenc_blocked_threads(void) {
@@ -223,9 +232,11 @@ uint32_t avenc_blocked_threads(void) {
 /* In the child the parent's devices are dead, and a thread that held the lock does not exist. */
 static void after_fork(void) {
     pthread_mutex_init(&registry_lock, NULL);
+    avi_cond_init(&unregistered);
     registry = NULL;
 }
 
 __attribute__((constructor)) static void set_up(void) {
+    avi_cond_init(&unregistered);
     avi_on_fork(after_fork);
 }

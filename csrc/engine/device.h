@@ -61,8 +61,8 @@ uint32_t avi_device_enlist(avenc_device *device, avenc_channel *channel);
 /* Its reports find it no longer. The caller drops the reference. */
 void avi_device_delist(avenc_device *device, uint32_t index);
 
-/* Devices of that library are open, or not ended yet. */
-bool avi_library_in_use(const avenc_library *library);
+/* Wait until no device of that library is left. False at the deadline. */
+bool avi_library_wait_unused(const avenc_library *library, uint64_t deadline_ns);
 
 /* Call `visit` with each channel, under the device's lock. */
 void avi_device_visit(avenc_device *device, void (*visit)(avenc_channel *channel));

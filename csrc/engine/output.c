@@ -148,6 +148,17 @@ int avenc_channel_wait_idle(avenc_channel *channel, const avenc_wait *wait) {
     return rc;
 }
 
+uint64_t avenc_channel_stalled_ns(avenc_channel *channel) {
+    if (check(channel, channel, channel, __func__) != AVENC_OK)
+        return 0;
+    avi_stream *stream = channel->stream;
+    avi_lock(&stream->lock);
+    uint64_t now = avi_now_ns(), since = stream->progressed_ns;
+    uint64_t stalled = stream->stats.in_flight && now > since ? now - since : 0;
+    avi_unlock(&stream->lock);
+    return stalled;
+}
+
 int avenc_channel_end(avenc_channel *channel) {
     int rc = check(channel, channel, channel, __func__);
     if (rc != AVENC_OK)

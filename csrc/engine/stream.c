@@ -260,7 +260,7 @@ size_t avi_stream_take_locked(avi_stream *stream, avi_packet **packets, size_t m
 
 void avi_stream_give_back_locked(avi_stream *stream, avi_packet *packet) {
     stream->stats.ready++;
-    insert_in_order(&stream->ready, packet);
+    insert_in_order(packet->pub.promised ? &stream->promised : &stream->ready, packet);
 }
 
 int avi_fail_sink_locked(const avi_stream *stream, const char *call) {

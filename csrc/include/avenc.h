@@ -456,7 +456,7 @@ enum { AVENC_FRAME_QUEUE = 1 }; /* leave the sending to a native thread: never w
  * Send an acquired frame: no copy on a board, one DMA on a host; or queue it, if asked to, or while `depth` frames are
  * in the device or another thread sends. Once only: a second submission, also by another thread at the same time, is
  * AVENC_E_INVALID. The handle stays the caller's to release, before or after, from any thread. On failure the frame
- * can be submitted again.
+ * can be submitted again, unless the device itself refused it and may read it still.
  */
 AVENC_API int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, int flags,
                                  const avenc_wait *wait, uint64_t *frame_index);
@@ -504,6 +504,9 @@ AVENC_API int avenc_channel_end(avenc_channel *channel);
 
 /* Wait until no frame is in flight; their packets are then ready. Same codes as _wait. Its deadline is the stall's. */
 AVENC_API int avenc_channel_wait_idle(avenc_channel *channel, const avenc_wait *wait);
+
+/* How long frames have been in flight without one being finished; 0 while none is in flight. */
+AVENC_API uint64_t avenc_channel_stalled_ns(avenc_channel *channel);
 
 /*
  * Close the stream: no further frames, those that are queued are dropped, the hardware channel ends on a native thread

@@ -446,7 +446,8 @@ static void finalized(void *arg) {
 int avenc_library_finalize(avenc_library *library, const avenc_wait *wait) {
     if (!library)
         return avi_fail(AVENC_E_INVALID, __func__, "library must not be NULL");
-    if (avi_library_in_use(library) || avi_taskq_blocked() || !avi_library_take_owed(library))
+    uint64_t deadline = wait ? wait->deadline_ns : 0, seen = 0;
+    if (!avi_library_wait_unused(library, deadline) || avi_taskq_blocked() || !avi_library_take_owed(library))
         return AVENC_OK; /* not ours to call, or somebody is inside: the process's end is all that is left */
     finalizing *job = calloc(1, sizeof *job);
     if (!job || avenc_waitset_create(&job->progress) != AVENC_OK || avi_taskq_retain() != AVENC_OK) {
@@ -459,7 +460,6 @@ int avenc_library_finalize(avenc_library *library, const avenc_wait *wait) {
     atomic_store(&job->references, 2);
     avi_task_init(&job->task, finalize, finalized, job);
     avi_task_post(&job->task);
-    uint64_t deadline = wait ? wait->deadline_ns : 0, seen = 0;
     while (!atomic_load(&job->done) && avi_now_ns() < deadline) {
         seen = avi_waitset_signals(job->progress);
         if (!atomic_load(&job->done))

@@ -1,199 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory that Python sees: packets going out, frames coming in. The only file that implements the buffer protocol.
+"""Frames going in: what the program's memory looks like to the engine, and memory of the engine for the program to fill.
 
-A packet's bytes lie in a pooled native buffer. Invariant: the buffer goes back to its pool only when no view of it is
-alive, since the next access unit overwrites it. A view holds the packet (PyBuffer_FillInfo), so dropping the packet
-while a memoryview exists is safe; `release()` counts the views and refuses.
-
-A `Frame` is the same the other way round: a picture buffer of the engine that the program fills. Its views are counted
-too, and the buffer is not used for another picture while one is alive.
+Invariant of a `Frame`: it is one reference on a picture buffer of the engine, which is not used for another picture
+while a view of it, or a submission of it, is alive. Views are counted; whoever drops the last one of a frame that was
+submitted gives the reference back, on whatever thread.
 """
 cimport cython
-from cpython.buffer cimport (
-    PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer)
-from cpython.bytes cimport PyBytes_FromStringAndSize
-from cpython.ref cimport Py_DECREF
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint8_t, uint32_t
 
 from .. import errors
-from .buffers cimport *
 from .cavenc cimport *
-
-cdef dict _KIND_NAMES = {
-    AVENC_KIND_IDR: "IDR", AVENC_KIND_I: "I", AVENC_KIND_P: "P", AVENC_KIND_B: "B", AVENC_KIND_UNKNOWN: "unknown"}
-
-
-@cython.final
-cdef class Ticket:
-    """What travels with a frame through the engine and comes back with its packet, on a thread that holds the GIL."""
-
-    def __dealloc__(self):
-        cdef int i
-        for i in range(self.view_count):
-            PyBuffer_Release(&self.views[i])
-
-
-cdef Ticket take_ticket(avenc_packet *packet):
-    cdef Ticket ticket = None
-    if packet.token != NULL:
-        ticket = <Ticket>packet.token
-        packet.token = NULL
-        Py_DECREF(ticket)  # the reference that the engine carried
-    return ticket
-
-
-@cython.final
-cdef class Packet:
-    """One access unit, read-only, in Annex B. Made by `Encoder`.
-
-    It supports the buffer protocol without a copy: `file.write(packet)`, `memoryview(packet)`, `bytes(packet)` (this
-    one copies). It owns its pooled buffer until it is dropped or `release()`d, and outlives its closed encoder. Keep
-    `bytes(packet)` instead of packets where thousands are to be kept. `copy.copy` and pickle make `bytes` of it.
-
-    Attributes
-    ----------
-    size : int
-        Bytes.
-    pts, dts : int
-        Presentation and decoding time stamp in units of `time_base`; the frame's number unless one was given. They
-        are equal: the hardware encodes without B frames.
-    time : float
-        Presentation time in seconds: pts * time_base.
-    time_base : fractions.Fraction
-        Seconds per unit of `pts`.
-    frame_index : int
-        Number of the frame, 0 for the first that the encoder accepted.
-    is_keyframe : bool
-        Whether it is an IDR, with parameter sets before it.
-    kind : str
-        "IDR", "I" or "P", read from the bitstream.
-    token : object
-        As given with the frame; None by default.
-    submitted_at, emitted_at : float
-        Seconds on the clock of `time.monotonic()`: when the engine accepted the frame, and when the device delivered
-        its access unit.
-    latency : float
-        Seconds between the two.
-    """
-
-    def __init__(self):
-        raise TypeError("Packet cannot be made directly: Encoder.encode and Encoder.receive return packets")
-
-    def __dealloc__(self):
-        # The pool's lock is short and never held by a thread that wants the GIL.
-        avenc_packet_release(self._h)
-
-    cdef avenc_packet *_handle(self) except NULL:
-        if self._h == NULL:
-            raise ValueError("the packet was released")
-        return self._h
-
-    def __getbuffer__(self, Py_buffer *view, int flags):
-        cdef avenc_packet *packet = self._handle()
-        PyBuffer_FillInfo(view, self, <void *>packet.data, <Py_ssize_t>packet.size, 1, flags)
-        self._exports += 1
-
-    def __releasebuffer__(self, Py_buffer *view):
-        self._exports -= 1
-
-    def __len__(self):
-        return <Py_ssize_t>self._handle().size
-
-    def __bytes__(self):
-        cdef avenc_packet *packet = self._handle()
-        return PyBytes_FromStringAndSize(<const char *>packet.data, <Py_ssize_t>packet.size)
-
-    def __reduce__(self):
-        return bytes, (bytes(self),)
-
-    @property
-    def size(self):
-        return self._handle().size
-
-    @property
-    def pts(self):
-        return self._handle().pts
-
-    @property
-    def dts(self):
-        return self._handle().pts
-
-    @property
-    def time(self):
-        return float(self._handle().pts * self._time_base)
-
-    @property
-    def time_base(self):
-        return self._time_base
-
-    @property
-    def frame_index(self):
-        return self._handle().frame_index
-
-    @property
-    def is_keyframe(self):
-        return self._handle().kind == AVENC_KIND_IDR
-
-    @property
-    def kind(self):
-        return _KIND_NAMES[self._handle().kind]
-
-    @property
-    def token(self):
-        return self._token
-
-    @property
-    def submitted_at(self):
-        return <double>self._handle().submitted_ns * 1e-9
-
-    @property
-    def emitted_at(self):
-        return <double>self._handle().emitted_ns * 1e-9
-
-    @property
-    def latency(self):
-        cdef avenc_packet *packet = self._handle()
-        return <double>(packet.emitted_ns - packet.submitted_ns) * 1e-9
-
-    def nal_units(self):
-        """Return the NAL units as a list of memoryviews, without start codes and without a copy.
-
-        The views keep the packet's buffer; `release()` refuses while one of them is alive.
-        """
-        cdef avenc_packet *packet = self._handle()
-        cdef size_t position = 0, start = 0, length = 0
-        whole = memoryview(self)
-        units = []
-        while avenc_next_nal(packet.data, packet.size, &position, &start, &length):
-            units.append(whole[start:start + length])
-        return units
-
-    def release(self):
-        """Give the buffer back to the pool now. Idempotent; afterwards the packet's data cannot be read.
-
-        Raises BufferError while views of it are alive.
-        """
-        if self._exports:
-            raise BufferError(f"the packet has {self._exports} live view(s): release the memoryview first")
-        avenc_packet_release(self._h)
-        self._h = NULL
-
-    def __repr__(self):
-        if self._h == NULL:
-            return "<Packet released>"
-        return f"<Packet {self.frame_index} {self.kind} pts={self.pts} size={self.size}>"
-
-
-cdef Packet wrap_packet(avenc_packet *packet, object time_base):
-    cdef Packet wrapped
-    try:
-        wrapped = Packet.__new__(Packet)
-    except BaseException:
-        avenc_packet_release(packet)
-        raise
-    wrapped._h = packet
-    wrapped._time_base = time_base
-    return wrapped
+from .frames cimport *
 
 
 @cython.final
@@ -231,9 +49,11 @@ cdef class Frame:
     cdef _give_back(self):
         cdef avenc_frame *handle = self._h
         self._h = NULL
-        if handle != NULL:
-            with nogil:  # the last handle of a closed encoder ends its native channel
-                avenc_frame_release(handle)
+        avenc_frame_release(handle)
+
+    cdef _give_back_if_done(self):
+        if self._submitted and not self._submitting and self._exports == 0:
+            self._give_back()
 
     cdef int _check(self) except -1:
         if self._submitted:
@@ -263,8 +83,7 @@ cdef class Frame:
 
     def __releasebuffer__(self, Py_buffer *view):
         self._exports -= 1
-        if self._exports == 0 and self._submitted:
-            self._give_back()
+        self._give_back_if_done()
 
     @property
     def width(self):
@@ -301,7 +120,12 @@ cdef class Frame:
         return self.array[self._height:]
 
     def release(self):
-        """Give the buffer back without submitting it. Idempotent. Raises BufferError while views of it are alive."""
+        """Give the buffer back without submitting it. Idempotent.
+
+        Raises BufferError while views of it are alive, ValueError while another thread submits it.
+        """
+        if self._submitting:
+            raise ValueError("the frame is being submitted by another thread")
         if self._exports:
             raise BufferError(f"the frame has {self._exports} live view(s): drop the arrays first")
         self._give_back()
@@ -314,27 +138,24 @@ cdef class Frame:
         return f"<Frame {self._width}x{self._height} {state}>"
 
 
-cdef Frame wrap_frame(avenc_frame *handle, avenc_frame_memory *memory, object channel, object generation,
-                      uint32_t width, uint32_t height):
-    cdef Frame frame
-    try:
-        frame = Frame.__new__(Frame)
-    except BaseException:
-        with nogil:
-            avenc_frame_release(handle)
-        raise
-    frame._h = handle
-    frame._memory = memory[0]
+cdef Frame new_frame(object channel, uint32_t width, uint32_t height):
+    cdef Frame frame = Frame.__new__(Frame)
     frame._channel = channel
-    frame._generation = generation
     frame._width = width
     frame._height = height
     frame._shape[0] = <Py_ssize_t>height * 3 // 2
     frame._shape[1] = width
-    frame._strides[0] = <Py_ssize_t>memory.stride
     frame._strides[1] = 1
     return frame
 
+
+cdef void fill_frame(Frame frame, avenc_frame *handle, avenc_frame_memory *memory) noexcept:
+    frame._h = handle
+    frame._memory = memory[0]
+    frame._strides[0] = <Py_ssize_t>memory.stride
+
+
+# ---- host memory of the program ----------------------------------------------------------------------------------------
 
 cdef str shape_of(Py_buffer *view):
     return "(" + ", ".join(str(view.shape[i]) for i in range(view.ndim)) + ("," if view.ndim == 1 else "") + ")"
@@ -403,6 +224,13 @@ cdef int hold_plane(object plane, str name, uint32_t width, uint32_t rows, Py_bu
     return 0
 
 
+cdef void describe(host_frame *held, uint32_t width, uint32_t height) noexcept:
+    """What was checked of the memory goes along: the engine compares it with the channel that gets the frame."""
+    held.picture.width = width
+    held.picture.y_height = height
+    held.picture.uv_height = height // 2
+
+
 cdef int hold_pair(tuple planes, uint32_t width, uint32_t height, host_frame *held) except -1:
     if len(planes) != 2:
         raise errors.InvalidArgumentError(
@@ -415,6 +243,7 @@ cdef int hold_pair(tuple planes, uint32_t width, uint32_t height, host_frame *he
         release_host_frame(held)
         raise
     held.view_count = 2
+    describe(held, width, height)
     return 0
 
 
@@ -446,6 +275,7 @@ cdef int hold_host_frame(object frame, uint32_t width, uint32_t height, host_fra
     held.picture.y_stride = stride
     held.picture.uv = held.picture.y + stride * height
     held.picture.uv_stride = stride
+    describe(held, width, height)
     return 0
 
 
