@@ -78,6 +78,9 @@ typedef struct avenc_failure {
 /* The calling thread's last failure; valid until its next libavenc call. Never NULL. */
 AVENC_API const avenc_failure *avenc_last_failure(void);
 
+/* Bytes up to which a copy is shorter than winning a contended interpreter lock back: a caller keeps it for them. */
+enum { AVENC_SHORT_COPY_BYTES = 4 << 20 };
+
 /* ---- library --------------------------------------------------------------------------------- */
 
 typedef struct acl_api {
