@@ -4,6 +4,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from .cascendcl cimport *
 
+include "acl_api.pxi"  # acl_api, the table of AscendCL's functions: made of ascendcl.h by scripts/generate_pyacl.py
+
 cdef extern from "avenc.h" nogil:
     enum:
         AVENC_OK
@@ -302,130 +304,10 @@ cdef extern from "avenc.h" nogil:
     void avenc_converter_destroy(avenc_converter *converter)
 
     enum:
+        AVENC_SHORT_COPY_BYTES
+
+    enum:
         AVENC_LIVE_COUNT
 
     int64_t avenc_live(int kind)
     const char *avenc_live_name(int kind)
-
-    # One field for each function of ACL_FUNCTIONS; tests/unit/test_function_list.py compares the two.
-    ctypedef struct acl_api:
-        aclError (*aclInit)(const char *configPath) noexcept nogil
-        aclError (*aclFinalize)() noexcept nogil
-        aclError (*aclFinalizeReference)(uint64_t *refCount) noexcept nogil
-        aclError (*aclrtGetVersion)(int32_t *majorVersion, int32_t *minorVersion, int32_t *patchVersion) noexcept nogil
-        const char *(*aclrtGetSocName)() noexcept nogil
-        const char *(*aclGetRecentErrMsg)() noexcept nogil
-        aclError (*aclrtSetDevice)(int32_t deviceId) noexcept nogil
-        aclError (*aclrtResetDevice)(int32_t deviceId) noexcept nogil
-        aclError (*aclrtResetDeviceForce)(int32_t deviceId) noexcept nogil
-        aclError (*aclrtGetDevice)(int32_t *deviceId) noexcept nogil
-        aclError (*aclrtGetDeviceCount)(uint32_t *count) noexcept nogil
-        aclError (*aclrtGetRunMode)(aclrtRunMode *runMode) noexcept nogil
-        aclError (*aclrtCreateContext)(aclrtContext *context, int32_t deviceId) noexcept nogil
-        aclError (*aclrtDestroyContext)(aclrtContext context) noexcept nogil
-        aclError (*aclrtSetCurrentContext)(aclrtContext context) noexcept nogil
-        aclError (*aclrtGetCurrentContext)(aclrtContext *context) noexcept nogil
-        aclError (*aclrtCreateStream)(aclrtStream *stream) noexcept nogil
-        aclError (*aclrtDestroyStream)(aclrtStream stream) noexcept nogil
-        aclError (*aclrtDestroyStreamForce)(aclrtStream stream) noexcept nogil
-        aclError (*aclrtSynchronizeStream)(aclrtStream stream) noexcept nogil
-        aclError (*aclrtSynchronizeStreamWithTimeout)(aclrtStream stream, int32_t timeout) noexcept nogil
-        aclError (*aclrtSynchronizeDevice)() noexcept nogil
-        aclError (*aclrtCreateEvent)(aclrtEvent *event) noexcept nogil
-        aclError (*aclrtDestroyEvent)(aclrtEvent event) noexcept nogil
-        aclError (*aclrtRecordEvent)(aclrtEvent event, aclrtStream stream) noexcept nogil
-        aclError (*aclrtResetEvent)(aclrtEvent event, aclrtStream stream) noexcept nogil
-        aclError (*aclrtQueryEvent)(aclrtEvent event, aclrtEventStatus *status) noexcept nogil
-        aclError (*aclrtQueryEventStatus)(aclrtEvent event, aclrtEventRecordedStatus *status) noexcept nogil
-        aclError (*aclrtSynchronizeEvent)(aclrtEvent event) noexcept nogil
-        aclError (*aclrtEventElapsedTime)(float *ms, aclrtEvent startEvent, aclrtEvent endEvent) noexcept nogil
-        aclError (*aclrtStreamWaitEvent)(aclrtStream stream, aclrtEvent event) noexcept nogil
-        aclError (*aclrtSubscribeReport)(uint64_t threadId, aclrtStream stream) noexcept nogil
-        aclError (*aclrtUnSubscribeReport)(uint64_t threadId, aclrtStream stream) noexcept nogil
-        aclError (*aclrtProcessReport)(int32_t timeout) noexcept nogil
-        aclError (*aclrtLaunchCallback)(aclrtCallback fn, void *userData, aclrtCallbackBlockType blockType, aclrtStream stream) noexcept nogil
-        aclError (*aclrtMalloc)(void **devPtr, size_t size, aclrtMemMallocPolicy policy) noexcept nogil
-        aclError (*aclrtFree)(void *devPtr) noexcept nogil
-        aclError (*aclrtMallocHost)(void **hostPtr, size_t size) noexcept nogil
-        aclError (*aclrtFreeHost)(void *hostPtr) noexcept nogil
-        aclError (*aclrtMemcpy)(void *dst, size_t destMax, const void *src, size_t count, aclrtMemcpyKind kind) noexcept nogil
-        aclError (*aclrtMemcpyAsync)(void *dst, size_t destMax, const void *src, size_t count, aclrtMemcpyKind kind, aclrtStream stream) noexcept nogil
-        aclError (*aclrtMemset)(void *devPtr, size_t maxCount, int32_t value, size_t count) noexcept nogil
-        aclError (*aclrtMemsetAsync)(void *devPtr, size_t maxCount, int32_t value, size_t count, aclrtStream stream) noexcept nogil
-        aclError (*aclrtGetMemInfo)(aclrtMemAttr attr, size_t *free, size_t *total) noexcept nogil
-        aclError (*acldvppMalloc)(void **devPtr, size_t size) noexcept nogil
-        aclError (*acldvppFree)(void *devPtr) noexcept nogil
-        aclError (*acldvppMallocWithCfg)(void **devPtr, size_t size, aclrtMemMallocPolicy policy, aclrtMallocConfig *cfg) noexcept nogil
-        acldvppPicDesc *(*acldvppCreatePicDesc)() noexcept nogil
-        aclError (*acldvppDestroyPicDesc)(acldvppPicDesc *picDesc) noexcept nogil
-        aclError (*acldvppSetPicDescData)(acldvppPicDesc *picDesc, void *dataDev) noexcept nogil
-        aclError (*acldvppSetPicDescSize)(acldvppPicDesc *picDesc, uint32_t size) noexcept nogil
-        aclError (*acldvppSetPicDescFormat)(acldvppPicDesc *picDesc, acldvppPixelFormat format) noexcept nogil
-        aclError (*acldvppSetPicDescWidth)(acldvppPicDesc *picDesc, uint32_t width) noexcept nogil
-        aclError (*acldvppSetPicDescHeight)(acldvppPicDesc *picDesc, uint32_t height) noexcept nogil
-        aclError (*acldvppSetPicDescWidthStride)(acldvppPicDesc *picDesc, uint32_t widthStride) noexcept nogil
-        aclError (*acldvppSetPicDescHeightStride)(acldvppPicDesc *picDesc, uint32_t heightStride) noexcept nogil
-        aclError (*acldvppSetPicDescRetCode)(acldvppPicDesc *picDesc, uint32_t retCode) noexcept nogil
-        void *(*acldvppGetPicDescData)(const acldvppPicDesc *picDesc) noexcept nogil
-        uint32_t (*acldvppGetPicDescSize)(const acldvppPicDesc *picDesc) noexcept nogil
-        acldvppPixelFormat (*acldvppGetPicDescFormat)(const acldvppPicDesc *picDesc) noexcept nogil
-        uint32_t (*acldvppGetPicDescWidth)(const acldvppPicDesc *picDesc) noexcept nogil
-        uint32_t (*acldvppGetPicDescHeight)(const acldvppPicDesc *picDesc) noexcept nogil
-        uint32_t (*acldvppGetPicDescWidthStride)(const acldvppPicDesc *picDesc) noexcept nogil
-        uint32_t (*acldvppGetPicDescHeightStride)(const acldvppPicDesc *picDesc) noexcept nogil
-        uint32_t (*acldvppGetPicDescRetCode)(const acldvppPicDesc *picDesc) noexcept nogil
-        acldvppBatchPicDesc *(*acldvppCreateBatchPicDesc)(uint32_t batchSize) noexcept nogil
-        acldvppPicDesc *(*acldvppGetPicDesc)(acldvppBatchPicDesc *batchPicDesc, uint32_t index) noexcept nogil
-        aclError (*acldvppDestroyBatchPicDesc)(acldvppBatchPicDesc *batchPicDesc) noexcept nogil
-        acldvppStreamDesc *(*acldvppCreateStreamDesc)() noexcept nogil
-        aclError (*acldvppDestroyStreamDesc)(acldvppStreamDesc *streamDesc) noexcept nogil
-        aclError (*acldvppSetStreamDescData)(acldvppStreamDesc *streamDesc, void *dataDev) noexcept nogil
-        aclError (*acldvppSetStreamDescSize)(acldvppStreamDesc *streamDesc, uint32_t size) noexcept nogil
-        aclError (*acldvppSetStreamDescFormat)(acldvppStreamDesc *streamDesc, acldvppStreamFormat format) noexcept nogil
-        aclError (*acldvppSetStreamDescTimestamp)(acldvppStreamDesc *streamDesc, uint64_t timestamp) noexcept nogil
-        aclError (*acldvppSetStreamDescRetCode)(acldvppStreamDesc *streamDesc, uint32_t retCode) noexcept nogil
-        aclError (*acldvppSetStreamDescEos)(acldvppStreamDesc *streamDesc, uint8_t eos) noexcept nogil
-        void *(*acldvppGetStreamDescData)(const acldvppStreamDesc *streamDesc) noexcept nogil
-        uint32_t (*acldvppGetStreamDescSize)(const acldvppStreamDesc *streamDesc) noexcept nogil
-        acldvppStreamFormat (*acldvppGetStreamDescFormat)(const acldvppStreamDesc *streamDesc) noexcept nogil
-        uint64_t (*acldvppGetStreamDescTimestamp)(const acldvppStreamDesc *streamDesc) noexcept nogil
-        uint32_t (*acldvppGetStreamDescRetCode)(const acldvppStreamDesc *streamDesc) noexcept nogil
-        uint8_t (*acldvppGetStreamDescEos)(const acldvppStreamDesc *streamDesc) noexcept nogil
-        aclvencChannelDesc *(*aclvencCreateChannelDesc)() noexcept nogil
-        aclError (*aclvencDestroyChannelDesc)(aclvencChannelDesc *channelDesc) noexcept nogil
-        aclError (*aclvencSetChannelDescThreadId)(aclvencChannelDesc *channelDesc, uint64_t threadId) noexcept nogil
-        aclError (*aclvencSetChannelDescCallback)(aclvencChannelDesc *channelDesc, aclvencCallback callback) noexcept nogil
-        aclError (*aclvencSetChannelDescEnType)(aclvencChannelDesc *channelDesc, acldvppStreamFormat enType) noexcept nogil
-        aclError (*aclvencSetChannelDescPicFormat)(aclvencChannelDesc *channelDesc, acldvppPixelFormat picFormat) noexcept nogil
-        aclError (*aclvencSetChannelDescPicWidth)(aclvencChannelDesc *channelDesc, uint32_t picWidth) noexcept nogil
-        aclError (*aclvencSetChannelDescPicHeight)(aclvencChannelDesc *channelDesc, uint32_t picHeight) noexcept nogil
-        aclError (*aclvencSetChannelDescKeyFrameInterval)(aclvencChannelDesc *channelDesc, uint32_t keyFrameInterval) noexcept nogil
-        aclError (*aclvencSetChannelDescBufAddr)(aclvencChannelDesc *channelDesc, void *bufAddr) noexcept nogil
-        aclError (*aclvencSetChannelDescBufSize)(aclvencChannelDesc *channelDesc, uint32_t bufSize) noexcept nogil
-        aclError (*aclvencSetChannelDescRcMode)(aclvencChannelDesc *channelDesc, uint32_t rcMode) noexcept nogil
-        aclError (*aclvencSetChannelDescSrcRate)(aclvencChannelDesc *channelDesc, uint32_t srcRate) noexcept nogil
-        aclError (*aclvencSetChannelDescMaxBitRate)(aclvencChannelDesc *channelDesc, uint32_t maxBitRate) noexcept nogil
-        aclError (*aclvencSetChannelDescParam)(aclvencChannelDesc *channelDesc, aclvencChannelDescParamType paramType, size_t length, const void *param) noexcept nogil
-        uint32_t (*aclvencGetChannelDescChannelId)(const aclvencChannelDesc *channelDesc) noexcept nogil
-        uint64_t (*aclvencGetChannelDescThreadId)(const aclvencChannelDesc *channelDesc) noexcept nogil
-        aclvencCallback (*aclvencGetChannelDescCallback)(const aclvencChannelDesc *channelDesc) noexcept nogil
-        acldvppStreamFormat (*aclvencGetChannelDescEnType)(const aclvencChannelDesc *channelDesc) noexcept nogil
-        acldvppPixelFormat (*aclvencGetChannelDescPicFormat)(const aclvencChannelDesc *channelDesc) noexcept nogil
-        uint32_t (*aclvencGetChannelDescPicWidth)(const aclvencChannelDesc *channelDesc) noexcept nogil
-        uint32_t (*aclvencGetChannelDescPicHeight)(const aclvencChannelDesc *channelDesc) noexcept nogil
-        uint32_t (*aclvencGetChannelDescKeyFrameInterval)(const aclvencChannelDesc *channelDesc) noexcept nogil
-        void *(*aclvencGetChannelDescBufAddr)(const aclvencChannelDesc *channelDesc) noexcept nogil
-        uint32_t (*aclvencGetChannelDescBufSize)(const aclvencChannelDesc *channelDesc) noexcept nogil
-        uint32_t (*aclvencGetChannelDescRcMode)(const aclvencChannelDesc *channelDesc) noexcept nogil
-        uint32_t (*aclvencGetChannelDescSrcRate)(const aclvencChannelDesc *channelDesc) noexcept nogil
-        uint32_t (*aclvencGetChannelDescMaxBitRate)(const aclvencChannelDesc *channelDesc) noexcept nogil
-        aclError (*aclvencGetChannelDescParam)(const aclvencChannelDesc *channelDesc, aclvencChannelDescParamType paramType, size_t length, size_t *paramRetSize, void *param) noexcept nogil
-        aclvencFrameConfig *(*aclvencCreateFrameConfig)() noexcept nogil
-        aclError (*aclvencDestroyFrameConfig)(aclvencFrameConfig *config) noexcept nogil
-        aclError (*aclvencSetFrameConfigForceIFrame)(aclvencFrameConfig *config, uint8_t forceIFrame) noexcept nogil
-        aclError (*aclvencSetFrameConfigEos)(aclvencFrameConfig *config, uint8_t eos) noexcept nogil
-        uint8_t (*aclvencGetFrameConfigForceIFrame)(const aclvencFrameConfig *config) noexcept nogil
-        uint8_t (*aclvencGetFrameConfigEos)(const aclvencFrameConfig *config) noexcept nogil
-        aclError (*aclvencCreateChannel)(aclvencChannelDesc *channelDesc) noexcept nogil
-        aclError (*aclvencDestroyChannel)(aclvencChannelDesc *channelDesc) noexcept nogil
-        aclError (*aclvencSendFrame)(aclvencChannelDesc *channelDesc, acldvppPicDesc *input, void *reserve, aclvencFrameConfig *config, void *userdata) noexcept nogil

@@ -268,6 +268,28 @@ cdef const acl_api *default_api() except NULL:
     return avenc_library_api(default_library())
 
 
+cdef extern from "dlfcn.h" nogil:
+    int RTLD_LAZY, RTLD_NOLOAD
+    void *dlopen(const char *path, int flags)
+    void *dlsym(void *handle, const char *name)
+
+
+cdef void *default_symbol(const char *name) except? NULL:
+    cdef avenc_library *library = default_library()
+    cdef void *handle = dlopen(avenc_library_info_get(library).runtime_path, RTLD_LAZY | RTLD_NOLOAD)
+    return NULL if handle == NULL else dlsym(handle, name)
+
+
+cdef int find_strict_hooks(strict_hooks *hooks) except -1:
+    hooks.set_caller = NULL
+    hooks.report = NULL
+    if os.environ.get("ASCEND_VENC_SIM_STRICT", "") not in ("", "0"):
+        hooks.set_caller = <void (*)(const char *) noexcept nogil>default_symbol(b"aclsim_set_caller")
+        hooks.report = <void (*)(const char *, const char *, const char *, const char *) noexcept nogil>default_symbol(
+            b"aclsim_report")
+    return 0
+
+
 def describe(backend=None):
     """Open a library and describe it: a dict with backend, chip, paths, version and what of the list it lacks.
 

@@ -110,6 +110,17 @@ ACLSIM_API uint64_t aclsim_report_count(void);
 ACLSIM_API const char *aclsim_report_text(uint64_t index);
 ACLSIM_API void aclsim_clear_reports(void);
 
+/*
+ * For bindings of other languages, whose code addresses tell a user nothing: the place in the program that the calling
+ * thread's next calls come from, e.g. "program.py:12 in main", until it names another one. Reports give it for calls that
+ * come from the shared object that calls this function. `place` stays valid and unchanged as long as the process; NULL:
+ * not known.
+ */
+ACLSIM_API void aclsim_set_caller(const char *place);
+
+/* Report a misuse that a binding has kept from the device: kind, AscendCL function, what to do, what happened. */
+ACLSIM_API void aclsim_report(const char *kind, const char *function, const char *fix, const char *what);
+
 /* ---- faults ---------------------------------------------------------------------------------- */
 
 /*

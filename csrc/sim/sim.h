@@ -224,6 +224,7 @@ typedef struct sim_origin {
     uint64_t number; /* of the object, counted over all objects */
     long thread;     /* kernel thread id */
     void *caller;    /* code address in the program, strict mode only */
+    const char *place; /* of aclsim_set_caller, strict mode only */
     char name[16];   /* of the thread, strict mode only */
 } sim_origin;
 
@@ -231,7 +232,7 @@ void sim_origin_set(sim_origin *origin, const char *function, void *caller);
 #define ORIGIN(origin) sim_origin_set(origin, __func__, __builtin_return_address(0))
 
 typedef struct sim_origin_text {
-    char text[320];
+    char text[640];
 } sim_origin_text;
 sim_origin_text sim_origin_format(const sim_origin *origin);
 

@@ -337,6 +337,7 @@ def test_description_of_a_channel_with_frames_to_deliver_cannot_be_destroyed(acl
         made.close()
 
 
+@pytest.mark.misuse  # strict mode says what was forgotten: tests/integration/test_pyacl_programs.py
 def test_description_of_an_idle_channel_takes_the_channel_with_it(encoding):
     """The vendor's page forgets venc_destroy_channel."""
     pyacl.ok(encoding.send(0))
