@@ -19,7 +19,9 @@ static void free_channel(avenc_channel *channel) {
     avi_slots_free(&channel->slots);
     if (channel->pool)
         avi_pool_retire(channel->pool);
-    avenc_device_release(channel->device);
+    if (channel->uses_device)
+        avenc_device_release(channel->device);
+    avi_device_let_go(channel->device);
     avi_stream_drop(channel->stream);
     free(channel);
     avi_live_add(AVENC_LIVE_CHANNEL, -1);
@@ -238,8 +240,15 @@ bool avi_channel_end_run(void *arg) {
         stream->end_failure = *avenc_last_failure();
         stream->end_failure.code = rc;
     }
+    bool left = channel->state != AVI_ENDED;
+    for (uint32_t i = 0; i < channel->slots.begun; i++)
+        left = left || channel->slots.all[i].state != AVI_SLOT_UNMADE;
+    bool release = !left && channel->uses_device;
+    channel->uses_device = channel->uses_device && left;
     avi_stream_signal_locked(stream, true);
     avi_unlock(&stream->lock);
+    if (release) /* nobody holds a slot any more: the device may end before the last packet and handle are gone */
+        avenc_device_release(channel->device);
     if (gone) {
         avi_device_delist(channel->device, channel->index);
         avi_channel_drop(channel); /* the table's reference; this task has one */

@@ -37,6 +37,7 @@ struct avenc_channel {
 
     int state;
     unsigned users;          /* references from outside */
+    bool uses_device;        /* counted as one that needs it open */
     bool placed;             /* frames come to it, or came: it has no predecessor whose place is not taken yet */
     bool sealed;             /* a successor has its place: no further frames */
     bool retiring;           /* ends without a successor yet: see avenc_channel_retire */

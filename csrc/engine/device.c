@@ -14,11 +14,22 @@ static avenc_device *registry; /* every device that is not gone */
 
 /* ---- life -------------------------------------------------------------------------------------- */
 
-static void free_device(avenc_device *device) {
+void avi_device_hold(avenc_device *device) {
+    atomic_fetch_add(&device->holders, 1);
+}
+
+void avi_device_let_go(avenc_device *device) {
+    if (atomic_fetch_sub(&device->holders, 1) != 1)
+        return;
     avi_waitset_drop(device->progress);
     pthread_mutex_destroy(&device->lock);
     free(device->channels);
     free(device);
+}
+
+/* It has ended, and nobody needs it open. */
+static void dispose(avenc_device *device) {
+    avi_device_let_go(device);
     avi_live_add(AVENC_LIVE_DEVICE, -1);
     avi_taskq_release();
 }
@@ -46,6 +57,7 @@ static avenc_device *create_device(const avi_port *port, avenc_library *library,
     device->hint = "";
     device->generation = avi_generation();
     device->references = 1;
+    atomic_store(&device->holders, 1);
     pthread_mutex_init(&device->lock, NULL);
     avi_live_add(AVENC_LIVE_DEVICE, 1);
     return device;
@@ -83,7 +95,7 @@ int avi_device_open(const avi_port *port, avenc_library *library, const acl_api 
     if ((rc = port->open(device)) != AVENC_OK) { /* starts a thread, and nothing else */
         unregister_locked(device);
         avi_unlock(&registry_lock);
-        free_device(device);
+        dispose(device);
         return rc;
     }
     avi_unlock(&registry_lock);
@@ -110,7 +122,7 @@ void avi_device_ended(avenc_device *device) {
         unregister_locked(device);
     avi_unlock(&registry_lock);
     if (gone)
-        free_device(device);
+        dispose(device);
 }
 
 int avenc_device_wait_open(avenc_device *device, const avenc_wait *wait) {
@@ -159,7 +171,7 @@ void avenc_device_release(avenc_device *device) {
     if (close)
         device->port->close(device);
     if (gone)
-        free_device(device);
+        dispose(device);
 }
 
 const avenc_device_info *avenc_device_info_get(const avenc_device *device) {
@@ -209,20 +221,23 @@ void avi_device_visit(avenc_device *device, void (*visit)(avenc_channel *channel
 
 /* ---- the library's end -------------------------------------------------------------------------- */
 
-static bool in_use_locked(const avenc_library *library) {
-    const avenc_device *device = registry;
-    while (device && device->library != library)
-        device = device->next;
-    return device != NULL;
+static bool left_locked(const avenc_library *library, bool *in_use) {
+    bool left = false;
+    *in_use = false;
+    for (const avenc_device *device = registry; device; device = device->next) {
+        left = left || device->library == library;
+        *in_use = *in_use || (device->library == library && device->references > 0);
+    }
+    return left;
 }
 
 bool avi_library_wait_unused(const avenc_library *library, uint64_t deadline_ns) {
+    bool left, in_use;
     avi_lock(&registry_lock);
-    while (in_use_locked(library) && avi_now_ns() < deadline_ns)
+    while ((left = left_locked(library, &in_use)) && !in_use && avi_now_ns() < deadline_ns)
         avi_cond_wait_until(&unregistered, &registry_lock, deadline_ns);
-    bool unused = !in_use_locked(library);
     avi_unlock(&registry_lock);
-    return unused;
+    return !left;
 }
 
 uint32_t avenc_blocked_threads(void) {

@@ -107,6 +107,8 @@ int avenc_channel_create(avenc_device *device, const avenc_channel_config *confi
     avi_live_add(AVENC_LIVE_CHANNEL, 1);
     atomic_store(&channel->references, 1);
     avi_device_retain(device);
+    avi_device_hold(device);
+    channel->uses_device = true;
     channel->device = device;
     channel->port = device->port;
     channel->generation = avi_generation();
@@ -122,6 +124,7 @@ int avenc_channel_create(avenc_device *device, const avenc_channel_config *confi
         avi_stream_retain(channel->stream);
     } else if (!(channel->stream = avi_stream_create(config->max_ready, config->drop_oldest, device->hint))) {
         avenc_device_release(device);
+        avi_device_let_go(device);
         free(channel);
         avi_live_add(AVENC_LIVE_CHANNEL, -1);
         return AVENC_E_NOMEM;

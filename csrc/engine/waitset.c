@@ -44,6 +44,11 @@ int avenc_waitset_create(avenc_waitset **out) {
     pthread_mutex_init(&waitset->lock, NULL);
     avi_cond_init(&waitset->changed);
     avi_live_add(AVENC_LIVE_WAITSET, 1);
+    int rc = avi_waitset_reserve(waitset, 0); /* a key that anybody may signal without having attached a channel */
+    if (rc != AVENC_OK) {
+        avi_waitset_drop(waitset);
+        return rc;
+    }
     *out = waitset;
     return AVENC_OK;
 }

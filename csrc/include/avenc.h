@@ -86,7 +86,6 @@ typedef struct avenc_failure {
 /* The calling thread's last failure; valid until its next libavenc call. Never NULL. */
 AVENC_API const avenc_failure *avenc_last_failure(void);
 
-<<<<<<< HEAD
 /* ---- waiting --------------------------------------------------------------------------------- */
 
 #define AVENC_FOR_EVER UINT64_MAX
@@ -104,10 +103,9 @@ typedef struct avenc_wait {
 
 /* A wait that begins now and ends after timeout_ms (AVENC_NO_TIMEOUT: never), without stall or look. */
 AVENC_API avenc_wait avenc_wait_for(uint32_t timeout_ms);
-=======
+
 /* Bytes up to which a copy is shorter than winning a contended interpreter lock back: a caller keeps it for them. */
 enum { AVENC_SHORT_COPY_BYTES = 4 << 20 };
->>>>>>> 3511ca6545c8a90f83f28d2986e82bb13903910e
 
 /* ---- library --------------------------------------------------------------------------------- */
 

@@ -7,6 +7,7 @@ cdef extern from "Python.h":
 
 cdef enum:
     SLICE_MS = 50  # the longest that Ctrl-C waits in process_report
+    FINALIZE_MS = 30 * 1000  # for the engine's own aclFinalize before acl.init
 
 cdef bint initialised = False    # by acl.init, and not finalised since
 cdef dict device_users = {}      # device -> set_device calls that no reset_device has undone
@@ -27,11 +28,13 @@ cdef object acl_init(PyObject *self, PyObject **args, Py_ssize_t given):
         path = (<object>args[0]).encode()
         c_path = path
     cdef const acl_api *acl = api()
+    cdef avenc_wait wait
     library = default_library()
     with nogil:
         # Looking for devices may have needed the engine's own aclInit: this one takes its place, with this path.
         if not initialised:
-            avenc_library_finalize(library)
+            wait = avenc_wait_for(FINALIZE_MS)
+            avenc_library_finalize(library, &wait)
         code = acl.aclInit(c_path)
     if code == ACL_SUCCESS:
         initialised = True
