@@ -711,8 +711,7 @@ cdef class Channel:
         cdef list taken = []
         self.stream.forget_dropped()
         while True:
-            avenc_channel_take_promised(self._h, &ready, 1, &count)
-            if count == 0:
+            if avenc_channel_take_promised(self._h, &ready, 1, &count) != AVENC_OK or count == 0:
                 return taken
             taken.append(wrap_promised(self._h, ready, self.stream.entries, self.stream.time_bases))
 
@@ -909,14 +908,11 @@ cdef class Channel:
     cdef int _drop_packets(self) except -1:
         """Packets that nobody took give their memory back."""
         cdef avenc_packet *ready[BATCH]
-        cdef size_t count = 1, i
-        while count:
-            avenc_channel_take(self._h, ready, BATCH, &count)
+        cdef size_t count = 0, i
+        while avenc_channel_take(self._h, ready, BATCH, &count) == AVENC_OK and count:
             for i in range(count):
                 avenc_packet_release(ready[i])
-        count = 1
-        while count:
-            avenc_channel_take_promised(self._h, ready, BATCH, &count)
+        while avenc_channel_take_promised(self._h, ready, BATCH, &count) == AVENC_OK and count:
             for i in range(count):
                 avenc_packet_release(ready[i])
         return 0

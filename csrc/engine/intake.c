@@ -11,6 +11,8 @@
 #include "base/status.h"
 #include "base/thread.h"
 
+#include <stdio.h>
+
 enum { DIRECT, WAITING }; /* what a slot is taken for: sent by the taker at once, or for any time */
 
 /* ---- taking a slot ----------------------------------------------------------------------------- */
@@ -51,6 +53,33 @@ static int room_locked(const avenc_channel *channel, int purpose) {
     return channel->active || channel->held ? NO_ROOM : WEDGED;
 }
 
+/* A wait for room, or for a turn, came to nothing. */
+static int fail_full_locked(const avenc_channel *channel, const avi_waiter *waiter, int verdict, const char *call) {
+    avi_stream *stream = channel->stream;
+    const avenc_channel_stats *stats = &stream->stats;
+    const avenc_channel_config *config = &channel->config;
+    char bound[64];
+    if (verdict == AVI_LOOK)
+        return avi_fail(AVENC_E_LOOK, call, "the wait goes on");
+    avi_stream_bound(waiter, verdict, bound, sizeof bound);
+    if (stream->paused)
+        return avi_fail(AVENC_E_FULL, call, "no room for another frame %s: reconfigure() waits for the device", bound);
+    if (avi_stream_full_locked(stream))
+        return avi_fail(AVENC_E_FULL, call,
+                        "no room for another frame %s: %u packets wait to be received, of %u that may", bound,
+                        stats->ready, stream->max_ready);
+    double sending = stream->sending_since ? (double)(avi_now_ns() - stream->sending_since) * 1e-9 : 0;
+    char stuck[128] = "";
+    if (sending > 0.5)
+        snprintf(stuck, sizeof stuck, "; %s has not returned for %.3g s%s", channel->port->send_call, sending,
+                 stream->hint);
+    return avi_fail(AVENC_E_FULL, call,
+                    "no room for another frame %s: %u in flight (depth %u), %u queued (queue %u), %u held by the "
+                    "program%s",
+                    bound, stats->in_flight - stats->queued, config->depth, stats->queued, config->queue,
+                    stats->held, stuck);
+}
+
 /* Wait for room; the lock is given up meanwhile. */
 static int wait_room_locked(avenc_channel *channel, int purpose, const avi_waiter *waiter, const char *call) {
     avi_stream *stream = channel->stream;
@@ -79,7 +108,7 @@ static int wait_room_locked(avenc_channel *channel, int purpose, const avi_waite
         if (room == ROOM_IN_MAKING && verdict != AVI_LOOK)
             rc = avi_fail(AVENC_E_AGAIN, call, "memory for another picture is being allocated");
         else
-            rc = avi_stream_give_up_locked(stream, waiter, verdict, AVENC_E_FULL, call);
+            rc = fail_full_locked(channel, waiter, verdict, call);
         break;
     }
     if (start)
@@ -291,7 +320,7 @@ static int wait_turn_locked(avenc_channel *channel, const avi_waiter *waiter, bo
         int verdict = avi_stream_sleep_locked(channel->stream, waiter, false);
         channel->turns_wanted--;
         if (verdict != AVI_WOKEN) {
-            rc = avi_stream_give_up_locked(channel->stream, waiter, verdict, AVENC_E_FULL, call);
+            rc = fail_full_locked(channel, waiter, verdict, call);
             break;
         }
     }

@@ -252,7 +252,7 @@ int avenc_channel_wait_retired(avenc_channel *channel, const avenc_wait *wait) {
         continue;
     int rc = channel->state == AVI_ENDED
                  ? AVENC_OK
-                 : avi_stream_give_up_locked(stream, &waiter, verdict, AVENC_E_TIMEOUT, __func__);
+                 : avi_stream_give_up_locked(stream, &waiter, verdict, __func__);
     avi_unlock(&stream->lock);
     return rc;
 }

@@ -111,7 +111,7 @@ int avenc_channel_wait(avenc_channel *channel, const avenc_wait *wait, uint32_t 
         } else if (lost) {
             rc = avi_fail_lost(channel, __func__);
         } else if ((verdict = avi_stream_sleep_locked(stream, &waiter, stream->stats.in_flight > 0)) != AVI_WOKEN) {
-            rc = avi_stream_give_up_locked(stream, &waiter, verdict, AVENC_E_TIMEOUT, __func__);
+            rc = avi_stream_give_up_locked(stream, &waiter, verdict, __func__);
         }
         if (rc != AVENC_OK)
             break;
@@ -140,7 +140,7 @@ int avenc_channel_wait_idle(avenc_channel *channel, const avenc_wait *wait) {
             break;
         }
         if ((verdict = avi_stream_sleep_locked(stream, &waiter, true)) != AVI_WOKEN) {
-            rc = avi_stream_give_up_locked(stream, &waiter, verdict, AVENC_E_TIMEOUT, __func__);
+            rc = avi_stream_give_up_locked(stream, &waiter, verdict, __func__);
             break;
         }
     }
