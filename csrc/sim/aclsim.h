@@ -77,7 +77,8 @@ ACLSIM_API const char *aclsim_codec_version(void);
  *                       in place of 107012 at once
  *   reuse_handles       1: a new object gets the handle that the last one of its kind had, as a library does whose handles
  *                       are addresses of malloc; then a stale handle may be another object's, and is not recognised
- *   quiet               1: reports of strict mode do not go to standard error
+ *   quiet               1: nothing goes to standard error unasked: neither reports of strict mode nor the line about a
+ *                       callback that is left out
  */
 ACLSIM_API int aclsim_set_option(const char *name, uint64_t value); /* 0, or -1: no such option or value */
 ACLSIM_API uint64_t aclsim_get_option(const char *name);            /* 0 for an unknown name */

@@ -137,10 +137,16 @@ bool sim_channel_list(sim_channel *ch, uint64_t limit);
 void sim_channel_unlist(sim_channel *ch);
 /* Free it with all that it holds. It is stopped, and its report neither posted nor running. */
 void sim_channel_end_stopped(sim_channel *ch);
-/* Mark the descriptor as used. What it was: SIM_DESC_* */
-enum { SIM_DESC_NEW, SIM_DESC_HAD_CHANNEL, SIM_DESC_HAS_CHANNEL };
-int sim_channel_claim_desc(sim_channel_desc *desc);
-/* The claimed descriptor's channel; NULL: there will be none, it may be tried again. */
-void sim_channel_bind_desc(sim_channel_desc *desc, sim_channel *ch);
+/* Whether a channel may be created on the descriptor, and what is wrong with it. */
+typedef enum sim_claim {
+    SIM_DESC_FREE,
+    SIM_DESC_HAS_FREED_OUTPUT, /* it may, see sim_channel_desc */
+    SIM_DESC_IN_USE,           /* it has an open channel, or another thread is creating one */
+} sim_claim;
+sim_claim sim_channel_claim_desc(sim_channel_desc *desc);
+/* The claimed descriptor's channel; NULL: there will be none, it may be tried again. `freed_output`: on the way to that. */
+void sim_channel_bind_desc(sim_channel_desc *desc, sim_channel *ch, bool freed_output);
+/* Whether the channel's end leaves the address of a freed output buffer in its descriptor. */
+bool sim_channel_frees_output(const sim_channel *ch);
 
 #endif /* ASCEND_VENC_SIM_CHANNEL_H */

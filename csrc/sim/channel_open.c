@@ -49,10 +49,14 @@ static aclError check_ranges(const char *function, const sim_channel_desc *desc)
     return ACL_SUCCESS;
 }
 
+bool sim_channel_frees_output(const sim_channel *ch) {
+    return ch->output != NULL && ch->own_output && !ch->borrowed_output;
+}
+
 void sim_channel_free(sim_channel *ch) {
     if (ch->out_desc != NULL)
         sim_handle_end(SIM_STREAM_DESC, ch->out_handle, "aclvencDestroyChannel");
-    if (ch->output != NULL && ch->own_output && !ch->borrowed_output) {
+    if (sim_channel_frees_output(ch)) {
         sim_memory_destroy(ch->output);
     } else if (ch->output != NULL) {
         if (!ch->borrowed_output)
@@ -139,6 +143,8 @@ static aclError open_output(sim_channel *ch, const sim_channel_desc *desc, const
     if (sim_is_strict() && (ch->output == NULL || ch->output->kind != SIM_DEVICE_MEMORY))
         sim_report_at("foreign-memory", function, "allocate bufAddr with acldvppMalloc",
                       "bufAddr %p is not device memory", desc->buf_addr);
+    if (ch->output == NULL && !sim_foreign_is_writable(desc->buf_addr, desc->buf_size)) /* guessed code */
+        return sim_fail_at(function, ACL_ERROR_RT_PARAM_INVALID, "nothing is mapped at bufAddr %p", desc->buf_addr);
     return ACL_SUCCESS;
 }
 
@@ -168,7 +174,7 @@ static aclError open_parts(sim_channel *ch, const sim_channel_desc *desc, const 
 }
 
 static aclError create_channel(sim_channel_desc *desc, int32_t device, const char *function, void *caller,
-                               sim_channel **out) {
+                               sim_channel **out, bool *freed_output) {
     sim_channel *ch = calloc(1, sizeof *ch);
     if (ch == NULL)
         return sim_fail_at(function, ACL_ERROR_BAD_ALLOC, "out of memory");
@@ -204,6 +210,7 @@ static aclError create_channel(sim_channel_desc *desc, int32_t device, const cha
         *out = ch;
         return rc;
     }
+    *freed_output = sim_channel_frees_output(ch);
     if (listed)
         sim_channel_unlist(ch);
     if (ch->reporter != NULL)
@@ -241,18 +248,22 @@ aclError aclvencCreateChannel(aclvencChannelDesc *channelDesc) {
     int lost = sim_device_lost(context->device);
     if (lost != 0)
         return FAIL(lost, "device %d is lost", context->device);
-    /* Guessed: refused. Documented is that a destroyed channel is unusable, and that nothing guards against it. */
-    int former = sim_channel_claim_desc(desc);
-    if (former != SIM_DESC_NEW) {
-        bool open = former == SIM_DESC_HAS_CHANNEL;
-        STRICT("descriptor-reuse", "one channel descriptor for each channel", "channel descriptor %p %s; it was %s",
-               (void *)channelDesc, open ? "has an open channel" : "has had its channel",
+    sim_claim claim = sim_channel_claim_desc(desc);
+    if (claim == SIM_DESC_IN_USE) { /* guessed: refused. Documented is that nothing guards against it: the first is lost */
+        STRICT("descriptor-reuse", "one channel descriptor for each channel",
+               "channel descriptor %p has an open channel; it was %s", (void *)channelDesc,
                sim_origin_format(&desc->object.origin).text);
-        return FAIL(ACL_ERROR_INVALID_PARAM, "the descriptor %s: use one for each channel",
-                    open ? "has an open channel" : "has had its channel");
+        return FAIL(ACL_ERROR_INVALID_PARAM, "the descriptor has an open channel: use one for each channel");
     }
+    /* Documented: succeeds. The library takes the address for a buffer of its own, and frees it once more at the end. */
+    if (claim == SIM_DESC_HAS_FREED_OUTPUT)
+        STRICT("descriptor-reuse", "one channel descriptor for each call of aclvencCreateChannel",
+               "channel descriptor %p holds the address of an output buffer that was freed when its channel %s: hardware "
+               "writes there, and frees it a second time; it was %s",
+               (void *)channelDesc, desc->used ? "ended" : "was refused", sim_origin_format(&desc->object.origin).text);
     sim_channel *ch = NULL;
-    rc = create_channel(desc, context->device, __func__, __builtin_return_address(0), &ch);
-    sim_channel_bind_desc(desc, ch);
+    bool freed_output = false;
+    rc = create_channel(desc, context->device, __func__, __builtin_return_address(0), &ch, &freed_output);
+    sim_channel_bind_desc(desc, ch, freed_output);
     return rc;
 }

@@ -378,6 +378,26 @@ aclError aclrtMallocHost(void **hostPtr, size_t size) {
     return allocate(__func__, __builtin_return_address(0), hostPtr, size, SIM_HOST_MEMORY, false);
 }
 
+static bool find_freed(const void *address, freed_range *found) {
+    pthread_rwlock_rdlock(&table_lock);
+    bool known = false;
+    for (size_t i = 0; i < QUARANTINE && !known; i++) {
+        known = (uintptr_t)address - quarantine[i].address < quarantine[i].mapped;
+        if (known)
+            *found = quarantine[i];
+    }
+    pthread_rwlock_unlock(&table_lock);
+    return known;
+}
+
+bool sim_memory_was_freed(const void *address, sim_origin *origin) {
+    freed_range found;
+    bool known = find_freed(address, &found);
+    if (known)
+        *origin = found.origin;
+    return known;
+}
+
 static void report_bad_free(const char *function, const void *pointer, const sim_memory *inside) {
     if (inside != NULL) {
         sim_report_at("wrong-free", function, "free the address that the allocation returned",
@@ -385,13 +405,8 @@ static void report_bad_free(const char *function, const void *pointer, const sim
                       (size_t)((uintptr_t)pointer - inside->address), sim_origin_format(&inside->origin).text);
         return;
     }
-    freed_range found = {0};
-    pthread_rwlock_rdlock(&table_lock);
-    for (size_t i = 0; i < QUARANTINE; i++)
-        if (quarantine[i].address == (uintptr_t)pointer)
-            found = quarantine[i];
-    pthread_rwlock_unlock(&table_lock);
-    if (found.mapped != 0)
+    freed_range found;
+    if (find_freed(pointer, &found) && found.address == (uintptr_t)pointer)
         sim_report_at("double-free", function, "free each allocation once",
                       "%p (%zu bytes) was freed before; it was %s", pointer, found.size,
                       sim_origin_format(&found.origin).text);

@@ -207,6 +207,9 @@ ACL_API void aclAppLog(int32_t logLevel, const char *func, const char *file, uin
 
 void sim_log(const char *format, ...) __attribute__((format(printf, 1, 2), cold));
 extern atomic_bool sim_log_on;
+/* The same for what nobody should have to search for: by default, once per process; not where sim_log or strict mode
+ * has said it. */
+void sim_say_once(atomic_bool *said, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 
 void sim_entry_reset(void);
 
@@ -355,15 +358,23 @@ void sim_memory_destroy(sim_memory *memory); /* take it out of the table and dro
 /* The allocation that holds the address, with a reference; NULL: not ours. */
 sim_memory *sim_memory_at(const void *address);
 void sim_memory_release(sim_memory *memory);
+/* Whether the address lies in one of the last allocations that were freed, and where that was made. */
+bool sim_memory_was_freed(const void *address, sim_origin *origin);
 /* Bytes from the address to the end of its allocation. */
 size_t sim_memory_rest(const sim_memory *memory, const void *address);
 void sim_memory_reset(void);
 void sim_memory_each(void (*visit)(sim_memory *memory, void *arg), void *arg);
 
+/* ---- foreign.c: memory that was not allocated here --------------------------------------------------- */
+
+/* Copy from it without faulting. False: not readable. */
+bool sim_read_foreign(void *to, const void *from, size_t size);
+/* Whether it is there; what cannot be found out is. Writing costs a look at the list of mappings. */
+bool sim_foreign_is_readable(const void *pointer, size_t size);
+bool sim_foreign_is_writable(const void *pointer, size_t size);
+
 /* ---- copy.c --------------------------------------------------------------------------------------- */
 
-/* Copy from the program's own memory without faulting. False: not readable. */
-bool sim_read_foreign(void *to, const void *from, size_t size);
 /* The checks of aclrtMemcpy and aclrtMemset; their asynchronous twins check at once and copy later. */
 aclError sim_memory_check_copy(const char *function, void *dst, size_t destMax, const void *src, size_t count,
                                aclrtMemcpyKind kind);
@@ -477,7 +488,10 @@ typedef struct sim_channel_desc {
     uint32_t channel_id;
     sim_memory *output;   /* 310 generation: the channel's output buffer, allocated with the descriptor; else NULL */
     sim_channel *channel; /* channels_lock; NULL: not created, or destroyed */
-    bool used;            /* channels_lock: a channel has been created on it */
+    /* channels_lock, as the next two */
+    bool creating;     /* a call is creating its channel */
+    bool used;         /* a channel has been created on it */
+    bool freed_output; /* 310P generation: it holds the address of an output buffer that has been freed */
 } sim_channel_desc;
 
 /* True: an open channel is left behind; it stays until the reset. */

@@ -83,23 +83,28 @@ void sim_channel_unlist(sim_channel *ch) {
     pthread_mutex_unlock(&channels_lock);
 }
 
-int sim_channel_claim_desc(sim_channel_desc *desc) {
+sim_claim sim_channel_claim_desc(sim_channel_desc *desc) {
+    sim_claim claim = SIM_DESC_IN_USE;
     pthread_mutex_lock(&channels_lock);
-    int former = desc->channel != NULL ? SIM_DESC_HAS_CHANNEL : desc->used ? SIM_DESC_HAD_CHANNEL : SIM_DESC_NEW;
-    desc->used = true;
+    if (desc->channel == NULL && !desc->creating) {
+        claim = desc->freed_output ? SIM_DESC_HAS_FREED_OUTPUT : SIM_DESC_FREE;
+        desc->creating = true;
+    }
     pthread_mutex_unlock(&channels_lock);
-    return former;
+    return claim;
 }
 
-void sim_channel_bind_desc(sim_channel_desc *desc, sim_channel *ch) {
+void sim_channel_bind_desc(sim_channel_desc *desc, sim_channel *ch, bool freed_output) {
     pthread_mutex_lock(&channels_lock);
+    desc->creating = false;
+    if (freed_output)
+        desc->freed_output = true;
     if (ch != NULL) {
+        desc->used = true;
         ch->owner = desc;
         desc->channel = ch;
         desc->channel_id = ch->id;
         sim_live_add(SIM_CHANNEL, 1);
-    } else {
-        desc->used = false;
     }
     pthread_mutex_unlock(&channels_lock);
 }
@@ -284,6 +289,8 @@ static aclError destroy_channel(aclvencChannelDesc *channelDesc, const char *fun
     bool owned = ch->owner == desc && desc->channel == ch;
     if (owned) {
         desc->channel = NULL;
+        if (sim_channel_frees_output(ch))
+            desc->freed_output = true;
         ch->owner = NULL;
         unlist_locked(ch);
     }
