@@ -57,7 +57,10 @@ typedef struct sim_profile {
     bool ip_prop_settable;
     uint32_t buffer_size, buffer_min;
 
-    uint32_t max_channels, max_streams;
+    uint32_t max_channels; /* of this interface, V1 */
+    bool channels_guessed;
+    uint32_t max_channels_v2; /* of hi_mpi_venc, 0: not there. Nothing here offers it: for comparison */
+    uint32_t max_streams;
     uint64_t memory; /* bytes, DDR */
 } sim_profile;
 

@@ -85,6 +85,22 @@ def test_create_channel_needs_two_streams_and_a_channel(program):
     program.destroy_desc(desc)
 
 
+CHANNELS = {"Ascend310": 16, "Ascend310P3": 128, "Ascend310B4": 128}
+
+
+@pytest.mark.statement("3.6.17", "3.6.18")
+@pytest.mark.sim_only
+def test_device_has_the_channels_of_its_chip(any_sim):
+    with Program(any_sim) as program:
+        for _ in range(CHANNELS[any_sim.soc]):
+            program.channel()
+        desc = program.channel_desc()
+        assert any_sim.aclvencCreateChannel(desc) == 207005
+        program.destroy(program.channels[0])
+        program.destroy_desc(desc)
+        program.channel()
+
+
 @pytest.mark.statement("3.6.3")
 def test_create_channel_subscribes_without_looking_at_thread_and_callback():
     with abi.device(null_codec=500, devices=2) as sim, Program(sim) as program:
