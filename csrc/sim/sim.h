@@ -4,7 +4,7 @@
  *
  * Lock order, outermost first; a thread that holds one may take only those below it:
  *
- *     channels_lock (venc.c)  >  sim_channel.lock  >  stream_lock (stream.c)  >  table_lock (report.c)
+ *     channels_lock (venc.c)  >  sim_channel.lock  >  sim_stream_lock (task.c)  >  table_lock (report.c)
  *     >  sim_reporter.lock  >  handle tables, memory table, strict reports, trace
  *
  * No lock is held while a callback of the program runs, or while a picture is encoded.
@@ -415,7 +415,7 @@ void sim_report_reset(void);
  */
 void sim_run_callback(void (*call)(void *), void *arg, void (*done)(void *));
 
-/* ---- stream.c ---------------------------------------------------------------------------------------------- */
+/* ---- stream.h ---------------------------------------------------------------------------------------------- */
 
 typedef struct sim_task sim_task;
 typedef struct sim_event sim_event;
@@ -425,7 +425,7 @@ typedef struct sim_stream {
     void *context; /* handle */
     int32_t device;
     bool is_default;
-    /* below: stream_lock */
+    /* below: sim_stream_lock */
     sim_reporter *reporter; /* subscribed, or NULL */
     bool unsubscribe_failed; /* by an armed fault: the program has done what it could */
     sim_task *head, *tail;  /* tasks that wait for a callback or an event; the head one is being waited for */
