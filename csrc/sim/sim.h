@@ -4,7 +4,7 @@
  *
  * Lock order, outermost first; a thread that holds one may take only those below it:
  *
- *     channels_lock (venc.c)  >  sim_channel.lock  >  sim_stream_lock (task.c)  >  table_lock (report.c)
+ *     channels_lock (channel_list.c)  >  sim_channel.lock  >  sim_stream_lock (task.c)  >  table_lock (report.c)
  *     >  sim_reporter.lock  >  handle tables, memory table, strict reports, trace
  *
  * No lock is held while a callback of the program runs, or while a picture is encoded.
@@ -475,7 +475,7 @@ typedef struct sim_frame_config {
     uint8_t force_i_frame, eos;
 } sim_frame_config;
 
-/* ---- channel_desc.c, venc.c --------------------------------------------------------------------------------------- */
+/* ---- channel_desc.c, channel_list.c, venc.c --------------------------------------------------------------------------------------- */
 
 typedef struct sim_channel sim_channel;
 
