@@ -26,7 +26,7 @@
 #ifndef ASCEND_VENC_SIM_CHANNEL_H
 #define ASCEND_VENC_SIM_CHANNEL_H
 
-#include "sim.h"
+#include "descriptors.h"
 #include "codec.h"
 
 typedef struct sim_frame {

@@ -249,7 +249,8 @@ aclError aclvencCreateChannel(aclvencChannelDesc *channelDesc) {
     if (lost != 0)
         return FAIL(lost, "device %d is lost", context->device);
     sim_claim claim = sim_channel_claim_desc(desc);
-    if (claim == SIM_DESC_IN_USE) { /* guessed: refused. Documented is that nothing guards against it: the first is lost */
+    if (claim ==
+        SIM_DESC_IN_USE) { /* guessed: refused. Documented is that nothing guards against it: the first is lost */
         STRICT("descriptor-reuse", "one channel descriptor for each channel",
                "channel descriptor %p has an open channel; it was %s", (void *)channelDesc,
                sim_origin_format(&desc->object.origin).text);
@@ -257,10 +258,11 @@ aclError aclvencCreateChannel(aclvencChannelDesc *channelDesc) {
     }
     /* Documented: succeeds. The library takes the address for a buffer of its own, and frees it once more at the end. */
     if (claim == SIM_DESC_HAS_FREED_OUTPUT)
-        STRICT("descriptor-reuse", "one channel descriptor for each call of aclvencCreateChannel",
-               "channel descriptor %p holds the address of an output buffer that was freed when its channel %s: hardware "
-               "writes there, and frees it a second time; it was %s",
-               (void *)channelDesc, desc->used ? "ended" : "was refused", sim_origin_format(&desc->object.origin).text);
+        STRICT(
+            "descriptor-reuse", "one channel descriptor for each call of aclvencCreateChannel",
+            "channel descriptor %p holds the address of an output buffer that was freed when its channel %s: hardware "
+            "writes there, and frees it a second time; it was %s",
+            (void *)channelDesc, desc->used ? "ended" : "was refused", sim_origin_format(&desc->object.origin).text);
     sim_channel *ch = NULL;
     bool freed_output = false;
     rc = create_channel(desc, context->device, __func__, __builtin_return_address(0), &ch, &freed_output);

@@ -234,10 +234,11 @@ int sim_codec_load(const char *path, char *why, size_t why_size) {
     }
     pthread_mutex_unlock(&load_lock);
     if (result != 0)
-        sim_codec_explain(why, why_size,
-                "the simulated device needs libavcodec with libx264 and libx265: pip install 'ascend-venc[sim]', or "
-                "apt-get install libavcodec59, or set ASCEND_VENC_SIM_AVCODEC to its path (tried %s)",
-                log.text);
+        sim_codec_explain(
+            why, why_size,
+            "the simulated device needs libavcodec with libx264 and libx265: pip install 'ascend-venc[sim]', or "
+            "apt-get install libavcodec59, or set ASCEND_VENC_SIM_AVCODEC to its path (tried %s)",
+            log.text);
     return result;
 }
 

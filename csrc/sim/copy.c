@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Copying and setting memory: which side is whose, bounds, direction. */
-#include "sim.h"
+#include "memory.h"
 
 #include <string.h>
 
@@ -25,12 +25,12 @@ static side look_at(const void *pointer, size_t count) {
  * Memory of the program's own works, as met in real programs: strict mode reports it.
  */
 static aclError no_memory(const char *function, const char *name, const void *pointer) {
-    sim_origin origin;
-    bool freed = sim_memory_was_freed(pointer, &origin);
+    sim_freed found;
+    bool freed = sim_memory_find_freed(pointer, &found);
     if (sim_is_strict())
         sim_report_at("foreign-memory", function, "give an address that acldvppMalloc or aclrtMalloc has returned",
                       "%s %p is no memory at all%s%s", name, pointer, freed ? ": it has been freed; it was " : "",
-                      freed ? sim_origin_format(&origin).text : "");
+                      freed ? sim_origin_format(&found.origin).text : "");
     return sim_fail_at(function, ACL_ERROR_RT_PARAM_INVALID, "%s %p is not device memory: it %s", name, pointer,
                        freed ? "has been freed" : "was not allocated here, and nothing is mapped there");
 }

@@ -197,7 +197,8 @@ aclError aclrtSynchronizeEvent(aclrtEvent event) {
             rc = ACL_ERROR_RT_EVENT_SYNC_TIMEOUT;
             break;
         }
-        sim_cond_wait_until(&sim_stream_progress, &sim_stream_lock, now + 50000000u < deadline ? now + 50000000u : deadline);
+        sim_cond_wait_until(&sim_stream_progress, &sim_stream_lock,
+                            now + 50000000u < deadline ? now + 50000000u : deadline);
     }
     pthread_mutex_unlock(&sim_stream_lock);
     return rc == ACL_SUCCESS ? rc : FAIL(rc, "the event is not done after %llu ms", (unsigned long long)limit);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Memory that was not allocated here: whether it is there at all, without touching it. */
-#include "sim.h"
+#include "memory.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -8,7 +8,7 @@
  * Places are reused oldest first, so a stale handle stays recognisable for 65536 reuses of its place. With the option
  * reuse_handles the last one is reused first, in the same generation.
  */
-#include "sim.h"
+#include "descriptors.h"
 
 #include <stdio.h>
 #include <stdlib.h>

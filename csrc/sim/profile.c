@@ -47,10 +47,10 @@ static const sim_profile profiles[] = {
         .buffer_settable = true,     /* d */
         .buffer_size = 8 * MIB,      /* d */
         .buffer_min = 5 * MIB,       /* d */
-        .max_channels = 128,         /* d: a script of the vendor's. The rule for virtual devices in the V1 pages: 256 */
-        .max_channels_v2 = 256,      /* d: together with picture encoding */
-        .max_streams = 1024,         /* d */
-        .memory = 24 * GIB,          /* g */
+        .max_channels = 128,    /* d: a script of the vendor's. The rule for virtual devices in the V1 pages: 256 */
+        .max_channels_v2 = 256, /* d: together with picture encoding */
+        .max_streams = 1024,    /* d */
+        .memory = 24 * GIB,     /* g */
     },
     {
         .name = "Ascend310B4",
@@ -76,8 +76,8 @@ static const sim_profile profiles[] = {
         .max_channels = 128,      /* g: V2's; nothing is known of V1 */
         .channels_guessed = true,
         .max_channels_v2 = 128, /* d: together with picture encoding */
-        .max_streams = 512,       /* d */
-        .memory = 8 * GIB,        /* g */
+        .max_streams = 512,     /* d */
+        .memory = 8 * GIB,      /* g */
     },
     {
         .name = "Ascend310",

@@ -333,59 +333,6 @@ void sim_runtime_reset(void);
 /* The process-wide manager of the media library: comes up once a thread with a context asks. */
 bool sim_dvpp_ready(void);
 
-/* ---- memory.c ------------------------------------------------------------------------------------------ */
-
-typedef struct sim_memory {
-    uintptr_t address; /* what the program sees */
-    size_t size;
-    uint8_t *data; /* where the simulated device reads and writes it */
-    size_t mapped;
-    sim_kind kind; /* SIM_DEVICE_MEMORY or SIM_HOST_MEMORY */
-    bool dvpp;     /* by acldvppMalloc */
-    bool hidden;   /* the program cannot read it: `data` is another mapping */
-    bool output;   /* a channel's own output buffer */
-    int32_t device;
-    atomic_int references; /* the table's one, and one for each user */
-    atomic_int in_flight;  /* frames that the device still reads from here */
-    atomic_int lent;       /* open channels whose output buffer it is */
-    atomic_bool readable;  /* output: its callback is running */
-    sim_origin origin;
-} sim_memory;
-
-/* NULL: exhausted. `output`: a channel's own output buffer. */
-sim_memory *sim_memory_create(sim_kind kind, size_t size, int32_t device, bool output, const char *function,
-                              void *caller);
-/* Strict mode on a board: an output buffer is readable to the program during its callback only. */
-void sim_memory_show(sim_memory *memory, bool visible);
-void sim_memory_destroy(sim_memory *memory); /* take it out of the table and drop the table's reference */
-/* The allocation that holds the address, with a reference; NULL: not ours. */
-sim_memory *sim_memory_at(const void *address);
-void sim_memory_release(sim_memory *memory);
-/* Whether the address lies in one of the last allocations that were freed, and where that was made. */
-bool sim_memory_was_freed(const void *address, sim_origin *origin);
-/* Bytes from the address to the end of its allocation. */
-size_t sim_memory_rest(const sim_memory *memory, const void *address);
-void sim_memory_reset(void);
-void sim_memory_each(void (*visit)(sim_memory *memory, void *arg), void *arg);
-
-/* ---- foreign.c: memory that was not allocated here --------------------------------------------------- */
-
-/* Copy from it without faulting. False: not readable. */
-bool sim_read_foreign(void *to, const void *from, size_t size);
-/* Whether it is there; what cannot be found out is. Writing costs a look at the list of mappings. */
-bool sim_foreign_is_readable(const void *pointer, size_t size);
-bool sim_foreign_is_writable(const void *pointer, size_t size);
-
-/* ---- copy.c --------------------------------------------------------------------------------------- */
-
-/* The checks of aclrtMemcpy and aclrtMemset; their asynchronous twins check at once and copy later. */
-aclError sim_memory_check_copy(const char *function, void *dst, size_t destMax, const void *src, size_t count,
-                               aclrtMemcpyKind kind);
-aclError sim_memory_check_set(const char *function, void *devPtr, size_t maxCount, size_t count);
-/* Copy or set, as aclrtMemcpyAsync and aclrtMemsetAsync have checked before; runs later on a stream. */
-void sim_memory_copy_unchecked(void *dst, const void *src, size_t count);
-void sim_memory_set_unchecked(void *dst, int value, size_t count);
-
 /* ---- report.c -------------------------------------------------------------------------------------------- */
 
 /* Something that a report thread is to run. Part of a bigger object. */
@@ -426,20 +373,17 @@ typedef struct sim_stream {
     int32_t device;
     bool is_default;
     /* below: sim_stream_lock */
-    sim_reporter *reporter; /* subscribed, or NULL */
+    sim_reporter *reporter;  /* subscribed, or NULL */
     bool unsubscribe_failed; /* by an armed fault: the program has done what it could */
-    sim_task *head, *tail;  /* tasks that wait for a callback or an event; the head one is being waited for */
+    sim_task *head, *tail;   /* tasks that wait for a callback or an event; the head one is being waited for */
 } sim_stream;
 
 /* Streams of a device that count against its limit: those of the program and two for each channel. */
 bool sim_stream_reserve(int32_t device, unsigned count);
 void sim_stream_unreserve(int32_t device, unsigned count);
 void sim_stream_end_default(void *handle);
-/* Streams that the program made in a context, by its handle; channels that it opened there. */
+/* Streams that the program made in a context, by its handle. */
 unsigned sim_stream_in_context(const void *context);
-unsigned sim_channel_in_context(const void *context);
-/* How many channels are open, and where the oldest of them was made. */
-unsigned sim_channel_open_count(sim_origin *first);
 void sim_stream_reset(void);
 
 /* How many streams are subscribed to a thread, and where the oldest of them was made. */
@@ -448,60 +392,14 @@ unsigned sim_stream_subscribed_count(sim_origin *first);
 /* Wait for every task of a device's streams. */
 aclError sim_stream_wait_device(const char *function, int32_t device);
 
-/* ---- descriptors.c -------------------------------------------------------------------------------------------- */
+/* ---- channel_list.c, venc.c ------------------------------------------------------------------------- */
 
-typedef struct sim_pic_desc {
-    sim_object object;
-    void *data;
-    uint32_t size, width, height, width_stride, height_stride, ret_code;
-    acldvppPixelFormat format;
-    bool in_batch;
-    atomic_int in_flight;
-} sim_pic_desc;
-
-typedef struct sim_stream_desc {
-    sim_object object;
-    void *data;
-    uint32_t size, ret_code;
-    acldvppStreamFormat format;
-    uint64_t timestamp;
-    uint8_t eos;
-    bool output;          /* a channel's own */
-    atomic_bool readable; /* output: its callback is running */
-} sim_stream_desc;
-
-typedef struct sim_frame_config {
-    sim_object object;
-    uint8_t force_i_frame, eos;
-} sim_frame_config;
-
-/* ---- channel_desc.c, channel_list.c, venc.c --------------------------------------------------------------------------------------- */
-
-typedef struct sim_channel sim_channel;
-
-typedef struct sim_channel_desc {
-    sim_object object;
-    uint64_t thread_id;
-    aclvencCallback callback;
-    acldvppStreamFormat en_type;
-    acldvppPixelFormat pic_format;
-    uint32_t pic_width, pic_height, key_frame_interval;
-    void *buf_addr;
-    uint32_t buf_size, rc_mode, src_rate, max_bit_rate, ip_prop;
-    uint32_t channel_id;
-    sim_memory *output;   /* 310 generation: the channel's output buffer, allocated with the descriptor; else NULL */
-    sim_channel *channel; /* channels_lock; NULL: not created, or destroyed */
-    /* channels_lock, as the next two */
-    bool creating;     /* a call is creating its channel */
-    bool used;         /* a channel has been created on it */
-    bool freed_output; /* 310P generation: it holds the address of an output buffer that has been freed */
-} sim_channel_desc;
-
-/* True: an open channel is left behind; it stays until the reset. */
-bool sim_channel_orphan(sim_channel_desc *desc);
+/* Channels that were opened in a context, by its handle. */
+unsigned sim_channel_in_context(const void *context);
+/* How many channels are open, and where the oldest of them was made. */
+unsigned sim_channel_open_count(sim_origin *first);
 void sim_channel_kick_all(void); /* options or the state of a device have changed */
 aclError sim_channel_wait_device(const char *function, int32_t device);
-void sim_venc_after_fork(void);
 bool sim_venc_reset(void); /* false: a callback did not return */
 
 /* ---- null_codec.c ----------------------------------------------------------------------------------------------------- */
@@ -513,7 +411,7 @@ size_t sim_null_access_unit(uint8_t *to, size_t capacity, size_t size, acldvppSt
 /* A filler data NAL unit of exactly `size` bytes, at least 6. */
 void sim_filler(uint8_t *to, size_t size, acldvppStreamFormat en_type);
 
-/* ---- control.c: in the child of fork() -------------------------------------------------------------- */
+/* ---- control.c: reset, and in the child of fork() -------------------------------------------------------------- */
 
 void sim_faults_after_fork(void);
 void sim_entry_after_fork(void);
@@ -523,5 +421,7 @@ void sim_memory_after_fork(void);
 void sim_stream_after_fork(void);
 void sim_report_after_fork(void);
 void sim_runtime_after_fork(void);
+void sim_venc_after_fork(void);
+void sim_memory_reset(void);
 
 #endif /* ASCEND_VENC_SIM_H */

@@ -12,9 +12,9 @@
 #ifndef ASCEND_VENC_SIM_STREAM_H
 #define ASCEND_VENC_SIM_STREAM_H
 
-#include "sim.h"
+#include "memory.h"
 
-extern pthread_mutex_t sim_stream_lock;     /* the queues of all streams, and all events */
+extern pthread_mutex_t sim_stream_lock;    /* the queues of all streams, and all events */
 extern pthread_cond_t sim_stream_progress; /* some task is done */
 
 struct sim_event {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Strict mode: misuse that hardware would punish later is reported when it happens. */
-#include "sim.h"
+#include "memory.h"
 
 #include <execinfo.h>
 #include <stdarg.h>

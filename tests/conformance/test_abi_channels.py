@@ -783,7 +783,6 @@ def test_callback_left_out_for_want_of_a_context_is_said_once(variable, lines):
     assert all("no current context" in line for line in said)
 
 
-
 @pytest.mark.statement("3.8.6")
 def test_host_mode_without_context_leaves_the_callback_out(sim):
     if getattr(sim, "board", False):
