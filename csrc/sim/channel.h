@@ -3,6 +3,7 @@
  * channel.h - what the files of an encoder channel share.
  *
  *     channel_open.c  creating: checks, parts, the codec
+ *     channel_free.c  freeing
  *     picture.c       the picture of a frame: where its planes are, whose memory it is
  *     pipeline.c      from an accepted frame to the end of its callback
  *     channel_list.c  the open channels: which there are, whose they are, who uses them
@@ -128,10 +129,15 @@ void sim_channel_run_report(sim_report *report);
 
 /* The descriptor of a call: 0, 500000 or 100000 with a text. */
 aclError sim_channel_find_desc(const char *function, const aclvencChannelDesc *handle, sim_channel_desc **out);
+
+/* ---- channel_free.c ------------------------------------------------------------------------------- */
+
 /* Whether the channel's end leaves the address of a freed output buffer in its descriptor. */
 bool sim_channel_frees_output(const sim_channel *ch);
 /* A channel that is not listed, and that nothing is in any more. */
 void sim_channel_free(sim_channel *ch);
+/* The same with all that is in it. It is stopped, and its report neither posted nor running. */
+void sim_channel_end_stopped(sim_channel *ch);
 
 /* ---- channel_list.c ------------------------------------------------------------------------------------------ */
 
@@ -158,10 +164,5 @@ bool sim_channel_detach(sim_channel *ch, sim_channel_desc *desc);
 sim_channel *sim_channel_detach_any(void);
 /* Until nobody else uses it. */
 void sim_channel_wait_alone(sim_channel *ch);
-
-/* ---- venc.c ------------------------------------------------------------------------------------------ */
-
-/* Free it with all that it holds. It is stopped, and its report neither posted nor running. */
-void sim_channel_end_stopped(sim_channel *ch);
 
 #endif /* ASCEND_VENC_SIM_CHANNEL_H */

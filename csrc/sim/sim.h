@@ -94,9 +94,6 @@ typedef struct sim_options {
 } sim_options;
 extern sim_options sim_option;
 
-uint32_t sim_device_count(void);
-const char *sim_codec_choice(void); /* path handed over, or NULL */
-
 /* ---- clock.c ---------------------------------------------------------------------------------- */
 
 uint64_t sim_now_ns(void); /* CLOCK_MONOTONIC */
@@ -250,8 +247,6 @@ void sim_report_at(const char *kind, const char *function, const char *fix, cons
             sim_report_at(kind, __func__, fix, __VA_ARGS__);                                                           \
     } while (0)
 
-void sim_strict_report_leaks(const char *function);
-
 /* ---- handle.c ------------------------------------------------------------------------------------ */
 
 typedef enum sim_kind {
@@ -309,7 +304,7 @@ int64_t sim_live(sim_kind kind);
 const char *sim_kind_name(sim_kind kind);
 void sim_live_reset(void);
 
-/* ---- runtime.c -------------------------------------------------------------------------------------- */
+/* ---- device.c -------------------------------------------------------------------------------------------- */
 
 enum { SIM_MAX_DEVICES = 64 };
 
@@ -322,16 +317,21 @@ typedef struct sim_context {
 
 /* The calling thread's current context, NULL if it has none. */
 sim_context *sim_current(void);
-
+bool sim_host_mode(void);
+uint32_t sim_device_count(void);
+void sim_device_count_set(uint32_t count);
 /* Non-zero: the code with which a lost device answers. */
 int sim_device_lost(int32_t device);
-bool sim_devices_in_use(int32_t from);
-bool sim_is_initialised(void);
-bool sim_host_mode(void);
-void sim_runtime_reset(void);
-
+void sim_device_lose(int32_t device, int32_t code);
+void sim_device_add_contexts(int32_t device, int delta);
+bool sim_devices_in_use(int32_t from); /* one with that number or above has a context */
 /* The process-wide manager of the media library: comes up once a thread with a context asks. */
 bool sim_dvpp_ready(void);
+void sim_device_reset(void);
+
+/* ---- runtime.c -------------------------------------------------------------------------------------------- */
+
+void sim_runtime_reset(void);
 
 /* ---- report.c -------------------------------------------------------------------------------------------- */
 
@@ -410,6 +410,10 @@ size_t sim_null_access_unit(uint8_t *to, size_t capacity, size_t size, acldvppSt
                             uint32_t height, bool idr);
 /* A filler data NAL unit of exactly `size` bytes, at least 6. */
 void sim_filler(uint8_t *to, size_t size, acldvppStreamFormat en_type);
+
+/* ---- leaks.c ---------------------------------------------------------------------------------------------- */
+
+void sim_report_leaks(const char *function);
 
 /* ---- control.c: reset, and in the child of fork() -------------------------------------------------------------- */
 

@@ -115,14 +115,6 @@ static bool stop_channel(sim_channel *ch, bool hand_over) {
     return quiet;
 }
 
-void sim_channel_end_stopped(sim_channel *ch) {
-    for (; ch->delivered < ch->sent; ch->delivered++)
-        sim_picture_release(&ch->ring[ch->delivered % ch->ring_size], false);
-    sim_reporter_release(ch->reporter);
-    sim_stream_unreserve(ch->device, 2);
-    sim_channel_free(ch);
-}
-
 /* The descriptor does not name it and it is not listed any more. */
 static bool end_channel(sim_channel *ch, bool hand_over) {
     sim_channel_wait_alone(ch);
