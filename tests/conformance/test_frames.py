@@ -402,7 +402,7 @@ def test_channel_after_a_refused_one_is_created_on_another_description(acl, cont
 @pytest.mark.misuse
 @pytest.mark.sim_only
 def test_channel_after_a_refused_one_on_the_same_description_works_and_is_reported(acl, context):
-    """The facade passes on what the library does: there the buffer of the refused one is used again (statement 3.6.16)."""
+    """The facade passes on what the library does: the buffer of the refused one is used again (statement 3.6.16)."""
     made = pyacl.Encoding(acl, context, gop=0)
     try:
         assert acl.media.venc_create_channel(made.desc) == pyacl.AICPU_EXCEPTION
