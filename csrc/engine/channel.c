@@ -14,17 +14,30 @@ void avi_channel_retain(avenc_channel *channel) {
     atomic_fetch_add(&channel->references, 1);
 }
 
-/* Nothing of the vendor's is left: the channel has ended, or never began. */
+void avi_channel_settle(avenc_channel *channel) {
+    avi_stream *stream = channel->stream;
+    avi_lock(&stream->lock);
+    avi_pool *pool = channel->pool;
+    bool first = channel->unsettled;
+    channel->unsettled = false;
+    channel->pool = NULL;
+    if (first && pool)
+        channel->pool_buffers = avi_pool_allocations(pool);
+    avi_unlock(&stream->lock);
+    if (!first)
+        return;
+    if (pool)
+        avi_pool_retire(pool); /* it lives until its last packet is back */
+    avenc_device_release(channel->device);
+    avi_live_add(AVENC_LIVE_CHANNEL, -1);
+}
+
 static void free_channel(avenc_channel *channel) {
+    avi_channel_settle(channel); /* of one that never began */
     avi_slots_free(&channel->slots);
-    if (channel->pool)
-        avi_pool_retire(channel->pool);
-    if (channel->uses_device)
-        avenc_device_release(channel->device);
     avi_device_let_go(channel->device);
     avi_stream_drop(channel->stream);
     free(channel);
-    avi_live_add(AVENC_LIVE_CHANNEL, -1);
 }
 
 void avi_channel_drop(avenc_channel *channel) {
@@ -227,28 +240,29 @@ bool avi_channel_end_run(void *arg) {
     avi_lock(&stream->lock);
     bool again = !bound && ++channel->end_failures < END_TRIES;
     bool gone = over && bound;
-    if (over)
-        channel->state = again ? AVI_OPEN : AVI_ENDED; /* never bound: what is left stays, and is counted as live */
     channel->slots.free = NULL;
     if (gone) {
         channel->flight = (avi_flight){0};
         channel->refused = 0;
-        avi_channel_unlink_locked(channel);
     }
     if (rc != AVENC_OK && !again) {
         stream->stats.failed_destroys++;
         stream->end_failure = *avenc_last_failure();
         stream->end_failure.code = rc;
     }
-    bool left = channel->state != AVI_ENDED;
+    bool left = !gone && !ended;
     for (uint32_t i = 0; i < channel->slots.begun; i++)
         left = left || channel->slots.all[i].state != AVI_SLOT_UNMADE;
-    bool release = !left && channel->uses_device;
-    channel->uses_device = channel->uses_device && left;
+    avi_unlock(&stream->lock);
+    if (!left)
+        avi_channel_settle(channel);
+    avi_lock(&stream->lock); /* who waits for the end finds everything gone that is to go */
+    if (over)
+        channel->state = again ? AVI_OPEN : AVI_ENDED; /* never bound: what is left stays, and is counted as live */
+    if (gone)
+        avi_channel_unlink_locked(channel);
     avi_stream_signal_locked(stream, true);
     avi_unlock(&stream->lock);
-    if (release) /* nobody holds a slot any more: the device may end before the last packet and handle are gone */
-        avenc_device_release(channel->device);
     if (gone) {
         avi_device_delist(channel->device, channel->index);
         avi_channel_drop(channel); /* the table's reference; this task has one */

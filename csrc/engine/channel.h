@@ -37,7 +37,8 @@ struct avenc_channel {
 
     int state;
     unsigned users;          /* references from outside */
-    bool uses_device;        /* counted as one that needs it open */
+    bool unsettled;          /* counted as live, and by the device as one that needs it open */
+    uint64_t pool_buffers;   /* of a pool that is gone */
     bool placed;             /* frames come to it, or came: it has no predecessor whose place is not taken yet */
     bool sealed;             /* a successor has its place: no further frames */
     bool retiring;           /* ends without a successor yet: see avenc_channel_retire */
@@ -96,6 +97,9 @@ void avi_channel_release_refused_locked(avenc_channel *channel, const avi_slot *
 void avi_channel_want_slot_locked(avenc_channel *channel);
 
 void avi_channel_unlink_locked(avenc_channel *channel);
+
+/* Nothing of the vendor's is left of it: what outlives it is memory. No lock is held. */
+void avi_channel_settle(avenc_channel *channel);
 
 /* Bodies of the tasks. end_run ends the hardware channel, and frees slots that come back after that; never on a lost device. */
 bool avi_channel_make_run(void *channel);

@@ -45,7 +45,7 @@ static avenc_device *find_locked(const avi_port *port, const avenc_library *libr
 static avenc_device *create_device(const avi_port *port, avenc_library *library, const acl_api *api,
                                    int32_t device_id) {
     avenc_device *device = calloc(1, sizeof *device);
-    if (!device || avenc_waitset_create(&device->progress) != AVENC_OK) {
+    if (!device || !(device->progress = avi_waitset_create())) {
         free(device);
         avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
         return NULL;

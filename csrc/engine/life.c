@@ -64,8 +64,11 @@ static bool create_run(void *arg) {
         channel->port->unbind(channel->device, &binding);
     }
     avi_blocking_ends();
+    avenc_failure failure = *avenc_last_failure();
+    if (rc != AVENC_OK)
+        avi_channel_settle(channel);
     avi_lock(&stream->lock);
-    channel->failure = *avenc_last_failure();
+    channel->failure = failure;
     channel->failure.code = rc;
     channel->state = rc == AVENC_OK ? AVI_OPEN : AVI_FAILED;
     if (rc != AVENC_OK)
@@ -108,7 +111,7 @@ int avenc_channel_create(avenc_device *device, const avenc_channel_config *confi
     atomic_store(&channel->references, 1);
     avi_device_retain(device);
     avi_device_hold(device);
-    channel->uses_device = true;
+    channel->unsettled = true;
     channel->device = device;
     channel->port = device->port;
     channel->generation = avi_generation();

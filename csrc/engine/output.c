@@ -226,10 +226,10 @@ void avenc_channel_stats_get(avenc_channel *channel, avenc_channel_stats *stats)
     avi_lock(&stream->lock);
     *stats = stream->stats;
     stats->slots = channel->slots.made;
+    stats->pool_buffers = channel->pool ? avi_pool_allocations(channel->pool) : channel->pool_buffers;
     if (stream->idle_since)
         stats->idle_ns += avi_now_ns() - stream->idle_since;
     avi_unlock(&stream->lock);
-    stats->pool_buffers = avi_pool_allocations(channel->pool);
 }
 
 void avenc_channel_histograms_get(avenc_channel *channel, avenc_channel_histograms *histograms) {

@@ -68,12 +68,11 @@ static void release_all(avi_packet_list *list) {
 
 avi_stream *avi_stream_create(uint32_t max_ready, bool drop_oldest, const char *hint) {
     avi_stream *stream = calloc(1, sizeof *stream);
-    if (!stream || avenc_waitset_create(&stream->progress) != AVENC_OK) {
+    if (!stream || !(stream->progress = avi_waitset_create())) {
         free(stream);
         avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
         return NULL;
     }
-    avi_live_add(AVENC_LIVE_STREAM, 1);
     stream->generation = avi_generation();
     stream->max_ready = max_ready;
     stream->drop_oldest = drop_oldest;
@@ -99,7 +98,6 @@ void avi_stream_drop(avi_stream *stream) {
     avi_waitset_drop(stream->progress);
     pthread_mutex_destroy(&stream->lock);
     free(stream);
-    avi_live_add(AVENC_LIVE_STREAM, -1);
 }
 
 /* ---- waiting ----------------------------------------------------------------------------------- */

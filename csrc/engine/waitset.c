@@ -16,6 +16,7 @@
 
 struct avenc_waitset {
     uint32_t generation;
+    bool counted; /* among the live objects: the caller's */
     atomic_uint references;
     atomic_ullong signals; /* in all; written with the lock */
     pthread_mutex_t lock;  /* everything below */
@@ -32,23 +33,29 @@ struct avenc_waitset {
     bool armed; /* the next signal makes it readable */
 };
 
-int avenc_waitset_create(avenc_waitset **out) {
-    if (!out)
-        return avi_fail(AVENC_E_INVALID, __func__, "waitset must not be NULL");
+avenc_waitset *avi_waitset_create(void) {
     avenc_waitset *waitset = calloc(1, sizeof *waitset);
     if (!waitset)
-        return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
+        return NULL;
     waitset->generation = avi_generation();
     waitset->fd = -1;
     atomic_store(&waitset->references, 1);
     pthread_mutex_init(&waitset->lock, NULL);
     avi_cond_init(&waitset->changed);
+    if (avi_waitset_reserve(waitset, 0) == AVENC_OK) /* a key that anybody may signal without having attached a channel */
+        return waitset;
+    avi_waitset_drop(waitset);
+    return NULL;
+}
+
+int avenc_waitset_create(avenc_waitset **out) {
+    if (!out)
+        return avi_fail(AVENC_E_INVALID, __func__, "waitset must not be NULL");
+    avenc_waitset *waitset = avi_waitset_create();
+    if (!waitset)
+        return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
+    waitset->counted = true;
     avi_live_add(AVENC_LIVE_WAITSET, 1);
-    int rc = avi_waitset_reserve(waitset, 0); /* a key that anybody may signal without having attached a channel */
-    if (rc != AVENC_OK) {
-        avi_waitset_drop(waitset);
-        return rc;
-    }
     *out = waitset;
     return AVENC_OK;
 }
@@ -66,8 +73,9 @@ void avi_waitset_drop(avenc_waitset *waitset) {
     pthread_mutex_destroy(&waitset->lock);
     free(waitset->listed);
     free(waitset->ring);
+    if (waitset->counted)
+        avi_live_add(AVENC_LIVE_WAITSET, -1);
     free(waitset);
-    avi_live_add(AVENC_LIVE_WAITSET, -1);
 }
 
 void avenc_waitset_release(avenc_waitset *waitset) {

@@ -7,6 +7,9 @@
 
 #include "avenc.h"
 
+/* One of the engine's own, which is not counted among the live objects. NULL where memory is exhausted. */
+avenc_waitset *avi_waitset_create(void);
+
 void avi_waitset_retain(avenc_waitset *waitset);
 void avi_waitset_drop(avenc_waitset *waitset);
 

@@ -615,13 +615,16 @@ AVENC_API void avenc_converter_destroy(avenc_converter *converter);
 #define AVENC_LIVE_KINDS(X)                                                                                            \
     X(DEVICE, 0)                                                                                                       \
     X(CHANNEL, 1)                                                                                                      \
-    X(SLOT, 2) X(POOL, 3) X(PACKET, 4) X(THREAD, 5) X(STREAM, 6) X(FRAME, 7) X(CONVERTER, 8) X(WAITSET, 9) X(SINK, 10)
+    X(SLOT, 2) X(POOL, 3) X(PACKET, 4) X(THREAD, 5) X(FRAME, 6) X(CONVERTER, 7) X(WAITSET, 8) X(SINK, 9)
 
 #define AVENC_ENUM_KIND(name, index) AVENC_LIVE_##name = (index),
 enum { AVENC_LIVE_KINDS(AVENC_ENUM_KIND) AVENC_LIVE_COUNT };
 #undef AVENC_ENUM_KIND
 
-/* Objects of that kind alive now (packets: those outside their pool). -1 for an unknown kind. */
+/*
+ * Objects of that kind alive now. Packets: those outside their pool; channels: those that have not ended, or of which
+ * somebody holds a picture buffer. A handle that is left then is memory and nothing else. -1 for an unknown kind.
+ */
 AVENC_API int64_t avenc_live(int kind);
 AVENC_API const char *avenc_live_name(int kind); /* NULL for an unknown kind */
 

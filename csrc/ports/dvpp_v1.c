@@ -450,7 +450,7 @@ int avenc_library_finalize(avenc_library *library, const avenc_wait *wait) {
     if (!avi_library_wait_unused(library, deadline) || avi_taskq_blocked() || !avi_library_take_owed(library))
         return AVENC_OK; /* not ours to call, or somebody is inside: the process's end is all that is left */
     finalizing *job = calloc(1, sizeof *job);
-    if (!job || avenc_waitset_create(&job->progress) != AVENC_OK || avi_taskq_retain() != AVENC_OK) {
+    if (!job || !(job->progress = avi_waitset_create()) || avi_taskq_retain() != AVENC_OK) {
         if (job && job->progress)
             avi_waitset_drop(job->progress);
         free(job);
