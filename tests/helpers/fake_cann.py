@@ -17,9 +17,9 @@ def compile_library(path, functions, bodies=None, code=""):
     lines = ["#include <fcntl.h>", "#include <stdint.h>", "#include <stdio.h>", "#include <unistd.h>", code]
     for name in functions:
         lines.append(f"long {name}(void *first) {{ (void)first; {bodies.get(name, 'return 0;')} }}")
+    path.parent.mkdir(parents=True, exist_ok=True)
     source = path.with_suffix(".c")
     source.write_text("\n".join(lines) + "\n")
-    path.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(
         ["gcc", "-shared", "-fPIC", "-w", f"-Wl,-soname,{path.name}", "-o", str(path), str(source)], check=True
     )
