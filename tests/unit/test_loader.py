@@ -511,7 +511,7 @@ print(sum(one == 0 for one in said), [one for one in said if one != 0][:5])
 
 
 def test_fork_waits_for_a_library_that_is_being_loaded(tmp_path):
-    """Its constructor ends when the fork has begun: the child finds the library whole."""
+    """Its constructor ends some time after the fork has begun: the child finds the library whole."""
     fake_cann.compile_library(
         tmp_path / "libgate.so",
         [],
@@ -531,6 +531,7 @@ __attribute__((constructor)) static void build(void) {
     volatile int *forking = dlsym(RTLD_DEFAULT, "forking"), *inside = dlsym(RTLD_DEFAULT, "inside");
     for (*inside = 1; !*forking;)
         usleep(50);
+    usleep(20000);
     built = 1;
 }
 """,
