@@ -67,10 +67,19 @@ static bool tolerate(avi_search *search, const char *path, const char *why) {
     if (search->strict) {
         avi_append(search->tried, sizeof search->tried, "\n  %s: refused, %s", path, why);
         search->found_broken = true;
-    } else if (!strstr(search->warnings, why)) {
-        avi_append(search->warnings, sizeof search->warnings, "%s: %s\n", path, why);
+        return false;
     }
-    return !search->strict;
+    char line[sizeof search->warnings];
+    snprintf(line, sizeof line, "%s: %s\n", path, why);
+    if (strstr(search->warnings, why))
+        return true;
+    avi_append(search->warnings, sizeof search->warnings, "%s", line);
+    /* One that does not fit is heard of afterwards, in the library's own list. */
+    search->stopped =
+        search->given && !strstr(search->given, line) && strlen(search->given) + strlen(line) < search->given_size;
+    if (search->stopped)
+        avi_append(search->given, search->given_size, "%s", line);
+    return !search->stopped;
 }
 
 /* ---- where the dynamic loader looks ------------------------------------------------------------ */
@@ -245,7 +254,7 @@ static bool is_half_loaded(avi_search *search, const char *path) {
 
 static void *load(avi_search *search, const char *path, const char *wanted, bool searched) {
     char why[PATH_MAX + 200];
-    if (is_half_loaded(search, path))
+    if (search->stopped || is_half_loaded(search, path))
         return NULL;
     if (!is_own(path)) {
         if (avi_path_is_weak(path, why, sizeof why) && !tolerate(search, path, why))

@@ -345,6 +345,13 @@ def test_library_that_others_decide_about_is_never_run_when_refused_and_warned_a
     assert reason in found["warnings"][0][1]
     assert mark.exists(), "the library that is refused above is one that would have run"
 
+    mark.unlink()
+    raising = PROGRAM.replace('simplefilter("always")', 'simplefilter("error")')
+    raising = raising.replace("except errors.VencError as", "except (errors.VencError, errors.LibraryPathWarning) as")
+    found = open_in_a_process("ascend", program=raising, **environment)
+    assert found["raised"] == "LibraryPathWarning" and reason in found["message"]
+    assert not mark.exists(), "the warning came after the library had run"
+
 
 @pytest.mark.parametrize("named", [False, True])
 def test_library_that_only_we_decide_about_passes_the_strict_search(tmp_path, named):
