@@ -215,20 +215,7 @@ def test_l9_the_buffer_protocol_is_implemented_in_one_file():
 
 # L11: circles that are still there among the files of the simulated device. This list may only shrink.
 CIRCLES_OF_THE_SIMULATED_DEVICE = [
-    [
-        "channel_open",
-        "control",
-        "copy",
-        "handle",
-        "memory",
-        "picture",
-        "pipeline",
-        "report",
-        "runtime",
-        "stream",
-        "strict",
-        "venc",
-    ],
+    ["entry", "sim"],  # sim.h has inline functions of entry.c, which uses others of them
 ]
 
 
