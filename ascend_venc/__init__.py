@@ -4,7 +4,8 @@
 `Encoder` is the Pythonic way; `ascend_venc.acl` is the drop-in for pyACL. Importing loads no device library.
 """
 
-from ._lowlevel.buffers import Frame, Packet
+from ._lowlevel.frames import Frame
+from ._lowlevel.packet import Packet
 from ._lowlevel.device_memory import DeviceFrame
 from ._version import __version__
 from .config import EncoderConfig

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The asyncio face of `Encoder`: nothing here blocks the loop, and no thread is needed per encoder.
 
-The engine's report thread makes an eventfd readable when a packet or room for a frame is there; the loop watches it.
+A wait set of the engine makes an eventfd readable when a packet or room for a frame is there; the loop watches it.
 It is armed only while a coroutine waits, so that a busy loop pays nothing for it. The waiting coroutine runs in the
 very callback that the loop makes for the eventfd: see `_Waiter`.
 """
@@ -13,16 +13,16 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from . import encoder as _encoder
-from ._lowlevel.channel import Notifier
-from .errors import AclTimeoutError, EncoderDrained, from_status
+from ._lowlevel.waitset import WaitSet
+from .errors import EncoderDrained, from_status
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable
     from contextvars import Context
     from types import TracebackType
 
-    from ._lowlevel.buffers import Packet
     from ._lowlevel.channel import Channel
+    from ._lowlevel.packet import Packet
     from .stats import EncoderStats
 
 _TIMEOUT = -3  # AVENC_E_TIMEOUT
@@ -32,8 +32,10 @@ _CLOSED = -4  # AVENC_E_CLOSED
 class Encoder:
     """`ascend_venc.Encoder` for asyncio; takes the same arguments. Use it with `async with`, on one event loop.
 
-    Frames are copied when they are submitted, and sent by the engine's sender thread. Cancelling a coroutine at any
-    point loses nothing: a frame is submitted or it is not, and a packet that was not returned stays to be received.
+    Frames are copied when they are submitted, and sent by a native thread: those of up to 4 MiB at once, larger ones and
+    those that are converted by a thread of the loop's default executor, for which the coroutine waits. Cancelling a
+    coroutine at any point loses nothing: a frame is submitted or it is not, and a packet that was not returned stays to be
+    received. A device that finishes no frame for `timeout` seconds ends every wait with AclTimeoutError.
 
     Examples
     --------
@@ -52,7 +54,7 @@ class Encoder:
         self._arguments = (width, height)
         self._options = options
         self._inner: _encoder.Encoder | None = None
-        self._notifier: Notifier | None = None
+        self._waitset: WaitSet | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiters: set[_Waiter] = set()
 
@@ -68,10 +70,10 @@ class Encoder:
             opening.add_done_callback(_close_late)  # the device opens it all the same: not to be left open
             raise
         try:
-            self._notifier = Notifier()
-            self._channel().attach(self._notifier)
+            self._waitset = WaitSet()
+            self._channel().attach(self._waitset)
             self._loop = asyncio.get_running_loop()
-            self._loop.add_reader(self._notifier.fileno(), self._on_progress)
+            self._loop.add_reader(self._waitset.fileno(), self._on_progress)
         except BaseException:
             self._inner._close(warn=False)
             raise
@@ -89,12 +91,12 @@ class Encoder:
 
     async def _close(self, warn: bool) -> None:
         inner = self._open()
-        if self._notifier is not None and self._loop is not None:
-            self._loop.remove_reader(self._notifier.fileno())
+        if self._waitset is not None and self._loop is not None:
+            self._loop.remove_reader(self._waitset.fileno())
             channel = inner._channel
             if channel is not None:
-                channel.detach(self._notifier)
-            self._notifier = None
+                channel.detach(self._waitset)
+            self._waitset = None
             self._on_progress()
         await asyncio.shield(asyncio.to_thread(inner._close, warn))
 
@@ -109,8 +111,8 @@ class Encoder:
     # ---- waiting -------------------------------------------------------------------------------------------------
 
     def _on_progress(self) -> None:
-        if self._notifier is not None:
-            self._notifier.clear()
+        if self._waitset is not None:
+            self._waitset.take(0)
         waiting = list(self._waiters)
         try:
             while waiting:
@@ -120,22 +122,26 @@ class Encoder:
                 waiter.wake_soon()
 
     def _arm(self) -> None:
-        if self._notifier is None:
+        if self._waitset is None:
             raise from_status(_CLOSED, "", "the encoder is closed")
-        self._notifier.arm()
+        self._waitset.take(0)  # what is listed is about to be looked at
+        self._waitset.arm()
 
     async def _progress(self, deadline: float | None) -> None:
-        """Wait for progress since `_arm`, AclTimeoutError at the deadline (time.monotonic)."""
+        """Wait for progress since `_arm`; AclTimeoutError at the deadline (time.monotonic), or on a device that stalls."""
         assert self._loop is not None
+        now = time.monotonic()
+        channel = self._channel()
+        stall = channel.stream.stall
+        stalled = None if stall is None else now + stall - channel.stalled
+        if deadline is not None and deadline <= now:
+            raise from_status(_TIMEOUT, "", "nothing came in the time allowed")
+        if stalled is not None and stalled <= now:
+            raise from_status(_TIMEOUT, "", f"the device has finished no frame for {stall:.3g} s, with some in flight")
+        ends = [moment for moment in (deadline, stalled) if moment is not None]
         waiter = _Waiter(self._loop)
         self._waiters.add(waiter)
-        timer = None
-        if deadline is not None:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                self._waiters.discard(waiter)
-                raise from_status(_TIMEOUT, "", "the device made no progress in the time allowed")
-            timer = self._loop.call_later(left, waiter.wake_soon)
+        timer = self._loop.call_later(min(ends) - now, waiter.wake_soon) if ends else None
         try:
             await waiter
         finally:
@@ -162,10 +168,14 @@ class Encoder:
         deadline = self._deadline(timeout)
         while True:
             self._arm()
-            try:
-                return self._channel().enqueue(frame, pts, key_frame, token, True, 0.0)
-            except AclTimeoutError:
-                await self._progress(deadline)
+            channel = self._channel()
+            if channel.short_copy:
+                index = channel.offer(frame, pts, key_frame, token)
+            else:  # the loop goes on meanwhile; a frame that is on its way is submitted, also if this is cancelled
+                index = await asyncio.shield(asyncio.to_thread(channel.offer, frame, pts, key_frame, token))
+            if index is not False:
+                return index
+            await self._progress(deadline)
 
     async def receive_many(self, max: int = 64, timeout: float | None = None) -> list[Packet]:
         """Wait for a packet and return those that are ready. EncoderDrained after `drain()`. See `Encoder.receive`.
@@ -223,7 +233,6 @@ class Encoder:
             self._arm()
             if channel.idle:
                 return channel.drain()
-            channel.check()
             now = self._open().stats.encoded
             if now != done:
                 done, deadline = now, self._deadline(None)

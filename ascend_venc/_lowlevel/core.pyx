@@ -7,6 +7,7 @@ path. Nothing is loaded at import.
 import glob
 import importlib.util
 import os
+import sys
 import threading
 import warnings
 
@@ -67,11 +68,15 @@ cdef class Library:
             check(known)
         return bool(known)
 
-    def finalize(self):
-        """Call aclFinalize if this process owes it and no device is open. Blocks without the GIL."""
+    def finalize(self, double timeout=5.0):
+        """Call aclFinalize, on a native thread, if this process owes it, once every device has ended.
+
+        Waits up to `timeout` seconds without the GIL; AclTimeoutError after that.
+        """
         cdef int status
+        cdef avenc_wait wait = avenc_wait_for(<uint32_t>(timeout * 1000))
         with nogil:
-            status = avenc_library_finalize(self._h)
+            status = avenc_library_finalize(self._h, &wait)
         check(status)
 
     def __repr__(self):
@@ -248,10 +253,18 @@ cdef Library find_library(object backend, int stacklevel):
     return library
 
 
-def finalize_libraries():
-    """Call aclFinalize for each library whose aclInit was ours. For process exit; raises nothing."""
+def finalize_libraries(double timeout):
+    """Call aclFinalize for each library whose aclInit was ours, within `timeout` seconds in all. For process exit.
+
+    Raises nothing. Not while torch_npu is loaded: its own teardown, which comes later, needs the runtime.
+    """
+    cdef avenc_wait wait = avenc_wait_for(<uint32_t>(timeout * 1000))
+    cdef Library library
+    if "torch_npu" in sys.modules:
+        return
     for library in _opened:
-        avenc_library_finalize((<Library>library)._h)
+        with nogil:
+            avenc_library_finalize(library._h, &wait)
 
 
 cdef avenc_library *default_library() except NULL:
@@ -267,6 +280,28 @@ cdef avenc_library *default_library() except NULL:
 
 cdef const acl_api *default_api() except NULL:
     return avenc_library_api(default_library())
+
+
+cdef extern from "dlfcn.h" nogil:
+    int RTLD_LAZY, RTLD_NOLOAD
+    void *dlopen(const char *path, int flags)
+    void *dlsym(void *handle, const char *name)
+
+
+cdef void *default_symbol(const char *name) except? NULL:
+    cdef avenc_library *library = default_library()
+    cdef void *handle = dlopen(avenc_library_info_get(library).runtime_path, RTLD_LAZY | RTLD_NOLOAD)
+    return NULL if handle == NULL else dlsym(handle, name)
+
+
+cdef int find_strict_hooks(strict_hooks *hooks) except -1:
+    hooks.set_caller = NULL
+    hooks.report = NULL
+    if os.environ.get("ASCEND_VENC_SIM_STRICT", "") not in ("", "0"):
+        hooks.set_caller = <void (*)(const char *) noexcept nogil>default_symbol(b"aclsim_set_caller")
+        hooks.report = <void (*)(const char *, const char *, const char *, const char *) noexcept nogil>default_symbol(
+            b"aclsim_report")
+    return 0
 
 
 def describe(backend=None):
@@ -297,9 +332,22 @@ def describe(backend=None):
     }
 
 
+cdef long long _tickets = 0
+
+
+cdef void count_tickets(int delta) noexcept:
+    global _tickets
+    _tickets += delta
+
+
 def live():
-    """Count the engine's live native objects: a dict from kind (e.g. "CHANNEL") to number."""
-    return {avenc_live_name(kind).decode(): avenc_live(kind) for kind in range(AVENC_LIVE_COUNT)}
+    """Count the engine's live native objects: a dict from kind (e.g. "CHANNEL") to number.
+
+    "TICKET" counts the tokens, owners and Futures of frames whose packets nobody has taken.
+    """
+    counts = {avenc_live_name(kind).decode(): avenc_live(kind) for kind in range(AVENC_LIVE_COUNT)}
+    counts["TICKET"] = _tickets
+    return counts
 
 
 def functions():

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The kind of an access unit, from ITU-T H.264 7.3 and H.265 7.3: just enough syntax to reach slice_type. */
-#include "engine.h"
+#include "engine/bitstream.h"
 
 #include <string.h>
 
@@ -61,7 +61,7 @@ static int h264_nal(const uint8_t *nal, size_t size) {
     return kind_of_slice_type(read_ue(&reader) % 5, 0, 1, 2);
 }
 
-static int hevc_nal(avi_stream_state *state, const uint8_t *nal, size_t size) {
+static int hevc_nal(avi_parameter_sets *sets, const uint8_t *nal, size_t size) {
     unsigned type = (nal[0] >> 1) & 0x3f;
     if (size < 3)
         return -1;
@@ -70,7 +70,7 @@ static int hevc_nal(avi_stream_state *state, const uint8_t *nal, size_t size) {
         read_ue(&reader);      /* pps_pic_parameter_set_id */
         read_ue(&reader);      /* pps_seq_parameter_set_id */
         read_bits(&reader, 2); /* dependent_slice_segments_enabled_flag, output_flag_present_flag */
-        state->hevc_extra_slice_header_bits = read_bits(&reader, 3);
+        sets->hevc_extra_slice_header_bits = read_bits(&reader, 3);
         return -1;
     }
     if (type > 31)
@@ -82,15 +82,15 @@ static int hevc_nal(avi_stream_state *state, const uint8_t *nal, size_t size) {
     if (type >= 16 && type <= 23)
         read_bits(&reader, 1); /* no_output_of_prior_pics_flag */
     read_ue(&reader);          /* slice_pic_parameter_set_id */
-    read_bits(&reader, state->hevc_extra_slice_header_bits);
+    read_bits(&reader, sets->hevc_extra_slice_header_bits);
     return kind_of_slice_type(read_ue(&reader), 1, 0, 2);
 }
 
-int avi_access_unit_kind(avi_stream_state *state, int32_t en_type, const uint8_t *data, size_t size) {
+int avi_access_unit_kind(avi_parameter_sets *sets, int32_t en_type, const uint8_t *data, size_t size) {
     const uint8_t *end = data + size;
     for (const uint8_t *nal = next_nal(data, end); nal < end; nal = next_nal(nal, end)) {
         size_t left = (size_t)(end - nal);
-        int kind = en_type == H265_MAIN_LEVEL ? hevc_nal(state, nal, left) : h264_nal(nal, left);
+        int kind = en_type == H265_MAIN_LEVEL ? hevc_nal(sets, nal, left) : h264_nal(nal, left);
         if (kind >= 0)
             return kind;
     }

@@ -8,7 +8,9 @@
  * the submitting thread calls, never in the trampoline.
  */
 #define _GNU_SOURCE
-#include "engine.h"
+#include "engine/pool.h"
+#include "base/status.h"
+#include "base/thread.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -41,9 +43,9 @@ size_t avi_pool_capacity(const avi_pool *pool) {
 }
 
 uint64_t avi_pool_allocations(avi_pool *pool) {
-    pthread_mutex_lock(&pool->lock);
+    avi_lock(&pool->lock);
     uint64_t count = pool->allocations;
-    pthread_mutex_unlock(&pool->lock);
+    avi_unlock(&pool->lock);
     return count;
 }
 
@@ -71,7 +73,7 @@ static void packet_destroy(avi_packet *packet, size_t capacity) {
 }
 
 avi_packet *avi_pool_acquire(avi_pool *pool) {
-    pthread_mutex_lock(&pool->lock);
+    avi_lock(&pool->lock);
     avi_packet *packet = pool->idle;
     if (packet) {
         pool->idle = packet->next;
@@ -81,7 +83,7 @@ avi_packet *avi_pool_acquire(avi_pool *pool) {
     }
     if (packet)
         pool->outside++;
-    pthread_mutex_unlock(&pool->lock);
+    avi_unlock(&pool->lock);
     if (packet) {
         memset(&packet->pub, 0, sizeof packet->pub);
         packet->next = NULL;
@@ -105,7 +107,7 @@ static void pool_destroy(avi_pool *pool) {
 void avi_pool_release(avi_packet *packet) {
     avi_pool *pool = packet->pool;
     size_t capacity = pool->capacity;
-    pthread_mutex_lock(&pool->lock);
+    avi_lock(&pool->lock);
     bool keep = !pool->retired && pool->idle_count < pool->keep;
     if (keep) {
         packet->next = pool->idle;
@@ -114,7 +116,7 @@ void avi_pool_release(avi_packet *packet) {
     }
     pool->outside--;
     bool last = pool->retired && pool->outside == 0;
-    pthread_mutex_unlock(&pool->lock);
+    avi_unlock(&pool->lock);
     avi_live_add(AVENC_LIVE_PACKET, -1);
     if (!keep)
         packet_destroy(packet, capacity);
@@ -123,10 +125,10 @@ void avi_pool_release(avi_packet *packet) {
 }
 
 void avi_pool_retire(avi_pool *pool) {
-    pthread_mutex_lock(&pool->lock);
+    avi_lock(&pool->lock);
     pool->retired = true;
     bool last = pool->outside == 0;
-    pthread_mutex_unlock(&pool->lock);
+    avi_unlock(&pool->lock);
     if (last)
         pool_destroy(pool);
 }

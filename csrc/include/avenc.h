@@ -2,23 +2,25 @@
 /*
  * avenc.h - the whole C API of libavenc, the native engine of ascend_venc.
  *
- * No Python anywhere below this header. Four objects, each created by one function and ended by its
- * pair; children keep their parents alive, so they may be ended in any order:
+ * No Python anywhere below this header. Objects are counted: whoever uses one holds a reference, releasing never
+ * blocks, and what needs the vendor's library to end is ended by native threads.
  *
- *     avenc_library   a loaded AscendCL: one const table of function pointers     (loader.c)
- *     avenc_device    a device of it: context, report thread, shared by channels  (device.c)
- *     avenc_channel   one encoder channel: slots, in-flight frames, packets       (channel.c)
- *     avenc_packet    one access unit in a pooled buffer, owned by the caller     (pool.c)
+ *     avenc_library   a loaded AscendCL: one const table of function pointers     (load/ascend.c)
+ *     avenc_device    a device of it, shared by channels                          (engine/device.c, ports/)
+ *     avenc_channel   one hardware channel, which never changes                   (engine/channel.c, intake.c, output.c)
+ *     avenc_frame     a picture buffer of a channel for the caller to fill        (engine/intake.c)
+ *     avenc_packet    one access unit in a pooled buffer, owned by the caller     (engine/pool.c)
+ *     avenc_waitset   one wait for many channels                                  (engine/waitset.c)
  *
- * and, of no device, avenc_converter: pictures of other pixel formats to NV12     (convert.c)
+ * and, of no device, avenc_converter: pictures of other pixel formats to NV12     (convert/)
  *
  * Conventions for every function unless its comment says otherwise:
  *   - returns a status: 0, a positive AscendCL code passed through unchanged, or a negative AVENC_E_*.
  *     After a failure avenc_last_failure() of the same thread says which call failed and why, and
  *     out-parameters are untouched;
  *   - may be called from any thread; must not be called from inside an AscendCL callback;
- *   - "may block" is said where it is so; a caller that holds a lock which a callback needs (in
- *     Python: the GIL) releases it first;
+ *   - waits only if it takes an avenc_wait, or says "may block"; a caller that holds a lock which a callback needs
+ *     (in Python: the GIL) releases it first;
  *   - the calling thread's current AscendCL context is the same after the call as before it;
  *   - in a child made by fork() every object of the parent is dead: functions return AVENC_E_FORKED,
  *     ending functions forget the object and touch no device.
@@ -62,7 +64,10 @@ extern "C" {
     X(AVENC_E_FULL, -19, "no room for another frame")                                                                  \
     X(AVENC_E_DROPPED, -20, "dropped to make room for a newer one")                                                    \
     X(AVENC_E_NO_CONVERTER, -21, "no library that converts these colours was found")                                   \
-    X(AVENC_E_SINK, -22, "the sink cannot be written")
+    X(AVENC_E_SINK, -22, "the sink cannot be written")                                                                 \
+    X(AVENC_E_REPLACED, -23, "another channel has taken this one's place")                                             \
+    X(AVENC_E_AGAIN, -24, "a picture buffer is being made")                                                            \
+    X(AVENC_E_LOOK, -25, "the wait goes on: look for signals and call again")
 
 #define AVENC_ENUM_STATUS(name, value, meaning) name = (value),
 enum { AVENC_STATUS_CODES(AVENC_ENUM_STATUS) AVENC_OK = 0 };
@@ -80,6 +85,27 @@ typedef struct avenc_failure {
 
 /* The calling thread's last failure; valid until its next libavenc call. Never NULL. */
 AVENC_API const avenc_failure *avenc_last_failure(void);
+
+/* ---- waiting --------------------------------------------------------------------------------- */
+
+#define AVENC_FOR_EVER UINT64_MAX
+
+/*
+ * How long a call may wait, in nanoseconds of CLOCK_MONOTONIC. A call that ended with AVENC_E_LOOK is repeated with
+ * the same structure and goes on with the same wait. Where a function takes one, NULL means: do not wait.
+ */
+typedef struct avenc_wait {
+    uint64_t since_ns;    /* when the wait began */
+    uint64_t deadline_ns; /* AVENC_E_TIMEOUT or _FULL at this moment; AVENC_FOR_EVER */
+    uint64_t stall_ns;    /* AVENC_E_TIMEOUT when frames are in flight and none is finished for so long; AVENC_FOR_EVER */
+    uint64_t look_ns;     /* AVENC_E_LOOK after so long: the caller looks for signals; AVENC_FOR_EVER: never */
+} avenc_wait;
+
+/* A wait that begins now and ends after timeout_ms (AVENC_NO_TIMEOUT: never), without stall or look. */
+AVENC_API avenc_wait avenc_wait_for(uint32_t timeout_ms);
+
+/* Bytes up to which a copy is shorter than winning a contended interpreter lock back: a caller keeps it for them. */
+enum { AVENC_SHORT_COPY_BYTES = 4 << 20 };
 
 /* ---- library --------------------------------------------------------------------------------- */
 
@@ -141,10 +167,10 @@ AVENC_API const char *avenc_function_library(size_t index);
 AVENC_API int avenc_function_required(size_t index);
 
 /*
- * Call aclFinalize if this engine's aclInit was the one that counted and no device is open.
- * For process exit; a later avenc_device_open initialises again. May block.
+ * Call aclFinalize, on a native thread, if this engine's aclInit was the one that counted, no device is left and no
+ * native thread is inside the vendor's library. For process exit; a later avenc_device_open initialises again.
  */
-AVENC_API int avenc_library_finalize(avenc_library *library);
+AVENC_API int avenc_library_finalize(avenc_library *library, const avenc_wait *wait);
 
 /* ---- device ---------------------------------------------------------------------------------- */
 
@@ -157,14 +183,19 @@ typedef struct avenc_device_info {
 } avenc_device_info;
 
 /*
- * Open a device: aclInit (100002 counts as success; then aclFinalize is not ours to call), an
- * explicit context, and one native report thread that binds it. Opening the same device again gives
- * the same object and counts a reference. May block.
+ * Begin to open a device, on a native thread of its own: aclInit (100002 counts as success; then aclFinalize is not
+ * ours to call), an explicit context, report thread. A device that is open, or being opened, is shared: the call
+ * counts a reference. Does not block; avenc_device_wait_open tells how it went.
  */
 AVENC_API int avenc_device_open(avenc_library *library, int32_t device_id, avenc_device **device);
 
-/* Drop a reference; the last one stops the report thread and destroys the context. NULL is allowed. May block. */
-AVENC_API void avenc_device_close(avenc_device *device);
+/* Wait until it is open: AVENC_OK, or why it could not be opened, which goes for everybody who waited for it. */
+AVENC_API int avenc_device_wait_open(avenc_device *device, const avenc_wait *wait);
+
+/* Drop a reference; the last one ends the device, on native threads. Does not block. NULL is allowed. */
+AVENC_API void avenc_device_release(avenc_device *device);
+
+/* Of a device that is open. */
 AVENC_API const avenc_device_info *avenc_device_info_get(const avenc_device *device);
 
 /* ---- packet ---------------------------------------------------------------------------------- */
@@ -175,13 +206,15 @@ typedef struct avenc_packet {
     const uint8_t *data;   /* one access unit, Annex B; NULL if status is not 0 */
     size_t size;           /* bytes */
     uint64_t frame_index;  /* 0 for the first frame that the channel accepted */
-    int64_t pts;           /* as given to avenc_channel_submit */
+    int64_t pts;           /* as given with the frame, or counted: see number_pts */
     int32_t status;        /* 0, or why this frame has no data: AVENC_E_FRAME, _LOST, _TOO_LARGE or an AscendCL code */
     uint32_t ret_code;     /* the device's code for this frame */
     int32_t kind;          /* AVENC_KIND_*, read from the bitstream */
     uint64_t submitted_ns; /* CLOCK_MONOTONIC when the frame was accepted by the engine */
     uint64_t emitted_ns;   /* CLOCK_MONOTONIC when its callback ran */
-    void *token;           /* as given with the frame; the engine never looks at it */
+    uint64_t tag;          /* as given with the frame */
+    uint32_t epoch;        /* of the channel that encoded it: 0 for the first, 1 for its successor, ... */
+    int promised;          /* as given with the frame: avenc_channel_take_promised returns it */
 } avenc_packet;
 
 /*
@@ -196,8 +229,45 @@ AVENC_API void avenc_packet_release(avenc_packet *packet);
  */
 AVENC_API int avenc_next_nal(const uint8_t *data, size_t size, size_t *position, size_t *start, size_t *length);
 
+/* ---- wait set -------------------------------------------------------------------------------- */
+
+/*
+ * One wait for any number of channels, which says which of them made progress: a packet, room for a frame, the end,
+ * the loss of the device. Each channel has a key in it; a key is listed once, however much has happened.
+ */
+typedef struct avenc_waitset avenc_waitset;
+
+enum { AVENC_MAX_KEYS = 1 << 20 };
+
+AVENC_API int avenc_waitset_create(avenc_waitset **waitset);
+AVENC_API void avenc_waitset_release(avenc_waitset *waitset); /* NULL is allowed; attached channels keep a reference */
+
+/* List a key, as its channel does, and wake whoever waits or collects; any thread, does not block. */
+AVENC_API void avenc_waitset_signal(avenc_waitset *waitset, uint32_t key);
+
+/*
+ * Sleep until keys are listed, and take at most `max` of them, those listed first. AVENC_OK, AVENC_E_TIMEOUT or _LOOK
+ * with *count 0. Several threads may wait; each key goes to one of them. With coalesce_us > 0 keys are collected for
+ * that long where the recent rate promises more than one of them: fewer wake-ups, later packets.
+ */
+AVENC_API int avenc_waitset_take(avenc_waitset *waitset, const avenc_wait *wait, uint32_t coalesce_us, uint32_t *keys,
+                                 uint32_t max, uint32_t *count);
+
+/*
+ * A file descriptor for an event loop, made at the first call (-1 and a failure where there is none to be had). It
+ * becomes readable at the first signal after avenc_waitset_arm, at once if a key is listed then; taking keys does not
+ * change it, avenc_waitset_arm makes it unreadable again.
+ */
+AVENC_API int avenc_waitset_fd(avenc_waitset *waitset);
+AVENC_API void avenc_waitset_arm(avenc_waitset *waitset);
+
 /* ---- channel --------------------------------------------------------------------------------- */
 
+/*
+ * One hardware channel. It never changes: other settings are another channel, which takes its place and shares its
+ * stream: lock, frame numbers, packets, counters, wait sets and sink. Functions that take or wait for packets, and
+ * those that end, mean the stream, whichever of its channels they are given.
+ */
 typedef struct avenc_channel avenc_channel;
 
 typedef struct avenc_channel_config {
@@ -210,34 +280,38 @@ typedef struct avenc_channel_config {
     uint32_t max_bit_rate;       /* kbit/s, >= 1 */
     uint32_t depth;              /* frames inside the device, 1..AVENC_MAX_DEPTH */
     uint32_t queue;              /* frames that may wait natively for the device, 0..AVENC_MAX_DEPTH */
-    uint32_t max_ready;          /* packets that may wait for a consumer; 0: any number */
-    int drop_oldest;             /* at max_ready: drop the oldest packet, instead of taking no more frames */
-    uint64_t first_index;        /* number of the first frame */
+    uint32_t max_ready;          /* packets that may wait for a consumer; 0: any number. Of the stream's first channel */
+    int drop_oldest;             /* at max_ready: drop the oldest packet, instead of taking no more frames. Likewise */
+    int64_t time_num, time_den;  /* seconds per unit of pts, for number_pts; both >= 1 */
 } avenc_channel_config;
 
 enum { AVENC_MAX_DEPTH = 256 };
 
 /* A picture in host memory. Rows may be padded; nothing beyond the last row's width is read. */
 typedef struct avenc_picture {
-    const uint8_t *y;  /* height rows of width bytes */
-    size_t y_stride;   /* bytes from row to row, >= width */
-    const uint8_t *uv; /* height/2 rows of width bytes, interleaved as pic_format says */
-    size_t uv_stride;  /* bytes from row to row, >= width */
+    const uint8_t *y;             /* rows of luma */
+    size_t y_stride;              /* bytes from row to row, >= width */
+    const uint8_t *uv;            /* rows of chroma, interleaved as pic_format says */
+    size_t uv_stride;             /* bytes from row to row, >= width */
+    uint32_t width;               /* bytes of a row: the channel's width */
+    uint32_t y_height, uv_height; /* rows that are there: the channel's height, and half of it */
 } avenc_picture;
 
 /* One frame to be encoded. */
 typedef struct avenc_submission {
     avenc_picture picture; /* ignored where the pixels come from elsewhere */
     int64_t pts;
-    int number_pts; /* the frame's number takes the place of pts */
+    int number_pts; /* counted instead of pts: one unit a frame; after a change of time base time goes on */
     int force_idr;
     int converted; /* an acquired frame that the caller's CPU has written in one pass: counted as a copy */
-    void *token;   /* comes back on the packet, exactly once for each accepted frame */
+    uint64_t tag;  /* 0, or a number that comes back exactly once for each accepted frame: on its packet, or by
+                      avenc_channel_take_dropped. Meaningless to the engine */
+    int promised;  /* its packet is for avenc_channel_take_promised */
 } avenc_submission;
 
 /* A picture in device memory: luma, then interleaved chroma at data + stride * height_stride. */
 typedef struct avenc_device_picture {
-    void *data;             /* stays valid until the frame's packet has been drained */
+    void *data;             /* stays valid until the frame's tag has come back, or the channel has ended */
     uint32_t stride;        /* bytes from row to row, >= width */
     uint32_t height_stride; /* rows from luma to chroma, >= height */
     aclrtStream stream;     /* of the calling thread's current context; waited for before the device reads */
@@ -250,31 +324,33 @@ enum { AVENC_BUCKETS = 104 };
 /* Upper bound of a bucket in nanoseconds. */
 AVENC_API uint64_t avenc_bucket_ns(int bucket);
 
+/* Counters of a stream: they go on from channel to channel. */
 typedef struct avenc_channel_stats {
     uint64_t submitted;        /* frames accepted */
     uint64_t completed;        /* frames whose callback has run, failed ones included */
     uint64_t failed;           /* frames without data: refused by the device, lost, too large */
-    uint64_t dropped_frames;   /* accepted frames that made room for newer ones before they were sent */
-    uint64_t dropped_packets;  /* packets that made room for newer ones before they were drained */
+    uint64_t dropped_frames;   /* accepted frames that made room for newer ones, or were closed, before they were sent */
+    uint64_t dropped_packets;  /* packets that made room for newer ones before they were taken */
     uint64_t key_frames;       /* packets that are IDR */
     uint64_t bytes_out;        /* bytes of all access units */
     uint64_t host_copies_in;   /* copies of pixels in host memory made by the engine */
-    uint64_t device_copies_in; /* copies of pixels to or in device memory (aclrtMemcpy) */
+    uint64_t device_copies_in; /* copies of pixels to or in device memory */
     uint64_t bytes_copied_in;  /* bytes of both */
     uint64_t copies_out;       /* copies of access units */
-    uint64_t pool_buffers;     /* packet buffers allocated so far */
-    uint64_t slots;            /* picture buffers allocated so far */
-    uint64_t idle_ns;          /* time, since the first frame, in which the device had no frame of this channel */
+    uint64_t pool_buffers;     /* packet buffers allocated so far by the present channel */
+    uint64_t slots;            /* picture buffers allocated so far by the present channel */
+    uint64_t idle_ns;          /* time, since the first frame, in which the device had no frame of this stream */
     uint64_t full_ns;          /* time that submitting threads waited for room */
-    uint64_t send_ns;          /* time spent inside aclvencSendFrame */
+    uint64_t send_ns;          /* time spent inside the call that hands a frame to the device */
     uint64_t max_latency_ns;   /* longest time from acceptance to callback */
     uint64_t max_hold_ns;      /* longest time that a callback kept the device waiting */
     uint64_t written;          /* access units written to the sink */
+    uint64_t refused_sends;    /* frames that the device refused when they were sent */
+    uint64_t failed_destroys;  /* channels of the stream whose destruction the device answered with a code */
     uint32_t in_flight;        /* accepted, callback not yet run */
     uint32_t queued;           /* of these, not yet sent to the device */
-    uint32_t ready;            /* packets that wait to be received */
+    uint32_t ready;            /* packets that wait to be taken or written */
     uint32_t held;             /* frames that a caller has acquired and not yet given back */
-    uint32_t spent;            /* packets without data that only bring a token back */
 } avenc_channel_stats;
 
 typedef struct avenc_channel_histograms {
@@ -283,22 +359,50 @@ typedef struct avenc_channel_histograms {
 } avenc_channel_histograms;
 
 /*
- * Create a channel on a device, with `depth` picture descriptors bound to device memory. Keeps a
- * reference to the device. All or nothing. The caller has validated ranges that depend on the chip;
- * what the device itself refuses comes back as its code (507018 with the reason in detail). May block.
+ * Begin to create a channel on an open device, with `depth` picture buffers, on a native thread. Keeps a reference to
+ * the device. Does not block; avenc_channel_wait_open tells how it went. The caller has validated ranges that depend
+ * on the chip; what the device itself refuses comes back as its code (507018 with the reason in detail).
+ *
+ * With a predecessor, a channel whose place it is to take: it joins that one's stream by avenc_channel_succeed.
  */
-AVENC_API int avenc_channel_create(avenc_device *device, const avenc_channel_config *config, avenc_channel **channel);
+AVENC_API int avenc_channel_create(avenc_device *device, const avenc_channel_config *config,
+                                   avenc_channel *predecessor, avenc_channel **channel);
+AVENC_API int avenc_channel_wait_open(avenc_channel *channel, const avenc_wait *wait);
 
 /*
- * Copy one picture into a free slot and send it. On success *frame_index is its number and the
- * caller's memory is free again. On failure nothing was sent and the token stays the caller's.
- *
- * Waits up to timeout_ms for room (0: not at all): AVENC_E_FULL if `depth` frames are in the device or
- * max_ready packets wait. After that it blocks only while the device takes the frame. Frames of
- * concurrent callers are sent one after another in an unspecified order; packets come in the order of
- * their frames' numbers.
+ * Put an open channel in its predecessor's place, in one step: the predecessor takes no more frames (AVENC_E_REPLACED),
+ * encodes what it has and ends; *first_index is the first number of the new one. Packets keep the frames' order.
+ * AVENC_E_CLOSED if the stream was closed meanwhile. Does not block.
  */
-AVENC_API int avenc_channel_submit(avenc_channel *channel, const avenc_submission *submission, uint32_t timeout_ms,
+AVENC_API int avenc_channel_succeed(avenc_channel *channel, uint64_t *first_index);
+
+/*
+ * For a device that has no second channel: while paused, submitting waits as for room. avenc_channel_retire ends the
+ * hardware channel of a paused stream without frames in flight, so that its successor can be created;
+ * avenc_channel_wait_retired tells when. Not to be resumed after that: succeeded, or closed.
+ */
+AVENC_API void avenc_channel_pause(avenc_channel *channel, int paused);
+AVENC_API void avenc_channel_retire(avenc_channel *channel);
+AVENC_API int avenc_channel_wait_retired(avenc_channel *channel, const avenc_wait *wait);
+
+/* Count one more reference; any number may be held. Does not block. */
+AVENC_API void avenc_channel_retain(avenc_channel *channel);
+
+/* Drop a reference. A stream that nobody refers to any more is closed. Does not block. NULL is allowed. */
+AVENC_API void avenc_channel_release(avenc_channel *channel);
+
+/* ---- frames in --------------------------------------------------------------------------------- */
+
+/*
+ * Copy one picture into a free slot and send it, on the calling thread. On success *frame_index is its number and the
+ * caller's memory is free again. On failure nothing was accepted.
+ *
+ * Waits for room, and for the turn behind other threads that send to the same channel: AVENC_E_FULL at the deadline.
+ * A picture of another size than the channel's is refused. The runtime's own calls (upload, aclvencSendFrame) have no
+ * bound of ours: one that never returns keeps this call, and nothing else. Frames of concurrent callers are sent one
+ * after another in an unspecified order; packets come in the order of their frames' numbers.
+ */
+AVENC_API int avenc_channel_submit(avenc_channel *channel, const avenc_submission *submission, const avenc_wait *wait,
                                    uint64_t *frame_index);
 
 /*
@@ -307,23 +411,27 @@ AVENC_API int avenc_channel_submit(avenc_channel *channel, const avenc_submissio
  * taken, also on failure; their numbers are in indices.
  */
 AVENC_API int avenc_channel_submit_many(avenc_channel *channel, const avenc_submission *submissions, size_t count,
-                                        uint32_t timeout_ms, uint64_t *indices, size_t *accepted);
+                                        const avenc_wait *wait, uint64_t *indices, size_t *accepted);
 
 /*
  * Submit a picture that lies in device memory, without a copy where the device can read it as it is
  * (stride a multiple of 16, even height_stride, 16-byte aligned), else with one copy on the device,
- * which is counted.
+ * which is counted. After a send that the device refused it may read the picture until the channel has ended, or a
+ * later frame is reported: avenc_channel_refused_pending tells.
  */
 AVENC_API int avenc_channel_submit_device(avenc_channel *channel, const avenc_device_picture *picture,
-                                          const avenc_submission *submission, uint32_t timeout_ms,
+                                          const avenc_submission *submission, const avenc_wait *wait,
                                           uint64_t *frame_index);
 
+/* Frames of this channel that the device refused and may still read. */
+AVENC_API uint32_t avenc_channel_refused_pending(avenc_channel *channel);
+
 /*
- * Queue a frame for the device's sender thread; never waits. With copy_now the picture is copied
- * before the call returns; without, it must stay valid and unchanged until the frame's packet has been
- * drained. AVENC_E_FULL if depth + queue frames are accepted and unfinished, unless drop_oldest makes
- * room: the oldest frame that was not yet sent comes back as a packet with AVENC_E_DROPPED. A frame
- * that the device refuses comes back as a packet with the code. The first call starts the thread.
+ * Queue a frame to be sent by a native thread; never waits, calls nothing of the vendor's. With copy_now the picture
+ * is copied before the call returns; without, it must stay valid and unchanged until the frame's tag has come back.
+ * AVENC_E_FULL if there is no room, unless drop_oldest makes some: the oldest frame that was not yet sent is dropped.
+ * AVENC_E_AGAIN if there is room, but its memory is being allocated: avenc_channel_wait_room. A frame that the device
+ * refuses comes back as a packet with the code.
  */
 AVENC_API int avenc_channel_enqueue(avenc_channel *channel, const avenc_submission *submission, int copy_now,
                                     int drop_oldest, uint64_t *frame_index);
@@ -331,10 +439,8 @@ AVENC_API int avenc_channel_enqueue(avenc_channel *channel, const avenc_submissi
 /* Drop the oldest frame that was not sent yet, as avenc_channel_enqueue does. 1 if there was one, else 0. */
 AVENC_API int avenc_channel_drop_oldest(avenc_channel *channel);
 
-/* Wait up to timeout_ms until avenc_channel_enqueue and _acquire have room. AVENC_E_FULL if not. */
-AVENC_API int avenc_channel_wait_room(avenc_channel *channel, uint32_t timeout_ms);
-
-/* ---- frames: pictures that the caller fills in place ------------------------------------------- */
+/* Wait until avenc_channel_enqueue and _acquire have room. AVENC_E_FULL if not, AVENC_E_AGAIN if its memory is missing still. */
+AVENC_API int avenc_channel_wait_room(avenc_channel *channel, const avenc_wait *wait);
 
 typedef struct avenc_frame avenc_frame;
 
@@ -345,139 +451,105 @@ typedef struct avenc_frame_memory {
 } avenc_frame_memory;
 
 /*
- * Take a free slot for the caller to fill: the device's own memory where the host can write it, else
- * pinned host memory. Waits like avenc_channel_submit. The memory stays valid until the frame is
- * released or submitted, even if the channel is closed first.
+ * Take a free slot for the caller to fill: the device's own memory where the host can write it, else pinned host
+ * memory. Waits like avenc_channel_wait_room. The handle is one reference on the slot; its memory stays valid until
+ * the last one is released, whatever happens to the channel meanwhile.
  */
-AVENC_API int avenc_channel_acquire(avenc_channel *channel, uint32_t timeout_ms, avenc_frame **frame,
+AVENC_API int avenc_channel_acquire(avenc_channel *channel, const avenc_wait *wait, avenc_frame **frame,
                                     avenc_frame_memory *memory);
 
-enum {
-    AVENC_FRAME_KEEP = 1,  /* views of its memory are alive: not used for another picture before avenc_frame_release */
-    AVENC_FRAME_QUEUE = 2, /* leave the sending to the sender thread: never waits */
-};
+enum { AVENC_FRAME_QUEUE = 1 }; /* leave the sending to a native thread: never waits for the device */
 
 /*
- * Send an acquired frame: no copy on a board, one DMA on a host; or queue it, if asked to or while
- * `depth` frames are in the device. Without AVENC_FRAME_KEEP the handle is gone on success. On failure
- * the caller still has the frame.
+ * Send an acquired frame: no copy on a board, one DMA on a host; or queue it, if asked to, or while `depth` frames are
+ * in the device or another thread sends. Once only: a second submission, also by another thread at the same time, is
+ * AVENC_E_INVALID. The handle stays the caller's to release, before or after, from any thread. On failure the frame
+ * can be submitted again, unless the device itself refused it and may read it still.
  */
 AVENC_API int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, int flags,
-                                 uint64_t *frame_index);
-AVENC_API void avenc_frame_release(avenc_frame *frame); /* NULL is allowed. May block. */
+                                 const avenc_wait *wait, uint64_t *frame_index);
+AVENC_API void avenc_frame_retain(avenc_frame *frame);
+AVENC_API void avenc_frame_release(avenc_frame *frame); /* NULL is allowed. Does not block */
 
-/* ---- taking packets -------------------------------------------------------------------------- */
-
-/*
- * Take up to `max` finished packets, oldest first, without waiting; *count may be 0. Ownership goes
- * to the caller, failed frames (status != 0) included: each is released with avenc_packet_release.
- */
-AVENC_API int avenc_channel_drain(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count);
+/* ---- packets out ----------------------------------------------------------------------------- */
 
 /*
- * Take back up to `max` packets that have no data but a token: frames and packets that were dropped.
- * Does not wait. avenc_channel_drain never returns these.
+ * Take up to `max` finished packets, oldest first, without waiting; *count may be 0. Ownership goes to the caller. If
+ * one of the next `max` frames failed (status != 0), its packet is returned alone, before those in front of it.
+ * Promised packets are never among them.
  */
-AVENC_API int avenc_channel_drain_spent(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count);
+AVENC_API int avenc_channel_take(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count);
+
+/* Give packets that were taken back: they are the next to be taken, in their frames' order. */
+AVENC_API void avenc_channel_give_back(avenc_channel *channel, avenc_packet **packets, size_t count);
+
+/* Take up to `max` promised packets, failed ones among them, oldest first, without waiting. */
+AVENC_API int avenc_channel_take_promised(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count);
+
+/* Take up to `max` tags of frames and packets that nobody will get: dropped, or written to the sink. Does not wait. */
+AVENC_API size_t avenc_channel_take_dropped(avenc_channel *channel, uint64_t *tags, size_t max);
 
 enum { AVENC_WAIT_FOR_FRAMES = 1 };
 
 /*
- * Wait up to timeout_ms until a packet is ready. AVENC_OK if so, AVENC_E_DRAINED if nothing is in
- * flight (with AVENC_WAIT_FOR_FRAMES only once the end was declared), AVENC_E_TIMEOUT, AVENC_E_CLOSED,
- * or the code with which the device was lost. With linger_us > 0 packets are collected for that long
- * where the recent rate promises more than one of them: fewer wake-ups, later packets.
+ * Wait until a packet can be taken. AVENC_OK if so, AVENC_E_DRAINED if none is to come: nothing is in flight (with
+ * AVENC_WAIT_FOR_FRAMES only once the end was declared), AVENC_E_TIMEOUT, AVENC_E_CLOSED, or the code with which the
+ * device was lost. coalesce_us as for avenc_waitset_take.
  */
-AVENC_API int avenc_channel_wait(avenc_channel *channel, uint32_t timeout_ms, uint32_t linger_us, int flags);
+AVENC_API int avenc_channel_wait(avenc_channel *channel, const avenc_wait *wait, uint32_t coalesce_us, int flags);
 
 /*
- * Write every access unit to a file descriptor (-1: none any more) from a native thread, instead of
- * handing it out; the caller keeps it open until the channel is closed. Frames that failed are handed
- * out as before. Where a write fails, packets stay to be drained, and submitting, waiting for idleness
- * and closing say AVENC_E_SINK. Waiting for idleness and closing include the writing; a close with
- * timeout 0 gives a slow reader up. Not together with drop_oldest. With linger_us > 0 access units are
- * collected for that long where the recent rate promises more than one of them. Waits for a write that is
- * under way; packets that are ready go to the new descriptor, one that was written in part as a whole.
+ * Write every access unit to a duplicate of a file descriptor (-1: none any more) from native threads, instead of
+ * handing it out. The descriptor's flags are not changed. Frames that failed are handed out as before. Where a write
+ * fails, packets stay to be taken, and submitting and waiting for idleness say AVENC_E_SINK. Waiting for idleness and
+ * for the end include the writing. Not together with drop_oldest. Waits for a write that is under way; packets that
+ * are ready go to the new descriptor, one that was written in part as a whole. No sink delays another's writing.
  */
-AVENC_API int avenc_channel_set_sink(avenc_channel *channel, int fd, uint32_t linger_us);
+AVENC_API int avenc_channel_set_sink(avenc_channel *channel, int fd, uint32_t coalesce_us, const avenc_wait *wait);
 
 /* Declare the end: no further frames (AVENC_E_DRAINED); who waits for packets gets the rest, then AVENC_E_DRAINED. */
 AVENC_API int avenc_channel_end(avenc_channel *channel);
 
-/* Wait up to timeout_ms until no frame is in flight; their packets are then ready. Same codes as _wait. */
-AVENC_API int avenc_channel_wait_idle(avenc_channel *channel, uint32_t timeout_ms);
+/* Wait until no frame is in flight; their packets are then ready. Same codes as _wait. Its deadline is the stall's. */
+AVENC_API int avenc_channel_wait_idle(avenc_channel *channel, const avenc_wait *wait);
+
+/* How long frames have been in flight without one being finished; 0 while none is in flight. */
+AVENC_API uint64_t avenc_channel_stalled_ns(avenc_channel *channel);
 
 /*
- * Stop the channel: refuse further frames, wait up to timeout_ms for those in flight, destroy the
- * hardware channel. Packets that are ready stay readable by _drain. After AVENC_E_TIMEOUT the call
- * may be repeated. Idempotent. May block.
+ * Close the stream: no further frames, those that are queued are dropped, the hardware channel ends on a native thread
+ * when no frame is in the device. Packets that are ready can still be taken. Idempotent. Does not block; may be called
+ * from anywhere.
  */
-AVENC_API int avenc_channel_close(avenc_channel *channel, uint32_t timeout_ms);
+AVENC_API int avenc_channel_close(avenc_channel *channel);
 
 /*
- * Close if that has not happened (waiting at most timeout_ms) and free. Where the device does not
- * give the frames back in time, the native objects are leaked on purpose rather than freed under its
- * feet, and the status says so; the handle is gone in any case. NULL is allowed. May block.
+ * Wait until a closed stream has ended: AVENC_OK; AVENC_E_TIMEOUT, with who is in the way; the code with which the
+ * device refused to destroy a channel (once); on a lost device AVENC_OK at once, though its channels are kept, counted
+ * as live, and ended if it reports again.
  */
-AVENC_API int avenc_channel_destroy(avenc_channel *channel, uint32_t timeout_ms);
+AVENC_API int avenc_channel_wait_closed(avenc_channel *channel, const avenc_wait *wait);
+
+/* 1 if the stream's hardware channels have ended and nothing of a frame is read any more, else 0. */
+AVENC_API int avenc_channel_has_ended(avenc_channel *channel);
+
+/* Give up what the sink has not written yet: a slow reader is not waited for any more. */
+AVENC_API void avenc_channel_abandon_sink(avenc_channel *channel);
 
 AVENC_API void avenc_channel_stats_get(avenc_channel *channel, avenc_channel_stats *stats);
 AVENC_API void avenc_channel_histograms_get(avenc_channel *channel, avenc_channel_histograms *histograms);
 
-/* ---- notifier: one wait for many channels ------------------------------------------------------ */
+enum { AVENC_MAX_WAITSETS = 4 };
 
 /*
- * An eventfd that becomes readable when a channel that it is attached to has made progress: a packet
- * is ready, room for a frame, closed, lost. Only while armed, and then once: arm, look, then sleep.
+ * Let a wait set know of the stream's progress under `key`, below AVENC_MAX_KEYS, which is listed at once. At most
+ * AVENC_MAX_WAITSETS for a stream, else AVENC_E_FULL. The stream keeps a reference until it is detached or freed.
  */
-typedef struct avenc_notifier avenc_notifier;
+AVENC_API int avenc_channel_attach(avenc_channel *channel, avenc_waitset *waitset, uint32_t key);
+AVENC_API void avenc_channel_detach(avenc_channel *channel, avenc_waitset *waitset);
 
-AVENC_API int avenc_notifier_create(avenc_notifier **notifier);
-AVENC_API void avenc_notifier_release(avenc_notifier *notifier); /* NULL is allowed */
-AVENC_API int avenc_notifier_fd(const avenc_notifier *notifier);
-AVENC_API void avenc_notifier_arm(avenc_notifier *notifier);
-AVENC_API void avenc_notifier_signal(avenc_notifier *notifier);
-AVENC_API void avenc_notifier_clear(avenc_notifier *notifier); /* make the eventfd unreadable again */
-
-/* Sleep until it is signalled: AVENC_OK, or AVENC_E_TIMEOUT. Clears it. */
-AVENC_API int avenc_notifier_wait(avenc_notifier *notifier, uint32_t timeout_ms);
-
-enum { AVENC_MAX_NOTIFIERS = 4 };
-
-/* At most AVENC_MAX_NOTIFIERS per channel, else AVENC_E_FULL. The channel keeps a reference until it is detached or freed. */
-AVENC_API int avenc_channel_attach_notifier(avenc_channel *channel, avenc_notifier *notifier);
-AVENC_API void avenc_channel_detach_notifier(avenc_channel *channel, avenc_notifier *notifier);
-
-/* ---- selector: which of many channels have news ----------------------------------------------- */
-
-/*
- * The keys of channels that have made progress since they were last taken: a packet, room for a frame,
- * the end, the loss of the device. A key is listed once, however much has happened.
- */
-typedef struct avenc_selector avenc_selector;
-
-AVENC_API int avenc_selector_create(avenc_selector **selector);
-AVENC_API void avenc_selector_release(avenc_selector *selector); /* NULL is allowed */
-
-/* List a key, as its channel does; any thread. Ends a linger. */
-AVENC_API void avenc_selector_mark(avenc_selector *selector, uint32_t key);
-
-/*
- * Sleep until keys are listed, and take at most `max` of them, those listed first: AVENC_OK, or
- * AVENC_E_TIMEOUT with *count 0. With linger_us > 0 news are collected for that long where the recent
- * rate promises more of them. Several threads may wait; each key goes to one of them.
- */
-AVENC_API int avenc_selector_wait(avenc_selector *selector, uint32_t timeout_ms, uint32_t linger_us, uint32_t *keys,
-                                  uint32_t max, uint32_t *count);
-
-enum { AVENC_MAX_KEYS = 1 << 20 };
-
-/*
- * One selector per channel, else AVENC_E_FULL. The key is the caller's choice, below AVENC_MAX_KEYS; it
- * is listed at once. The channel keeps a reference until it is detached or freed.
- */
-AVENC_API int avenc_channel_attach_selector(avenc_channel *channel, avenc_selector *selector, uint32_t key);
-AVENC_API void avenc_channel_detach_selector(avenc_channel *channel);
+/* Native threads that are inside a call of the vendor's library or a write at this moment, report threads left out. */
+AVENC_API uint32_t avenc_blocked_threads(void);
 
 /* ---- conversion ------------------------------------------------------------------------------ */
 
@@ -548,7 +620,7 @@ AVENC_API void avenc_converter_destroy(avenc_converter *converter);
 #define AVENC_LIVE_KINDS(X)                                                                                            \
     X(DEVICE, 0)                                                                                                       \
     X(CHANNEL, 1)                                                                                                      \
-    X(SLOT, 2) X(POOL, 3) X(PACKET, 4) X(THREAD, 5) X(NOTIFIER, 6) X(FRAME, 7) X(CONVERTER, 8) X(SELECTOR, 9)
+    X(SLOT, 2) X(POOL, 3) X(PACKET, 4) X(THREAD, 5) X(STREAM, 6) X(FRAME, 7) X(CONVERTER, 8) X(WAITSET, 9) X(SINK, 10)
 
 #define AVENC_ENUM_KIND(name, index) AVENC_LIVE_##name = (index),
 enum { AVENC_LIVE_KINDS(AVENC_ENUM_KIND) AVENC_LIVE_COUNT };

@@ -89,6 +89,7 @@ typedef struct folder {
     bool of_system; /* searched after /etc/ld.so.cache */
 } folder;
 
+#ifdef __GLIBC__
 static bool is_of_system(const char *name) {
     static const char *const usual[] = {"/lib", "/lib64", "/lib32", "/libx32"};
     name += strncmp(name, "/usr/", 5) == 0 ? 4 : 0;
@@ -105,6 +106,7 @@ static void mark_those_of_system(folder *folders, size_t count) {
             if (strcmp(folders[i].name, folders[later].name) == 0)
                 return;
 }
+#endif
 
 /*
  * Where the loader looks on behalf of the file that `code` is in, in its order; ended by one without a name. NULL: out

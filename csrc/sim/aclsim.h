@@ -42,7 +42,8 @@ ACLSIM_API const char *aclsim_soc_name(size_t index);
 
 /*
  * The limits of the index-th chip profile as one JSON object, cut to `size` bytes with the NUL: its whole length, or 0
- * beyond the end. Ranges are pairs; bit_rate is in kbit/s, h264_area 0 means no limit of its own.
+ * beyond the end. Ranges are pairs; bit_rate is in kbit/s, h264_area 0 means no limit of its own. "channels" are those of
+ * this interface (V1), with how sure that is; "channels_v2" those of hi_mpi_venc, 0: the chip has none.
  */
 ACLSIM_API size_t aclsim_describe_soc(size_t index, char *text, size_t size);
 
@@ -75,7 +76,10 @@ ACLSIM_API const char *aclsim_codec_version(void);
  *   channel_limit       channels of a device, 0: the chip's
  *   wait_unsubscribed   1: aclrtProcessReport on a thread without subscription waits and returns 507012
  *                       in place of 107012 at once
- *   quiet               1: reports of strict mode do not go to standard error
+ *   reuse_handles       1: a new object gets the handle that the last one of its kind had, as a library does whose handles
+ *                       are addresses of malloc; then a stale handle may be another object's, and is not recognised
+ *   quiet               1: nothing goes to standard error unasked: neither reports of strict mode nor the line about a
+ *                       callback that is left out
  */
 ACLSIM_API int aclsim_set_option(const char *name, uint64_t value); /* 0, or -1: no such option or value */
 ACLSIM_API uint64_t aclsim_get_option(const char *name);            /* 0 for an unknown name */
@@ -108,15 +112,53 @@ ACLSIM_API uint64_t aclsim_report_count(void);
 ACLSIM_API const char *aclsim_report_text(uint64_t index);
 ACLSIM_API void aclsim_clear_reports(void);
 
+/*
+ * For bindings of other languages, whose code addresses tell a user nothing: the place in the program that the calling
+ * thread's next calls come from, e.g. "program.py:12 in main", until it names another one. Reports give it for calls that
+ * come from the shared object that calls this function. `place` stays valid and unchanged as long as the process; NULL:
+ * not known.
+ */
+ACLSIM_API void aclsim_set_caller(const char *place);
+
+/* Report a misuse that a binding has kept from the device: kind, AscendCL function, what to do, what happened. */
+ACLSIM_API void aclsim_report(const char *kind, const char *function, const char *fix, const char *what);
+
 /* ---- faults ---------------------------------------------------------------------------------- */
 
 /*
  * Let the nth call (from 1, counted from now) of a function fail with `code` without doing anything;
  * persistent: that one and all later ones. "*" stands for any function. A function that returns a
- * pointer or value returns NULL or 0. Several faults may be armed. aclvencDestroyChannel frees the channel all
+ * pointer or value returns NULL or 0. At most 16 faults may be armed. aclvencDestroyChannel frees the channel all
  * the same, as the vendor's does when a step of it fails. 0, or -1: no such function, or 16 are armed.
  */
 ACLSIM_API int aclsim_fail_call(const char *function, uint64_t nth, int32_t code, int persistent);
+
+/*
+ * The same, but the call does its work before it returns `code`; where the work fails by itself, its own code. For the
+ * functions that end something (aclFinalize..., aclrtResetDevice..., aclrt/acldvpp/aclvencDestroy..., ...Free,
+ * aclrtUnSubscribeReport), which on hardware may have freed the object when they fail; for aclvencSendFrame, whose
+ * frame is encoded and reported all the same when the synchronise after the launch fails (what the device refuses with
+ * 100000 is never launched); for aclrtProcessReport, after its callbacks. 0, or -1 as above, or another function.
+ */
+ACLSIM_API int aclsim_fail_call_after(const char *function, uint64_t nth, int32_t code, int persistent);
+
+/*
+ * Let the nth call of a function (any of the list, "*": of all; persistent: and all later ones) never return: before
+ * its work, or after it. It sleeps inside the library until aclsim_release_hung or aclsim_clear_faults, without a lock
+ * of the simulated device, so that other threads, channels and devices go on; no option bounds it, nothing cancels it.
+ * Released, it goes on: it does its work, or fails if aclsim_fail_call struck the same call. 0, or -1 as above.
+ */
+ACLSIM_API int aclsim_hang_call(const char *function, uint64_t nth, int persistent);
+ACLSIM_API int aclsim_hang_call_after(const char *function, uint64_t nth, int persistent);
+
+/* Threads that sleep inside calls of a function now ("*": of any). */
+ACLSIM_API uint64_t aclsim_hung_calls(const char *function);
+
+/* Wait until there are at least `count` of them. 0, or -1: not within the time, or no such function. */
+ACLSIM_API int aclsim_wait_hung(const char *function, uint64_t count, uint32_t timeout_ms);
+
+/* Let those that sleep now go on, and return their number. What is armed stays armed: see aclsim_clear_faults. */
+ACLSIM_API uint64_t aclsim_release_hung(void);
 
 /* What to do with a frame. */
 enum {
@@ -139,7 +181,7 @@ enum {
     ACLSIM_RET_NO_SPACE = 3,    /* the access unit is larger than the output buffer */
 };
 
-/* Disarm all faults. Returns how often a fault struck since the last time. */
+/* Disarm all faults, and let go on what hangs. Returns how often a fault struck since the last time. */
 ACLSIM_API uint64_t aclsim_clear_faults(void);
 
 /* The device answers with `code` from now on and delivers nothing any more; code 0 brings it back. */

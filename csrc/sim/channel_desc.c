@@ -6,7 +6,7 @@
  * the channel is created. Some setters go through the processor of the chip's generation, which comes
  * up with the first current context; the others only store.
  */
-#include "sim.h"
+#include "descriptors.h"
 
 #include <string.h>
 
@@ -60,25 +60,28 @@ aclvencChannelDesc *aclvencCreateChannelDesc(void) {
     return sim_handle_of(SIM_CHANNEL_DESC, desc);
 }
 
-aclError aclvencDestroyChannelDesc(aclvencChannelDesc *channelDesc) {
-    SIM_ENTER(aclvencDestroyChannelDesc);
-    if (!processor_is_up(__func__))
+static aclError destroy_desc(const char *function, aclvencChannelDesc *channelDesc) {
+    if (!processor_is_up(function))
         return ACL_ERROR_INTERNAL_ERROR;
     if (channelDesc == NULL) /* documented */
         return ACL_SUCCESS;
-    sim_channel_desc *desc = find(__func__, channelDesc);
+    sim_channel_desc *desc = find(function, channelDesc);
     if (desc == NULL)
         return ACL_ERROR_INVALID_PARAM;
-    if (sim_channel_orphan(desc))
-        STRICT("channel-open", "call aclvencDestroyChannel before aclvencDestroyChannelDesc",
-               "channel descriptor %p still has an open channel, which is lost now; it was %s", (void *)channelDesc,
-               sim_origin_format(&desc->object.origin).text);
+    if (sim_channel_orphan(desc) && sim_is_strict())
+        sim_report_at("channel-open", function, "call aclvencDestroyChannel before aclvencDestroyChannelDesc",
+                      "channel descriptor %p still has an open channel, which is lost now; it was %s",
+                      (void *)channelDesc, sim_origin_format(&desc->object.origin).text);
     sim_memory *output = desc->output;
-    if (!sim_handle_end(SIM_CHANNEL_DESC, channelDesc, __func__))
-        return FAIL(ACL_ERROR_INVALID_PARAM, "%p is no live channel descriptor", (void *)channelDesc);
+    if (!sim_handle_end(SIM_CHANNEL_DESC, channelDesc, function))
+        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "%p is no live channel descriptor", (void *)channelDesc);
     if (output != NULL)
         sim_memory_destroy(output);
     return ACL_SUCCESS;
+}
+
+aclError aclvencDestroyChannelDesc(aclvencChannelDesc *channelDesc) {
+    SIM_CALL(aclvencDestroyChannelDesc, destroy_desc(__func__, channelDesc));
 }
 
 /* ---- setters --------------------------------------------------------------------------------------------- */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Picture, batch and stream descriptors, frame configs: fields that are stored and read back. */
-#include "sim.h"
+#include "descriptors.h"
 
 #include <stdlib.h>
 
@@ -54,17 +54,20 @@ acldvppPicDesc *acldvppCreatePicDesc(void) {
     return desc != NULL ? sim_handle_of(SIM_PIC_DESC, desc) : NULL;
 }
 
-aclError acldvppDestroyPicDesc(acldvppPicDesc *picDesc) {
-    SIM_ENTER(acldvppDestroyPicDesc);
+static aclError destroy_picture(const char *function, acldvppPicDesc *picDesc) {
     sim_pic_desc *desc = sim_handle_get(SIM_PIC_DESC, picDesc);
     if (desc != NULL && desc->in_batch)
-        return FAIL(ACL_ERROR_INVALID_PARAM, "the descriptor belongs to a batch"); /* guessed */
-    if (desc != NULL && atomic_load(&desc->in_flight) != 0)
-        STRICT("descriptor-in-flight",
-               "destroy a picture descriptor in its callback or after the EOS send has returned",
-               "picture descriptor %p is destroyed while %d frame(s) with it are in flight; it was %s", (void *)picDesc,
-               atomic_load(&desc->in_flight), sim_origin_format(&desc->object.origin).text);
-    return destroy(__func__, SIM_PIC_DESC, picDesc);
+        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "the descriptor belongs to a batch"); /* guessed */
+    if (desc != NULL && atomic_load(&desc->in_flight) != 0 && sim_is_strict())
+        sim_report_at("descriptor-in-flight", function,
+                      "destroy a picture descriptor in its callback or after the EOS send has returned",
+                      "picture descriptor %p is destroyed while %d frame(s) with it are in flight; it was %s",
+                      (void *)picDesc, atomic_load(&desc->in_flight), sim_origin_format(&desc->object.origin).text);
+    return destroy(function, SIM_PIC_DESC, picDesc);
+}
+
+aclError acldvppDestroyPicDesc(acldvppPicDesc *picDesc) {
+    SIM_CALL(acldvppDestroyPicDesc, destroy_picture(__func__, picDesc));
 }
 
 #define FIND_OR_RETURN(type, kind, handle)                                                                             \
@@ -164,18 +167,21 @@ acldvppPicDesc *acldvppGetPicDesc(acldvppBatchPicDesc *batchPicDesc, uint32_t in
     return index < desc->count ? desc->pictures[index] : NULL;
 }
 
-aclError acldvppDestroyBatchPicDesc(acldvppBatchPicDesc *batchPicDesc) {
-    SIM_ENTER(acldvppDestroyBatchPicDesc);
+static aclError destroy_batch(const char *function, acldvppBatchPicDesc *batchPicDesc) {
     if (!sim_dvpp_ready())
-        return no_processor(__func__);
+        return no_processor(function);
     if (batchPicDesc == NULL) /* guessed */
-        return FAIL(ACL_ERROR_INVALID_PARAM, "batchPicDesc must not be NULL");
+        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "batchPicDesc must not be NULL");
     sim_batch_desc *batch = sim_handle_get(SIM_BATCH_DESC, batchPicDesc);
     sim_batch_desc kept = batch != NULL ? *batch : (sim_batch_desc){.count = 0};
-    aclError rc = destroy(__func__, SIM_BATCH_DESC, batchPicDesc);
+    aclError rc = destroy(function, SIM_BATCH_DESC, batchPicDesc);
     if (rc == ACL_SUCCESS)
-        end_batch(&kept, __func__);
+        end_batch(&kept, function);
     return rc;
+}
+
+aclError acldvppDestroyBatchPicDesc(acldvppBatchPicDesc *batchPicDesc) {
+    SIM_CALL(acldvppDestroyBatchPicDesc, destroy_batch(__func__, batchPicDesc));
 }
 
 /* ---- streams --------------------------------------------------------------------------------------------- */
@@ -188,15 +194,20 @@ acldvppStreamDesc *acldvppCreateStreamDesc(void) {
     return desc != NULL ? sim_handle_of(SIM_STREAM_DESC, desc) : NULL;
 }
 
-aclError acldvppDestroyStreamDesc(acldvppStreamDesc *streamDesc) {
-    SIM_ENTER(acldvppDestroyStreamDesc);
+static aclError destroy_stream_desc(const char *function, acldvppStreamDesc *streamDesc) {
     sim_stream_desc *desc = sim_handle_get(SIM_STREAM_DESC, streamDesc);
     if (desc != NULL && desc->output) { /* documented that it must not be; guessed code */
-        STRICT("output-destroyed", "leave the callback's output descriptor alone: it belongs to the library",
-               "stream descriptor %p is a channel's output", (void *)streamDesc);
-        return FAIL(ACL_ERROR_INVALID_PARAM, "the descriptor belongs to a channel");
+        if (sim_is_strict())
+            sim_report_at("output-destroyed", function,
+                          "leave the callback's output descriptor alone: it belongs to the library",
+                          "stream descriptor %p is a channel's output", (void *)streamDesc);
+        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "the descriptor belongs to a channel");
     }
-    return destroy(__func__, SIM_STREAM_DESC, streamDesc);
+    return destroy(function, SIM_STREAM_DESC, streamDesc);
+}
+
+aclError acldvppDestroyStreamDesc(acldvppStreamDesc *streamDesc) {
+    SIM_CALL(acldvppDestroyStreamDesc, destroy_stream_desc(__func__, streamDesc));
 }
 
 static void report_late(const char *function, const void *handle) {
@@ -259,8 +270,7 @@ aclvencFrameConfig *aclvencCreateFrameConfig(void) {
 }
 
 aclError aclvencDestroyFrameConfig(aclvencFrameConfig *config) {
-    SIM_ENTER(aclvencDestroyFrameConfig);
-    return destroy(__func__, SIM_FRAME_CONFIG, config);
+    SIM_CALL(aclvencDestroyFrameConfig, destroy(__func__, SIM_FRAME_CONFIG, config));
 }
 
 #define CONFIG_FIELD(Name, parameter, field)                                                                           \

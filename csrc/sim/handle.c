@@ -5,9 +5,10 @@
  *     bits 44..46  101         bits 24..39  generation of the place, low 16 bits
  *     bits 40..43  kind        bits  4..23  place in the table        others 0
  *
- * Places are reused oldest first, so a stale handle stays recognisable for 65536 reuses of its place.
+ * Places are reused oldest first, so a stale handle stays recognisable for 65536 reuses of its place. With the option
+ * reuse_handles the last one is reused first, in the same generation.
  */
-#include "sim.h"
+#include "descriptors.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +31,7 @@ static table tables[SIM_KINDS] = {
         .lock = PTHREAD_MUTEX_INITIALIZER, .object_size = sizeof(type), .first_free = NO_INDEX, .last_free = NO_INDEX}
     TABLE(SIM_CONTEXT, sim_context),
     TABLE(SIM_STREAM, sim_stream),
-    TABLE(SIM_EVENT, char[128]), /* sim_event, asserted in stream.c */
+    TABLE(SIM_EVENT, char[128]), /* sim_event, asserted in stream.h */
     TABLE(SIM_PIC_DESC, sim_pic_desc),
     TABLE(SIM_BATCH_DESC, char[128]), /* asserted in descriptors.c */
     TABLE(SIM_STREAM_DESC, sim_stream_desc),
@@ -81,6 +82,10 @@ static sim_object *place(table *t, uint32_t index) {
     return chunk == NULL ? NULL : (sim_object *)(void *)(chunk + (index % CHUNK) * t->object_size);
 }
 
+static bool reuses_handles(void) {
+    return atomic_load_explicit(&sim_option.reuse_handles, memory_order_relaxed) != 0;
+}
+
 static sim_object *take_place(table *t) {
     if (t->first_free != NO_INDEX) {
         sim_object *object = place(t, t->first_free);
@@ -104,6 +109,19 @@ static sim_object *take_place(table *t) {
     return object;
 }
 
+static void free_place(table *t, sim_object *object) {
+    bool first = reuses_handles();
+    object->next_free = first ? t->first_free : NO_INDEX;
+    if (t->first_free == NO_INDEX) {
+        t->first_free = t->last_free = object->index;
+    } else if (first) {
+        t->first_free = object->index;
+    } else {
+        place(t, t->last_free)->next_free = object->index;
+        t->last_free = object->index;
+    }
+}
+
 void *sim_handle_new(sim_kind kind, const char *function, void *caller, bool uncounted) {
     table *t = &tables[kind];
     pthread_mutex_lock(&t->lock);
@@ -114,7 +132,7 @@ void *sim_handle_new(sim_kind kind, const char *function, void *caller, bool unc
         object->ended_by = NULL;
         sim_origin_set(&object->origin, function, caller);
         unsigned tag = atomic_load_explicit(&object->tag, memory_order_relaxed);
-        atomic_store_explicit(&object->tag, tag + 1, memory_order_release);
+        atomic_store_explicit(&object->tag, reuses_handles() && tag != 0 ? tag - 1 : tag + 1, memory_order_release);
     }
     pthread_mutex_unlock(&t->lock);
     if (object != NULL && !uncounted)
@@ -158,12 +176,7 @@ bool sim_handle_end(sim_kind kind, const void *handle, const char *function) {
         ended = true;
         object->ended_by = function;
         atomic_fetch_add_explicit(&object->tag, 1, memory_order_release);
-        object->next_free = NO_INDEX;
-        if (t->last_free != NO_INDEX)
-            place(t, t->last_free)->next_free = object->index;
-        else
-            t->first_free = object->index;
-        t->last_free = object->index;
+        free_place(t, object);
     }
     bool counted = ended && !object->uncounted;
     pthread_mutex_unlock(&t->lock);

@@ -311,12 +311,13 @@ __attribute__((noinline)) static aclError process_and_leave(sim_reporter *report
     return code;
 }
 
-aclError aclrtProcessReport(int32_t timeout) {
-    SIM_ENTER(aclrtProcessReport);
-    if (timeout == 0)
-        STRICT("timeout-zero", "give a time in ms, or -1", "a timeout of 0 does nothing: a loop with it only spins");
+static aclError process_report(const char *function, int32_t timeout) {
+    if (timeout == 0 && sim_is_strict())
+        sim_report_at("timeout-zero", function, "give a time in ms, or -1",
+                      "a timeout of 0 does nothing: a loop with it only spins");
     if (timeout == 0 || timeout < -1) /* documented */
-        return FAIL(ACL_ERROR_INVALID_PARAM, "timeout is %d, allowed are -1 and positive numbers of ms", timeout);
+        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM,
+                           "timeout is %d, allowed are -1 and positive numbers of ms", timeout);
     uint64_t deadline = timeout < 0 ? 0 : sim_now_ns() + (uint64_t)timeout * 1000000u;
     bool wait = atomic_load_explicit(&sim_option.wait_unsubscribed, memory_order_relaxed) != 0;
     int outer_state = program_cancel_state, state;
@@ -332,6 +333,10 @@ aclError aclrtProcessReport(int32_t timeout) {
         program_cancel_state = outer_state;
     pthread_setcancelstate(state, NULL);
     if (code == ACL_ERROR_RT_THREAD_SUBSCRIBE)
-        return FAIL(code, "nothing is subscribed to this thread");
+        return sim_fail_at(function, code, "nothing is subscribed to this thread");
     return code;
+}
+
+aclError aclrtProcessReport(int32_t timeout) {
+    SIM_CALL(aclrtProcessReport, process_report(__func__, timeout));
 }

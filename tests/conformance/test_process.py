@@ -4,10 +4,13 @@
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from helpers import processes
+
+TESTS = Path(__file__).resolve().parents[1]
 
 # A program as users write it: one channel with its report thread. `step` is what a test adds.
 PROGRAM = """
@@ -246,6 +249,36 @@ for index in range(5):
     assert_clean(process, "True\n")
 
 
+@pytest.mark.sim_only  # asks the device whether the frame's report is over
+def test_callback_that_comes_after_the_gate_at_exit_was_closed_does_not_enter_python(backend):
+    """Exit functions run in reverse: one that was registered before the import runs after the facade's own."""
+    process = processes.run(
+        """
+import atexit, ctypes, sys, time
+def send_late():
+    from helpers import simulator
+    device = simulator.shared()
+    check(send(desc, "late"))
+    deadline = time.monotonic() + 20
+    while device.channel_stats(desc)["delivered"] < 2 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    print(got, device.channel_stats(desc)["delivered"])
+atexit.register(send_late)
+"""
+        + PROGRAM
+        + """
+import os
+sys.path.insert(0, os.environ["TESTS"])
+thread, ret = acl.util.start_thread(loop, [context, 100])
+desc = channel(thread)
+check(send(desc, "early"))
+check(flush(desc))
+""",
+        env={"ASCEND_VENC_BACKEND": backend, "ASCEND_VENC_SIM_STRICT": "0", "TESTS": str(TESTS)},
+    )
+    assert_clean(process, "['early'] 2\n")
+
+
 def test_end_of_stream_whose_report_thread_has_ended_returns_100000(program):
     process = program(
         """
@@ -322,6 +355,31 @@ desc = channel(thread, lambda *args: release.wait(20))
 check(send(desc))
 def wait(): flush(desc)
 """,
+    # A report that runs no callback of Python's, which could be one that the runtime has left out.
+    "end_of_stream_after_a_foreign_callback": """
+import ctypes
+sys.path.insert(0, {tests!r})
+from ascend_venc._lowlevel import core
+from helpers import simulator
+ran = []
+foreign = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(ran.append)
+library = simulator.AscendCL(core.open_library().runtime_path)
+library.aclrtLaunchCallback.argtypes = [type(foreign), ctypes.c_void_p, ctypes.c_int32, ctypes.c_void_p]
+thread, ret = acl.util.start_thread(loop, [context, 100])
+release = threading.Event()
+desc = channel(thread, lambda *args: release.wait(0.15))
+check(send(desc, 0)); check(flush(desc))
+stream, ret = acl.rt.create_stream(); check(ret)
+check(acl.rt.subscribe_report(thread, stream))
+for index in range(3):
+    check(send(desc, index))
+    check(library.aclrtLaunchCallback(foreign, None, 0, stream))
+while len(ran) < 3:
+    time.sleep(0.001)
+m.venc_set_channel_desc_callback(desc, lambda *args: release.wait(20))
+check(send(desc))
+def wait(): flush(desc)
+""".replace("{tests!r}", repr(str(TESTS))),
     "destroy_channel": """
 thread, ret = acl.util.start_thread(loop, [context, 100])
 release = threading.Event()
@@ -347,13 +405,13 @@ except KeyboardInterrupt:
     print("interrupted", flush=True)
 """
     )
-    if what in ("end_of_stream", "destroy_channel"):
+    if what not in ("process_report", "long_process_report", "stop_thread"):
         program += "release.set()\nprint(flush(desc), m.venc_destroy_channel(desc))\n"
     process, output, errors, took = processes.interrupt_when(program, "ready", delay=0.3)
     assert errors == ""
     assert output.startswith("interrupted\n")
     assert process.returncode == 0
-    if what in ("end_of_stream", "destroy_channel"):
+    if what not in ("process_report", "long_process_report", "stop_thread"):
         assert output == "interrupted\n0 0\n"  # the wait left nothing half done
     assert took < 3
 

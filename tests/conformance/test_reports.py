@@ -222,6 +222,7 @@ def test_events_tell_where_a_stream_is(acl, handles):
     pyacl.ok(rt.reset_event(end, stream))
 
 
+@pytest.mark.misuse
 def test_stream_destroyed_by_another_thread_during_a_wait_is_dead_at_once_and_ends_softly(acl, context, handles):
     """Thread A waits for a stream whose callback has not run; thread B destroys it; then the callback runs."""
     rt = acl.rt

@@ -70,6 +70,12 @@ _CONTROL = {
     "report_text": (ctypes.c_char_p, [ctypes.c_uint64]),
     "clear_reports": (None, []),
     "fail_call": (ctypes.c_int, [ctypes.c_char_p, ctypes.c_uint64, ctypes.c_int32, ctypes.c_int]),
+    "fail_call_after": (ctypes.c_int, [ctypes.c_char_p, ctypes.c_uint64, ctypes.c_int32, ctypes.c_int]),
+    "hang_call": (ctypes.c_int, [ctypes.c_char_p, ctypes.c_uint64, ctypes.c_int]),
+    "hang_call_after": (ctypes.c_int, [ctypes.c_char_p, ctypes.c_uint64, ctypes.c_int]),
+    "hung_calls": (ctypes.c_uint64, [ctypes.c_char_p]),
+    "wait_hung": (ctypes.c_int, [ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint32]),
+    "release_hung": (ctypes.c_uint64, []),
     "fail_frame": (ctypes.c_int, [ctypes.c_uint64, ctypes.c_int, ctypes.c_uint32, ctypes.c_int]),
     "clear_faults": (ctypes.c_uint64, []),
     "lose_device": (ctypes.c_int, [ctypes.c_int32, ctypes.c_int32]),
@@ -175,14 +181,38 @@ class Simulator(AscendCL):
             self.lib.aclsim_set_strict(before)
 
     @contextlib.contextmanager
-    def failing_call(self, function, nth=1, code=507899, persistent=False):
-        """Let the nth call of a function ("*": of any) inside the block fail."""
-        if self.lib.aclsim_fail_call(function.encode(), nth, code, int(persistent)) != 0:
+    def failing_call(self, function, nth=1, code=507899, persistent=False, after=False):
+        """Let the nth call of a function ("*": of any) inside the block fail; `after`: when it has done its work."""
+        arm = self.lib.aclsim_fail_call_after if after else self.lib.aclsim_fail_call
+        if arm(function.encode(), nth, code, int(persistent)) != 0:
             raise ValueError(f"cannot let call {nth} of {function} fail")
         try:
             yield
         finally:
             self.lib.aclsim_clear_faults()
+
+    @contextlib.contextmanager
+    def hanging_call(self, function, nth=1, persistent=False, after=False):
+        """Let the nth call of a function ("*": of any) never return while the block runs; `after`: when it has done its
+        work. Yields a function that waits until at least `count` threads are inside such a call."""
+        arm = self.lib.aclsim_hang_call_after if after else self.lib.aclsim_hang_call
+        if arm(function.encode(), nth, int(persistent)) != 0:
+            raise ValueError(f"cannot let call {nth} of {function} hang")
+        try:
+            yield lambda count=1: self.wait_hung(function, count)
+        finally:
+            self.lib.aclsim_clear_faults()
+
+    def wait_hung(self, function="*", count=1, timeout=20):
+        """Wait until at least `count` threads hang inside a function ("*": any)."""
+        if self.lib.aclsim_wait_hung(function.encode(), count, int(timeout * 1000)) != 0:
+            raise AssertionError(
+                f"{self.lib.aclsim_hung_calls(function.encode())} calls of {function} hang, not {count}"
+            )
+
+    def hung_calls(self, function="*"):
+        """Threads that hang inside a function now ("*": any)."""
+        return self.lib.aclsim_hung_calls(function.encode())
 
     @contextlib.contextmanager
     def failing_frame(self, action, nth=1, value=0, persistent=False):
@@ -195,8 +225,16 @@ class Simulator(AscendCL):
             self.lib.aclsim_clear_faults()
 
     @contextlib.contextmanager
+    def dead_reports(self, code=507010):
+        """aclrtProcessReport fails for good inside the block, and no wait has a limit: with frames in flight EOS and
+        DestroyChannel do not return, as on hardware (statement 3.9.11). Behind the block they do. A call that is inside
+        already still delivers: stall the device (option `stall`) where that matters."""
+        with self.options(wait_limit_ms=0), self.failing_call("aclrtProcessReport", code=code, persistent=True):
+            yield
+
+    @contextlib.contextmanager
     def lost_device(self, device=0, code=507010):
-        """The device is lost inside the block."""
+        """The device is lost inside the block: it keeps nobody waiting, DestroyChannel neither (statement 3.9.12)."""
         self.lib.aclsim_lose_device(device, code)
         try:
             yield

@@ -144,7 +144,7 @@ def test_l5_acl_functions_are_called_through_the_table_only():
     assert len(functions) > 100
     names = "|".join(sorted(functions, key=len, reverse=True))
     direct = rf"(?<![\w.>])(?:{names})\s*\("
-    files = [path for path in [*engine_files(), *cython_files()] if path.name not in ("ascendcl.h", "cavenc.pxd")]
+    files = [path for path in [*engine_files(), *cython_files()] if path.name != "ascendcl.h"]
     assert re.search(direct, "rc = aclrtMalloc(&p, 1, 0);")
     assert not re.search(direct, "rc = api->aclrtMalloc(&p, 1, 0);")
     assert not re.search(direct, "rc = api.aclrtMalloc(&p, 1, 0)")
@@ -178,7 +178,8 @@ def test_l7_the_gil_is_taken_only_where_the_list_says(tmp_path):
     found = set().union(*(gil_takers(path) for path in cython_files()))
     assert found <= WITH_GIL
     for name, function in found:
-        lines = (PACKAGE / "_lowlevel" / name).read_text().splitlines()
+        (path,) = (path for path in cython_files() if path.name == name)
+        lines = path.read_text().splitlines()
         places = [
             i for i, line in enumerate(lines) if re.search(r"\bwith gil\b", line) and not line.strip().startswith("#")
         ]
@@ -214,20 +215,7 @@ def test_l9_the_buffer_protocol_is_implemented_in_one_file():
 
 # L11: circles that are still there among the files of the simulated device. This list may only shrink.
 CIRCLES_OF_THE_SIMULATED_DEVICE = [
-    [
-        "channel_open",
-        "control",
-        "copy",
-        "handle",
-        "memory",
-        "picture",
-        "pipeline",
-        "report",
-        "runtime",
-        "stream",
-        "strict",
-        "venc",
-    ],
+    ["entry", "sim"],  # sim.h has inline functions of entry.c, which uses others of them
 ]
 
 

@@ -607,8 +607,8 @@ child = os.fork()
 if child:
     os.waitpid(child, 0)
     print("parent", os.getpid(), flush=True)
-core.finalize_libraries()
-core.finalize_libraries()
+core.finalize_libraries(5)
+core.finalize_libraries(5)
 """
     parent, finalized = run_in_a_process(program).splitlines()
     assert finalized == f"finalized by {parent.split()[1]}"

@@ -3,6 +3,7 @@
 
 import contextlib
 import ctypes
+import threading
 
 import pytest
 
@@ -123,3 +124,71 @@ def test_copy_between_devices_keeps_the_bytes(sim):
         assert sim.aclrtMemcpy(here, 256, there, 256, 3) == 0
         assert sim.aclrtMemcpy(back, 256, here, 256, DEVICE_TO_HOST) == 0
         assert back.raw == data
+
+
+# ---- handles at reused addresses ----
+
+
+@pytest.fixture
+def ready(sim):
+    assert sim.aclInit(None) == 0
+    yield sim
+    assert sim.aclFinalize() == 0
+
+
+def new_context(sim):
+    context = ctypes.c_void_p()
+    assert sim.aclrtCreateContext(ctypes.byref(context), 0) == 0
+    return context.value
+
+
+def test_destroyed_handle_is_not_handed_out_again_unless_asked_for(ready):
+    sim = ready
+    contexts = [new_context(sim) for _ in range(3)]
+    for context in contexts:
+        assert sim.aclrtDestroyContext(context) == 0
+    again = [new_context(sim) for _ in range(5)]
+    assert not set(again) & set(contexts)
+    for context in again:
+        assert sim.aclrtDestroyContext(context) == 0
+
+
+def test_reused_handle_is_the_last_one_of_its_kind_that_was_destroyed(ready):
+    sim = ready
+    with sim.options(reuse_handles=1):
+        first, second = new_context(sim), new_context(sim)
+        assert sim.aclrtDestroyContext(first) == 0
+        assert sim.aclrtSetCurrentContext(first) == 107002, "not alive meanwhile"
+        assert len(sim.take_reports()) == 1
+        assert new_context(sim) == first
+        assert sim.aclrtDestroyContext(second) == sim.aclrtDestroyContext(first) == 0
+        assert [new_context(sim), new_context(sim)] == [first, second]
+        assert sim.aclrtDestroyContext(first) == 0
+        stream = ctypes.c_void_p()
+        streams = set()
+        for _ in range(3):
+            assert sim.aclrtCreateStream(ctypes.byref(stream)) == 0
+            streams.add(stream.value)
+            assert sim.aclrtDestroyStream(stream) == 0
+        assert len(streams) == 1
+    assert sim.aclrtDestroyContext(second) == 0
+
+
+def test_thread_whose_context_is_gone_is_in_the_one_that_got_its_address(ready):
+    """What a library does whose contexts are addresses: a stale current context is the new one."""
+    sim = ready
+    with sim.options(reuse_handles=1):
+        context = new_context(sim)
+
+        def replace():
+            assert sim.aclrtDestroyContext(context) == 0
+            replaced.append(new_context(sim))
+
+        replaced = []
+        thread = threading.Thread(target=replace)
+        thread.start()
+        thread.join()
+        current = ctypes.c_void_p()
+        assert sim.aclrtGetCurrentContext(ctypes.byref(current)) == 0
+        assert [current.value] == replaced == [context]
+        assert sim.aclrtDestroyContext(context) == 0

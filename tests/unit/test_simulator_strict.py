@@ -317,6 +317,8 @@ def test_synchronize_with_nobody_to_pump_is_reported(sim):
         assert sim.aclrtLaunchCallback(callback, None, 1, stream) == 0
         assert sim.aclrtSynchronizeStream(stream) == 507046
         the_report(sim, "no-pump", "aclrtSynchronizeStream")
+        assert sim.aclrtProcessReport(1000) == 0
+        assert sim.aclrtUnSubscribeReport(threading.get_ident(), stream) == 0
         assert sim.aclrtDestroyStream(stream) == 0
 
 
@@ -461,6 +463,76 @@ def test_context_destroyed_before_its_stream_is_reported(program):
     assert sim.aclrtDestroyStream(stream) == 0
 
 
+# ---- subscriptions ----
+
+
+@pytest.fixture
+def stream(sim):
+    with Program(sim, pump=False):
+        created = ctypes.c_void_p()
+        assert sim.aclrtCreateStream(ctypes.byref(created)) == 0
+        assert sim.aclrtSubscribeReport(threading.get_ident(), created) == 0
+        yield created
+
+
+@pytest.mark.parametrize("destroy", ["aclrtDestroyStream", "aclrtDestroyStreamForce"])
+def test_stream_destroyed_before_it_is_unsubscribed_is_reported(sim, stream, destroy):
+    assert getattr(sim, destroy)(stream) == 0
+    the_report(sim, "still-subscribed", destroy, f"{threading.get_ident():#x}", "created by aclrtCreateStream")
+    assert sim.aclrtUnSubscribeReport(threading.get_ident(), stream) != 0
+    the_report(sim, "stale-handle", "aclrtUnSubscribeReport")
+
+
+def test_default_stream_left_subscribed_by_its_context_is_reported(program):
+    sim, context = program.sim, ctypes.c_void_p()
+    assert sim.aclrtCreateContext(ctypes.byref(context), 0) == 0
+    assert sim.aclrtSubscribeReport(program.report_thread, None) == 0
+    assert sim.aclrtDestroyContext(context) == 0
+    the_report(sim, "still-subscribed", "aclrtDestroyContext")
+    assert sim.aclrtSetCurrentContext(program.context) == 0
+
+
+def test_stream_that_a_fault_kept_subscribed_is_not_the_programs_doing(sim, stream):
+    with sim.failing_call("aclrtUnSubscribeReport"):
+        assert sim.aclrtUnSubscribeReport(threading.get_ident(), stream) == 507899
+    assert sim.aclrtDestroyStream(stream) == 0
+    assert sim.reports() == []
+
+
+def test_stream_that_a_lost_device_kept_subscribed_is_not_the_programs_doing(sim, stream):
+    with sim.lost_device(code=507010):
+        assert sim.aclrtUnSubscribeReport(threading.get_ident(), stream) == 507010
+        assert sim.aclrtDestroyStream(stream) == 0
+    assert sim.reports() == []
+
+
+@pytest.mark.parametrize("end", ["aclrtUnSubscribeReport", "aclrtDestroyStream"])
+def test_callbacks_that_were_launched_and_never_run_are_reported(sim, stream, end):
+    callback, seen = CALLBACK(lambda _: seen.append(1)), []
+    for _ in range(2):
+        assert sim.aclrtLaunchCallback(callback, None, 1, stream) == 0
+    if end == "aclrtUnSubscribeReport":
+        assert sim.aclrtUnSubscribeReport(threading.get_ident(), stream) == 0
+        the_report(sim, "callback-lost", "aclrtUnSubscribeReport: 2 callbacks", "created by aclrtCreateStream")
+        assert sim.aclrtDestroyStream(stream) == 0
+    else:
+        assert sim.aclrtDestroyStream(stream) == 0
+        lost, subscribed = sim.take_reports()
+        assert lost.startswith("[callback-lost] aclrtDestroyStream: 2 callbacks")
+        assert subscribed.startswith("[still-subscribed]")
+    assert seen == []
+
+
+def test_callbacks_that_have_run_are_not_reported(sim, stream):
+    callback, seen = CALLBACK(lambda _: seen.append(1)), []
+    for block in (0, 1):
+        assert sim.aclrtLaunchCallback(callback, None, block, stream) == 0
+    assert sim.aclrtProcessReport(1000) == 0
+    assert sim.aclrtUnSubscribeReport(threading.get_ident(), stream) == 0
+    assert sim.aclrtDestroyStream(stream) == 0
+    assert (seen, sim.reports()) == ([1, 1], [])
+
+
 # ---- memory ----
 
 
@@ -494,6 +566,15 @@ def test_memset_of_host_memory_is_reported(program):
     host = ctypes.create_string_buffer(64)
     assert program.sim.aclrtMemset(host, 64, 1, 64) == 0
     the_report(program.sim, "foreign-memory")
+
+
+def test_copy_from_freed_memory_is_reported_with_where_it_came_from(program):
+    sim, host = program.sim, ctypes.create_string_buffer(64)
+    memory = new_memory(sim)
+    assert sim.acldvppFree(memory) == 0
+    assert sim.aclrtMemcpy(host, 64, memory, 64, DEVICE_TO_HOST) == 107000
+    the_report(sim, "foreign-memory", "has been freed", "created by acldvppMalloc")
+    assert "has been freed" in sim.error_text()
 
 
 def test_double_free_is_reported_with_where_it_came_from(program):
@@ -620,6 +701,7 @@ def test_objects_left_at_finalize_are_reported_with_where_they_were_made():
         stream, event, memory, host = (ctypes.c_void_p() for _ in range(4))
         assert sim.aclrtCreateStream(ctypes.byref(stream)) == 0
         assert sim.aclrtCreateEvent(ctypes.byref(event)) == 0
+        assert sim.aclrtSubscribeReport(threading.get_ident(), stream) == 0
         assert sim.acldvppMalloc(ctypes.byref(memory), 100) == 0
         assert sim.aclrtMallocHost(ctypes.byref(host), 100) == 0
         for create in STALE:
@@ -641,6 +723,7 @@ def test_objects_left_at_finalize_are_reported_with_where_they_were_made():
         "1 device memory is left",
         "1 host memory is left",
         "1 channel is left open",
+        "1 stream is left subscribed",
     }
     assert all(text.startswith("[leak] aclFinalize: ") for text in found)
     made_by = {

@@ -41,9 +41,12 @@ static void *submit(void *arg) {
     for (unsigned i = 0; i < j->frames; i++) {
         memset(pixels, (int)i, luma * 3 / 2);
         avenc_submission frame = {
-            .picture = {pixels, j->width, pixels + luma, j->width}, .pts = 1000 + i, .force_idr = i % 7 == 3};
+            .picture = {pixels, j->width, pixels + luma, j->width, j->width, j->height, j->height / 2},
+            .pts = 1000 + i,
+            .force_idr = i % 7 == 3};
         uint64_t index;
-        int rc = avenc_channel_submit(j->channel, &frame, 20000, &index);
+        avenc_wait wait = avenc_wait_for(20000);
+        int rc = avenc_channel_submit(j->channel, &frame, &wait, &index);
         if (rc == AVENC_E_CLOSED && j->closed_early)
             break;
         CHECK(rc == AVENC_OK);
@@ -58,7 +61,7 @@ static void *submit(void *arg) {
 static void take(job *j) {
     avenc_packet *packets[8];
     size_t count;
-    CHECK(avenc_channel_drain(j->channel, packets, 8, &count) == AVENC_OK);
+    CHECK(avenc_channel_take(j->channel, packets, 8, &count) == AVENC_OK);
     for (size_t i = 0; i < count; i++) {
         CHECK(packets[i]->status == 0);
         CHECK(packets[i]->frame_index == j->received);
@@ -74,11 +77,13 @@ static void take(job *j) {
 static void *drain(void *arg) {
     job *j = arg;
     while (atomic_load(&j->submitting)) {
-        int rc = avenc_channel_wait(j->channel, 20, 0, 0);
+        avenc_wait soon = avenc_wait_for(20);
+        int rc = avenc_channel_wait(j->channel, &soon, 0, 0);
         CHECK(rc == AVENC_OK || rc == AVENC_E_TIMEOUT || rc == AVENC_E_DRAINED || rc == AVENC_E_CLOSED);
         take(j);
     }
-    CHECK(avenc_channel_wait_idle(j->channel, 20000) == AVENC_OK);
+    avenc_wait wait = avenc_wait_for(20000);
+    CHECK(avenc_channel_wait_idle(j->channel, &wait) == AVENC_OK);
     while (j->received < atomic_load(&j->accepted))
         take(j);
     return NULL;
@@ -87,7 +92,9 @@ static void *drain(void *arg) {
 static void *close_early(void *arg) {
     job *j = arg;
     usleep(3000);
-    CHECK(avenc_channel_close(j->channel, 20000) == AVENC_OK);
+    avenc_wait wait = avenc_wait_for(20000);
+    CHECK(avenc_channel_close(j->channel) == AVENC_OK);
+    CHECK(avenc_channel_wait_closed(j->channel, &wait) == AVENC_OK);
     return NULL;
 }
 
@@ -97,7 +104,9 @@ int main(int argc, char **argv) {
     avenc_library *library;
     CHECK(avenc_library_open(&options, &library) == AVENC_OK);
     avenc_device *device;
+    avenc_wait wait = avenc_wait_for(20000);
     CHECK(avenc_device_open(library, 0, &device) == AVENC_OK);
+    CHECK(avenc_device_wait_open(device, &wait) == AVENC_OK);
     enum { MAX = 64 };
     unsigned channels = (unsigned)atoi(argv[3]);
     static job jobs[MAX];
@@ -112,15 +121,18 @@ int main(int argc, char **argv) {
                                        .key_frame_interval = 60000,
                                        .src_rate = 25,
                                        .max_bit_rate = 1000,
-                                       .depth = 1 + i % 5};
+                                       .depth = 1 + i % 5,
+                                       .time_num = 1,
+                                       .time_den = 25};
         *j = (job){.width = config.width,
                    .height = config.height,
                    .frames = (unsigned)atoi(argv[4]),
                    .closed_early = i % 3 == 2};
         atomic_store(&j->submitting, 1);
-        CHECK(avenc_channel_create(device, &config, &j->channel) == AVENC_OK);
+        CHECK(avenc_channel_create(device, &config, NULL, &j->channel) == AVENC_OK);
+        CHECK(avenc_channel_wait_open(j->channel, &wait) == AVENC_OK);
     }
-    avenc_device_close(device); /* the channels keep it */
+    avenc_device_release(device); /* the channels keep it */
     for (unsigned i = 0; i < channels; i++) {
         pthread_create(&threads[i][0], NULL, submit, &jobs[i]);
         pthread_create(&threads[i][1], NULL, drain, &jobs[i]);
@@ -135,11 +147,16 @@ int main(int argc, char **argv) {
         CHECK(jobs[i].received == atomic_load(&jobs[i].accepted));
         CHECK(stats.submitted == jobs[i].received && stats.completed == stats.submitted && stats.failed == 0);
         CHECK(jobs[i].closed_early || jobs[i].received == jobs[i].frames);
-        CHECK(avenc_channel_destroy(jobs[i].channel, 20000) == AVENC_OK);
+        wait = avenc_wait_for(20000);
+        CHECK(avenc_channel_close(jobs[i].channel) == AVENC_OK);
+        CHECK(avenc_channel_wait_closed(jobs[i].channel, &wait) == AVENC_OK);
+        avenc_channel_release(jobs[i].channel);
     }
     for (int kind = 0; kind < AVENC_LIVE_COUNT; kind++)
-        CHECK(avenc_live(kind) == 0);
-    CHECK(avenc_library_finalize(library) == AVENC_OK);
+        for (int i = 0; avenc_live(kind) != 0; i++, usleep(1000)) /* the device ends on native threads */
+            CHECK(i < 5000);
+    wait = avenc_wait_for(20000);
+    CHECK(avenc_library_finalize(library, &wait) == AVENC_OK);
     puts("ok");
     return 0;
 }

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/channel.h"
+#include "base/status.h"
+#include "base/thread.h"
+
+
+#include <stdlib.h>
+
+enum { END_TRIES = 3 }; /* for a device that cannot be bound */
+
+/* ---- references -------------------------------------------------------------------------------- */
+
+void avi_channel_retain(avenc_channel *channel) {
+    atomic_fetch_add(&channel->references, 1);
+}
+
+/* Nothing of the vendor's is left: the channel has ended, or never began. */
+static void free_channel(avenc_channel *channel) {
+    avi_slots_free(&channel->slots);
+    if (channel->pool)
+        avi_pool_retire(channel->pool);
+    if (channel->uses_device)
+        avenc_device_release(channel->device);
+    avi_device_let_go(channel->device);
+    avi_stream_drop(channel->stream);
+    free(channel);
+    avi_live_add(AVENC_LIVE_CHANNEL, -1);
+}
+
+void avi_channel_drop(avenc_channel *channel) {
+    if (atomic_fetch_sub(&channel->references, 1) == 1)
+        free_channel(channel);
+}
+
+void avi_channel_post(avenc_channel *channel, avi_task *task) {
+    avi_channel_retain(channel);
+    if (!avi_task_post(task))
+        avi_channel_drop(channel); /* the caller has one itself: not the last */
+}
+
+/* ---- slots ------------------------------------------------------------------------------------- */
+
+void avi_channel_free_slot_locked(avenc_channel *channel, avi_slot *slot) {
+    if (slot->handles) {
+        slot->state = AVI_SLOT_LEASED;
+        channel->held++;
+        channel->stream->stats.held++;
+    } else {
+        avi_slots_push(&channel->slots, slot);
+    }
+    if (channel->state >= AVI_ENDING)
+        avi_channel_post(channel, &channel->end_task); /* its memory is what is left of the channel */
+}
+
+void avi_channel_release_refused_locked(avenc_channel *channel, const avi_slot *until) {
+    avi_slot *slot = channel->flight.head;
+    while (slot && slot != until) {
+        avi_slot *later = slot->later;
+        if (slot->state == AVI_SLOT_REFUSED) {
+            avi_flight_leave(&channel->flight, slot);
+            channel->refused--;
+            avi_channel_free_slot_locked(channel, slot);
+        }
+        slot = later;
+    }
+}
+
+/* Make what is missing of a slot that nobody else has. */
+static int make_slot(avenc_channel *channel, avi_slot *slot, bool whole) {
+    avi_binding binding;
+    avi_blocking_begins();
+    int rc = channel->port->bind(channel->device, &binding);
+    if (rc == AVENC_OK) {
+        rc = avi_slot_make(&channel->slots, slot, true);
+        avenc_failure kept = *avenc_last_failure();
+        if (rc != AVENC_OK && !whole)
+            avi_slot_unmake(&channel->slots, slot);
+        channel->port->unbind(channel->device, &binding);
+        avi_fail_again(&kept);
+    }
+    avi_blocking_ends();
+    return rc;
+}
+
+bool avi_channel_make_run(void *arg) {
+    avenc_channel *channel = arg;
+    avi_slots *slots = &channel->slots;
+    avi_stream *stream = channel->stream;
+    avi_lock(&stream->lock);
+    avi_slot *slot = avi_slots_pop(slots, false); /* all that are free lack staging memory */
+    bool whole = slot != NULL;
+    if (!slot && slots->begun < slots->capacity)
+        slot = &slots->all[slots->begun++];
+    if (slot) {
+        avi_unlock(&stream->lock);
+        int rc = make_slot(channel, slot, whole);
+        avi_lock(&stream->lock);
+        slots->made += rc == AVENC_OK && !whole;
+        if (rc == AVENC_OK || whole)
+            avi_slots_push(slots, slot);
+        else
+            slots->begun--; /* nobody began another one meanwhile */
+        if (rc != AVENC_OK) {
+            channel->make_failure = *avenc_last_failure();
+            channel->make_failure.code = rc;
+        }
+    }
+    channel->making = false;
+    avi_channel_check_over_locked(channel);
+    avi_stream_signal_locked(stream, true);
+    avi_unlock(&stream->lock);
+    return false;
+}
+
+void avi_channel_want_slot_locked(avenc_channel *channel) {
+    if (channel->making)
+        return;
+    channel->making = true;
+    avi_channel_post(channel, &channel->make_task);
+}
+
+/* ---- frames that are finished ------------------------------------------------------------------ */
+
+static void finish_in_turn_locked(avenc_channel *channel, avi_packet *packet) {
+    channel->stream->stats.in_flight--;
+    avi_stream_finish_locked(channel->stream, packet);
+}
+
+void avi_channel_finish_locked(avenc_channel *channel, avi_packet *packet) {
+    if (channel->predecessor)
+        avi_packet_append(&channel->early, packet);
+    else
+        finish_in_turn_locked(channel, packet);
+}
+
+void avi_channel_drop_frame_locked(avenc_channel *channel, avi_packet *packet) {
+    channel->stream->stats.in_flight--;
+    channel->stream->stats.dropped_frames++;
+    avi_stream_discard_locked(channel->stream, packet);
+}
+
+void avi_channel_drop_queued_locked(avenc_channel *channel, avi_slot *slot) {
+    avi_packet *packet = slot->packet;
+    slot->packet = NULL;
+    channel->active--;
+    avi_channel_drop_frame_locked(channel, packet);
+    avi_channel_free_slot_locked(channel, slot);
+}
+
+/* A sealed channel has finished its last frame: what its successors finished before has its turn. */
+static void let_successors_go_locked(avenc_channel *channel) {
+    while (channel->sealed && channel->active == 0 && !channel->predecessor && channel->successor) {
+        avenc_channel *successor = channel->successor;
+        channel->successor = NULL;
+        successor->predecessor = NULL;
+        for (avi_packet *packet; (packet = avi_packet_pop(&successor->early));)
+            finish_in_turn_locked(successor, packet);
+        avi_stream_signal_locked(channel->stream, false);
+        avi_channel_drop(channel); /* the successor's reference; the caller has one */
+        channel = successor;
+    }
+}
+
+void avi_channel_check_over_locked(avenc_channel *channel) {
+    let_successors_go_locked(channel);
+    bool over = channel->stream->closed || channel->sealed || channel->retiring;
+    if (over && channel->state == AVI_OPEN && channel->active == 0 && !channel->making && !channel->sending)
+        avi_channel_post(channel, &channel->end_task);
+}
+
+/* ---- ending ------------------------------------------------------------------------------------ */
+
+/* The hardware channel, and every slot that nobody holds. The device is bound; nothing else touches these any more. */
+static int free_parts(avenc_channel *channel) {
+    avi_stream *stream = channel->stream;
+    int rc = AVENC_OK;
+    if (channel->hardware) {
+        rc = channel->port->destroy(channel->device, channel->hardware);
+        channel->hardware = NULL;
+    }
+    avenc_failure kept = *avenc_last_failure();
+    for (uint32_t i = 0; i < channel->slots.begun; i++) {
+        avi_slot *slot = &channel->slots.all[i];
+        avi_lock(&stream->lock);
+        bool mine = slot->state == AVI_SLOT_FREE || slot->state == AVI_SLOT_REFUSED;
+        if (mine)
+            slot->state = AVI_SLOT_UNMADE;
+        avi_unlock(&stream->lock);
+        if (mine)
+            avi_slot_unmake(&channel->slots, slot);
+    }
+    avi_fail_again(&kept);
+    return rc;
+}
+
+void avi_channel_unlink_locked(avenc_channel *channel) {
+    avenc_channel **link = &channel->stream->channels;
+    while (*link && *link != channel)
+        link = &(*link)->next;
+    if (*link)
+        *link = channel->next;
+}
+
+bool avi_channel_end_run(void *arg) {
+    avenc_channel *channel = arg;
+    avi_stream *stream = channel->stream;
+    avi_binding binding;
+    avi_lock(&stream->lock);
+    bool over = channel->state == AVI_OPEN && channel->active == 0 && !channel->making && !channel->sending &&
+                !atomic_load(&channel->device->lost);
+    bool ended = channel->state == AVI_ENDED; /* a slot that somebody held came back */
+    if (over)
+        channel->state = AVI_ENDING;
+    avi_unlock(&stream->lock);
+    if (!over && !ended)
+        return false;
+
+    avi_blocking_begins();
+    int rc = channel->port->bind(channel->device, &binding);
+    bool bound = rc == AVENC_OK;
+    if (bound) {
+        rc = free_parts(channel);
+        channel->port->unbind(channel->device, &binding);
+    }
+    avi_blocking_ends();
+
+    avi_lock(&stream->lock);
+    bool again = !bound && ++channel->end_failures < END_TRIES;
+    bool gone = over && bound;
+    if (over)
+        channel->state = again ? AVI_OPEN : AVI_ENDED; /* never bound: what is left stays, and is counted as live */
+    channel->slots.free = NULL;
+    if (gone) {
+        channel->flight = (avi_flight){0};
+        channel->refused = 0;
+        avi_channel_unlink_locked(channel);
+    }
+    if (rc != AVENC_OK && !again) {
+        stream->stats.failed_destroys++;
+        stream->end_failure = *avenc_last_failure();
+        stream->end_failure.code = rc;
+    }
+    bool left = channel->state != AVI_ENDED;
+    for (uint32_t i = 0; i < channel->slots.begun; i++)
+        left = left || channel->slots.all[i].state != AVI_SLOT_UNMADE;
+    bool release = !left && channel->uses_device;
+    channel->uses_device = channel->uses_device && left;
+    avi_stream_signal_locked(stream, true);
+    avi_unlock(&stream->lock);
+    if (release) /* nobody holds a slot any more: the device may end before the last packet and handle are gone */
+        avenc_device_release(channel->device);
+    if (gone) {
+        avi_device_delist(channel->device, channel->index);
+        avi_channel_drop(channel); /* the table's reference; this task has one */
+    }
+    return again;
+}
+
+int avi_fail_lost(const avenc_channel *channel, const char *call) {
+    int code = atomic_load(&channel->device->lost);
+    return avi_fail(code, channel->port->report_call, "the device stopped reporting (%s found out); frames in flight are lost",
+                    call);
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * One hardware channel: made, sealed, ended; it never changes in between. Its stream's lock guards what is not said to
+ * be otherwise.
+ *
+ * References: each call's caller, each task that is posted, each frame handle, the device's table and a successor hold
+ * one on the channel's memory. Those from outside are counted apart (`users`): when a stream has none left it is closed.
+ */
+#ifndef ASCEND_VENC_ENGINE_CHANNEL_H
+#define ASCEND_VENC_ENGINE_CHANNEL_H
+
+#include "base/taskq.h"
+#include "engine/bitstream.h"
+#include "engine/device.h"
+#include "engine/flight.h"
+#include "engine/slot.h"
+#include "engine/stream.h"
+
+/* OPENING -> OPEN -> ENDING -> ENDED, or OPENING -> FAILED. */
+enum { AVI_OPENING, AVI_OPEN, AVI_ENDING, AVI_ENDED, AVI_FAILED };
+
+/* Slots beyond depth + queue, for frames that the device refused and may still read. */
+enum { AVI_SPARE_SLOTS = 32 };
+
+struct avenc_channel {
+    avenc_device *device;
+    const avi_port *port;
+    avi_stream *stream;
+    avenc_channel_config config; /* fixed, and so is everything up to here */
+    uint32_t generation;
+    uint32_t epoch;          /* how many channels the stream had before */
+    uint32_t index;          /* in the device's table */
+    atomic_uint references;  /* of all kinds */
+    avi_pool *pool;
+    avi_parameter_sets sets; /* the reporting thread only */
+    void *hardware;          /* the port's; set before it is open */
+
+    int state;
+    unsigned users;          /* references from outside */
+    bool uses_device;        /* counted as one that needs it open */
+    bool placed;             /* frames come to it, or came: it has no predecessor whose place is not taken yet */
+    bool sealed;             /* a successor has its place: no further frames */
+    bool retiring;           /* ends without a successor yet: see avenc_channel_retire */
+    avenc_failure failure;   /* of creating */
+    avi_slots slots;
+    avi_flight flight;
+    unsigned active;         /* slots that the engine or the device works on: not FREE, HELD, LEASED or REFUSED */
+    unsigned held;           /* slots HELD or LEASED */
+    unsigned window;         /* of the active: FILLING or SENT, at most `depth` */
+    unsigned refused;        /* slots REFUSED */
+    int refused_code;        /* of the last of them */
+    bool making;             /* a slot is being made */
+    avenc_failure make_failure; /* code: why that did not succeed, for the next who needs one */
+    unsigned end_failures;   /* how often it could not be ended */
+    bool sending;            /* somebody has the right to send */
+    bool sending_queued;     /* and it is the task: who comes now queues behind */
+    unsigned turns_wanted;   /* threads that wait for the right to send */
+    avi_slot *queued_head, *queued_tail;
+    int64_t next_pts;        /* of the next frame whose pts is counted */
+    int64_t last_end;        /* pts of the last frame that was accepted, and one */
+    avi_packet_list early;   /* finished before the last frame of the predecessor: not to be taken yet */
+
+    avenc_channel *predecessor; /* counted; until it has finished its frames */
+    avenc_channel *successor;
+    avenc_channel *next;        /* stream->channels */
+
+    avi_task create_task, make_task, send_task, end_task;
+
+    avenc_channel *reported_next; /* the reporting thread only */
+    bool reported;                /* likewise: in the device's list of this batch */
+};
+
+void avi_channel_retain(avenc_channel *channel);
+void avi_channel_drop(avenc_channel *channel);
+
+/* Let a task of the channel run; it holds the channel meanwhile. */
+void avi_channel_post(avenc_channel *channel, avi_task *task);
+
+/* No further frame is to come, and the last one is out of the device: let it end. To be asked whenever that may be. */
+void avi_channel_check_over_locked(avenc_channel *channel);
+
+/* A slot that the engine had is done: free, or its holders'. */
+void avi_channel_free_slot_locked(avenc_channel *channel, avi_slot *slot);
+
+/* The slot's frame is finished, and its packet says how: it is counted, and to be taken when its turn has come. */
+void avi_channel_finish_locked(avenc_channel *channel, avi_packet *packet);
+
+/* An accepted frame is not to be encoded: its packet, or its slot that is out of the queue. */
+void avi_channel_drop_frame_locked(avenc_channel *channel, avi_packet *packet);
+void avi_channel_drop_queued_locked(avenc_channel *channel, avi_slot *slot);
+
+/* Slots REFUSED before `until` in flight (NULL: all) cannot be read any more. */
+void avi_channel_release_refused_locked(avenc_channel *channel, const avi_slot *until);
+
+/* A new slot, or staging memory for one, is wanted. */
+void avi_channel_want_slot_locked(avenc_channel *channel);
+
+void avi_channel_unlink_locked(avenc_channel *channel);
+
+/* Bodies of the tasks. end_run ends the hardware channel, and frees slots that come back after that; never on a lost device. */
+bool avi_channel_make_run(void *channel);
+bool avi_channel_end_run(void *channel);
+
+/* What a lost device means to a call. */
+int avi_fail_lost(const avenc_channel *channel, const char *call);
+
+#endif

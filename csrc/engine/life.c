@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A channel's life as a caller sees it: made, put in its predecessor's place, closed, waited for. */
+#include "base/status.h"
+#include "base/thread.h"
+#include "engine/channel.h"
+#include "engine/intake.h"
+#include "engine/sink.h"
+
+#include <stdlib.h>
+
+enum { IDLE_PACKETS = 16 }; /* kept beyond depth + queue for a consumer that takes packets in bursts */
+
+static const size_t MIN_PACKET_CAPACITY = 256 * 1024;
+static const size_t MAX_PACKET_CAPACITY = 8 * 1024 * 1024; /* the device's own default output buffer */
+
+static void task_idle(void *arg) {
+    avi_channel_drop(arg);
+}
+
+/* ---- creating ---------------------------------------------------------------------------------- */
+
+static int make_parts(avenc_channel *channel) {
+    avi_slots *slots = &channel->slots;
+    int rc = channel->port->create(channel->device, &channel->config, &channel->hardware);
+    for (uint32_t i = 0; rc == AVENC_OK && i < channel->config.depth; i++) {
+        slots->begun++;
+        if ((rc = avi_slot_make(slots, &slots->all[i], false)) == AVENC_OK) {
+            avi_slots_push(slots, &slots->all[i]);
+            slots->made++;
+        }
+    }
+    if (rc == AVENC_OK) {
+        avi_channel_retain(channel);
+        if (!(channel->index = avi_device_enlist(channel->device, channel))) {
+            avi_channel_drop(channel);
+            rc = avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
+        }
+    }
+    return rc;
+}
+
+/* What is there of a channel that could not be made whole, back to the device that is bound. */
+static void unmake_parts(avenc_channel *channel) {
+    avenc_failure kept = *avenc_last_failure();
+    for (uint32_t i = 0; i < channel->slots.begun; i++)
+        avi_slot_unmake(&channel->slots, &channel->slots.all[i]);
+    if (channel->hardware)
+        channel->port->destroy(channel->device, channel->hardware);
+    channel->hardware = NULL;
+    avi_fail_again(&kept);
+}
+
+static bool create_run(void *arg) {
+    avenc_channel *channel = arg;
+    avi_stream *stream = channel->stream;
+    avi_binding binding;
+    avi_blocking_begins();
+    int rc = channel->port->bind(channel->device, &binding);
+    if (rc == AVENC_OK) {
+        channel->slots.host_writes_memory = channel->device->info.run_mode == ACL_DEVICE;
+        rc = make_parts(channel);
+        if (rc != AVENC_OK)
+            unmake_parts(channel);
+        channel->port->unbind(channel->device, &binding);
+    }
+    avi_blocking_ends();
+    avi_lock(&stream->lock);
+    channel->failure = *avenc_last_failure();
+    channel->failure.code = rc;
+    channel->state = rc == AVENC_OK ? AVI_OPEN : AVI_FAILED;
+    if (rc != AVENC_OK)
+        avi_channel_unlink_locked(channel);
+    avi_channel_check_over_locked(channel);
+    avi_stream_signal_locked(stream, true);
+    avi_unlock(&stream->lock);
+    return false;
+}
+
+static int check_config(const avenc_channel_config *config) {
+    const char *call = "avenc_channel_create";
+    if (config->width == 0 || config->height == 0 || config->width % 2 || config->height % 2 || config->width > 16384 ||
+        config->height > 16384)
+        return avi_fail(AVENC_E_INVALID, call, "size is %u x %u, allowed are even numbers from 2 to 16384",
+                        config->width, config->height);
+    if (config->depth == 0 || config->depth > AVENC_MAX_DEPTH)
+        return avi_fail(AVENC_E_INVALID, call, "depth is %u, allowed is 1 to %d", config->depth, AVENC_MAX_DEPTH);
+    if (config->queue > AVENC_MAX_DEPTH)
+        return avi_fail(AVENC_E_INVALID, call, "queue is %u, allowed is 0 to %d", config->queue, AVENC_MAX_DEPTH);
+    if (config->time_num < 1 || config->time_den < 1)
+        return avi_fail(AVENC_E_INVALID, call, "time base is %lld/%lld, both must be >= 1",
+                        (long long)config->time_num, (long long)config->time_den);
+    return AVENC_OK;
+}
+
+int avenc_channel_create(avenc_device *device, const avenc_channel_config *config, avenc_channel *predecessor,
+                         avenc_channel **out) {
+    if (!device || !config || !out)
+        return avi_fail(AVENC_E_INVALID, __func__, "device, config and channel must not be NULL");
+    if (device->generation != avi_generation())
+        return avi_fail_forked(__func__);
+    int rc = check_config(config);
+    if (rc != AVENC_OK)
+        return rc;
+    avenc_channel *channel = calloc(1, sizeof *channel);
+    if (!channel)
+        return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
+    avi_live_add(AVENC_LIVE_CHANNEL, 1);
+    atomic_store(&channel->references, 1);
+    avi_device_retain(device);
+    avi_device_hold(device);
+    channel->uses_device = true;
+    channel->device = device;
+    channel->port = device->port;
+    channel->generation = avi_generation();
+    channel->config = *config;
+    channel->users = 1;
+    channel->placed = !predecessor;
+    avi_task_init(&channel->create_task, create_run, task_idle, channel);
+    avi_task_init(&channel->make_task, avi_channel_make_run, task_idle, channel);
+    avi_task_init(&channel->send_task, avi_intake_send_run, task_idle, channel);
+    avi_task_init(&channel->end_task, avi_channel_end_run, task_idle, channel);
+    if (predecessor) {
+        channel->stream = predecessor->stream;
+        avi_stream_retain(channel->stream);
+    } else if (!(channel->stream = avi_stream_create(config->max_ready, config->drop_oldest, device->hint))) {
+        avenc_device_release(device);
+        avi_device_let_go(device);
+        free(channel);
+        avi_live_add(AVENC_LIVE_CHANNEL, -1);
+        return AVENC_E_NOMEM;
+    }
+    uint32_t slots = config->depth + config->queue;
+    rc = avi_slots_create(&channel->slots, device, channel->port, &channel->config, slots + AVI_SPARE_SLOTS, channel);
+    size_t capacity = channel->slots.picture_size * 2;
+    capacity = capacity < MIN_PACKET_CAPACITY ? MIN_PACKET_CAPACITY : capacity;
+    capacity = capacity > MAX_PACKET_CAPACITY ? MAX_PACKET_CAPACITY : capacity;
+    if (rc == AVENC_OK && !(channel->pool = avi_pool_create(capacity, slots + IDLE_PACKETS)))
+        rc = avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
+    if (rc != AVENC_OK) {
+        avi_channel_drop(channel);
+        return rc;
+    }
+    avi_stream *stream = channel->stream;
+    avi_lock(&stream->lock);
+    stream->users++;
+    channel->next = stream->channels;
+    stream->channels = channel;
+    if (!predecessor)
+        stream->current = channel;
+    avi_unlock(&stream->lock);
+    avi_channel_post(channel, &channel->create_task);
+    *out = channel;
+    return AVENC_OK;
+}
+
+int avenc_channel_wait_open(avenc_channel *channel, const avenc_wait *wait) {
+    if (!channel)
+        return avi_fail(AVENC_E_INVALID, __func__, "channel must not be NULL");
+    if (channel->generation != avi_generation())
+        return avi_fail_forked(__func__);
+    avi_waiter waiter = avi_waiter_begin(wait);
+    avi_stream *stream = channel->stream;
+    int rc = AVENC_OK, verdict = AVI_WOKEN;
+    avi_lock(&stream->lock);
+    while (channel->state == AVI_OPENING && (verdict = avi_stream_sleep_locked(stream, &waiter, false)) == AVI_WOKEN)
+        continue;
+    if (verdict == AVI_LOOK)
+        rc = avi_fail(AVENC_E_LOOK, __func__, "the wait goes on");
+    else if (verdict != AVI_WOKEN)
+        rc = avi_fail(AVENC_E_TIMEOUT, __func__,
+                      "the channel is not open within %.3g s: a call of the vendor's library has not returned%s",
+                      wait ? (double)(wait->deadline_ns - wait->since_ns) * 1e-9 : 0, stream->hint);
+    else if (channel->state == AVI_FAILED)
+        rc = avi_fail_again(&channel->failure);
+    else if (channel->state != AVI_OPEN || stream->closed)
+        rc = avi_fail(AVENC_E_CLOSED, __func__, "the channel is closed");
+    avi_unlock(&stream->lock);
+    return rc;
+}
+
+/* ---- taking a predecessor's place -------------------------------------------------------------- */
+
+/* Time goes on where the last frame ended, in units of another base: rounded up, never back. */
+static int64_t rebased(int64_t end, const avenc_channel_config *from, const avenc_channel_config *to) {
+    __extension__ typedef __int128 wide;
+    wide numerator = (wide)end * from->time_num * to->time_den, denominator = (wide)from->time_den * to->time_num;
+    wide units = numerator / denominator;
+    return (int64_t)(units * denominator < numerator ? units + 1 : units);
+}
+
+int avenc_channel_succeed(avenc_channel *channel, uint64_t *first_index) {
+    if (!channel || !first_index)
+        return avi_fail(AVENC_E_INVALID, __func__, "channel and first_index must not be NULL");
+    if (channel->generation != avi_generation())
+        return avi_fail_forked(__func__);
+    avi_stream *stream = channel->stream;
+    int rc = AVENC_OK;
+    avi_lock(&stream->lock);
+    avenc_channel *old = stream->current;
+    if (channel->placed || channel->state != AVI_OPEN) {
+        rc = avi_fail(AVENC_E_INVALID, __func__, "the channel is not open, or has its place already");
+    } else if (stream->closed) {
+        rc = avi_fail(AVENC_E_CLOSED, __func__, "the encoder is closed");
+    } else {
+        bool same = old->config.time_num == channel->config.time_num && old->config.time_den == channel->config.time_den;
+        channel->next_pts = same ? old->next_pts : rebased(old->last_end, &old->config, &channel->config);
+        channel->last_end = channel->next_pts;
+        channel->epoch = old->epoch + 1;
+        channel->placed = true;
+        channel->predecessor = old;
+        avi_channel_retain(old);
+        old->successor = channel;
+        old->sealed = true;
+        stream->current = channel;
+        stream->paused = false;
+        *first_index = stream->next_number;
+        avi_channel_check_over_locked(old);
+        avi_stream_signal_locked(stream, true);
+    }
+    avi_unlock(&stream->lock);
+    return rc;
+}
+
+void avenc_channel_pause(avenc_channel *channel, int paused) {
+    if (!channel || channel->generation != avi_generation())
+        return;
+    avi_lock(&channel->stream->lock);
+    channel->stream->paused = paused != 0;
+    avi_stream_signal_locked(channel->stream, true);
+    avi_unlock(&channel->stream->lock);
+}
+
+void avenc_channel_retire(avenc_channel *channel) {
+    if (!channel || channel->generation != avi_generation())
+        return;
+    avi_lock(&channel->stream->lock);
+    channel->retiring = channel->stream->paused;
+    avi_channel_check_over_locked(channel);
+    avi_unlock(&channel->stream->lock);
+}
+
+int avenc_channel_wait_retired(avenc_channel *channel, const avenc_wait *wait) {
+    if (!channel)
+        return avi_fail(AVENC_E_INVALID, __func__, "channel must not be NULL");
+    if (channel->generation != avi_generation())
+        return avi_fail_forked(__func__);
+    avi_waiter waiter = avi_waiter_begin(wait);
+    avi_stream *stream = channel->stream;
+    int verdict = AVI_WOKEN;
+    avi_lock(&stream->lock);
+    while (channel->state != AVI_ENDED && (verdict = avi_stream_sleep_locked(stream, &waiter, false)) == AVI_WOKEN)
+        continue;
+    int rc = channel->state == AVI_ENDED
+                 ? AVENC_OK
+                 : avi_stream_give_up_locked(stream, &waiter, verdict, __func__);
+    avi_unlock(&stream->lock);
+    return rc;
+}
+
+/* ---- ending ------------------------------------------------------------------------------------ */
+
+/* Frames that wait natively are not sent any more. */
+static void drop_queued_locked(avenc_channel *channel) {
+    while (channel->queued_head) {
+        avi_slot *slot = channel->queued_head;
+        channel->queued_head = slot->next;
+        channel->stream->stats.queued--;
+        avi_channel_drop_queued_locked(channel, slot);
+    }
+    channel->queued_tail = NULL;
+}
+
+static void close_locked(avi_stream *stream) {
+    if (stream->closed)
+        return;
+    stream->closed = true;
+    for (avenc_channel *channel = stream->channels, *next; channel; channel = next) {
+        next = channel->next;
+        drop_queued_locked(channel);
+        avi_channel_check_over_locked(channel);
+    }
+    avi_sink_close_locked(stream);
+    avi_stream_signal_locked(stream, true);
+}
+
+int avenc_channel_close(avenc_channel *channel) {
+    if (!channel)
+        return avi_fail(AVENC_E_INVALID, __func__, "channel must not be NULL");
+    if (channel->generation != avi_generation())
+        return avi_fail_forked(__func__);
+    avi_lock(&channel->stream->lock);
+    close_locked(channel->stream);
+    avi_unlock(&channel->stream->lock);
+    return AVENC_OK;
+}
+
+static bool ended_locked(const avi_stream *stream) {
+    for (const avenc_channel *channel = stream->channels; channel; channel = channel->next)
+        if (channel->state != AVI_ENDED)
+            return false;
+    return true;
+}
+
+/* Who is in the way of the stream's end. */
+static int fail_to_end_locked(avi_stream *stream, const avenc_wait *wait, const char *call) {
+    double seconds = wait ? (double)(avi_now_ns() - wait->since_ns) * 1e-9 : 0;
+    unsigned in_device = 0, making = 0, ending = 0;
+    const char *send_call = "";
+    for (const avenc_channel *channel = stream->channels; channel; channel = channel->next) {
+        in_device += channel->active;
+        making += channel->making || channel->state == AVI_OPENING;
+        ending += channel->state == AVI_ENDING;
+        if (channel->sending)
+            send_call = channel->port->send_call;
+    }
+    if (ending)
+        return avi_fail(AVENC_E_TIMEOUT, call,
+                        "the device has not destroyed the channel after %.3g s: its call has not returned%s", seconds,
+                        stream->hint);
+    if (*send_call)
+        return avi_fail(AVENC_E_TIMEOUT, call, "%s has not returned, and the channel is not closed after %.3g s%s",
+                        send_call, seconds, stream->hint);
+    if (making)
+        return avi_fail(AVENC_E_TIMEOUT, call, "a call that allocates device memory has not returned after %.3g s%s",
+                        seconds, stream->hint);
+    if (in_device)
+        return avi_fail(AVENC_E_TIMEOUT, call, "%u frame(s) are still in the device after %.3g s%s", in_device, seconds,
+                        stream->hint);
+    return avi_fail(AVENC_E_TIMEOUT, call, "the reader of the sink is slow: %u access units are not written after %.3g s",
+                    stream->stats.ready, seconds);
+}
+
+int avenc_channel_wait_closed(avenc_channel *channel, const avenc_wait *wait) {
+    if (!channel)
+        return avi_fail(AVENC_E_INVALID, __func__, "channel must not be NULL");
+    if (channel->generation != avi_generation())
+        return avi_fail_forked(__func__);
+    avi_waiter waiter = avi_waiter_begin(wait);
+    avi_stream *stream = channel->stream;
+    int rc = AVENC_OK, verdict;
+    avi_lock(&stream->lock);
+    for (;;) {
+        bool writing = avi_sink_unfinished_locked(stream);
+        if (!writing && (ended_locked(stream) || atomic_load(&channel->device->lost)))
+            break;
+        if ((verdict = avi_stream_sleep_locked(stream, &waiter, false)) == AVI_WOKEN)
+            continue;
+        rc = verdict == AVI_LOOK ? avi_fail(AVENC_E_LOOK, __func__, "the wait goes on")
+                                 : fail_to_end_locked(stream, wait, __func__);
+        break;
+    }
+    if (rc == AVENC_OK && stream->end_failure.code) {
+        rc = avi_fail_again(&stream->end_failure);
+        stream->end_failure.code = 0;
+    }
+    avi_unlock(&stream->lock);
+    return rc;
+}
+
+int avenc_channel_has_ended(avenc_channel *channel) {
+    if (!channel || channel->generation != avi_generation())
+        return 1;
+    avi_lock(&channel->stream->lock);
+    bool ended = ended_locked(channel->stream);
+    avi_unlock(&channel->stream->lock);
+    return ended;
+}
+
+void avenc_channel_retain(avenc_channel *channel) {
+    avi_lock(&channel->stream->lock);
+    channel->users++;
+    channel->stream->users++;
+    avi_unlock(&channel->stream->lock);
+    avi_channel_retain(channel);
+}
+
+void avenc_channel_release(avenc_channel *channel) {
+    if (!channel || channel->generation != avi_generation())
+        return;
+    avi_stream *stream = channel->stream;
+    avi_lock(&stream->lock);
+    channel->users--;
+    if (--stream->users == 0) {
+        close_locked(stream);
+    } else if (channel->users == 0 && !channel->placed) {
+        channel->sealed = true; /* nobody will put it in its place */
+        avi_channel_check_over_locked(channel);
+    }
+    avi_unlock(&stream->lock);
+    avi_channel_drop(channel);
+}

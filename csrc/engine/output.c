@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Packets coming out, the waits for them, and numbers. */
+#include "base/status.h"
+#include "base/thread.h"
+#include "engine/channel.h"
+#include "engine/sink.h"
+
+#include <string.h>
+
+static int check(const avenc_channel *channel, const void *argument, const void *count, const char *call) {
+    if (!channel || !argument || !count)
+        return avi_fail(AVENC_E_INVALID, call, "no argument may be NULL");
+    return channel->generation == avi_generation() ? AVENC_OK : avi_fail_forked(call);
+}
+
+/* ---- taking ------------------------------------------------------------------------------------ */
+
+/* `taken` packets went: who waits for room, or for the end, is to look. */
+static void note_taken_locked(avi_stream *stream, bool was_full, size_t taken) {
+    if (!taken)
+        return;
+    if (stream->has_sink)
+        avi_sink_wake_locked(stream, true); /* a failed frame was in its way */
+    if (was_full || stream->ended || stream->closed)
+        avi_stream_signal_locked(stream, true);
+}
+
+int avenc_channel_take(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count) {
+    int rc = check(channel, packets, count, __func__);
+    if (rc != AVENC_OK || max == 0)
+        return rc;
+    avi_stream *stream = channel->stream;
+    avi_lock(&stream->lock);
+    bool was_full = avi_stream_full_locked(stream);
+    /* The public part of a packet comes first: the arrays are the same. */
+    *count = avi_stream_take_locked(stream, (avi_packet **)packets, max);
+    note_taken_locked(stream, was_full, *count);
+    avi_unlock(&stream->lock);
+    return AVENC_OK;
+}
+
+void avenc_channel_give_back(avenc_channel *channel, avenc_packet **packets, size_t count) {
+    if (check(channel, packets, packets, __func__) != AVENC_OK)
+        return;
+    avi_lock(&channel->stream->lock);
+    for (size_t i = 0; i < count; i++)
+        avi_stream_give_back_locked(channel->stream, (avi_packet *)packets[i]);
+    if (count)
+        avi_stream_signal_locked(channel->stream, true);
+    avi_unlock(&channel->stream->lock);
+}
+
+int avenc_channel_take_promised(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count) {
+    int rc = check(channel, packets, count, __func__);
+    if (rc != AVENC_OK)
+        return rc;
+    avi_stream *stream = channel->stream;
+    size_t taken = 0;
+    avi_lock(&stream->lock);
+    bool was_full = avi_stream_full_locked(stream);
+    while (taken < max && stream->promised.head)
+        packets[taken++] = &avi_packet_pop(&stream->promised)->pub;
+    stream->stats.ready -= (uint32_t)taken;
+    note_taken_locked(stream, was_full, taken);
+    avi_unlock(&stream->lock);
+    *count = taken;
+    return AVENC_OK;
+}
+
+size_t avenc_channel_take_dropped(avenc_channel *channel, uint64_t *tags, size_t max) {
+    if (check(channel, tags, tags, __func__) != AVENC_OK)
+        return 0;
+    size_t taken = 0;
+    avi_lock(&channel->stream->lock);
+    for (avi_packet *packet; taken < max && (packet = avi_packet_pop(&channel->stream->dropped));) {
+        tags[taken++] = packet->pub.tag;
+        avi_pool_release(packet);
+    }
+    avi_unlock(&channel->stream->lock);
+    return taken;
+}
+
+/* ---- waiting ----------------------------------------------------------------------------------- */
+
+static bool finished_locked(const avi_stream *stream, int flags) {
+    return stream->stats.in_flight == 0 && !avi_sink_unfinished_locked(stream) &&
+           (stream->closed || stream->ended || !(flags & AVENC_WAIT_FOR_FRAMES));
+}
+
+int avenc_channel_wait(avenc_channel *channel, const avenc_wait *wait, uint32_t coalesce_us, int flags) {
+    int rc = check(channel, channel, channel, __func__), verdict;
+    if (rc != AVENC_OK)
+        return rc;
+    avi_waiter waiter = avi_waiter_begin(wait);
+    avi_stream *stream = channel->stream;
+    avi_lock(&stream->lock);
+    if (coalesce_us && wait && !stream->closed && !stream->ended && (stream->stats.in_flight || flags)) {
+        uint64_t until = wait->deadline_ns < waiter.look_at ? wait->deadline_ns : waiter.look_at;
+        uint64_t events = stream->stats.completed;
+        stream->waiting++; /* urgent signals are for those who collect too */
+        avi_unlock(&stream->lock);
+        avi_waitset_collect(stream->progress, events, coalesce_us, until);
+        avi_lock(&stream->lock);
+        stream->waiting--;
+    }
+    while (!avi_stream_receivable_locked(stream)) {
+        bool lost = atomic_load(&channel->device->lost);
+        if (finished_locked(stream, flags)) {
+            bool closed = stream->closed && !stream->ended;
+            rc = avi_fail(closed ? AVENC_E_CLOSED : AVENC_E_DRAINED, __func__, "no frame is in flight");
+        } else if (lost) {
+            rc = avi_fail_lost(channel, __func__);
+        } else if ((verdict = avi_stream_sleep_locked(stream, &waiter, stream->stats.in_flight > 0)) != AVI_WOKEN) {
+            rc = avi_stream_give_up_locked(stream, &waiter, verdict, __func__);
+        }
+        if (rc != AVENC_OK)
+            break;
+    }
+    avi_unlock(&stream->lock);
+    return rc;
+}
+
+int avenc_channel_wait_idle(avenc_channel *channel, const avenc_wait *wait) {
+    int rc = check(channel, channel, channel, __func__), verdict;
+    if (rc != AVENC_OK)
+        return rc;
+    avi_waiter waiter = avi_waiter_begin(wait);
+    avi_stream *stream = channel->stream;
+    avi_lock(&stream->lock);
+    for (;;) {
+        bool writing = avi_sink_unfinished_locked(stream);
+        if (stream->stats.in_flight == 0 && !writing) {
+            rc = stream->sink_error ? avi_fail_sink_locked(stream, __func__) : AVENC_OK;
+            break;
+        }
+        if (writing)
+            avi_sink_wake_locked(stream, true);
+        if (stream->stats.in_flight && atomic_load(&channel->device->lost)) {
+            rc = avi_fail_lost(channel, __func__);
+            break;
+        }
+        if ((verdict = avi_stream_sleep_locked(stream, &waiter, true)) != AVI_WOKEN) {
+            rc = avi_stream_give_up_locked(stream, &waiter, verdict, __func__);
+            break;
+        }
+    }
+    avi_unlock(&stream->lock);
+    return rc;
+}
+
+uint64_t avenc_channel_stalled_ns(avenc_channel *channel) {
+    if (check(channel, channel, channel, __func__) != AVENC_OK)
+        return 0;
+    avi_stream *stream = channel->stream;
+    avi_lock(&stream->lock);
+    uint64_t now = avi_now_ns(), since = stream->progressed_ns;
+    uint64_t stalled = stream->stats.in_flight && now > since ? now - since : 0;
+    avi_unlock(&stream->lock);
+    return stalled;
+}
+
+int avenc_channel_end(avenc_channel *channel) {
+    int rc = check(channel, channel, channel, __func__);
+    if (rc != AVENC_OK)
+        return rc;
+    avi_lock(&channel->stream->lock);
+    channel->stream->ended = true;
+    avi_sink_wake_locked(channel->stream, true);
+    avi_stream_signal_locked(channel->stream, true);
+    avi_unlock(&channel->stream->lock);
+    return AVENC_OK;
+}
+
+/* ---- wait sets --------------------------------------------------------------------------------- */
+
+int avenc_channel_attach(avenc_channel *channel, avenc_waitset *waitset, uint32_t key) {
+    int rc = check(channel, waitset, channel, __func__);
+    if (rc == AVENC_OK && key >= AVENC_MAX_KEYS)
+        rc = avi_fail(AVENC_E_INVALID, __func__, "key is %u, allowed is 0 to %d", key, AVENC_MAX_KEYS - 1);
+    if (rc == AVENC_OK)
+        rc = avi_waitset_reserve(waitset, key);
+    if (rc != AVENC_OK)
+        return rc;
+    avi_stream *stream = channel->stream;
+    rc = AVENC_E_FULL;
+    avi_lock(&stream->lock);
+    for (int i = 0; i < AVENC_MAX_WAITSETS && rc != AVENC_OK; i++) {
+        if (!stream->attached[i]) {
+            avi_waitset_retain(waitset);
+            stream->attached[i] = waitset;
+            stream->keys[i] = key;
+            rc = AVENC_OK;
+        }
+    }
+    avi_unlock(&stream->lock);
+    if (rc != AVENC_OK)
+        return avi_fail(rc, __func__, "the stream has %d wait sets already", AVENC_MAX_WAITSETS);
+    avi_waitset_signal(waitset, key, true); /* it may have packets already */
+    return AVENC_OK;
+}
+
+void avenc_channel_detach(avenc_channel *channel, avenc_waitset *waitset) {
+    if (check(channel, waitset, channel, __func__) != AVENC_OK)
+        return;
+    avi_stream *stream = channel->stream;
+    bool found = false;
+    avi_lock(&stream->lock);
+    for (int i = 0; i < AVENC_MAX_WAITSETS && !found; i++) {
+        if (stream->attached[i] == waitset) {
+            stream->attached[i] = NULL;
+            found = true;
+        }
+    }
+    avi_unlock(&stream->lock);
+    if (found)
+        avi_waitset_drop(waitset);
+}
+
+/* ---- numbers ----------------------------------------------------------------------------------- */
+
+void avenc_channel_stats_get(avenc_channel *channel, avenc_channel_stats *stats) {
+    memset(stats, 0, sizeof *stats);
+    if (channel->generation != avi_generation())
+        return;
+    avi_stream *stream = channel->stream;
+    avi_lock(&stream->lock);
+    *stats = stream->stats;
+    stats->slots = channel->slots.made;
+    if (stream->idle_since)
+        stats->idle_ns += avi_now_ns() - stream->idle_since;
+    avi_unlock(&stream->lock);
+    stats->pool_buffers = avi_pool_allocations(channel->pool);
+}
+
+void avenc_channel_histograms_get(avenc_channel *channel, avenc_channel_histograms *histograms) {
+    memset(histograms, 0, sizeof *histograms);
+    if (channel->generation != avi_generation())
+        return;
+    avi_lock(&channel->stream->lock);
+    *histograms = channel->stream->histograms;
+    avi_unlock(&channel->stream->lock);
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/report.h"
+#include "base/status.h"
+#include "base/thread.h"
+#include "engine/intake.h"
+#include "engine/sink.h"
+
+#include <string.h>
+
+/* Copy the access unit into the packet. The packet's status says how that went. */
+static void collect(avenc_channel *channel, avi_packet *packet, const avi_output *output) {
+    avenc_packet *pub = &packet->pub;
+    size_t room = avi_pool_capacity(packet->pool);
+    pub->ret_code = output->ret_code;
+    if (output->ret_code != 0 || !output->data || output->size == 0) {
+        pub->status = AVENC_E_FRAME;
+        return;
+    }
+    if (output->size > room) {
+        pub->status = AVENC_E_TOO_LARGE;
+        return;
+    }
+    if (output->fetch)
+        pub->status = output->fetch(channel->device, packet->memory, room, output->data, output->size);
+    else
+        memcpy(packet->memory, output->data, output->size);
+    if (pub->status != AVENC_OK)
+        return;
+    pub->data = packet->memory;
+    pub->size = output->size;
+    pub->kind = avi_access_unit_kind(&channel->sets, channel->config.en_type, pub->data, pub->size);
+}
+
+/* The channel that a number names, counted once more; NULL. */
+static avenc_channel *channel_of(avenc_device *device, uint64_t number) {
+    uint32_t index = avi_number_channel(number);
+    avi_lock(&device->lock);
+    avenc_channel *channel = index < device->capacity ? device->channels[index] : NULL;
+    if (channel && avi_number_slot(number) < channel->slots.capacity)
+        avi_channel_retain(channel);
+    else
+        channel = NULL;
+    avi_unlock(&device->lock);
+    return channel;
+}
+
+/* The frame of a slot in flight is done, whatever its packet says. */
+static void land_locked(avenc_channel *channel, avi_slot *slot) {
+    avi_stream *stream = channel->stream;
+    avi_packet *packet = slot->packet;
+    slot->packet = NULL;
+    avi_flight_leave(&channel->flight, slot);
+    channel->active--;
+    channel->window--;
+    if (--stream->window == 0)
+        stream->idle_since = packet->pub.emitted_ns;
+    /* The device may have encoded it all the same: the frames that follow refer to what nobody has. */
+    if (packet->pub.status != 0)
+        stream->idr_owed = true;
+    avi_channel_free_slot_locked(channel, slot);
+    avi_channel_finish_locked(channel, packet);
+}
+
+/* Reports come in send order: a frame that is still ahead of this one will never be reported. */
+static void land_overtaken_locked(avenc_channel *channel, const avi_slot *slot, uint64_t now) {
+    avi_channel_release_refused_locked(channel, slot);
+    while (channel->flight.head != slot) {
+        avi_slot *lost = channel->flight.head;
+        lost->packet->pub.status = AVENC_E_LOST;
+        lost->packet->pub.emitted_ns = now;
+        land_locked(channel, lost);
+    }
+}
+
+/* Four buckets for each doubling of microseconds. */
+static int bucket(uint64_t ns) {
+    uint64_t us = ns / 1000;
+    if (us < 4)
+        return (int)us;
+    int octave = 63 - __builtin_clzll(us);
+    int found = 4 * (octave - 1) + (int)(us >> (octave - 2) & 3);
+    return found < AVENC_BUCKETS ? found : AVENC_BUCKETS - 1;
+}
+
+uint64_t avenc_bucket_ns(int index) {
+    if (index < 0 || index >= AVENC_BUCKETS)
+        return 0;
+    if (index < 4)
+        return (uint64_t)(index + 1) * 1000;
+    int octave = index / 4 + 1;
+    return ((uint64_t)(4 + index % 4 + 1) << (octave - 2)) * 1000;
+}
+
+static void measure_locked(avi_stream *stream, const avenc_packet *packet, uint64_t hold_ns) {
+    uint64_t latency_ns = packet->emitted_ns - packet->submitted_ns;
+    stream->histograms.latency[bucket(latency_ns)]++;
+    stream->histograms.hold[bucket(hold_ns)]++;
+    if (latency_ns > stream->stats.max_latency_ns)
+        stream->stats.max_latency_ns = latency_ns;
+    if (hold_ns > stream->stats.max_hold_ns)
+        stream->stats.max_hold_ns = hold_ns;
+}
+
+/* Somebody is to hear of this channel when the batch is over. Takes the caller's reference. */
+static void note_reported_locked(avenc_device *device, avenc_channel *channel) {
+    const avi_stream *stream = channel->stream;
+    bool heard = avi_stream_heard_locked(stream) || channel->queued_head || stream->has_sink || stream->closed ||
+                 channel->sealed || channel->retiring;
+    if (channel->reported || !heard) {
+        avi_channel_drop(channel); /* the device's table has another */
+        return;
+    }
+    channel->reported = true;
+    channel->reported_next = device->reported;
+    device->reported = channel;
+}
+
+void avi_report(avenc_device *device, uint64_t number, const avi_output *output) {
+    avenc_channel *channel = channel_of(device, number);
+    if (!channel)
+        return;
+    avi_slot *slot = &channel->slots.all[avi_number_slot(number)];
+    avi_stream *stream = channel->stream;
+    uint64_t entered = avi_now_ns();
+    int whose = avi_flight_claim(slot, number);
+    if (whose == AVI_REPORT_UNKNOWN) {
+        avi_channel_drop(channel);
+        return;
+    }
+    if (whose == AVI_REPORT_DUE) {
+        collect(channel, slot->packet, output);
+        slot->packet->pub.emitted_ns = avi_now_ns();
+    }
+    avi_lock(&stream->lock);
+    if (whose == AVI_REPORT_DUE) {
+        land_overtaken_locked(channel, slot, slot->packet->pub.emitted_ns);
+        measure_locked(stream, &slot->packet->pub, slot->packet->pub.emitted_ns - entered);
+        land_locked(channel, slot);
+    } else { /* encoded all the same, for nobody: the frames that follow must not refer to it */
+        avi_channel_release_refused_locked(channel, slot->later);
+        stream->idr_owed = true;
+    }
+    note_reported_locked(device, channel);
+    avi_unlock(&stream->lock);
+}
+
+void avi_report_batch(avenc_device *device) {
+    avenc_channel *channel = device->reported;
+    device->reported = NULL;
+    while (channel) {
+        avenc_channel *next = channel->reported_next;
+        avi_stream *stream = channel->stream;
+        channel->reported = false;
+        avi_lock(&stream->lock);
+        avi_stream_signal_locked(stream, false);
+        avi_intake_go_on_locked(channel);
+        avi_sink_wake_locked(stream, false);
+        avi_channel_check_over_locked(channel);
+        avi_unlock(&stream->lock);
+        avi_channel_drop(channel);
+        channel = next;
+    }
+}
+
+static void tell(avenc_channel *channel) {
+    avi_lock(&channel->stream->lock);
+    avi_stream_signal_locked(channel->stream, true);
+    avi_intake_go_on_locked(channel);
+    avi_channel_check_over_locked(channel);
+    avi_unlock(&channel->stream->lock);
+}
+
+void avi_device_lost(avenc_device *device, int code) {
+    atomic_store(&device->lost, code);
+    avi_device_visit(device, tell);
+}

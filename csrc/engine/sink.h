@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Access units written to a file descriptor by native threads. One writer thread has all pipes and sockets in one poll
+ * set and never sleeps in a write; a file or a terminal, where a write may, is a task of the queue. So no sink delays
+ * another one.
+ */
+#ifndef ASCEND_VENC_ENGINE_SINK_H
+#define ASCEND_VENC_ENGINE_SINK_H
+
+#include "engine/stream.h"
+
+/* Packets are ready, or (urgent) somebody waits for them to be written: no coalescing. */
+void avi_sink_wake_locked(avi_stream *stream, bool urgent);
+
+/* Access units wait to be written, or are being written. */
+bool avi_sink_unfinished_locked(const avi_stream *stream);
+
+/* The stream is closed: the sink ends when it has written what is ready. */
+void avi_sink_close_locked(avi_stream *stream);
+
+#endif

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/slot.h"
+#include "base/status.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- memory ------------------------------------------------------------------------------------ */
+
+int avi_slots_create(avi_slots *slots, avenc_device *device, const avi_port *port, const avenc_channel_config *config,
+                     uint32_t capacity, avenc_channel *channel) {
+    slots->device = device;
+    slots->port = port;
+    slots->config = config;
+    slots->stride = (config->width + 15) & ~15u;
+    slots->picture_size = (size_t)slots->stride * config->height * 3 / 2;
+    slots->all = calloc(capacity, sizeof *slots->all);
+    if (!slots->all)
+        return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
+    slots->capacity = capacity;
+    for (uint32_t i = 0; i < capacity; i++) {
+        slots->all[i].channel = channel;
+        slots->all[i].index = i;
+    }
+    return AVENC_OK;
+}
+
+int avi_slot_make(avi_slots *slots, avi_slot *slot, bool staging) {
+    const avi_port *port = slots->port;
+    int rc = AVENC_OK;
+    bool nothing = !slot->memory && !slot->picture && !slot->staging;
+    if (!slot->memory)
+        rc = port->alloc(slots->device, slots->picture_size, &slot->memory);
+    if (rc == AVENC_OK && !slot->picture) {
+        rc = port->create_picture(slots->device, slots->config, &slot->picture);
+        slot->foreign = true; /* it names no memory yet */
+    }
+    if (rc == AVENC_OK)
+        rc = avi_slot_place_own(slots, slot);
+    if (rc == AVENC_OK && staging && !slot->staging && !slots->host_writes_memory) {
+        rc = port->alloc_host(slots->device, slots->picture_size, &slot->staging);
+        if (rc == AVENC_OK) /* the padding of each row goes to the device too */
+            memset(slot->staging, 0, slots->picture_size);
+    }
+    if (nothing && (slot->memory || slot->picture || slot->staging))
+        avi_live_add(AVENC_LIVE_SLOT, 1);
+    return rc;
+}
+
+void avi_slot_unmake(avi_slots *slots, avi_slot *slot) {
+    const avi_port *port = slots->port;
+    bool something = slot->memory || slot->picture || slot->staging;
+    if (slot->picture)
+        port->free_picture(slots->device, slot->picture);
+    if (slot->memory)
+        port->free(slots->device, slot->memory);
+    if (slot->staging)
+        port->free_host(slots->device, slot->staging);
+    slot->picture = slot->memory = slot->staging = NULL;
+    if (something)
+        avi_live_add(AVENC_LIVE_SLOT, -1);
+}
+
+void avi_slots_free(avi_slots *slots) {
+    free(slots->all);
+}
+
+avi_slot *avi_slots_pop(avi_slots *slots, bool staging) {
+    avi_slot **link = &slots->free;
+    while (*link && staging && !slots->host_writes_memory && !(*link)->staging)
+        link = &(*link)->next;
+    avi_slot *slot = *link;
+    if (slot) {
+        *link = slot->next;
+        slot->next = NULL;
+    }
+    return slot;
+}
+
+void avi_slots_push(avi_slots *slots, avi_slot *slot) {
+    slot->state = AVI_SLOT_FREE;
+    slot->next = slots->free;
+    slots->free = slot;
+}
+
+/* ---- pixels ------------------------------------------------------------------------------------ */
+
+static void copy_rows(uint8_t *to, size_t to_stride, const uint8_t *from, size_t from_stride, size_t width,
+                      size_t rows) {
+    if (to_stride == width && from_stride == width) {
+        memcpy(to, from, width * rows);
+        return;
+    }
+    for (size_t row = 0; row < rows; row++)
+        memcpy(to + row * to_stride, from + row * from_stride, width);
+}
+
+/* Lay the picture out as the device wants it, in memory that the host can write. */
+static void lay_out(const avi_slots *slots, uint8_t *to, const avenc_picture *picture, avenc_channel_stats *delta) {
+    size_t width = slots->config->width, height = slots->config->height, stride = slots->stride;
+    copy_rows(to, stride, picture->y, picture->y_stride, width, height);
+    copy_rows(to + stride * height, stride, picture->uv, picture->uv_stride, width, height / 2);
+    delta->host_copies_in++;
+    delta->bytes_copied_in += width * height * 3 / 2;
+}
+
+void avi_slot_stage(avi_slots *slots, avi_slot *slot, avenc_channel_stats *delta) {
+    lay_out(slots, slots->host_writes_memory ? slot->memory : slot->staging, &slot->source, delta);
+    slot->pixels = slots->host_writes_memory ? AVI_IN_MEMORY : AVI_IN_STAGING;
+}
+
+static int upload(avi_slots *slots, avi_slot *slot, size_t offset, const void *from, size_t size,
+                  avenc_channel_stats *delta) {
+    int rc = slots->port->upload(slots->device, (uint8_t *)slot->memory + offset, slots->picture_size - offset, from,
+                                 size);
+    if (rc == AVENC_OK)
+        delta->bytes_copied_in += size;
+    return rc;
+}
+
+/*
+ * On a board device memory is host memory: one copy straight into it. On a host one DMA per plane where the rows
+ * already lie as the device wants them, else one copy into pinned memory that pads the rows, and one DMA.
+ */
+static int copy_from_caller(avi_slots *slots, avi_slot *slot, avenc_channel_stats *delta) {
+    const avenc_picture *picture = &slot->source;
+    size_t stride = slots->stride, luma = stride * slots->config->height;
+    if (slots->host_writes_memory) {
+        lay_out(slots, slot->memory, picture, delta);
+        return AVENC_OK;
+    }
+    delta->device_copies_in++;
+    if (picture->y_stride == stride && picture->uv_stride == stride && slots->config->width == stride) {
+        if (picture->uv == picture->y + luma)
+            return upload(slots, slot, 0, picture->y, luma * 3 / 2, delta);
+        int rc = upload(slots, slot, 0, picture->y, luma, delta);
+        return rc ? rc : upload(slots, slot, luma, picture->uv, luma / 2, delta);
+    }
+    int rc = avi_slot_make(slots, slot, true);
+    if (rc != AVENC_OK)
+        return rc;
+    lay_out(slots, slot->staging, picture, delta);
+    return upload(slots, slot, 0, slot->staging, slots->picture_size, delta);
+}
+
+int avi_slot_prepare(avi_slots *slots, avi_slot *slot, avenc_channel_stats *delta) {
+    int rc = AVENC_OK;
+    switch (slot->pixels) {
+    case AVI_IN_CALLER:
+        rc = copy_from_caller(slots, slot, delta);
+        break;
+    case AVI_IN_STAGING:
+        delta->device_copies_in++;
+        rc = upload(slots, slot, 0, slot->staging, slots->picture_size, delta);
+        break;
+    default:
+        break;
+    }
+    if (rc == AVENC_OK)
+        slot->pixels = AVI_IN_MEMORY;
+    return rc;
+}
+
+int avi_slot_place_own(avi_slots *slots, avi_slot *slot) {
+    if (!slot->foreign)
+        return AVENC_OK;
+    avi_placement own = {slot->memory, slots->stride, slots->config->height};
+    int rc = slots->port->place_picture(slots->device, slot->picture, &own);
+    slot->foreign = rc != AVENC_OK;
+    return rc;
+}
+
+/* What the hardware can read in place. */
+static bool readable_as_it_is(const avi_slots *slots, const avenc_device_picture *picture) {
+    return picture->stride % 16 == 0 && picture->height_stride % 2 == 0 && (uintptr_t)picture->data % 16 == 0 &&
+           picture->stride >= slots->stride;
+}
+
+/* Copy on the device, row by row: AscendCL has no copy with pitches. */
+static int copy_on_device(avi_slots *slots, avi_slot *slot, const avenc_device_picture *picture,
+                          avenc_channel_stats *delta) {
+    size_t width = slots->config->width, height = slots->config->height, stride = slots->stride;
+    const uint8_t *from = picture->data, *chroma = from + (size_t)picture->stride * picture->height_stride;
+    for (size_t row = 0; row < height * 3 / 2; row++) {
+        const uint8_t *line = row < height ? from + row * picture->stride : chroma + (row - height) * picture->stride;
+        int rc = slots->port->copy(slots->device, (uint8_t *)slot->memory + row * stride, line, width);
+        if (rc != AVENC_OK)
+            return rc;
+    }
+    delta->device_copies_in++;
+    delta->bytes_copied_in += width * height * 3 / 2;
+    return AVENC_OK;
+}
+
+int avi_slot_place(avi_slots *slots, avi_slot *slot, const avenc_device_picture *picture, avenc_channel_stats *delta) {
+    slot->pixels = AVI_IN_MEMORY;
+    if (!readable_as_it_is(slots, picture)) {
+        int rc = avi_slot_place_own(slots, slot);
+        return rc ? rc : copy_on_device(slots, slot, picture, delta);
+    }
+    slot->foreign = true;
+    avi_placement placement = {picture->data, picture->stride, picture->height_stride};
+    return slots->port->place_picture(slots->device, slot->picture, &placement);
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Slots: picture buffers of a channel. Descriptor and memory are made once and freed when the channel has ended and
+ * nobody holds the slot any more. Slots know the port and the device, never the channel. The stream's lock guards
+ * what is not said to be otherwise.
+ */
+#ifndef ASCEND_VENC_ENGINE_SLOT_H
+#define ASCEND_VENC_ENGINE_SLOT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "engine/pool.h"
+#include "ports/port.h"
+
+/*
+ * UNMADE -> FREE -> FILLING -> SENT -> FREE is the plain way. HELD: a caller fills it (avenc_frame); from there it goes
+ * back to FREE, or on. QUEUED: waits to be sent. REFUSED: the device refused it and may read it all the same. LEASED:
+ * done, but frame handles are left. Each but FREE and UNMADE belongs to whoever brought it there.
+ */
+enum {
+    AVI_SLOT_UNMADE,
+    AVI_SLOT_FREE,
+    AVI_SLOT_FILLING,
+    AVI_SLOT_HELD,
+    AVI_SLOT_QUEUED,
+    AVI_SLOT_SENT,
+    AVI_SLOT_REFUSED,
+    AVI_SLOT_LEASED,
+};
+
+/* Where a slot's pixels are before it is sent. */
+enum {
+    AVI_IN_MEMORY,  /* where the device reads them */
+    AVI_IN_STAGING, /* in pinned host memory: one DMA away */
+    AVI_IN_CALLER,  /* in the caller's host memory, `source` */
+};
+
+typedef struct avi_slot {
+    avenc_channel *channel; /* whose it is, for who holds a frame handle */
+    uint32_t index;
+    int state;
+    void *picture;               /* the port's */
+    void *memory;                /* device memory, of avi_slots.picture_size bytes */
+    void *staging;               /* pinned host memory, where the host cannot write `memory`; NULL until needed */
+    avi_packet *packet;          /* reserved when the slot is taken, so that a report never has to find one */
+    struct avi_slot *next;       /* free list or queue */
+    struct avi_slot *later;      /* flight: sent after this one */
+    atomic_uint_fast64_t number; /* flight.h: under which the device has it; 0: not, or reported */
+    unsigned handles;            /* frame handles */
+    int pixels;                  /* AVI_IN_* */
+    bool foreign;                /* the descriptor names the caller's device memory at the moment */
+    bool force_idr;
+    avenc_picture source;
+} avi_slot;
+
+typedef struct avi_slots {
+    avenc_device *device;
+    const avi_port *port;
+    const avenc_channel_config *config;
+    uint32_t stride;         /* bytes of a row in device memory: width rounded up to 16 */
+    size_t picture_size;     /* bytes of a picture there */
+    bool host_writes_memory; /* on a board; else staging is one DMA away */
+    avi_slot *all;
+    uint32_t capacity;
+    uint32_t begun; /* of `all`, from the first on; the others were never touched */
+    uint32_t made;  /* whole ones */
+    avi_slot *free; /* last in, first out: its memory is the warmest */
+} avi_slots;
+
+int avi_slots_create(avi_slots *slots, avenc_device *device, const avi_port *port, const avenc_channel_config *config,
+                     uint32_t capacity, avenc_channel *channel);
+
+/* Allocate what a slot lacks. The device is bound; no lock is held: the slot is the caller's. May block for ever. */
+int avi_slot_make(avi_slots *slots, avi_slot *slot, bool staging);
+
+/* Free what it has. Likewise. */
+void avi_slot_unmake(avi_slots *slots, avi_slot *slot);
+
+void avi_slots_free(avi_slots *slots); /* the table itself, every slot unmade */
+
+/* A free slot, with staging if it is asked for, off the free list; or NULL. */
+avi_slot *avi_slots_pop(avi_slots *slots, bool staging);
+void avi_slots_push(avi_slots *slots, avi_slot *slot);
+
+/* ---- pixels: the device is bound, no lock is held, the slot is the caller's; what was copied is added to *delta ---- */
+
+/* Lay the source out in memory that the host can write. Calls nothing of the vendor's; staging is there. */
+void avi_slot_stage(avi_slots *slots, avi_slot *slot, avenc_channel_stats *delta);
+
+/* Get the pixels where the device reads them. */
+int avi_slot_prepare(avi_slots *slots, avi_slot *slot, avenc_channel_stats *delta);
+
+/* The descriptor names the slot's own memory, or the caller's picture: copied on the device where it cannot be read. */
+int avi_slot_place_own(avi_slots *slots, avi_slot *slot);
+int avi_slot_place(avi_slots *slots, avi_slot *slot, const avenc_device_picture *picture, avenc_channel_stats *delta);
+
+#endif

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+#define _GNU_SOURCE
+#include "engine/stream.h"
+#include "base/status.h"
+#include "base/thread.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- lists ------------------------------------------------------------------------------------- */
+
+void avi_packet_append(avi_packet_list *list, avi_packet *packet) {
+    packet->next = NULL;
+    if (list->tail)
+        list->tail->next = packet;
+    else
+        list->head = packet;
+    list->tail = packet;
+    list->count++;
+}
+
+avi_packet *avi_packet_pop(avi_packet_list *list) {
+    avi_packet *packet = list->head;
+    if (packet) {
+        list->head = packet->next;
+        if (!list->head)
+            list->tail = NULL;
+        packet->next = NULL;
+        list->count--;
+    }
+    return packet;
+}
+
+/* Take `packet`, which comes after `before` (NULL: is the first), out of the list. */
+static void take_out(avi_packet_list *list, avi_packet *before, avi_packet *packet) {
+    if (!before) {
+        avi_packet_pop(list);
+        return;
+    }
+    before->next = packet->next;
+    if (list->tail == packet)
+        list->tail = before;
+    packet->next = NULL;
+    list->count--;
+}
+
+static void insert_in_order(avi_packet_list *list, avi_packet *packet) {
+    uint64_t number = packet->pub.frame_index;
+    if (!list->tail || list->tail->pub.frame_index < number) {
+        avi_packet_append(list, packet);
+        return;
+    }
+    avi_packet **link = &list->head;
+    while ((*link)->pub.frame_index < number)
+        link = &(*link)->next;
+    packet->next = *link;
+    *link = packet;
+    list->count++;
+}
+
+static void release_all(avi_packet_list *list) {
+    for (avi_packet *packet; (packet = avi_packet_pop(list));)
+        avi_pool_release(packet);
+}
+
+/* ---- life -------------------------------------------------------------------------------------- */
+
+avi_stream *avi_stream_create(uint32_t max_ready, bool drop_oldest, const char *hint) {
+    avi_stream *stream = calloc(1, sizeof *stream);
+    if (!stream || avenc_waitset_create(&stream->progress) != AVENC_OK) {
+        free(stream);
+        avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
+        return NULL;
+    }
+    avi_live_add(AVENC_LIVE_STREAM, 1);
+    stream->generation = avi_generation();
+    stream->max_ready = max_ready;
+    stream->drop_oldest = drop_oldest;
+    stream->hint = hint;
+    atomic_store(&stream->references, 1);
+    pthread_mutex_init(&stream->lock, NULL);
+    return stream;
+}
+
+void avi_stream_retain(avi_stream *stream) {
+    atomic_fetch_add(&stream->references, 1);
+}
+
+void avi_stream_drop(avi_stream *stream) {
+    if (atomic_fetch_sub(&stream->references, 1) != 1)
+        return;
+    release_all(&stream->ready);
+    release_all(&stream->promised);
+    release_all(&stream->dropped);
+    for (int i = 0; i < AVENC_MAX_WAITSETS; i++)
+        if (stream->attached[i])
+            avi_waitset_drop(stream->attached[i]);
+    avi_waitset_drop(stream->progress);
+    pthread_mutex_destroy(&stream->lock);
+    free(stream);
+    avi_live_add(AVENC_LIVE_STREAM, -1);
+}
+
+/* ---- waiting ----------------------------------------------------------------------------------- */
+
+void avi_stream_signal_locked(avi_stream *stream, bool urgent) {
+    if (stream->waiting)
+        avi_waitset_signal(stream->progress, 0, urgent);
+    for (int i = 0; i < AVENC_MAX_WAITSETS; i++)
+        if (stream->attached[i])
+            avi_waitset_signal(stream->attached[i], stream->keys[i], urgent);
+}
+
+bool avi_stream_heard_locked(const avi_stream *stream) {
+    bool heard = stream->waiting > 0;
+    for (int i = 0; i < AVENC_MAX_WAITSETS; i++)
+        heard = heard || stream->attached[i];
+    return heard;
+}
+
+avenc_wait avenc_wait_for(uint32_t timeout_ms) {
+    return (avenc_wait){avi_now_ns(), avi_deadline_after(timeout_ms), AVI_FOR_EVER, AVI_FOR_EVER};
+}
+
+static uint64_t later(uint64_t moment, uint64_t by) {
+    return by >= AVI_FOR_EVER - moment ? AVI_FOR_EVER : moment + by;
+}
+
+avi_waiter avi_waiter_begin(const avenc_wait *wait) {
+    bool looks = wait && wait->look_ns != AVI_FOR_EVER;
+    return (avi_waiter){wait, looks ? later(avi_now_ns(), wait->look_ns) : AVI_FOR_EVER};
+}
+
+int avi_stream_sleep_locked(avi_stream *stream, const avi_waiter *waiter, bool busy) {
+    const avenc_wait *wait = waiter->wait;
+    if (!wait)
+        return AVI_DEADLINE;
+    uint64_t now = avi_now_ns();
+    /* While nothing is in flight the stall's time begins anew; a frame that is accepted meanwhile wakes nobody. */
+    uint64_t moved = wait->since_ns > stream->progressed_ns ? wait->since_ns : stream->progressed_ns;
+    uint64_t stalled = later(busy ? moved : now, wait->stall_ns);
+    if (now >= wait->deadline_ns)
+        return AVI_DEADLINE;
+    if (now >= stalled)
+        return AVI_STALLED;
+    if (now >= waiter->look_at)
+        return AVI_LOOK;
+    uint64_t until = wait->deadline_ns < stalled ? wait->deadline_ns : stalled;
+    until = until < waiter->look_at ? until : waiter->look_at;
+    uint64_t seen = avi_waitset_signals(stream->progress);
+    stream->waiting++;
+    avi_unlock(&stream->lock);
+    avi_waitset_sleep(stream->progress, seen, until);
+    avi_lock(&stream->lock);
+    stream->waiting--;
+    return AVI_WOKEN;
+}
+
+void avi_stream_bound(const avi_waiter *waiter, int verdict, char *text, size_t size) {
+    const avenc_wait *wait = waiter->wait;
+    snprintf(text, size, "at this moment");
+    if (wait && verdict == AVI_STALLED)
+        snprintf(text, size, "for %.3g s", (double)wait->stall_ns * 1e-9);
+    else if (wait && wait->deadline_ns > wait->since_ns)
+        snprintf(text, size, "within %.3g s", (double)(wait->deadline_ns - wait->since_ns) * 1e-9);
+}
+
+int avi_stream_give_up_locked(avi_stream *stream, const avi_waiter *waiter, int verdict, const char *call) {
+    const avenc_channel_stats *stats = &stream->stats;
+    char bound[64];
+    if (verdict == AVI_LOOK)
+        return avi_fail(AVENC_E_LOOK, call, "the wait goes on");
+    avi_stream_bound(waiter, verdict, bound, sizeof bound);
+    if (stats->in_flight)
+        return avi_fail(AVENC_E_TIMEOUT, call, "the device has finished no frame %s: %u in flight, %u of them queued%s",
+                        bound, stats->in_flight, stats->queued, verdict == AVI_STALLED ? stream->hint : "");
+    if (stream->has_sink && !stream->sink_error && (stream->writing || stream->ready.count))
+        return avi_fail(AVENC_E_TIMEOUT, call,
+                        "the reader of the sink has taken nothing %s: %u access units wait to be written, no frame is in "
+                        "flight",
+                        bound, stats->ready);
+    return avi_fail(AVENC_E_TIMEOUT, call, "no packet came %s, and no frame is in flight", bound);
+}
+
+/* ---- packets ----------------------------------------------------------------------------------- */
+
+bool avi_stream_full_locked(const avi_stream *stream) {
+    return stream->max_ready && !stream->drop_oldest && stream->stats.ready >= stream->max_ready;
+}
+
+void avi_stream_discard_locked(avi_stream *stream, avi_packet *packet) {
+    if (packet->pub.tag)
+        avi_packet_append(&stream->dropped, packet);
+    else
+        avi_pool_release(packet);
+}
+
+/* Nobody collects: the oldest packet goes, and since others refer to it, the next frame is an IDR. */
+static void drop_oldest_locked(avi_stream *stream) {
+    avi_packet *oldest = avi_packet_pop(stream->ready.head ? &stream->ready : &stream->promised);
+    stream->stats.ready--;
+    stream->stats.dropped_packets++;
+    stream->idr_owed = true;
+    avi_stream_discard_locked(stream, oldest);
+}
+
+void avi_stream_finish_locked(avi_stream *stream, avi_packet *packet) {
+    avenc_channel_stats *stats = &stream->stats;
+    stream->progressed_ns = packet->pub.emitted_ns;
+    stats->completed++;
+    if (packet->pub.status != 0) {
+        stats->failed++;
+    } else {
+        stats->copies_out++;
+        stats->bytes_out += packet->pub.size;
+        stats->key_frames += packet->pub.kind == AVENC_KIND_IDR;
+    }
+    if (stream->drop_oldest && stream->max_ready && stats->ready >= stream->max_ready)
+        drop_oldest_locked(stream);
+    stats->ready++;
+    insert_in_order(packet->pub.promised ? &stream->promised : &stream->ready, packet);
+}
+
+bool avi_stream_receivable_locked(const avi_stream *stream) {
+    const avi_packet *packet = stream->ready.head;
+    bool writes = stream->has_sink && !stream->sink_error;
+    while (writes && packet && packet->pub.status == 0)
+        packet = packet->next;
+    return packet != NULL && (!stream->sink_error || !stream->writing);
+}
+
+size_t avi_stream_take_locked(avi_stream *stream, avi_packet **packets, size_t max) {
+    bool writes = stream->has_sink && !stream->sink_error;
+    if (stream->sink_error && stream->writing)
+        return 0; /* those come first */
+    avi_packet *before = NULL, *packet = stream->ready.head;
+    for (size_t seen = 0; packet && (writes || seen < max); before = packet, packet = packet->next, seen++) {
+        if (packet->pub.status != 0) {
+            take_out(&stream->ready, before, packet);
+            stream->stats.ready--;
+            packets[0] = packet;
+            return 1;
+        }
+    }
+    size_t taken = 0;
+    while (!writes && taken < max && stream->ready.head)
+        packets[taken++] = avi_packet_pop(&stream->ready);
+    stream->stats.ready -= (uint32_t)taken;
+    return taken;
+}
+
+void avi_stream_give_back_locked(avi_stream *stream, avi_packet *packet) {
+    stream->stats.ready++;
+    insert_in_order(packet->pub.promised ? &stream->promised : &stream->ready, packet);
+}
+
+int avi_fail_sink_locked(const avi_stream *stream, const char *call) {
+    char text[128];
+    return avi_fail(AVENC_E_SINK, call, "the sink cannot be written: %s (errno %d); %u packets are not written",
+                    strerror_r(stream->sink_error, text, sizeof text), stream->sink_error, stream->stats.ready);
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * An elementary stream: what the successive channels of one encoder share. Its lock, its frame numbers, the packets
+ * that are ready, counters, and the wait sets of those who wait. It knows nothing of channels, slots or devices.
+ *
+ * Functions that end in _locked want the stream's lock held; those that sleep give it up meanwhile.
+ */
+#ifndef ASCEND_VENC_ENGINE_STREAM_H
+#define ASCEND_VENC_ENGINE_STREAM_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "engine/pool.h"
+#include "engine/waitset.h"
+
+typedef struct avi_packet_list {
+    avi_packet *head, *tail;
+    uint32_t count;
+} avi_packet_list;
+
+void avi_packet_append(avi_packet_list *list, avi_packet *packet);
+avi_packet *avi_packet_pop(avi_packet_list *list);
+
+typedef struct avi_stream {
+    uint32_t generation;
+    atomic_uint references;
+    const char *hint;          /* what to do about a device that makes no progress; "" */
+    pthread_mutex_t lock;      /* everything below, and what channels say of theirs */
+    avenc_waitset *progress;   /* threads inside calls on the stream's channels wait here */
+    unsigned waiting;          /* so many of them */
+    avenc_waitset *attached[AVENC_MAX_WAITSETS];
+    uint32_t keys[AVENC_MAX_WAITSETS];
+
+    uint32_t max_ready;
+    bool drop_oldest;
+    bool ended;                /* avenc_channel_end: no further frames */
+    bool closed;               /* avenc_channel_close */
+    bool paused;               /* frames wait for another channel */
+    bool idr_owed;             /* something was dropped or failed: the next frame must be an IDR */
+    uint64_t next_number;
+    uint64_t idle_since;       /* when the device ran out of frames; 0: it has some, or never had one */
+    uint64_t progressed_ns;    /* when a frame was last finished, or written, or the first of several was accepted */
+    uint64_t sending_since;    /* a thread is inside the call that hands a frame to the device; 0: none */
+    uint32_t window;           /* frames that the device has, or is being given */
+    avi_packet_list ready;     /* for avenc_channel_take, or the sink */
+    avi_packet_list promised;  /* for avenc_channel_take_promised */
+    avi_packet_list dropped;   /* no data any more, but a tag */
+    uint32_t writing;          /* packets that a sink has taken and not yet written */
+    int sink_error;            /* errno of the write that failed: the sink writes no more */
+    bool has_sink;
+    struct avi_sink *sink;     /* sink.h */
+    unsigned users;            /* channel.h: this and the next three. References from outside, to all its channels */
+    avenc_channel *channels;   /* those that have not ended */
+    avenc_channel *current;    /* the one that takes frames */
+    avenc_failure end_failure; /* of a destroy that the device answered with a code; not yet told */
+    avenc_channel_stats stats;
+    avenc_channel_histograms histograms;
+} avi_stream;
+
+/* One reference is the caller's. NULL, with the failure recorded, where memory is exhausted. */
+avi_stream *avi_stream_create(uint32_t max_ready, bool drop_oldest, const char *hint);
+void avi_stream_retain(avi_stream *stream);
+void avi_stream_drop(avi_stream *stream);
+
+/* Tell everybody who waits for the stream, in whatever way. Not urgent: of packets, which a coalescing delay may hold. */
+void avi_stream_signal_locked(avi_stream *stream, bool urgent);
+
+/* Somebody would hear of it. */
+bool avi_stream_heard_locked(const avi_stream *stream);
+
+/* ---- waiting: one call's look at its avenc_wait ---- */
+
+typedef struct avi_waiter {
+    const avenc_wait *wait; /* NULL: does not wait */
+    uint64_t look_at;
+} avi_waiter;
+
+avi_waiter avi_waiter_begin(const avenc_wait *wait);
+
+enum { AVI_WOKEN, AVI_DEADLINE, AVI_STALLED, AVI_LOOK };
+
+/*
+ * Sleep until progress: AVI_WOKEN, look again. AVI_STALLED: `busy`, and nothing has moved for the wait's stall time.
+ */
+int avi_stream_sleep_locked(avi_stream *stream, const avi_waiter *waiter, bool busy);
+
+/* A wait came to `verdict`: AVENC_E_LOOK, or _TIMEOUT with a text that says who is in the way. */
+int avi_stream_give_up_locked(avi_stream *stream, const avi_waiter *waiter, int verdict, const char *call);
+
+/* The bound that was given, in words: "within 0.5 s". */
+void avi_stream_bound(const avi_waiter *waiter, int verdict, char *text, size_t size);
+
+/* ---- packets ---- */
+
+/* The packets that nobody takes are as many as may be, and none gives way. */
+bool avi_stream_full_locked(const avi_stream *stream);
+
+/* An accepted frame is finished: count it and put its packet where it is to be taken, in the frames' order. */
+void avi_stream_finish_locked(avi_stream *stream, avi_packet *packet);
+
+/* A packet that nobody gets: its tag still has to go back. */
+void avi_stream_discard_locked(avi_stream *stream, avi_packet *packet);
+
+/* What a consumer may take: with a sink that works, only the frames that failed. */
+bool avi_stream_receivable_locked(const avi_stream *stream);
+
+size_t avi_stream_take_locked(avi_stream *stream, avi_packet **packets, size_t max);
+void avi_stream_give_back_locked(avi_stream *stream, avi_packet *packet);
+
+int avi_fail_sink_locked(const avi_stream *stream, const char *call);
+
+#endif

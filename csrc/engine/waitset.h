@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The wait object: every thread that waits for a channel, for many of them, or for an end, waits on one of these. */
+#ifndef ASCEND_VENC_ENGINE_WAITSET_H
+#define ASCEND_VENC_ENGINE_WAITSET_H
+
+#include <stdbool.h>
+
+#include "avenc.h"
+
+void avi_waitset_retain(avenc_waitset *waitset);
+void avi_waitset_drop(avenc_waitset *waitset);
+
+/* Room for `key`, so that signalling it never allocates. */
+int avi_waitset_reserve(avenc_waitset *waitset, uint32_t key);
+
+/* List a key. Not urgent: who collects for its coalescing delay sleeps on. A lock may be held; does not block. */
+void avi_waitset_signal(avenc_waitset *waitset, uint32_t key, bool urgent);
+
+/* How many signals there have been. Read before a condition is looked at, so that no signal after that is missed. */
+uint64_t avi_waitset_signals(avenc_waitset *waitset);
+
+/* Sleep until there have been more than `seen` signals, or the deadline. */
+void avi_waitset_sleep(avenc_waitset *waitset, uint64_t seen, uint64_t deadline_ns);
+
+/*
+ * The one rule of coalescing: collect for coalesce_us, up to the deadline or an urgent signal, if the rate of events
+ * since the last time promises two or more of them; a timer that fires more often than events come would cost more
+ * wake-ups than it saves. `events`: how many there have been in all.
+ */
+void avi_waitset_collect(avenc_waitset *waitset, uint64_t events, uint32_t coalesce_us, uint64_t deadline_ns);
+
+typedef struct avi_pace {
+    uint64_t time, events; /* when it was last asked, and how many there had been */
+} avi_pace;
+
+bool avi_worth_coalescing(avi_pace *pace, uint64_t events, uint32_t coalesce_us);
+
+#endif

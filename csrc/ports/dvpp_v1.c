@@ -1,0 +1,475 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * DVPP V1: AscendCL's aclvenc*, one explicit context and one native report thread for all channels of a device.
+ *
+ * The report thread does all that a device needs, from aclInit to aclrtDestroyContext: a call that never returns costs
+ * this thread and its device, nobody else. Why one thread for all channels: the vendor allows one thread to serve
+ * many streams, and the number of threads stays flat. Why a stream of its own, subscribed to the thread:
+ * aclrtProcessReport cannot be interrupted, but it returns as soon as it has run a callback; launching an empty
+ * callback there wakes the thread when it is to stop. It also keeps the thread subscribed while no channel exists,
+ * where aclrtProcessReport would return 107012 at once.
+ *
+ * Invariant: the thread runs as long as any channel of the device exists (a channel holds its device): destroying a
+ * channel waits for its callbacks.
+ */
+#include "engine/device.h"
+#include "engine/report.h"
+#include "load/ascend.h"
+#include "base/status.h"
+#include "base/taskq.h"
+#include "base/thread.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    REPORT_TIMEOUT_MS = 1000, /* an idle thread looks around this often; it is woken, not polled */
+    LOST_AFTER_FAILURES = 3,  /* consecutive failures of aclrtProcessReport before the device counts as lost */
+};
+
+/* A device's part that is V1. */
+typedef struct v1_device {
+    uint64_t thread; /* the report thread's number, as the runtime knows it */
+    aclrtContext context;
+    aclrtStream stream; /* only wakes the report thread */
+    atomic_bool stop;
+    avi_task wake;           /* launches the callback that ends aclrtProcessReport */
+    bool launched;           /* it did; read when the task is done */
+    bool woken;              /* the report thread only: the callback has run */
+} v1_device;
+
+typedef struct v1_channel {
+    aclvencChannelDesc *desc;
+    aclvencFrameConfig *plain, *idr; /* two that never change: no setter per frame */
+    bool created;
+} v1_channel;
+
+#define TRY(device, call, ...)                                                                                         \
+    do {                                                                                                               \
+        int rc_ = (device)->api->call(__VA_ARGS__);                                                                    \
+        if (rc_ != ACL_SUCCESS)                                                                                        \
+            return avi_fail_acl((device)->api, rc_, #call);                                                            \
+    } while (0)
+
+static v1_device *of(const avenc_device *device) {
+    return device->port_data;
+}
+
+/* ---- context ----------------------------------------------------------------------------------- */
+
+/* How many contexts of the engine's have been destroyed: after that an address may be somebody else's. */
+static atomic_uint contexts_destroyed;
+
+/* A context of ours that stayed current on this thread because it had none before: AscendCL cannot unset it. */
+static _Thread_local struct {
+    aclrtContext context;
+    unsigned destroyed; /* contexts_destroyed at that time */
+} left_behind;
+
+static int bind(avenc_device *device, avi_binding *binding) {
+    aclrtContext current = NULL, own = of(device)->context;
+    binding->restore = NULL;
+    if (device->api->aclrtGetCurrentContext(&current) != ACL_SUCCESS)
+        current = NULL;
+    if (current == own)
+        return AVENC_OK;
+    TRY(device, aclrtSetCurrentContext, own);
+    unsigned destroyed = atomic_load(&contexts_destroyed);
+    bool ours = current && current == left_behind.context && left_behind.destroyed == destroyed;
+    if (current && !ours) {
+        binding->restore = current;
+    } else {
+        left_behind.context = own;
+        left_behind.destroyed = destroyed;
+    }
+    return AVENC_OK;
+}
+
+static void unbind(avenc_device *device, avi_binding *binding) {
+    if (binding->restore)
+        device->api->aclrtSetCurrentContext(binding->restore);
+}
+
+/* ---- report thread ----------------------------------------------------------------------------- */
+
+static _Thread_local avenc_device *reporting; /* the device that this thread serves */
+
+static void wake_up(void *arg) {
+    ((v1_device *)arg)->woken = true;
+}
+
+static int open_context(avenc_device *device, v1_device *v1) {
+    const acl_api *api = device->api;
+    int rc = api->aclInit(NULL);
+    if (rc == ACL_SUCCESS)
+        avi_library_owe_finalize(device->library);
+    else if (rc != ACL_ERROR_REPEAT_INITIALIZE)
+        return avi_fail_acl(api, rc, "aclInit");
+    TRY(device, aclrtGetRunMode, &device->info.run_mode);
+    const char *soc = api->aclrtGetSocName ? api->aclrtGetSocName() : NULL;
+    strncpy(device->info.soc_name, soc ? soc : "", sizeof device->info.soc_name - 1);
+    TRY(device, aclrtCreateContext, &v1->context, device->info.device_id);
+    TRY(device, aclrtSetCurrentContext, v1->context);
+    TRY(device, aclrtCreateStream, &v1->stream);
+    TRY(device, aclrtSubscribeReport, v1->thread, v1->stream);
+    return AVENC_OK;
+}
+
+static void process_reports(avenc_device *device, v1_device *v1) {
+    const struct timespec pause = {.tv_nsec = 2 * 1000 * 1000};
+    int failures = 0;
+    while (!atomic_load(&v1->stop)) {
+        int rc = device->api->aclrtProcessReport(REPORT_TIMEOUT_MS);
+        avi_report_batch(device);
+        switch (rc) {
+        case ACL_SUCCESS:
+        case ACL_ERROR_RT_REPORT_TIMEOUT:
+        case ACL_ERROR_WAIT_CALLBACK_TIMEOUT: /* the same in runtimes before 2022 */
+            failures = 0;
+            if (atomic_load_explicit(&device->lost, memory_order_relaxed))
+                avi_device_lost(device, 0);
+            break;
+        default:
+            if (++failures == LOST_AFTER_FAILURES)
+                avi_device_lost(device, rc);
+            nanosleep(&pause, NULL); /* the runtime does not wait any more: or this would be a busy loop */
+        }
+    }
+}
+
+/* Each ending call once: a runtime may free the object and return a code. */
+static void close_context(avenc_device *device, v1_device *v1, bool subscribed) {
+    const acl_api *api = device->api;
+    if (subscribed)
+        api->aclrtUnSubscribeReport(v1->thread, v1->stream);
+    if (v1->stream)
+        api->aclrtDestroyStream(v1->stream);
+    if (v1->context) {
+        api->aclrtDestroyContext(v1->context);
+        atomic_fetch_add(&contexts_destroyed, 1);
+    }
+}
+
+static void *report_thread(void *arg) {
+    avenc_device *device = arg;
+    v1_device *v1 = of(device);
+    avi_thread_begins("avenc-report");
+    reporting = device;
+    v1->thread = (uint64_t)pthread_self();
+    int rc = open_context(device, v1);
+    bool wanted = avi_device_opened(device, rc);
+    if (rc == AVENC_OK && wanted)
+        process_reports(device, v1);
+    avi_task_finish(&v1->wake);
+    if (v1->launched && !v1->woken) /* it came between two calls: the stream is not to end with it */
+        device->api->aclrtProcessReport(REPORT_TIMEOUT_MS);
+    close_context(device, v1, rc == AVENC_OK);
+    free(v1);
+    avi_thread_ends();
+    avi_device_ended(device);
+    return NULL;
+}
+
+static bool wake_report_thread(void *arg) {
+    avenc_device *device = arg;
+    avi_binding binding; /* a launch needs a current context */
+    avi_blocking_begins();
+    if (bind(device, &binding) == AVENC_OK) {
+        v1_device *v1 = of(device);
+        v1->launched =
+            device->api->aclrtLaunchCallback(wake_up, v1, ACL_CALLBACK_NO_BLOCK, v1->stream) == ACL_SUCCESS;
+        unbind(device, &binding);
+    }
+    avi_blocking_ends();
+    return false;
+}
+
+static int open_device(avenc_device *device) {
+    v1_device *v1 = calloc(1, sizeof *v1);
+    if (!v1)
+        return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
+    avi_task_init(&v1->wake, wake_report_thread, NULL, device);
+    device->port_data = v1;
+    device->hint = avenc_library_info_get(device->library)->simulated ? "" : " (npu-smi info shows its health)";
+    int rc = avi_thread_start(report_thread, device);
+    if (rc != AVENC_OK)
+        free(v1);
+    return rc;
+}
+
+static void close_device(avenc_device *device) {
+    v1_device *v1 = of(device);
+    atomic_store(&v1->stop, true);
+    avi_task_post(&v1->wake);
+}
+
+/* ---- memory ------------------------------------------------------------------------------------ */
+
+static int alloc(avenc_device *device, size_t size, void **memory) {
+    TRY(device, acldvppMalloc, memory, size);
+    return AVENC_OK;
+}
+
+static void free_memory(avenc_device *device, void *memory) {
+    device->api->acldvppFree(memory);
+}
+
+static int alloc_host(avenc_device *device, size_t size, void **memory) {
+    TRY(device, aclrtMallocHost, memory, size);
+    return AVENC_OK;
+}
+
+static void free_host(avenc_device *device, void *memory) {
+    device->api->aclrtFreeHost(memory);
+}
+
+static int upload(avenc_device *device, void *to, size_t room, const void *from, size_t size) {
+    TRY(device, aclrtMemcpy, to, room, from, size, ACL_MEMCPY_HOST_TO_DEVICE);
+    return AVENC_OK;
+}
+
+static int copy(avenc_device *device, void *to, const void *from, size_t size) {
+    TRY(device, aclrtMemcpy, to, size, from, size, ACL_MEMCPY_DEVICE_TO_DEVICE);
+    return AVENC_OK;
+}
+
+static int fetch(avenc_device *device, void *to, size_t room, const void *from, size_t size) {
+    TRY(device, aclrtMemcpy, to, room, from, size, ACL_MEMCPY_DEVICE_TO_HOST);
+    return AVENC_OK;
+}
+
+/* A stream belongs to the context in which it was created, and each context has a default stream of its own. */
+static int wait_stream(avenc_device *device, aclrtStream stream) {
+    aclrtContext current = NULL;
+    if (device->api->aclrtGetCurrentContext(&current) != ACL_SUCCESS || !current) {
+        if (!stream)
+            return AVENC_OK; /* a thread without a context has given the device nothing to do */
+        return avi_fail(AVENC_E_INVALID, "aclrtSynchronizeStream",
+                        "this thread has no current context: make that of the stream current, or wait for the stream "
+                        "before submitting");
+    }
+    TRY(device, aclrtSynchronizeStream, stream);
+    return AVENC_OK;
+}
+
+/* ---- channel ----------------------------------------------------------------------------------- */
+
+/* The one function that the runtime calls, on the report thread. userdata is a frame's number. */
+static void trampoline(acldvppPicDesc *input, acldvppStreamDesc *output, void *userdata) {
+    (void)input;
+    avenc_device *device = reporting;
+    avi_output finished = {0};
+    if (!device)
+        return; /* on a thread of the program's: no report of ours is due there */
+    if (output) {
+        finished.ret_code = device->api->acldvppGetStreamDescRetCode(output);
+        finished.data = device->api->acldvppGetStreamDescData(output);
+        finished.size = device->api->acldvppGetStreamDescSize(output);
+        finished.fetch = device->info.run_mode == ACL_DEVICE ? NULL : fetch; /* host memory is device memory there */
+    }
+    avi_report(device, (uint64_t)(uintptr_t)userdata, &finished);
+}
+
+/* The three attributes that the oldest runtimes lack. */
+#define TRY_OPTIONAL(device, call, ...)                                                                                \
+    do {                                                                                                               \
+        if (!(device)->api->call)                                                                                      \
+            return avi_fail(AVENC_E_UNSUPPORTED, #call, "the loaded AscendCL is too old: it has no " #call);           \
+        TRY(device, call, __VA_ARGS__);                                                                                \
+    } while (0)
+
+static int create_parts(avenc_device *device, const avenc_channel_config *config, v1_channel *channel) {
+    const acl_api *api = device->api;
+    aclvencChannelDesc *desc = channel->desc = api->aclvencCreateChannelDesc();
+    if (!desc)
+        return avi_fail_acl(api, ACL_ERROR_FAILURE, "aclvencCreateChannelDesc");
+    TRY(device, aclvencSetChannelDescThreadId, desc, of(device)->thread);
+    TRY(device, aclvencSetChannelDescCallback, desc, trampoline);
+    TRY(device, aclvencSetChannelDescEnType, desc, config->en_type);
+    TRY(device, aclvencSetChannelDescPicFormat, desc, config->pic_format);
+    TRY(device, aclvencSetChannelDescPicWidth, desc, config->width);
+    TRY(device, aclvencSetChannelDescPicHeight, desc, config->height);
+    TRY(device, aclvencSetChannelDescKeyFrameInterval, desc, config->key_frame_interval);
+    TRY_OPTIONAL(device, aclvencSetChannelDescRcMode, desc, config->rc_mode);
+    TRY_OPTIONAL(device, aclvencSetChannelDescSrcRate, desc, config->src_rate);
+    TRY_OPTIONAL(device, aclvencSetChannelDescMaxBitRate, desc, config->max_bit_rate);
+    channel->plain = api->aclvencCreateFrameConfig();
+    channel->idr = api->aclvencCreateFrameConfig();
+    if (!channel->plain || !channel->idr)
+        return avi_fail_acl(api, ACL_ERROR_FAILURE, "aclvencCreateFrameConfig");
+    TRY(device, aclvencSetFrameConfigForceIFrame, channel->idr, 1);
+    TRY(device, aclvencCreateChannel, desc);
+    channel->created = true;
+    return AVENC_OK;
+}
+
+/* Destroying is tried once only: the library frees the channel also when it returns a code. */
+static int destroy_channel(avenc_device *device, void *opaque) {
+    const acl_api *api = device->api;
+    v1_channel *channel = opaque;
+    int rc = AVENC_OK;
+    if (channel->created && (rc = api->aclvencDestroyChannel(channel->desc)) != ACL_SUCCESS)
+        avi_fail_acl(api, rc, "aclvencDestroyChannel");
+    avenc_failure kept = *avenc_last_failure();
+    if (channel->plain)
+        api->aclvencDestroyFrameConfig(channel->plain);
+    if (channel->idr)
+        api->aclvencDestroyFrameConfig(channel->idr);
+    if (channel->desc)
+        api->aclvencDestroyChannelDesc(channel->desc);
+    free(channel);
+    avi_fail_again(&kept);
+    return rc;
+}
+
+static int create_channel(avenc_device *device, const avenc_channel_config *config, void **out) {
+    v1_channel *channel = calloc(1, sizeof *channel);
+    if (!channel)
+        return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
+    int rc = create_parts(device, config, channel);
+    if (rc == AVENC_OK) {
+        *out = channel;
+        return AVENC_OK;
+    }
+    destroy_channel(device, channel);
+    return rc;
+}
+
+static int create_picture(avenc_device *device, const avenc_channel_config *config, void **out) {
+    acldvppPicDesc *picture = device->api->acldvppCreatePicDesc();
+    if (!picture)
+        return avi_fail_acl(device->api, ACL_ERROR_FAILURE, "acldvppCreatePicDesc");
+    *out = picture; /* also where a setter fails: the slot frees it */
+    TRY(device, acldvppSetPicDescFormat, picture, config->pic_format);
+    TRY(device, acldvppSetPicDescWidth, picture, config->width);
+    TRY(device, acldvppSetPicDescHeight, picture, config->height);
+    return AVENC_OK;
+}
+
+static int place_picture(avenc_device *device, void *picture, const avi_placement *placement) {
+    uint32_t size = (uint32_t)((size_t)placement->stride * placement->height_stride * 3 / 2);
+    TRY(device, acldvppSetPicDescData, picture, placement->data);
+    TRY(device, acldvppSetPicDescSize, picture, size);
+    TRY(device, acldvppSetPicDescWidthStride, picture, placement->stride);
+    TRY(device, acldvppSetPicDescHeightStride, picture, placement->height_stride);
+    return AVENC_OK;
+}
+
+static void free_picture(avenc_device *device, void *picture) {
+    device->api->acldvppDestroyPicDesc(picture);
+}
+
+/* Documented order: parameters are checked (100000), then the callback is launched, then the stream synchronised. */
+static int send(avenc_device *device, void *opaque, void *picture, bool idr, uint64_t number, bool *gone) {
+    const v1_channel *channel = opaque;
+    int rc = device->api->aclvencSendFrame(channel->desc, picture, NULL, idr ? channel->idr : channel->plain,
+                                           (void *)(uintptr_t)number);
+    if (rc == ACL_SUCCESS)
+        return AVENC_OK;
+    *gone = rc == ACL_ERROR_INVALID_PARAM;
+    return avi_fail_acl(device->api, rc, "aclvencSendFrame");
+}
+
+static const avi_port port = {
+    .name = "DVPP V1",
+    .send_call = "aclvencSendFrame",
+    .report_call = "aclrtProcessReport",
+    .open = open_device,
+    .close = close_device,
+    .bind = bind,
+    .unbind = unbind,
+    .alloc = alloc,
+    .free = free_memory,
+    .alloc_host = alloc_host,
+    .free_host = free_host,
+    .upload = upload,
+    .copy = copy,
+    .wait_stream = wait_stream,
+    .create = create_channel,
+    .destroy = destroy_channel,
+    .create_picture = create_picture,
+    .place_picture = place_picture,
+    .free_picture = free_picture,
+    .send = send,
+};
+
+int avenc_device_open(avenc_library *library, int32_t device_id, avenc_device **out) {
+    if (!library || !out)
+        return avi_fail(AVENC_E_INVALID, __func__, "library and device must not be NULL");
+    const avenc_library_info *info = avenc_library_info_get(library);
+    uint32_t count = info->device_count;
+    if (count == 0)
+        return avi_fail(AVENC_E_NO_DEVICE, "aclrtGetDeviceCount",
+                        "%s works, but reports no device: npu-smi info lists them", info->runtime_path);
+    if (device_id < 0 || (uint32_t)device_id >= count)
+        return avi_fail(AVENC_E_INVALID, __func__, "device is %d, allowed is 0 to %u (%u device%s)", device_id,
+                        count - 1, count, count == 1 ? "" : "s");
+    return avi_device_open(&port, library, avenc_library_api(library), device_id, out);
+}
+
+/* ---- the library's end -------------------------------------------------------------------------- */
+
+/* aclFinalize, on a thread of the queue: it may not return either. Freed by the last of the two who have it. */
+typedef struct finalizing {
+    avi_task task;
+    avenc_library *library;
+    avenc_waitset *progress;
+    atomic_int rc;
+    atomic_bool done;
+    atomic_uint references;
+} finalizing;
+
+static void drop_finalizing(finalizing *job) {
+    if (atomic_fetch_sub(&job->references, 1) != 1)
+        return;
+    avi_waitset_drop(job->progress);
+    free(job);
+    avi_taskq_release();
+}
+
+static bool finalize(void *arg) {
+    finalizing *job = arg;
+    avi_blocking_begins();
+    int rc = avenc_library_api(job->library)->aclFinalize();
+    avi_blocking_ends();
+    atomic_store(&job->rc, rc == ACL_ERROR_REPEAT_FINALIZE ? AVENC_OK : rc);
+    atomic_store(&job->done, true);
+    avi_waitset_signal(job->progress, 0, true);
+    return false;
+}
+
+static void finalized(void *arg) {
+    drop_finalizing(arg);
+}
+
+int avenc_library_finalize(avenc_library *library, const avenc_wait *wait) {
+    if (!library)
+        return avi_fail(AVENC_E_INVALID, __func__, "library must not be NULL");
+    uint64_t deadline = wait ? wait->deadline_ns : 0, seen = 0;
+    if (!avi_library_wait_unused(library, deadline) || avi_taskq_blocked() || !avi_library_take_owed(library))
+        return AVENC_OK; /* not ours to call, or somebody is inside: the process's end is all that is left */
+    finalizing *job = calloc(1, sizeof *job);
+    if (!job || avenc_waitset_create(&job->progress) != AVENC_OK || avi_taskq_retain() != AVENC_OK) {
+        if (job && job->progress)
+            avi_waitset_drop(job->progress);
+        free(job);
+        return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
+    }
+    job->library = library;
+    atomic_store(&job->references, 2);
+    avi_task_init(&job->task, finalize, finalized, job);
+    avi_task_post(&job->task);
+    while (!atomic_load(&job->done) && avi_now_ns() < deadline) {
+        seen = avi_waitset_signals(job->progress);
+        if (!atomic_load(&job->done))
+            avi_waitset_sleep(job->progress, seen, deadline);
+    }
+    int rc = AVENC_OK;
+    if (!atomic_load(&job->done))
+        rc = avi_fail(AVENC_E_TIMEOUT, "aclFinalize", "aclFinalize has not returned");
+    else if ((rc = atomic_load(&job->rc)) != AVENC_OK)
+        avi_fail(rc, "aclFinalize", "%s", "");
+    drop_finalizing(job);
+    return rc;
+}
