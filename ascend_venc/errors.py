@@ -19,7 +19,7 @@ class SimulatedDeviceWarning(UserWarning):
 
 
 class LibraryPathWarning(UserWarning):
-    """The AscendCL library that was loaded lies where others may replace it."""
+    """An AscendCL library lies where others may replace it. Given before it is loaded."""
 
 
 class VencError(Exception):

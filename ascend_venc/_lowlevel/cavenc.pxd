@@ -61,6 +61,8 @@ cdef extern from "avenc.h" nogil:
         const char *sim_soc
         const char *sim_codec
         int strict_paths
+        char *warned
+        size_t warned_size
 
     ctypedef struct avenc_library_info:
         int simulated

@@ -177,12 +177,16 @@ def parse_backend(backend=None):
     return backend, None
 
 
+cdef warn_of_paths(const char *lines, int stacklevel):
+    for text in os.fsdecode(lines).splitlines():
+        if text not in _warned:
+            warnings.warn(text, errors.LibraryPathWarning, stacklevel=stacklevel)
+            _warned.add(text)  # not one that a filter has made an exception: the next call raises again
+
+
 cdef emit_warnings(Library library, str backend, int stacklevel):
     cdef const avenc_library_info *info = avenc_library_info_get(library._h)
-    for text in os.fsdecode(info.warnings).splitlines():
-        if text not in _warned:
-            _warned.add(text)
-            warnings.warn(text, errors.LibraryPathWarning, stacklevel=stacklevel)
+    warn_of_paths(info.warnings, stacklevel)
     if backend == "auto" and library.simulated and "auto" not in _warned:
         _warned.add("auto")
         reason = os.fsdecode(info.fallback)
@@ -200,6 +204,9 @@ def open_library(backend=None):
     backend : str or path, optional
         "auto", "ascend", "sim", "sim:<chip>", or the absolute path of libascendcl.so or its folder.
         None stands for $ASCEND_VENC_BACKEND, or "auto".
+
+    Warns, before the library is loaded, with `LibraryPathWarning` where others may replace it; an exception made of that
+    warning leaves it unloaded. With ASCEND_VENC_STRICT_PATHS=1 such a library is refused.
 
     Raises
     ------
@@ -228,9 +235,16 @@ cdef Library find_library(object backend, int stacklevel):
     options.sim_soc = NULL if c_soc is None else <const char *>c_soc
     options.sim_codec = NULL if c_codec is None else <const char *>c_codec
     options.strict_paths = os.environ.get("ASCEND_VENC_STRICT_PATHS") == "1"
-    with nogil:
-        status = avenc_library_open(&options, &handle)
-    check(status)
+    while handle == NULL:
+        given = os.fsencode("".join(text + "\n" for text in sorted(_warned)))
+        room = bytearray(given) + bytes(8192)
+        options.warned = room
+        options.warned_size = len(room)
+        with nogil:
+            status = avenc_library_open(&options, &handle)
+        check(status)
+        if handle == NULL:  # nothing is loaded that was not warned about
+            warn_of_paths(options.warned, stacklevel)
     cdef Library library = wrap_library(handle)
     emit_warnings(library, name, stacklevel)
     with _lock:

@@ -123,6 +123,8 @@ typedef struct avenc_library_options {
     const char *sim_soc;   /* chip profile of the simulated device, or NULL for its default */
     const char *sim_codec; /* libavcodec for the simulated device, or NULL to let it search */
     int strict_paths;      /* non-zero: refuse a library that others may write to, instead of warning */
+    char *warned;          /* warnings that were given, newline-separated, and room for more; or NULL: see below */
+    size_t warned_size;
 } avenc_library_options;
 
 typedef struct avenc_library_info {
@@ -141,6 +143,9 @@ typedef struct avenc_library_info {
  * soname. Environment variables are ignored in a set-user-id process. Never a relative path.
  * "auto": as "ascend"; where no library is found, or it works and reports no device, the simulated
  * device, with the reason in info.fallback. A library that is there but broken is an error.
+ *
+ * With options.warned nothing is loaded that the caller has not warned about: where a warning is due that is not among
+ * those, it is added there, and the call returns AVENC_OK with *library NULL. Warn, then call again.
  *
  * The same library opened twice gives the same object. Libraries are never unloaded (their threads
  * outlive us), so there is no closing function. Loading runs the vendor's constructors and may block.
