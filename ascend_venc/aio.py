@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import encoder as _encoder
 from ._lowlevel.waitset import WaitSet
@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 
 _TIMEOUT = -3  # AVENC_E_TIMEOUT
 _CLOSED = -4  # AVENC_E_CLOSED
+
+
+class _Bounds(NamedTuple):
+    """When a call began to wait, and when it gives up, by time.monotonic()."""
+
+    since: float
+    deadline: float | None
 
 
 class Encoder:
@@ -127,21 +134,24 @@ class Encoder:
         self._waitset.take(0)  # what is listed is about to be looked at
         self._waitset.arm()
 
-    async def _progress(self, deadline: float | None) -> None:
-        """Wait for progress since `_arm`; AclTimeoutError at the deadline (time.monotonic), or on a device that stalls."""
+    async def _progress(self, bounds: _Bounds) -> None:
+        """Wait for progress since `_arm`; AclTimeoutError at the call's deadline, or on a device that stalls."""
         assert self._loop is not None
         now = time.monotonic()
         channel = self._channel()
         stall = channel.stream.stall
-        stalled = None if stall is None else now + stall - channel.stalled
-        if deadline is not None and deadline <= now:
+        ends = [] if bounds.deadline is None else [bounds.deadline]
+        if ends and bounds.deadline <= now:
             raise from_status(_TIMEOUT, "", "nothing came in the time allowed")
-        if stalled is not None and stalled <= now:
-            raise from_status(_TIMEOUT, "", f"the device has finished no frame for {stall:.3g} s, with some in flight")
-        ends = [moment for moment in (deadline, stalled) if moment is not None]
+        if stall is not None:
+            ends.append(max(bounds.since, now - channel.stalled) + stall)
+            if ends[-1] <= now and channel.stalled:
+                raise from_status(
+                    _TIMEOUT, "", f"the device has finished no frame for {stall:.3g} s, with some in flight"
+                )
         waiter = _Waiter(self._loop)
         self._waiters.add(waiter)
-        timer = self._loop.call_later(min(ends) - now, waiter.wake_soon) if ends else None
+        timer = self._loop.call_later(max(min(ends) - now, 0.001), waiter.wake_soon) if ends else None
         try:
             await waiter
         finally:
@@ -149,9 +159,9 @@ class Encoder:
             if timer is not None:
                 timer.cancel()
 
-    def _deadline(self, timeout: float | None) -> float | None:
-        seconds = self._open()._wait_for(timeout)
-        return None if seconds is None else time.monotonic() + seconds
+    def _bounds(self, timeout: float | None) -> _Bounds:
+        now = time.monotonic()
+        return _Bounds(now, None if timeout is None else now + timeout)
 
     # ---- frames and packets --------------------------------------------------------------------------------------
 
@@ -165,7 +175,7 @@ class Encoder:
         timeout: float | None = None,
     ) -> int | None:
         """Submit one frame in host memory; wait for room. See `ascend_venc.Encoder.submit_async`."""
-        deadline = self._deadline(timeout)
+        bounds = self._bounds(self._open()._wait_for(timeout))
         while True:
             self._arm()
             channel = self._channel()
@@ -175,20 +185,20 @@ class Encoder:
                 index = await asyncio.shield(asyncio.to_thread(channel.offer, frame, pts, key_frame, token))
             if index is not False:
                 return index
-            await self._progress(deadline)
+            await self._progress(bounds)
 
     async def receive_many(self, max: int = 64, timeout: float | None = None) -> list[Packet]:
         """Wait for a packet and return those that are ready. EncoderDrained after `drain()`. See `Encoder.receive`.
 
         `timeout` None waits as long as packets may come.
         """
-        deadline = None if timeout is None else self._deadline(timeout)
+        bounds = self._bounds(None if timeout is None else self._open()._wait_for(timeout))
         while True:
             self._arm()
             packets = self._channel().try_receive(max)
             if packets:
                 return packets
-            await self._progress(deadline)
+            await self._progress(bounds)
 
     async def receive(self, timeout: float | None = None) -> Packet:
         """Wait for the next packet."""
@@ -227,16 +237,12 @@ class Encoder:
     async def flush(self) -> list[Packet]:
         """Wait until every frame submitted is encoded, and return the rest of the packets."""
         channel = self._channel()
-        done = self._open().stats.encoded
-        deadline = self._deadline(None)
+        bounds = self._bounds(None)
         while True:
             self._arm()
             if channel.idle:
                 return channel.drain()
-            now = self._open().stats.encoded
-            if now != done:
-                done, deadline = now, self._deadline(None)
-            await self._progress(deadline)
+            await self._progress(bounds)
 
     def drain(self) -> None:
         """Declare the end of the stream: `async for` ends after the remaining packets. Does not wait."""

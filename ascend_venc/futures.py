@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
+import time
 from concurrent.futures import Future, InvalidStateError
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ class _Server:
         self.submitted: queue.SimpleQueue[tuple[Channel, Future[Packet]]] = queue.SimpleQueue()
         self.pending: dict[Channel, set[Future[Packet]]] = {}  # this thread's own, as what follows
         self.keys: dict[Channel, int] = {}
+        self.since: dict[Channel, float] = {}
         self.ended = False
         self.submitted.put((channel, future))
         threading.Thread(target=self.run, name="ascend-venc-futures", daemon=True).start()
@@ -40,7 +42,8 @@ class _Server:
     def run(self) -> None:
         while self.pending or not self.submitted.empty() or not orphans.empty():
             self.adopt()
-            keys = self.waitset.take(self.patience()) if self.submitted.empty() and orphans.empty() else []
+            idle = self.submitted.empty() and orphans.empty() and bool(self.pending)
+            keys = self.waitset.take(self.patience()) if idle else []
             while not orphans.empty():
                 settle(cancel, orphans.get())
             for channel in [channel for channel, key in self.keys.items() if key in keys]:
@@ -67,6 +70,7 @@ class _Server:
                 key = next(key for key in range(1, len(self.keys) + 2) if key not in self.keys.values())
                 self.pending[channel] = set()
                 self.keys[channel] = key
+                self.since[channel] = time.monotonic()
                 try:
                     channel.attach(self.waitset, key)  # listed at once: its packet may be there
                 except VencError as error:
@@ -94,18 +98,26 @@ class _Server:
             self.forget(channel)
 
     def forget(self, channel: Channel) -> None:
-        del self.pending[channel], self.keys[channel]
+        del self.pending[channel], self.keys[channel], self.since[channel]
         channel.detach(self.waitset)
 
     def patience(self) -> float | None:
         """Seconds until the first of the encoders may have been stalled for its `timeout`."""
-        left = [channel.stream.stall - channel.stalled for channel in self.pending if channel.stream.stall is not None]
-        return max(min(left), 0.0) if left else None
+        left = [
+            channel.stream.stall - self.stalled(channel)
+            for channel in self.pending
+            if channel.stream.stall is not None
+        ]
+        return max(min(left), 0.001) if left else None
+
+    def stalled(self, channel: Channel) -> float:
+        """Seconds without a finished frame, with some in flight, since its first Future that is pending was submitted."""
+        return min(channel.stalled, time.monotonic() - self.since[channel])
 
     def give_up_on_stalled(self) -> None:
         for channel in list(self.pending):
             stall = channel.stream.stall
-            if stall is None or channel.stalled < stall:
+            if stall is None or self.stalled(channel) < stall:
                 continue
             error = from_status(
                 _TIMEOUT, "", f"the device has finished no frame of this encoder for {stall:.3g} s, with some in flight"

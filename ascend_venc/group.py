@@ -146,7 +146,8 @@ class EncoderGroup:
         """
         _check_range(max, "max", 1, 1 << 30)
         seconds = _check_timeout(timeout)
-        deadline = None if seconds is None else time.monotonic() + seconds
+        since = time.monotonic()
+        deadline = None if seconds is None else since + seconds
         while True:
             waitset = self._waitset
             if waitset is None:
@@ -157,8 +158,8 @@ class EncoderGroup:
             if not self._streams:
                 waitset.signal()  # for other threads that wait
                 raise from_status(_DRAINED, "", "the end of all streams: all packets have been received")
-            left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-            patience = self._patience()
+            left = None if deadline is None else deadline - time.monotonic()
+            patience = self._patience(since)
             bound = patience if left is None else left if patience is None else min(left, patience)
             keys = waitset.take(bound, self._max_latency)
             found = self._look(waitset, keys, max)
@@ -167,15 +168,17 @@ class EncoderGroup:
             if left is not None and not keys and left <= 0:
                 raise from_status(_TIMEOUT, "", f"no packet of any encoder within {timeout} s")
 
-    def _patience(self) -> float | None:
+    def _patience(self, since: float) -> float | None:
         """Seconds until the first of the encoders may have been stalled for its `timeout`; raises for one that has been."""
         patience: float | None = None
+        waited = time.monotonic() - since
         for key, encoder in list(self._streams.items()):
             channel = encoder._open_channel()
             stall = channel.stream.stall
             if stall is None:
                 continue
-            left = stall - channel.stalled
+            stalled = min(channel.stalled, waited)
+            left = stall - stalled
             if left <= 0:
                 self._forget(key)  # told once; the encoder itself goes on, and can be asked
                 error = from_status(

@@ -393,11 +393,14 @@ cdef class Channel:
             while True:
                 index = channel._attempt(frame, &submission, token, future, wait, how)
                 if index != REPLACED:
-                    return index
+                    break
                 channel = channel.successor
         finally:
             if index < 0 and submission.force_idr and not key_frame:
                 stream.key_frame_owed = True
+        if stream.on_full == DROP_OLDEST:
+            stream.forget_dropped()  # the Future of the frame that made room has its end now
+        return index
 
     def submit(self, frame, pts, bint key_frame, token, timeout, future=None):
         """Submit one frame of any kind; return its number, or None if it was dropped for lack of room.
@@ -896,7 +899,10 @@ cdef class Channel:
                 with nogil:
                     status = avenc_channel_wait_closed(self._h, &wait)
         finally:
-            if status != AVENC_E_LOOK:
+            if status == AVENC_E_TIMEOUT:  # perhaps only a slow reader was in the way: it is not waited for any longer
+                avenc_channel_abandon_sink(self._h)
+                status = avenc_channel_wait_closed(self._h, NULL)
+            elif status != AVENC_E_LOOK:
                 avenc_channel_abandon_sink(self._h)
             self._drop_packets()
             futures = stream.keep_owners() if first or stream.entries else []

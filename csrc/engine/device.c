@@ -133,7 +133,8 @@ int avenc_device_wait_open(avenc_device *device, const avenc_wait *wait) {
     uint64_t look = wait && wait->look_ns != AVI_FOR_EVER ? avi_now_ns() + wait->look_ns : AVI_FOR_EVER;
     uint64_t deadline = wait ? wait->deadline_ns : 0;
     for (;;) {
-        uint64_t seen = avi_waitset_signals(device->progress), now = avi_now_ns();
+        uint32_t seen = avi_waitset_signals(device->progress);
+        uint64_t now = avi_now_ns();
         avi_lock(&registry_lock);
         int state = device->state;
         avenc_failure failure = device->failure;
@@ -148,7 +149,8 @@ int avenc_device_wait_open(avenc_device *device, const avenc_wait *wait) {
                             device->info.device_id, wait ? (double)(deadline - wait->since_ns) * 1e-9 : 0);
         if (now >= look)
             return avi_fail(AVENC_E_LOOK, __func__, "the wait goes on");
-        avi_waitset_sleep(device->progress, seen, look < deadline ? look : deadline);
+        if (avi_waitset_sleep(device->progress, seen, look < deadline ? look : deadline) && look != AVI_FOR_EVER)
+            look = 0;
     }
 }
 

@@ -54,7 +54,7 @@ static int room_locked(const avenc_channel *channel, int purpose) {
 }
 
 /* A wait for room, or for a turn, came to nothing. */
-static int fail_full_locked(const avenc_channel *channel, const avi_waiter *waiter, int verdict, const char *call) {
+static int fail_full_locked(const avenc_channel *channel, avi_waiter *waiter, int verdict, const char *call) {
     avi_stream *stream = channel->stream;
     const avenc_channel_stats *stats = &stream->stats;
     const avenc_channel_config *config = &channel->config;
@@ -81,7 +81,7 @@ static int fail_full_locked(const avenc_channel *channel, const avi_waiter *wait
 }
 
 /* Wait for room; the lock is given up meanwhile. */
-static int wait_room_locked(avenc_channel *channel, int purpose, const avi_waiter *waiter, const char *call) {
+static int wait_room_locked(avenc_channel *channel, int purpose, avi_waiter *waiter, const char *call) {
     avi_stream *stream = channel->stream;
     uint64_t start = 0;
     int rc, room;
@@ -153,7 +153,7 @@ static void return_slot(avenc_channel *channel, avi_slot *slot) {
 }
 
 /* Take a slot and reserve a packet for it. FILLING, counted in the window, if DIRECT; else HELD. */
-static int take_slot(avenc_channel *channel, int purpose, const avi_waiter *waiter, const char *call, avi_slot **out) {
+static int take_slot(avenc_channel *channel, int purpose, avi_waiter *waiter, const char *call, avi_slot **out) {
     avi_slot *slot = NULL;
     avi_lock(&channel->stream->lock);
     int rc = wait_room_locked(channel, purpose, waiter, call);
@@ -310,7 +310,7 @@ static avi_packet *take_refused_locked(avenc_channel *channel, avi_slot *slot) {
 }
 
 /* Wait for the right to send. AVENC_OK with *queue: frames wait in front, and this one goes behind them. */
-static int wait_turn_locked(avenc_channel *channel, const avi_waiter *waiter, bool *queue, const char *call) {
+static int wait_turn_locked(avenc_channel *channel, avi_waiter *waiter, bool *queue, const char *call) {
     int rc;
     while ((rc = refused_locked(channel, call)) == AVENC_OK) {
         *queue = channel->queued_head || channel->sending_queued;
@@ -332,7 +332,7 @@ static int wait_turn_locked(avenc_channel *channel, const avi_waiter *waiter, bo
  * not the caller's any more, unless *kept.
  */
 static int accept_and_send(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission,
-                           const avenc_channel_stats *delta, const avi_waiter *waiter, uint64_t *frame_index,
+                           const avenc_channel_stats *delta, avi_waiter *waiter, uint64_t *frame_index,
                            bool *kept) {
     avi_stream *stream = channel->stream;
     bool queue = false;
@@ -446,16 +446,23 @@ static int check_channel(const avenc_channel *channel, const void *argument, con
     return channel->generation == avi_generation() ? AVENC_OK : avi_fail_forked(call);
 }
 
-/* Fill a slot that was taken, by `place` or from the submission's picture, and send it. A context is bound. */
+/*
+ * Fill a slot that was taken, by `place` or from the submission's picture, and send it. The slot keeps the channel, and
+ * so the device, from ending: it is bound only then.
+ */
 static int send_one(avenc_channel *channel, const avenc_device_picture *place, const avenc_submission *submission,
-                    const avi_waiter *waiter, uint64_t *frame_index, const char *call) {
+                    avi_waiter *waiter, uint64_t *frame_index, const char *call) {
     avi_slot *slot = NULL;
+    avi_binding binding;
     avenc_channel_stats delta = {0};
     bool kept = true;
     int rc = take_slot(channel, DIRECT, waiter, call, &slot);
     if (rc != AVENC_OK)
         return rc;
-    if (place) {
+    bool bound = (rc = channel->port->bind(channel->device, &binding)) == AVENC_OK;
+    if (!bound) {
+        /* nothing was done */
+    } else if (place) {
         rc = avi_slot_place(&channel->slots, slot, place, &delta);
     } else {
         slot->source = submission->picture;
@@ -466,6 +473,8 @@ static int send_one(avenc_channel *channel, const avenc_device_picture *place, c
     }
     if (rc == AVENC_OK)
         rc = accept_and_send(channel, slot, submission, &delta, waiter, frame_index, &kept);
+    if (bound)
+        channel->port->unbind(channel->device, &binding);
     if (rc != AVENC_OK && kept)
         return_slot(channel, slot);
     return rc;
@@ -473,21 +482,17 @@ static int send_one(avenc_channel *channel, const avenc_device_picture *place, c
 
 int avenc_channel_submit(avenc_channel *channel, const avenc_submission *submission, const avenc_wait *wait,
                          uint64_t *frame_index) {
-    avi_binding binding;
     int rc = check_channel(channel, submission, frame_index, __func__);
     if (rc == AVENC_OK)
         rc = check_picture(channel, &submission->picture, __func__);
-    if (rc == AVENC_OK && (rc = channel->port->bind(channel->device, &binding)) == AVENC_OK) {
-        avi_waiter waiter = avi_waiter_begin(wait);
-        rc = send_one(channel, NULL, submission, &waiter, frame_index, __func__);
-        channel->port->unbind(channel->device, &binding);
-    }
-    return rc;
+    if (rc != AVENC_OK)
+        return rc;
+    avi_waiter waiter = avi_waiter_begin(wait);
+    return send_one(channel, NULL, submission, &waiter, frame_index, __func__);
 }
 
 int avenc_channel_submit_device(avenc_channel *channel, const avenc_device_picture *picture,
                                 const avenc_submission *submission, const avenc_wait *wait, uint64_t *frame_index) {
-    avi_binding binding;
     int rc = check_channel(channel, submission, frame_index, __func__);
     if (rc == AVENC_OK && (!picture || !picture->data))
         rc = avi_fail(AVENC_E_INVALID, __func__, "picture and its data must not be NULL");
@@ -499,12 +504,8 @@ int avenc_channel_submit_device(avenc_channel *channel, const avenc_device_pictu
                         picture->stride, picture->height_stride, channel->config.width, channel->config.height);
     if (picture->wait && (rc = channel->port->wait_stream(channel->device, picture->stream)) != AVENC_OK)
         return rc;
-    if ((rc = channel->port->bind(channel->device, &binding)) == AVENC_OK) {
-        avi_waiter waiter = avi_waiter_begin(wait);
-        rc = send_one(channel, picture, submission, &waiter, frame_index, __func__);
-        channel->port->unbind(channel->device, &binding);
-    }
-    return rc;
+    avi_waiter waiter = avi_waiter_begin(wait);
+    return send_one(channel, picture, submission, &waiter, frame_index, __func__);
 }
 
 /* A HELD slot whose pixels are somewhere joins the queue. */
@@ -543,9 +544,9 @@ static int queue_picture(avenc_channel *channel, avi_slot *slot, const avenc_sub
  * caller that has to win a lock back before its next batch (in Python: the GIL) would else leave the
  * device without frames meanwhile.
  */
-static int submit_or_queue(avenc_channel *channel, const avenc_submission *submission, const avi_waiter *waiter,
+static int submit_or_queue(avenc_channel *channel, const avenc_submission *submission, avi_waiter *waiter,
                            uint64_t *frame_index, const char *call) {
-    static const avi_waiter at_once = {NULL, AVI_FOR_EVER};
+    avi_waiter at_once = avi_waiter_begin(NULL);
     avi_slot *slot = NULL;
     bool queue = channel->config.queue > 0;
     int rc = send_one(channel, NULL, submission, queue ? &at_once : waiter, frame_index, call);
@@ -557,7 +558,6 @@ static int submit_or_queue(avenc_channel *channel, const avenc_submission *submi
 
 int avenc_channel_submit_many(avenc_channel *channel, const avenc_submission *submissions, size_t count,
                               const avenc_wait *wait, uint64_t *indices, size_t *accepted) {
-    avi_binding binding;
     int rc = check_channel(channel, submissions, indices, __func__);
     if (rc == AVENC_OK && !accepted)
         rc = avi_fail(AVENC_E_INVALID, __func__, "accepted must not be NULL");
@@ -567,14 +567,11 @@ int avenc_channel_submit_many(avenc_channel *channel, const avenc_submission *su
     for (size_t i = 0; i < count; i++)
         if ((rc = check_picture(channel, &submissions[i].picture, __func__)) != AVENC_OK)
             return rc;
-    if ((rc = channel->port->bind(channel->device, &binding)) != AVENC_OK)
-        return rc;
     avi_waiter waiter = avi_waiter_begin(wait);
     for (size_t i = 0; i < count && rc == AVENC_OK; i++) {
         rc = submit_or_queue(channel, &submissions[i], &waiter, &indices[i], __func__);
         *accepted += rc == AVENC_OK;
     }
-    channel->port->unbind(channel->device, &binding);
     return rc;
 }
 

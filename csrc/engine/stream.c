@@ -130,7 +130,7 @@ avi_waiter avi_waiter_begin(const avenc_wait *wait) {
     return (avi_waiter){wait, looks ? later(avi_now_ns(), wait->look_ns) : AVI_FOR_EVER};
 }
 
-int avi_stream_sleep_locked(avi_stream *stream, const avi_waiter *waiter, bool busy) {
+int avi_stream_sleep_locked(avi_stream *stream, avi_waiter *waiter, bool busy) {
     const avenc_wait *wait = waiter->wait;
     if (!wait)
         return AVI_DEADLINE;
@@ -146,10 +146,12 @@ int avi_stream_sleep_locked(avi_stream *stream, const avi_waiter *waiter, bool b
         return AVI_LOOK;
     uint64_t until = wait->deadline_ns < stalled ? wait->deadline_ns : stalled;
     until = until < waiter->look_at ? until : waiter->look_at;
-    uint64_t seen = avi_waitset_signals(stream->progress);
+    uint32_t seen = avi_waitset_signals(stream->progress);
     stream->waiting++;
     avi_unlock(&stream->lock);
-    avi_waitset_sleep(stream->progress, seen, until);
+    bool interrupted = avi_waitset_sleep(stream->progress, seen, until);
+    if (interrupted && waiter->look_at != AVI_FOR_EVER)
+        waiter->look_at = 0; /* at the next wait, unless there is something by then */
     avi_lock(&stream->lock);
     stream->waiting--;
     return AVI_WOKEN;
@@ -171,8 +173,9 @@ int avi_stream_give_up_locked(avi_stream *stream, const avi_waiter *waiter, int 
         return avi_fail(AVENC_E_LOOK, call, "the wait goes on");
     avi_stream_bound(waiter, verdict, bound, sizeof bound);
     if (stats->in_flight)
-        return avi_fail(AVENC_E_TIMEOUT, call, "the device has finished no frame %s: %u in flight, %u of them queued%s",
-                        bound, stats->in_flight, stats->queued, verdict == AVI_STALLED ? stream->hint : "");
+        return avi_fail(AVENC_E_TIMEOUT, call, "%s %s: %u frame(s) are in flight, %u of them queued%s",
+                        verdict == AVI_STALLED ? "the device has finished no frame" : "no packet came", bound,
+                        stats->in_flight, stats->queued, verdict == AVI_STALLED ? stream->hint : "");
     if (stream->has_sink && !stream->sink_error && (stream->writing || stream->ready.count))
         return avi_fail(AVENC_E_TIMEOUT, call,
                         "the reader of the sink has taken nothing %s: %u access units wait to be written, no frame is in "

@@ -84,7 +84,7 @@ enum { AVI_WOKEN, AVI_DEADLINE, AVI_STALLED, AVI_LOOK };
 /*
  * Sleep until progress: AVI_WOKEN, look again. AVI_STALLED: `busy`, and nothing has moved for the wait's stall time.
  */
-int avi_stream_sleep_locked(avi_stream *stream, const avi_waiter *waiter, bool busy);
+int avi_stream_sleep_locked(avi_stream *stream, avi_waiter *waiter, bool busy);
 
 /* A wait came to `verdict`: AVENC_E_LOOK, or _TIMEOUT with a text that says who is in the way. */
 int avi_stream_give_up_locked(avi_stream *stream, const avi_waiter *waiter, int verdict, const char *call);

@@ -446,7 +446,7 @@ static void finalized(void *arg) {
 int avenc_library_finalize(avenc_library *library, const avenc_wait *wait) {
     if (!library)
         return avi_fail(AVENC_E_INVALID, __func__, "library must not be NULL");
-    uint64_t deadline = wait ? wait->deadline_ns : 0, seen = 0;
+    uint64_t deadline = wait ? wait->deadline_ns : 0;
     if (!avi_library_wait_unused(library, deadline) || avi_taskq_blocked() || !avi_library_take_owed(library))
         return AVENC_OK; /* not ours to call, or somebody is inside: the process's end is all that is left */
     finalizing *job = calloc(1, sizeof *job);
@@ -461,7 +461,7 @@ int avenc_library_finalize(avenc_library *library, const avenc_wait *wait) {
     avi_task_init(&job->task, finalize, finalized, job);
     avi_task_post(&job->task);
     while (!atomic_load(&job->done) && avi_now_ns() < deadline) {
-        seen = avi_waitset_signals(job->progress);
+        uint32_t seen = avi_waitset_signals(job->progress);
         if (!atomic_load(&job->done))
             avi_waitset_sleep(job->progress, seen, deadline);
     }
