@@ -445,22 +445,26 @@ def test_nothing_is_kept_of_a_channel_that_was_destroyed(acl, context):
 
 
 @pytest.mark.sim_only  # on purpose: a callback that comes twice
-def test_second_callback_of_a_frame_is_not_taken_for_a_later_frames(acl, context):
+def test_second_callback_of_a_frame_is_not_taken_for_a_later_frames(acl, context, handles):
     """The later frame, sent by the first callback, has the place in the table that the first frame had."""
     got = []
+    later = handles.make("pic_desc")
 
     def on_frame(picture, stream, user_data):
-        got.append(user_data)
+        got.append((picture, user_data))
         if user_data == 0:
-            pyacl.ok(made.send(1))
+            pyacl.ok(acl.media.venc_send_frame(made.desc, later, 0, made.config, 1))
 
     device = simulator.shared()
     with pyacl.encoding(acl, context, on_frame=on_frame) as made:
+        pyacl.ok(acl.media.dvpp_set_pic_desc_data(later, made.buffer))
+        pyacl.ok(acl.media.dvpp_set_pic_desc_size(later, made.size))
         with device.failing_frame(5):  # ACLSIM_FRAME_TWICE
             pyacl.ok(made.send(0))
-            eventually(lambda: 1 in got)
+            eventually(lambda: len(got) == 2)
         pyacl.ok(made.end_of_stream())
-    assert got == [0, 1]
+        expected = [(made.picture, 0), (later, 1)]
+    assert got == expected
 
 
 # ---- launched callbacks ----------------------------------------------------------------------------------------------
