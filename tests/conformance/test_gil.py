@@ -160,11 +160,15 @@ for name, c_name, gives_up in {cases!r}:
     )
 
 
-@pytest.mark.parametrize("name", ["acl.finalize", "acl.rt.reset_device", "acl.rt.reset_device_force"])
-def test_call_that_ends_the_use_of_a_device_gives_the_gil_up(run, name):
-    arguments = () if name == "acl.finalize" else (0,)
+@pytest.mark.parametrize(
+    "name",
+    ["acl.init", "acl.finalize", "acl.finalize_reference", "acl.rt.reset_device", "acl.rt.reset_device_force"],
+)
+def test_call_that_begins_or_ends_the_use_of_a_device_gives_the_gil_up(run, name):
+    arguments = (0,) if "reset" in name else ()
     c_name = {row.full: row.c.name for row in TABLE if row.c}[name]
-    run(f"check({name!r}, {c_name!r}, True, lambda: pyacl.function(acl, {name!r})(*{arguments!r}))")
+    before = "acl.finalize()" if name == "acl.init" else ""
+    run(f"{before}\ncheck({name!r}, {c_name!r}, True, lambda: pyacl.function(acl, {name!r})(*{arguments!r}))")
 
 
 @pytest.mark.parametrize(
