@@ -449,18 +449,21 @@ def test_second_callback_of_a_frame_is_not_taken_for_a_later_frames(acl, context
     """The later frame, sent by the first callback, has the place in the table that the first frame had."""
     got = []
     later = handles.make("pic_desc")
+    one_sends = threading.Lock()  # the first callback may come before its send has returned
 
     def on_frame(picture, stream, user_data):
         got.append((picture, user_data))
         if user_data == 0:
-            pyacl.ok(acl.media.venc_send_frame(made.desc, later, 0, made.config, 1))
+            with one_sends:
+                pyacl.ok(acl.media.venc_send_frame(made.desc, later, 0, made.config, 1))
 
     device = simulator.shared()
     with pyacl.encoding(acl, context, on_frame=on_frame) as made:
         pyacl.ok(acl.media.dvpp_set_pic_desc_data(later, made.buffer))
         pyacl.ok(acl.media.dvpp_set_pic_desc_size(later, made.size))
         with device.failing_frame(5):  # ACLSIM_FRAME_TWICE
-            pyacl.ok(made.send(0))
+            with one_sends:
+                pyacl.ok(made.send(0))
             eventually(lambda: len(got) == 2)
         pyacl.ok(made.end_of_stream())
         expected = [(made.picture, 0), (later, 1)]
