@@ -2,8 +2,8 @@
 """Drop-in for pyACL's `acl`, as far as video encoding goes: the same names, arguments, return shapes and codes.
 
 Nothing is loaded before the first call that needs AscendCL; ASCEND_VENC_BACKEND chooses which one (see docs/pyacl.md).
-The module, its parts and `dir()` of them have pyACL's names only, because programs probe with `hasattr`; `install`, the one
-function that pyACL does not have, is found but not listed.
+The module, its parts and `dir()` of them have pyACL's names only, because programs probe with `hasattr`; `install`, the
+one function that pyACL does not have, is found but not listed.
 """
 
 from ._lowlevel.pyacl import (

@@ -155,7 +155,7 @@ class Function:
     def creator(self):
         if not (self.c.result in TABLES and not self.arguments):
             return None
-        call = f'{self.quoted}, &{TABLES[self.c.result]}, <creator>api().{self.c.name}'
+        call = f"{self.quoted}, &{TABLES[self.c.result]}, <creator>api().{self.c.name}"
         return [f"return create_handle({call}, args, given)"]
 
     def destroyer(self):
@@ -272,7 +272,9 @@ def stubs():
         text = "".join("\n" + row.stub for row in functions() if row.namespace == namespace)
         imports = {
             "from collections.abc import Callable\n": "Callable[" in text,
-            "from typing import " + ", ".join(sorted(set(re.findall(r"\b(Any|Optional|SupportsIndex)\b", text)))) + "\n": True,
+            "from typing import "
+            + ", ".join(sorted(set(re.findall(r"\b(Any|Optional|SupportsIndex)\b", text))))
+            + "\n": True,
             "\nimport numpy\n": "numpy." in text,
             "\nfrom . import media as media, rt as rt, util as util\n": namespace == "acl",
         }

@@ -224,11 +224,11 @@ static inline bool sim_is_strict(void) {
 /* Where an object came from, for reports. */
 typedef struct sim_origin {
     const char *function;
-    uint64_t number; /* of the object, counted over all objects */
-    long thread;     /* kernel thread id */
-    void *caller;    /* code address in the program, strict mode only */
+    uint64_t number;   /* of the object, counted over all objects */
+    long thread;       /* kernel thread id */
+    void *caller;      /* code address in the program, strict mode only */
     const char *place; /* of aclsim_set_caller, strict mode only */
-    char name[16];   /* of the thread, strict mode only */
+    char name[16];     /* of the thread, strict mode only */
 } sim_origin;
 
 void sim_origin_set(sim_origin *origin, const char *function, void *caller);

@@ -2,8 +2,8 @@
 """The GIL during each call of AscendCL, as functions.txt and docs/pyacl.md say: shown by order, not by time.
 
 A library in front of the simulated device stops inside the function that is asked for. Where the GIL is given up, the
-function returns only after another Python thread has run, else with a failure after 10 s. Where it is kept, no other Python
-thread may run while it is inside, for 30 ms.
+function returns only after another Python thread has run (or, as a failure, after 10 s). Where it is kept, no other
+Python thread may run while it is inside, for 30 ms.
 """
 
 import runpy
@@ -57,7 +57,8 @@ from helpers import pyacl
 from helpers.pyacl_names import BY_NAME, ENDS_ITS_HANDLE, working_arguments
 
 gate = ctypes.CDLL({shim!r})
-turns, inside, calls, starved = (ctypes.c_int.in_dll(gate, "gate_" + n) for n in ("turns", "inside", "calls", "starved"))
+words = "gate_turns", "gate_inside", "gate_calls", "gate_starved"
+turns, inside, calls, starved = (ctypes.c_int.in_dll(gate, word) for word in words)
 seen = False
 running = True
 def other():
@@ -101,7 +102,11 @@ def run(tmp_path_factory):
 
     def run(body):
         text = PROGRAM.format(tests=str(ROOT / "tests"), shim=str(path), body=body.strip().replace("\n", "\n    "))
-        env = {"ASCEND_VENC_BACKEND": str(path), "ASCEND_VENC_SIM_STRICT": "0", "ASCEND_VENC_SIM_OPTIONS": "null_codec=500"}
+        env = {
+            "ASCEND_VENC_BACKEND": str(path),
+            "ASCEND_VENC_SIM_STRICT": "0",
+            "ASCEND_VENC_SIM_OPTIONS": "null_codec=500",
+        }
         done = processes.run(text, env=env, timeout=100)
         assert (done.stdout, done.stderr, done.returncode) == ("done\n", "", 0)
 
@@ -155,11 +160,15 @@ for name, c_name, gives_up in {cases!r}:
     )
 
 
-@pytest.mark.parametrize("name", ["acl.finalize", "acl.rt.reset_device", "acl.rt.reset_device_force"])
-def test_call_that_ends_the_use_of_a_device_gives_the_gil_up(run, name):
-    arguments = () if name == "acl.finalize" else (0,)
+@pytest.mark.parametrize(
+    "name",
+    ["acl.init", "acl.finalize", "acl.finalize_reference", "acl.rt.reset_device", "acl.rt.reset_device_force"],
+)
+def test_call_that_begins_or_ends_the_use_of_a_device_gives_the_gil_up(run, name):
+    arguments = (0,) if "reset" in name else ()
     c_name = {row.full: row.c.name for row in TABLE if row.c}[name]
-    run(f"check({name!r}, {c_name!r}, True, lambda: pyacl.function(acl, {name!r})(*{arguments!r}))")
+    before = "acl.finalize()" if name == "acl.init" else ""
+    run(f"{before}\ncheck({name!r}, {c_name!r}, True, lambda: pyacl.function(acl, {name!r})(*{arguments!r}))")
 
 
 @pytest.mark.parametrize(

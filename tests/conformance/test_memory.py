@@ -209,13 +209,13 @@ def test_numpy_contiguous_to_ptr_copies_only_if_it_has_to(initialised):
 @pytest.mark.parametrize("name", ["numpy_to_ptr", "numpy_contiguous_to_ptr"])
 @pytest.mark.parametrize("value", [b"bytes", [1, 2], 5, None])
 def test_numpy_functions_of_anything_else_raise(initialised, name, value):
-    with deprecated(), pytest.raises(ValueError, match="^needs an ndarray as argument$"):
+    with deprecated(), pytest.raises(ValueError, match=r"^needs an ndarray as argument$"):
         getattr(initialised.util, name)(value)
 
 
 @pytest.mark.parametrize("name", ["numpy_to_ptr", "numpy_contiguous_to_ptr", "ptr_to_numpy"])
 def test_numpy_functions_warn_before_they_look_at_their_arguments(initialised, name):
-    with deprecated(), pytest.raises(TypeError, match=f"^acl.util.{name} args parse failed$"):
+    with deprecated(), pytest.raises(TypeError, match=rf"^acl\.util\.{name} args parse failed$"):
         getattr(initialised.util, name)()
 
 

@@ -355,31 +355,6 @@ desc = channel(thread, lambda *args: release.wait(20))
 check(send(desc))
 def wait(): flush(desc)
 """,
-    # A report that runs no callback of Python's, which could be one that the runtime has left out.
-    "end_of_stream_after_a_foreign_callback": """
-import ctypes
-sys.path.insert(0, {tests!r})
-from ascend_venc._lowlevel import core
-from helpers import simulator
-ran = []
-foreign = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(ran.append)
-library = simulator.AscendCL(core.open_library().runtime_path)
-library.aclrtLaunchCallback.argtypes = [type(foreign), ctypes.c_void_p, ctypes.c_int32, ctypes.c_void_p]
-thread, ret = acl.util.start_thread(loop, [context, 100])
-release = threading.Event()
-desc = channel(thread, lambda *args: release.wait(0.15))
-check(send(desc, 0)); check(flush(desc))
-stream, ret = acl.rt.create_stream(); check(ret)
-check(acl.rt.subscribe_report(thread, stream))
-for index in range(3):
-    check(send(desc, index))
-    check(library.aclrtLaunchCallback(foreign, None, 0, stream))
-while len(ran) < 3:
-    time.sleep(0.001)
-m.venc_set_channel_desc_callback(desc, lambda *args: release.wait(20))
-check(send(desc))
-def wait(): flush(desc)
-""".replace("{tests!r}", repr(str(TESTS))),
     "destroy_channel": """
 thread, ret = acl.util.start_thread(loop, [context, 100])
 release = threading.Event()
@@ -390,12 +365,43 @@ def wait(): m.venc_destroy_channel(desc)
 }
 
 
-@pytest.mark.parametrize("what", WAITS)
+# A report that runs no callback of Python's while a frame is on its way: it could be one that the runtime has left out.
+FOREIGN_CALLBACK = """
+import ctypes, os
+sys.path.insert(0, os.environ["TESTS"])
+from helpers import simulator
+device = simulator.shared()
+ran = []
+foreign = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(ran.append)
+device.aclrtLaunchCallback.argtypes = [type(foreign), ctypes.c_void_p, ctypes.c_int32, ctypes.c_void_p]
+thread, ret = acl.util.start_thread(loop, [context, 10])
+release = threading.Event()
+desc = channel(thread)
+stream, ret = acl.rt.create_stream(); check(ret)
+check(acl.rt.subscribe_report(thread, stream))
+with device.options(stall=1):
+    check(send(desc, 0))
+    check(device.aclrtLaunchCallback(foreign, None, 0, stream))
+    while not ran:
+        time.sleep(0.001)
+    time.sleep(0.1)  # process_report returns: what the test is about has happened
+m.venc_set_channel_desc_callback(desc, lambda *args: release.wait(20))
+check(send(desc, 1))
+while got != [0]:
+    time.sleep(0.001)
+def wait(): flush(desc)
+"""
+WAITS_OF_THE_SIMULATOR = {"end_of_stream_after_a_foreign_callback": FOREIGN_CALLBACK}
+ALL_WAITS = [*WAITS, pytest.param(*WAITS_OF_THE_SIMULATOR, marks=pytest.mark.sim_only)]
+
+
+@pytest.mark.parametrize("what", ALL_WAITS)
 def test_ctrl_c_ends_a_wait_on_the_main_thread(backend, monkeypatch, what):
     monkeypatch.setenv("ASCEND_VENC_BACKEND", backend)
+    monkeypatch.setenv("TESTS", str(TESTS))
     program = (
         PROGRAM
-        + WAITS[what]
+        + {**WAITS, **WAITS_OF_THE_SIMULATOR}[what]
         + """
 print("ready", flush=True)
 begin = time.monotonic()
@@ -407,7 +413,7 @@ except KeyboardInterrupt:
     )
     if what not in ("process_report", "long_process_report", "stop_thread"):
         program += "release.set()\nprint(flush(desc), m.venc_destroy_channel(desc))\n"
-    process, output, errors, took = processes.interrupt_when(program, "ready", delay=0.3)
+    process, output, errors, took = processes.interrupt_when(program, "ready", delay=0.5)
     assert errors == ""
     assert output.startswith("interrupted\n")
     assert process.returncode == 0

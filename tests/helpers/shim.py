@@ -41,13 +41,16 @@ static void *find_real(const char *name) {{
     return target
 
 
-def around_every_function(before, after, names=None):
-    """C source that calls `before` and `after` with a function's name around each function of the list (or of `names`)."""
+def around_every_function(before, after):
+    """C source that calls `before` and `after` with a function's name around each function of the list."""
     text = ""
     for result, name, parameters in FUNCTIONS:
-        if names is not None and name not in names:
-            continue
         words = [] if parameters == "void" else [word.split("*")[-1].split()[-1] for word in parameters.split(",")]
-        call = f"real({name})({', '.join(words)})"
-        text += f'{result} {name}({parameters}) {{ {before}("{name}"); {result} r = {call}; {after}("{name}"); return r; }}\n'
+        text += f"""{result} {name}({parameters}) {{
+    {before}("{name}");
+    {result} result = real({name})({", ".join(words)});
+    {after}("{name}");
+    return result;
+}}
+"""
     return text

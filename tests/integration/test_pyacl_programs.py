@@ -95,7 +95,7 @@ def test_example_is_listed_and_knows_nothing_of_ascend_venc(example):
     assert "ascend_venc" not in (EXAMPLES / example).read_text()
 
 
-# ---- strict mode and the log ------------------------------------------------------------------------------------------
+# ---- strict mode and the log -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.sim_only

@@ -9,7 +9,7 @@
 # The last failure of each thread is kept as text: call, arguments, code, name, reason, hint. `last_failure` takes it.
 # With ASCEND_VENC_LOG=debug each failing call is also logged, through the logger "ascend_venc".
 from cpython.object cimport PyObject
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
 cdef extern from "Python.h":
     int METH_FASTCALL

@@ -4,7 +4,8 @@
 #
 # Every function needs the GIL. A call that gives the GIL up while it uses a handle pins it: a handle that another thread
 # destroys meanwhile is dead for everybody at once, and its native object goes when the last pin is dropped.
-from libc.stdlib cimport calloc, free, realloc
+from libc.stdint cimport int64_t
+from libc.stdlib cimport calloc, free
 
 ctypedef aclError (*destructor)(void *) noexcept nogil
 ctypedef void *(*creator)() noexcept nogil

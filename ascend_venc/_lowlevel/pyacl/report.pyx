@@ -15,6 +15,7 @@
 # threads. The thread that ends the interpreter may still deliver to itself: it holds what the others can no longer get.
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.stdlib cimport realloc
 
 cdef extern from "pythread.h":
     unsigned long PyThread_get_thread_ident() nogil
