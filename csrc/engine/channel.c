@@ -2,7 +2,7 @@
 #include "engine/channel.h"
 #include "base/status.h"
 #include "base/thread.h"
-
+#include "engine/sink.h"
 
 #include <stdlib.h>
 
@@ -162,21 +162,30 @@ void avi_channel_drop_queued_locked(avenc_channel *channel, avi_slot *slot) {
 
 /* A sealed channel has finished its last frame: what its successors finished before has its turn. */
 static void let_successors_go_locked(avenc_channel *channel) {
+    avenc_channel *own = NULL; /* the one that only we keep, perhaps: the caller keeps the first */
     while (channel->sealed && channel->active == 0 && !channel->predecessor && channel->successor) {
         avenc_channel *successor = channel->successor;
-        channel->successor = NULL;
+        channel->successor = NULL; /* its reference is ours now */
         successor->predecessor = NULL;
         for (avi_packet *packet; (packet = avi_packet_pop(&successor->early));)
             finish_in_turn_locked(successor, packet);
+        avi_sink_wake_locked(channel->stream, false);
         avi_stream_signal_locked(channel->stream, false);
-        avi_channel_drop(channel); /* the successor's reference; the caller has one */
-        channel = successor;
+        avi_channel_drop(channel); /* the successor's reference */
+        if (own)
+            avi_channel_drop(own);
+        own = channel = successor;
     }
+    if (own)
+        avi_channel_drop(own);
 }
 
 void avi_channel_check_over_locked(avenc_channel *channel) {
+    avi_stream *stream = channel->stream;
     let_successors_go_locked(channel);
-    bool over = channel->stream->closed || channel->sealed || channel->retiring;
+    if (stream->closed && stream->stats.in_flight == 0)
+        avi_sink_wake_locked(stream, true); /* it ends */
+    bool over = stream->closed || channel->sealed || channel->retiring;
     if (over && channel->state == AVI_OPEN && channel->active == 0 && !channel->making && !channel->sending)
         avi_channel_post(channel, &channel->end_task);
 }

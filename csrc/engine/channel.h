@@ -3,8 +3,8 @@
  * One hardware channel: made, sealed, ended; it never changes in between. Its stream's lock guards what is not said to
  * be otherwise.
  *
- * References: each call's caller, each task that is posted, each frame handle, the device's table and a successor hold
- * one on the channel's memory. Those from outside are counted apart (`users`): when a stream has none left it is closed.
+ * References: each call's caller, each task that is posted, each frame handle, the device's table, the stream (the one
+ * that takes frames), a successor and a predecessor hold one on the channel's memory. Those from outside are counted apart (`users`): when a stream has none left it is closed.
  */
 #ifndef ASCEND_VENC_ENGINE_CHANNEL_H
 #define ASCEND_VENC_ENGINE_CHANNEL_H
@@ -62,7 +62,7 @@ struct avenc_channel {
     avi_packet_list early;   /* finished before the last frame of the predecessor: not to be taken yet */
 
     avenc_channel *predecessor; /* counted; until it has finished its frames */
-    avenc_channel *successor;
+    avenc_channel *successor;   /* likewise: one that is finished itself may be waited for */
     avenc_channel *next;        /* stream->channels */
 
     avi_task create_task, make_task, send_task, end_task;

@@ -347,19 +347,22 @@ static int accept_and_send(avenc_channel *channel, avi_slot *slot, const avenc_s
     *kept = false;
     accept_locked(channel, slot, submission);
     count_copies_locked(stream, delta);
-    uint64_t index = *frame_index = slot->packet->pub.frame_index;
+    uint64_t index = slot->packet->pub.frame_index;
     if (queue) {
+        *frame_index = index;
         queue_locked(channel, slot);
         avi_unlock(&stream->lock);
         return AVENC_OK;
     }
     channel->sending = true;
     rc = hand_over_locked(channel, slot);
-    if (rc != AVENC_OK) {
+    if (rc == AVENC_OK) {
+        *frame_index = index;
+    } else {
         stream->stats.in_flight--;
+        stream->stats.submitted--;
         if (stream->next_number == index + 1) { /* else later frames are numbered already: this number stays unused */
             stream->next_number--;
-            stream->stats.submitted--;
             channel->next_pts = pts;
             channel->last_end = end;
         }
@@ -467,9 +470,7 @@ static int send_one(avenc_channel *channel, const avenc_device_picture *place, c
     } else {
         slot->source = submission->picture;
         slot->pixels = AVI_IN_CALLER;
-        rc = avi_slot_place_own(&channel->slots, slot);
-        if (rc == AVENC_OK)
-            rc = avi_slot_prepare(&channel->slots, slot, &delta);
+        rc = avi_slot_prepare(&channel->slots, slot, &delta);
     }
     if (rc == AVENC_OK)
         rc = accept_and_send(channel, slot, submission, &delta, waiter, frame_index, &kept);
@@ -508,11 +509,26 @@ int avenc_channel_submit_device(avenc_channel *channel, const avenc_device_pictu
     return send_one(channel, picture, submission, &waiter, frame_index, __func__);
 }
 
-/* A HELD slot whose pixels are somewhere joins the queue. */
+/*
+ * What is HELD may be accepted: a pause is waited for, as for room. It is not among the frames that a channel finishes
+ * before it is retired.
+ */
+static int wait_pause_locked(avenc_channel *channel, avi_waiter *waiter, const char *call) {
+    int rc;
+    while ((rc = refused_locked(channel, call)) == AVENC_OK && channel->stream->paused) {
+        int verdict = avi_stream_sleep_locked(channel->stream, waiter, false);
+        if (verdict != AVI_WOKEN)
+            return fail_full_locked(channel, waiter, verdict, call);
+    }
+    return rc;
+}
+
+/* A slot whose pixels are somewhere, HELD or FILLING, joins the queue. */
 static int enqueue_slot(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission,
-                        const avenc_channel_stats *delta, uint64_t *frame_index) {
+                        const avenc_channel_stats *delta, avi_waiter *waiter, uint64_t *frame_index) {
+    static const char call[] = "avenc_channel_enqueue";
     avi_lock(&channel->stream->lock);
-    int rc = refused_locked(channel, "avenc_channel_enqueue");
+    int rc = slot->state == AVI_SLOT_HELD ? wait_pause_locked(channel, waiter, call) : refused_locked(channel, call);
     if (rc == AVENC_OK) {
         accept_locked(channel, slot, submission);
         count_copies_locked(channel->stream, delta);
@@ -525,15 +541,13 @@ static int enqueue_slot(avenc_channel *channel, avi_slot *slot, const avenc_subm
 
 /* Queue a picture of the caller's in a slot that was taken. */
 static int queue_picture(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission, bool copy_now,
-                         uint64_t *frame_index) {
+                         avi_waiter *waiter, uint64_t *frame_index) {
     avenc_channel_stats delta = {0};
     slot->source = submission->picture;
     slot->pixels = AVI_IN_CALLER;
     if (copy_now)
         avi_slot_stage(&channel->slots, slot, &delta);
-    int rc = slot->foreign ? avi_slot_place_own(&channel->slots, slot) : AVENC_OK;
-    if (rc == AVENC_OK)
-        rc = enqueue_slot(channel, slot, submission, &delta, frame_index);
+    int rc = enqueue_slot(channel, slot, submission, &delta, waiter, frame_index);
     if (rc != AVENC_OK)
         return_slot(channel, slot);
     return rc;
@@ -553,7 +567,7 @@ static int submit_or_queue(avenc_channel *channel, const avenc_submission *submi
     if (!queue || (rc != AVENC_E_FULL && rc != AVENC_E_AGAIN))
         return rc;
     rc = take_slot(channel, WAITING, waiter, call, &slot);
-    return rc ? rc : queue_picture(channel, slot, submission, true, frame_index);
+    return rc ? rc : queue_picture(channel, slot, submission, true, waiter, frame_index);
 }
 
 int avenc_channel_submit_many(avenc_channel *channel, const avenc_submission *submissions, size_t count,
@@ -602,7 +616,7 @@ int avenc_channel_enqueue(avenc_channel *channel, const avenc_submission *submis
     rc = take_slot(channel, WAITING, &waiter, __func__, &slot);
     if (rc == AVENC_E_FULL && drop_oldest && drop_oldest_queued(channel))
         rc = take_slot(channel, WAITING, &waiter, __func__, &slot);
-    return rc ? rc : queue_picture(channel, slot, submission, copy_now != 0, frame_index);
+    return rc ? rc : queue_picture(channel, slot, submission, copy_now != 0, &waiter, frame_index);
 }
 
 int avenc_channel_drop_oldest(avenc_channel *channel) {
@@ -642,8 +656,6 @@ int avenc_channel_acquire(avenc_channel *channel, const avenc_wait *wait, avenc_
     avi_waiter waiter = avi_waiter_begin(wait);
     if (rc == AVENC_OK)
         rc = take_slot(channel, WAITING, &waiter, __func__, &slot);
-    if (rc == AVENC_OK && slot->foreign && (rc = avi_slot_place_own(&channel->slots, slot)) != AVENC_OK)
-        return_slot(channel, slot);
     if (rc != AVENC_OK)
         return rc;
     bool direct = channel->slots.host_writes_memory;
@@ -662,11 +674,14 @@ int avenc_channel_acquire(avenc_channel *channel, const avenc_wait *wait, avenc_
 }
 
 /* Take the frame for submission: HELD by its handles no longer. It can be done once. */
-static int claim_frame(avenc_channel *channel, avi_slot *slot, bool queue, bool *queued) {
+static int claim_frame(avenc_channel *channel, avi_slot *slot, bool queue, avi_waiter *waiter, bool *queued) {
+    static const char call[] = "avenc_frame_submit";
+    int rc = AVENC_OK;
     avi_lock(&channel->stream->lock);
-    int rc = slot->state != AVI_SLOT_HELD
-                 ? avi_fail(AVENC_E_INVALID, "avenc_frame_submit", "the frame was submitted before")
-                 : refused_locked(channel, "avenc_frame_submit");
+    if (slot->state == AVI_SLOT_HELD)
+        rc = wait_pause_locked(channel, waiter, call);
+    if (rc == AVENC_OK && slot->state != AVI_SLOT_HELD)
+        rc = avi_fail(AVENC_E_INVALID, call, "the frame was submitted before");
     if (rc == AVENC_OK) {
         *queued = queue || channel->window >= channel->config.depth || channel->sending || channel->queued_head;
         slot->state = AVI_SLOT_FILLING;
@@ -681,12 +696,16 @@ static int claim_frame(avenc_channel *channel, avi_slot *slot, bool queue, bool 
 
 static void unclaim_frame(avenc_channel *channel, avi_slot *slot) {
     avi_lock(&channel->stream->lock);
-    slot->state = AVI_SLOT_HELD;
-    hold_locked(channel, 1);
-    channel->active--;
-    leave_window_locked(channel);
-    avi_channel_check_over_locked(channel);
-    avi_stream_signal_locked(channel->stream, true);
+    if (slot->handles == 0) { /* given back meanwhile */
+        return_slot_locked(channel, slot);
+    } else {
+        slot->state = AVI_SLOT_HELD;
+        hold_locked(channel, 1);
+        channel->active--;
+        leave_window_locked(channel);
+        avi_channel_check_over_locked(channel);
+        avi_stream_signal_locked(channel->stream, true);
+    }
     avi_unlock(&channel->stream->lock);
 }
 
@@ -700,15 +719,15 @@ int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, i
     avenc_channel_stats delta = {0};
     bool queue = false, kept = true;
     int rc = check_channel(channel, submission, frame_index, __func__);
+    avi_waiter waiter = avi_waiter_begin(wait);
     if (rc == AVENC_OK)
-        rc = claim_frame(channel, slot, (flags & AVENC_FRAME_QUEUE) != 0, &queue);
+        rc = claim_frame(channel, slot, (flags & AVENC_FRAME_QUEUE) != 0, &waiter, &queue);
     if (rc != AVENC_OK)
         return rc;
     int pixels = slot->pixels;
     if (queue) {
-        rc = enqueue_slot(channel, slot, submission, &delta, frame_index);
+        rc = enqueue_slot(channel, slot, submission, &delta, &waiter, frame_index);
     } else if ((rc = channel->port->bind(channel->device, &binding)) == AVENC_OK) {
-        avi_waiter waiter = avi_waiter_begin(wait);
         rc = avi_slot_prepare(&channel->slots, slot, &delta);
         if (rc == AVENC_OK)
             rc = accept_and_send(channel, slot, submission, &delta, &waiter, frame_index, &kept);
@@ -723,6 +742,8 @@ int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, i
 
 void avenc_frame_retain(avenc_frame *frame) {
     avi_slot *slot = slot_of(frame);
+    if (slot->channel->generation != avi_generation())
+        return;
     avi_lock(&slot->channel->stream->lock);
     slot->handles++;
     avi_unlock(&slot->channel->stream->lock);

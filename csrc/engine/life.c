@@ -89,9 +89,9 @@ static int check_config(const avenc_channel_config *config) {
         return avi_fail(AVENC_E_INVALID, call, "depth is %u, allowed is 1 to %d", config->depth, AVENC_MAX_DEPTH);
     if (config->queue > AVENC_MAX_DEPTH)
         return avi_fail(AVENC_E_INVALID, call, "queue is %u, allowed is 0 to %d", config->queue, AVENC_MAX_DEPTH);
-    if (config->time_num < 1 || config->time_den < 1)
-        return avi_fail(AVENC_E_INVALID, call, "time base is %lld/%lld, both must be >= 1",
-                        (long long)config->time_num, (long long)config->time_den);
+    if (config->time_num < 1 || config->time_den < 1 || config->time_num > INT32_MAX || config->time_den > INT32_MAX)
+        return avi_fail(AVENC_E_INVALID, call, "time base is %lld/%lld, allowed are 1 to %d for both",
+                        (long long)config->time_num, (long long)config->time_den, INT32_MAX);
     return AVENC_OK;
 }
 
@@ -102,6 +102,9 @@ int avenc_channel_create(avenc_device *device, const avenc_channel_config *confi
     if (device->generation != avi_generation())
         return avi_fail_forked(__func__);
     int rc = check_config(config);
+    if (rc == AVENC_OK && !avi_device_is_open(device))
+        rc = avi_fail(AVENC_E_INVALID, __func__, "device %d is not open: avenc_device_wait_open tells when, and why not",
+                      device->info.device_id);
     if (rc != AVENC_OK)
         return rc;
     avenc_channel *channel = calloc(1, sizeof *channel);
@@ -148,8 +151,10 @@ int avenc_channel_create(avenc_device *device, const avenc_channel_config *confi
     stream->users++;
     channel->next = stream->channels;
     stream->channels = channel;
-    if (!predecessor)
+    if (!predecessor) {
+        avi_channel_retain(channel);
         stream->current = channel;
+    }
     avi_unlock(&stream->lock);
     avi_channel_post(channel, &channel->create_task);
     *out = channel;
@@ -200,14 +205,14 @@ int avenc_channel_succeed(avenc_channel *channel, uint64_t *first_index) {
     int rc = AVENC_OK;
     avi_lock(&stream->lock);
     avenc_channel *old = stream->current;
-    if (channel->placed || channel->state != AVI_OPEN) {
-        rc = avi_fail(AVENC_E_INVALID, __func__, "the channel is not open, or has its place already");
-    } else if (stream->closed) {
+    if (stream->closed) {
         rc = avi_fail(AVENC_E_CLOSED, __func__, "the encoder is closed");
+    } else if (channel->placed || channel->state != AVI_OPEN) {
+        rc = avi_fail(AVENC_E_INVALID, __func__, "the channel is not open, or has its place already");
     } else {
         bool same = old->config.time_num == channel->config.time_num && old->config.time_den == channel->config.time_den;
         channel->next_pts = same ? old->next_pts : rebased(old->last_end, &old->config, &channel->config);
-        channel->last_end = channel->next_pts;
+        channel->last_end = same ? old->last_end : channel->next_pts;
         channel->epoch = old->epoch + 1;
         channel->placed = true;
         channel->predecessor = old;
@@ -215,9 +220,12 @@ int avenc_channel_succeed(avenc_channel *channel, uint64_t *first_index) {
         old->successor = channel;
         old->sealed = true;
         stream->current = channel;
+        avi_channel_retain(channel); /* the stream's, in place of `old` */
+        avi_channel_retain(channel); /* its predecessor's */
         stream->paused = false;
         *first_index = stream->next_number;
         avi_channel_check_over_locked(old);
+        avi_channel_drop(old);
         avi_stream_signal_locked(stream, true);
     }
     avi_unlock(&stream->lock);
@@ -282,6 +290,9 @@ static void close_locked(avi_stream *stream) {
         drop_queued_locked(channel);
         avi_channel_check_over_locked(channel);
     }
+    if (stream->current) /* nothing takes its place any more. Not the last channel: the caller has one */
+        avi_channel_drop(stream->current);
+    stream->current = NULL;
     avi_sink_close_locked(stream);
     avi_stream_signal_locked(stream, true);
 }
@@ -370,6 +381,8 @@ int avenc_channel_has_ended(avenc_channel *channel) {
 }
 
 void avenc_channel_retain(avenc_channel *channel) {
+    if (channel->generation != avi_generation())
+        return;
     avi_lock(&channel->stream->lock);
     channel->users++;
     channel->stream->users++;

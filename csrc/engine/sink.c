@@ -24,6 +24,8 @@ enum {
     EVENTS = 64, /* sinks that can be written, of one look */
 };
 
+static const uint64_t RETRY_NS = 10 * 1000 * 1000;
+
 enum { FILE_SINK, PIPE_SINK, SOCKET_SINK };
 
 typedef struct avi_sink {
@@ -32,7 +34,8 @@ typedef struct avi_sink {
     int kind;
     uint32_t coalesce_us;
     bool nowait; /* of a pipe: the kernel knows RWF_NOWAIT for it */
-    bool armed;  /* the writer only: in its poll set */
+    bool armed;  /* the writer only, and the next one: in its poll set */
+    struct avi_sink *due; /* in the list of those that are being looked at */
 
     bool stop;             /* stream.lock: this and the next three. It is to end, whatever is ready */
     bool over;             /* it has ended, or will when it is next looked at: not to be woken */
@@ -40,7 +43,8 @@ typedef struct avi_sink {
     avi_packet_list taken; /* off the ready list, in the hands of whoever writes */
     size_t offset;         /* that one's: bytes of the first that are written */
 
-    avi_task task; /* of a file */
+    avi_task task;          /* of a file: this and the next one */
+    atomic_uint references; /* one until it is over, and one for each posting of the task */
 
     struct avi_sink *next; /* writer_lock: this and the next two. In the list of those to be looked at */
     bool listed;
@@ -178,8 +182,18 @@ static void free_sink(avi_sink *sink) {
 
 /* ---- files: a task each ------------------------------------------------------------------------- */
 
+static void drop_file(avi_sink *sink) {
+    if (atomic_fetch_sub(&sink->references, 1) == 1)
+        free_sink(sink);
+}
+
 static bool file_run(void *arg) {
     avi_sink *sink = arg;
+    avi_lock(&sink->stream->lock);
+    bool over = sink->over; /* it was posted once more while it ended */
+    avi_unlock(&sink->stream->lock);
+    if (over)
+        return false;
     avi_blocking_begins();
     int outcome = step(sink);
     if (outcome == BLOCKED) { /* the program made its descriptor non-blocking */
@@ -187,17 +201,13 @@ static bool file_run(void *arg) {
         poll(&writable, 1, 100);
     }
     avi_blocking_ends();
+    if (outcome == OVER) /* it is no stream's, and posted no more */
+        drop_file(sink); /* not the last: the queue's is dropped when it is idle */
     return outcome == MORE || outcome == BLOCKED;
 }
 
 static void file_idle(void *arg) {
-    avi_sink *sink = arg;
-    avi_stream *stream = sink->stream;
-    avi_lock(&stream->lock);
-    bool ended = sink->over; /* and is posted no more: it is no stream's */
-    avi_unlock(&stream->lock);
-    if (ended)
-        free_sink(sink);
+    drop_file(arg);
 }
 
 /* ---- pipes and sockets: one writer --------------------------------------------------------------- */
@@ -239,8 +249,8 @@ static avi_sink *take_due_locked(uint64_t *until) {
             continue;
         }
         *link = sink->next;
-        sink->listed = false;
-        sink->next = due;
+        sink->listed = false; /* from now on it may be wanted again */
+        sink->due = due;
         due = sink;
     }
     return due;
@@ -256,8 +266,13 @@ static void serve(avi_sink *sink) {
         avi_unlock(&writer_lock);
     } else if (outcome == BLOCKED) {
         struct epoll_event event = {.events = EPOLLOUT | EPOLLONESHOT, .data.ptr = sink};
-        epoll_ctl(poll_set, sink->armed ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, sink->fd, &event);
-        sink->armed = true;
+        if (epoll_ctl(poll_set, sink->armed ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, sink->fd, &event) == 0) {
+            sink->armed = true;
+        } else { /* no memory for it: look by and by */
+            avi_lock(&writer_lock);
+            want_locked(sink, avi_now_ns() + RETRY_NS);
+            avi_unlock(&writer_lock);
+        }
     } else if (outcome == OVER) {
         if (sink->armed)
             epoll_ctl(poll_set, EPOLL_CTL_DEL, sink->fd, NULL);
@@ -290,7 +305,7 @@ static void *writer_thread(void *unused) {
         sleeps_until = 0;
         avi_unlock(&writer_lock);
         for (avi_sink *next; due; due = next) {
-            next = due->next;
+            next = due->due;
             /* One that can be written again is in both lists: served once, by its event. */
             bool twice = false;
             for (int i = 0; i < count; i++)
@@ -340,7 +355,9 @@ static int start_writer_locked(void) {
 
 static void wake(avi_sink *sink, uint64_t due_ns) {
     if (sink->kind == FILE_SINK) {
-        avi_task_post(&sink->task);
+        atomic_fetch_add(&sink->references, 1);
+        if (!avi_task_post(&sink->task))
+            atomic_fetch_sub(&sink->references, 1); /* not the last: it is not over */
         return;
     }
     avi_lock(&writer_lock);
@@ -408,6 +425,7 @@ static int create_sink(avi_stream *stream, int fd, uint32_t coalesce_us, avi_sin
     sink->coalesce_us = coalesce_us;
     sink->nowait = true;
     avi_task_init(&sink->task, file_run, file_idle, sink);
+    atomic_store(&sink->references, 1);
     if (sink->kind != FILE_SINK) {
         avi_lock(&writer_lock);
         if ((rc = start_writer_locked()) == AVENC_OK)

@@ -25,6 +25,15 @@ int avi_slots_create(avi_slots *slots, avenc_device *device, const avi_port *por
     return AVENC_OK;
 }
 
+static int place_own(avi_slots *slots, avi_slot *slot) {
+    if (!slot->foreign)
+        return AVENC_OK;
+    avi_placement own = {slot->memory, slots->stride, slots->config->height};
+    int rc = slots->port->place_picture(slots->device, slot->picture, &own);
+    slot->foreign = rc != AVENC_OK;
+    return rc;
+}
+
 int avi_slot_make(avi_slots *slots, avi_slot *slot, bool staging) {
     const avi_port *port = slots->port;
     int rc = AVENC_OK;
@@ -36,7 +45,7 @@ int avi_slot_make(avi_slots *slots, avi_slot *slot, bool staging) {
         slot->foreign = true; /* it names no memory yet */
     }
     if (rc == AVENC_OK)
-        rc = avi_slot_place_own(slots, slot);
+        rc = place_own(slots, slot);
     if (rc == AVENC_OK && staging && !slot->staging && !slots->host_writes_memory) {
         rc = port->alloc_host(slots->device, slots->picture_size, &slot->staging);
         if (rc == AVENC_OK) /* the padding of each row goes to the device too */
@@ -144,7 +153,11 @@ static int copy_from_caller(avi_slots *slots, avi_slot *slot, avenc_channel_stat
 }
 
 int avi_slot_prepare(avi_slots *slots, avi_slot *slot, avenc_channel_stats *delta) {
-    int rc = AVENC_OK;
+    if (slot->pixels == AVI_IN_PLACE)
+        return AVENC_OK;
+    int rc = place_own(slots, slot);
+    if (rc != AVENC_OK)
+        return rc;
     switch (slot->pixels) {
     case AVI_IN_CALLER:
         rc = copy_from_caller(slots, slot, delta);
@@ -158,15 +171,6 @@ int avi_slot_prepare(avi_slots *slots, avi_slot *slot, avenc_channel_stats *delt
     }
     if (rc == AVENC_OK)
         slot->pixels = AVI_IN_MEMORY;
-    return rc;
-}
-
-int avi_slot_place_own(avi_slots *slots, avi_slot *slot) {
-    if (!slot->foreign)
-        return AVENC_OK;
-    avi_placement own = {slot->memory, slots->stride, slots->config->height};
-    int rc = slots->port->place_picture(slots->device, slot->picture, &own);
-    slot->foreign = rc != AVENC_OK;
     return rc;
 }
 
@@ -193,11 +197,12 @@ static int copy_on_device(avi_slots *slots, avi_slot *slot, const avenc_device_p
 }
 
 int avi_slot_place(avi_slots *slots, avi_slot *slot, const avenc_device_picture *picture, avenc_channel_stats *delta) {
-    slot->pixels = AVI_IN_MEMORY;
     if (!readable_as_it_is(slots, picture)) {
-        int rc = avi_slot_place_own(slots, slot);
+        slot->pixels = AVI_IN_MEMORY;
+        int rc = place_own(slots, slot);
         return rc ? rc : copy_on_device(slots, slot, picture, delta);
     }
+    slot->pixels = AVI_IN_PLACE;
     slot->foreign = true;
     avi_placement placement = {picture->data, picture->stride, picture->height_stride};
     return slots->port->place_picture(slots->device, slot->picture, &placement);

@@ -34,6 +34,7 @@ enum {
     AVI_IN_MEMORY,  /* where the device reads them */
     AVI_IN_STAGING, /* in pinned host memory: one DMA away */
     AVI_IN_CALLER,  /* in the caller's host memory, `source` */
+    AVI_IN_PLACE,   /* in the caller's device memory, which the descriptor names */
 };
 
 typedef struct avi_slot {
@@ -88,11 +89,10 @@ void avi_slots_push(avi_slots *slots, avi_slot *slot);
 /* Lay the source out in memory that the host can write. Calls nothing of the vendor's; staging is there. */
 void avi_slot_stage(avi_slots *slots, avi_slot *slot, avenc_channel_stats *delta);
 
-/* Get the pixels where the device reads them. */
+/* Get the pixels where the device reads them: the slot's own memory, which the descriptor names then. */
 int avi_slot_prepare(avi_slots *slots, avi_slot *slot, avenc_channel_stats *delta);
 
-/* The descriptor names the slot's own memory, or the caller's picture: copied on the device where it cannot be read. */
-int avi_slot_place_own(avi_slots *slots, avi_slot *slot);
+/* The descriptor names the caller's picture in device memory; copied on the device where it cannot be read there. */
 int avi_slot_place(avi_slots *slots, avi_slot *slot, const avenc_device_picture *picture, avenc_channel_stats *delta);
 
 #endif

@@ -53,7 +53,7 @@ typedef struct avi_stream {
     struct avi_sink *sink;     /* sink.h */
     unsigned users;            /* channel.h: this and the next three. References from outside, to all its channels */
     avenc_channel *channels;   /* those that have not ended */
-    avenc_channel *current;    /* the one that takes frames */
+    avenc_channel *current;    /* counted: the one that takes frames; NULL when closed */
     avenc_failure end_failure; /* of a destroy that the device answered with a code; not yet told */
     avenc_channel_stats stats;
     avenc_channel_histograms histograms;

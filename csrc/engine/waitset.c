@@ -252,6 +252,13 @@ int avenc_waitset_take(avenc_waitset *waitset, const avenc_wait *wait, uint32_t 
 
 int avenc_waitset_fd(avenc_waitset *waitset) {
     int made = -1;
+    if (!waitset || waitset->generation != avi_generation()) {
+        if (waitset)
+            avi_fail_forked(__func__);
+        else
+            avi_fail(AVENC_E_INVALID, __func__, "waitset must not be NULL");
+        return made;
+    }
     avi_lock(&waitset->lock);
     if (waitset->fd < 0)
         waitset->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -262,6 +269,8 @@ int avenc_waitset_fd(avenc_waitset *waitset) {
 }
 
 void avenc_waitset_arm(avenc_waitset *waitset) {
+    if (!waitset || waitset->generation != avi_generation())
+        return;
     avi_lock(&waitset->lock);
     if (!waitset->armed && waitset->fd >= 0) {
         uint64_t count;

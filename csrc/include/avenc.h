@@ -282,7 +282,7 @@ typedef struct avenc_channel_config {
     uint32_t queue;              /* frames that may wait natively for the device, 0..AVENC_MAX_DEPTH */
     uint32_t max_ready;          /* packets that may wait for a consumer; 0: any number. Of the stream's first channel */
     int drop_oldest;             /* at max_ready: drop the oldest packet, instead of taking no more frames. Likewise */
-    int64_t time_num, time_den;  /* seconds per unit of pts, for number_pts; both >= 1 */
+    int64_t time_num, time_den;  /* seconds per unit of pts, for number_pts; both 1..2^31 - 1 */
 } avenc_channel_config;
 
 enum { AVENC_MAX_DEPTH = 256 };

@@ -58,7 +58,7 @@ static v1_device *of(const avenc_device *device) {
 
 /* ---- context ----------------------------------------------------------------------------------- */
 
-/* How many contexts of the engine's have been destroyed: after that an address may be somebody else's. */
+/* How many contexts of the engine's are destroyed or about to be: after that an address may be somebody else's. */
 static atomic_uint contexts_destroyed;
 
 /* A context of ours that stayed current on this thread because it had none before: AscendCL cannot unset it. */
@@ -146,8 +146,8 @@ static void close_context(avenc_device *device, v1_device *v1, bool subscribed) 
     if (v1->stream)
         api->aclrtDestroyStream(v1->stream);
     if (v1->context) {
+        atomic_fetch_add(&contexts_destroyed, 1); /* before: then its address is free */
         api->aclrtDestroyContext(v1->context);
-        atomic_fetch_add(&contexts_destroyed, 1);
     }
 }
 
@@ -174,6 +174,7 @@ static void *report_thread(void *arg) {
 static bool wake_report_thread(void *arg) {
     avenc_device *device = arg;
     avi_binding binding; /* a launch needs a current context */
+    atomic_store(&of(device)->stop, true);
     avi_blocking_begins();
     if (bind(device, &binding) == AVENC_OK) {
         v1_device *v1 = of(device);
@@ -198,10 +199,9 @@ static int open_device(avenc_device *device) {
     return rc;
 }
 
+/* The task says that it is to stop: the report thread ends the device when it has seen that, and the task is done. */
 static void close_device(avenc_device *device) {
-    v1_device *v1 = of(device);
-    atomic_store(&v1->stop, true);
-    avi_task_post(&v1->wake);
+    avi_task_post(&of(device)->wake);
 }
 
 /* ---- memory ------------------------------------------------------------------------------------ */
