@@ -549,10 +549,13 @@ calls = {
     "flush": enc.flush,
     "reconfigure": lambda: enc.reconfigure(gop=3),
 }
+if sys.argv[1] == "reconfigure":
+    assert device.aclsim_hang_call(b"aclvencCreateChannel", 1, 0) == 0
 try:
     calls[sys.argv[1]]()
 except KeyboardInterrupt:
     print(time.monotonic() - sent)
+device.aclsim_release_hung()
 assert device.aclsim_set_option(b"stall", 0) == 0
 while True:
     enc.flush()
