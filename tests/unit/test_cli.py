@@ -85,8 +85,9 @@ def test_encode_writes_every_packet_and_prints_nothing(tmp_path, y4m, capfd):
 
 
 def test_encode_hands_its_options_to_the_encoder(tmp_path, y4m):
+    more = ["--backend", "sim", "--device", 3, "--device-timeout", "2.5"]
     video_options = ["-b", "2.5M", "-g", 7, "-r", "29.97", "--rc", "cbr", "--profile", "main"]
-    assert run("encode", y4m, tmp_path / "out.264", *video_options, "--backend", "sim", "--device", 3) == 0
+    assert run("encode", y4m, tmp_path / "out.264", *video_options, *more) == 0
     (made,) = FakeEncoder.made
     assert made.options == {
         "codec": "h264",
@@ -98,6 +99,7 @@ def test_encode_hands_its_options_to_the_encoder(tmp_path, y4m):
         "gop": 7,
         "backend": "sim",
         "device": 3,
+        "timeout": 2.5,
     }
 
 
@@ -134,6 +136,10 @@ def test_json_is_one_object_with_the_result(tmp_path, y4m, capfd):
         "height": 8,
         "size": "16x8",
         "frames": 5,
+        "complete": True,
+        "damaged": 0,
+        "left_out": [],
+        "notes": [],
         "key_frames": 5,
         "fps": 25.0,
         "duration": 0.2,
