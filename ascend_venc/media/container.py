@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import MediaError
 from .orientation import UPRIGHT, turn_of
-from .planar import CHROMA_TO_LIMITED, LUMA_TO_LIMITED
+from .planar import CHROMA_TO_LIMITED, LUMA_TO_LIMITED, NEUTRAL_CHROMA
 from .reader import ColorTags, VideoFrame, VideoReader
 from .structure import Cropping, cropping, declared_size
 from .timeline import LONGEST_GAP, RESTART, Timeline, agree, choose_rate
-from .waiting import Worker, silence
+from .waiting import Stalled, Worker, silence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -162,7 +162,7 @@ class ContainerReader(VideoReader):
         try:
             return self._worker.call(function, None if timeout is None else timeout * times, lambda: self._heard)
         except Exception as error:
-            if timeout is not None and _is_timeout(error):
+            if timeout is not None and (isinstance(error, Stalled) or _is_timeout(error)):
                 raise silence(timeout) from None
             raise
 
@@ -278,18 +278,21 @@ class ContainerReader(VideoReader):
 
     def _packets(self) -> Iterator[tuple[Any, bool]]:
         """Yield packets of the stream, each with whether the container says that it is damaged."""
-        held = None
+        window: collections.deque[Any] = collections.deque()
+
+        def first() -> tuple[Any, bool]:
+            # Where two recordings were put together, the container's counters break, and its clock starts anew. FFmpeg
+            # marks the packet before or the one before that.
+            joint = any(map(self._clock_breaks, window, list(window)[1:]))
+            packet = window.popleft()
+            return packet, bool(packet.size and packet.is_corrupt and not joint)
+
         for packet in self._container.demux(self._stream):
-            if held is not None:
-                # Where two recordings were put together, the container's counters break, and its clock starts anew.
-                yield held, not self._clock_breaks(held, packet)
-                held = None
-            if packet.size and packet.is_corrupt:
-                held = packet
-            else:
-                yield packet, False
-        if held is not None:
-            yield held, True
+            window.append(packet)
+            while window and (len(window) > 2 or not window[0].is_corrupt):
+                yield first()
+        while window:
+            yield first()
 
     def _clock_breaks(self, before: Any, after: Any) -> bool:
         unit = _fraction(self._stream.time_base)
@@ -347,9 +350,9 @@ class ContainerReader(VideoReader):
                         f"frame {index} is damaged: {reason} (tolerant goes on; --tolerant on the command line)"
                     )
                 self.damaged += 1
-            if reason and not joined:
-                self._unjoined += 1
-                frames = []
+            if not joined:
+                frames = [] if reason else frames
+                self._unjoined += packet.size > 0 and not frames
             if joined and not reason:
                 self._complaint = self._complaint or complaint
             for frame in frames:
@@ -459,14 +462,16 @@ class ContainerReader(VideoReader):
             frame.color_range = UNSPECIFIED_RANGE
             options["dst_colorspace"] = "ITU709" if frame.height >= HD_HEIGHT else "ITU601"
         elif name.startswith(("yuvj", "gray", "ya")):  # formats that FFmpeg itself takes for full range
-            limited = frame.color_range == LIMITED_RANGE and not name.startswith("yuvj")
-            options.update(src_color_range="JPEG", dst_color_range="JPEG" if limited else "MPEG")
+            options.update(src_color_range="JPEG", dst_color_range="MPEG")
         elif name != "nv12" or frame.color_range == FULL_RANGE:
             scale = frame.color_range == FULL_RANGE
             if scale:
                 frame.color_range = LIMITED_RANGE
             options.update(src_color_range="MPEG", dst_color_range="MPEG")
-        picture = frame.reformat(format="nv12", **options).to_ndarray()
+        if name.startswith(("gray", "ya")) and frame.color_range == LIMITED_RANGE:
+            picture = _grey_as_it_is(frame)
+        else:
+            picture = frame.reformat(format="nv12", **options).to_ndarray()
         if scale:
             picture = _to_limited_range(picture, frame.height)
         width, height = frame.width, frame.height
@@ -513,6 +518,14 @@ def _cropped(picture: Any, width: int, height: int, crop: Cropping) -> Any:
     result[:down] = picture[top : top + down, left : left + across]
     result[down:] = picture[height + top // 2 : height + (top + down) // 2, left : left + across]
     return result
+
+
+def _grey_as_it_is(frame: Any) -> Any:
+    import numpy as np
+
+    picture = np.full((frame.height * 3 // 2, frame.width), NEUTRAL_CHROMA, np.uint8)
+    picture[: frame.height] = frame.reformat(format="gray").to_ndarray()
+    return picture
 
 
 def _to_limited_range(picture: Any, height: int) -> Any:

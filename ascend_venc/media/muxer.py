@@ -270,7 +270,7 @@ class Muxer:
     def _failure(self, error: MediaError) -> Exception:
         """Make an OSError of what the file refused; the rest stays as it is."""
         cause = error.__cause__
-        if isinstance(cause, OSError) and cause.errno and not isinstance(cause, self._av.error.ArgumentError):
+        if isinstance(cause, OSError) and cause.errno:
             return OSError(cause.errno, cause.strerror)
         return error
 

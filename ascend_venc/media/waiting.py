@@ -23,6 +23,10 @@ def silence(timeout: float) -> MediaError:
     return MediaError(f"nothing came for {timeout:g} s (timeout)")
 
 
+class Stalled(Exception):
+    """A call on a `Worker` did not come back in time."""
+
+
 def is_endless(file: BinaryIO) -> bool:
     """Say whether a file object has no length: a pipe, a socket, a terminal, a device. Unknown kinds have one."""
     try:
@@ -53,7 +57,7 @@ class Worker:
     def call(self, function: Callable[[], Any], timeout: float | None, heard: Callable[[], float]) -> Any:
         """Run the function on the thread and return what it returns.
 
-        MediaError when `timeout` seconds have passed since the time.monotonic() that `heard` tells.
+        Stalled when `timeout` seconds have passed since the time.monotonic() that `heard` tells.
         """
         answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._tasks.put((function, answer))
@@ -65,7 +69,7 @@ class Worker:
                 break
             except queue.Empty:
                 if timeout is not None and time.monotonic() >= heard() + timeout:
-                    raise silence(timeout) from None
+                    raise Stalled from None
         self._busy = False
         if error is not None:
             raise error
