@@ -16,6 +16,7 @@ import time
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from .._lowlevel import core
 from ..config import CODEC_ALIASES, parse_bitrate, parse_fps
 from ..encoder import Encoder
 from ..errors import InvalidArgumentError, MediaError, VencError
@@ -169,6 +170,7 @@ def run(args: argparse.Namespace) -> int:
         report = _report(args, encoder, reader, tally, elapsed)
     if args.json:
         stream = sys.stderr if to_stdout else sys.stdout
+        report["backend_reason"] = core.reason(args.backend)
         if stream is not None:  # closed: print() would take the other one
             print(json.dumps(report), file=stream, flush=True)
     if tally.failure is not None:
@@ -182,7 +184,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.json and not args.quiet and is_terminal(sys.stderr):
         say(
             f"{tally.frames} frames ({clock(report['duration'])}) as {report['codec']} {report['size']} in "
-            f"{elapsed:.1f} s on {encoder.backend}: {bits(report['bit_rate'])}"
+            f"{elapsed:.1f} s on {_device(encoder.backend)}: {bits(report['bit_rate'])}"
         )
     return 0
 
@@ -368,6 +370,10 @@ def _encode(
         if tally.packets != tally.frames:
             raise VencError(f"{tally.frames} frames went in, {tally.packets} packets came out")
         return encoder, tally
+
+
+def _device(backend: str) -> str:
+    return f"{backend} (simulated, on the CPU)" if backend.startswith("sim") else backend
 
 
 def _keep_the_rest(encoder: Encoder, tally: _Tally, put: Callable[[Iterable[Any]], None]) -> None:

@@ -161,6 +161,49 @@ def test_encode_piped_is_silent_where_the_device_was_chosen(backend, y4m, out):
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
+@pytest.mark.sim_only
+@pytest.mark.parametrize("args", [["encode", "{y4m}", "{out}/a.h264"], ["run", "{program}"]])
+def test_simulated_run_that_nobody_chose_says_so_in_a_line_wherever_standard_error_leads(tmp_path, y4m, out, args):
+    (tmp_path / "program.py").write_text("import acl; acl.init(); acl.finalize()")
+    args = [arg.format(y4m=y4m, out=out, program=tmp_path / "program.py") for arg in args]
+    without = {"HOME": str(tmp_path), "ASCEND_VENC_BACKEND": ""}
+
+    def stderr_of(*more, **env):
+        done = subprocess.run(
+            command(*args[:1], *more, *args[1:]), env=environment(**without, **env), capture_output=True, timeout=60
+        )
+        return done.returncode, done.stderr
+
+    code, text = stderr_of()
+    assert code == 0
+    line = one_line(text)
+    assert "simulated device" in line and "libascendcl.so" in line and "ASCEND_HOME_PATH" in line
+    (out / "a.h264").unlink(missing_ok=True)
+    assert stderr_of("--backend", "sim") == (0, b"")
+    (out / "a.h264").unlink(missing_ok=True)
+    if args[0] == "encode":
+        assert stderr_of("-q") == (0, b"")
+        (out / "a.h264").unlink()
+    code, text = stderr_of(ASCEND_VENC_LIBRARY="/nope/libascendcl.so")
+    if args[0] == "encode":
+        assert code == 1 and "$ASCEND_VENC_LIBRARY" in one_line(text)
+        assert os.listdir(out) == []
+    else:  # a program's own exception
+        assert code == 1 and b"$ASCEND_VENC_LIBRARY" in text
+
+
+@pytest.mark.sim_only
+def test_info_and_json_tell_the_backend_and_why(tmp_path, y4m, out):
+    without = {"HOME": str(tmp_path), "ASCEND_VENC_BACKEND": ""}
+    for args in (["info", "--json"], ["encode", y4m, out / "a.h264", "--json"]):
+        done = subprocess.run(command(*args), env=environment(**without), capture_output=True, timeout=60)
+        facts = json.loads(done.stdout)
+        assert facts["backend"] == "sim" and "libascendcl.so" in facts["backend_reason"]
+    done = run("info", "--json", "--backend", "sim:Ascend910")
+    facts = json.loads(done.stdout)
+    assert facts["backend_reason"] == "chosen" and facts["video_encoder"].startswith("none")
+
+
 def test_encode_the_committed_clip_equals_the_input(backend, out):
     source = ROOT / clips.CLIP
     wanted, wanted_times, wanted_pictures = clips.read_video(source)
@@ -535,7 +578,8 @@ def test_encode_on_a_terminal_shows_progress_and_the_simulated_device(tmp_path, 
     assert "/60 frames" in text and " fps" in text and "bit/s" in text and "ETA" in text
     lines = [line.rpartition("\x1b[K")[2] for line in text.split("\r\n") if line]
     assert len(lines) == 2, lines
-    assert lines[0].startswith("ascend-venc: ") and "simulated" in lines[0]
+    assert lines[0].startswith("ascend-venc: note: ") and "simulated" in lines[0] and "libascendcl.so" in lines[0]
+    assert "simulated" in lines[1]
     assert lines[1].startswith("ascend-venc: ") and "60 frames" in lines[1]
 
 

@@ -59,6 +59,7 @@ class FakeEncoder:
 @pytest.fixture(autouse=True)
 def fake_encoder(monkeypatch):
     monkeypatch.setattr(encode, "Encoder", FakeEncoder)
+    monkeypatch.setattr(encode.core, "reason", "because {}".format)
     monkeypatch.setattr(FakeEncoder, "made", ())
 
 
@@ -127,6 +128,7 @@ def test_json_is_one_object_with_the_result(tmp_path, y4m, capfd):
     assert out.count("\n") == 1
     elapsed = report.pop("elapsed")
     assert 0 <= elapsed < 60
+    assert report.pop("backend_reason") == "because None"
     assert report == {
         "input": y4m,
         "output": str(tmp_path / "out.h265"),
