@@ -51,7 +51,7 @@ def contradiction(no_device: bool, simulator_folders: tuple[str, ...]) -> str | 
     """
     if no_device:
         return None
-    fix = 'mend it or take it away, or choose the simulated device with backend="sim" (--backend sim)'
+    fix = 'mend it or take it away, or choose backend="sim" (--backend sim)'
     value = os.environ.get(LIBRARY_VARIABLE)
     if value and not _leads_into(value, simulator_folders):
         return f"${LIBRARY_VARIABLE} is {value!r}, which is no usable AscendCL library: {fix}"
@@ -66,8 +66,8 @@ def contradiction(no_device: bool, simulator_folders: tuple[str, ...]) -> str | 
             os.path.join(folder, "set_env.sh"),
         )
         return (
-            f'CANN is installed in {folder}, but its environment is not set: run "source {script}" first, or choose the '
-            'simulated device with backend="sim" (--backend sim)'
+            f'CANN is installed in {folder}, but its environment is not set: run "source {script}" first, or choose '
+            'backend="sim" (--backend sim)'
         )
     return None
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 NAME = "encode"
 HELP = "Encode a video to H.264 or H.265."
 DEFAULT_CODEC = "h265"
+PATIENCE = 0.5  # seconds that a signal waits for the device, where what was encoded is kept
 EPILOG = """\
 examples:
   ascend-venc encode film.mov film.mp4 -b 4M
@@ -344,6 +345,7 @@ def _encode(
                 file.flush()
             progress.update(tally.packets, tally.bit_rate)
 
+        kept = reader.live or args.keep_partial
         while True:
             try:
                 check()
@@ -352,9 +354,11 @@ def _encode(
                     break
                 tally.frames += 1
                 times.append(frame._replace(data=None))
-                packets = encoder.encode(frame.data)
+                # A signal's exception just here would lose the packets that come.
+                with shielded(PATIENCE) if kept else contextlib.nullcontext():
+                    packets = encoder.encode(frame.data)
             except (VencError, OSError, MemoryError, KeyboardInterrupt, Terminated) as error:
-                if not (reader.live or args.keep_partial):
+                if not kept:
                     raise
                 tally.failure = error
                 break
@@ -380,10 +384,11 @@ def _keep_the_rest(encoder: Encoder, tally: _Tally, put: Callable[[Iterable[Any]
     """Take what is in flight, if the device gives it. Raises what ended the work where nothing was encoded."""
     assert tally.failure is not None
     packets: list[Any] = []
-    with contextlib.suppress(VencError, KeyboardInterrupt, Terminated):
+    with contextlib.suppress(VencError, KeyboardInterrupt, Terminated), shielded(PATIENCE):
         packets = encoder.flush()
     with shielded():
-        put(packets)
+        # Where a packet was lost to an exception, those after it cannot be shown.
+        put([p for n, p in enumerate(packets, tally.packets) if p.frame_index == n])
     if not tally.packets:
         raise tally.failure
 

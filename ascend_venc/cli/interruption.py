@@ -21,7 +21,7 @@ class Terminated(BaseException):
 
 
 _held: list[int] = []  # signals that came within `shielded`
-_shields: list[None] = []  # one for each `shielded` block that is open
+_shields: list[float | None] = []  # of the `shielded` blocks that are open: how long each holds a signal back
 
 
 @contextlib.contextmanager
@@ -35,6 +35,9 @@ def by_exception() -> Iterator[None]:
     before = {number: default for number, default in ours.items() if signal.getsignal(number) == default}
     for number in before:
         signal.signal(number, _arrive)
+    if signal.getsignal(signal.SIGALRM) == signal.SIG_DFL:
+        before[signal.SIGALRM] = signal.SIG_DFL
+        signal.signal(signal.SIGALRM, _run_out)
     try:
         yield
     finally:
@@ -44,13 +47,18 @@ def by_exception() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def shielded() -> Iterator[None]:
-    """Hold signals back. They are raised by the next `check`, or by the one that arrives next outside."""
-    _shields.append(None)
+def shielded(patience: float | None = None) -> Iterator[None]:
+    """Hold signals back. They are raised by the next `check`, or by the one that arrives next outside.
+
+    After `patience` seconds they are raised within the block after all; None: never. Blocks are not nested.
+    """
+    _shields.append(patience)
     try:
         yield
     finally:
         _shields.pop()
+        if _held:
+            _set_alarm(0.0)
 
 
 def check() -> None:
@@ -69,9 +77,21 @@ def code_of(error: BaseException) -> int:
 def _arrive(signum: int, frame: Any) -> None:
     if _shields:
         _held.append(signum)
+        if _shields[-1] is not None:
+            _set_alarm(_shields[-1])
     else:
         _held.clear()
         _raise(signum)
+
+
+def _set_alarm(seconds: float) -> None:
+    if signal.getsignal(signal.SIGALRM) == _run_out:  # else it is somebody else's
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _run_out(signum: int, frame: Any) -> None:
+    if _shields and _shields[-1] is not None:
+        check()
 
 
 def _raise(signum: int) -> None:

@@ -188,8 +188,8 @@ class ContainerReader(VideoReader):
         codec = best.codec_context
         if codec is None:
             raise MediaError("there is no decoder for its video stream")
-        # One thread: others swallow the errors of slices and of the last frames, and a program that has PyAV's log turned
-        # on waits for ever where a codec is closed while its threads log.
+        # One thread: others swallow the errors of slices and of the last frames, and a program that has PyAV's log
+        # turned on waits for ever where a codec is closed while its threads log.
         codec.thread_count = 1
         flags = self._container.format.flags
         flags = int(getattr(flags, "value", flags))

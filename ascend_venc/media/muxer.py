@@ -20,8 +20,8 @@ FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".ts
 _ISO_FORMATS = ("mp4", "mov")
 _DEMUXERS = {"h264": "h264", "h265": "hevc"}
 _METADATA_FILTERS = {"h264": "h264_metadata", "h265": "hevc_metadata"}
-# The longest step from one packet to the next, in units of the file's clock: mp4 stores it as a number of 32 bits of which
-# FFmpeg uses 31; a reader of ts, whose clock has 33 bits, takes half its range for a step back.
+# The longest step from one packet to the next, in units of the file's clock: mp4 stores it as a number of 32 bits, of
+# which FFmpeg uses 31; a reader of ts, whose clock has 33 bits, takes half its range for a step back.
 _LONGEST_STEP = {"mp4": 2**31 - 2, "mov": 2**31 - 2, "mpegts": 2**32 - 1}
 _LAST_MOMENT = Fraction(2**62, 10**9)  # seconds, 146 years: FFmpeg counts in nanoseconds on the way
 _MAX_INT = 2**31 - 1  # of FFmpeg's ratios
@@ -38,8 +38,8 @@ class Muxer:
     Parameters
     ----------
     file : str, path or binary file
-        A file object must be seekable for MP4 and MOV, needs `format`, and is not closed by `close`. So must a path that
-        is a pipe or a device.
+        A file object needs `format`, and is not closed by `close`. MP4 and MOV need one that can seek, which a pipe
+        cannot.
     codec : str
         "h264" or "h265".
     fps : int or fractions.Fraction
@@ -183,24 +183,20 @@ class Muxer:
         """Return the time in units of the file's clock. MediaError where the file would hold another one."""
         assert self._time_base is not None
         tick = round(pts * self._time_base / self._clock)
+        clock = f"{self._format}, whose clock counts {self._clock} s"
         if pts < 0:
             raise MediaError(f"pts {pts} is negative: a file begins at 0")
         if pts * self._time_base > _LAST_MOMENT:
             raise MediaError(f"pts {pts} is more than 146 years in units of {self._time_base} s")
         if self._last_tick is None:
             if self._format in _LONGEST_STEP and tick > _LONGEST_STEP[self._format]:
-                raise MediaError(f"pts {pts} is too far from 0 for {self._format}, whose clock counts {self._clock} s")
+                raise MediaError(f"pts {pts} is too far from 0 for {clock}")
             return tick
         step = tick - self._last_tick
         if step <= 0:
-            raise MediaError(
-                f"pts {pts} and {self._last_pts} are the same moment for {self._format}, whose clock counts {self._clock} s"
-            )
+            raise MediaError(f"pts {pts} and {self._last_pts} are the same moment for {clock}")
         if step > _LONGEST_STEP.get(self._format or "", step):
-            raise MediaError(
-                f"from pts {self._last_pts} to {pts} is too long for {self._format}, whose clock counts {self._clock} s: "
-                "give a coarser time_base"
-            )
+            raise MediaError(f"from pts {self._last_pts} to {pts} is too long for {clock}: give a coarser time_base")
         return tick
 
     def _payload(self, data: Any, key_frame: bool) -> Any:

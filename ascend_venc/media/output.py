@@ -39,9 +39,9 @@ class ReplacingFile:
 
     It is written under another name in the same folder. Leaving the `with` statement normally renames it, so that
     whoever opens the path sees the old file or the whole new one; leaving it by an exception removes it. A file that
-    cannot be renamed onto (a mount point, one in a folder that takes no new files) gets the content in place at the end.
-    What exists and is no regular file (a pipe, a device) is written to directly; a symbolic link stays, its target is
-    replaced. Errors name the path that was given.
+    cannot be renamed onto (a mount point, one in a folder that takes no new files) gets the content in place at the
+    end. What exists and is no regular file (a pipe, a device) is written to directly; a symbolic link stays, its target
+    is replaced. Errors name the path that was given.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class ReplacingFile:
             except OSError:
                 if mode is None or not os.access(self._target, os.W_OK):
                     raise
-                self.file = cast("BinaryIO", tempfile.TemporaryFile())
+                self.file = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 - closed by __exit__
                 self._in_place = True
                 return
         self._temporary = temporary

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What MP4 and Matroska files say about themselves that PyAV does not tell.
 
-FFmpeg takes a file that was cut off for one that ends there, and leaves cropping to its own command. Nothing in a file is
-trusted: sizes are checked against what is there, and parts are counted before they are followed.
+FFmpeg takes a file that was cut off for one that ends there, and leaves cropping to its own command. Nothing in a file
+is trusted: sizes are checked against what is there, and parts are counted before they are followed.
 """
 
 from __future__ import annotations

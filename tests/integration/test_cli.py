@@ -170,7 +170,11 @@ def test_simulated_run_that_nobody_chose_says_so_in_a_line_wherever_standard_err
 
     def stderr_of(*more, **env):
         done = subprocess.run(
-            command(*args[:1], *more, *args[1:]), env=environment(**without, **env), capture_output=True, timeout=60
+            command(*args[:1], *more, *args[1:]),
+            env=environment(**without, **env),
+            capture_output=True,
+            check=False,
+            timeout=60,
         )
         return done.returncode, done.stderr
 
@@ -196,7 +200,7 @@ def test_simulated_run_that_nobody_chose_says_so_in_a_line_wherever_standard_err
 def test_info_and_json_tell_the_backend_and_why(tmp_path, y4m, out):
     without = {"HOME": str(tmp_path), "ASCEND_VENC_BACKEND": ""}
     for args in (["info", "--json"], ["encode", y4m, out / "a.h264", "--json"]):
-        done = subprocess.run(command(*args), env=environment(**without), capture_output=True, timeout=60)
+        done = subprocess.run(command(*args), env=environment(**without), capture_output=True, check=False, timeout=60)
         facts = json.loads(done.stdout)
         assert facts["backend"] == "sim" and "libascendcl.so" in facts["backend_reason"]
     done = run("info", "--json", "--backend", "sim:Ascend910")

@@ -4,15 +4,17 @@
 import errno
 import io
 import json
+import os
 import signal
+import time
 import types
 from fractions import Fraction
 
 import pytest
 
 from ascend_venc import cli, errors
-from ascend_venc.cli import encode, progress
-from helpers import clips
+from ascend_venc.cli import encode, interruption, progress
+from helpers import clips, processes
 
 
 class FakePacket(bytes):
@@ -207,6 +209,76 @@ def test_exception_in_mid_stream_gives_its_exit_code_one_line_and_no_file(
     else:
         assert err == line.format(output=output)
     assert names(tmp_path) == ["in.y4m"]
+
+
+# ---- signals ---------------------------------------------------------------------------------------------------------
+
+
+def arrive(number):
+    os.kill(os.getpid(), number)
+    time.sleep(0)  # the handler runs between two instructions
+
+
+def test_signal_within_a_shield_is_raised_by_the_next_check():
+    with interruption.by_exception():
+        with interruption.shielded():
+            arrive(signal.SIGTERM)
+            reached = True
+        assert reached
+        with pytest.raises(interruption.Terminated) as caught:
+            interruption.check()
+        interruption.check()  # once
+    assert interruption.code_of(caught.value) == 143
+
+
+def test_signal_outside_a_shield_is_raised_at_once_and_takes_the_held_one_with_it():
+    with interruption.by_exception():
+        with interruption.shielded():
+            arrive(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            arrive(signal.SIGINT)
+        interruption.check()
+
+
+def test_patience_of_a_shield_ends():
+    program = (
+        "import os, signal, threading\n"
+        "from ascend_venc.cli import interruption\n"
+        "with interruption.by_exception():\n"
+        "    try:\n"
+        "        with interruption.shielded(0.05):\n"
+        "            os.kill(os.getpid(), signal.SIGTERM)\n"
+        "            threading.Event().wait(30)\n"
+        "    except interruption.Terminated as error:\n"
+        "        print(error.signum, signal.getitimer(signal.ITIMER_REAL))\n"
+    )
+    done = processes.run(program, timeout=25)
+    assert (done.stdout, done.stderr) == (f"{int(signal.SIGTERM)} (0.0, 0.0)\n", "")
+
+
+def test_signals_are_as_they_were_afterwards():
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
+    before = [signal.getsignal(number) for number in numbers]
+    with interruption.by_exception():
+        assert signal.getsignal(signal.SIGTERM) != before[1]
+    assert [signal.getsignal(number) for number in numbers] == before
+
+
+def test_what_was_encoded_of_a_pipe_is_kept_though_the_device_loses_the_rest(tmp_path, capfd, monkeypatch):
+    """The last packets come with a gap, as after an exception that took some with it."""
+
+    def encode_some(self, frame):
+        self.frames += 1
+        if self.frames == 5:
+            raise KeyboardInterrupt
+        return [FakePacket(self.frames - 1)] if self.frames < 3 else []
+
+    monkeypatch.setattr(FakeEncoder, "encode", encode_some)
+    monkeypatch.setattr(FakeEncoder, "flush", lambda self: [FakePacket(2), FakePacket(4)])
+    (tmp_path / "in.y4m").write_bytes(clips.y4m(16, 8, frames=9))
+    assert run("encode", tmp_path / "in.y4m", tmp_path / "out.h264", "--keep-partial") == 130
+    assert (tmp_path / "out.h264").read_bytes() == b"\0\0\0\1x" * 3
+    assert capfd.readouterr().err == f"ascend-venc: interrupted; 3 frames (0:00) are kept in {tmp_path / 'out.h264'}\n"
 
 
 # ---- progress --------------------------------------------------------------------------------------------------------

@@ -135,9 +135,9 @@ def test_muxer_tells_the_shape_of_pixels_in_the_stream_where_pyav_gives_no_other
     path = tmp_path / f"a.{container}"
     with Muxer(path, codec=codec, fps=25, sample_aspect_ratio=Fraction(16, 11)) as muxer:
         muxer.write_all(encode(backend, codec, 9))
-    with av.open(str(path)) as container:
-        assert container.streams.video[0].sample_aspect_ratio == Fraction(16, 11)
-        assert len(list(container.decode(video=0))) == 9
+    with av.open(str(path)) as film:
+        assert film.streams.video[0].sample_aspect_ratio == Fraction(16, 11)
+        assert len(list(film.decode(video=0))) == 9
 
 
 def ticks(seconds, unit):
@@ -195,9 +195,9 @@ def test_muxer_writes_the_times_or_raises_at_the_packet(backend, format, name, u
 def test_muxer_refuses_times_that_no_file_holds(backend, format):
     (packet,) = encode(backend, "h264", 1)
     for pts, words in ((-1, "negative"), (2**62, "years")):
-        with Muxer(io.BytesIO(), codec="h264", fps=25, format=format) as muxer:
-            with pytest.raises(MediaError, match=words):
-                muxer.write(packet, pts=pts)
+        muxer = Muxer(io.BytesIO(), codec="h264", fps=25, format=format)
+        with muxer, pytest.raises(MediaError, match=words):
+            muxer.write(packet, pts=pts)
 
 
 @pytest.mark.parametrize("format", ["mp4", "mov"])
@@ -205,9 +205,8 @@ def test_muxer_of_a_format_that_seeks_refuses_a_file_that_cannot(tmp_path, forma
     import os
 
     read, write = os.pipe()
-    with open(read, "rb"), open(write, "wb") as pipe:
-        with pytest.raises(MediaError, match="seek"):
-            Muxer(pipe, codec="h264", fps=25, format=format)
+    with open(read, "rb"), open(write, "wb") as pipe, pytest.raises(MediaError, match="seek"):
+        Muxer(pipe, codec="h264", fps=25, format=format)
 
 
 def test_parameter_sets_are_taken_out_of_whatever_comes(backend):
