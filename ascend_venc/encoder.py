@@ -537,15 +537,15 @@ class Encoder:
         channel = self._channel
         if channel is None:
             return
-        if channel.closed:  # perhaps by a call that was interrupted, or timed out: wait for the end
-            channel.close(self._timeout if warn else 0)
-            return
+        again = channel.closed  # perhaps by a call that was interrupted, or timed out: wait for the end
         before = channel.stats()
         try:
-            channel.close(self._timeout)
+            channel.close(self._timeout if warn or not again else 0)
         finally:
             if self._device is not None:
                 self._device.close()
+        if again:
+            return
         dropped = before["in_flight"] + before["ready"]
         if channel.sink >= 0:
             after = channel.stats()

@@ -11,7 +11,7 @@ import sys
 import threading
 import warnings
 
-from .. import errors
+from .. import device_search, errors
 from .cavenc cimport *
 from .core cimport *
 
@@ -189,11 +189,19 @@ cdef emit_warnings(Library library, str backend, int stacklevel):
     warn_of_paths(info.warnings, stacklevel)
     if backend == "auto" and library.simulated and "auto" not in _warned:
         _warned.add("auto")
-        reason = os.fsdecode(info.fallback)
         warnings.warn(
-            "no Ascend device: encoding on the simulated device, on this machine's CPU "
-            f'(backend="sim" says so without this warning). Reason: {reason}',
+            f"encoding on the simulated device, on this machine's CPU: {device_search.reason(os.fsdecode(info.fallback))} "
+            '(backend="sim", or --backend sim, says so without this warning)',
             errors.SimulatedDeviceWarning, stacklevel=stacklevel)
+
+
+cdef refuse_if_a_device_was_meant(Library library):
+    """Raise where `auto` came to the simulated device although the environment speaks of another one."""
+    fallback = os.fsdecode(avenc_library_info_get(library._h).fallback)
+    problem = device_search.contradiction(
+        fallback.endswith("reports no device"), (os.path.dirname(simulated_device_path()),))
+    if problem is not None:
+        raise errors.from_status(AVENC_E_NOT_FOUND, "", f"{problem}. Tried: {' '.join(fallback.split())}")
 
 
 def open_library(backend=None):
@@ -246,6 +254,8 @@ cdef Library find_library(object backend, int stacklevel):
         if handle == NULL:  # nothing is loaded that was not warned about
             warn_of_paths(options.warned, stacklevel)
     cdef Library library = wrap_library(handle)
+    if name == "auto" and library.simulated:
+        refuse_if_a_device_was_meant(library)
     emit_warnings(library, name, stacklevel)
     with _lock:
         if not any((<Library>other)._h == handle for other in _opened):
@@ -304,10 +314,21 @@ cdef int find_strict_hooks(strict_hooks *hooks) except -1:
     return 0
 
 
+def reason(backend=None):
+    """Say in a line why this backend is the one that is used. Raises as `open_library` does."""
+    cdef Library library = open_library(backend)
+    name, _ = parse_backend(backend)
+    if name != "auto":
+        return "chosen" if backend is not None else "chosen by $ASCEND_VENC_BACKEND"
+    if library.simulated:
+        return device_search.reason(os.fsdecode(avenc_library_info_get(library._h).fallback))
+    return f"found by {library.found_by}"
+
+
 def describe(backend=None):
     """Open a library and describe it: a dict with backend, chip, paths, version and what of the list it lacks.
 
-    Keys: "simulated", "soc_name" ("" if the runtime cannot tell), "device_count", "runtime_path", "media_path",
+    Keys: "simulated", "reason" (see `reason`), "soc_name" ("" if the runtime cannot tell), "device_count", "runtime_path", "media_path",
     "found_by", "version" (AscendCL's interface version as "1.2.3", "" if it cannot tell), "missing" (optional
     functions that the library lacks). Raises as `open_library` does.
     """
@@ -322,6 +343,7 @@ def describe(backend=None):
         status = api.aclrtGetVersion(&major, &minor, &patch)
     return {
         "simulated": library.simulated,
+        "reason": reason(backend),
         "soc_name": "" if soc == NULL else soc.decode("ascii", "replace"),
         "device_count": library.device_count,
         "runtime_path": library.runtime_path,

@@ -170,6 +170,15 @@ cdef object wrong_frame(Py_buffer *view, uint32_t width, uint32_t height):
         "interleaved chroma")
 
 
+cdef bint is_byte(const char *text) noexcept:
+    """Whether a format of the buffer protocol is one of bytes, with or without a byte order: ctypes gives "<B"."""
+    if text == NULL:
+        return True
+    if text[0] in (c"<", c">", c"=", c"@", c"|", c"!"):
+        text += 1
+    return text[0] in (c"B", c"b", c"c") and text[1] == 0
+
+
 cdef int get_bytes_view(object source, str name, Py_buffer *view) except -1:
     try:
         PyObject_GetBuffer(source, view, PyBUF_STRIDES | PyBUF_FORMAT)
@@ -177,7 +186,7 @@ cdef int get_bytes_view(object source, str name, Py_buffer *view) except -1:
         raise TypeError(
             f"{name} must support the buffer protocol with uint8 items (a NumPy array, bytes, memoryview, ...), got "
             f"{type(source).__name__}: {error}") from None
-    if view.itemsize != 1 or (view.format != NULL and view.format[0] not in (b"B", b"b", b"c")):
+    if view.itemsize != 1 or not is_byte(view.format):
         text = (<bytes>view.format).decode()
         PyBuffer_Release(view)
         raise TypeError(f"{name} items must be uint8, got format {text!r}")

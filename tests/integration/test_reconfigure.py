@@ -68,7 +68,7 @@ def test_converted_frames_change_size_too(backend):
 
 
 @pytest.mark.parametrize(
-    "change", [{"bitrate": 1}, {"fps": 500}, {"gop": 0}, {"rc": "best"}, {"width": 130000}, {"height": 129}]
+    "change", [{"bitrate": 1}, {"fps": 0}, {"gop": 0}, {"rc": "best"}, {"width": 130000}, {"height": 129}]
 )
 def test_what_the_chip_does_not_take_changes_nothing(enc, frames, change):
     enc.submit(frames[0])

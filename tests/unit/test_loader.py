@@ -4,6 +4,7 @@
 Every case runs in a process of its own: a library that was loaded stays loaded.
 """
 
+import glob
 import json
 import os
 import subprocess
@@ -11,13 +12,13 @@ import sys
 
 import pytest
 
-from ascend_venc import errors
+from ascend_venc import device_search, errors
 from ascend_venc._lowlevel import core
 from helpers import fake_cann
 
 PROGRAM = """
 import json, sys, warnings
-from ascend_venc import errors
+from ascend_venc import device_search, errors
 from ascend_venc._lowlevel import core
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
@@ -38,6 +39,8 @@ CLEARED = (
     "ASCEND_HOME_PATH",
     "LD_LIBRARY_PATH",
     "ASCEND_VENC_STRICT_PATHS",
+    "ASCEND_RT_VISIBLE_DEVICES",
+    "ASCEND_VISIBLE_DEVICES",
 )
 
 
@@ -631,3 +634,94 @@ def test_import_loads_no_device_library_and_no_numpy_or_pyav():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=env, timeout=60
     )
     assert done.stdout.strip() == "[] False"
+
+
+# ---- what auto makes of an environment that speaks of a device ----
+
+
+def has_cann():
+    return any(os.path.exists(folder) for folder in ("/usr/local/Ascend", *device_search.INSTALL_RECORDS))
+
+
+without_cann = pytest.mark.skipif(has_cann(), reason="this machine has a CANN, so no environment here is without one")
+
+
+@without_cann
+@pytest.mark.parametrize("variable", ["ASCEND_VENC_LIBRARY", "ASCEND_TOOLKIT_HOME", "ASCEND_HOME_PATH"])
+@pytest.mark.parametrize("value", ["/nope/libascendcl.so", "{empty}", "relative/path"])
+def test_auto_with_a_variable_that_is_wrong_raises_naming_it(tmp_path, variable, value):
+    value = value.format(empty=tmp_path)
+    found = open_in_a_process(HOME=tmp_path, **{variable: value})
+    assert found["raised"] == "AclLibraryNotFoundError"
+    assert f"${variable}" in found["message"] and value in found["message"]
+    assert 'backend="sim"' in found["message"]
+    assert open_in_a_process("sim", HOME=tmp_path, **{variable: value})["simulated"]
+
+
+@without_cann
+@pytest.mark.parametrize(
+    "place",
+    [
+        "Ascend/ascend-toolkit/latest",
+        "Ascend/nnrt/latest",
+        "Ascend/cann",
+        "Ascend/cann-8.5.0",
+        "Ascend/ascend-toolkit/8.0.RC1",
+        "Ascend/ascend-toolkit/latest/aarch64-linux",
+        "Ascend/latest",
+    ],
+)
+def test_auto_with_a_cann_on_disk_whose_environment_is_not_set_raises_with_the_command(tmp_path, place):
+    fake_cann.install(tmp_path / place)
+    (tmp_path / place / "set_env.sh").touch()
+    found = open_in_a_process(HOME=tmp_path)
+    assert found["raised"] == "AclLibraryNotFoundError"
+    assert f"source {tmp_path / place}/set_env.sh" in found["message"]
+    assert open_in_a_process("sim", HOME=tmp_path)["simulated"]
+
+
+@without_cann
+def test_driver_and_link_time_stubs_are_no_cann(tmp_path):
+    for place in ("Ascend/driver", "Ascend/ascend-toolkit/latest/devlib"):
+        (tmp_path / place / "lib64").mkdir(parents=True)
+        (tmp_path / place / "lib64" / "libascendcl.so").touch()
+    assert open_in_a_process(HOME=tmp_path)["simulated"]
+
+
+@without_cann
+def test_auto_whose_variable_leads_to_the_simulated_device_uses_it(tmp_path):
+    assert open_in_a_process(HOME=tmp_path, ASCEND_VENC_LIBRARY=core.link_folder())["simulated"]
+
+
+def test_auto_with_a_library_that_reports_no_device_says_so_first_and_why(tmp_path):
+    lib = fake_cann.install(tmp_path / "cann", devices=0)
+    found = open_in_a_process(HOME=tmp_path, ASCEND_HOME_PATH=tmp_path / "cann")
+    ((kind, text),) = found["warnings"]
+    assert kind == "SimulatedDeviceWarning"
+    assert text.partition("CPU: ")[2].startswith(f"{lib}/libascendcl.so works but reports no device: ")
+    if not glob.glob("/dev/davinci*"):
+        assert "/dev/davinci*" in text and "container" in text
+    found = open_in_a_process(HOME=tmp_path, ASCEND_HOME_PATH=tmp_path / "cann", ASCEND_RT_VISIBLE_DEVICES="7")
+    assert "ASCEND_RT_VISIBLE_DEVICES is '7'" in found["warnings"][0][1]
+
+
+def test_devices_that_may_not_be_opened_are_named(monkeypatch):
+    monkeypatch.setattr(glob, "glob", lambda pattern: ["/dev/davinci0"])
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert "may not read and write /dev/davinci0" in device_search.reason("x works but reports no device")
+
+
+@without_cann
+def test_auto_without_cann_says_what_was_tried_and_read(tmp_path):
+    found = open_in_a_process(HOME=tmp_path)
+    ((_, text),) = found["warnings"]
+    for word in ("libascendcl.so", "libacl_rt.so", "ASCEND_VENC_LIBRARY", "ASCEND_HOME_PATH", str(tmp_path / "Ascend")):
+        assert word in text
+
+
+def test_record_of_an_installer_is_read(tmp_path, monkeypatch):
+    (tmp_path / "record").write_text(
+        "Toolkit_Install_Path_Param=/opt/a\nInstall_Path=/opt/b\nInstall_Path=relative\nx\n"
+    )
+    monkeypatch.setattr(device_search, "INSTALL_RECORDS", (str(tmp_path / "record"), "/nope"))
+    assert device_search.installation_folders()[2:] == ["/opt/a", "/opt/b"]
