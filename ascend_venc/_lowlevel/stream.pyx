@@ -126,6 +126,7 @@ cdef class Stream:
         self.device = device
         self.entries = {}
         self.time_bases = []
+        self.failures = []
         self.sink = -1
 
     def __del__(self):

@@ -32,7 +32,13 @@ void avi_channel_settle(avenc_channel *channel) {
     avi_live_add(AVENC_LIVE_CHANNEL, -1);
 }
 
-static void free_channel(avenc_channel *channel) {
+bool avi_channel_free_run(void *arg) {
+    (void)arg;
+    return false;
+}
+
+void avi_channel_free_idle(void *arg) {
+    avenc_channel *channel = arg;
     avi_channel_settle(channel); /* of one that never began */
     avi_slots_free(&channel->slots);
     avi_device_let_go(channel->device);
@@ -40,9 +46,10 @@ static void free_channel(avenc_channel *channel) {
     free(channel);
 }
 
+/* The last one may go while the stream's lock is held, which goes with it: by the task queue. */
 void avi_channel_drop(avenc_channel *channel) {
     if (atomic_fetch_sub(&channel->references, 1) == 1)
-        free_channel(channel);
+        avi_task_post(&channel->free_task);
 }
 
 void avi_channel_post(avenc_channel *channel, avi_task *task) {
