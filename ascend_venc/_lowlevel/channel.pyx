@@ -929,6 +929,7 @@ cdef class Channel:
             futures = stream.keep_owners() if first or stream.entries else []
             for future in futures:
                 cancel(future)
+            let_go()
         if status != AVENC_E_FORKED:
             check(status)
 

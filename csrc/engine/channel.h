@@ -72,7 +72,7 @@ struct avenc_channel {
 };
 
 void avi_channel_retain(avenc_channel *channel);
-void avi_channel_drop(avenc_channel *channel); /* a lock may be held */
+void avi_channel_drop(avenc_channel *channel); /* no lock is held, unless somebody else has one for certain */
 
 /* Let a task of the channel run; it holds the channel meanwhile. */
 void avi_channel_post(avenc_channel *channel, avi_task *task);
@@ -104,7 +104,7 @@ void avi_channel_settle(avenc_channel *channel);
 /* Bodies of the tasks. end_run ends the hardware channel, and frees slots that come back after that; never on a lost device. */
 bool avi_channel_make_run(void *channel);
 bool avi_channel_free_run(void *channel);
-void avi_channel_free_idle(void *channel);
+void avi_channel_free(void *channel);
 bool avi_channel_end_run(void *channel);
 
 /* What a lost device means to a call. */
