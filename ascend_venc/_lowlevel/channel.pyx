@@ -901,7 +901,7 @@ cdef class Channel:
         finally:
             if status == AVENC_E_TIMEOUT:  # perhaps only a slow reader was in the way: it is not waited for any longer
                 avenc_channel_abandon_sink(self._h)
-                status = avenc_channel_wait_closed(self._h, NULL)
+                status = avenc_channel_wait_closed(self._h, &wait)  # at once: its time is over, and its text says how long
             elif status != AVENC_E_LOOK:
                 avenc_channel_abandon_sink(self._h)
             self._drop_packets()
