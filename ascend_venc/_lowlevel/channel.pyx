@@ -500,9 +500,11 @@ cdef class Channel:
                 if index != NO_ROOM_NOW:
                     return packets + self._take(-1)
                 with nogil:
-                    status = avenc_channel_wait(self._h, &wait, 0, 0)
+                    status = avenc_channel_wait(channel._h, &wait, 0, AVENC_WAIT_IN_PLACE)
                 if status == AVENC_OK:
                     packets += self._take(-1)
+                elif status == AVENC_E_REPLACED:  # there is room in another one
+                    channel = channel.successor
                 elif status == AVENC_E_DRAINED:
                     break  # nothing is in flight: it is not the device that there is to wait for
                 elif not look(status):
