@@ -51,6 +51,7 @@ class _Server:
             self.give_up_on_stalled()
         self.ended = True
         self.pass_on()
+        self.waitset = None  # type: ignore[assignment]  # native; the module keeps this object until there is another one
 
     def pass_on(self) -> None:
         """What came while the thread ended goes to another one. Each item is moved once, by whoever gets it."""
@@ -163,7 +164,9 @@ def hand_over(channel: Channel, future: Future[Packet]) -> None:
         server = _server = _Server(channel, future)
         return
     server.submitted.put((channel, future))
-    server.waitset.signal()
+    waitset: WaitSet | None = server.waitset
+    if waitset is not None:
+        waitset.signal()
     if server.ended:  # it did not see this any more
         server.pass_on()
 
