@@ -8,6 +8,7 @@ Environment, for developers:
 """
 
 import os
+import runpy
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -25,20 +26,19 @@ LINK_LIBRARIES = {"libascendcl": "csrc/sim/link/ascendcl.c", "libacl_dvpp": "csr
 INCLUDE = ["csrc/include", "csrc"]
 MODULES = [
     "core",
-    "buffers",
+    "waitset",
+    "device",
+    "packet",
+    "frames",
     "device_memory",
     "convert",
+    "stream",
     "channel",
-    "fastcall",
-    "handles",
-    "report",
-    "descriptors",
-    "process",
-    "rt",
-    "media",
-    "venc",
-    "util",
+    "pyacl.functions",
 ]
+# What is made of pyacl/functions.txt and of ascendcl.h: files that Cython includes, and stubs.
+GENERATOR = runpy.run_path("scripts/generate_pyacl.py")
+GENERATED = "build/generated"
 
 OPTIMISE = ["-O0", "-g"] if os.environ.get("AVENC_DEBUG") == "1" else ["-O2", "-g0"]
 HARDEN = ["-fstack-protector-strong"]
@@ -112,27 +112,35 @@ class BuildExt(build_ext):
                 ext.library_dirs.append(lib_dir)
         super().build_extensions()
 
+    def run(self):
+        super().run()
+        root = Path("" if self.inplace else self.build_lib)
+        GENERATOR["write"](root / "ascend_venc/_lowlevel/pyacl", GENERATOR["stubs"]())
+
 
 def cython_module(name):
+    path = name.replace(".", "/")
     return Extension(
         f"ascend_venc._lowlevel.{name}",
-        [f"ascend_venc/_lowlevel/{name}.pyx"],
+        [f"ascend_venc/_lowlevel/{path}.pyx"],
         depends=["csrc/include/ascendcl.h", "csrc/include/avenc.h"],
         include_dirs=INCLUDE,
         libraries=["avenc"],
         extra_compile_args=CYTHON_FLAGS,
         extra_link_args=LINK_FLAGS,
-        runtime_library_dirs=["$ORIGIN/../_lib"],
+        runtime_library_dirs=[f"$ORIGIN/{'../' * name.count('.')}../_lib"],
     )
 
 
+GENERATOR["write"](GENERATED, GENERATOR["sources"]())
 setup(
     cmdclass={"build_ext": BuildExt},
     ext_modules=[
         *(plain_library(name, folders) for name, folders in PLAIN_LIBRARIES.items()),
         *(link_library(name, source) for name, source in LINK_LIBRARIES.items()),
         *cythonize(
-            [cython_module(name) for name in MODULES if Path(f"ascend_venc/_lowlevel/{name}.pyx").exists()],
+            [cython_module(name) for name in MODULES],
+            include_path=[GENERATED],
             build_dir="build/cython",
             compiler_directives={"language_level": 3, "binding": True, "embedsignature": False},
         ),

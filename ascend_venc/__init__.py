@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hardware H.264/H.265 video encoding on Huawei Ascend NPUs.
 
-`Encoder` is the Pythonic way; `ascend_venc.acl` is the drop-in for pyACL. Importing loads no device library.
+`Encoder` is the Pythonic way, `ascend_venc.aio` the same for asyncio, `ascend_venc.media` reads and writes files, and
+`ascend_venc.acl` is the drop-in for pyACL. Importing loads no device library.
 """
 
-from ._lowlevel.buffers import Frame, Packet
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ._lowlevel.frames import Frame
+from ._lowlevel.packet import Packet
 from ._lowlevel.device_memory import DeviceFrame
 from ._version import __version__
 from .config import EncoderConfig
@@ -35,6 +40,9 @@ from .errors import (
 )
 from .group import EncoderGroup
 from .stats import EncoderStats
+
+if TYPE_CHECKING:
+    from . import acl, aio, media
 
 __all__ = [
     "AclError",
@@ -67,4 +75,19 @@ __all__ = [
     "UnsupportedDeviceError",
     "VencError",
     "__version__",
+    "acl",
+    "aio",
+    "media",
 ]
+
+_SUBMODULES = ("acl", "aio", "media")  # imported when they are first asked for
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_SUBMODULES})

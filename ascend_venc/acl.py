@@ -1,15 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Drop-in for pyACL's `acl`, as far as video encoding goes: the same names, arguments, return shapes and codes.
 
-`acl.rt`, `acl.media` and `acl.util` are the compiled modules themselves. Nothing is loaded before the first call that
-needs AscendCL; ASCEND_VENC_BACKEND chooses which one (see docs/pyacl.md). `dir(acl)` shows pyACL's names only,
-because programs probe with `hasattr`; `install`, the one function that pyACL does not have, is found but not listed.
+Nothing is loaded before the first call that needs AscendCL; ASCEND_VENC_BACKEND chooses which one (see docs/pyacl.md).
+The module, its parts and `dir()` of them have pyACL's names only, because programs probe with `hasattr`; `install`, the
+one function that pyACL does not have, is found but not listed.
 """
 
-from ._lowlevel import media, rt, util
-from ._lowlevel.process import finalize, finalize_reference, get_recent_err_msg, get_soc_name, get_version, init
+from ._lowlevel.pyacl import (
+    app_log,
+    finalize,
+    finalize_reference,
+    get_recent_err_msg,
+    get_soc_name,
+    get_version,
+    init,
+    media,
+    rt,
+    util,
+)
 
 __all__ = [
+    "app_log",
     "finalize",
     "finalize_reference",
     "get_recent_err_msg",
@@ -21,6 +32,8 @@ __all__ = [
     "util",
 ]
 
+_OWN_NAME, __name__ = __name__, "acl"  # as messages and programs know pyACL's modules
+
 
 def _install():
     """Make `import acl` give this module, and `acl.rt`, `acl.media`, `acl.util` its parts, in this process.
@@ -29,9 +42,9 @@ def _install():
     """
     import sys
 
-    sys.modules["acl"] = sys.modules[__name__]
-    for name, module in (("rt", rt), ("media", media), ("util", util)):
-        sys.modules[f"acl.{name}"] = module
+    sys.modules["acl"] = sys.modules[_OWN_NAME]
+    for module in (rt, media, util):
+        sys.modules[module.__name__] = module
 
 
 _install.__name__ = _install.__qualname__ = "install"
@@ -41,3 +54,7 @@ def __getattr__(name):
     if name == "install":
         return _install
     raise AttributeError(f"module 'acl' has no attribute {name!r}")
+
+
+def __dir__():
+    return [name for name in globals() if name in __all__ or name.startswith("__")]

@@ -1,10 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Drop-in for pyACL's `acl`, as far as video encoding goes: the same names, arguments, return shapes and codes."""
 
-from ._lowlevel import media, rt, util
-from ._lowlevel.process import finalize, finalize_reference, get_recent_err_msg, get_soc_name, get_version, init
+from ._lowlevel.pyacl import media, rt, util
+from ._lowlevel.pyacl.functions import (
+    app_log,
+    finalize,
+    finalize_reference,
+    get_recent_err_msg,
+    get_soc_name,
+    get_version,
+    init,
+)
 
 __all__ = [
+    "app_log",
     "finalize",
     "finalize_reference",
     "get_recent_err_msg",

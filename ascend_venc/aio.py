@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The asyncio face of `Encoder`: nothing here blocks the loop, and no thread is needed per encoder.
 
-The engine's report thread makes an eventfd readable when a packet or room for a frame is there; the loop watches it.
+A wait set of the engine makes an eventfd readable when a packet or room for a frame is there; the loop watches it.
 It is armed only while a coroutine waits, so that a busy loop pays nothing for it. The waiting coroutine runs in the
 very callback that the loop makes for the eventfd: see `_Waiter`.
 """
@@ -10,30 +10,39 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import encoder as _encoder
-from ._lowlevel.channel import Notifier
-from .errors import AclTimeoutError, EncoderDrained, from_status
+from ._lowlevel.waitset import WaitSet
+from .errors import EncoderDrained, from_status
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable
     from contextvars import Context
     from types import TracebackType
 
-    from ._lowlevel.buffers import Packet
     from ._lowlevel.channel import Channel
+    from ._lowlevel.packet import Packet
     from .stats import EncoderStats
 
 _TIMEOUT = -3  # AVENC_E_TIMEOUT
 _CLOSED = -4  # AVENC_E_CLOSED
 
 
+class _Bounds(NamedTuple):
+    """When a call began to wait, and when it gives up, by time.monotonic()."""
+
+    since: float
+    deadline: float | None
+
+
 class Encoder:
     """`ascend_venc.Encoder` for asyncio; takes the same arguments. Use it with `async with`, on one event loop.
 
-    Frames are copied when they are submitted, and sent by the engine's sender thread. Cancelling a coroutine at any
-    point loses nothing: a frame is submitted or it is not, and a packet that was not returned stays to be received.
+    Frames are copied when they are submitted, and sent by a native thread: those of up to 4 MiB at once, larger ones and
+    those that are converted by a thread of the loop's default executor, for which the coroutine waits. Cancelling a
+    coroutine at any point loses nothing: a frame is submitted or it is not, and a packet that was not returned stays to be
+    received. A device that finishes no frame for `timeout` seconds ends every wait with AclTimeoutError.
 
     Examples
     --------
@@ -52,7 +61,7 @@ class Encoder:
         self._arguments = (width, height)
         self._options = options
         self._inner: _encoder.Encoder | None = None
-        self._notifier: Notifier | None = None
+        self._waitset: WaitSet | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiters: set[_Waiter] = set()
 
@@ -68,10 +77,10 @@ class Encoder:
             opening.add_done_callback(_close_late)  # the device opens it all the same: not to be left open
             raise
         try:
-            self._notifier = Notifier()
-            self._channel().attach(self._notifier)
+            self._waitset = WaitSet()
+            self._channel().attach(self._waitset)
             self._loop = asyncio.get_running_loop()
-            self._loop.add_reader(self._notifier.fileno(), self._on_progress)
+            self._loop.add_reader(self._waitset.fileno(), self._on_progress)
         except BaseException:
             self._inner._close(warn=False)
             raise
@@ -89,12 +98,12 @@ class Encoder:
 
     async def _close(self, warn: bool) -> None:
         inner = self._open()
-        if self._notifier is not None and self._loop is not None:
-            self._loop.remove_reader(self._notifier.fileno())
+        if self._waitset is not None and self._loop is not None:
+            self._loop.remove_reader(self._waitset.fileno())
             channel = inner._channel
             if channel is not None:
-                channel.detach(self._notifier)
-            self._notifier = None
+                channel.detach(self._waitset)
+            self._waitset = None
             self._on_progress()
         await asyncio.shield(asyncio.to_thread(inner._close, warn))
 
@@ -109,8 +118,8 @@ class Encoder:
     # ---- waiting -------------------------------------------------------------------------------------------------
 
     def _on_progress(self) -> None:
-        if self._notifier is not None:
-            self._notifier.clear()
+        if self._waitset is not None:
+            self._waitset.take(0)
         waiting = list(self._waiters)
         try:
             while waiting:
@@ -120,22 +129,28 @@ class Encoder:
                 waiter.wake_soon()
 
     def _arm(self) -> None:
-        if self._notifier is None:
+        if self._waitset is None:
             raise from_status(_CLOSED, "", "the encoder is closed")
-        self._notifier.arm()
+        self._waitset.arm()
 
-    async def _progress(self, deadline: float | None) -> None:
-        """Wait for progress since `_arm`, AclTimeoutError at the deadline (time.monotonic)."""
+    async def _progress(self, bounds: _Bounds) -> None:
+        """Wait for progress since `_arm`; AclTimeoutError at the call's deadline, or on a device that stalls."""
         assert self._loop is not None
+        now = time.monotonic()
+        channel = self._channel()
+        stall = channel.stream.stall
+        ends = [] if bounds.deadline is None else [bounds.deadline]
+        if ends and bounds.deadline <= now:
+            raise from_status(_TIMEOUT, "", "nothing came in the time allowed")
+        if stall is not None:
+            ends.append(max(bounds.since, now - channel.stalled) + stall)
+            if ends[-1] <= now and channel.stalled:
+                raise from_status(
+                    _TIMEOUT, "", f"the device has finished no frame for {stall:.3g} s, with some in flight"
+                )
         waiter = _Waiter(self._loop)
         self._waiters.add(waiter)
-        timer = None
-        if deadline is not None:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                self._waiters.discard(waiter)
-                raise from_status(_TIMEOUT, "", "the device made no progress in the time allowed")
-            timer = self._loop.call_later(left, waiter.wake_soon)
+        timer = self._loop.call_later(max(min(ends) - now, 0.001), waiter.wake_soon) if ends else None
         try:
             await waiter
         finally:
@@ -143,9 +158,9 @@ class Encoder:
             if timer is not None:
                 timer.cancel()
 
-    def _deadline(self, timeout: float | None) -> float | None:
-        seconds = self._open()._wait_for(timeout)
-        return None if seconds is None else time.monotonic() + seconds
+    def _bounds(self, timeout: float | None) -> _Bounds:
+        now = time.monotonic()
+        return _Bounds(now, None if timeout is None else now + timeout)
 
     # ---- frames and packets --------------------------------------------------------------------------------------
 
@@ -159,26 +174,30 @@ class Encoder:
         timeout: float | None = None,
     ) -> int | None:
         """Submit one frame in host memory; wait for room. See `ascend_venc.Encoder.submit_async`."""
-        deadline = self._deadline(timeout)
+        bounds = self._bounds(self._open()._wait_for(timeout))
         while True:
             self._arm()
-            try:
-                return self._channel().enqueue(frame, pts, key_frame, token, True, 0.0)
-            except AclTimeoutError:
-                await self._progress(deadline)
+            channel = self._channel()
+            if channel.short_copy:
+                index = channel.offer(frame, pts, key_frame, token)
+            else:  # the loop goes on meanwhile; a frame that is on its way is submitted, also if this is cancelled
+                index = await asyncio.shield(asyncio.to_thread(channel.offer, frame, pts, key_frame, token))
+            if index is not False:
+                return index
+            await self._progress(bounds)
 
     async def receive_many(self, max: int = 64, timeout: float | None = None) -> list[Packet]:
         """Wait for a packet and return those that are ready. EncoderDrained after `drain()`. See `Encoder.receive`.
 
         `timeout` None waits as long as packets may come.
         """
-        deadline = None if timeout is None else self._deadline(timeout)
+        bounds = self._bounds(None if timeout is None else self._open()._wait_for(timeout))
         while True:
             self._arm()
             packets = self._channel().try_receive(max)
             if packets:
                 return packets
-            await self._progress(deadline)
+            await self._progress(bounds)
 
     async def receive(self, timeout: float | None = None) -> Packet:
         """Wait for the next packet."""
@@ -217,17 +236,12 @@ class Encoder:
     async def flush(self) -> list[Packet]:
         """Wait until every frame submitted is encoded, and return the rest of the packets."""
         channel = self._channel()
-        done = self._open().stats.encoded
-        deadline = self._deadline(None)
+        bounds = self._bounds(None)
         while True:
             self._arm()
             if channel.idle:
                 return channel.drain()
-            channel.check()
-            now = self._open().stats.encoded
-            if now != done:
-                done, deadline = now, self._deadline(None)
-            await self._progress(deadline)
+            await self._progress(bounds)
 
     def drain(self) -> None:
         """Declare the end of the stream: `async for` ends after the remaining packets. Does not wait."""

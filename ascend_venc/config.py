@@ -13,7 +13,7 @@ from typing import Any
 
 from .constants import PixelFormat, RateControl, StreamFormat
 from .errors import InvalidArgumentError, UnsupportedDeviceError
-from .pixel_formats import PIXEL_FORMATS, RANGES, parse_matrix
+from .pixel_formats import PIXEL_FORMATS, RANGES, name_of_format, parse_matrix
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,8 @@ _FORMATS = {
     ("h265", "main"): StreamFormat.H265_MAIN,
 }
 _DEFAULT_PROFILE = {"h264": "high", "h265": "main"}
-_CODEC_ALIASES = {"avc": "h264", "h.264": "h264", "hevc": "h265", "h.265": "h265"}
+CODEC_ALIASES = {"avc": "h264", "h.264": "h264", "hevc": "h265", "h.265": "h265"}
+MAX_FPS = 1_000_000  # and one frame in so many seconds at least: what a time base holds without loss
 _RATE_CONTROL = {"default": RateControl.DEFAULT, "vbr": RateControl.VBR, "cbr": RateControl.CBR}
 _DEVICE_PIXEL_FORMATS = {"nv12": PixelFormat.NV12, "nv21": PixelFormat.NV21}
 MAX_DEPTH = 256
@@ -90,7 +91,7 @@ def parse_bitrate(value: int | str) -> int:
 
 
 def parse_fps(value: int | float | str | Fraction) -> Fraction:
-    """Return frames per second as a Fraction. 23.976, 29.97, 59.94 and the like mean n * 1000/1001.
+    """Return frames per second as a Fraction. 23.976, 29.97, 59.94 and the like, also as text, mean n * 1000/1001.
 
     Raises TypeError or InvalidArgumentError.
     """
@@ -100,19 +101,37 @@ def parse_fps(value: int | float | str | Fraction) -> Fraction:
         if isinstance(value, bool):
             raise TypeError("fps must be an int, float or Fraction, got bool")
         value = operator.index(value) if hasattr(value, "__index__") else float(value)
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise InvalidArgumentError(f"fps is {value}; give a finite number of frames per second")
-        ntsc = Fraction(round(value) * 1000, 1001)
-        if ntsc and value != round(value) and abs(value - ntsc) < 0.005:
-            return ntsc
-        return Fraction(value).limit_denominator(1001)
-    try:
-        return Fraction(value)
-    except (ValueError, ZeroDivisionError):
-        raise InvalidArgumentError(
-            f"fps is {value!r}; give a number of frames per second, e.g. 25 or 30000/1001"
-        ) from None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidArgumentError(f"fps is {value}; give a finite number of frames per second")
+    if isinstance(value, str):
+        rate = _fps_of_text(value)
+    elif isinstance(value, float):
+        rate = _fps_of_decimal(Fraction(value))
+    else:
+        rate = Fraction(value)
+    if rate > 0 and not Fraction(1, MAX_FPS) <= rate <= MAX_FPS:
+        shown = str(value) if len(f"{rate.numerator:x}{rate.denominator:x}") < 40 else "out of every range"
+        raise InvalidArgumentError(f"fps is {shown}; give up to {MAX_FPS}, and at least 1/{MAX_FPS}")
+    return rate
+
+
+def _fps_of_text(text: str) -> Fraction:
+    match = re.fullmatch(r"\s*([+-]?)(?:(\d{1,12})\s*/\s*(\d{1,12})|(\d{1,12}\.?\d{0,12}|\.\d{1,12}))\s*", text)
+    if not match or (match.group(3) and not int(match.group(3))):
+        shown = repr(text if len(text) <= 40 else text[:40] + "...")
+        raise InvalidArgumentError(f"fps is {shown}; give a number of frames per second, e.g. 25 or 30000/1001")
+    sign, above, below, decimal = match.groups()
+    rate = Fraction(int(above), int(below)) if above else _fps_of_decimal(Fraction(decimal))
+    return -rate if sign == "-" else rate
+
+
+def _fps_of_decimal(value: Fraction) -> Fraction:
+    ntsc = Fraction(round(value) * 1000, 1001)
+    if ntsc and value != round(value) and abs(value - ntsc) < Fraction(1, 200):
+        return ntsc
+    if 0 < value < 1:  # so many seconds a frame
+        return 1 / (1 / value).limit_denominator(1001)
+    return value.limit_denominator(1001)
 
 
 def _as_int(name: str, value: Any, kind: str = "") -> int:
@@ -126,6 +145,8 @@ def _choice(name: str, value: Any, allowed: dict | tuple) -> str:
         raise TypeError(f"{name} must be a str, got {type(value).__name__}")
     if value in allowed:
         return value
+    if value.lower() in allowed:
+        return value.lower()
     close = difflib.get_close_matches(value.lower(), allowed, 1)
     hint = f'; did you mean "{close[0]}"?' if close else ""
     options = ", ".join(f'"{option}"' for option in allowed)
@@ -141,6 +162,9 @@ def default_bitrate(width: int, height: int, fps: Fraction, codec: str) -> int:
 @dataclasses.dataclass(frozen=True)
 class EncoderConfig:
     """What an encoder was asked for, with every default resolved.
+
+    The frame rate is that of the film; the device's rate control counts whole frames per second within its range, and
+    gets the nearest (`src_rate`). Once `check` was called, the range is that of its chip.
 
     Attributes
     ----------
@@ -181,6 +205,7 @@ class EncoderConfig:
     rc: str
     gop: int
     depth: int
+    chip: ChipLimits = dataclasses.field(default=UNKNOWN_CHIP, init=False, repr=False, compare=False)
 
     @classmethod
     def resolve(
@@ -207,7 +232,7 @@ class EncoderConfig:
         width = _as_int("width", width)
         height = _as_int("height", height)
         if isinstance(codec, str):
-            codec = _CODEC_ALIASES.get(codec.lower(), codec)
+            codec = CODEC_ALIASES.get(codec.lower(), codec.lower())
         codec = _choice("codec", codec, tuple(_DEFAULT_PROFILE))
         if profile is None:
             profile = _DEFAULT_PROFILE[codec]
@@ -221,7 +246,7 @@ class EncoderConfig:
             bits = default_bitrate(max(width, 1), max(height, 1), exact_fps, codec)
         else:
             bits = parse_bitrate(bitrate)
-        pixel_format = _choice("pixel_format", pixel_format, PIXEL_FORMATS)
+        pixel_format = _choice("pixel_format", name_of_format(pixel_format), PIXEL_FORMATS)
         if source_range is None:
             source_range = PIXEL_FORMATS[pixel_format].range
         return cls(
@@ -236,7 +261,7 @@ class EncoderConfig:
             fps=exact_fps,
             bitrate=bits,
             rc=_choice("rc", rc, _RATE_CONTROL),
-            gop=max(1, round(exact_fps * 2)) if gop is None else _as_int("gop", gop),
+            gop=min(max(1, round(exact_fps * 2)), 65536) if gop is None else _as_int("gop", gop),
             depth=_as_int("depth", depth),
         )
 
@@ -259,9 +284,6 @@ class EncoderConfig:
                 f"width x height is {self.width} x {self.height}; {name} takes up to {limits.h264_area} pixels "
                 '(4096 x 2304) in H.264: use codec="h265", or scale the picture'
             )
-        low, high = limits.fps
-        if not low <= self.fps <= high:
-            found.append(f"fps is {float(self.fps):g}; {name} takes {low} to {high}")
         low, high = limits.bit_rate
         if not low * 1000 <= self.bitrate <= high * 1000:
             text = f"bitrate is {self.bitrate} bit/s; {name} takes {low * 1000} to {high * 1000} bit/s"
@@ -276,10 +298,11 @@ class EncoderConfig:
         return found
 
     def check(self, limits: ChipLimits) -> None:
-        """Raise InvalidArgumentError with everything that the chip would not take."""
+        """Raise InvalidArgumentError with everything that the chip would not take; else remember the chip."""
         found = self.problems(limits)
         if found:
             raise InvalidArgumentError(*found)
+        object.__setattr__(self, "chip", limits)
 
     @property
     def stream_format(self) -> StreamFormat:
@@ -303,14 +326,16 @@ class EncoderConfig:
 
     @property
     def src_rate(self) -> int:
-        """Whole frames per second, as the device wants them."""
-        return max(1, round(self.fps))
+        """Whole frames per second, as the device wants them: the nearest that the chip's rate control takes."""
+        low, high = self.chip.fps
+        return min(max(low, round(self.fps)), high)
 
     @property
     def max_bit_rate(self) -> int:
         """Return kbit/s for the device.
 
         The device spends kbit/s divided by its whole src_rate on each frame, so the figure is scaled by the ratio of
-        that rate to the true one: 29.97 fps keeps its bit rate.
+        that rate to the true one, within the chip's range: 29.97 and 480 fps keep their bit rate.
         """
-        return max(1, round(Fraction(self.bitrate, 1000) * self.src_rate / self.fps))
+        low, high = self.chip.bit_rate
+        return min(max(low, round(Fraction(self.bitrate, 1000) * self.src_rate / self.fps)), high)

@@ -10,20 +10,25 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from . import stats as _stats
-from ._lowlevel.channel import ON_FULL, Channel, Device, cancel, open_channels
+from ._lowlevel.channel import ON_FULL, Channel
 from ._lowlevel.convert import Converter
 from ._lowlevel.core import open_library
+from ._lowlevel.device import Device
+from ._lowlevel.stream import open_channels
 from .config import ChipLimits, EncoderConfig, limits_of
-from .errors import DeviceFullError, EncoderDrained, InvalidArgumentError
+from .errors import AclError, AclTimeoutError, DeviceFullError, EncoderDrained, InvalidArgumentError, from_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from concurrent.futures import Future
     from types import TracebackType
 
-    from ._lowlevel.buffers import Frame, Packet
+    from ._lowlevel.frames import Frame
+    from ._lowlevel.packet import Packet
 
 DELIVERY = ("immediate", "coalesced")
+
+_CLOSED = -4  # AVENC_E_CLOSED
 
 
 class Encoder:
@@ -168,11 +173,11 @@ class Encoder:
         if queue is None:
             queue = config.depth
         _check_range(queue, "queue", 1 if on_full == "drop_oldest" else 0, 256)
-        self._config = config
         self._timeout = _check_timeout(timeout)
         library = open_library(backend)
         _check_device(device, library.device_count)
-        self._device = Device(library, device)
+        descriptor = _file_descriptor(sink, on_full)
+        self._device = Device(library, device, self._timeout)
         try:
             self._soc_name = self._device.soc_name
             self._simulated = library.simulated
@@ -181,23 +186,15 @@ class Encoder:
             _check_free_channel(self._device, limits)
             self._channel = Channel(
                 self._device,
-                1 / config.fps,
-                config.stream_format,
-                config.device_pixel_format,
-                config.width,
-                config.height,
-                config.gop,
-                config.rc_mode,
-                config.src_rate,
-                config.max_bit_rate,
-                config.depth,
-                queue,
-                max_queued,
-                on_full,
-                max_latency if delivery == "coalesced" else 0.0,
-                self._timeout,
+                config,
                 _converter(config),
-                _file_descriptor(sink, on_full),
+                self._timeout,
+                queue=queue,
+                max_queued=max_queued,
+                on_full=on_full,
+                max_latency=max_latency if delivery == "coalesced" else 0.0,
+                stall=self._timeout,
+                sink=descriptor,
             )
         except BaseException:
             self._device.close()
@@ -444,51 +441,95 @@ class Encoder:
     ) -> int:
         """Change settings; return the number of the first frame to which they apply, which is an IDR.
 
-        The hardware fixes them when a channel is created (source: the vendor's documentation of DVPP V1), so frames in
-        flight are encoded, and the channel is created anew behind this same encoder. Packets stay to be received.
-        Everything is validated first: InvalidArgumentError changes nothing. AclTimeoutError, when the device finishes
-        no frame for `timeout` seconds, changes nothing either. Where the device refuses the new channel, the encoder
-        is closed; packets stay readable. Other threads wait meanwhile. Frames of `acquire` that were not submitted
-        cannot be any more. `fps` changes the time base of the packets that follow.
+        The hardware fixes them when a channel is created (source: the vendor's documentation of DVPP V1), so another
+        channel takes the place of the present one behind this same encoder. It is opened first, and waited for up to
+        `timeout` seconds; then frames go to it, in one step, and the old one encodes what it has and ends, which is not
+        waited for. Frame numbers, counters and the order of packets go on. A frame is checked against the channel that
+        gets it: one of the old size is refused from then on. Frames of `acquire` that were not submitted cannot be any
+        more. `fps` changes the time base of the packets that follow; counted time stamps go on where the last frame
+        ended, rounded up.
+
+        Everything is validated first: InvalidArgumentError changes nothing. Only where the device has no second channel,
+        submitting waits until the old one has encoded its frames and ended: AclTimeoutError, when the device finishes no
+        frame for `timeout` seconds, changes nothing either; where it refuses the new settings then, a channel with the
+        old ones is opened, and only if that is refused too, the encoder is closed. Packets stay readable in any case.
+        Other calls keep their bounds meanwhile. May be called from a signal handler and from several threads: each
+        change is made on top of the one before.
         """
-        old = self._config
-        config = EncoderConfig.resolve(
-            old.width if width is None else width,
-            old.height if height is None else height,
-            codec=old.codec,
-            profile=old.profile,
-            pixel_format=old.pixel_format,
-            color_matrix=old.color_matrix,
-            color_range=old.color_range,
-            source_range=old.source_range,
-            fps=old.fps if fps is None else fps,
-            bitrate=old.bitrate if bitrate is None else bitrate,
-            rc=old.rc if rc is None else rc,
-            gop=old.gop if gop is None else gop,
-            depth=old.depth,
-        )
-        config.check(limits_of(self._soc_name))
-        channel = self._open_channel()
-        first = channel.reconfigure(
-            config.width,
-            config.height,
-            config.gop,
-            config.rc_mode,
-            config.src_rate,
-            config.max_bit_rate,
-            1 / config.fps,
-            self._timeout,
-            None if (config.width, config.height) == (old.width, old.height) else _converter(config),
-        )
-        self._config = config
-        _log("reconfigured from frame %d: %r", first, self)
-        return int(first)
+        while True:
+            channel = self._open_channel()
+            while channel.successor is not None:  # another thread's change that is not stored here yet
+                channel = channel.successor
+            old = channel.config
+            config = EncoderConfig.resolve(
+                old.width if width is None else width,
+                old.height if height is None else height,
+                codec=old.codec,
+                profile=old.profile,
+                pixel_format=old.pixel_format,
+                color_matrix=old.color_matrix,
+                color_range=old.color_range,
+                source_range=old.source_range,
+                fps=old.fps if fps is None else fps,
+                bitrate=old.bitrate if bitrate is None else bitrate,
+                rc=old.rc if rc is None else rc,
+                gop=old.gop if gop is None else gop,
+                depth=old.depth,
+            )
+            config.check(limits_of(self._soc_name))
+            first = self._replace(channel, config)
+            if first is not None:
+                _log("reconfigured from frame %d: %r", first, self)
+                return int(first)
+
+    def _replace(self, channel: Channel, config: EncoderConfig) -> int | None:
+        """Put a channel with these settings in the place of `channel`; None if that has lost its place meanwhile."""
+        device = channel.stream.device
+        converter = _converter(config)
+        try:
+            other = Channel(device, config, converter, self._timeout, channel)
+        except AclTimeoutError:
+            raise
+        except AclError as refusal:
+            if channel.closed:
+                raise
+            return self._replace_alone(channel, config, converter, refusal)
+        return self._take_place(other, channel)
+
+    def _replace_alone(
+        self, channel: Channel, config: EncoderConfig, converter: Converter | None, refusal: AclError
+    ) -> int | None:
+        """The device refused a second channel: end the present one first."""
+        device = channel.stream.device
+        channel.retire(self._timeout)
+        try:
+            try:
+                other = Channel(device, config, converter, self._timeout, channel)
+            except AclError as error:
+                refusal = error
+                other = Channel(device, channel.config, _converter(channel.config), self._timeout, channel)
+        except BaseException:
+            channel.mark_closed()
+            raise
+        first = self._take_place(other, channel)
+        if other.config is not config:
+            raise refusal
+        return first
+
+    def _take_place(self, other: Channel, channel: Channel) -> int | None:
+        first: int | None = other.succeed(channel)
+        while self._channel is not None and self._channel.successor is not None:
+            self._channel = self._channel.successor
+        return first
 
     def close(self) -> None:
-        """Wait for the frames in flight, up to `timeout` seconds, and end the hardware channel.
+        """Take no more frames, wait for those in the device, up to `timeout` seconds, and end the hardware channel.
 
-        Idempotent. Packets that were not taken by `encode` or `flush` are dropped, with a ResourceWarning. Packets that
-        were stay valid. Interrupted by Ctrl-C, it can be called again.
+        Idempotent; other threads' calls end with EncoderClosedError. Queued frames, and packets that were not taken by
+        `encode` or `flush`, are dropped, with a ResourceWarning; packets that were taken stay valid. What the device
+        does not give back in time is ended natively when it does: AclTimeoutError says who is in the way, and the
+        channel stays counted. On a lost device the call returns at once. Interrupted by Ctrl-C, it can be called again.
+        Raises AclError if the device answered the channel's end with a code.
         """
         self._close(warn=True)
 
@@ -496,28 +537,21 @@ class Encoder:
         channel = self._channel
         if channel is None:
             return
-        if channel.closed:  # perhaps by a reconfigure() that the device refused: packets may be left
-            channel.close(0)
-            if self._device is not None:
-                self._device.close()
-            return
-        stats = channel.stats()
-        dropped = stats["in_flight"] + stats["ready"] + stats["undelivered"]
-        futures = sys.modules.get("ascend_venc.futures")
-        pending = [] if futures is None else futures.forget(channel)
+        again = channel.closed  # perhaps by a call that was interrupted, or timed out: wait for the end
+        before = channel.stats()
         try:
             channel.close(self._timeout)
         finally:
-            if channel.closed:  # also where the device kept their frames
-                for future in pending:
-                    cancel(future)
+            if self._device is not None:
+                self._device.close()
+        if again:
+            return
+        dropped = before["in_flight"] + before["ready"]
         if channel.sink >= 0:
             after = channel.stats()
-            dropped -= after["written"] - stats["written"] + after["failed"] - stats["failed"]
-        if self._device is not None:
-            self._device.close()
-        _log("closed after %d frames: %r", stats["submitted"], self)
-        if warn and dropped:
+            dropped -= after["written"] - before["written"] + after["failed"] - before["failed"]
+        _log("closed after %d frames: %r", before["submitted"], self)
+        if warn and dropped > 0:
             warnings.warn(
                 f"{dropped} packet(s) were dropped: take them with flush() before close()",
                 ResourceWarning,
@@ -534,8 +568,17 @@ class Encoder:
         channel = self._channel
         if channel is None or channel.closed:
             return
+        channel.mark_closed()  # neither waits nor locks: the collector may call this anywhere
         warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
-        self._close(warn=False)
+
+    def __copy__(self) -> Encoder:
+        raise TypeError("an Encoder cannot be copied: two owners would close one channel; make another Encoder")
+
+    def __deepcopy__(self, memo: Any) -> Encoder:
+        return self.__copy__()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("an Encoder cannot be pickled: it belongs to this process; make another Encoder")
 
     def _one_by_one(self, packets: list[Packet]) -> Iterator[Packet]:
         """Yield packets; those that a loop did not come to stay to be received."""
@@ -552,13 +595,15 @@ class Encoder:
 
     def _open_channel(self) -> Channel:
         channel = self._channel
-        assert channel is not None  # __init__ has finished
+        if channel is None:  # Encoder.__new__ without __init__
+            raise from_status(_CLOSED, "", "the encoder was never opened")
         return channel
 
     @property
     def config(self) -> EncoderConfig:
         """What the encoder was asked for, with every default resolved."""
-        return self._config
+        config: EncoderConfig = self._open_channel().config
+        return config
 
     @property
     def backend(self) -> str:
@@ -573,7 +618,7 @@ class Encoder:
     @property
     def time_base(self) -> Fraction:
         """Seconds per unit of pts."""
-        return 1 / self._config.fps
+        return 1 / self.config.fps
 
     @property
     def stats(self) -> _stats.EncoderStats:
@@ -587,7 +632,9 @@ class Encoder:
         return self._channel is None or self._channel.closed
 
     def __repr__(self) -> str:
-        config = self._config
+        if self._channel is None:
+            return "<Encoder not open>"
+        config = self.config
         state = " closed" if self.closed else ""
         return (
             f"<Encoder {config.width}x{config.height} {config.codec} {config.profile} "

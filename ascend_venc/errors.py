@@ -19,7 +19,7 @@ class SimulatedDeviceWarning(UserWarning):
 
 
 class LibraryPathWarning(UserWarning):
-    """The AscendCL library that was loaded lies where others may replace it."""
+    """An AscendCL library lies where others may replace it. Given before it is loaded."""
 
 
 class VencError(Exception):
@@ -187,7 +187,7 @@ class Status(NamedTuple):
 TABLE: tuple[Status, ...] = (
     Status(-1, "AVENC_E_INVALID", InvalidArgumentError, ""),
     Status(-2, "AVENC_E_NOMEM", AclMemoryError, ""),
-    Status(-3, "AVENC_E_TIMEOUT", AclTimeoutError, "The device made no progress: npu-smi info shows its health."),
+    Status(-3, "AVENC_E_TIMEOUT", AclTimeoutError, ""),
     Status(-4, "AVENC_E_CLOSED", EncoderClosedError, ""),
     Status(-5, "AVENC_E_FORKED", ForkedProcessError, ""),
     Status(-6, "AVENC_E_NOT_FOUND", AclLibraryNotFoundError, ""),
@@ -207,6 +207,9 @@ TABLE: tuple[Status, ...] = (
     Status(-20, "AVENC_E_DROPPED", FrameError, ""),
     Status(-21, "AVENC_E_NO_CONVERTER", AclNotSupportedError, "Install PyAV (av) or libyuv, or give NV12 frames."),
     Status(-22, "AVENC_E_SINK", SinkError, ""),
+    Status(-23, "AVENC_E_REPLACED", AclStateError, ""),
+    Status(-24, "AVENC_E_AGAIN", AclTimeoutError, ""),
+    Status(-25, "AVENC_E_LOOK", AclTimeoutError, ""),
     Status(0, "ACL_SUCCESS", AclError, ""),
     Status(100000, "ACL_ERROR_INVALID_PARAM", AclInvalidParamError, "A handle is NULL or stale, or a value is outside what the function takes."),
     Status(100001, "ACL_ERROR_UNINITIALIZE", AclStateError, "Call acl.init (the Encoder does it by itself) before anything else."),

@@ -1,113 +1,193 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Futures of packets: one thread for all encoders of the process, alive while a Future is pending."""
+"""Futures of packets: one thread for all encoders of the process, alive while a Future is pending.
+
+Everything that other threads have for it goes through a queue that the garbage collector may interrupt anywhere; what
+it keeps is its own. A Future has its end from this thread, or from `close`, whoever takes it off the channel first.
+"""
 
 from __future__ import annotations
 
 import os
+import queue
 import threading
-from concurrent.futures import Future
+import time
+from concurrent.futures import Future, InvalidStateError
 from typing import TYPE_CHECKING, Any
 
-from ._lowlevel.channel import Notifier, cancel, fail, make_ticket
-from .errors import EncoderClosedError, VencError
+from ._lowlevel.stream import cancel, orphans
+from ._lowlevel.waitset import WaitSet
+from .errors import VencError, from_status
 
 if TYPE_CHECKING:
-    from ._lowlevel.buffers import Packet
     from ._lowlevel.channel import Channel
+    from ._lowlevel.packet import Packet
     from .encoder import Encoder
 
-_lock = threading.Lock()  # everything below
-_pending: dict[Channel, list[Future[Packet]]] = {}
-_notifier: Notifier | None = None
-_thread: threading.Thread | None = None
+_TIMEOUT = -3  # AVENC_E_TIMEOUT
+
+
+class _Server:
+    """The thread and what it serves: made anew when there is none."""
+
+    def __init__(self, channel: Channel, future: Future[Packet]) -> None:
+        self.waitset = WaitSet()
+        self.submitted: queue.SimpleQueue[tuple[Channel, Future[Packet]]] = queue.SimpleQueue()
+        self.pending: dict[Channel, set[Future[Packet]]] = {}  # this thread's own, as what follows
+        self.keys: dict[Channel, int] = {}
+        self.since: dict[Channel, float] = {}
+        self.ended = False
+        self.submitted.put((channel, future))
+        threading.Thread(target=self.run, name="ascend-venc-futures", daemon=True).start()
+
+    def run(self) -> None:
+        while self.pending or not self.submitted.empty() or not orphans.empty():
+            self.adopt()
+            idle = self.submitted.empty() and orphans.empty() and bool(self.pending)
+            keys = self.waitset.take(self.patience()) if idle else []
+            while not orphans.empty():
+                settle(cancel, orphans.get())
+            for channel in [channel for channel, key in self.keys.items() if key in keys]:
+                self.serve(channel)
+            self.give_up_on_stalled()
+        self.ended = True
+        self.pass_on()
+        self.waitset = None  # type: ignore[assignment]  # native; the module keeps this object until there is another one
+
+    def pass_on(self) -> None:
+        """What came while the thread ended goes to another one. Each item is moved once, by whoever gets it."""
+        while True:
+            try:
+                item = self.submitted.get_nowait()
+            except queue.Empty:
+                return
+            hand_over(*item)
+
+    def adopt(self) -> None:
+        while not self.submitted.empty():
+            channel, future = self.submitted.get()
+            if future.done():
+                continue
+            if channel not in self.pending:
+                key = next(key for key in range(1, len(self.keys) + 2) if key not in self.keys.values())
+                self.pending[channel] = set()
+                self.keys[channel] = key
+                self.since[channel] = time.monotonic()
+                try:
+                    channel.attach(self.waitset, key)  # listed at once: its packet may be there
+                except VencError as error:
+                    settle(fail, future, error)
+                    self.forget(channel)
+                    continue
+            self.pending[channel].add(future)
+            self.serve(channel)
+
+    def serve(self, channel: Channel) -> None:
+        try:
+            for packet, failure, future in channel.take_promised():
+                if future is not None:
+                    settle(resolve, future, packet, failure)
+            channel.idle  # noqa: B018 - raises what has become of the device
+        except VencError as error:
+            for future in self.pending.get(channel, ()):
+                settle(fail, future, error)
+        if channel.closed:
+            self.pending[channel] = set()  # who closed it cancels what is left
+        waiting = {future for future in self.pending.get(channel, ()) if not future.done()}
+        if waiting:
+            self.pending[channel] = waiting
+        elif channel in self.pending:
+            self.forget(channel)
+
+    def forget(self, channel: Channel) -> None:
+        del self.pending[channel], self.keys[channel], self.since[channel]
+        channel.detach(self.waitset)
+
+    def patience(self) -> float | None:
+        """Seconds until the first of the encoders may have been stalled for its `timeout`."""
+        left = [
+            channel.stream.stall - self.stalled(channel)
+            for channel in self.pending
+            if channel.stream.stall is not None
+        ]
+        return max(min(left), 0.001) if left else None
+
+    def stalled(self, channel: Channel) -> float:
+        """Seconds without a finished frame, with some in flight, since its first Future that is pending was submitted."""
+        return min(channel.stalled, time.monotonic() - self.since[channel])
+
+    def give_up_on_stalled(self) -> None:
+        for channel in list(self.pending):
+            stall = channel.stream.stall
+            if stall is None or self.stalled(channel) < stall:
+                continue
+            error = from_status(
+                _TIMEOUT, "", f"the device has finished no frame of this encoder for {stall:.3g} s, with some in flight"
+            )
+            for future in self.pending[channel]:
+                settle(fail, future, error)
+            self.forget(channel)
+
+
+def resolve(future: Future[Packet], packet: Packet | None, failure: Exception | None) -> None:
+    """Give a Future its packet or its failure; one that was cancelled wants neither."""
+    if future.set_running_or_notify_cancel():
+        if failure is not None:
+            future.set_exception(failure)
+        else:
+            future.set_result(packet)  # type: ignore[arg-type]
+
+
+def fail(future: Future[Packet], failure: Exception) -> None:
+    resolve(future, None, failure)
+
+
+def settle(end: Any, future: Future[Packet], *args: Any) -> None:
+    """Give a Future its end. Whatever its callbacks raise stops nothing, and is shown as a thread's exception is."""
+    if future.done() and not future.cancelled():
+        return  # the program has given it one
+    try:
+        end(future, *args)
+    except InvalidStateError:
+        pass  # just now
+    except BaseException as error:  # SystemExit and the like, which concurrent.futures lets through
+        threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, threading.current_thread())))
+
+
+_server: _Server | None = None
+
+
+def hand_over(channel: Channel, future: Future[Packet]) -> None:
+    """Have a Future served. Without a lock: the collector may run anywhere, and a finalizer may come here again."""
+    global _server  # noqa: PLW0603
+    server = _server
+    if server is None or server.ended:
+        server = _server = _Server(channel, future)
+        return
+    server.submitted.put((channel, future))
+    waitset: WaitSet | None = server.waitset
+    if waitset is not None:
+        waitset.signal()
+    if server.ended:  # it did not see this any more
+        server.pass_on()
 
 
 def submit(encoder: Encoder, frame: Any, pts: int | None, key_frame: bool, token: Any) -> Future[Packet]:
     """Send a frame whose packet goes to a Future; see `Encoder.encode_future`."""
-    global _notifier, _thread  # noqa: PLW0603
-    channel = encoder._open_channel()
     future: Future[Packet] = Future()
-    if channel.submit(frame, pts, key_frame, make_ticket(token, future), encoder._wait_for(None)) is None:
-        cancel(future)
-        return future
-    with _lock:
-        if _notifier is None:
-            _notifier = Notifier()
-        if channel not in _pending:
-            try:
-                channel.attach(_notifier)
-            except EncoderClosedError:  # just now
-                if _thread is None:
-                    _notifier = None
-                cancel(future)
-                return future
-            _pending[channel] = []
-        _pending[channel].append(future)
-        if _thread is None:
-            _thread = threading.Thread(target=_collect, name="ascend-venc-futures", daemon=True)
-            _thread.start()
-        _notifier.signal()
+    channel = encoder._open_channel()
+    if channel.submit(frame, pts, key_frame, token, encoder._wait_for(None), future) is None:
+        settle(cancel, future)
+    else:
+        hand_over(channel, future)
     return future
 
 
-def forget(channel: Channel) -> list[Future[Packet]]:
-    """The channel is about to be closed: what is pending on it, to be cancelled then unless a packet comes."""
-    with _lock:
-        notifier = _notifier
-        futures = _pending.pop(channel, None)
-        if futures is None or notifier is None:
-            return []
-        channel.detach(notifier)
-        thread = _thread if not _pending else None
-        notifier.signal()
-    if thread is not None and thread is not threading.current_thread():
-        thread.join()
-    return futures
-
-
-def _collect() -> None:
-    global _notifier, _thread  # noqa: PLW0603
-    while True:
-        with _lock:
-            channels = list(_pending)
-            notifier = _notifier
-            if not channels or notifier is None:
-                _notifier = _thread = None
-                return
-        notifier.arm()
-        for channel in channels:
-            _serve(channel, notifier)
-        with _lock:
-            if not _pending:
-                continue
-        notifier.wait(None)
-
-
-def _serve(channel: Channel, notifier: Notifier) -> None:
-    failure: VencError | None = None
-    try:
-        channel.pump()
-    except VencError as error:  # the device is lost, or the encoder was closed just now
-        failure = error
-    with _lock:
-        futures = _pending.get(channel, [])
-        if failure is None:
-            futures[:] = [future for future in futures if not future.done()]
-        if failure is None and futures:
-            return
-        if _pending.pop(channel, None) is not None:
-            channel.detach(notifier)
-    if failure is not None:
-        for future in futures:
-            fail(future, failure)
-
-
 def _after_fork_in_child() -> None:
-    """The thread does not exist here, and the parent's futures are not ours."""
-    global _lock, _notifier, _thread  # noqa: PLW0603
-    _lock = threading.Lock()
-    _pending.clear()
-    _notifier = _thread = None
+    """The thread does not exist here, and the parent's Futures are not ours."""
+    global _server  # noqa: PLW0603
+    _server = None
+    while not orphans.empty():
+        orphans.get()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ._lowlevel.channel import Selector
 from ._lowlevel.core import open_library
+from ._lowlevel.waitset import WaitSet
 from .encoder import DELIVERY, Encoder, _check_choice, _check_latency, _check_range, _check_timeout
 from .errors import DeviceFullError, EncoderClosedError, EncoderDrained, InvalidArgumentError, from_status
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-    from ._lowlevel.buffers import Packet
+    from ._lowlevel.packet import Packet
 
 _TIMEOUT = -3  # AVENC_E_TIMEOUT
 _DRAINED = -13  # AVENC_E_DRAINED
@@ -79,10 +79,10 @@ class EncoderGroup:
         self._max_latency = max_latency if delivery == "coalesced" else 0.0
         self._encoders: dict[Encoder, float] = {}  # pixels per second
         self._device_of: dict[Encoder, int] = {}
-        self._streams: dict[int, Encoder] = {}  # those that may still have packets, by their key in the selector
+        self._streams: dict[int, Encoder] = {}  # those that may still have packets, by their key in the waitset
         self._keys = itertools.count()
         self._free_keys: list[int] = []
-        self._selector: Selector | None = Selector()
+        self._waitset: WaitSet | None = WaitSet()
         self._failure: Exception | None = None
 
     @property
@@ -95,7 +95,7 @@ class EncoderGroup:
 
         Raises DeviceFullError if no device of the group has a free channel; the others go on unharmed.
         """
-        if self._selector is None:
+        if self._waitset is None:
             raise InvalidArgumentError("the group is closed")
         self._forget_closed()
         full: DeviceFullError | None = None
@@ -113,7 +113,7 @@ class EncoderGroup:
             self._device_of[encoder] = candidate
             self._streams[key] = encoder
             try:
-                encoder._open_channel().select(self._selector, key)
+                encoder._open_channel().attach(self._waitset, key)
             except BaseException:
                 self._forget(key)
                 encoder._close(warn=False)
@@ -146,31 +146,52 @@ class EncoderGroup:
         """
         _check_range(max, "max", 1, 1 << 30)
         seconds = _check_timeout(timeout)
-        deadline = None if seconds is None else time.monotonic() + seconds
-        left = seconds
+        since = time.monotonic()
+        deadline = None if seconds is None else since + seconds
         while True:
-            selector = self._selector
-            if selector is None:
+            waitset = self._waitset
+            if waitset is None:
                 raise InvalidArgumentError("the group is closed")
             if self._failure is not None:
                 failure, self._failure = self._failure, None
                 raise failure
             if not self._streams:
-                selector.mark(0)  # for other threads that wait
+                waitset.signal()  # for other threads that wait
                 raise from_status(_DRAINED, "", "the end of all streams: all packets have been received")
-            keys = selector.wait(left, self._max_latency)
-            found = self._look(selector, keys, max)
+            left = None if deadline is None else deadline - time.monotonic()
+            patience = self._patience(since)
+            bound = patience if left is None else left if patience is None else min(left, patience)
+            keys = waitset.take(bound, self._max_latency)
+            found = self._look(waitset, keys, max)
             if found:
                 return found
-            if deadline is None:
-                continue
-            left = deadline - time.monotonic()
-            if left <= 0:
-                if not keys:
-                    raise from_status(_TIMEOUT, "", f"no packet of any encoder within {timeout} s")
-                left = 0.0
+            if left is not None and not keys and left <= 0:
+                raise from_status(_TIMEOUT, "", f"no packet of any encoder within {timeout} s")
 
-    def _look(self, selector: Selector, keys: list[int], limit: int) -> list[tuple[Encoder, Packet]]:
+    def _patience(self, since: float) -> float | None:
+        """Seconds until the first of the encoders may have been stalled for its `timeout`; raises for one that has been."""
+        patience: float | None = None
+        waited = time.monotonic() - since
+        for key, encoder in list(self._streams.items()):
+            channel = encoder._open_channel()
+            stall = channel.stream.stall
+            if stall is None:
+                continue
+            stalled = min(channel.stalled, waited)
+            left = stall - stalled
+            if left <= 0:
+                self._forget(key)  # told once; the encoder itself goes on, and can be asked
+                error = from_status(
+                    _TIMEOUT,
+                    "",
+                    f"the device has finished no frame of one encoder for {stall:.3g} s, with some in flight",
+                )
+                error.encoder = encoder  # type: ignore[attr-defined]
+                raise error
+            patience = left if patience is None or left < patience else patience
+        return patience
+
+    def _look(self, waitset: WaitSet, keys: list[int], limit: int) -> list[tuple[Encoder, Packet]]:
         """Take the packets of the streams with these keys. Those to be looked at again are marked, the others first."""
         found: list[tuple[Encoder, Packet]] = []
         again: list[int] = []
@@ -204,7 +225,7 @@ class EncoderGroup:
             raise
         finally:
             for key in (*reversed(keys), *again):
-                selector.mark(key)
+                waitset.signal(key)
         return found
 
     def _forget(self, key: int) -> None:
@@ -249,9 +270,9 @@ class EncoderGroup:
         self._encoders.clear()
         self._device_of.clear()
         self._streams.clear()
-        selector, self._selector = self._selector, None
-        if selector is not None:
-            selector.mark(0)  # for threads that wait
+        waitset, self._waitset = self._waitset, None
+        if waitset is not None:
+            waitset.signal(0)  # for threads that wait
         if failure is not None:
             raise failure
 

@@ -66,6 +66,26 @@ PIXEL_FORMATS = {
     )
 }
 
+# What FFmpeg, OpenCV, Pillow and others call them.
+ALIASES = {
+    "yuv420p": "i420",
+    "iyuv": "i420",
+    "rgb": "rgb24",
+    "bgr": "bgr24",
+    "gray": "gray8",
+    "grey": "gray8",
+    "l": "gray8",
+    "yuyv": "yuyv422",
+    "yuy2": "yuyv422",
+    "uyvy": "uyvy422",
+}
+
+
+def name_of_format(name: str) -> str:
+    """Return our name of a pixel format that goes by another one; whatever else comes is returned as it is."""
+    return ALIASES.get(name.lower(), name) if isinstance(name, str) else name
+
+
 MATRICES = {"bt601": 0, "bt709": 1}  # AVENC_BT601, AVENC_BT709
 RANGES = {"limited": 0, "full": 1}  # AVENC_RANGE_*
 

@@ -85,6 +85,8 @@ class EncoderStats:
         Copies of pixels by the CPU, copies of pixels to or in device memory, bytes of both, copies of access units.
     written : int
         Access units written to the sink.
+    refused_sends, failed_ends : int
+        Frames that the device refused when they were sent; channels of this encoder whose end it answered with a code.
     picture_buffers, packet_buffers : int
         Native buffers allocated so far. In steady state they do not grow.
     latency : Histogram
@@ -114,6 +116,8 @@ class EncoderStats:
     bytes_copied_in: int
     copies_out: int
     written: int
+    refused_sends: int
+    failed_ends: int
     picture_buffers: int
     packet_buffers: int
     latency: Histogram
@@ -138,13 +142,15 @@ class EncoderStats:
             bytes_out=counters["bytes_out"],
             in_flight=counters["in_flight"],
             queued=counters["queued"],
-            ready=counters["ready"] + counters["undelivered"],
+            ready=counters["ready"],
             held=counters["held"],
             host_copies_in=counters["host_copies_in"],
             device_copies_in=counters["device_copies_in"],
             bytes_copied_in=counters["bytes_copied_in"],
             copies_out=counters["copies_out"],
             written=counters["written"],
+            refused_sends=counters["refused_sends"],
+            failed_ends=counters["failed_destroys"],
             picture_buffers=counters["slots"],
             packet_buffers=counters["pool_buffers"],
             latency=Histogram(tuple(counters["latency"]), counters["max_latency_ns"] * 1e-9),

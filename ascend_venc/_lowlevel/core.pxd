@@ -10,3 +10,17 @@ cdef avenc_library *default_library() except NULL
 
 # Raise for a non-zero status of the engine, with the engine's last failure of this thread. Takes the GIL only to raise.
 cdef int check(int status) except -1 nogil
+
+# Tokens, owners and Futures of frames under way are counted among the live objects.
+cdef void count_tickets(int delta) noexcept
+
+# A function of that library beyond the table's list, such as "aclAppLog"; NULL if it has none of that name.
+cdef void *default_symbol(const char *name) except? NULL
+
+# What the strict mode of the simulated device lets a binding tell it: see aclsim.h.
+cdef struct strict_hooks:
+    void (*set_caller)(const char *place) noexcept nogil
+    void (*report)(const char *kind, const char *function, const char *fix, const char *what) noexcept nogil
+
+# NULLs unless that library is the simulated device and ASCEND_VENC_SIM_STRICT is 1.
+cdef int find_strict_hooks(strict_hooks *hooks) except -1

@@ -7,10 +7,11 @@ path. Nothing is loaded at import.
 import glob
 import importlib.util
 import os
+import sys
 import threading
 import warnings
 
-from .. import errors
+from .. import device_search, errors
 from .cavenc cimport *
 from .core cimport *
 
@@ -67,11 +68,15 @@ cdef class Library:
             check(known)
         return bool(known)
 
-    def finalize(self):
-        """Call aclFinalize if this process owes it and no device is open. Blocks without the GIL."""
+    def finalize(self, double timeout=5.0):
+        """Call aclFinalize, on a native thread, if this process owes it, once every device has ended.
+
+        Waits up to `timeout` seconds without the GIL; AclTimeoutError after that.
+        """
         cdef int status
+        cdef avenc_wait wait = avenc_wait_for(<uint32_t>(timeout * 1000))
         with nogil:
-            status = avenc_library_finalize(self._h)
+            status = avenc_library_finalize(self._h, &wait)
         check(status)
 
     def __repr__(self):
@@ -172,19 +177,31 @@ def parse_backend(backend=None):
     return backend, None
 
 
+cdef warn_of_paths(const char *lines, int stacklevel):
+    for text in os.fsdecode(lines).splitlines():
+        if text not in _warned:
+            warnings.warn(text, errors.LibraryPathWarning, stacklevel=stacklevel)
+            _warned.add(text)  # not one that a filter has made an exception: the next call raises again
+
+
 cdef emit_warnings(Library library, str backend, int stacklevel):
     cdef const avenc_library_info *info = avenc_library_info_get(library._h)
-    for text in os.fsdecode(info.warnings).splitlines():
-        if text not in _warned:
-            _warned.add(text)
-            warnings.warn(text, errors.LibraryPathWarning, stacklevel=stacklevel)
+    warn_of_paths(info.warnings, stacklevel)
     if backend == "auto" and library.simulated and "auto" not in _warned:
         _warned.add("auto")
-        reason = os.fsdecode(info.fallback)
         warnings.warn(
-            "no Ascend device: encoding on the simulated device, on this machine's CPU "
-            f'(backend="sim" says so without this warning). Reason: {reason}',
+            f"encoding on the simulated device, on this machine's CPU: {device_search.reason(os.fsdecode(info.fallback))} "
+            '(backend="sim", or --backend sim, says so without this warning)',
             errors.SimulatedDeviceWarning, stacklevel=stacklevel)
+
+
+cdef refuse_if_a_device_was_meant(Library library):
+    """Raise where `auto` came to the simulated device although the environment speaks of another one."""
+    fallback = os.fsdecode(avenc_library_info_get(library._h).fallback)
+    problem = device_search.contradiction(
+        fallback.endswith("reports no device"), (os.path.dirname(simulated_device_path()),))
+    if problem is not None:
+        raise errors.from_status(AVENC_E_NOT_FOUND, "", f"{problem}. Tried: {' '.join(fallback.split())}")
 
 
 def open_library(backend=None):
@@ -195,6 +212,9 @@ def open_library(backend=None):
     backend : str or path, optional
         "auto", "ascend", "sim", "sim:<chip>", or the absolute path of libascendcl.so or its folder.
         None stands for $ASCEND_VENC_BACKEND, or "auto".
+
+    Warns, before the library is loaded, with `LibraryPathWarning` where others may replace it; an exception made of that
+    warning leaves it unloaded. With ASCEND_VENC_STRICT_PATHS=1 such a library is refused.
 
     Raises
     ------
@@ -223,10 +243,19 @@ cdef Library find_library(object backend, int stacklevel):
     options.sim_soc = NULL if c_soc is None else <const char *>c_soc
     options.sim_codec = NULL if c_codec is None else <const char *>c_codec
     options.strict_paths = os.environ.get("ASCEND_VENC_STRICT_PATHS") == "1"
-    with nogil:
-        status = avenc_library_open(&options, &handle)
-    check(status)
+    while handle == NULL:
+        given = os.fsencode("".join(text + "\n" for text in sorted(_warned)))
+        room = bytearray(given) + bytes(8192)
+        options.warned = room
+        options.warned_size = len(room)
+        with nogil:
+            status = avenc_library_open(&options, &handle)
+        check(status)
+        if handle == NULL:  # nothing is loaded that was not warned about
+            warn_of_paths(options.warned, stacklevel)
     cdef Library library = wrap_library(handle)
+    if name == "auto" and library.simulated:
+        refuse_if_a_device_was_meant(library)
     emit_warnings(library, name, stacklevel)
     with _lock:
         if not any((<Library>other)._h == handle for other in _opened):
@@ -234,10 +263,18 @@ cdef Library find_library(object backend, int stacklevel):
     return library
 
 
-def finalize_libraries():
-    """Call aclFinalize for each library whose aclInit was ours. For process exit; raises nothing."""
+def finalize_libraries(double timeout):
+    """Call aclFinalize for each library whose aclInit was ours, within `timeout` seconds in all. For process exit.
+
+    Raises nothing. Not while torch_npu is loaded: its own teardown, which comes later, needs the runtime.
+    """
+    cdef avenc_wait wait = avenc_wait_for(<uint32_t>(timeout * 1000))
+    cdef Library library
+    if "torch_npu" in sys.modules:
+        return
     for library in _opened:
-        avenc_library_finalize((<Library>library)._h)
+        with nogil:
+            avenc_library_finalize(library._h, &wait)
 
 
 cdef avenc_library *default_library() except NULL:
@@ -255,10 +292,43 @@ cdef const acl_api *default_api() except NULL:
     return avenc_library_api(default_library())
 
 
+cdef extern from "dlfcn.h" nogil:
+    int RTLD_LAZY, RTLD_NOLOAD
+    void *dlopen(const char *path, int flags)
+    void *dlsym(void *handle, const char *name)
+
+
+cdef void *default_symbol(const char *name) except? NULL:
+    cdef avenc_library *library = default_library()
+    cdef void *handle = dlopen(avenc_library_info_get(library).runtime_path, RTLD_LAZY | RTLD_NOLOAD)
+    return NULL if handle == NULL else dlsym(handle, name)
+
+
+cdef int find_strict_hooks(strict_hooks *hooks) except -1:
+    hooks.set_caller = NULL
+    hooks.report = NULL
+    if os.environ.get("ASCEND_VENC_SIM_STRICT", "") not in ("", "0"):
+        hooks.set_caller = <void (*)(const char *) noexcept nogil>default_symbol(b"aclsim_set_caller")
+        hooks.report = <void (*)(const char *, const char *, const char *, const char *) noexcept nogil>default_symbol(
+            b"aclsim_report")
+    return 0
+
+
+def reason(backend=None):
+    """Say in a line why this backend is the one that is used. Raises as `open_library` does."""
+    cdef Library library = open_library(backend)
+    name, _ = parse_backend(backend)
+    if name != "auto":
+        return "chosen" if backend is not None else "chosen by $ASCEND_VENC_BACKEND"
+    if library.simulated:
+        return device_search.reason(os.fsdecode(avenc_library_info_get(library._h).fallback))
+    return f"found by {library.found_by}"
+
+
 def describe(backend=None):
     """Open a library and describe it: a dict with backend, chip, paths, version and what of the list it lacks.
 
-    Keys: "simulated", "soc_name" ("" if the runtime cannot tell), "device_count", "runtime_path", "media_path",
+    Keys: "simulated", "reason" (see `reason`), "soc_name" ("" if the runtime cannot tell), "device_count", "runtime_path", "media_path",
     "found_by", "version" (AscendCL's interface version as "1.2.3", "" if it cannot tell), "missing" (optional
     functions that the library lacks). Raises as `open_library` does.
     """
@@ -273,6 +343,7 @@ def describe(backend=None):
         status = api.aclrtGetVersion(&major, &minor, &patch)
     return {
         "simulated": library.simulated,
+        "reason": reason(backend),
         "soc_name": "" if soc == NULL else soc.decode("ascii", "replace"),
         "device_count": library.device_count,
         "runtime_path": library.runtime_path,
@@ -283,9 +354,22 @@ def describe(backend=None):
     }
 
 
+cdef long long _tickets = 0
+
+
+cdef void count_tickets(int delta) noexcept:
+    global _tickets
+    _tickets += delta
+
+
 def live():
-    """Count the engine's live native objects: a dict from kind (e.g. "CHANNEL") to number."""
-    return {avenc_live_name(kind).decode(): avenc_live(kind) for kind in range(AVENC_LIVE_COUNT)}
+    """Count the engine's live native objects: a dict from kind (e.g. "CHANNEL") to number.
+
+    "TICKET" counts the tokens, owners and Futures of frames whose packets nobody has taken.
+    """
+    counts = {avenc_live_name(kind).decode(): avenc_live(kind) for kind in range(AVENC_LIVE_COUNT)}
+    counts["TICKET"] = _tickets
+    return counts
 
 
 def functions():

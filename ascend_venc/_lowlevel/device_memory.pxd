@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from libc.stdint cimport uint32_t, uint64_t
 
-from .buffers cimport host_frame
+from .frames cimport host_frame
 from .cavenc cimport avenc_device_picture
 
 cdef class DeviceFrame:

@@ -9,7 +9,7 @@ from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsul
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 
 from .. import errors
-from .buffers cimport host_frame
+from .frames cimport describe, host_frame
 from .cavenc cimport avenc_device_picture
 from .device_memory cimport *
 
@@ -53,6 +53,8 @@ cdef enum:
     kDLExtDev = 12  # what torch_npu used before Ascend had a number of its own
     kDLAscend = 21
     kDLUInt = 1
+
+cdef uint64_t MOST_OFFSET = 1 << 40  # bytes; a larger one is rubbish
 
 _DEVICE_TYPES = (kDLAscend, kDLExtDev)
 
@@ -191,13 +193,23 @@ cdef Tensor take_capsule(object capsule):
     return tensor
 
 
+cdef tuple device_of(object exporter):
+    """Return what a tensor announces: (DLPack device type, number)."""
+    try:
+        device_type, device_id = exporter.__dlpack_device__()
+        return int(device_type), int(device_id)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"frame.__dlpack_device__() of {type(exporter).__name__} must return a pair of int: (device type, number)"
+        ) from None
+
+
 cdef object import_tensor(object exporter, uint32_t width, uint32_t height, host_frame *held):
     if not hasattr(exporter, "__dlpack__") or not hasattr(exporter, "__dlpack_device__"):
         raise TypeError(
             "frame must support the buffer protocol with uint8 items (a NumPy array, bytes, memoryview, ...), or be a "
             f"pair (y, uv) of such, a Frame, a DeviceFrame, or a tensor with __dlpack__, got {type(exporter).__name__}")
-    device_type, device_id = exporter.__dlpack_device__()
-    device_type = int(device_type)
+    device_type, device_id = device_of(exporter)
     if device_type not in _DEVICE_TYPES and (device_type != kDLCPU or held == NULL):
         allowed = "the CPU (1) or " if held != NULL else ""
         raise errors.InvalidArgumentError(
@@ -209,14 +221,24 @@ cdef object import_tensor(object exporter, uint32_t width, uint32_t height, host
         described = &(<DLManagedTensorVersioned *>tensor._managed).dl_tensor
     else:
         described = &(<DLManagedTensor *>tensor._managed).dl_tensor
+    # Nothing that the tensor points to is read before what it says of itself has been checked.
+    if described.device.device_type != device_type or described.device.device_id != device_id:
+        raise errors.InvalidArgumentError(
+            f"frame announced DLPack device ({device_type}, {device_id}), and its tensor says "
+            f"({described.device.device_type}, {described.device.device_id})")
     if described.dtype.code != kDLUInt or described.dtype.bits != 8 or described.dtype.lanes != 1:
         raise TypeError(
             f"frame items must be uint8, got DLPack type code {described.dtype.code} of {described.dtype.bits} bits")
-    shape = tuple(described.shape[i] for i in range(described.ndim))
-    if described.ndim != 2 or (held != NULL and shape != (height * 3 // 2, width)):
+    if described.ndim != 2 or described.shape == NULL:
         raise errors.InvalidArgumentError(
-            f"frame has shape {shape}; NV12 or NV21 needs (height * 3 // 2, width)"
-            + (f" = ({height * 3 // 2}, {width})" if held != NULL else ""))
+            f"frame has {described.ndim} dimensions; NV12 or NV21 needs two, (height * 3 // 2, width)")
+    shape = (described.shape[0], described.shape[1])
+    if held != NULL and shape != (height * 3 // 2, width):
+        raise errors.InvalidArgumentError(
+            f"frame has shape {shape}; NV12 or NV21 needs (height * 3 // 2, width) = ({height * 3 // 2}, {width})")
+    if described.data == NULL or described.byte_offset > MOST_OFFSET:
+        raise errors.InvalidArgumentError(
+            f"frame has its data at {<uintptr_t>described.data:#x} with an offset of {described.byte_offset} bytes")
     cdef int64_t row = described.shape[1]
     if described.strides != NULL:
         if described.strides[1] != 1 or described.strides[0] < described.shape[1]:
@@ -231,12 +253,13 @@ cdef object import_tensor(object exporter, uint32_t width, uint32_t height, host
         held.picture.y_stride = <size_t>row
         held.picture.uv = data + row * height
         held.picture.uv_stride = <size_t>row
+        describe(held, width, height)
         return tensor
     cdef DeviceFrame frame = DeviceFrame.__new__(DeviceFrame)
     frame._picture.data = data
     frame._picture.stride = check_int(row, "stride", 1, 1 << 20)
     frame._picture.height_stride = check_int(described.shape[0] * 2 // 3, "height", 1, 1 << 20)
     frame.owner = tensor
-    frame.device = int(device_id)
+    frame.device = device_id
     frame.dtype_shape = shape
     return frame

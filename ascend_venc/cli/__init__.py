@@ -14,33 +14,23 @@ import importlib
 import os
 import signal
 import sys
-import threading
 import warnings
 from typing import TYPE_CHECKING, Any
 
 from .._version import __version__
 from ..errors import LibraryPathWarning, SimulatedDeviceWarning, VencError
-from .progress import is_terminal
+from .interruption import Terminated, by_exception, code_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMMANDS = ("bench", "encode", "info", "run", "sim")
 
-INTERRUPTED = 128 + signal.SIGINT
 BROKEN_PIPE = 128 + signal.SIGPIPE
 
 
 class UsageError(VencError):
     """The command line asks for something that cannot be: exit code 2."""
-
-
-class Terminated(BaseException):
-    """SIGTERM or SIGHUP arrived. `signum` is which. Not an Exception, so that only clean-up sees it."""
-
-    def __init__(self, signum: int) -> None:
-        super().__init__(signum)
-        self.signum = signum
 
 
 def say(text: str) -> None:
@@ -69,9 +59,8 @@ def make_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command. `argv` defaults to the process's arguments. Returns the exit code."""
     args = make_parser().parse_args(argv)
-    restore = _terminate_by_exception()
     try:
-        with warnings.catch_warnings():
+        with by_exception(), warnings.catch_warnings():
             _show_warnings(quiet=getattr(args, "quiet", False))
             code = int(args.run(args))
         if sys.stdout is not None:
@@ -88,46 +77,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         say(f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror or str(error))
         return 1
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except Terminated as signalled:
-        return 128 + signalled.signum
+    except (KeyboardInterrupt, Terminated) as signalled:
+        return code_of(signalled)
     finally:
-        restore()
         _settle_stdout()
 
 
-def _terminate_by_exception() -> Any:
-    """Let SIGTERM and SIGHUP unwind the stack, so that unfinished files go away. Returns what undoes it."""
-    if threading.current_thread() is not threading.main_thread():
-        return lambda: None
-
-    def handle(signum: int, frame: Any) -> None:
-        raise Terminated(signum)
-
-    # Where the caller ignores a signal (nohup), it stays ignored.
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    for number, handler in before.items():
-        if handler == signal.SIG_DFL:
-            signal.signal(number, handle)
-
-    def restore() -> None:
-        for number, handler in before.items():
-            if handler == signal.SIG_DFL:
-                signal.signal(number, handler)
-
-    return restore
-
-
 def _show_warnings(quiet: bool) -> None:
-    """Make our own warnings notes of one line, on a terminal only; leave everybody else's alone."""
+    """Make our own warnings notes of one line; leave everybody else's alone."""
     ours = (SimulatedDeviceWarning, LibraryPathWarning)
     others = warnings.showwarning
 
     def show(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
         if not issubclass(category, ours):
             others(message, category, filename, lineno, file, line)
-        elif not quiet and is_terminal(sys.stderr):
+        elif not quiet:
             say(f"note: {message}")
 
     for category in ours:

@@ -16,13 +16,16 @@ import time
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from ..config import parse_bitrate, parse_fps
+from .._lowlevel import core
+from ..config import CODEC_ALIASES, parse_bitrate, parse_fps
 from ..encoder import Encoder
 from ..errors import InvalidArgumentError, MediaError, VencError
 from ..media import AnnexBWriter, Muxer, Y4MReader, open_video
+from ..media.container import listening_to_ffmpeg
 from ..media.output import SUFFIXES, ReplacingFile, codec_of, container_of
-from ..media.reader import is_raw
+from ..media.reader import is_raw, reads_by_pyav
 from . import UsageError, say
+from .interruption import Terminated, check, code_of, shielded
 from .progress import Progress, bits, clock, is_terminal
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 NAME = "encode"
 HELP = "Encode a video to H.264 or H.265."
 DEFAULT_CODEC = "h265"
+PATIENCE = 0.5  # seconds that a signal waits for the device, where what was encoded is kept
 EPILOG = """\
 examples:
   ascend-venc encode film.mov film.mp4 -b 4M
@@ -40,6 +44,7 @@ examples:
   some-program | ascend-venc encode - - -c h264 | some-player
 
 Only the video is encoded; sound is not copied. Nothing is scaled, no frame is dropped or repeated.
+A live INPUT (a network stream, a camera, a pipe) that is interrupted or fails is finished, and kept.
 """
 
 
@@ -54,11 +59,20 @@ def _checked(parse: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 def _rate(text: str) -> Fraction:
-    # A decimal as a float, for which 29.97 is 30000/1001.
-    rate = parse_fps(float(text)) if re.fullmatch(r"\d+\.\d*|\.\d+", text) else parse_fps(text)
+    rate = parse_fps(text)
     if rate <= 0:
         raise InvalidArgumentError(f"fps is {text}; it must be greater than 0")
     return rate
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text) or not float(text):
+        raise InvalidArgumentError(f"it is {text[:20]!r}; give seconds, more than 0, e.g. 10 or 2.5")
+    return float(text)
+
+
+def _codec_name(text: str) -> str:
+    return CODEC_ALIASES.get(text.lower(), text.lower())
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -82,7 +96,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"by its suffix: {' '.join(SUFFIXES)}; - is the bare bitstream on standard output",
     )
     video = parser.add_argument_group("video")
-    video.add_argument("-c", "--codec", choices=("h264", "h265"), help="default: by OUTPUT's suffix, else h265")
+    video.add_argument(
+        "-c", "--codec", type=_codec_name, choices=("h264", "h265"), help="default: by OUTPUT's suffix, else h265"
+    )
     video.add_argument("-b", "--bitrate", metavar="RATE", type=_checked(parse_bitrate), help="bit/s, e.g. 800k or 2M")
     video.add_argument(
         "-g", "--gop", metavar="N", type=int, help="frames from one IDR to the next (default: 2 seconds)"
@@ -94,16 +110,40 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=_checked(_rate),
         help="frames per second of INPUT, e.g. 25 or 30000/1001, evenly spaced (default: INPUT's own times)",
     )
-    video.add_argument("--rc", choices=("cbr", "vbr"), help="rate control (default: the chip's)")
+    video.add_argument("--rc", type=str.lower, choices=("cbr", "vbr"), help="rate control (default: the chip's)")
     video.add_argument("--profile", metavar="P", help="baseline, main or high (H.264); main (H.265)")
     video.add_argument("-s", "--size", metavar="WxH", type=_size, help="size of raw INPUT")
+    reading = parser.add_argument_group("input")
+    reading.add_argument(
+        "--tolerant",
+        action="store_true",
+        help="go on where INPUT is damaged or cut off, and say how many frames are (default: that is an error)",
+    )
+    reading.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=_checked(_seconds),
+        help="how long a network, a pipe or a device may send nothing (default: for ever)",
+    )
     device = parser.add_argument_group("device")
     device.add_argument(
         "--backend", metavar="B", help="auto, ascend, sim, sim:CHIP or a path (default: $ASCEND_VENC_BACKEND or auto)"
     )
     device.add_argument("--device", metavar="N", type=int, default=0, help="number of the device (default: 0)")
+    device.add_argument(
+        "--device-timeout",
+        metavar="SECONDS",
+        type=_checked(_seconds),
+        default=30.0,
+        help="how long the device may finish no frame, and how long closing it may take (default: 30)",
+    )
     output = parser.add_argument_group("output")
     output.add_argument("-y", "--overwrite", action="store_true", help="replace OUTPUT if it exists")
+    output.add_argument(
+        "--keep-partial",
+        action="store_true",
+        help="keep what was encoded when INPUT fails or the command is interrupted, as for a live INPUT",
+    )
     output.add_argument("-q", "--quiet", action="store_true", help="no progress, no notes")
     output.add_argument(
         "--json",
@@ -117,22 +157,35 @@ def run(args: argparse.Namespace) -> int:
     to_stdout = args.output == "-"
     _check_output(args)
     source = "standard input" if args.input == "-" else args.input
-    with _naming(source):
-        reader = _open_input(args)
-    with reader, _naming("standard output" if to_stdout else args.output), contextlib.ExitStack() as stack:
-        file = _open_output(args, stack)
-        begin = time.monotonic()
-        encoder, tally = _encode(args, codec, reader, _frames(reader, source), file)
-        elapsed = time.monotonic() - begin
-    report = _report(args, encoder, tally, elapsed)
+    target = "standard output" if to_stdout else args.output
+    with contextlib.ExitStack() as listening:
+        with _naming(source):
+            reader = _open_input(args, listening)
+        with reader, _naming(target), contextlib.ExitStack() as stack:
+            file = _open_output(args, stack)
+            if reader.left_out and not args.quiet:
+                say(f"note: {source}: not carried over: {', '.join(reader.left_out)}")
+            begin = time.monotonic()
+            encoder, tally = _encode(args, codec, reader, _frames(reader, source), file)
+            elapsed = time.monotonic() - begin
+        report = _report(args, encoder, reader, tally, elapsed)
     if args.json:
         stream = sys.stderr if to_stdout else sys.stdout
+        report["backend_reason"] = core.reason(args.backend)
         if stream is not None:  # closed: print() would take the other one
             print(json.dumps(report), file=stream, flush=True)
-    elif not args.quiet and is_terminal(sys.stderr):
+    if tally.failure is not None:
+        kept = f"{tally.packets} frames ({clock(report['duration'])}) are kept in {target}"
+        say(f"{tally.failure}; {kept}" if isinstance(tally.failure, Exception) else f"interrupted; {kept}")
+        return code_of(tally.failure)
+    if not args.quiet:
+        damaged = (f"{reader.damaged} frames of it are damaged",) if reader.damaged else ()
+        if damaged or reader.notes:
+            say(f"note: {source}: {'; '.join((*damaged, *reader.notes))}")
+    if not args.json and not args.quiet and is_terminal(sys.stderr):
         say(
             f"{tally.frames} frames ({clock(report['duration'])}) as {report['codec']} {report['size']} in "
-            f"{elapsed:.1f} s on {encoder.backend}: {bits(report['bit_rate'])}"
+            f"{elapsed:.1f} s on {_device(encoder.backend)}: {bits(report['bit_rate'])}"
         )
     return 0
 
@@ -162,18 +215,20 @@ def _check_output(args: argparse.Namespace) -> None:
         raise UsageError(f"{path}: its suffix has to tell what to write; known are {' '.join(SUFFIXES)}")
 
 
-def _open_input(args: argparse.Namespace) -> VideoReader:
+def _open_input(args: argparse.Namespace, stack: contextlib.ExitStack) -> VideoReader:
     if args.input == "-":
         if args.size is not None:
             raise UsageError("standard input is read as y4m, which has its own size: leave -s out")
         if sys.stdin is None:
             raise OSError(errno.EBADF, "it is closed", "standard input")
-        return Y4MReader(sys.stdin.buffer, fps=args.fps)
+        return Y4MReader(sys.stdin.buffer, fps=args.fps, tolerant=args.tolerant, timeout=args.timeout)
     if is_raw(args.input) and args.size is None:
         raise UsageError(f"{args.input}: raw pixels do not tell their size: give it with -s WIDTHxHEIGHT")
     if args.size is not None and not is_raw(args.input):
         raise UsageError(f"{args.input}: it has its own size, and nothing is scaled: leave -s out")
-    return open_video(args.input, size=args.size, fps=args.fps)
+    if reads_by_pyav(args.input):
+        stack.enter_context(listening_to_ffmpeg())
+    return open_video(args.input, size=args.size, fps=args.fps, tolerant=args.tolerant, timeout=args.timeout)
 
 
 def _open_output(args: argparse.Namespace, stack: contextlib.ExitStack) -> Any:
@@ -223,6 +278,7 @@ class _Tally:
     key_frames: int = 0
     bytes: int = 0
     end: int = 0  # when the last packet's picture ends, in units of time_base
+    failure: BaseException | None = None  # what ended it early, where the rest is kept
 
     @property
     def duration(self) -> float:
@@ -262,12 +318,13 @@ def _encode(
                 codec=codec,
                 profile=args.profile,
                 pixel_format=reader.pixel_format,
-                fps=max(reader.fps, Fraction(1)),  # the device paces its rate control at whole frames a second
+                fps=reader.fps,
                 bitrate=args.bitrate,
                 rc=args.rc or "default",
                 gop=args.gop,
                 backend=args.backend,
                 device=args.device,
+                timeout=args.device_timeout,
             )
         )
         times: collections.deque[VideoFrame] = collections.deque()  # of the frames in flight, without their pixels
@@ -288,17 +345,57 @@ def _encode(
                 file.flush()
             progress.update(tally.packets, tally.bit_rate)
 
-        for frame in frames:
-            tally.frames += 1
-            times.append(frame._replace(data=None))
-            put(encoder.encode(frame.data))
-        put(encoder.flush())
+        kept = reader.live or args.keep_partial
+        while True:
+            try:
+                check()
+                frame = next(frames, None)
+                if frame is None:
+                    break
+                tally.frames += 1
+                times.append(frame._replace(data=None))
+                # A signal's exception just here would lose the packets that come.
+                with shielded(PATIENCE) if kept else contextlib.nullcontext():
+                    packets = encoder.encode(frame.data)
+            except (VencError, OSError, MemoryError, KeyboardInterrupt, Terminated) as error:
+                if not kept:
+                    raise
+                tally.failure = error
+                break
+            with shielded():  # a file in which a packet is torn cannot be finished
+                put(packets)
+        if tally.failure is not None:
+            _keep_the_rest(encoder, tally, put)
+            return encoder, tally
+        packets = encoder.flush()
+        with shielded():
+            put(packets)
+        check()
         if tally.packets != tally.frames:
             raise VencError(f"{tally.frames} frames went in, {tally.packets} packets came out")
         return encoder, tally
 
 
-def _report(args: argparse.Namespace, encoder: Encoder, tally: _Tally, elapsed: float) -> dict[str, Any]:
+def _device(backend: str) -> str:
+    return f"{backend} (simulated, on the CPU)" if backend.startswith("sim") else backend
+
+
+def _keep_the_rest(encoder: Encoder, tally: _Tally, put: Callable[[Iterable[Any]], None]) -> None:
+    """Take what is in flight, if the device gives it. Raises what ended the work where nothing was encoded."""
+    assert tally.failure is not None
+    packets: list[Any] = []
+    with contextlib.suppress(VencError, KeyboardInterrupt, Terminated), shielded(PATIENCE):
+        packets = encoder.flush()
+    with shielded():
+        # Where a packet was lost to an exception, those after it cannot be shown.
+        put([p for n, p in enumerate(packets, tally.packets) if p.frame_index == n])
+    if not tally.packets:
+        raise tally.failure
+
+
+def _report(
+    args: argparse.Namespace, encoder: Encoder, reader: VideoReader, tally: _Tally, elapsed: float
+) -> dict[str, Any]:
     config = encoder.config
     backend, _, chip = encoder.backend.partition(":")
     return {
@@ -309,7 +406,11 @@ def _report(args: argparse.Namespace, encoder: Encoder, tally: _Tally, elapsed: 
         "width": config.width,
         "height": config.height,
         "size": f"{config.width}x{config.height}",
-        "frames": tally.frames,
+        "frames": tally.packets,
+        "complete": tally.failure is None,
+        "damaged": reader.damaged,
+        "left_out": list(reader.left_out),
+        "notes": list(reader.notes),
         "key_frames": tally.key_frames,
         "fps": float(tally.fps),
         "duration": tally.duration,  # seconds

@@ -9,6 +9,9 @@ import platform
 from typing import TYPE_CHECKING, Any
 
 from .._version import __version__
+from ..config import limits_of
+from ..errors import UnsupportedDeviceError
+from ..media.container import import_av
 
 if TYPE_CHECKING:
     import argparse
@@ -44,7 +47,9 @@ def describe(backend: str | None) -> dict[str, Any]:
     library = core.describe(backend)
     return {
         "backend": "sim" if library["simulated"] else "ascend",
+        "backend_reason": library["reason"],
         "chip": library["soc_name"],
+        "video_encoder": _encoder_of(library["soc_name"]),
         "devices": library["device_count"],
         "runtime_library": library["runtime_path"],
         "media_library": library["media_path"],
@@ -53,5 +58,21 @@ def describe(backend: str | None) -> dict[str, Any]:
         "missing_functions": library["missing"],
         "ascend_venc": __version__,
         "python": platform.python_version(),
-        "pyav": "installed" if importlib.util.find_spec("av") else "not installed",
+        "pyav": _pyav(),
     }
+
+
+def _encoder_of(soc_name: str) -> str:
+    try:
+        return f"as {limits_of(soc_name).family}"
+    except UnsupportedDeviceError:
+        return "none: this chip cannot encode"
+
+
+def _pyav() -> str:
+    if importlib.util.find_spec("av") is None:
+        return "not installed"
+    try:
+        return str(import_av().__version__)
+    except Exception as error:  # a broken installation may raise anything
+        return f"cannot be imported: {error}"

@@ -3,79 +3,181 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import os
 import stat
-import struct
+import time
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MediaError
-from .completeness import declared_size
-from .planar import CHROMA_TO_LIMITED, LUMA_TO_LIMITED
+from .orientation import UPRIGHT, turn_of
+from .planar import CHROMA_TO_LIMITED, LUMA_TO_LIMITED, NEUTRAL_CHROMA
 from .reader import ColorTags, VideoFrame, VideoReader
+from .structure import Cropping, cropping, declared_size
+from .timeline import LONGEST_GAP, RESTART, Timeline, agree, choose_rate
+from .waiting import Stalled, Worker, silence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 UNSPECIFIED_RANGE = 0  # AVCOL_RANGE_UNSPECIFIED
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG
-DEFAULT_FPS = Fraction(25)
 HD_HEIGHT = 577  # pictures as high as this are taken for BT.709 by players, others for BT.601
+NO_TIMESTAMPS = 0x0080  # AVFMT_NOTIMESTAMPS: a bare bitstream
+CLOCK_RESTARTS = 0x0200  # AVFMT_TS_DISCONT
+LOOK_AHEAD = 8  # frames that tell the rate where the headers disagree
 
 
 def import_av() -> Any:
     """Import PyAV. Raises MediaError that says how to install it."""
     try:
         import av
+        import av.logging
     except ImportError as error:
         raise MediaError(f"this kind of file needs PyAV: pip install 'ascend-venc[sim]' ({error})") from None
+    if not hasattr(av, "open") or not hasattr(av, "error"):
+        raise MediaError(
+            f"this kind of file needs PyAV, but the module av is another one ({getattr(av, '__file__', 'unknown')}): "
+            "take it away, then pip install 'ascend-venc[sim]'"
+        )
     return av
+
+
+def reason_of(error: BaseException) -> str:
+    """Say in words why PyAV failed."""
+    text = getattr(error, "strerror", None) or str(error)
+    if hasattr(error, "log") or isinstance(error, OSError):  # FFmpeg's own
+        return str(text)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+@contextlib.contextmanager
+def speaking_of(what: str) -> Iterator[None]:
+    """Turn whatever PyAV raises into MediaError: it lets out much besides its own errors."""
+    try:
+        yield
+    except (MediaError, MemoryError):
+        raise
+    except Exception as error:
+        raise MediaError(f"{what}: {reason_of(error)}") from error
+
+
+@contextlib.contextmanager
+def listening_to_ffmpeg() -> Iterator[None]:
+    """Turn FFmpeg's log on, for readers to notice what it says about damage. Nothing is printed.
+
+    For the whole process, so this is for a program that owns it. Without PyAV nothing happens.
+    """
+    try:
+        av = import_av()
+    except MediaError:
+        yield
+        return
+    before = av.logging.get_level()
+    av.logging.set_level(av.logging.PANIC)
+    try:
+        yield
+    finally:
+        av.logging.set_level(before)
 
 
 class ContainerReader(VideoReader):
     """Read the video stream of a file that PyAV (FFmpeg) opens: mp4, mkv, mov, avi, ts, webm, gif, URLs, ...
 
-    Frames are converted to NV12, limited range, in the order in which they are shown, turned as the file says (90, 180,
-    270 degrees, mirrored), with the file's own time stamps counted from the first frame. Nothing is scaled: a picture
-    that changes its size within the file is refused. Sound and further streams are not read.
+    Frames are converted to NV12, limited range, in the order in which they are shown, turned and cropped as the file
+    says (90, 180, 270 degrees, mirrored), with the file's own time stamps counted from the first frame. Where its clock
+    starts anew, or jumps ahead (by 10 seconds in formats that allow it, as FFmpeg has it), the time goes on without a
+    step. Nothing is scaled: a picture that changes its size within the file is refused. Sound and further streams are
+    not read.
 
     Parameters
     ----------
     path : str or path
     fps : fractions.Fraction, optional
         Frames per second. Frames are then evenly spaced, whatever the file says.
+    tolerant : bool
+        Go on where the file is damaged or cut off, and count the frames in `damaged`. Default: raise MediaError.
+    timeout : float, optional
+        Seconds to wait for a network, a pipe or a device that sends nothing; then MediaError. Default: for ever. The
+        exception of a signal handler ends the wait either way; the connection then ends with the process, or when
+        something comes.
 
     Raises
     ------
     MediaError
-        PyAV is not installed, the file is not a video, or its first frame cannot be decoded.
+        PyAV is not installed, the file is not a video, it is damaged, or its first frame cannot be decoded.
     OSError
         The file cannot be opened.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, fps: Fraction | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        fps: Fraction | None = None,
+        tolerant: bool = False,
+        timeout: float | None = None,
+    ) -> None:
         name = os.fspath(path)
-        regular = False
+        self._file: str | None = None
+        self._tolerant = tolerant
+        self._timeout = timeout
+        self._worker: Worker | None = None
+        self._container: Any = None
+        self._decoder: Iterator[Any] = iter(())
+        self._pending: collections.deque[Any] = collections.deque()
+        self._notes: list[str] = []
+        self._complaint = ""
+        self._unjoined = 0
+        self._heard = 0.0  # when the last packet came
         if "://" not in name:
-            regular = stat.S_ISREG(os.stat(name).st_mode)
-            if regular or os.path.isdir(name):
+            if stat.S_ISREG(os.stat(name).st_mode) or os.path.isdir(name):
                 with open(name, "rb"):  # an OSError that says why, rather than FFmpeg's
                     pass
+                self._file = name
             name = "file:" + os.path.abspath(name)  # FFmpeg takes "a:b.mp4" for a protocol
         self._av = import_av()
-        self._container: Any = None
+        if self._file is None:
+            self._worker = Worker()
         try:
-            self._container = self._av.open(name)
-            if regular:
-                _check_whole(path, self._container.format.name)
-            self._open_stream(fps)
-        except self._av.error.FFmpegError as error:
-            self.close()
-            raise MediaError(f"this is not a video that can be read: {error.strerror}") from None
+            with speaking_of("this is not a video that can be read"):
+                # Connecting and FFmpeg's look at the first seconds of a stream have the time each.
+                self._container = self._run(lambda: self._open(name), 2)
+                if self._file is not None:
+                    self._check_whole(self._file)
+                self._run(lambda: self._open_stream(fps))
         except BaseException:
             self.close()
             raise
+
+    def _run(self, function: Callable[[], Any], times: int = 1) -> Any:
+        """Call what may wait for the input: on a thread of its own, where the input may stall."""
+        if self._worker is None:
+            return function()
+        self._heard = time.monotonic()
+        timeout = self._timeout
+        try:
+            return self._worker.call(function, None if timeout is None else timeout * times, lambda: self._heard)
+        except Exception as error:
+            if timeout is not None and (isinstance(error, Stalled) or _is_timeout(error)):
+                raise silence(timeout) from None
+            raise
+
+    def _open(self, name: str) -> Any:
+        patience = {} if self._timeout is None or self._worker is None else {"timeout": self._timeout}
+        return self._av.open(name, metadata_errors="replace", **patience)
+
+    def _check_whole(self, path: str) -> None:
+        size = os.path.getsize(path)
+        declared = declared_size(path, self._container.format.name)
+        if declared is not None and declared > size:
+            text = f"the file is cut off: {size} of {declared} bytes are there"
+            if not self._tolerant:
+                raise MediaError(text)
+            self._notes.append(text)
 
     def _open_stream(self, fps: Fraction | None) -> None:
         streams = self._container.streams
@@ -83,29 +185,84 @@ class ContainerReader(VideoReader):
         if best is None:
             raise MediaError("there is no video stream in it")
         self._stream = best
-        if best.codec_context is None:
+        codec = best.codec_context
+        if codec is None:
             raise MediaError("there is no decoder for its video stream")
-        best.thread_type = "AUTO"
-        self.fps = fps or _fraction(best.average_rate) or _fraction(best.guessed_rate) or DEFAULT_FPS
+        # One thread: others swallow the errors of slices and of the last frames, and a program that has PyAV's log
+        # turned on waits for ever where a codec is closed while its threads log.
+        codec.thread_count = 1
+        flags = self._container.format.flags
+        flags = int(getattr(flags, "value", flags))
+        timeless = bool(flags & NO_TIMESTAMPS)
+        self.live = self._file is None and not self._container.duration
+        self._crop = (
+            cropping(self._file, self._container.format.name, self._number_of(best)) if self._file else Cropping()
+        )
+        self._durations: collections.OrderedDict[int, int] = collections.OrderedDict()
+        self._longest = 0
+        self._decoder = self._decode()
+        self._read_ahead(1)
+        average, guessed = _fraction(best.average_rate), _fraction(getattr(best, "guessed_rate", None))
+        told = _fraction(getattr(codec, "framerate", None))
+        unit = _fraction(best.time_base)
+        steps: list[Fraction] = []
+        if fps is None and not timeless and unit and not agree(average, guessed, told):
+            self._read_ahead(LOOK_AHEAD)
+            times = [ticks for ticks in map(_time_of, self._pending) if ticks is not None]
+            steps = [(after - before) * unit for before, after in zip(times, times[1:]) if after > before]
+        self.fps = fps or choose_rate(average, guessed, told, steps, timeless)
         self.sample_aspect_ratio = _fraction(best.sample_aspect_ratio)
         self.frame_count = self._expected_frames()
-        self._decoder = self._decode()
-        self._first = next(self._decoder, None)
-        if self._first is None:
-            self.width, self.height = best.codec_context.width, best.codec_context.height
-            self.time_base = 1 / self.fps
+        self._evenly_spaced = fps is not None or timeless or not any(_time_of(f) is not None for f in self._pending)
+        self.time_base = 1 / self.fps if self._evenly_spaced or unit is None else unit
+        self._timeline = Timeline(int((RESTART if flags & CLOCK_RESTARTS else LONGEST_GAP) / self.time_base))
+        self._turn = UPRIGHT
+        if not self._pending:
+            self.width, self.height = codec.width, codec.height
             return
-        # A bare bitstream has no times.
-        self._evenly_spaced = fps is not None or (self._first.pts is None and self._first.dts is None)
-        self.time_base = 1 / self.fps if self._evenly_spaced else _fraction(best.time_base) or 1 / self.fps
-        self._stored_size = self._first.width, self._first.height
-        self._turn = _turn_of(self._first)
-        self.width, self.height = self._stored_size
-        if self._turn[0]:
+        first = self._pending[0]
+        self._stored_size = first.width, first.height
+        self._turn = turn_of(first, self._first_data)
+        self.width = first.width - self._crop.left - self._crop.right
+        self.height = first.height - self._crop.top - self._crop.bottom
+        if self._turn.transposed:
             self.width, self.height = self.height, self.width
             if self.sample_aspect_ratio:
                 self.sample_aspect_ratio = 1 / self.sample_aspect_ratio
-        self.color = self._color_of(self._first)
+        self.color = self._color_of(first)
+        self._note_what_is_left_out(first)
+
+    def _number_of(self, stream: Any) -> int:
+        """Count the video streams before this one, cover pictures aside."""
+        return sum(1 for other in self._container.streams.video if other.index < stream.index)
+
+    def _note_what_is_left_out(self, first: Any) -> None:
+        counts = collections.Counter(stream.type for stream in self._container.streams)
+        left_out = []
+        if counts["audio"]:
+            left_out.append("sound")
+        if counts["subtitle"]:
+            left_out.append("subtitles")
+        if counts["video"] > 1:
+            left_out.append("further pictures")
+        if any(name.lower() == "title" for name in self._container.metadata):
+            left_out.append("title")
+        if getattr(first, "interlaced_frame", False):
+            left_out.append("interlacing (frames are encoded as progressive)")
+        if any(component.bits > 8 for component in first.format.components):
+            left_out.append("more than 8 bits a sample")
+        self.left_out = tuple(left_out)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        found = list(self._notes)
+        if self._unjoined:
+            found.append(
+                f"it begins within a running stream: {self._unjoined} frames before its first key frame are left out"
+            )
+        if self._complaint:
+            found.append(f"FFmpeg complained while decoding: {self._complaint}")
+        return tuple(found)
 
     def _expected_frames(self) -> int | None:
         if self._stream.frames:
@@ -117,27 +274,130 @@ class ContainerReader(VideoReader):
             seconds = Fraction(self._container.duration, self._av.time_base)
         else:
             return None
-        return max(1, round(seconds * (_fraction(self._stream.average_rate) or self.fps)))
+        return max(1, round(seconds * self.fps))
+
+    def _packets(self) -> Iterator[tuple[Any, bool]]:
+        """Yield packets of the stream, each with whether the container says that it is damaged."""
+        window: collections.deque[Any] = collections.deque()
+
+        def first() -> tuple[Any, bool]:
+            # Where two recordings were put together, the container's counters break, and its clock starts anew. FFmpeg
+            # marks the packet before or the one before that.
+            joint = any(map(self._clock_breaks, window, list(window)[1:]))
+            packet = window.popleft()
+            return packet, bool(packet.size and packet.is_corrupt and not joint)
+
+        for packet in self._container.demux(self._stream):
+            window.append(packet)
+            while window and (len(window) > 2 or not window[0].is_corrupt):
+                yield first()
+        while window:
+            yield first()
+
+    def _clock_breaks(self, before: Any, after: Any) -> bool:
+        unit = _fraction(self._stream.time_base)
+        if before.dts is None or after.dts is None or unit is None:
+            return False
+        return not 0 <= (after.dts - before.dts) * unit <= RESTART
 
     def _decode(self) -> Iterator[Any]:
         index = 0
-        try:
-            for packet in self._container.demux(self._stream):
-                for frame in packet.decode():
-                    yield frame
-                    index += 1
-        except self._av.error.EOFError:  # some versions raise it at the end of the last packet
-            return
-        except self._av.error.FFmpegError as error:
-            raise MediaError(f"frame {index} cannot be decoded: {error.strerror}") from None
+        joined = False  # whether there was a key frame: what comes before it in a running stream cannot be decoded
+        self._first_data = b""
+        errors = self._logged_errors()
+        packets = self._packets()
+        while True:
+            try:
+                packet, damaged = next(packets, (None, False))
+            except self._av.error.FFmpegError as error:
+                if _is_timeout(error):
+                    raise
+                if not self._tolerant:
+                    raise MediaError(f"frame {index} cannot be read: {reason_of(error)}") from None
+                self._notes.append(f"the input ends with an error: {reason_of(error)}")
+                return
+            if packet is None:
+                return
+            self._heard = time.monotonic()
+            joined = joined or packet.is_keyframe
+            reason = "the container says so" if damaged else None
+            name = self._container.format.name
+            errors, logged = self._logged_errors(), errors
+            if errors[0] != logged[0] and errors[1] and errors[1][1] == name:
+                reason = errors[1][2].strip()
+            if packet.size:
+                self._longest = max(self._longest, packet.duration or 0)
+                if packet.pts is not None:
+                    self._durations[packet.pts] = packet.duration or 0
+                    if len(self._durations) > 64:
+                        self._durations.popitem(last=False)
+            frames = []
+            try:
+                frames = packet.decode()
+            except self._av.error.EOFError:  # some versions raise it at the end of the last packet
+                pass
+            except self._av.error.FFmpegError as error:
+                if joined and not self._tolerant:
+                    raise MediaError(f"frame {index} cannot be decoded: {reason_of(error)}") from None
+                reason = reason_of(error)
+            errors, logged = self._logged_errors(), errors
+            complaint = errors[1][2].strip() if errors[0] != logged[0] and errors[1] else ""
+            if any(frame.is_corrupt for frame in frames):
+                reason = reason or "parts of it were lost"
+            if reason and joined:
+                if not self._tolerant:
+                    raise MediaError(
+                        f"frame {index} is damaged: {reason} (tolerant goes on; --tolerant on the command line)"
+                    )
+                self.damaged += 1
+            if not joined:
+                frames = [] if reason else frames
+                self._unjoined += packet.size > 0 and not frames
+            if joined and not reason:
+                self._complaint = self._complaint or complaint
+            for frame in frames:
+                if not index:
+                    self._first_data = bytes(packet) if packet.size else b""
+                joined = True
+                yield frame
+                index += 1
+            if packet.size == 0:
+                return
+
+    def _logged_errors(self) -> tuple[int, Any]:
+        """Number and last of the errors in FFmpeg's log, where the program has it turned on."""
+        count, last = self._av.logging.get_last_error()
+        return count, last
+
+    def _read_ahead(self, count: int) -> None:
+        while len(self._pending) < count:
+            frame = next(self._decoder, None)
+            if frame is None:
+                return
+            self._pending.append(frame)
+
+    def _next(self) -> Any:
+        """Take the next decoded frame; None at the end."""
+        if not self._pending:
+            with speaking_of("the video cannot be read further"):
+                self._run(lambda: self._read_ahead(1))
+        return self._pending.popleft() if self._pending else None
+
+    def _peek_time(self) -> int | None:
+        if not self._pending:
+            with speaking_of("the video cannot be read further"):
+                self._run(lambda: self._read_ahead(1))
+        return self._ticks_of(self._pending[0]) if self._pending else None
 
     def __iter__(self) -> Iterator[VideoFrame]:
-        if self._first is None:
+        if self._container is None:
+            return
+        frame = self._next()
+        if frame is None:
             return
         self._check_even()
-        frame, self._first = self._first, None
         interval = max(1, round(1 / self.fps / self.time_base))
-        start = self._time_of(frame)
+        self._timeline.begin(self._ticks_of(frame))
         index = pts = 0
         while frame is not None:
             if (frame.width, frame.height) != self._stored_size:
@@ -145,33 +405,42 @@ class ContainerReader(VideoReader):
                     f"frame {index} is {frame.width}x{frame.height}, those before it are "
                     f"{self._stored_size[0]}x{self._stored_size[1]}: a picture that changes its size is not supported"
                 )
-            following = next(self._decoder, None)
+            following = self._next()
+            shown = self._shown(frame, interval)
             if following is None:
-                duration = self._last_duration(frame, pts, start) or interval
+                duration = self._last_duration(pts, shown)
             else:
-                time = self._time_of(following)
-                # A frame without a time, or one that goes back, follows the one before it.
-                duration = interval if time is None or start is None else max(time - start - pts, 1)
-            yield VideoFrame(self._to_nv12(frame), pts, duration)
+                duration = self._timeline.follow(self._ticks_of(following), shown, self._peek_time) - pts
+            with speaking_of(f"frame {index} cannot be converted"):
+                picture = self._to_nv12(frame)
+            yield VideoFrame(picture, pts, duration)
             frame, pts, index = following, pts + duration, index + 1
 
-    def _last_duration(self, frame: Any, pts: int, start: int | None) -> int:
-        if start is None:
-            return 0
-        # In MP4 a packet's duration is for the order of decoding; the end of the track is what is left over.
-        if self._container.format.name.startswith("mov,") and self._stream.duration:
-            left = int(self._stream.duration) - pts
-            if left > 0:
-                return left
-        return int(getattr(frame, "duration", 0) or 0)
+    def _shown(self, frame: Any, interval: int) -> int:
+        """Return how long a frame is shown by what it says itself, in ticks; else the usual interval."""
+        if self._evenly_spaced:
+            return interval
+        own = int(getattr(frame, "duration", 0) or 0)
+        if own <= 0 and frame.pts is not None:
+            own = self._durations.get(frame.pts, 0)
+        return own if 0 < own * self.time_base <= RESTART else interval
 
-    def _time_of(self, frame: Any) -> int | None:
+    def _last_duration(self, pts: int, shown: int) -> int:
+        # In MP4 a packet's duration is for the order of decoding; the end of the track is what is left over. A header's
+        # total is a hint: it may be another file's, so it is taken only where some packet lasts as long.
+        if self._container.format.name.startswith("mov,") and self._stream.duration and not self._evenly_spaced:
+            left = int(self._stream.duration) - pts
+            if 0 < left <= max(self._longest, 1) and not self._timeline.restarts:
+                return left
+        return shown
+
+    def _ticks_of(self, frame: Any) -> int | None:
         """Return a frame's time in units of `time_base`; None if it has none, or is not to have one."""
-        time = frame.pts if frame.pts is not None else frame.dts
-        if time is None or self._evenly_spaced:
+        ticks = _time_of(frame)
+        if ticks is None or self._evenly_spaced:
             return None
         base = _fraction(frame.time_base) or self.time_base
-        return int(time) if base == self.time_base else round(time * base / self.time_base)
+        return ticks if base == self.time_base else round(ticks * base / self.time_base)
 
     def _is_rgb(self, frame: Any) -> bool:
         return bool(frame.format.is_rgb) or frame.format.name in ("pal8", "rgb8", "bgr8", "monow", "monob")
@@ -199,20 +468,31 @@ class ContainerReader(VideoReader):
             if scale:
                 frame.color_range = LIMITED_RANGE
             options.update(src_color_range="MPEG", dst_color_range="MPEG")
-        picture = frame.reformat(format="nv12", **options).to_ndarray()
+        if name.startswith(("gray", "ya")) and frame.color_range == LIMITED_RANGE:
+            picture = _grey_as_it_is(frame)
+        else:
+            picture = frame.reformat(format="nv12", **options).to_ndarray()
         if scale:
             picture = _to_limited_range(picture, frame.height)
-        transposed, across, down = self._turn
-        if transposed or across or down:
-            picture = _turn(picture, frame.width, frame.height, transposed, across, down)
-        return picture
+        width, height = frame.width, frame.height
+        if any(self._crop):
+            picture = _cropped(picture, width, height, self._crop)
+            width, height = width - self._crop.left - self._crop.right, height - self._crop.top - self._crop.bottom
+        return picture if self._turn == UPRIGHT else self._turn.apply(picture, width, height)
 
     def close(self) -> None:
-        if self._container is not None:
+        worker, self._worker = self._worker, None
+        if worker is None:
+            self._close_container()
+        else:
+            worker.end(self._close_container)
+
+    def _close_container(self) -> None:
+        container, self._container = self._container, None
+        if container is not None:
+            self._pending.clear()
             self._decoder = iter(())
-            self._first = None
-            self._container.close()
-            self._container = None
+            container.close()
 
 
 def _fraction(value: Any) -> Fraction | None:
@@ -220,11 +500,32 @@ def _fraction(value: Any) -> Fraction | None:
     return Fraction(value.numerator, value.denominator) if value and value.numerator and value.denominator else None
 
 
-def _check_whole(path: str | os.PathLike[str], format_name: str) -> None:
-    size = os.path.getsize(path)
-    declared = declared_size(path, format_name)
-    if declared is not None and declared > size:
-        raise MediaError(f"the file is cut off: {size} of {declared} bytes are there")
+def _is_timeout(error: BaseException) -> bool:
+    return type(error).__name__ == "ExitError"  # PyAV's name for FFmpeg's "immediate exit requested"
+
+
+def _time_of(frame: Any) -> int | None:
+    ticks = frame.pts if frame.pts is not None else frame.dts
+    return None if ticks is None else int(ticks)
+
+
+def _cropped(picture: Any, width: int, height: int, crop: Cropping) -> Any:
+    import numpy as np
+
+    left, top = crop.left // 2 * 2, crop.top // 2 * 2  # chroma has one sample for two
+    across, down = width - crop.left - crop.right, height - crop.top - crop.bottom
+    result = np.empty((down * 3 // 2, across), np.uint8)
+    result[:down] = picture[top : top + down, left : left + across]
+    result[down:] = picture[height + top // 2 : height + (top + down) // 2, left : left + across]
+    return result
+
+
+def _grey_as_it_is(frame: Any) -> Any:
+    import numpy as np
+
+    picture = np.full((frame.height * 3 // 2, frame.width), NEUTRAL_CHROMA, np.uint8)
+    picture[: frame.height] = frame.reformat(format="gray").to_ndarray()
+    return picture
 
 
 def _to_limited_range(picture: Any, height: int) -> Any:
@@ -234,35 +535,3 @@ def _to_limited_range(picture: Any, height: int) -> Any:
     picture[:height] = np.frombuffer(LUMA_TO_LIMITED, np.uint8)[picture[:height]]
     picture[height:] = np.frombuffer(CHROMA_TO_LIMITED, np.uint8)[picture[height:]]
     return picture
-
-
-def _turn_of(frame: Any) -> tuple[bool, bool, bool]:
-    """How a frame is to be turned: (swap rows and columns, then mirror left-right, then mirror top-bottom)."""
-    side_data = frame.side_data.get("DISPLAYMATRIX")
-    if side_data is None:
-        return False, False, False
-    # 16.16 fixed point, native order: x' = a x + c y, y' = b x + d y. Angles between the quarters are not turned.
-    a, b, _, c, d = struct.unpack_from("=5i", bytes(side_data))
-    if a == d == 0 and b and c:
-        return True, c < 0, b < 0
-    if b == c == 0:
-        return False, a < 0, d < 0
-    return False, False, False
-
-
-def _turn(picture: Any, width: int, height: int, transposed: bool, across: bool, down: bool) -> Any:
-    import numpy as np
-
-    def turned(plane: Any) -> Any:
-        if transposed:
-            plane = plane.swapaxes(0, 1)
-        if across:
-            plane = plane[:, ::-1]
-        return plane[::-1] if down else plane
-
-    luma = turned(picture[:height])
-    chroma = turned(picture[height:].reshape(height // 2, width // 2, 2))
-    result = np.empty((luma.shape[0] * 3 // 2, luma.shape[1]), np.uint8)
-    result[: luma.shape[0]] = luma
-    result[luma.shape[0] :] = chroma.reshape(chroma.shape[0], -1)
-    return result

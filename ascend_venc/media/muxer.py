@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import InvalidArgumentError, MediaError
-from .container import import_av
+from .container import import_av, speaking_of
 from .reader import ColorTags, suffix_of
 
 if TYPE_CHECKING:
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".ts": "mpegts"}
 _ISO_FORMATS = ("mp4", "mov")
 _DEMUXERS = {"h264": "h264", "h265": "hevc"}
+_METADATA_FILTERS = {"h264": "h264_metadata", "h265": "hevc_metadata"}
+# The longest step from one packet to the next, in units of the file's clock: mp4 stores it as a number of 32 bits, of
+# which FFmpeg uses 31; a reader of ts, whose clock has 33 bits, takes half its range for a step back.
+_LONGEST_STEP = {"mp4": 2**31 - 2, "mov": 2**31 - 2, "mpegts": 2**32 - 1}
+_LAST_MOMENT = Fraction(2**62, 10**9)  # seconds, 146 years: FFmpeg counts in nanoseconds on the way
+_MAX_INT = 2**31 - 1  # of FFmpeg's ratios
+_FINEST_CLOCK = Fraction(1, 1_000_000)  # seconds: finer ones leave no room for a pause
 
 
 class Muxer:
@@ -30,17 +38,20 @@ class Muxer:
     Parameters
     ----------
     file : str, path or binary file
-        A file object must be seekable for MP4 and MOV, needs `format`, and is not closed by `close`.
+        A file object needs `format`, and is not closed by `close`. MP4 and MOV need one that can seek, which a pipe
+        cannot.
     codec : str
         "h264" or "h265".
     fps : int or fractions.Fraction
         Frames per second: written to the header, and the duration of a frame for which none is given.
     time_base : fractions.Fraction, optional
-        Seconds per unit of `pts` and `duration`. Default: the first packet's `time_base`.
+        Seconds per unit of `pts` and `duration`. Default: the first packet's `time_base`. Matroska counts milliseconds,
+        MPEG-TS 1/90000 s, MP4 and MOV in this unit, but at most microseconds: times are rounded to that.
     format : str, optional
         "mp4", "mov", "matroska" or "mpegts". Default: by the name's suffix.
     sample_aspect_ratio : fractions.Fraction, optional
-        Width of a pixel divided by its height; written to MP4 and MOV.
+        Width of a pixel divided by its height; written to the header of MP4 and MOV, and for Matroska and MPEG-TS into
+        the parameter sets of the stream.
     color : ColorTags, optional
         How the samples are to be understood; written where the format has a place for it.
 
@@ -49,7 +60,7 @@ class Muxer:
     InvalidArgumentError
         An unknown codec, format or suffix.
     MediaError
-        PyAV is not installed.
+        PyAV is not installed, or the format needs a file that can seek.
     OSError
         The file cannot be created.
 
@@ -95,11 +106,19 @@ class Muxer:
         self._color = color or ColorTags()
         self._stream: Any = None
         self._container: Any = None
+        self._filter: Any = None
+        self._unit = _FINEST_CLOCK  # seconds per unit of what PyAV is given
+        self._clock = _FINEST_CLOCK  # seconds per unit of what the file holds
         self._last_pts: int | None = None
+        self._last_tick: int | None = None
         self._closed = False
         self._owned = isinstance(file, (str, os.PathLike))
         # Through a file object, so that a full disk is an OSError with its errno rather than nothing at all.
         self._file: BinaryIO = open(file, "wb") if isinstance(file, (str, os.PathLike)) else file  # noqa: SIM115
+        if format in _ISO_FORMATS and not _can_seek(self._file):
+            if self._owned:
+                self._file.close()
+            raise MediaError(f"{format} needs a file that can seek: write mkv, ts or the bare stream there")
 
     def write(self, packet: Any, *, pts: int | None = None, duration: int | None = None) -> None:
         """Append one packet.
@@ -110,8 +129,8 @@ class Muxer:
             Or any buffer with an access unit in Annex B that has the attributes `is_keyframe`, and `pts` and
             `time_base` where these are not given.
         pts : int, optional
-            When it is shown, in units of the muxer's `time_base`, greater than that of the packet before it. Default:
-            the packet's own.
+            When it is shown, in units of the muxer's `time_base`, from 0 on and greater than that of the packet before
+            it. Default: the packet's own.
         duration : int, optional
             How long it is shown, in the same units; only the last packet's counts for the length of the file.
             Default: 1 / fps.
@@ -119,7 +138,9 @@ class Muxer:
         Raises
         ------
         MediaError
-            Times that do not grow, a first packet without parameter sets, or a format that cannot hold this.
+            Times that do not grow or are negative, a first packet without parameter sets, or a format that cannot hold
+            this: two packets within one unit of its clock, or a pause that is too long for it. Nothing was written of
+            the packet then.
         OSError
             The file cannot be written.
         """
@@ -131,59 +152,123 @@ class Muxer:
             pts = round(packet.pts * packet.time_base / self._time_base)
         if self._last_pts is not None and pts <= self._last_pts:
             raise MediaError(f"pts {pts} follows {self._last_pts}: times must grow")
-        self._last_pts = pts
         try:
-            if self._stream is None:
-                self._start(packet)
-            unit = self._av.Packet(self._payload(packet))
-            unit.stream = self._stream
-            unit.time_base = self._time_base
-            unit.pts = unit.dts = pts
-            unit.duration = duration or max(1, round(1 / self._fps / self._time_base))
-            unit.is_keyframe = packet.is_keyframe
-            self._container.mux_one(unit)
-        except self._av.error.FFmpegError as error:
+            with speaking_of(f"the {self._format} file cannot be written"):
+                data = packet
+                if self._stream is None:
+                    data = self._start(packet, pts)
+                elif self._filter is not None:
+                    data = self._filtered(packet)
+                tick = self._place(pts)
+                unit = self._av.Packet(self._payload(data, packet.is_keyframe))
+                unit.stream = self._stream
+                unit.time_base = self._unit
+                unit.pts = unit.dts = round(pts * self._time_base / self._unit)
+                seconds = duration * self._time_base if duration else 1 / self._fps
+                unit.duration = max(1, round(seconds / self._unit))
+                if unit.duration > _LONGEST_STEP.get(self._format or "", _MAX_INT):
+                    raise MediaError(f"duration {duration} of the packet at pts {pts} is too long for {self._format}")
+                unit.is_keyframe = packet.is_keyframe
+                self._container.mux_one(unit)
+        except MediaError as error:
             raise self._failure(error) from None
+        self._last_pts, self._last_tick = pts, tick
 
     def write_all(self, packets: Any) -> None:
         """Append packets with their own times, e.g. what `Encoder.encode` returned."""
         for packet in packets:
             self.write(packet)
 
-    def _payload(self, packet: Any) -> Any:
-        # The tag hvc1 promises samples without parameter sets; not every FFmpeg takes them out.
-        if self._codec == "h265" and self._format in _ISO_FORMATS and packet.is_keyframe:
-            return _without_parameter_sets(bytes(packet))
-        return memoryview(packet)
+    def _place(self, pts: int) -> int:
+        """Return the time in units of the file's clock. MediaError where the file would hold another one."""
+        assert self._time_base is not None
+        tick = round(pts * self._time_base / self._clock)
+        clock = f"{self._format}, whose clock counts {self._clock} s"
+        if pts < 0:
+            raise MediaError(f"pts {pts} is negative: a file begins at 0")
+        if pts * self._time_base > _LAST_MOMENT:
+            raise MediaError(f"pts {pts} is more than 146 years in units of {self._time_base} s")
+        if self._last_tick is None:
+            if self._format in _LONGEST_STEP and tick > _LONGEST_STEP[self._format]:
+                raise MediaError(f"pts {pts} is too far from 0 for {clock}")
+            return tick
+        step = tick - self._last_tick
+        if step <= 0:
+            raise MediaError(f"pts {pts} and {self._last_pts} are the same moment for {clock}")
+        if step > _LONGEST_STEP.get(self._format or "", step):
+            raise MediaError(f"from pts {self._last_pts} to {pts} is too long for {clock}: give a coarser time_base")
+        return tick
 
-    def _start(self, packet: Any) -> None:
+    def _payload(self, data: Any, key_frame: bool) -> Any:
+        # The tag hvc1 promises samples without parameter sets; not every FFmpeg takes them out.
+        if self._codec == "h265" and self._format in _ISO_FORMATS and key_frame:
+            return _without_parameter_sets(bytes(data))
+        return memoryview(data)
+
+    def _filtered(self, packet: Any) -> bytes:
+        """Return an access unit whose parameter sets tell the shape of the pixels."""
+        unit = self._av.Packet(bytes(packet))
+        return b"".join(bytes(part) for part in self._filter.filter(unit))
+
+    def _options(self, pts: int) -> dict[str, str]:
+        # Where a film does not begin at 0, the beginning is in units of the whole file, milliseconds by default.
+        if self._format in _ISO_FORMATS and pts * self._unit % Fraction(1, 1000):
+            return {"movie_timescale": str(self._unit.denominator)}
+        return {}
+
+    def _start(self, packet: Any, pts: int) -> Any:
+        """Write the header, and return the first packet's data."""
+        assert self._time_base is not None
+        self._unit = self._time_base
+        if self._unit < _FINEST_CLOCK or self._unit.denominator > _MAX_INT or self._unit.numerator > _MAX_INT:
+            self._unit = _FINEST_CLOCK
+        data = packet
+        if self._sample_aspect_ratio and self._format not in _ISO_FORMATS:
+            # PyAV gives no access to the place in their headers.
+            from av.bitstream import BitStreamFilterContext
+
+            shape = self._sample_aspect_ratio.limit_denominator(65535)
+            with self._av.open(io.BytesIO(bytes(packet)), format=_DEMUXERS[self._codec]) as parsed:
+                self._filter = BitStreamFilterContext(
+                    f"{_METADATA_FILTERS[self._codec]}=sample_aspect_ratio={shape.numerator}/{shape.denominator}",
+                    parsed.streams.video[0],
+                )
+            data = self._filtered(packet)
         # A demuxer reads the parameter sets; the new stream takes what it found, so that no encoder is opened.
-        with self._av.open(io.BytesIO(bytes(packet)), format=_DEMUXERS[self._codec]) as parsed:
+        with self._av.open(io.BytesIO(bytes(data)), format=_DEMUXERS[self._codec]) as parsed:
             template = parsed.streams.video[0]
             context = template.codec_context
             if not context.extradata or not context.width:
                 raise MediaError("the first packet has no parameter sets: it must be a key frame of the encoder")
-            self._container = self._av.open(self._file, "w", format=self._format)
+            self._container = self._av.open(self._file, "w", format=self._format, container_options=self._options(pts))
             if hasattr(self._container, "add_stream_from_template"):
                 # Opaque: a plain stream. Without it some versions open an encoder, which prints to stderr.
                 stream = self._container.add_stream_from_template(template, opaque=True)
             else:
                 stream = self._container.add_stream(template=template)
-        stream.time_base = self._time_base
+        with warnings.catch_warnings():
+            # PyAV 12 sets it on the template's decoder too, and warns about that.
+            warnings.filterwarnings("ignore", "Using CodecContext.time_base for decoders")
+            stream.time_base = self._unit
         context = stream.codec_context
-        context.framerate = self._fps
+        context.framerate = self._fps.limit_denominator(_MAX_INT)
         if self._sample_aspect_ratio:
             context.sample_aspect_ratio = self._sample_aspect_ratio
         for name, value in zip(("color_primaries", "color_trc", "colorspace"), self._color):
             setattr(context, name, value)
         if self._codec == "h265" and self._format in _ISO_FORMATS:
             context.codec_tag = "hvc1"  # parameter sets in the header only, which some players insist on
+        self._container.start_encoding()  # the header, with which the format chooses its clock
+        self._clock = Fraction(stream.time_base)
         self._stream = stream
+        return data
 
-    def _failure(self, error: Any) -> Exception:
-        if isinstance(error, OSError) and error.errno:
-            return OSError(error.errno, error.strerror)
-        return MediaError(f"the {self._format} file cannot be written: {error.strerror}")
+    def _failure(self, error: MediaError) -> Exception:
+        """Make an OSError of what the file refused; the rest stays as it is."""
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno:
+            return OSError(cause.errno, cause.strerror)
+        return error
 
     def close(self) -> None:
         """Write the end of the file. Idempotent. Raises OSError or MediaError as `write` does.
@@ -195,8 +280,9 @@ class Muxer:
         self._closed = True
         try:
             if self._container is not None:
-                self._container.close()
-        except self._av.error.FFmpegError as error:
+                with speaking_of(f"the {self._format} file cannot be written"):
+                    self._container.close()
+        except MediaError as error:
             raise self._failure(error) from None
         finally:
             self._stream = self._container = None
@@ -214,11 +300,16 @@ class Muxer:
                 raise
 
 
+def _can_seek(file: BinaryIO) -> bool:
+    seekable = getattr(file, "seekable", None)
+    return bool(seekable()) if seekable is not None else hasattr(file, "seek")
+
+
 def _without_parameter_sets(unit: bytes) -> bytes:
     """Return an H.265 access unit in Annex B without the VPS, SPS and PPS that stand before its first slice."""
     kept = []
     begin = unit.find(b"\0\0\1") + 3
-    while begin >= 3:
+    while 3 <= begin < len(unit):
         kind = unit[begin] >> 1 & 63
         if kind < 32:  # a slice: the rest stays
             kept.append(unit[begin:])

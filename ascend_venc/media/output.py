@@ -6,14 +6,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
+import shutil
 import stat
-from typing import TYPE_CHECKING, BinaryIO
+import tempfile
+from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from .muxer import FORMATS
 from .reader import suffix_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
 ANNEXB_CODECS = {".h264": "h264", ".264": "h264", ".h265": "h265", ".265": "h265", ".hevc": "h265"}
@@ -34,8 +38,10 @@ class ReplacingFile:
     """A binary file that takes its place only when it is complete.
 
     It is written under another name in the same folder. Leaving the `with` statement normally renames it, so that
-    whoever opens the path sees the old file or the whole new one; leaving it by an exception removes it. What exists
-    and is no regular file (a pipe, a device) is written to directly; a symbolic link stays, its target is replaced.
+    whoever opens the path sees the old file or the whole new one; leaving it by an exception removes it. A file that
+    cannot be renamed onto (a mount point, one in a folder that takes no new files) gets the content in place at the
+    end. What exists and is no regular file (a pipe, a device) is written to directly; a symbolic link stays, its target
+    is replaced. Errors name the path that was given.
 
     Parameters
     ----------
@@ -49,25 +55,43 @@ class ReplacingFile:
         The file is there and `overwrite` is false.
     IsADirectoryError, OSError
         It cannot be written.
+
+    Attributes
+    ----------
+    file : binary file
+        To write to; it can seek, unless what is there cannot.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        self._name = os.fspath(path)
         self._target = os.path.realpath(path)
         self._temporary: str | None = None
+        self._in_place = False
         mode = None
         with contextlib.suppress(FileNotFoundError):
             mode = os.stat(self._target).st_mode
         if mode is not None and stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
         if mode is not None and not stat.S_ISREG(mode):
-            self.file: BinaryIO = open(self._target, "wb")  # noqa: SIM115 - closed by __exit__
+            with self._naming():
+                self.file: BinaryIO = open(self._target, "wb")  # noqa: SIM115 - closed by __exit__
             return
         if mode is not None and not overwrite:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(path))
-        temporary = os.path.join(os.path.dirname(self._target), f".ascend-venc-{secrets.token_hex(6)}.part")
-        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        self._temporary = temporary
+        if mode is not None and _is_mount_point(self._target) and not os.access(self._target, os.W_OK):
+            raise OSError(errno.EROFS, "it is mounted there, and cannot be written to", os.fspath(path))
         self._overwrite = overwrite
+        temporary = os.path.join(os.path.dirname(self._target), f".ascend-venc-{secrets.token_hex(6)}.part")
+        with self._naming():
+            try:
+                descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            except OSError:
+                if mode is None or not os.access(self._target, os.W_OK):
+                    raise
+                self.file = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 - closed by __exit__
+                self._in_place = True
+                return
+        self._temporary = temporary
         self.file = os.fdopen(descriptor, "w+b")
         if mode is not None:
             with contextlib.suppress(OSError):  # somebody else's file in a folder of ours
@@ -78,18 +102,44 @@ class ReplacingFile:
 
     def __exit__(self, kind: type | None, value: BaseException | None, traceback: TracebackType | None) -> None:
         try:
-            self.file.close()
-            if kind is None and self._temporary is not None:
-                if self._overwrite:
-                    os.replace(self._temporary, self._target)
-                else:  # link() refuses where a file has appeared in the meantime
-                    self._place_without_overwriting()
-                self._temporary = None
+            with self._naming():
+                if kind is None and self._in_place:
+                    self._copy_into_place(self.file)
+                self.file.close()
+                if kind is None and self._temporary is not None:
+                    if self._overwrite:
+                        self._replace()
+                    else:  # link() refuses where a file has appeared in the meantime
+                        self._place_without_overwriting()
         finally:
             if self._temporary is not None:
                 with contextlib.suppress(OSError):
                     os.unlink(self._temporary)
                 self._temporary = None
+
+    @contextlib.contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Let errors speak of the path that the user knows."""
+        try:
+            yield
+        except OSError as error:
+            raise type(error)(error.errno, error.strerror or str(error), self._name) from None
+
+    def _replace(self) -> None:
+        temporary = self._temporary
+        assert temporary is not None
+        try:
+            os.replace(temporary, self._target)
+            self._temporary = None
+        except OSError:  # a mount point, or somebody else's file in a folder with the sticky bit
+            with open(temporary, "rb") as content:
+                self._copy_into_place(content)
+
+    def _copy_into_place(self, content: IO[bytes]) -> None:
+        content.seek(0)
+        with open(self._target, "r+b") as target:
+            shutil.copyfileobj(content, target, 1 << 20)
+            target.truncate()
 
     def _place_without_overwriting(self) -> None:
         assert self._temporary is not None
@@ -99,7 +149,16 @@ class ReplacingFile:
             raise
         except OSError:  # a file system without hard links
             if os.path.exists(self._target):
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), self._target) from None
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
             os.replace(self._temporary, self._target)
-            return
-        os.unlink(self._temporary)
+            self._temporary = None
+
+
+def _is_mount_point(path: str) -> bool:
+    """Say whether something is mounted on a file: os.path.ismount knows folders only."""
+    try:
+        with open("/proc/self/mountinfo", "rb") as table:
+            places = [line.split()[4] for line in table if line.count(b" ") > 4]
+    except OSError:
+        return False
+    return any(re.sub(rb"\\([0-7]{3})", lambda code: bytes([int(code[1], 8)]), p) == os.fsencode(path) for p in places)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import InvalidArgumentError, MediaError
 from .planar import to_nv12
 from .reader import MAX_SIDE, VideoFrame, VideoReader
+from .waiting import is_endless, with_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +30,10 @@ class RawReader(VideoReader):
         "nv12", "nv21" or "i420".
     fps : fractions.Fraction, optional
         Frames per second; default 25.
+    tolerant : bool
+        Leave out a last frame that is cut off, and count it in `damaged`. Default: raise MediaError.
+    timeout : float, optional
+        Seconds to wait for a pipe or a device that sends nothing; then MediaError. Default: for ever.
 
     Raises InvalidArgumentError for a size or layout that cannot be, OSError if the file cannot be opened.
     """
@@ -41,6 +46,8 @@ class RawReader(VideoReader):
         layout: str = "nv12",
         *,
         fps: Fraction | None = None,
+        tolerant: bool = False,
+        timeout: float | None = None,
     ) -> None:
         if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
             raise InvalidArgumentError(f"size is {width}x{height}; each side must be 1 to {MAX_SIDE} pixels")
@@ -53,8 +60,11 @@ class RawReader(VideoReader):
         self.time_base = 1 / self.fps
         self._planar = layout == "i420"
         self._frame_size = width * height + 2 * ((width + 1) // 2) * ((height + 1) // 2)
-        self._file = open(path, "rb")  # noqa: SIM115 - closed by close()
-        size = os.fstat(self._file.fileno()).st_size
+        self._opened = open(path, "rb")  # noqa: SIM115 - closed by close()
+        self.live = is_endless(self._opened)
+        self._file = with_timeout(self._opened, timeout) if self.live else self._opened
+        self._tolerant = tolerant
+        size = os.fstat(self._opened.fileno()).st_size
         self.frame_count = -(-size // self._frame_size) if size else None
 
     def __iter__(self) -> Iterator[VideoFrame]:
@@ -65,6 +75,9 @@ class RawReader(VideoReader):
             if not data:
                 return
             if len(data) < self._frame_size:
+                if self._tolerant:
+                    self.damaged += 1
+                    return
                 raise MediaError(
                     f"frame {index} is cut off: {len(data)} of {self._frame_size} bytes are there; is the size "
                     f"{self.width}x{self.height} right?"
@@ -74,4 +87,4 @@ class RawReader(VideoReader):
             index += 1
 
     def close(self) -> None:
-        self._file.close()
+        self._opened.close()

@@ -67,6 +67,14 @@ class VideoReader:
         Width of a pixel divided by its height; None if the file does not tell.
     color : ColorTags
         How the samples are to be understood.
+    live : bool
+        Whether it has no length: a pipe, a camera, a network stream.
+    left_out : tuple of str
+        What the file has and the frames have not, e.g. "sound".
+    damaged : int
+        Frames so far that are damaged or missing; more than 0 with `tolerant` only.
+    notes : tuple of str
+        What was odd about the file so far, a sentence each.
     """
 
     width: int
@@ -77,6 +85,13 @@ class VideoReader:
     frame_count: int | None = None
     sample_aspect_ratio: Fraction | None = None
     color: ColorTags = ColorTags()
+    live: bool = False
+    left_out: tuple[str, ...] = ()
+    damaged: int = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return ()
 
     def __iter__(self) -> Iterator[VideoFrame]:
         raise NotImplementedError
@@ -108,11 +123,18 @@ def is_raw(path: str | os.PathLike[str]) -> bool:
     return suffix_of(path) in RAW_FORMATS
 
 
+def reads_by_pyav(path: str | os.PathLike[str]) -> bool:
+    """Say whether `open_video` opens the name with PyAV."""
+    return not is_raw(path) and suffix_of(path) != ".y4m"
+
+
 def open_video(
     path: str | os.PathLike[str],
     *,
     size: tuple[int, int] | None = None,
     fps: Fraction | None = None,
+    tolerant: bool = False,
+    timeout: float | None = None,
 ) -> VideoReader:
     """Open a video file with the reader that its name asks for.
 
@@ -126,6 +148,10 @@ def open_video(
     fps : fractions.Fraction, optional
         Frames per second. The frames are then evenly spaced, whatever the file says. Default: the file's own times;
         25 for raw files.
+    tolerant : bool
+        Go on where the file is damaged or cut off, and count it in the reader's `damaged`. Default: raise MediaError.
+    timeout : float, optional
+        Seconds to wait for a network, a pipe or a device that sends nothing; then MediaError. Default: for ever.
 
     Raises
     ------
@@ -143,9 +169,9 @@ def open_video(
     if is_raw(path):
         if size is None:
             raise InvalidArgumentError(f"size is missing: {os.fspath(path)} is raw and does not tell it")
-        return RawReader(path, *size, RAW_FORMATS[suffix_of(path)], fps=fps)
+        return RawReader(path, *size, RAW_FORMATS[suffix_of(path)], fps=fps, tolerant=tolerant, timeout=timeout)
     if size is not None:
         raise InvalidArgumentError(f"size is for raw files; {os.fspath(path)} has its own, and nothing is scaled")
-    if suffix_of(path) == ".y4m":
-        return Y4MReader(path, fps=fps)
-    return ContainerReader(path, fps=fps)
+    if not reads_by_pyav(path):
+        return Y4MReader(path, fps=fps, tolerant=tolerant, timeout=timeout)
+    return ContainerReader(path, fps=fps, tolerant=tolerant, timeout=timeout)

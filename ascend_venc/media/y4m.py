@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, BinaryIO
 from ..errors import MediaError
 from .planar import frame_size, to_nv12
 from .reader import MAX_SIDE, VideoFrame, VideoReader
+from .waiting import is_endless, with_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_LINE = 4096  # bytes of a header line
+# Of the C parameter, and of the comment XYSCSS by which older programs tell the same.
 SAMPLINGS = {
     "420": "420",
     "420jpeg": "420",
@@ -43,6 +45,10 @@ class Y4MReader(VideoReader):
         A file object need not be seekable, and is not closed by `close`.
     fps : fractions.Fraction, optional
         Frames per second, in place of the header's.
+    tolerant : bool
+        Leave out a last frame that is cut off, and count it in `damaged`. Default: raise MediaError.
+    timeout : float, optional
+        Seconds to wait for a pipe or a device that sends nothing; then MediaError. Default: for ever.
 
     Raises
     ------
@@ -53,9 +59,19 @@ class Y4MReader(VideoReader):
         The file cannot be opened.
     """
 
-    def __init__(self, file: str | os.PathLike[str] | BinaryIO, *, fps: Fraction | None = None) -> None:
+    def __init__(
+        self,
+        file: str | os.PathLike[str] | BinaryIO,
+        *,
+        fps: Fraction | None = None,
+        tolerant: bool = False,
+        timeout: float | None = None,
+    ) -> None:
         self._owned = isinstance(file, (str, os.PathLike))
-        self._file: BinaryIO = open(file, "rb") if isinstance(file, (str, os.PathLike)) else file  # noqa: SIM115
+        self._opened: BinaryIO = open(file, "rb") if isinstance(file, (str, os.PathLike)) else file  # noqa: SIM115
+        self.live = is_endless(self._opened)
+        self._file = with_timeout(self._opened, timeout) if self.live else self._opened
+        self._tolerant = tolerant
         try:
             length = self._read_header(fps)
         except BaseException:
@@ -63,7 +79,7 @@ class Y4MReader(VideoReader):
             raise
         self.time_base = 1 / self.fps
         self._frame_size = frame_size(self.width, self.height, self._sampling)
-        if self._owned:
+        if self._owned and not self.live:
             rest = os.fstat(self._file.fileno()).st_size - length
             self.frame_count = -(-rest // (self._frame_size + len(b"FRAME\n"))) if rest > 0 else None
 
@@ -87,12 +103,15 @@ class Y4MReader(VideoReader):
         self.width = _side(tags, "W", "width")
         self.height = _side(tags, "H", "height")
         self.fps = fps if fps is not None else _frame_rate(tags.get("F"))
-        sampling = tags.get("C", "420")
+        older = next((text[len("YSCSS=") :].lower() for text in extensions if text.startswith("YSCSS=")), "420")
+        sampling = tags.get("C", older)
         if sampling not in SAMPLINGS:
             raise MediaError(
                 f"y4m sampling C{sampling[:20]} is not supported: 420, 422, 444 and mono with 8 bits are; convert to "
                 "yuv420p first"
             )
+        if tags.get("I", "p")[:1] in ("t", "b", "m"):
+            self.left_out = ("interlacing (frames are encoded as progressive)",)
         self._sampling = SAMPLINGS[sampling]
         self._full_range = "COLORRANGE=FULL" in extensions
         self.sample_aspect_ratio = _ratio(tags.get("A"))
@@ -107,17 +126,23 @@ class Y4MReader(VideoReader):
                 return
             if line != b"FRAME\n" and not (line.startswith(b"FRAME ") and line.endswith(b"\n")):
                 if not line.endswith(b"\n") and (b"FRAME".startswith(line) or line.startswith(b"FRAME")):
+                    if self._tolerant:
+                        self.damaged += 1
+                        return
                     raise MediaError(f"frame {index} is cut off: the input ends within its header")
                 raise MediaError(f"frame {index} does not begin with FRAME: the input is damaged, or the header wrong")
             data = self._file.read(self._frame_size)
             if len(data) < self._frame_size:
+                if self._tolerant:
+                    self.damaged += 1
+                    return
                 raise MediaError(f"frame {index} is cut off: {len(data)} of {self._frame_size} bytes are there")
             yield VideoFrame(to_nv12(data, self.width, self.height, self._sampling, self._full_range), index, 1)
             index += 1
 
     def close(self) -> None:
         if self._owned:
-            self._file.close()
+            self._opened.close()
 
 
 def _integers(text: str, count: int) -> list[int] | None:

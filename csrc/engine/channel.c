@@ -14,26 +14,53 @@ void avi_channel_retain(avenc_channel *channel) {
     atomic_fetch_add(&channel->references, 1);
 }
 
-/* Nothing of the vendor's is left: the channel has ended, or never began. */
-static void free_channel(avenc_channel *channel) {
-    avi_slots_free(&channel->slots);
-    if (channel->pool)
-        avi_pool_retire(channel->pool);
+void avi_channel_settle(avenc_channel *channel) {
+    avi_stream *stream = channel->stream;
+    avi_lock(&stream->lock);
+    avi_pool *pool = channel->pool;
+    bool first = channel->unsettled;
+    channel->unsettled = false;
+    channel->pool = NULL;
+    if (first && pool)
+        channel->pool_buffers = avi_pool_allocations(pool);
+    avi_unlock(&stream->lock);
+    if (!first)
+        return;
+    if (pool)
+        avi_pool_retire(pool); /* it lives until its last packet is back */
     avenc_device_release(channel->device);
+    avi_live_add(AVENC_LIVE_CHANNEL, -1);
+}
+
+bool avi_channel_free_run(void *arg) {
+    (void)arg;
+    return false;
+}
+
+void avi_channel_free(void *arg) {
+    avenc_channel *channel = arg;
+    avi_channel_settle(channel); /* of one that never began */
+    avi_slots_free(&channel->slots);
+    avi_device_let_go(channel->device);
     avi_stream_drop(channel->stream);
     free(channel);
-    avi_live_add(AVENC_LIVE_CHANNEL, -1);
 }
 
 void avi_channel_drop(avenc_channel *channel) {
     if (atomic_fetch_sub(&channel->references, 1) == 1)
-        free_channel(channel);
+        avi_channel_free(channel);
+}
+
+/* The lock that is held goes with the last reference: then a task frees both. */
+static void drop_locked(avenc_channel *channel) {
+    if (atomic_fetch_sub(&channel->references, 1) == 1)
+        avi_task_post(&channel->free_task);
 }
 
 void avi_channel_post(avenc_channel *channel, avi_task *task) {
     avi_channel_retain(channel);
     if (!avi_task_post(task))
-        avi_channel_drop(channel); /* the caller has one itself: not the last */
+        drop_locked(channel); /* not the last: the caller has one itself */
 }
 
 /* ---- slots ------------------------------------------------------------------------------------- */
@@ -156,13 +183,13 @@ static void let_successors_go_locked(avenc_channel *channel) {
             finish_in_turn_locked(successor, packet);
         avi_sink_wake_locked(channel->stream, false);
         avi_stream_signal_locked(channel->stream, false);
-        avi_channel_drop(channel); /* the successor's reference */
+        drop_locked(channel); /* the successor's reference */
         if (own)
-            avi_channel_drop(own);
+            drop_locked(own);
         own = channel = successor;
     }
     if (own)
-        avi_channel_drop(own);
+        drop_locked(own);
 }
 
 void avi_channel_check_over_locked(avenc_channel *channel) {
@@ -234,19 +261,27 @@ bool avi_channel_end_run(void *arg) {
     avi_lock(&stream->lock);
     bool again = !bound && ++channel->end_failures < END_TRIES;
     bool gone = over && bound;
-    if (over)
-        channel->state = again ? AVI_OPEN : AVI_ENDED; /* never bound: what is left stays, and is counted as live */
     channel->slots.free = NULL;
     if (gone) {
         channel->flight = (avi_flight){0};
         channel->refused = 0;
-        avi_channel_unlink_locked(channel);
     }
     if (rc != AVENC_OK && !again) {
         stream->stats.failed_destroys++;
         stream->end_failure = *avenc_last_failure();
         stream->end_failure.code = rc;
     }
+    bool left = !gone && !ended;
+    for (uint32_t i = 0; i < channel->slots.begun; i++)
+        left = left || channel->slots.all[i].state != AVI_SLOT_UNMADE;
+    avi_unlock(&stream->lock);
+    if (!left)
+        avi_channel_settle(channel);
+    avi_lock(&stream->lock); /* who waits for the end finds everything gone that is to go */
+    if (over)
+        channel->state = again ? AVI_OPEN : AVI_ENDED; /* never bound: what is left stays, and is counted as live */
+    if (gone)
+        avi_channel_unlink_locked(channel);
     avi_stream_signal_locked(stream, true);
     avi_unlock(&stream->lock);
     if (gone) {

@@ -9,15 +9,27 @@
 enum { OPENING, OPEN, FAILED, ENDING };
 
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t unregistered;
 static avenc_device *registry; /* every device that is not gone */
 
 /* ---- life -------------------------------------------------------------------------------------- */
 
-static void free_device(avenc_device *device) {
+void avi_device_hold(avenc_device *device) {
+    atomic_fetch_add(&device->holders, 1);
+}
+
+void avi_device_let_go(avenc_device *device) {
+    if (atomic_fetch_sub(&device->holders, 1) != 1)
+        return;
     avi_waitset_drop(device->progress);
     pthread_mutex_destroy(&device->lock);
     free(device->channels);
     free(device);
+}
+
+/* It has ended, and nobody needs it open. */
+static void dispose(avenc_device *device) {
+    avi_device_let_go(device);
     avi_live_add(AVENC_LIVE_DEVICE, -1);
     avi_taskq_release();
 }
@@ -33,7 +45,7 @@ static avenc_device *find_locked(const avi_port *port, const avenc_library *libr
 static avenc_device *create_device(const avi_port *port, avenc_library *library, const acl_api *api,
                                    int32_t device_id) {
     avenc_device *device = calloc(1, sizeof *device);
-    if (!device || avenc_waitset_create(&device->progress) != AVENC_OK) {
+    if (!device || !(device->progress = avi_waitset_create())) {
         free(device);
         avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
         return NULL;
@@ -45,6 +57,7 @@ static avenc_device *create_device(const avi_port *port, avenc_library *library,
     device->hint = "";
     device->generation = avi_generation();
     device->references = 1;
+    atomic_store(&device->holders, 1);
     pthread_mutex_init(&device->lock, NULL);
     avi_live_add(AVENC_LIVE_DEVICE, 1);
     return device;
@@ -55,6 +68,7 @@ static void unregister_locked(avenc_device *device) {
     while (*link != device)
         link = &(*link)->next;
     *link = device->next;
+    pthread_cond_broadcast(&unregistered);
 }
 
 int avi_device_open(const avi_port *port, avenc_library *library, const acl_api *api, int32_t device_id,
@@ -81,7 +95,7 @@ int avi_device_open(const avi_port *port, avenc_library *library, const acl_api 
     if ((rc = port->open(device)) != AVENC_OK) { /* starts a thread, and nothing else */
         unregister_locked(device);
         avi_unlock(&registry_lock);
-        free_device(device);
+        dispose(device);
         return rc;
     }
     avi_unlock(&registry_lock);
@@ -108,7 +122,7 @@ void avi_device_ended(avenc_device *device) {
         unregister_locked(device);
     avi_unlock(&registry_lock);
     if (gone)
-        free_device(device);
+        dispose(device);
 }
 
 int avenc_device_wait_open(avenc_device *device, const avenc_wait *wait) {
@@ -119,7 +133,8 @@ int avenc_device_wait_open(avenc_device *device, const avenc_wait *wait) {
     uint64_t look = wait && wait->look_ns != AVI_FOR_EVER ? avi_now_ns() + wait->look_ns : AVI_FOR_EVER;
     uint64_t deadline = wait ? wait->deadline_ns : 0;
     for (;;) {
-        uint64_t seen = avi_waitset_signals(device->progress), now = avi_now_ns();
+        uint32_t seen = avi_waitset_signals(device->progress);
+        uint64_t now = avi_now_ns();
         avi_lock(&registry_lock);
         int state = device->state;
         avenc_failure failure = device->failure;
@@ -134,7 +149,8 @@ int avenc_device_wait_open(avenc_device *device, const avenc_wait *wait) {
                             device->info.device_id, wait ? (double)(deadline - wait->since_ns) * 1e-9 : 0);
         if (now >= look)
             return avi_fail(AVENC_E_LOOK, __func__, "the wait goes on");
-        avi_waitset_sleep(device->progress, seen, look < deadline ? look : deadline);
+        if (avi_waitset_sleep(device->progress, seen, look < deadline ? look : deadline) && look != AVI_FOR_EVER)
+            look = 0;
     }
 }
 
@@ -164,7 +180,7 @@ void avenc_device_release(avenc_device *device) {
     if (close)
         device->port->close(device);
     if (gone)
-        free_device(device);
+        dispose(device);
 }
 
 const avenc_device_info *avenc_device_info_get(const avenc_device *device) {
@@ -214,13 +230,23 @@ void avi_device_visit(avenc_device *device, void (*visit)(avenc_channel *channel
 
 /* ---- the library's end -------------------------------------------------------------------------- */
 
-bool avi_library_in_use(const avenc_library *library) {
-    bool found = false;
+static bool left_locked(const avenc_library *library, bool *in_use) {
+    bool left = false;
+    *in_use = false;
+    for (const avenc_device *device = registry; device; device = device->next) {
+        left = left || device->library == library;
+        *in_use = *in_use || (device->library == library && device->references > 0);
+    }
+    return left;
+}
+
+bool avi_library_wait_unused(const avenc_library *library, uint64_t deadline_ns) {
+    bool left, in_use;
     avi_lock(&registry_lock);
-    for (avenc_device *device = registry; device && !found; device = device->next)
-        found = device->library == library;
+    while ((left = left_locked(library, &in_use)) && !in_use && avi_now_ns() < deadline_ns)
+        avi_cond_wait_until(&unregistered, &registry_lock, deadline_ns);
     avi_unlock(&registry_lock);
-    return found;
+    return !left;
 }
 
 uint32_t avenc_blocked_threads(void) {
@@ -230,9 +256,11 @@ uint32_t avenc_blocked_threads(void) {
 /* In the child the parent's devices are dead, and a thread that held the lock does not exist. */
 static void after_fork(void) {
     pthread_mutex_init(&registry_lock, NULL);
+    avi_cond_init(&unregistered);
     registry = NULL;
 }
 
 __attribute__((constructor)) static void set_up(void) {
+    avi_cond_init(&unregistered);
     avi_on_fork(after_fork);
 }

@@ -27,7 +27,9 @@ struct avenc_device {
     atomic_uint sequence;   /* of sends: flight.h */
     atomic_int lost;        /* 0, or the code with which the device stopped reporting */
 
-    uint32_t references; /* the registry's lock: this and the next four */
+    atomic_uint holders; /* of its memory: a channel that has ended needs it no more than that */
+
+    uint32_t references; /* the registry's lock: this and the next four. Who needs it open */
     int state;
     bool ended; /* the port is done with it */
     avenc_failure failure;
@@ -44,6 +46,10 @@ struct avenc_device {
 int avi_device_open(const avi_port *port, avenc_library *library, const acl_api *api, int32_t device_id,
                     avenc_device **device);
 void avi_device_retain(avenc_device *device);
+
+/* Its memory only. */
+void avi_device_hold(avenc_device *device);
+void avi_device_let_go(avenc_device *device);
 
 /* It is; and stays so while the caller has a reference. */
 bool avi_device_is_open(const avenc_device *device);
@@ -64,8 +70,8 @@ uint32_t avi_device_enlist(avenc_device *device, avenc_channel *channel);
 /* Its reports find it no longer. The caller drops the reference. */
 void avi_device_delist(avenc_device *device, uint32_t index);
 
-/* Devices of that library are open, or not ended yet. */
-bool avi_library_in_use(const avenc_library *library);
+/* Wait until no device of that library is left. False where one is in use, and at the deadline. */
+bool avi_library_wait_unused(const avenc_library *library, uint64_t deadline_ns);
 
 /* Call `visit` with each channel, under the device's lock. */
 void avi_device_visit(avenc_device *device, void (*visit)(avenc_channel *channel));

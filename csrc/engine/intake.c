@@ -11,6 +11,8 @@
 #include "base/status.h"
 #include "base/thread.h"
 
+#include <stdio.h>
+
 enum { DIRECT, WAITING }; /* what a slot is taken for: sent by the taker at once, or for any time */
 
 /* ---- taking a slot ----------------------------------------------------------------------------- */
@@ -51,8 +53,35 @@ static int room_locked(const avenc_channel *channel, int purpose) {
     return channel->active || channel->held ? NO_ROOM : WEDGED;
 }
 
+/* A wait for room, or for a turn, came to nothing. */
+static int fail_full_locked(const avenc_channel *channel, avi_waiter *waiter, int verdict, const char *call) {
+    avi_stream *stream = channel->stream;
+    const avenc_channel_stats *stats = &stream->stats;
+    const avenc_channel_config *config = &channel->config;
+    char bound[64];
+    if (verdict == AVI_LOOK)
+        return avi_fail(AVENC_E_LOOK, call, "the wait goes on");
+    avi_stream_bound(waiter, verdict, bound, sizeof bound);
+    if (stream->paused)
+        return avi_fail(AVENC_E_FULL, call, "no room for another frame %s: reconfigure() waits for the device", bound);
+    if (avi_stream_full_locked(stream))
+        return avi_fail(AVENC_E_FULL, call,
+                        "no room for another frame %s: %u packets wait to be received, of %u that may", bound,
+                        stats->ready, stream->max_ready);
+    double sending = stream->sending_since ? (double)(avi_now_ns() - stream->sending_since) * 1e-9 : 0;
+    char stuck[128] = "";
+    if (sending > 0.5)
+        snprintf(stuck, sizeof stuck, "; %s has not returned for %.3g s%s", channel->port->send_call, sending,
+                 stream->hint);
+    return avi_fail(AVENC_E_FULL, call,
+                    "no room for another frame %s: %u in flight (depth %u), %u queued (queue %u), %u held by the "
+                    "program%s",
+                    bound, stats->in_flight - stats->queued, config->depth, stats->queued, config->queue,
+                    stats->held, stuck);
+}
+
 /* Wait for room; the lock is given up meanwhile. */
-static int wait_room_locked(avenc_channel *channel, int purpose, const avi_waiter *waiter, const char *call) {
+static int wait_room_locked(avenc_channel *channel, int purpose, avi_waiter *waiter, const char *call) {
     avi_stream *stream = channel->stream;
     uint64_t start = 0;
     int rc, room;
@@ -79,7 +108,7 @@ static int wait_room_locked(avenc_channel *channel, int purpose, const avi_waite
         if (room == ROOM_IN_MAKING && verdict != AVI_LOOK)
             rc = avi_fail(AVENC_E_AGAIN, call, "memory for another picture is being allocated");
         else
-            rc = avi_stream_give_up_locked(stream, waiter, verdict, AVENC_E_FULL, call);
+            rc = fail_full_locked(channel, waiter, verdict, call);
         break;
     }
     if (start)
@@ -124,7 +153,7 @@ static void return_slot(avenc_channel *channel, avi_slot *slot) {
 }
 
 /* Take a slot and reserve a packet for it. FILLING, counted in the window, if DIRECT; else HELD. */
-static int take_slot(avenc_channel *channel, int purpose, const avi_waiter *waiter, const char *call, avi_slot **out) {
+static int take_slot(avenc_channel *channel, int purpose, avi_waiter *waiter, const char *call, avi_slot **out) {
     avi_slot *slot = NULL;
     avi_lock(&channel->stream->lock);
     int rc = wait_room_locked(channel, purpose, waiter, call);
@@ -281,7 +310,7 @@ static avi_packet *take_refused_locked(avenc_channel *channel, avi_slot *slot) {
 }
 
 /* Wait for the right to send. AVENC_OK with *queue: frames wait in front, and this one goes behind them. */
-static int wait_turn_locked(avenc_channel *channel, const avi_waiter *waiter, bool *queue, const char *call) {
+static int wait_turn_locked(avenc_channel *channel, avi_waiter *waiter, bool *queue, const char *call) {
     int rc;
     while ((rc = refused_locked(channel, call)) == AVENC_OK) {
         *queue = channel->queued_head || channel->sending_queued;
@@ -291,7 +320,7 @@ static int wait_turn_locked(avenc_channel *channel, const avi_waiter *waiter, bo
         int verdict = avi_stream_sleep_locked(channel->stream, waiter, false);
         channel->turns_wanted--;
         if (verdict != AVI_WOKEN) {
-            rc = avi_stream_give_up_locked(channel->stream, waiter, verdict, AVENC_E_FULL, call);
+            rc = fail_full_locked(channel, waiter, verdict, call);
             break;
         }
     }
@@ -303,7 +332,7 @@ static int wait_turn_locked(avenc_channel *channel, const avi_waiter *waiter, bo
  * not the caller's any more, unless *kept.
  */
 static int accept_and_send(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission,
-                           const avenc_channel_stats *delta, const avi_waiter *waiter, uint64_t *frame_index,
+                           const avenc_channel_stats *delta, avi_waiter *waiter, uint64_t *frame_index,
                            bool *kept) {
     avi_stream *stream = channel->stream;
     bool queue = false;
@@ -420,16 +449,23 @@ static int check_channel(const avenc_channel *channel, const void *argument, con
     return channel->generation == avi_generation() ? AVENC_OK : avi_fail_forked(call);
 }
 
-/* Fill a slot that was taken, by `place` or from the submission's picture, and send it. A context is bound. */
+/*
+ * Fill a slot that was taken, by `place` or from the submission's picture, and send it. The slot keeps the channel, and
+ * so the device, from ending: it is bound only then.
+ */
 static int send_one(avenc_channel *channel, const avenc_device_picture *place, const avenc_submission *submission,
-                    const avi_waiter *waiter, uint64_t *frame_index, const char *call) {
+                    avi_waiter *waiter, uint64_t *frame_index, const char *call) {
     avi_slot *slot = NULL;
+    avi_binding binding;
     avenc_channel_stats delta = {0};
     bool kept = true;
     int rc = take_slot(channel, DIRECT, waiter, call, &slot);
     if (rc != AVENC_OK)
         return rc;
-    if (place) {
+    bool bound = (rc = channel->port->bind(channel->device, &binding)) == AVENC_OK;
+    if (!bound) {
+        /* nothing was done */
+    } else if (place) {
         rc = avi_slot_place(&channel->slots, slot, place, &delta);
     } else {
         slot->source = submission->picture;
@@ -438,6 +474,8 @@ static int send_one(avenc_channel *channel, const avenc_device_picture *place, c
     }
     if (rc == AVENC_OK)
         rc = accept_and_send(channel, slot, submission, &delta, waiter, frame_index, &kept);
+    if (bound)
+        channel->port->unbind(channel->device, &binding);
     if (rc != AVENC_OK && kept)
         return_slot(channel, slot);
     return rc;
@@ -445,21 +483,17 @@ static int send_one(avenc_channel *channel, const avenc_device_picture *place, c
 
 int avenc_channel_submit(avenc_channel *channel, const avenc_submission *submission, const avenc_wait *wait,
                          uint64_t *frame_index) {
-    avi_binding binding;
     int rc = check_channel(channel, submission, frame_index, __func__);
     if (rc == AVENC_OK)
         rc = check_picture(channel, &submission->picture, __func__);
-    if (rc == AVENC_OK && (rc = channel->port->bind(channel->device, &binding)) == AVENC_OK) {
-        avi_waiter waiter = avi_waiter_begin(wait);
-        rc = send_one(channel, NULL, submission, &waiter, frame_index, __func__);
-        channel->port->unbind(channel->device, &binding);
-    }
-    return rc;
+    if (rc != AVENC_OK)
+        return rc;
+    avi_waiter waiter = avi_waiter_begin(wait);
+    return send_one(channel, NULL, submission, &waiter, frame_index, __func__);
 }
 
 int avenc_channel_submit_device(avenc_channel *channel, const avenc_device_picture *picture,
                                 const avenc_submission *submission, const avenc_wait *wait, uint64_t *frame_index) {
-    avi_binding binding;
     int rc = check_channel(channel, submission, frame_index, __func__);
     if (rc == AVENC_OK && (!picture || !picture->data))
         rc = avi_fail(AVENC_E_INVALID, __func__, "picture and its data must not be NULL");
@@ -471,31 +505,27 @@ int avenc_channel_submit_device(avenc_channel *channel, const avenc_device_pictu
                         picture->stride, picture->height_stride, channel->config.width, channel->config.height);
     if (picture->wait && (rc = channel->port->wait_stream(channel->device, picture->stream)) != AVENC_OK)
         return rc;
-    if ((rc = channel->port->bind(channel->device, &binding)) == AVENC_OK) {
-        avi_waiter waiter = avi_waiter_begin(wait);
-        rc = send_one(channel, picture, submission, &waiter, frame_index, __func__);
-        channel->port->unbind(channel->device, &binding);
-    }
-    return rc;
+    avi_waiter waiter = avi_waiter_begin(wait);
+    return send_one(channel, picture, submission, &waiter, frame_index, __func__);
 }
 
 /*
  * What is HELD may be accepted: a pause is waited for, as for room. It is not among the frames that a channel finishes
  * before it is retired.
  */
-static int wait_pause_locked(avenc_channel *channel, const avi_waiter *waiter, const char *call) {
+static int wait_pause_locked(avenc_channel *channel, avi_waiter *waiter, const char *call) {
     int rc;
     while ((rc = refused_locked(channel, call)) == AVENC_OK && channel->stream->paused) {
         int verdict = avi_stream_sleep_locked(channel->stream, waiter, false);
         if (verdict != AVI_WOKEN)
-            return avi_stream_give_up_locked(channel->stream, waiter, verdict, AVENC_E_FULL, call);
+            return fail_full_locked(channel, waiter, verdict, call);
     }
     return rc;
 }
 
 /* A slot whose pixels are somewhere, HELD or FILLING, joins the queue. */
 static int enqueue_slot(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission,
-                        const avenc_channel_stats *delta, const avi_waiter *waiter, uint64_t *frame_index) {
+                        const avenc_channel_stats *delta, avi_waiter *waiter, uint64_t *frame_index) {
     static const char call[] = "avenc_channel_enqueue";
     avi_lock(&channel->stream->lock);
     int rc = slot->state == AVI_SLOT_HELD ? wait_pause_locked(channel, waiter, call) : refused_locked(channel, call);
@@ -511,7 +541,7 @@ static int enqueue_slot(avenc_channel *channel, avi_slot *slot, const avenc_subm
 
 /* Queue a picture of the caller's in a slot that was taken. */
 static int queue_picture(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission, bool copy_now,
-                         const avi_waiter *waiter, uint64_t *frame_index) {
+                         avi_waiter *waiter, uint64_t *frame_index) {
     avenc_channel_stats delta = {0};
     slot->source = submission->picture;
     slot->pixels = AVI_IN_CALLER;
@@ -528,9 +558,9 @@ static int queue_picture(avenc_channel *channel, avi_slot *slot, const avenc_sub
  * caller that has to win a lock back before its next batch (in Python: the GIL) would else leave the
  * device without frames meanwhile.
  */
-static int submit_or_queue(avenc_channel *channel, const avenc_submission *submission, const avi_waiter *waiter,
+static int submit_or_queue(avenc_channel *channel, const avenc_submission *submission, avi_waiter *waiter,
                            uint64_t *frame_index, const char *call) {
-    static const avi_waiter at_once = {NULL, AVI_FOR_EVER};
+    avi_waiter at_once = avi_waiter_begin(NULL);
     avi_slot *slot = NULL;
     bool queue = channel->config.queue > 0;
     int rc = send_one(channel, NULL, submission, queue ? &at_once : waiter, frame_index, call);
@@ -542,7 +572,6 @@ static int submit_or_queue(avenc_channel *channel, const avenc_submission *submi
 
 int avenc_channel_submit_many(avenc_channel *channel, const avenc_submission *submissions, size_t count,
                               const avenc_wait *wait, uint64_t *indices, size_t *accepted) {
-    avi_binding binding;
     int rc = check_channel(channel, submissions, indices, __func__);
     if (rc == AVENC_OK && !accepted)
         rc = avi_fail(AVENC_E_INVALID, __func__, "accepted must not be NULL");
@@ -552,14 +581,11 @@ int avenc_channel_submit_many(avenc_channel *channel, const avenc_submission *su
     for (size_t i = 0; i < count; i++)
         if ((rc = check_picture(channel, &submissions[i].picture, __func__)) != AVENC_OK)
             return rc;
-    if ((rc = channel->port->bind(channel->device, &binding)) != AVENC_OK)
-        return rc;
     avi_waiter waiter = avi_waiter_begin(wait);
     for (size_t i = 0; i < count && rc == AVENC_OK; i++) {
         rc = submit_or_queue(channel, &submissions[i], &waiter, &indices[i], __func__);
         *accepted += rc == AVENC_OK;
     }
-    channel->port->unbind(channel->device, &binding);
     return rc;
 }
 
@@ -648,7 +674,7 @@ int avenc_channel_acquire(avenc_channel *channel, const avenc_wait *wait, avenc_
 }
 
 /* Take the frame for submission: HELD by its handles no longer. It can be done once. */
-static int claim_frame(avenc_channel *channel, avi_slot *slot, bool queue, const avi_waiter *waiter, bool *queued) {
+static int claim_frame(avenc_channel *channel, avi_slot *slot, bool queue, avi_waiter *waiter, bool *queued) {
     static const char call[] = "avenc_frame_submit";
     int rc = AVENC_OK;
     avi_lock(&channel->stream->lock);

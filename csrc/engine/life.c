@@ -64,8 +64,11 @@ static bool create_run(void *arg) {
         channel->port->unbind(channel->device, &binding);
     }
     avi_blocking_ends();
+    avenc_failure failure = *avenc_last_failure();
+    if (rc != AVENC_OK)
+        avi_channel_settle(channel);
     avi_lock(&stream->lock);
-    channel->failure = *avenc_last_failure();
+    channel->failure = failure;
     channel->failure.code = rc;
     channel->state = rc == AVENC_OK ? AVI_OPEN : AVI_FAILED;
     if (rc != AVENC_OK)
@@ -110,6 +113,8 @@ int avenc_channel_create(avenc_device *device, const avenc_channel_config *confi
     avi_live_add(AVENC_LIVE_CHANNEL, 1);
     atomic_store(&channel->references, 1);
     avi_device_retain(device);
+    avi_device_hold(device);
+    channel->unsettled = true;
     channel->device = device;
     channel->port = device->port;
     channel->generation = avi_generation();
@@ -119,12 +124,14 @@ int avenc_channel_create(avenc_device *device, const avenc_channel_config *confi
     avi_task_init(&channel->create_task, create_run, task_idle, channel);
     avi_task_init(&channel->make_task, avi_channel_make_run, task_idle, channel);
     avi_task_init(&channel->send_task, avi_intake_send_run, task_idle, channel);
+    avi_task_init(&channel->free_task, avi_channel_free_run, avi_channel_free, channel);
     avi_task_init(&channel->end_task, avi_channel_end_run, task_idle, channel);
     if (predecessor) {
         channel->stream = predecessor->stream;
         avi_stream_retain(channel->stream);
     } else if (!(channel->stream = avi_stream_create(config->max_ready, config->drop_oldest, device->hint))) {
         avenc_device_release(device);
+        avi_device_let_go(device);
         free(channel);
         avi_live_add(AVENC_LIVE_CHANNEL, -1);
         return AVENC_E_NOMEM;
@@ -257,7 +264,7 @@ int avenc_channel_wait_retired(avenc_channel *channel, const avenc_wait *wait) {
         continue;
     int rc = channel->state == AVI_ENDED
                  ? AVENC_OK
-                 : avi_stream_give_up_locked(stream, &waiter, verdict, AVENC_E_TIMEOUT, __func__);
+                 : avi_stream_give_up_locked(stream, &waiter, verdict, __func__);
     avi_unlock(&stream->lock);
     return rc;
 }
@@ -311,7 +318,7 @@ static bool ended_locked(const avi_stream *stream) {
 
 /* Who is in the way of the stream's end. */
 static int fail_to_end_locked(avi_stream *stream, const avenc_wait *wait, const char *call) {
-    double seconds = wait ? (double)(avi_now_ns() - wait->since_ns) * 1e-9 : 0;
+    double seconds = wait ? (double)(wait->deadline_ns - wait->since_ns) * 1e-9 : 0; /* the bound that was given */
     unsigned in_device = 0, making = 0, ending = 0;
     const char *send_call = "";
     for (const avenc_channel *channel = stream->channels; channel; channel = channel->next) {

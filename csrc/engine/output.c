@@ -105,13 +105,15 @@ int avenc_channel_wait(avenc_channel *channel, const avenc_wait *wait, uint32_t 
     }
     while (!avi_stream_receivable_locked(stream)) {
         bool lost = atomic_load(&channel->device->lost);
-        if (finished_locked(stream, flags)) {
+        if (channel->sealed && flags & AVENC_WAIT_IN_PLACE) {
+            rc = avi_fail(AVENC_E_REPLACED, __func__, "the channel was replaced");
+        } else if (finished_locked(stream, flags)) {
             bool closed = stream->closed && !stream->ended;
             rc = avi_fail(closed ? AVENC_E_CLOSED : AVENC_E_DRAINED, __func__, "no frame is in flight");
         } else if (lost) {
             rc = avi_fail_lost(channel, __func__);
         } else if ((verdict = avi_stream_sleep_locked(stream, &waiter, stream->stats.in_flight > 0)) != AVI_WOKEN) {
-            rc = avi_stream_give_up_locked(stream, &waiter, verdict, AVENC_E_TIMEOUT, __func__);
+            rc = avi_stream_give_up_locked(stream, &waiter, verdict, __func__);
         }
         if (rc != AVENC_OK)
             break;
@@ -140,12 +142,23 @@ int avenc_channel_wait_idle(avenc_channel *channel, const avenc_wait *wait) {
             break;
         }
         if ((verdict = avi_stream_sleep_locked(stream, &waiter, true)) != AVI_WOKEN) {
-            rc = avi_stream_give_up_locked(stream, &waiter, verdict, AVENC_E_TIMEOUT, __func__);
+            rc = avi_stream_give_up_locked(stream, &waiter, verdict, __func__);
             break;
         }
     }
     avi_unlock(&stream->lock);
     return rc;
+}
+
+uint64_t avenc_channel_stalled_ns(avenc_channel *channel) {
+    if (check(channel, channel, channel, __func__) != AVENC_OK)
+        return 0;
+    avi_stream *stream = channel->stream;
+    avi_lock(&stream->lock);
+    uint64_t now = avi_now_ns(), since = stream->progressed_ns;
+    uint64_t stalled = stream->stats.in_flight && now > since ? now - since : 0;
+    avi_unlock(&stream->lock);
+    return stalled;
 }
 
 int avenc_channel_end(avenc_channel *channel) {
@@ -215,10 +228,10 @@ void avenc_channel_stats_get(avenc_channel *channel, avenc_channel_stats *stats)
     avi_lock(&stream->lock);
     *stats = stream->stats;
     stats->slots = channel->slots.made;
+    stats->pool_buffers = channel->pool ? avi_pool_allocations(channel->pool) : channel->pool_buffers;
     if (stream->idle_since)
         stats->idle_ns += avi_now_ns() - stream->idle_since;
     avi_unlock(&stream->lock);
-    stats->pool_buffers = avi_pool_allocations(channel->pool);
 }
 
 void avenc_channel_histograms_get(avenc_channel *channel, avenc_channel_histograms *histograms) {

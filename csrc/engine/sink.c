@@ -458,7 +458,7 @@ int avenc_channel_set_sink(avenc_channel *channel, int fd, uint32_t coalesce_us,
         stream->sink->stop = true;
         wake(stream->sink, 0);
         if ((verdict = avi_stream_sleep_locked(stream, &waiter, false)) != AVI_WOKEN) {
-            rc = avi_stream_give_up_locked(stream, &waiter, verdict, AVENC_E_TIMEOUT, __func__);
+            rc = avi_stream_give_up_locked(stream, &waiter, verdict, __func__);
             break;
         }
     }

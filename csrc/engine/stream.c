@@ -68,12 +68,11 @@ static void release_all(avi_packet_list *list) {
 
 avi_stream *avi_stream_create(uint32_t max_ready, bool drop_oldest, const char *hint) {
     avi_stream *stream = calloc(1, sizeof *stream);
-    if (!stream || avenc_waitset_create(&stream->progress) != AVENC_OK) {
+    if (!stream || !(stream->progress = avi_waitset_create())) {
         free(stream);
         avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
         return NULL;
     }
-    avi_live_add(AVENC_LIVE_STREAM, 1);
     stream->generation = avi_generation();
     stream->max_ready = max_ready;
     stream->drop_oldest = drop_oldest;
@@ -99,7 +98,6 @@ void avi_stream_drop(avi_stream *stream) {
     avi_waitset_drop(stream->progress);
     pthread_mutex_destroy(&stream->lock);
     free(stream);
-    avi_live_add(AVENC_LIVE_STREAM, -1);
 }
 
 /* ---- waiting ----------------------------------------------------------------------------------- */
@@ -132,7 +130,7 @@ avi_waiter avi_waiter_begin(const avenc_wait *wait) {
     return (avi_waiter){wait, looks ? later(avi_now_ns(), wait->look_ns) : AVI_FOR_EVER};
 }
 
-int avi_stream_sleep_locked(avi_stream *stream, const avi_waiter *waiter, bool busy) {
+int avi_stream_sleep_locked(avi_stream *stream, avi_waiter *waiter, bool busy) {
     const avenc_wait *wait = waiter->wait;
     if (!wait)
         return AVI_DEADLINE;
@@ -148,49 +146,42 @@ int avi_stream_sleep_locked(avi_stream *stream, const avi_waiter *waiter, bool b
         return AVI_LOOK;
     uint64_t until = wait->deadline_ns < stalled ? wait->deadline_ns : stalled;
     until = until < waiter->look_at ? until : waiter->look_at;
-    uint64_t seen = avi_waitset_signals(stream->progress);
+    uint32_t seen = avi_waitset_signals(stream->progress);
     stream->waiting++;
     avi_unlock(&stream->lock);
-    avi_waitset_sleep(stream->progress, seen, until);
+    bool interrupted = avi_waitset_sleep(stream->progress, seen, until);
+    if (interrupted && waiter->look_at != AVI_FOR_EVER)
+        waiter->look_at = 0; /* at the next wait, unless there is something by then */
     avi_lock(&stream->lock);
     stream->waiting--;
     return AVI_WOKEN;
 }
 
-int avi_stream_give_up_locked(avi_stream *stream, const avi_waiter *waiter, int verdict, int code, const char *call) {
+void avi_stream_bound(const avi_waiter *waiter, int verdict, char *text, size_t size) {
+    const avenc_wait *wait = waiter->wait;
+    snprintf(text, size, "at this moment");
+    if (wait && verdict == AVI_STALLED)
+        snprintf(text, size, "for %.3g s", (double)wait->stall_ns * 1e-9);
+    else if (wait && wait->deadline_ns > wait->since_ns)
+        snprintf(text, size, "within %.3g s", (double)(wait->deadline_ns - wait->since_ns) * 1e-9);
+}
+
+int avi_stream_give_up_locked(avi_stream *stream, const avi_waiter *waiter, int verdict, const char *call) {
     const avenc_channel_stats *stats = &stream->stats;
-    char bound[64] = "at this moment", who[320];
+    char bound[64];
     if (verdict == AVI_LOOK)
         return avi_fail(AVENC_E_LOOK, call, "the wait goes on");
-    if (waiter->wait) {
-        uint64_t deadline = waiter->wait->deadline_ns, since = waiter->wait->since_ns;
-        double seconds = (double)(verdict == AVI_STALLED ? waiter->wait->stall_ns : deadline - since) * 1e-9;
-        snprintf(bound, sizeof bound, "within the time allowed, %.3g s", seconds);
-    }
-    uint64_t now = avi_now_ns();
-    double sending = stream->sending_since ? (double)(now - stream->sending_since) * 1e-9 : 0;
-    if (stream->paused && code == AVENC_E_FULL)
-        snprintf(who, sizeof who, "another channel is about to take this one's place");
-    else if (avi_stream_full_locked(stream))
-        snprintf(who, sizeof who, "%u packets wait to be received, of %u that may", stats->ready, stream->max_ready);
-    else if (stats->in_flight && sending > 1)
-        snprintf(who, sizeof who,
-                 "the device has %u frame(s) and has not taken the next one for %.3g s: its call has not returned%s",
-                 stream->window, sending, stream->hint);
-    else if (stats->in_flight)
-        snprintf(who, sizeof who, "the device has %u frame(s) in flight and %u wait for it%s",
-                 stats->in_flight - stats->queued, stats->queued, verdict == AVI_STALLED ? stream->hint : "");
-    else if (stream->has_sink && !stream->sink_error && (stream->writing || stream->ready.count))
-        snprintf(who, sizeof who, "the reader of the sink is slow: %u access units are not written, no frame is in flight",
-                 stats->ready);
-    else
-        snprintf(who, sizeof who, "no frame is in flight");
-    if (stats->held && code == AVENC_E_FULL) {
-        size_t used = strlen(who);
-        snprintf(who + used, sizeof who - used, "; the program holds %u frame(s)", stats->held);
-    }
-    return avi_fail(code, call, "%s %s: %s", code == AVENC_E_FULL ? "no room for another frame" : "nothing came", bound,
-                    who);
+    avi_stream_bound(waiter, verdict, bound, sizeof bound);
+    if (stats->in_flight)
+        return avi_fail(AVENC_E_TIMEOUT, call, "%s %s: %u frame(s) are in flight, %u of them queued%s",
+                        verdict == AVI_STALLED ? "the device has finished no frame" : "no packet came", bound,
+                        stats->in_flight, stats->queued, verdict == AVI_STALLED ? stream->hint : "");
+    if (stream->has_sink && !stream->sink_error && (stream->writing || stream->ready.count))
+        return avi_fail(AVENC_E_TIMEOUT, call,
+                        "the reader of the sink has taken nothing %s: %u access units wait to be written, no frame is in "
+                        "flight",
+                        bound, stats->ready);
+    return avi_fail(AVENC_E_TIMEOUT, call, "no packet came %s, and no frame is in flight", bound);
 }
 
 /* ---- packets ----------------------------------------------------------------------------------- */

@@ -84,10 +84,13 @@ enum { AVI_WOKEN, AVI_DEADLINE, AVI_STALLED, AVI_LOOK };
 /*
  * Sleep until progress: AVI_WOKEN, look again. AVI_STALLED: `busy`, and nothing has moved for the wait's stall time.
  */
-int avi_stream_sleep_locked(avi_stream *stream, const avi_waiter *waiter, bool busy);
+int avi_stream_sleep_locked(avi_stream *stream, avi_waiter *waiter, bool busy);
 
-/* A wait came to `verdict`: the status for it, `code` at a deadline, with a text that says who is in the way. */
-int avi_stream_give_up_locked(avi_stream *stream, const avi_waiter *waiter, int verdict, int code, const char *call);
+/* A wait came to `verdict`: AVENC_E_LOOK, or _TIMEOUT with a text that says who is in the way. */
+int avi_stream_give_up_locked(avi_stream *stream, const avi_waiter *waiter, int verdict, const char *call);
+
+/* The bound that was given, in words: "within 0.5 s". */
+void avi_stream_bound(const avi_waiter *waiter, int verdict, char *text, size_t size);
 
 /* ---- packets ---- */
 

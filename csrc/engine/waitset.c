@@ -2,6 +2,9 @@
 /*
  * Keys, not channels, are listed, each once: with 64 channels, asking each of them after each wake-up would cost more
  * than the wake-up, and a channel may end at any time.
+ *
+ * Threads sleep on a count of signals, by futex(2) rather than on a condition: that one comes back when a signal of the
+ * process interrupts it, so that Ctrl-C is seen at once.
  */
 #define _GNU_SOURCE
 #include "engine/waitset.h"
@@ -9,19 +12,22 @@
 #include "base/thread.h"
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 struct avenc_waitset {
     uint32_t generation;
+    bool counted; /* among the live objects: the caller's */
     atomic_uint references;
-    atomic_ullong signals; /* in all; written with the lock */
-    pthread_mutex_t lock;  /* everything below */
-    pthread_cond_t changed;
+    atomic_uint signals;  /* in all, modulo 2^32; written with the lock */
+    atomic_uint sleeping; /* threads that any signal wakes */
+    pthread_mutex_t lock; /* everything below */
     bool urgent;         /* there was an urgent signal since somebody last collected */
-    unsigned sleeping;   /* threads that any signal wakes; 0 once it was broadcast, until they sleep again */
     unsigned collecting; /* threads that an urgent signal wakes */
     bool *listed;        /* by key */
     uint32_t *ring;      /* `count` keys from `first` on; room for each key once */
@@ -30,19 +36,30 @@ struct avenc_waitset {
     avi_pace pace;
     int fd;     /* eventfd, or -1 */
     bool armed; /* the next signal makes it readable */
+    bool readable;
 };
 
-int avenc_waitset_create(avenc_waitset **out) {
-    if (!out)
-        return avi_fail(AVENC_E_INVALID, __func__, "waitset must not be NULL");
+avenc_waitset *avi_waitset_create(void) {
     avenc_waitset *waitset = calloc(1, sizeof *waitset);
     if (!waitset)
-        return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
+        return NULL;
     waitset->generation = avi_generation();
     waitset->fd = -1;
     atomic_store(&waitset->references, 1);
     pthread_mutex_init(&waitset->lock, NULL);
-    avi_cond_init(&waitset->changed);
+    if (avi_waitset_reserve(waitset, 0) == AVENC_OK) /* a key that anybody may signal without having attached a channel */
+        return waitset;
+    avi_waitset_drop(waitset);
+    return NULL;
+}
+
+int avenc_waitset_create(avenc_waitset **out) {
+    if (!out)
+        return avi_fail(AVENC_E_INVALID, __func__, "waitset must not be NULL");
+    avenc_waitset *waitset = avi_waitset_create();
+    if (!waitset)
+        return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
+    waitset->counted = true;
     avi_live_add(AVENC_LIVE_WAITSET, 1);
     *out = waitset;
     return AVENC_OK;
@@ -57,12 +74,12 @@ void avi_waitset_drop(avenc_waitset *waitset) {
         return;
     if (waitset->fd >= 0)
         close(waitset->fd);
-    pthread_cond_destroy(&waitset->changed);
     pthread_mutex_destroy(&waitset->lock);
     free(waitset->listed);
     free(waitset->ring);
+    if (waitset->counted)
+        avi_live_add(AVENC_LIVE_WAITSET, -1);
     free(waitset);
-    avi_live_add(AVENC_LIVE_WAITSET, -1);
 }
 
 void avenc_waitset_release(avenc_waitset *waitset) {
@@ -103,9 +120,27 @@ static void make_readable_locked(avenc_waitset *waitset) {
     if (!waitset->armed || waitset->fd < 0)
         return;
     waitset->armed = false;
+    if (waitset->readable)
+        return;
+    waitset->readable = true;
     uint64_t one = 1;
     while (write(waitset->fd, &one, sizeof one) < 0 && errno == EINTR)
         continue;
+}
+
+enum { SLEEPERS = 1, COLLECTORS = 2 }; /* who sleeps: futex's bits */
+
+static void wake(avenc_waitset *waitset, uint32_t whom) {
+    syscall(SYS_futex, &waitset->signals, FUTEX_WAKE_BITSET | FUTEX_PRIVATE_FLAG, INT32_MAX, NULL, NULL, whom);
+}
+
+/* Sleep while there have been `seen` signals, up to the deadline. True: a signal of the process came. */
+static bool sleep_while(avenc_waitset *waitset, uint32_t seen, uint64_t deadline_ns, uint32_t who) {
+    struct timespec until = {.tv_sec = (time_t)(deadline_ns / 1000000000u),
+                             .tv_nsec = (long)(deadline_ns % 1000000000u)};
+    return syscall(SYS_futex, &waitset->signals, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, seen,
+                   deadline_ns == AVI_FOR_EVER ? NULL : &until, NULL, who) < 0 &&
+           errno == EINTR;
 }
 
 void avi_waitset_signal(avenc_waitset *waitset, uint32_t key, bool urgent) {
@@ -117,11 +152,10 @@ void avi_waitset_signal(avenc_waitset *waitset, uint32_t key, bool urgent) {
         waitset->ring[(waitset->first + waitset->count++) % waitset->capacity] = key;
     }
     make_readable_locked(waitset);
-    bool wake = waitset->sleeping > 0 || (urgent && waitset->collecting > 0);
-    waitset->sleeping = 0; /* one wake-up for all signals until they sleep again */
+    bool hurry = urgent && waitset->collecting > 0;
     avi_unlock(&waitset->lock);
-    if (wake)
-        pthread_cond_broadcast(&waitset->changed);
+    if (atomic_load(&waitset->sleeping) || hurry)
+        wake(waitset, SLEEPERS | (hurry ? COLLECTORS : 0));
 }
 
 void avenc_waitset_signal(avenc_waitset *waitset, uint32_t key) {
@@ -129,17 +163,18 @@ void avenc_waitset_signal(avenc_waitset *waitset, uint32_t key) {
         avi_waitset_signal(waitset, key, true);
 }
 
-uint64_t avi_waitset_signals(avenc_waitset *waitset) {
+uint32_t avi_waitset_signals(avenc_waitset *waitset) {
     return atomic_load(&waitset->signals);
 }
 
-void avi_waitset_sleep(avenc_waitset *waitset, uint64_t seen, uint64_t deadline_ns) {
-    avi_lock(&waitset->lock);
-    while (atomic_load(&waitset->signals) <= seen && (deadline_ns == AVI_FOR_EVER || avi_now_ns() < deadline_ns)) {
-        waitset->sleeping++;
-        avi_cond_wait_until(&waitset->changed, &waitset->lock, deadline_ns);
-    }
-    avi_unlock(&waitset->lock);
+bool avi_waitset_sleep(avenc_waitset *waitset, uint32_t seen, uint64_t deadline_ns) {
+    bool interrupted = false;
+    atomic_fetch_add(&waitset->sleeping, 1);
+    while (!interrupted && atomic_load(&waitset->signals) == seen &&
+           (deadline_ns == AVI_FOR_EVER || avi_now_ns() < deadline_ns))
+        interrupted = sleep_while(waitset, seen, deadline_ns, SLEEPERS);
+    atomic_fetch_sub(&waitset->sleeping, 1);
+    return interrupted;
 }
 
 /* ---- coalescing -------------------------------------------------------------------------------- */
@@ -157,8 +192,14 @@ static void collect_locked(avenc_waitset *waitset, uint64_t events, uint32_t coa
     uint64_t until = avi_now_ns() + coalesce_us * 1000ull;
     until = until < deadline_ns ? until : deadline_ns;
     waitset->collecting++;
-    while (!waitset->urgent && avi_now_ns() < until)
-        avi_cond_wait_until(&waitset->changed, &waitset->lock, until);
+    while (!waitset->urgent && avi_now_ns() < until) {
+        uint32_t seen = atomic_load(&waitset->signals);
+        avi_unlock(&waitset->lock);
+        bool interrupted = sleep_while(waitset, seen, until, COLLECTORS);
+        avi_lock(&waitset->lock);
+        if (interrupted)
+            break;
+    }
     waitset->collecting--;
 }
 
@@ -173,6 +214,10 @@ void avi_waitset_collect(avenc_waitset *waitset, uint64_t events, uint32_t coale
 
 static uint32_t take_locked(avenc_waitset *waitset, uint32_t *keys, uint32_t max) {
     uint32_t taken = 0;
+    uint64_t signalled;
+    while (waitset->readable && read(waitset->fd, &signalled, sizeof signalled) < 0 && errno == EINTR)
+        continue;
+    waitset->readable = false;
     while (taken < max && waitset->count > 0) {
         uint32_t key = waitset->ring[waitset->first];
         waitset->first = (waitset->first + 1) % waitset->capacity;
@@ -196,16 +241,19 @@ int avenc_waitset_take(avenc_waitset *waitset, const avenc_wait *wait, uint32_t 
     avi_lock(&waitset->lock);
     if (wait)
         collect_locked(waitset, atomic_load(&waitset->signals), coalesce_us, until);
-    while (waitset->count == 0 && (until == AVI_FOR_EVER || avi_now_ns() < until)) {
-        waitset->sleeping++;
-        avi_cond_wait_until(&waitset->changed, &waitset->lock, until);
+    bool interrupted = false;
+    while (waitset->count == 0 && !interrupted && (until == AVI_FOR_EVER || avi_now_ns() < until)) {
+        uint32_t seen = atomic_load(&waitset->signals);
+        avi_unlock(&waitset->lock);
+        interrupted = avi_waitset_sleep(waitset, seen, until) && look != AVI_FOR_EVER;
+        avi_lock(&waitset->lock);
     }
     *count = take_locked(waitset, keys, max);
     waitset->urgent = false;
     avi_unlock(&waitset->lock);
     if (*count)
         return AVENC_OK;
-    return avi_fail(until < deadline ? AVENC_E_LOOK : AVENC_E_TIMEOUT, __func__, "no channel made progress");
+    return avi_fail(interrupted || until < deadline ? AVENC_E_LOOK : AVENC_E_TIMEOUT, __func__, "no channel made progress");
 }
 
 /* ---- for event loops --------------------------------------------------------------------------- */
@@ -228,17 +276,15 @@ int avenc_waitset_fd(avenc_waitset *waitset) {
     return made;
 }
 
+/* Does not make it unreadable: another waiter of the same loop may not have seen that yet. */
 void avenc_waitset_arm(avenc_waitset *waitset) {
-    if (!waitset || waitset->generation != avi_generation())
+    if (waitset->generation != avi_generation())
         return;
     avi_lock(&waitset->lock);
-    if (!waitset->armed && waitset->fd >= 0) {
-        uint64_t count;
-        while (read(waitset->fd, &count, sizeof count) < 0 && errno == EINTR)
-            continue;
-        waitset->armed = true;
+    for (; waitset->count > 0; waitset->count--) {
+        waitset->listed[waitset->ring[waitset->first]] = false;
+        waitset->first = (waitset->first + 1) % waitset->capacity;
     }
-    if (waitset->count)
-        make_readable_locked(waitset);
+    waitset->armed = true;
     avi_unlock(&waitset->lock);
 }

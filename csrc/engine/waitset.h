@@ -7,6 +7,9 @@
 
 #include "avenc.h"
 
+/* One of the engine's own, which is not counted among the live objects. NULL where memory is exhausted. */
+avenc_waitset *avi_waitset_create(void);
+
 void avi_waitset_retain(avenc_waitset *waitset);
 void avi_waitset_drop(avenc_waitset *waitset);
 
@@ -17,10 +20,10 @@ int avi_waitset_reserve(avenc_waitset *waitset, uint32_t key);
 void avi_waitset_signal(avenc_waitset *waitset, uint32_t key, bool urgent);
 
 /* How many signals there have been. Read before a condition is looked at, so that no signal after that is missed. */
-uint64_t avi_waitset_signals(avenc_waitset *waitset);
+uint32_t avi_waitset_signals(avenc_waitset *waitset);
 
-/* Sleep until there have been more than `seen` signals, or the deadline. */
-void avi_waitset_sleep(avenc_waitset *waitset, uint64_t seen, uint64_t deadline_ns);
+/* Sleep while there have been `seen` signals, up to the deadline. True: a signal of the process interrupted it. */
+bool avi_waitset_sleep(avenc_waitset *waitset, uint32_t seen, uint64_t deadline_ns);
 
 /*
  * The one rule of coalescing: collect for coalesce_us, up to the deadline or an urgent signal, if the rate of events

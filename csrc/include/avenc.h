@@ -104,6 +104,9 @@ typedef struct avenc_wait {
 /* A wait that begins now and ends after timeout_ms (AVENC_NO_TIMEOUT: never), without stall or look. */
 AVENC_API avenc_wait avenc_wait_for(uint32_t timeout_ms);
 
+/* Bytes up to which a copy is shorter than winning a contended interpreter lock back: a caller keeps it for them. */
+enum { AVENC_SHORT_COPY_BYTES = 4 << 20 };
+
 /* ---- library --------------------------------------------------------------------------------- */
 
 typedef struct acl_api {
@@ -120,6 +123,8 @@ typedef struct avenc_library_options {
     const char *sim_soc;   /* chip profile of the simulated device, or NULL for its default */
     const char *sim_codec; /* libavcodec for the simulated device, or NULL to let it search */
     int strict_paths;      /* non-zero: refuse a library that others may write to, instead of warning */
+    char *warned;          /* warnings that were given, newline-separated, and room for more; or NULL: see below */
+    size_t warned_size;
 } avenc_library_options;
 
 typedef struct avenc_library_info {
@@ -138,6 +143,9 @@ typedef struct avenc_library_info {
  * soname. Environment variables are ignored in a set-user-id process. Never a relative path.
  * "auto": as "ascend"; where no library is found, or it works and reports no device, the simulated
  * device, with the reason in info.fallback. A library that is there but broken is an error.
+ *
+ * With options.warned nothing is loaded that the caller has not warned about: where a warning is due that is not among
+ * those, it is added there, and the call returns AVENC_OK with *library NULL. Warn, then call again.
  *
  * The same library opened twice gives the same object. Libraries are never unloaded (their threads
  * outlive us), so there is no closing function. Loading runs the vendor's constructors and may block.
@@ -247,8 +255,8 @@ AVENC_API int avenc_waitset_take(avenc_waitset *waitset, const avenc_wait *wait,
 
 /*
  * A file descriptor for an event loop, made at the first call (-1 and a failure where there is none to be had). It
- * becomes readable at the first signal after avenc_waitset_arm, at once if a key is listed then; taking keys does not
- * change it, avenc_waitset_arm makes it unreadable again.
+ * becomes readable at the first signal after avenc_waitset_arm, and unreadable by avenc_waitset_take. Arming forgets the
+ * keys that are listed: arm, look at every channel, then sleep.
  */
 AVENC_API int avenc_waitset_fd(avenc_waitset *waitset);
 AVENC_API void avenc_waitset_arm(avenc_waitset *waitset);
@@ -456,7 +464,7 @@ enum { AVENC_FRAME_QUEUE = 1 }; /* leave the sending to a native thread: never w
  * Send an acquired frame: no copy on a board, one DMA on a host; or queue it, if asked to, or while `depth` frames are
  * in the device or another thread sends. Once only: a second submission, also by another thread at the same time, is
  * AVENC_E_INVALID. The handle stays the caller's to release, before or after, from any thread. On failure the frame
- * can be submitted again.
+ * can be submitted again, unless the device itself refused it and may read it still.
  */
 AVENC_API int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, int flags,
                                  const avenc_wait *wait, uint64_t *frame_index);
@@ -481,12 +489,13 @@ AVENC_API int avenc_channel_take_promised(avenc_channel *channel, avenc_packet *
 /* Take up to `max` tags of frames and packets that nobody will get: dropped, or written to the sink. Does not wait. */
 AVENC_API size_t avenc_channel_take_dropped(avenc_channel *channel, uint64_t *tags, size_t max);
 
-enum { AVENC_WAIT_FOR_FRAMES = 1 };
+enum { AVENC_WAIT_FOR_FRAMES = 1, AVENC_WAIT_IN_PLACE = 2 };
 
 /*
  * Wait until a packet can be taken. AVENC_OK if so, AVENC_E_DRAINED if none is to come: nothing is in flight (with
  * AVENC_WAIT_FOR_FRAMES only once the end was declared), AVENC_E_TIMEOUT, AVENC_E_CLOSED, or the code with which the
- * device was lost. coalesce_us as for avenc_waitset_take.
+ * device was lost; with AVENC_WAIT_IN_PLACE AVENC_E_REPLACED once another channel has this one's place. coalesce_us as
+ * for avenc_waitset_take.
  */
 AVENC_API int avenc_channel_wait(avenc_channel *channel, const avenc_wait *wait, uint32_t coalesce_us, int flags);
 
@@ -504,6 +513,9 @@ AVENC_API int avenc_channel_end(avenc_channel *channel);
 
 /* Wait until no frame is in flight; their packets are then ready. Same codes as _wait. Its deadline is the stall's. */
 AVENC_API int avenc_channel_wait_idle(avenc_channel *channel, const avenc_wait *wait);
+
+/* How long frames have been in flight without one being finished; 0 while none is in flight. */
+AVENC_API uint64_t avenc_channel_stalled_ns(avenc_channel *channel);
 
 /*
  * Close the stream: no further frames, those that are queued are dropped, the hardware channel ends on a native thread
@@ -609,13 +621,16 @@ AVENC_API void avenc_converter_destroy(avenc_converter *converter);
 #define AVENC_LIVE_KINDS(X)                                                                                            \
     X(DEVICE, 0)                                                                                                       \
     X(CHANNEL, 1)                                                                                                      \
-    X(SLOT, 2) X(POOL, 3) X(PACKET, 4) X(THREAD, 5) X(STREAM, 6) X(FRAME, 7) X(CONVERTER, 8) X(WAITSET, 9) X(SINK, 10)
+    X(SLOT, 2) X(POOL, 3) X(PACKET, 4) X(THREAD, 5) X(FRAME, 6) X(CONVERTER, 7) X(WAITSET, 8) X(SINK, 9)
 
 #define AVENC_ENUM_KIND(name, index) AVENC_LIVE_##name = (index),
 enum { AVENC_LIVE_KINDS(AVENC_ENUM_KIND) AVENC_LIVE_COUNT };
 #undef AVENC_ENUM_KIND
 
-/* Objects of that kind alive now (packets: those outside their pool). -1 for an unknown kind. */
+/*
+ * Objects of that kind alive now. Packets: those outside their pool; channels: those that have not ended, or of which
+ * somebody holds a picture buffer. A handle that is left then is memory and nothing else. -1 for an unknown kind.
+ */
 AVENC_API int64_t avenc_live(int kind);
 AVENC_API const char *avenc_live_name(int kind); /* NULL for an unknown kind */
 

@@ -365,10 +365,14 @@ static int open_real(avi_search *search, avenc_library **out) {
     return rc;
 }
 
+static avi_search new_search(const avenc_library_options *options) {
+    return (avi_search){.strict = options->strict_paths, .given = options->warned, .given_size = options->warned_size};
+}
+
 int avenc_library_open(const avenc_library_options *options, avenc_library **library) {
     if (!options || !options->backend || !library)
         return avi_fail(AVENC_E_INVALID, __func__, "options, options.backend and library must not be NULL");
-    avi_search search = {.strict = options->strict_paths};
+    avi_search search = new_search(options);
     avenc_library *found = NULL;
     const char *backend = options->backend;
     int rc;
@@ -379,14 +383,16 @@ int avenc_library_open(const avenc_library_options *options, avenc_library **lib
         rc = open_real(&search, &found);
     } else if (strcmp(backend, "auto") == 0) {
         rc = open_real(&search, &found);
-        if (rc == AVENC_E_NOT_FOUND || (rc == AVENC_OK && avenc_library_info_get(found)->device_count == 0)) {
+        bool none = rc == AVENC_E_NOT_FOUND || (rc == AVENC_OK && avenc_library_info_get(found)->device_count == 0);
+        if (none && !search.stopped) {
             char reason[sizeof((snapshot *)0)->fallback];
             if (rc == AVENC_OK)
                 snprintf(reason, sizeof reason, "%s works but reports no device", found->runtime_path);
             else
                 snprintf(reason, sizeof reason, "%s", avenc_last_failure()->detail);
-            avi_search again = {.strict = options->strict_paths};
+            avi_search again = new_search(options);
             rc = open_simulated(&again, options, &found);
+            search.stopped = again.stopped;
             if (rc == AVENC_OK)
                 rc = say(found, avenc_library_info_get(found)->device_count, reason);
         }
@@ -394,8 +400,10 @@ int avenc_library_open(const avenc_library_options *options, avenc_library **lib
         rc = open_path(&search, backend, "backend", &found);
     }
     avi_unlock(&registry_lock);
+    if (search.stopped)
+        rc = AVENC_OK;
     if (rc == AVENC_OK)
-        *library = found;
+        *library = search.stopped ? NULL : found;
     return rc;
 }
 

@@ -3,6 +3,7 @@
 #include "load/paths.h"
 #include "base/status.h"
 #include "base/thread.h"
+#include "load/trust.h"
 
 #include <dirent.h>
 #include <dlfcn.h>
@@ -26,7 +27,6 @@ extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
 #define LIVES_HERE __ehdr_start
 
 enum {
-    MOST_LINKS = 40,     /* as the kernel */
     FORK_PATIENCE_S = 1, /* how long a fork() waits for a library that is being loaded */
 };
 
@@ -45,70 +45,9 @@ const char *avi_getenv(const char *name) {
 
 /* ---- what is safe ------------------------------------------------------------------------------ */
 
-/* Who can replace what is at `where`, or put something there; false if nobody but root and our user. */
-static bool is_weak(const char *where, const struct stat *status, char *why, size_t size) {
-    bool sticky = S_ISDIR(status->st_mode) && (status->st_mode & S_ISVTX);
-    why[0] = '\0';
-    if (status->st_uid != 0 && status->st_uid != geteuid())
-        avi_append(why, size, "%s belongs to user %u, who is neither root nor the user of this process", where,
-                   (unsigned)status->st_uid);
-    else if (!S_ISLNK(status->st_mode) && (status->st_mode & S_IWOTH) && !sticky)
-        avi_append(why, size, "%s is writable by everybody", where);
-    return why[0] != '\0';
-}
-
 static void strip_last(char *path) {
     char *slash = strrchr(path, '/');
     slash[slash == path] = '\0';
-}
-
-/*
- * Follow an absolute path as the kernel does, looking at each step. True: somebody else can decide what it leads to,
- * and `why` says who. A path that leads nowhere yet is weak where anybody may complete it.
- */
-static bool path_is_weak(const char *path, char *why, size_t size) {
-    char where[PATH_MAX] = "/", rest[PATH_MAX], target[PATH_MAX];
-    bool anybody = false; /* may make things in the folder that was looked at last */
-    int links = 0;
-    if (snprintf(rest, sizeof rest, "%s", path) >= (int)sizeof rest)
-        links = MOST_LINKS;
-    for (char *next = rest; links < MOST_LINKS;) {
-        struct stat status;
-        why[0] = '\0';
-        if (lstat(where, &status) != 0) {
-            if (anybody)
-                avi_append(why, size, "%s does not exist, and everybody may make it", where);
-            return anybody;
-        }
-        if (is_weak(where, &status, why, size))
-            return true;
-        anybody = status.st_mode & S_IWOTH;
-        if (S_ISLNK(status.st_mode)) {
-            ssize_t got = readlink(where, target, sizeof target - 1);
-            int length = snprintf(target + (got > 0 ? got : 0), sizeof target - (got > 0 ? got : 0), "/%s", next);
-            if (got <= 0 || got + length >= (ssize_t)sizeof target)
-                break;
-            strip_last(where);
-            if (target[0] == '/')
-                strcpy(where, "/");
-            next = strcpy(rest, target);
-            links++;
-            continue;
-        }
-        next += strspn(next, "/");
-        size_t length = strcspn(next, "/"), used = strlen(where);
-        if (length == 0)
-            return false;
-        if (length == 2 && strncmp(next, "..", 2) == 0)
-            strip_last(where);
-        else if (used + length + 2 > sizeof where)
-            break;
-        else if (length != 1 || next[0] != '.')
-            sprintf(where + used, "%s%.*s", used > 1 ? "/" : "", (int)length, next);
-        next += length;
-    }
-    avi_append(why, size, "%s is too long, or its symbolic links are", path);
-    return true;
 }
 
 /* Beside this code: whoever can change that can change us. */
@@ -128,40 +67,69 @@ static bool tolerate(avi_search *search, const char *path, const char *why) {
     if (search->strict) {
         avi_append(search->tried, sizeof search->tried, "\n  %s: refused, %s", path, why);
         search->found_broken = true;
-    } else if (!strstr(search->warnings, why)) {
-        avi_append(search->warnings, sizeof search->warnings, "%s: %s\n", path, why);
+        return false;
     }
-    return !search->strict;
+    char line[sizeof search->warnings];
+    snprintf(line, sizeof line, "%s: %s\n", path, why);
+    if (strstr(search->warnings, why))
+        return true;
+    avi_append(search->warnings, sizeof search->warnings, "%s", line);
+    /* One that does not fit is heard of afterwards, in the library's own list. */
+    search->stopped =
+        search->given && !strstr(search->given, line) && strlen(search->given) + strlen(line) < search->given_size;
+    if (search->stopped)
+        avi_append(search->given, search->given_size, "%s", line);
+    return !search->stopped;
 }
 
 /* ---- where the dynamic loader looks ------------------------------------------------------------ */
 
 typedef struct folder {
-    char *name;
-    bool of_user;   /* from LD_LIBRARY_PATH */
+    const char *name;
     bool of_system; /* searched after /etc/ld.so.cache */
 } folder;
 
-/* In the order of the search, ended by one without a name; NULL: out of memory. Freed as one. */
-static folder *search_folders(void) {
 #ifdef __GLIBC__
-    Dl_info here;
+static bool is_of_system(const char *name) {
+    static const char *const usual[] = {"/lib", "/lib64", "/lib32", "/libx32"};
+    name += strncmp(name, "/usr/", 5) == 0 ? 4 : 0;
+    for (size_t i = 0; i < sizeof usual / sizeof usual[0]; i++)
+        if (strcmp(name, usual[i]) == 0)
+            return true;
+    return strncmp(name, "/lib/", 5) == 0 && strstr(name, "-linux-gnu");
+}
+
+/* The loader does not tell which folders are its own: they come last, each once. */
+static void mark_those_of_system(folder *folders, size_t count) {
+    for (size_t i = count; i-- > 0 && is_of_system(folders[i].name); folders[i].of_system = true)
+        for (size_t later = i + 1; later < count; later++)
+            if (strcmp(folders[i].name, folders[later].name) == 0)
+                return;
+}
+#endif
+
+/*
+ * Where the loader looks on behalf of the file that `code` is in, in its order; ended by one without a name. NULL: out
+ * of memory. Freed as one.
+ */
+static folder *search_folders(const void *code) {
+#ifdef __GLIBC__
+    Dl_info unused;
     Dl_serinfo size;
-    struct link_map *self = NULL;
-    if (!dladdr1(&LIVES_HERE, &here, (void **)&self, RTLD_DL_LINKMAP) || dlinfo(self, RTLD_DI_SERINFOSIZE, &size) != 0)
+    struct link_map *map = NULL;
+    if (!dladdr1(code, &unused, (void **)&map, RTLD_DL_LINKMAP) || dlinfo(map, RTLD_DI_SERINFOSIZE, &size) != 0)
         return calloc(1, sizeof(folder));
     folder *found = calloc(1, (size.dls_cnt + 1) * sizeof *found + size.dls_size);
     Dl_serinfo *list = found ? (Dl_serinfo *)&found[size.dls_cnt + 1] : NULL;
-    if (found && dlinfo(self, RTLD_DI_SERINFOSIZE, list) == 0 && dlinfo(self, RTLD_DI_SERINFO, list) == 0)
-        for (unsigned i = 0; i < size.dls_cnt; i++)
-            found[i] = (folder){.name = list->dls_serpath[i].dls_name,
-                                .of_user = list->dls_serpath[i].dls_flags & LA_SER_LIBPATH,
-                                .of_system = list->dls_serpath[i].dls_flags & LA_SER_DEFAULT};
+    if (!found || dlinfo(map, RTLD_DI_SERINFOSIZE, list) != 0 || dlinfo(map, RTLD_DI_SERINFO, list) != 0)
+        return found;
+    for (unsigned i = 0; i < size.dls_cnt; i++)
+        found[i].name = list->dls_serpath[i].dls_name;
+    mark_those_of_system(found, size.dls_cnt);
     return found;
 #else
-    static const folder usual[] = {
-        {"/lib", false, true}, {"/usr/local/lib", false, true}, {"/usr/lib", false, true}, {0}};
-    folder *found = malloc(sizeof usual);
+    static const folder usual[] = {{"/lib", true}, {"/usr/local/lib", true}, {"/usr/lib", true}, {NULL, false}};
+    folder *found = code ? malloc(sizeof usual) : NULL;
     return found ? memcpy(found, usual, sizeof usual) : NULL;
 #endif
 }
@@ -233,7 +201,7 @@ static bool look_in_cache(const char *soname, char path[PATH_MAX]) {
 }
 
 static bool find_soname(const char *soname, char path[PATH_MAX]) {
-    folder *folders = search_folders();
+    folder *folders = search_folders(&LIVES_HERE);
     bool found = false;
     for (folder *place = folders; place && place->name && !found; place++)
         found = !place->of_system && look_in(place->name, soname, path);
@@ -244,21 +212,21 @@ static bool find_soname(const char *soname, char path[PATH_MAX]) {
     return found;
 }
 
-/* The folders in which the loader will look for what the file needs, and looked for the file itself. */
+/* LD_LIBRARY_PATH and a program's own run path: in these the loader looks for whatever a library needs. */
 static bool user_folders_are_safe(avi_search *search, const char *path) {
-    folder *folders = search_folders();
+    folder *folders = search_folders((const void *)getauxval); /* the C library has no run path of its own */
     bool safe = folders != NULL;
-    for (folder *place = folders; place && place->name && safe; place++) {
-        char why[PATH_MAX + 200] = "";
-        if (!place->of_user)
-            continue;
+    for (folder *place = folders; place && place->name && !place->of_system && safe; place++) {
+        char why[PATH_MAX + 300] = "";
         if (strcmp(place->name, ".") == 0)
-            avi_append(why, sizeof why,
-                       "LD_LIBRARY_PATH has an empty element or \".\", which means the current folder");
+            avi_append(
+                why, sizeof why,
+                "LD_LIBRARY_PATH (or the run path) has an empty element or \".\", which means the current folder");
         else if (place->name[0] != '/')
-            avi_append(why, sizeof why, "LD_LIBRARY_PATH has the relative element \"%s\"", place->name);
-        else
-            path_is_weak(place->name, why, sizeof why);
+            avi_append(why, sizeof why, "LD_LIBRARY_PATH (or the run path) has the relative element \"%s\"",
+                       place->name);
+        else if (avi_path_is_weak(place->name, why, sizeof why) && !strstr(search->warnings, why))
+            avi_append(why, sizeof why, "; what a library needs is looked for in %s", place->name);
         safe = !why[0] || tolerate(search, path, why);
     }
     free(folders);
@@ -288,10 +256,10 @@ static bool is_half_loaded(avi_search *search, const char *path) {
 
 static void *load(avi_search *search, const char *path, const char *wanted, bool searched) {
     char why[PATH_MAX + 200];
-    if (is_half_loaded(search, path))
+    if (search->stopped || is_half_loaded(search, path))
         return NULL;
     if (!is_own(path)) {
-        if (path_is_weak(path, why, sizeof why) && !tolerate(search, path, why))
+        if (avi_path_is_weak(path, why, sizeof why) && !tolerate(search, path, why))
             return NULL;
         if ((searched || search->strict) && !user_folders_are_safe(search, path))
             return NULL;

@@ -26,6 +26,9 @@ typedef struct avi_search {
     char warnings[2048]; /* newline-separated */
     bool strict;
     bool found_broken; /* a file was there but could not be used */
+    char *given;       /* warnings that the user has had, each with a newline; NULL: warnings stop nothing */
+    size_t given_size;
+    bool stopped; /* a warning is to be given first: it has been added to `given`, and nothing more is loaded */
 } avi_search;
 
 /* Add to a text, which is cut off at `size`. */

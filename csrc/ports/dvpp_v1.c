@@ -72,12 +72,12 @@ static int bind(avenc_device *device, avi_binding *binding) {
     binding->restore = NULL;
     if (device->api->aclrtGetCurrentContext(&current) != ACL_SUCCESS)
         current = NULL;
-    if (current == own)
-        return AVENC_OK;
-    TRY(device, aclrtSetCurrentContext, own);
     unsigned destroyed = atomic_load(&contexts_destroyed);
     bool ours = current && current == left_behind.context && left_behind.destroyed == destroyed;
-    if (current && !ours) {
+    if (current == own && ours)
+        return AVENC_OK;
+    TRY(device, aclrtSetCurrentContext, own); /* an equal address may be a destroyed context's */
+    if (current && current != own && !ours) {
         binding->restore = current;
     } else {
         left_behind.context = own;
@@ -446,10 +446,11 @@ static void finalized(void *arg) {
 int avenc_library_finalize(avenc_library *library, const avenc_wait *wait) {
     if (!library)
         return avi_fail(AVENC_E_INVALID, __func__, "library must not be NULL");
-    if (avi_library_in_use(library) || avi_taskq_blocked() || !avi_library_take_owed(library))
+    uint64_t deadline = wait ? wait->deadline_ns : 0;
+    if (!avi_library_wait_unused(library, deadline) || avi_taskq_blocked() || !avi_library_take_owed(library))
         return AVENC_OK; /* not ours to call, or somebody is inside: the process's end is all that is left */
     finalizing *job = calloc(1, sizeof *job);
-    if (!job || avenc_waitset_create(&job->progress) != AVENC_OK || avi_taskq_retain() != AVENC_OK) {
+    if (!job || !(job->progress = avi_waitset_create()) || avi_taskq_retain() != AVENC_OK) {
         if (job && job->progress)
             avi_waitset_drop(job->progress);
         free(job);
@@ -460,9 +461,8 @@ int avenc_library_finalize(avenc_library *library, const avenc_wait *wait) {
     atomic_store(&job->references, 2);
     avi_task_init(&job->task, finalize, finalized, job);
     avi_task_post(&job->task);
-    uint64_t deadline = wait ? wait->deadline_ns : 0, seen = 0;
     while (!atomic_load(&job->done) && avi_now_ns() < deadline) {
-        seen = avi_waitset_signals(job->progress);
+        uint32_t seen = avi_waitset_signals(job->progress);
         if (!atomic_load(&job->done))
             avi_waitset_sleep(job->progress, seen, deadline);
     }

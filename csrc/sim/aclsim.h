@@ -42,7 +42,8 @@ ACLSIM_API const char *aclsim_soc_name(size_t index);
 
 /*
  * The limits of the index-th chip profile as one JSON object, cut to `size` bytes with the NUL: its whole length, or 0
- * beyond the end. Ranges are pairs; bit_rate is in kbit/s, h264_area 0 means no limit of its own.
+ * beyond the end. Ranges are pairs; bit_rate is in kbit/s, h264_area 0 means no limit of its own. "channels" are those of
+ * this interface (V1), with how sure that is; "channels_v2" those of hi_mpi_venc, 0: the chip has none.
  */
 ACLSIM_API size_t aclsim_describe_soc(size_t index, char *text, size_t size);
 
@@ -77,7 +78,8 @@ ACLSIM_API const char *aclsim_codec_version(void);
  *                       in place of 107012 at once
  *   reuse_handles       1: a new object gets the handle that the last one of its kind had, as a library does whose handles
  *                       are addresses of malloc; then a stale handle may be another object's, and is not recognised
- *   quiet               1: reports of strict mode do not go to standard error
+ *   quiet               1: nothing goes to standard error unasked: neither reports of strict mode nor the line about a
+ *                       callback that is left out
  */
 ACLSIM_API int aclsim_set_option(const char *name, uint64_t value); /* 0, or -1: no such option or value */
 ACLSIM_API uint64_t aclsim_get_option(const char *name);            /* 0 for an unknown name */
@@ -109,6 +111,17 @@ ACLSIM_API int aclsim_set_strict(int on);
 ACLSIM_API uint64_t aclsim_report_count(void);
 ACLSIM_API const char *aclsim_report_text(uint64_t index);
 ACLSIM_API void aclsim_clear_reports(void);
+
+/*
+ * For bindings of other languages, whose code addresses tell a user nothing: the place in the program that the calling
+ * thread's next calls come from, e.g. "program.py:12 in main", until it names another one. Reports give it for calls that
+ * come from the shared object that calls this function. `place` stays valid and unchanged as long as the process; NULL:
+ * not known.
+ */
+ACLSIM_API void aclsim_set_caller(const char *place);
+
+/* Report a misuse that a binding has kept from the device: kind, AscendCL function, what to do, what happened. */
+ACLSIM_API void aclsim_report(const char *kind, const char *function, const char *fix, const char *what);
 
 /* ---- faults ---------------------------------------------------------------------------------- */
 

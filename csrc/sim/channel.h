@@ -3,8 +3,10 @@
  * channel.h - what the files of an encoder channel share.
  *
  *     channel_open.c  creating: checks, parts, the codec
+ *     channel_free.c  freeing
  *     picture.c       the picture of a frame: where its planes are, whose memory it is
  *     pipeline.c      from an accepted frame to the end of its callback
+ *     channel_list.c  the open channels: which there are, whose they are, who uses them
  *     venc.c          the functions of AscendCL that send and end
  *
  * A frame's way, by three counters of its channel: `sent` (aclvencSendFrame took it), `encoded` (the
@@ -25,7 +27,7 @@
 #ifndef ASCEND_VENC_SIM_CHANNEL_H
 #define ASCEND_VENC_SIM_CHANNEL_H
 
-#include "sim.h"
+#include "descriptors.h"
 #include "codec.h"
 
 typedef struct sim_frame {
@@ -127,20 +129,40 @@ void sim_channel_run_report(sim_report *report);
 
 /* The descriptor of a call: 0, 500000 or 100000 with a text. */
 aclError sim_channel_find_desc(const char *function, const aclvencChannelDesc *handle, sim_channel_desc **out);
+
+/* ---- channel_free.c ------------------------------------------------------------------------------- */
+
+/* Whether the channel's end leaves the address of a freed output buffer in its descriptor. */
+bool sim_channel_frees_output(const sim_channel *ch);
 /* A channel that is not listed, and that nothing is in any more. */
 void sim_channel_free(sim_channel *ch);
+/* The same with all that is in it. It is stopped, and its report neither posted nor running. */
+void sim_channel_end_stopped(sim_channel *ch);
 
-/* ---- venc.c ------------------------------------------------------------------------------------------ */
+/* ---- channel_list.c ------------------------------------------------------------------------------------------ */
 
 /* Give it the lowest id that is free, below the limit, and list it. False: there is none. */
 bool sim_channel_list(sim_channel *ch, uint64_t limit);
 void sim_channel_unlist(sim_channel *ch);
-/* Free it with all that it holds. It is stopped, and its report neither posted nor running. */
-void sim_channel_end_stopped(sim_channel *ch);
-/* Mark the descriptor as used. What it was: SIM_DESC_* */
-enum { SIM_DESC_NEW, SIM_DESC_HAD_CHANNEL, SIM_DESC_HAS_CHANNEL };
-int sim_channel_claim_desc(sim_channel_desc *desc);
-/* The claimed descriptor's channel; NULL: there will be none, it may be tried again. */
-void sim_channel_bind_desc(sim_channel_desc *desc, sim_channel *ch);
+/* Whether a channel may be created on the descriptor, and what is wrong with it. */
+typedef enum sim_claim {
+    SIM_DESC_FREE,
+    SIM_DESC_HAS_FREED_OUTPUT, /* it may, see sim_channel_desc */
+    SIM_DESC_IN_USE,           /* it has an open channel, or another thread is creating one */
+} sim_claim;
+sim_claim sim_channel_claim_desc(sim_channel_desc *desc);
+/* The claimed descriptor's channel; NULL: there will be none, it may be tried again. `freed_output`: on the way to that. */
+void sim_channel_bind_desc(sim_channel_desc *desc, sim_channel *ch, bool freed_output);
+/* The open channel of a descriptor, in use until sim_channel_leave. NULL: none. */
+sim_channel *sim_channel_enter(sim_channel_desc *desc);
+/* A channel of the device with frames whose callback has not returned, in use too. NULL: none. */
+sim_channel *sim_channel_enter_busy(int32_t device);
+void sim_channel_leave(sim_channel *ch);
+/* Take it off the list and its descriptor. False: it is not that descriptor's any more. */
+bool sim_channel_detach(sim_channel *ch, sim_channel_desc *desc);
+/* The same with any one that there is, which is in use then. NULL: none is left. */
+sim_channel *sim_channel_detach_any(void);
+/* Until nobody else uses it. */
+void sim_channel_wait_alone(sim_channel *ch);
 
 #endif /* ASCEND_VENC_SIM_CHANNEL_H */

@@ -6,7 +6,7 @@
  * the channel is created. Some setters go through the processor of the chip's generation, which comes
  * up with the first current context; the others only store.
  */
-#include "sim.h"
+#include "descriptors.h"
 
 #include <string.h>
 

@@ -49,24 +49,21 @@ static aclError check_ranges(const char *function, const sim_channel_desc *desc)
     return ACL_SUCCESS;
 }
 
-void sim_channel_free(sim_channel *ch) {
-    if (ch->out_desc != NULL)
-        sim_handle_end(SIM_STREAM_DESC, ch->out_handle, "aclvencDestroyChannel");
-    if (ch->output != NULL && ch->own_output && !ch->borrowed_output) {
-        sim_memory_destroy(ch->output);
-    } else if (ch->output != NULL) {
-        if (!ch->borrowed_output)
-            atomic_fetch_sub(&ch->output->lent, 1);
-        sim_memory_release(ch->output);
-    }
-    sim_codec_close(ch->codec);
-    free(ch->canned[0]);
-    free(ch->canned[1]);
-    free(ch->ring);
-    pthread_cond_destroy(&ch->progress);
-    pthread_cond_destroy(&ch->work);
-    pthread_mutex_destroy(&ch->lock);
-    free(ch);
+static _Atomic(char *) codec_path;
+
+int aclsim_set_codec(const char *path) {
+    static _Atomic(char *) former; /* it may be in use by a channel that is being created: one more is kept */
+    char *copy = path != NULL ? strdup(path) : NULL;
+    if (path != NULL && copy == NULL)
+        return -1;
+    free(atomic_exchange(&former, atomic_exchange(&codec_path, copy)));
+    return 0;
+}
+
+/* The environment's choice counts more than the loader's find: codec.c reads it when nothing is handed over. */
+static const char *codec_choice(void) {
+    const char *chosen = secure_getenv("ASCEND_VENC_SIM_AVCODEC");
+    return chosen != NULL && chosen[0] != '\0' ? NULL : atomic_load(&codec_path);
 }
 
 static aclError open_codec(sim_channel *ch, const sim_channel_desc *desc, const char *function) {
@@ -94,7 +91,7 @@ static aclError open_codec(sim_channel *ch, const sim_channel_desc *desc, const 
         .bit_rate = desc->max_bit_rate != 0 ? desc->max_bit_rate : profile->default_bit_rate,
     };
     char why[1500] = "";
-    if (sim_codec_load(sim_codec_choice(), why, sizeof why) != 0 ||
+    if (sim_codec_load(codec_choice(), why, sizeof why) != 0 ||
         sim_codec_open(&config, &ch->codec, why, sizeof why) != 0)
         return sim_fail_at(function, ACL_ERROR_RT_AICPU_EXCEPTION, "the encoder cannot be opened: %s", why);
     return ACL_SUCCESS;
@@ -139,6 +136,8 @@ static aclError open_output(sim_channel *ch, const sim_channel_desc *desc, const
     if (sim_is_strict() && (ch->output == NULL || ch->output->kind != SIM_DEVICE_MEMORY))
         sim_report_at("foreign-memory", function, "allocate bufAddr with acldvppMalloc",
                       "bufAddr %p is not device memory", desc->buf_addr);
+    if (ch->output == NULL && !sim_foreign_is_writable(desc->buf_addr, desc->buf_size)) /* guessed code */
+        return sim_fail_at(function, ACL_ERROR_RT_PARAM_INVALID, "nothing is mapped at bufAddr %p", desc->buf_addr);
     return ACL_SUCCESS;
 }
 
@@ -168,7 +167,7 @@ static aclError open_parts(sim_channel *ch, const sim_channel_desc *desc, const 
 }
 
 static aclError create_channel(sim_channel_desc *desc, int32_t device, const char *function, void *caller,
-                               sim_channel **out) {
+                               sim_channel **out, bool *freed_output) {
     sim_channel *ch = calloc(1, sizeof *ch);
     if (ch == NULL)
         return sim_fail_at(function, ACL_ERROR_BAD_ALLOC, "out of memory");
@@ -204,6 +203,7 @@ static aclError create_channel(sim_channel_desc *desc, int32_t device, const cha
         *out = ch;
         return rc;
     }
+    *freed_output = sim_channel_frees_output(ch);
     if (listed)
         sim_channel_unlist(ch);
     if (ch->reporter != NULL)
@@ -241,18 +241,24 @@ aclError aclvencCreateChannel(aclvencChannelDesc *channelDesc) {
     int lost = sim_device_lost(context->device);
     if (lost != 0)
         return FAIL(lost, "device %d is lost", context->device);
-    /* Guessed: refused. Documented is that a destroyed channel is unusable, and that nothing guards against it. */
-    int former = sim_channel_claim_desc(desc);
-    if (former != SIM_DESC_NEW) {
-        bool open = former == SIM_DESC_HAS_CHANNEL;
-        STRICT("descriptor-reuse", "one channel descriptor for each channel", "channel descriptor %p %s; it was %s",
-               (void *)channelDesc, open ? "has an open channel" : "has had its channel",
+    sim_claim claim = sim_channel_claim_desc(desc);
+    if (claim ==
+        SIM_DESC_IN_USE) { /* guessed: refused. Documented is that nothing guards against it: the first is lost */
+        STRICT("descriptor-reuse", "one channel descriptor for each channel",
+               "channel descriptor %p has an open channel; it was %s", (void *)channelDesc,
                sim_origin_format(&desc->object.origin).text);
-        return FAIL(ACL_ERROR_INVALID_PARAM, "the descriptor %s: use one for each channel",
-                    open ? "has an open channel" : "has had its channel");
+        return FAIL(ACL_ERROR_INVALID_PARAM, "the descriptor has an open channel: use one for each channel");
     }
+    /* Documented: succeeds. The library takes the address for a buffer of its own, and frees it once more at the end. */
+    if (claim == SIM_DESC_HAS_FREED_OUTPUT)
+        STRICT(
+            "descriptor-reuse", "one channel descriptor for each call of aclvencCreateChannel",
+            "channel descriptor %p holds the address of an output buffer that was freed when its channel %s: hardware "
+            "writes there, and frees it a second time; it was %s",
+            (void *)channelDesc, desc->used ? "ended" : "was refused", sim_origin_format(&desc->object.origin).text);
     sim_channel *ch = NULL;
-    rc = create_channel(desc, context->device, __func__, __builtin_return_address(0), &ch);
-    sim_channel_bind_desc(desc, ch);
+    bool freed_output = false;
+    rc = create_channel(desc, context->device, __func__, __builtin_return_address(0), &ch, &freed_output);
+    sim_channel_bind_desc(desc, ch, freed_output);
     return rc;
 }

@@ -26,10 +26,6 @@ static const option_entry entries[] = {
 };
 #define OPTION_COUNT (sizeof entries / sizeof entries[0])
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* codec_path */
-static char *codec_path;
-static atomic_uint device_count = 1;
-
 static _Atomic uint64_t *value_of(const option_entry *entry) {
     return (_Atomic uint64_t *)(void *)((char *)&sim_option + entry->offset);
 }
@@ -67,10 +63,6 @@ const char *aclsim_option_name(size_t index) {
 
 /* ---- selection --------------------------------------------------------------------------------------- */
 
-uint32_t sim_device_count(void) {
-    return atomic_load_explicit(&device_count, memory_order_relaxed);
-}
-
 const char *aclsim_soc_name(size_t index) {
     return sim_profile_name(index);
 }
@@ -90,33 +82,8 @@ int aclsim_set_soc(const char *name) {
 int aclsim_set_devices(uint32_t count) {
     if (count > SIM_MAX_DEVICES || sim_devices_in_use((int32_t)count))
         return -1;
-    atomic_store(&device_count, count);
+    sim_device_count_set(count);
     return 0;
-}
-
-int aclsim_set_codec(const char *path) {
-    char *copy = path != NULL ? strdup(path) : NULL;
-    if (path != NULL && copy == NULL)
-        return -1;
-    pthread_mutex_lock(&lock);
-    /* The former text may be in use by a channel that is being created: one more is kept. */
-    static char *former;
-    free(former);
-    former = codec_path;
-    codec_path = copy;
-    pthread_mutex_unlock(&lock);
-    return 0;
-}
-
-/* The environment's choice counts more than the loader's find: codec.c reads it when nothing is handed over. */
-const char *sim_codec_choice(void) {
-    const char *chosen = secure_getenv("ASCEND_VENC_SIM_AVCODEC");
-    if (chosen != NULL && chosen[0] != '\0')
-        return NULL;
-    pthread_mutex_lock(&lock);
-    const char *path = codec_path;
-    pthread_mutex_unlock(&lock);
-    return path;
 }
 
 const char *aclsim_codec_version(void) {
@@ -147,7 +114,7 @@ static void read_environment(void) {
     sim_profile_set(sim_profile_find(secure_getenv("ASCEND_VENC_SIM_SOC"))); /* NULL if unknown: aclInit says so */
     const char *devices = secure_getenv("ASCEND_VENC_SIM_DEVICES");
     unsigned long count = devices != NULL && devices[0] != '\0' ? strtoul(devices, NULL, 10) : 1;
-    atomic_store(&device_count, count <= SIM_MAX_DEVICES ? (unsigned)count : SIM_MAX_DEVICES);
+    sim_device_count_set(count <= SIM_MAX_DEVICES ? (uint32_t)count : SIM_MAX_DEVICES);
     atomic_store(&sim_strict, env_is_on("ASCEND_VENC_SIM_STRICT"));
     atomic_store(&sim_log_on, env_is_on("ASCEND_VENC_SIM_LOG"));
     for (size_t i = 0; i < OPTION_COUNT; i++)
@@ -178,7 +145,6 @@ int aclsim_reset(void) {
  * the parent is forgotten, nothing is freed; the child may begin anew.
  */
 static void after_fork(void) {
-    pthread_mutex_init(&lock, NULL);
     sim_entry_after_fork();
     sim_strict_after_fork();
     sim_handle_after_fork();

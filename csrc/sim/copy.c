@@ -1,21 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Copying and setting memory: which side is whose, bounds, direction. */
-#include "sim.h"
+#include "memory.h"
 
-#include <errno.h>
 #include <string.h>
-#include <sys/uio.h>
-#include <unistd.h>
-
-bool sim_read_foreign(void *to, const void *from, size_t size) {
-    struct iovec local = {to, size}, remote = {(void *)from, size};
-    ssize_t done = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
-    if (done < 0 && errno != EFAULT && errno != ENOMEM && errno != EINVAL) {
-        memcpy(to, from, size); /* the kernel does not let us look before */
-        return true;
-    }
-    return done >= 0 && (size_t)done == size;
-}
 
 /* One side of a copy. */
 typedef struct side {
@@ -31,6 +18,21 @@ static side look_at(const void *pointer, size_t count) {
         result.inside = count <= sim_memory_rest(result.memory, pointer);
     }
     return result;
+}
+
+/*
+ * An address that the call takes for device memory, and that is nobody's. Guessed code; hardware cannot reach it either.
+ * Memory of the program's own works, as met in real programs: strict mode reports it.
+ */
+static aclError no_memory(const char *function, const char *name, const void *pointer) {
+    sim_freed found;
+    bool freed = sim_memory_find_freed(pointer, &found);
+    if (sim_is_strict())
+        sim_report_at("foreign-memory", function, "give an address that acldvppMalloc or aclrtMalloc has returned",
+                      "%s %p is no memory at all%s%s", name, pointer, freed ? ": it has been freed; it was " : "",
+                      freed ? sim_origin_format(&found.origin).text : "");
+    return sim_fail_at(function, ACL_ERROR_RT_PARAM_INVALID, "%s %p is not device memory: it %s", name, pointer,
+                       freed ? "has been freed" : "was not allocated here, and nothing is mapped there");
 }
 
 static void check_side(const char *function, const char *name, const void *pointer, const side *s, bool device) {
@@ -80,8 +82,15 @@ static aclError prepare_copy(const char *function, void *dst, size_t destMax, co
         return sim_fail_at(function, lost, "device %d is lost", context->device);
     *to = look_at(dst, count);
     *from = look_at(src, count);
+    bool from_device = kind == ACL_MEMCPY_DEVICE_TO_HOST || kind == ACL_MEMCPY_DEVICE_TO_DEVICE;
+    bool to_device = kind == ACL_MEMCPY_HOST_TO_DEVICE || kind == ACL_MEMCPY_DEVICE_TO_DEVICE ||
+                     kind == ACL_MEMCPY_HOST_TO_BUF_TO_DEVICE;
     aclError rc = ACL_SUCCESS;
-    if (!to->inside || !from->inside) {
+    if (from_device && from->memory == NULL && !sim_foreign_is_readable(src, count)) {
+        rc = no_memory(function, "source", src);
+    } else if (to_device && to->memory == NULL && !sim_foreign_is_writable(dst, count)) {
+        rc = no_memory(function, "destination", dst);
+    } else if (!to->inside || !from->inside) {
         const side *outside = to->inside ? from : to;
         if (sim_is_strict())
             sim_report_at("out-of-bounds", function, "copy no more than the allocation holds",
@@ -140,7 +149,9 @@ aclError sim_memory_check_set(const char *function, void *devPtr, size_t maxCoun
         return sim_fail_at(function, lost, "device %d is lost", context->device);
     side to = look_at(devPtr, count);
     aclError rc = ACL_SUCCESS;
-    if (!to.inside) {
+    if (to.memory == NULL && !sim_foreign_is_writable(devPtr, count)) {
+        rc = no_memory(function, "devPtr", devPtr);
+    } else if (!to.inside) {
         if (sim_is_strict())
             sim_report_at("out-of-bounds", function, "set no more than the allocation holds",
                           "%zu bytes at %p, whose allocation of %zu bytes ends before; it was %s", count, devPtr,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Picture, batch and stream descriptors, frame configs: fields that are stored and read back. */
-#include "sim.h"
+#include "descriptors.h"
 
 #include <stdlib.h>
 

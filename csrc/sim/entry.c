@@ -77,18 +77,32 @@ const char *aclGetRecentErrMsg(void) {
     return sim_self.shown;
 }
 
-void sim_log(const char *format, ...) {
-    if (!atomic_load_explicit(&sim_log_on, memory_order_relaxed))
-        return;
+static void write_line(const char *format, va_list args) {
     char line[1200] = "ascend simulated device: ";
     size_t used = strlen(line);
-    va_list args;
-    va_start(args, format);
     vsnprintf(line + used, sizeof line - used - 1, format, args);
-    va_end(args);
     strcat(line, "\n");
     ssize_t ignored = write(STDERR_FILENO, line, strlen(line));
     (void)ignored;
+}
+
+void sim_log(const char *format, ...) {
+    if (!atomic_load_explicit(&sim_log_on, memory_order_relaxed))
+        return;
+    va_list args;
+    va_start(args, format);
+    write_line(format, args);
+    va_end(args);
+}
+
+void sim_say_once(atomic_bool *said, const char *format, ...) {
+    bool shown = atomic_load_explicit(&sim_log_on, memory_order_relaxed) || sim_is_strict();
+    if (shown || atomic_load(&sim_option.quiet) != 0 || atomic_exchange(said, true))
+        return;
+    va_list args;
+    va_start(args, format);
+    write_line(format, args);
+    va_end(args);
 }
 
 void aclAppLog(int32_t logLevel, const char *func, const char *file, uint32_t line, const char *fmt, ...) {

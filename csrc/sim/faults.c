@@ -99,8 +99,11 @@ static int arm(const fault *wanted) {
 }
 
 int aclsim_fail_call(const char *function, uint64_t nth, int32_t code, int persistent) {
-    const fault wanted = {
-        .armed = true, .persistent = persistent != 0, .function = sim_function_find(function), .code = code, .left = nth};
+    const fault wanted = {.armed = true,
+                          .persistent = persistent != 0,
+                          .function = sim_function_find(function),
+                          .code = code,
+                          .left = nth};
     return wanted.function == SIM_FN_UNKNOWN || nth == 0 || code == 0 ? -1 : arm(&wanted);
 }
 

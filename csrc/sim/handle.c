@@ -8,7 +8,7 @@
  * Places are reused oldest first, so a stale handle stays recognisable for 65536 reuses of its place. With the option
  * reuse_handles the last one is reused first, in the same generation.
  */
-#include "sim.h"
+#include "descriptors.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +31,7 @@ static table tables[SIM_KINDS] = {
         .lock = PTHREAD_MUTEX_INITIALIZER, .object_size = sizeof(type), .first_free = NO_INDEX, .last_free = NO_INDEX}
     TABLE(SIM_CONTEXT, sim_context),
     TABLE(SIM_STREAM, sim_stream),
-    TABLE(SIM_EVENT, char[128]), /* sim_event, asserted in stream.c */
+    TABLE(SIM_EVENT, char[128]), /* sim_event, asserted in stream.h */
     TABLE(SIM_PIC_DESC, sim_pic_desc),
     TABLE(SIM_BATCH_DESC, char[128]), /* asserted in descriptors.c */
     TABLE(SIM_STREAM_DESC, sim_stream_desc),

@@ -110,6 +110,8 @@ aclError sim_picture_take(const sim_channel *ch, const sim_pic_desc *desc, sim_f
         if (!sim_read_foreign(f->copy, data, g.bytes))
             return bad_picture(f, function, "%zu bytes at %p cannot be read", g.bytes, (const void *)data);
         readable = f->copy;
+    } else if (memory == NULL && sim_host_mode() && !sim_foreign_is_readable(data, g.bytes)) {
+        return bad_picture(f, function, "nothing is mapped at %p", (const void *)data);
     }
     f->watched = sim_is_strict();
     if (f->watched)

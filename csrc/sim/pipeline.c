@@ -370,6 +370,11 @@ void sim_channel_run_report(sim_report *report) {
     if (no_context || f->callback == NULL || !show_output(ch, f)) {
         sim_log("the callback of frame %llu is left out: %s", (unsigned long long)f->index,
                 no_context ? "the report thread has no current context" : "the channel has none");
+        static atomic_bool said;
+        if (no_context)
+            sim_say_once(&said,
+                         "a callback is left out, as on hardware: the thread in aclrtProcessReport has no current "
+                         "context. Call aclrtSetCurrentContext there before its first aclrtProcessReport");
         if (sim_is_strict() && no_context)
             sim_report_at("no-context", "aclrtProcessReport",
                           "call aclrtSetCurrentContext in the report thread before its first aclrtProcessReport",

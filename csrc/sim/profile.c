@@ -47,9 +47,10 @@ static const sim_profile profiles[] = {
         .buffer_settable = true,     /* d */
         .buffer_size = 8 * MIB,      /* d */
         .buffer_min = 5 * MIB,       /* d */
-        .max_channels = 128,         /* d, shared with picture encoding */
-        .max_streams = 1024,         /* d */
-        .memory = 24 * GIB,          /* g */
+        .max_channels = 128,    /* d: a script of the vendor's. The rule for virtual devices in the V1 pages: 256 */
+        .max_channels_v2 = 256, /* d: together with picture encoding */
+        .max_streams = 1024,    /* d */
+        .memory = 24 * GIB,     /* g */
     },
     {
         .name = "Ascend310B4",
@@ -72,9 +73,11 @@ static const sim_profile profiles[] = {
         .ip_prop_settable = true, /* g: a vendor's SDK sets it there */
         .buffer_size = 8 * MIB,   /* d */
         .buffer_min = 5 * MIB,    /* d */
-        .max_channels = 128,      /* d, shared with picture encoding */
-        .max_streams = 512,       /* d */
-        .memory = 8 * GIB,        /* g */
+        .max_channels = 128,      /* g: V2's; nothing is known of V1 */
+        .channels_guessed = true,
+        .max_channels_v2 = 128, /* d: together with picture encoding */
+        .max_streams = 512,     /* d */
+        .memory = 8 * GIB,      /* g */
     },
     {
         .name = "Ascend310",
@@ -96,7 +99,8 @@ static const sim_profile profiles[] = {
         .checks_picture_size = true, /* d */
         .ip_prop_settable = true,    /* d */
         .buffer_size = 3686400,      /* d */
-        .max_channels = 16,          /* d: channel ids are 0 to 15 */
+        .max_channels = 16,          /* d: the header says that channel ids are 0 to 15 */
+        .max_channels_v2 = 0,        /* d */
         .max_streams = 1024,         /* g */
         .memory = 8 * GIB,           /* g */
     },
@@ -153,10 +157,11 @@ size_t aclsim_describe_soc(size_t index, char *text, size_t size) {
                  "{\"name\": \"%s\", \"run_mode\": \"%s\", \"encoder\": %s, \"width\": [%u, %u], \"height\": [%u, %u], "
                  "\"h264_area\": %llu, \"gop\": [%u, %u], \"src_rate\": [%u, %u], \"bit_rate\": [%u, %u], "
                  "\"default_src_rate\": %u, \"default_bit_rate\": %u, \"buffer_size\": %u, \"channels\": %u, "
-                 "\"streams\": %u, \"memory\": %llu}",
+                 "\"channels_mark\": \"%s\", \"channels_v2\": %u, \"streams\": %u, \"memory\": %llu}",
                  p->name, p->run_mode == ACL_HOST ? "host" : "device", p->has_venc ? "true" : "false", p->width.min,
                  p->width.max, p->height.min, p->height.max, (unsigned long long)p->h264_area, p->gop.min, p->gop.max,
                  p->src_rate.min, p->src_rate.max, p->bit_rate.min, p->bit_rate.max, p->default_src_rate,
-                 p->default_bit_rate, p->buffer_size, p->max_channels, p->max_streams, (unsigned long long)p->memory);
+                 p->default_bit_rate, p->buffer_size, p->max_channels, p->channels_guessed ? "guessed" : "documented",
+                 p->max_channels_v2, p->max_streams, (unsigned long long)p->memory);
     return length > 0 ? (size_t)length : 0;
 }

@@ -316,7 +316,8 @@ static aclError process_report(const char *function, int32_t timeout) {
         sim_report_at("timeout-zero", function, "give a time in ms, or -1",
                       "a timeout of 0 does nothing: a loop with it only spins");
     if (timeout == 0 || timeout < -1) /* documented */
-        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "timeout is %d, allowed are -1 and positive numbers of ms", timeout);
+        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM,
+                           "timeout is %d, allowed are -1 and positive numbers of ms", timeout);
     uint64_t deadline = timeout < 0 ? 0 : sim_now_ns() + (uint64_t)timeout * 1000000u;
     bool wait = atomic_load_explicit(&sim_option.wait_unsubscribed, memory_order_relaxed) != 0;
     int outer_state = program_cancel_state, state;

@@ -8,52 +8,19 @@
 typedef struct device {
     unsigned references; /* aclrtSetDevice minus aclrtResetDevice */
     void *primary;       /* handle of the context that aclrtSetDevice makes, NULL without */
-    atomic_int lost;
-    atomic_uint contexts; /* live, with the primary one */
 } device;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* references, primary, init_count */
 static device devices[SIM_MAX_DEVICES];
 static uint64_t init_count;
-static atomic_bool dvpp_ready;
 
 /* ---- state ------------------------------------------------------------------------------------------ */
 
-sim_context *sim_current(void) {
-    return sim_handle_get(SIM_CONTEXT, sim_self.context);
-}
-
-bool sim_host_mode(void) {
-    const sim_profile *profile = sim_profile_get();
-    return profile == NULL || profile->run_mode == ACL_HOST;
-}
-
-int sim_device_lost(int32_t id) {
-    return atomic_load_explicit(&devices[id].lost, memory_order_relaxed);
-}
-
-bool sim_is_initialised(void) {
+static bool is_initialised(void) {
     pthread_mutex_lock(&lock);
     bool result = init_count != 0;
     pthread_mutex_unlock(&lock);
     return result;
-}
-
-bool sim_devices_in_use(int32_t from) {
-    for (int32_t id = from; id < SIM_MAX_DEVICES; id++)
-        if (atomic_load(&devices[id].contexts) != 0)
-            return true;
-    return false;
-}
-
-bool sim_dvpp_ready(void) {
-    /* Documented: until it has come up once, every call tries again; it needs a current context. */
-    if (atomic_load_explicit(&dvpp_ready, memory_order_acquire))
-        return true;
-    if (sim_current() == NULL)
-        return false;
-    atomic_store_explicit(&dvpp_ready, true, memory_order_release);
-    return true;
 }
 
 void sim_runtime_reset(void) {
@@ -61,12 +28,10 @@ void sim_runtime_reset(void) {
     for (int id = 0; id < SIM_MAX_DEVICES; id++) {
         devices[id].references = 0;
         devices[id].primary = NULL;
-        atomic_store(&devices[id].lost, 0);
-        atomic_store(&devices[id].contexts, 0);
     }
     init_count = 0;
-    atomic_store(&dvpp_ready, false);
     pthread_mutex_unlock(&lock);
+    sim_device_reset();
     sim_self.context = NULL;
     sim_self.pending[0] = '\0';
     sim_error_of_process(false);
@@ -79,7 +44,7 @@ void sim_runtime_after_fork(void) {
 int aclsim_lose_device(int32_t id, int32_t code) {
     if (id < 0 || (uint32_t)id >= sim_device_count())
         return -1;
-    atomic_store(&devices[id].lost, code);
+    sim_device_lose(id, code);
     sim_reporter_wake_all();
     sim_channel_kick_all();
     return 0;
@@ -184,7 +149,7 @@ static aclError finalize(const char *function, bool all, uint64_t *left) {
     if (now == 0)
         sim_error_of_process(false);
     if (now == 0 && sim_is_strict())
-        sim_strict_report_leaks(function);
+        sim_report_leaks(function);
     return ACL_SUCCESS;
 }
 
@@ -221,7 +186,7 @@ static sim_context *create_context(int32_t id, bool primary, const char *functio
         return NULL;
     context->device = id;
     context->primary = primary;
-    atomic_fetch_add(&devices[id].contexts, 1);
+    sim_device_add_contexts(id, 1);
     return context;
 }
 
@@ -249,7 +214,7 @@ static bool end_context(void *handle, const char *function) {
         return false;
     if (stream != NULL)
         sim_stream_end_default(stream);
-    atomic_fetch_sub(&devices[id].contexts, 1);
+    sim_device_add_contexts(id, -1);
     if (sim_self.context == handle)
         sim_self.context = NULL;
     return true;
@@ -263,7 +228,7 @@ aclError aclrtSetDevice(int32_t deviceId) {
     int lost = sim_device_lost(deviceId);
     if (lost != 0)
         return FAIL(lost, "device %d is lost", deviceId);
-    if (!sim_is_initialised()) /* guessed: nothing checks it */
+    if (!is_initialised()) /* guessed: nothing checks it */
         STRICT("not-initialised", "call aclInit first", "aclInit has not been called");
     pthread_mutex_lock(&lock);
     device *d = &devices[deviceId];
@@ -377,7 +342,7 @@ aclError aclrtCreateContext(aclrtContext *context, int32_t deviceId) {
     int lost = sim_device_lost(deviceId);
     if (lost != 0)
         return FAIL(lost, "device %d is lost", deviceId);
-    if (!sim_is_initialised()) /* guessed: nothing checks it */
+    if (!is_initialised()) /* guessed: nothing checks it */
         STRICT("not-initialised", "call aclInit first", "aclInit has not been called");
     sim_context *created = create_context(deviceId, false, __func__, __builtin_return_address(0));
     if (created == NULL)

@@ -4,7 +4,7 @@
  *
  * Lock order, outermost first; a thread that holds one may take only those below it:
  *
- *     channels_lock (venc.c)  >  sim_channel.lock  >  stream_lock (stream.c)  >  table_lock (report.c)
+ *     channels_lock (channel_list.c)  >  sim_channel.lock  >  sim_stream_lock (task.c)  >  table_lock (report.c)
  *     >  sim_reporter.lock  >  handle tables, memory table, strict reports, trace
  *
  * No lock is held while a callback of the program runs, or while a picture is encoded.
@@ -57,7 +57,10 @@ typedef struct sim_profile {
     bool ip_prop_settable;
     uint32_t buffer_size, buffer_min;
 
-    uint32_t max_channels, max_streams;
+    uint32_t max_channels; /* of this interface, V1 */
+    bool channels_guessed;
+    uint32_t max_channels_v2; /* of hi_mpi_venc, 0: not there. Nothing here offers it: for comparison */
+    uint32_t max_streams;
     uint64_t memory; /* bytes, DDR */
 } sim_profile;
 
@@ -90,9 +93,6 @@ typedef struct sim_options {
 #undef X
 } sim_options;
 extern sim_options sim_option;
-
-uint32_t sim_device_count(void);
-const char *sim_codec_choice(void); /* path handed over, or NULL */
 
 /* ---- clock.c ---------------------------------------------------------------------------------- */
 
@@ -207,6 +207,9 @@ ACL_API void aclAppLog(int32_t logLevel, const char *func, const char *file, uin
 
 void sim_log(const char *format, ...) __attribute__((format(printf, 1, 2), cold));
 extern atomic_bool sim_log_on;
+/* The same for what nobody should have to search for: by default, once per process; not where sim_log or strict mode
+ * has said it. */
+void sim_say_once(atomic_bool *said, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 
 void sim_entry_reset(void);
 
@@ -221,17 +224,18 @@ static inline bool sim_is_strict(void) {
 /* Where an object came from, for reports. */
 typedef struct sim_origin {
     const char *function;
-    uint64_t number; /* of the object, counted over all objects */
-    long thread;     /* kernel thread id */
-    void *caller;    /* code address in the program, strict mode only */
-    char name[16];   /* of the thread, strict mode only */
+    uint64_t number;   /* of the object, counted over all objects */
+    long thread;       /* kernel thread id */
+    void *caller;      /* code address in the program, strict mode only */
+    const char *place; /* of aclsim_set_caller, strict mode only */
+    char name[16];     /* of the thread, strict mode only */
 } sim_origin;
 
 void sim_origin_set(sim_origin *origin, const char *function, void *caller);
 #define ORIGIN(origin) sim_origin_set(origin, __func__, __builtin_return_address(0))
 
 typedef struct sim_origin_text {
-    char text[320];
+    char text[640];
 } sim_origin_text;
 sim_origin_text sim_origin_format(const sim_origin *origin);
 
@@ -243,8 +247,6 @@ void sim_report_at(const char *kind, const char *function, const char *fix, cons
         if (sim_is_strict())                                                                                           \
             sim_report_at(kind, __func__, fix, __VA_ARGS__);                                                           \
     } while (0)
-
-void sim_strict_report_leaks(const char *function);
 
 /* ---- handle.c ------------------------------------------------------------------------------------ */
 
@@ -303,7 +305,7 @@ int64_t sim_live(sim_kind kind);
 const char *sim_kind_name(sim_kind kind);
 void sim_live_reset(void);
 
-/* ---- runtime.c -------------------------------------------------------------------------------------- */
+/* ---- device.c -------------------------------------------------------------------------------------------- */
 
 enum { SIM_MAX_DEVICES = 64 };
 
@@ -316,61 +318,21 @@ typedef struct sim_context {
 
 /* The calling thread's current context, NULL if it has none. */
 sim_context *sim_current(void);
-
+bool sim_host_mode(void);
+uint32_t sim_device_count(void);
+void sim_device_count_set(uint32_t count);
 /* Non-zero: the code with which a lost device answers. */
 int sim_device_lost(int32_t device);
-bool sim_devices_in_use(int32_t from);
-bool sim_is_initialised(void);
-bool sim_host_mode(void);
-void sim_runtime_reset(void);
-
+void sim_device_lose(int32_t device, int32_t code);
+void sim_device_add_contexts(int32_t device, int delta);
+bool sim_devices_in_use(int32_t from); /* one with that number or above has a context */
 /* The process-wide manager of the media library: comes up once a thread with a context asks. */
 bool sim_dvpp_ready(void);
+void sim_device_reset(void);
 
-/* ---- memory.c ------------------------------------------------------------------------------------------ */
+/* ---- runtime.c -------------------------------------------------------------------------------------------- */
 
-typedef struct sim_memory {
-    uintptr_t address; /* what the program sees */
-    size_t size;
-    uint8_t *data; /* where the simulated device reads and writes it */
-    size_t mapped;
-    sim_kind kind; /* SIM_DEVICE_MEMORY or SIM_HOST_MEMORY */
-    bool dvpp;     /* by acldvppMalloc */
-    bool hidden;   /* the program cannot read it: `data` is another mapping */
-    bool output;   /* a channel's own output buffer */
-    int32_t device;
-    atomic_int references; /* the table's one, and one for each user */
-    atomic_int in_flight;  /* frames that the device still reads from here */
-    atomic_int lent;       /* open channels whose output buffer it is */
-    atomic_bool readable;  /* output: its callback is running */
-    sim_origin origin;
-} sim_memory;
-
-/* NULL: exhausted. `output`: a channel's own output buffer. */
-sim_memory *sim_memory_create(sim_kind kind, size_t size, int32_t device, bool output, const char *function,
-                              void *caller);
-/* Strict mode on a board: an output buffer is readable to the program during its callback only. */
-void sim_memory_show(sim_memory *memory, bool visible);
-void sim_memory_destroy(sim_memory *memory); /* take it out of the table and drop the table's reference */
-/* The allocation that holds the address, with a reference; NULL: not ours. */
-sim_memory *sim_memory_at(const void *address);
-void sim_memory_release(sim_memory *memory);
-/* Bytes from the address to the end of its allocation. */
-size_t sim_memory_rest(const sim_memory *memory, const void *address);
-void sim_memory_reset(void);
-void sim_memory_each(void (*visit)(sim_memory *memory, void *arg), void *arg);
-
-/* ---- copy.c --------------------------------------------------------------------------------------- */
-
-/* Copy from the program's own memory without faulting. False: not readable. */
-bool sim_read_foreign(void *to, const void *from, size_t size);
-/* The checks of aclrtMemcpy and aclrtMemset; their asynchronous twins check at once and copy later. */
-aclError sim_memory_check_copy(const char *function, void *dst, size_t destMax, const void *src, size_t count,
-                               aclrtMemcpyKind kind);
-aclError sim_memory_check_set(const char *function, void *devPtr, size_t maxCount, size_t count);
-/* Copy or set, as aclrtMemcpyAsync and aclrtMemsetAsync have checked before; runs later on a stream. */
-void sim_memory_copy_unchecked(void *dst, const void *src, size_t count);
-void sim_memory_set_unchecked(void *dst, int value, size_t count);
+void sim_runtime_reset(void);
 
 /* ---- report.c -------------------------------------------------------------------------------------------- */
 
@@ -401,7 +363,7 @@ void sim_report_reset(void);
  */
 void sim_run_callback(void (*call)(void *), void *arg, void (*done)(void *));
 
-/* ---- stream.c ---------------------------------------------------------------------------------------------- */
+/* ---- stream.h ---------------------------------------------------------------------------------------------- */
 
 typedef struct sim_task sim_task;
 typedef struct sim_event sim_event;
@@ -411,21 +373,18 @@ typedef struct sim_stream {
     void *context; /* handle */
     int32_t device;
     bool is_default;
-    /* below: stream_lock */
-    sim_reporter *reporter; /* subscribed, or NULL */
+    /* below: sim_stream_lock */
+    sim_reporter *reporter;  /* subscribed, or NULL */
     bool unsubscribe_failed; /* by an armed fault: the program has done what it could */
-    sim_task *head, *tail;  /* tasks that wait for a callback or an event; the head one is being waited for */
+    sim_task *head, *tail;   /* tasks that wait for a callback or an event; the head one is being waited for */
 } sim_stream;
 
 /* Streams of a device that count against its limit: those of the program and two for each channel. */
 bool sim_stream_reserve(int32_t device, unsigned count);
 void sim_stream_unreserve(int32_t device, unsigned count);
 void sim_stream_end_default(void *handle);
-/* Streams that the program made in a context, by its handle; channels that it opened there. */
+/* Streams that the program made in a context, by its handle. */
 unsigned sim_stream_in_context(const void *context);
-unsigned sim_channel_in_context(const void *context);
-/* How many channels are open, and where the oldest of them was made. */
-unsigned sim_channel_open_count(sim_origin *first);
 void sim_stream_reset(void);
 
 /* How many streams are subscribed to a thread, and where the oldest of them was made. */
@@ -434,57 +393,14 @@ unsigned sim_stream_subscribed_count(sim_origin *first);
 /* Wait for every task of a device's streams. */
 aclError sim_stream_wait_device(const char *function, int32_t device);
 
-/* ---- descriptors.c -------------------------------------------------------------------------------------------- */
+/* ---- channel_list.c, venc.c ------------------------------------------------------------------------- */
 
-typedef struct sim_pic_desc {
-    sim_object object;
-    void *data;
-    uint32_t size, width, height, width_stride, height_stride, ret_code;
-    acldvppPixelFormat format;
-    bool in_batch;
-    atomic_int in_flight;
-} sim_pic_desc;
-
-typedef struct sim_stream_desc {
-    sim_object object;
-    void *data;
-    uint32_t size, ret_code;
-    acldvppStreamFormat format;
-    uint64_t timestamp;
-    uint8_t eos;
-    bool output;          /* a channel's own */
-    atomic_bool readable; /* output: its callback is running */
-} sim_stream_desc;
-
-typedef struct sim_frame_config {
-    sim_object object;
-    uint8_t force_i_frame, eos;
-} sim_frame_config;
-
-/* ---- channel_desc.c, venc.c --------------------------------------------------------------------------------------- */
-
-typedef struct sim_channel sim_channel;
-
-typedef struct sim_channel_desc {
-    sim_object object;
-    uint64_t thread_id;
-    aclvencCallback callback;
-    acldvppStreamFormat en_type;
-    acldvppPixelFormat pic_format;
-    uint32_t pic_width, pic_height, key_frame_interval;
-    void *buf_addr;
-    uint32_t buf_size, rc_mode, src_rate, max_bit_rate, ip_prop;
-    uint32_t channel_id;
-    sim_memory *output;   /* 310 generation: the channel's output buffer, allocated with the descriptor; else NULL */
-    sim_channel *channel; /* channels_lock; NULL: not created, or destroyed */
-    bool used;            /* channels_lock: a channel has been created on it */
-} sim_channel_desc;
-
-/* True: an open channel is left behind; it stays until the reset. */
-bool sim_channel_orphan(sim_channel_desc *desc);
+/* Channels that were opened in a context, by its handle. */
+unsigned sim_channel_in_context(const void *context);
+/* How many channels are open, and where the oldest of them was made. */
+unsigned sim_channel_open_count(sim_origin *first);
 void sim_channel_kick_all(void); /* options or the state of a device have changed */
 aclError sim_channel_wait_device(const char *function, int32_t device);
-void sim_venc_after_fork(void);
 bool sim_venc_reset(void); /* false: a callback did not return */
 
 /* ---- null_codec.c ----------------------------------------------------------------------------------------------------- */
@@ -496,7 +412,11 @@ size_t sim_null_access_unit(uint8_t *to, size_t capacity, size_t size, acldvppSt
 /* A filler data NAL unit of exactly `size` bytes, at least 6. */
 void sim_filler(uint8_t *to, size_t size, acldvppStreamFormat en_type);
 
-/* ---- control.c: in the child of fork() -------------------------------------------------------------- */
+/* ---- leaks.c ---------------------------------------------------------------------------------------------- */
+
+void sim_report_leaks(const char *function);
+
+/* ---- control.c: reset, and in the child of fork() -------------------------------------------------------------- */
 
 void sim_faults_after_fork(void);
 void sim_entry_after_fork(void);
@@ -506,5 +426,7 @@ void sim_memory_after_fork(void);
 void sim_stream_after_fork(void);
 void sim_report_after_fork(void);
 void sim_runtime_after_fork(void);
+void sim_venc_after_fork(void);
+void sim_memory_reset(void);
 
 #endif /* ASCEND_VENC_SIM_H */

@@ -19,6 +19,57 @@ static char *texts[KEPT];
 static uint64_t count;
 static _Atomic uint64_t objects;
 
+/* ---- where a call comes from --------------------------------------------------------------------- */
+
+static _Thread_local const char *place; /* in the program, told by a binding */
+static char binding[512];               /* path of the shared object that tells places; lock */
+
+/* The path of the shared object that a code address is in: all of "path(symbol+0x12) [0x34]" before the parenthesis. */
+static bool path_of(void *address, char *path, size_t size) {
+    char **symbol = backtrace_symbols(&address, 1);
+    if (symbol == NULL)
+        return false;
+    snprintf(path, size, "%.*s", (int)strcspn(symbol[0], "("), symbol[0]);
+    free(symbol);
+    return true;
+}
+
+void aclsim_set_caller(const char *text) {
+    if (place == NULL && text != NULL && sim_is_strict()) {
+        char path[sizeof binding];
+        if (path_of(__builtin_return_address(0), path, sizeof path)) {
+            pthread_mutex_lock(&lock);
+            memcpy(binding, path, sizeof binding);
+            pthread_mutex_unlock(&lock);
+        }
+    }
+    place = text;
+}
+
+/* Whether a code address is in the shared object that tells places. */
+static bool is_binding(void *address) {
+    char path[sizeof binding];
+    if (!path_of(address, path, sizeof path))
+        return false;
+    pthread_mutex_lock(&lock);
+    bool same = strcmp(path, binding) == 0;
+    pthread_mutex_unlock(&lock);
+    return same;
+}
+
+/* The place of the call that this thread is in; NULL if it did not come from the binding. */
+static const char *calling_place(void) {
+    char own[sizeof binding], path[sizeof binding];
+    void *frames[32];
+    if (place == NULL || !path_of((void *)(uintptr_t)calling_place, own, sizeof own))
+        return NULL;
+    int depth = backtrace(frames, 32);
+    for (int i = 0; i < depth; i++)
+        if (path_of(frames[i], path, sizeof path) && strcmp(path, own) != 0)
+            return is_binding(frames[i]) ? place : NULL;
+    return NULL;
+}
+
 void sim_origin_set(sim_origin *origin, const char *function, void *caller) {
     static _Thread_local long thread;
     if (thread == 0)
@@ -27,9 +78,11 @@ void sim_origin_set(sim_origin *origin, const char *function, void *caller) {
     origin->number = atomic_fetch_add_explicit(&objects, 1, memory_order_relaxed) + 1;
     origin->thread = thread;
     origin->caller = NULL;
+    origin->place = NULL;
     origin->name[0] = '\0';
     if (sim_is_strict()) {
         origin->caller = caller;
+        origin->place = place;
         pthread_getname_np(pthread_self(), origin->name, sizeof origin->name);
     }
 }
@@ -42,7 +95,9 @@ sim_origin_text sim_origin_format(const sim_origin *origin) {
                         (unsigned long long)origin->number, origin->thread);
     if (origin->name[0] != '\0' && (size_t)used < size)
         used += snprintf(text + used, size - (size_t)used, " \"%s\"", origin->name);
-    if (origin->caller != NULL && (size_t)used < size) {
+    if (origin->place != NULL && (size_t)used < size && is_binding(origin->caller)) {
+        snprintf(text + used, size - (size_t)used, " called from %s", origin->place);
+    } else if (origin->caller != NULL && (size_t)used < size) {
         void *address = origin->caller;
         char **symbol = backtrace_symbols(&address, 1);
         if (symbol != NULL)
@@ -53,8 +108,10 @@ sim_origin_text sim_origin_format(const sim_origin *origin) {
 }
 
 void sim_report_at(const char *kind, const char *function, const char *fix, const char *format, ...) {
-    char text[1400];
-    int used = snprintf(text, sizeof text, "[%s] %s: ", kind, function);
+    char text[1900];
+    const char *where = calling_place();
+    int used = snprintf(text, sizeof text, "[%s] %s%s%s: ", kind, function, where != NULL ? ", called from " : "",
+                        where != NULL ? where : "");
     va_list args;
     va_start(args, format);
     used += vsnprintf(text + used, sizeof text - (size_t)used, format, args);
@@ -72,10 +129,15 @@ void sim_report_at(const char *kind, const char *function, const char *fix, cons
         sim_trace_event("report", ", \"kind\": \"%s\", \"in\": \"%s\"", kind, function);
     if (atomic_load(&sim_option.quiet))
         return;
-    char line[1500];
+    char line[2000];
     int length = snprintf(line, sizeof line, "ascend simulated device, strict mode: %s\n", text);
     ssize_t ignored = write(STDERR_FILENO, line, (size_t)length);
     (void)ignored;
+}
+
+void aclsim_report(const char *kind, const char *function, const char *fix, const char *what) {
+    if (sim_is_strict())
+        sim_report_at(kind, function, fix, "%s", what);
 }
 
 uint64_t aclsim_report_count(void) {
@@ -104,65 +166,6 @@ void aclsim_clear_reports(void) {
 
 int aclsim_set_strict(int on) {
     return atomic_exchange(&sim_strict, on != 0);
-}
-
-/* ---- leaks ------------------------------------------------------------------------------------- */
-
-typedef struct first_leak {
-    sim_origin oldest;
-    unsigned count;
-} first_leak;
-
-static void note(first_leak *leak, const sim_origin *origin) {
-    if (leak->count == 0 || origin->number < leak->oldest.number)
-        leak->oldest = *origin;
-    leak->count++;
-}
-
-static void note_object(void *pointer, void *leak) {
-    sim_object *object = pointer;
-    if (!object->uncounted)
-        note(leak, &object->origin);
-}
-
-typedef struct memory_leaks {
-    first_leak device, host;
-} memory_leaks;
-
-static void note_memory(sim_memory *memory, void *arg) {
-    memory_leaks *leaks = arg;
-    if (!memory->output)
-        note(memory->kind == SIM_DEVICE_MEMORY ? &leaks->device : &leaks->host, &memory->origin);
-}
-
-static void report_leak(const char *function, sim_kind kind, const first_leak *leak) {
-    if (leak->count != 0)
-        sim_report_at("leak", function, "end every object before aclFinalize", "%u %s%s left; the first was %s",
-                      leak->count, sim_kind_name(kind), leak->count == 1 ? " is" : " objects are",
-                      sim_origin_format(&leak->oldest).text);
-}
-
-void sim_strict_report_leaks(const char *function) {
-    for (sim_kind kind = 0; kind < SIM_KINDS; kind++) {
-        first_leak leak = {0};
-        sim_handle_each(kind, note_object, &leak);
-        report_leak(function, kind, &leak);
-    }
-    memory_leaks leaks = {0};
-    sim_memory_each(note_memory, &leaks);
-    report_leak(function, SIM_DEVICE_MEMORY, &leaks.device);
-    report_leak(function, SIM_HOST_MEMORY, &leaks.host);
-    sim_origin first;
-    unsigned subscribed = sim_stream_subscribed_count(&first);
-    if (subscribed != 0)
-        sim_report_at("leak", function, "call aclrtUnSubscribeReport before aclFinalize",
-                      "%u stream%s left subscribed; the first was %s", subscribed, subscribed == 1 ? " is" : "s are",
-                      sim_origin_format(&first).text);
-    unsigned open = sim_channel_open_count(&first);
-    if (open != 0)
-        sim_report_at("leak", function, "call aclvencDestroyChannel before aclFinalize",
-                      "%u channel%s left open; the first was %s", open, open == 1 ? " is" : "s are",
-                      sim_origin_format(&first).text);
 }
 
 void sim_strict_after_fork(void) {

@@ -3,108 +3,15 @@
 #include "channel.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 enum { SLICE_NS = 50 * 1000 * 1000, CALLBACK_PATIENCE_MS = 2000 };
 
-static pthread_mutex_t channels_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t channels_changed;
-static sim_channel *channels;
-
-__attribute__((constructor)) static void init(void) {
-    sim_cond_init(&channels_changed);
-}
-
-/* ---- finding --------------------------------------------------------------------------------------------- */
-
-/* The open channel of a descriptor, in use until leave_channel. NULL: none. */
-static sim_channel *enter_channel(sim_channel_desc *desc) {
-    pthread_mutex_lock(&channels_lock);
-    sim_channel *ch = desc->channel;
-    if (ch != NULL)
-        ch->users++;
-    pthread_mutex_unlock(&channels_lock);
-    return ch;
-}
-
-static void leave_channel(sim_channel *ch) {
-    pthread_mutex_lock(&channels_lock);
-    if (--ch->users <= 1)
-        pthread_cond_broadcast(&channels_changed);
-    pthread_mutex_unlock(&channels_lock);
-}
+/* ---- waiting --------------------------------------------------------------------------------------------- */
 
 static bool on_report_thread(const sim_channel *ch) {
     return sim_reporter_thread(ch->reporter) == (uint64_t)pthread_self();
 }
-
-void sim_channel_kick_all(void) {
-    pthread_mutex_lock(&channels_lock);
-    for (sim_channel *ch = channels; ch != NULL; ch = ch->next) {
-        pthread_mutex_lock(&ch->lock);
-        pthread_cond_broadcast(&ch->progress);
-        sim_channel_kick_locked(ch);
-        pthread_mutex_unlock(&ch->lock);
-    }
-    pthread_mutex_unlock(&channels_lock);
-}
-
-/* ---- list and descriptors ----------------------------------------------------------------------- */
-
-bool sim_channel_list(sim_channel *ch, uint64_t limit) {
-    pthread_mutex_lock(&channels_lock);
-    ch->id = 0; /* guessed: the lowest that is free on the device */
-    for (bool taken = true; taken && ch->id < limit; ch->id += taken) {
-        taken = false;
-        for (const sim_channel *other = channels; other != NULL; other = other->next)
-            taken = taken || (other->device == ch->device && other->id == ch->id);
-    }
-    bool fits = ch->id < limit;
-    if (fits) {
-        ch->next = channels;
-        channels = ch;
-    }
-    pthread_mutex_unlock(&channels_lock);
-    return fits;
-}
-
-static void unlist_locked(sim_channel *ch) {
-    sim_channel **link = &channels;
-    while (*link != ch)
-        link = &(*link)->next;
-    *link = ch->next;
-}
-
-void sim_channel_unlist(sim_channel *ch) {
-    pthread_mutex_lock(&channels_lock);
-    unlist_locked(ch);
-    pthread_mutex_unlock(&channels_lock);
-}
-
-int sim_channel_claim_desc(sim_channel_desc *desc) {
-    pthread_mutex_lock(&channels_lock);
-    int former = desc->channel != NULL ? SIM_DESC_HAS_CHANNEL : desc->used ? SIM_DESC_HAD_CHANNEL : SIM_DESC_NEW;
-    desc->used = true;
-    pthread_mutex_unlock(&channels_lock);
-    return former;
-}
-
-void sim_channel_bind_desc(sim_channel_desc *desc, sim_channel *ch) {
-    pthread_mutex_lock(&channels_lock);
-    if (ch != NULL) {
-        ch->owner = desc;
-        desc->channel = ch;
-        desc->channel_id = ch->id;
-        sim_live_add(SIM_CHANNEL, 1);
-    } else {
-        desc->used = false;
-    }
-    pthread_mutex_unlock(&channels_lock);
-}
-
-/* ---- waiting --------------------------------------------------------------------------------------------- */
 
 /*
  * Sleep until the channel makes progress. A wait without any ends after the limit with 507046 and a
@@ -164,23 +71,13 @@ static aclError wait_delivered_locked(sim_channel *ch, const char *function) {
 
 aclError sim_channel_wait_device(const char *function, int32_t device) {
     for (;;) {
-        sim_channel *busy = NULL;
-        pthread_mutex_lock(&channels_lock);
-        for (sim_channel *ch = channels; ch != NULL && busy == NULL; ch = ch->next) {
-            pthread_mutex_lock(&ch->lock);
-            if (ch->device == device && ch->delivered < ch->sent && !ch->stop)
-                busy = ch;
-            pthread_mutex_unlock(&ch->lock);
-        }
-        if (busy != NULL)
-            busy->users++;
-        pthread_mutex_unlock(&channels_lock);
+        sim_channel *busy = sim_channel_enter_busy(device);
         if (busy == NULL)
             return ACL_SUCCESS;
         pthread_mutex_lock(&busy->lock);
         aclError rc = wait_delivered_locked(busy, function);
         pthread_mutex_unlock(&busy->lock);
-        leave_channel(busy);
+        sim_channel_leave(busy);
         if (rc != ACL_SUCCESS)
             return rc;
     }
@@ -218,24 +115,9 @@ static bool stop_channel(sim_channel *ch, bool hand_over) {
     return quiet;
 }
 
-void sim_channel_end_stopped(sim_channel *ch) {
-    for (; ch->delivered < ch->sent; ch->delivered++)
-        sim_picture_release(&ch->ring[ch->delivered % ch->ring_size], false);
-    sim_reporter_release(ch->reporter);
-    sim_stream_unreserve(ch->device, 2);
-    sim_channel_free(ch);
-}
-
 /* The descriptor does not name it and it is not listed any more. */
 static bool end_channel(sim_channel *ch, bool hand_over) {
-    pthread_mutex_lock(&channels_lock);
-    while (ch->users > 1) {
-        pthread_mutex_lock(&ch->lock);
-        pthread_cond_broadcast(&ch->progress);
-        pthread_mutex_unlock(&ch->lock);
-        sim_cond_wait_until(&channels_changed, &channels_lock, sim_now_ns() + SLICE_NS);
-    }
-    pthread_mutex_unlock(&channels_lock);
+    sim_channel_wait_alone(ch);
     sim_live_add(SIM_CHANNEL, -1);
     if (!stop_channel(ch, hand_over))
         return false;
@@ -256,7 +138,7 @@ static aclError destroy_channel(aclvencChannelDesc *channelDesc, const char *fun
     aclError rc = sim_channel_find_desc(function, channelDesc, &desc);
     if (rc != ACL_SUCCESS)
         return rc;
-    sim_channel *ch = enter_channel(desc);
+    sim_channel *ch = sim_channel_enter(desc);
     if (ch == NULL) { /* guessed: hardware may hang */
         report_no_channel(function, channelDesc, desc);
         return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "the descriptor has no open channel");
@@ -275,23 +157,15 @@ static aclError destroy_channel(aclvencChannelDesc *channelDesc, const char *fun
     }
     pthread_mutex_unlock(&ch->lock);
     if (!mine) {
-        leave_channel(ch);
+        sim_channel_leave(ch);
         return rc;
     }
     /* Documented: after an early failure (a lost device, a wait that took too long) it frees all the same and returns
      * the code. */
-    pthread_mutex_lock(&channels_lock);
-    bool owned = ch->owner == desc && desc->channel == ch;
-    if (owned) {
-        desc->channel = NULL;
-        ch->owner = NULL;
-        unlist_locked(ch);
-    }
-    pthread_mutex_unlock(&channels_lock);
-    if (owned)
+    if (sim_channel_detach(ch, desc))
         end_channel(ch, true);
     else
-        leave_channel(ch); /* the descriptor was destroyed meanwhile */
+        sim_channel_leave(ch); /* the descriptor was destroyed meanwhile */
     return rc;
 }
 
@@ -306,70 +180,16 @@ aclError aclvencDestroyChannel(aclvencChannelDesc *channelDesc) {
     return destroy_channel(channelDesc, __func__);
 }
 
-bool sim_channel_orphan(sim_channel_desc *desc) {
-    pthread_mutex_lock(&channels_lock);
-    sim_channel *ch = desc->channel;
-    if (ch != NULL) {
-        desc->channel = NULL;
-        ch->owner = NULL;
-        if (ch->borrowed_output) { /* the lost channel goes on writing there: the buffer is its own now */
-            ch->borrowed_output = false;
-            sim_memory_release(desc->output);
-            desc->output = NULL;
-        }
-    }
-    pthread_mutex_unlock(&channels_lock);
-    return ch != NULL;
-}
-
 bool sim_venc_reset(void) {
     bool clean = true;
-    for (;;) {
-        pthread_mutex_lock(&channels_lock);
-        sim_channel *ch = channels;
-        if (ch != NULL) {
-            unlist_locked(ch);
-            if (ch->owner != NULL)
-                ch->owner->channel = NULL;
-            ch->owner = NULL;
-            ch->users++;
-            pthread_mutex_lock(&ch->lock);
-            ch->closing = true;
-            pthread_cond_broadcast(&ch->progress);
-            pthread_mutex_unlock(&ch->lock);
-        }
-        pthread_mutex_unlock(&channels_lock);
-        if (ch == NULL)
-            return clean;
+    for (sim_channel *ch; (ch = sim_channel_detach_any()) != NULL;) {
+        pthread_mutex_lock(&ch->lock);
+        ch->closing = true;
+        pthread_cond_broadcast(&ch->progress);
+        pthread_mutex_unlock(&ch->lock);
         clean = end_channel(ch, false) && clean; /* what it would free then is gone: leaked */
     }
-}
-
-unsigned sim_channel_open_count(sim_origin *first) {
-    unsigned count = 0;
-    pthread_mutex_lock(&channels_lock);
-    for (const sim_channel *ch = channels; ch != NULL; ch = ch->next) {
-        if (count == 0 || ch->origin.number < first->number)
-            *first = ch->origin;
-        count++;
-    }
-    pthread_mutex_unlock(&channels_lock);
-    return count;
-}
-
-unsigned sim_channel_in_context(const void *context) {
-    unsigned count = 0;
-    pthread_mutex_lock(&channels_lock);
-    for (const sim_channel *ch = channels; ch != NULL; ch = ch->next)
-        count += ch->context == context;
-    pthread_mutex_unlock(&channels_lock);
-    return count;
-}
-
-void sim_venc_after_fork(void) {
-    pthread_mutex_init(&channels_lock, NULL);
-    sim_cond_init(&channels_changed);
-    channels = NULL;
+    return clean;
 }
 
 /* ---- sending --------------------------------------------------------------------------------------------- */
@@ -477,7 +297,7 @@ static aclError send(const char *function, aclvencChannelDesc *channelDesc, acld
     aclError rc = sim_channel_find_desc(function, channelDesc, &desc);
     if (rc != ACL_SUCCESS)
         return rc;
-    sim_channel *ch = enter_channel(desc);
+    sim_channel *ch = sim_channel_enter(desc);
     if (ch == NULL) { /* documented */
         report_no_channel(function, channelDesc, desc);
         return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "the descriptor has no open channel");
@@ -493,7 +313,7 @@ static aclError send(const char *function, aclvencChannelDesc *channelDesc, acld
         sim_frame f = {.user_data = userdata, .force_idr = settings->force_i_frame != 0, .fault = SIM_FRAME_NONE};
         rc = send_picture(ch, desc, input, &f, function);
     }
-    leave_channel(ch);
+    sim_channel_leave(ch);
     return rc;
 }
 
@@ -511,7 +331,7 @@ aclError aclvencSendFrame(aclvencChannelDesc *channelDesc, acldvppPicDesc *input
 
 int aclsim_get_channel_stats(const void *channel_desc, aclsim_channel_stats *stats) {
     sim_channel_desc *desc = sim_handle_get(SIM_CHANNEL_DESC, channel_desc);
-    sim_channel *ch = desc != NULL && stats != NULL ? enter_channel(desc) : NULL;
+    sim_channel *ch = desc != NULL && stats != NULL ? sim_channel_enter(desc) : NULL;
     if (ch == NULL)
         return -1;
     pthread_mutex_lock(&ch->lock);
@@ -519,6 +339,6 @@ int aclsim_get_channel_stats(const void *channel_desc, aclsim_channel_stats *sta
     if (ch->idle_since_ns != 0)
         stats->host_idle_ns += sim_now_ns() - ch->idle_since_ns;
     pthread_mutex_unlock(&ch->lock);
-    leave_channel(ch);
+    sim_channel_leave(ch);
     return 0;
 }

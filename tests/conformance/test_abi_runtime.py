@@ -2,13 +2,15 @@
 """AscendCL's C functions: memory, initialising, devices, contexts, streams, events, reports (statements 3.5, 3.10)."""
 
 import ctypes
+import mmap
 import threading
 import time
 
+import numpy
 import pytest
 
 from helpers import abi
-from helpers.acl_program import DEVICE_TO_HOST, HOST_TO_DEVICE, HOST_TO_HOST, Program
+from helpers.acl_program import DEVICE_TO_DEVICE, DEVICE_TO_HOST, HOST_TO_DEVICE, HOST_TO_HOST, Program
 from helpers.simulator import CALLBACK
 
 INVALID = 100000
@@ -141,6 +143,56 @@ def test_memcpy_beyond_an_allocation_is_refused(program):
     assert sim.aclrtMemcpy(host, 4096, memory, 4096, DEVICE_TO_HOST) == 107000
     assert sim.aclrtMemset(memory, 4096, 1, 4096) == 107000
     assert [text.split("]")[0] for text in sim.take_reports()] == ["[out-of-bounds"] * 3
+
+
+def nowhere(program):
+    """Addresses at which nothing is: never allocated, freed, inaccessible."""
+    freed = ctypes.c_void_p()
+    assert program.sim.acldvppMalloc(ctypes.byref(freed), 4096) == 0
+    assert program.sim.acldvppFree(freed) == 0
+    return [0x41414141, freed.value, 2**64 - 4096]
+
+
+@pytest.mark.statement("3.5.21")
+@pytest.mark.sim_only
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("soc", ["Ascend310", "Ascend310P3", "Ascend310B4"])
+def test_address_that_is_no_memory_is_refused(soc, strict):
+    with abi.device(soc=soc, strict=strict, null_codec=500) as sim, Program(sim, pump=False) as program:
+        good, host = program.memory(4096), ctypes.create_string_buffer(4096)
+        code, stream = new(sim.aclrtCreateStream)
+        assert code == 0
+        calls = 0
+        for bad in nowhere(program):
+            for dst, src, kind in (
+                (host, bad, DEVICE_TO_HOST),
+                (bad, host, HOST_TO_DEVICE),
+                (good, bad, DEVICE_TO_DEVICE),
+                (bad, good, DEVICE_TO_DEVICE),
+            ):
+                assert sim.aclrtMemcpy(dst, 4096, src, 4096, kind) == 107000
+                assert "is not device memory" in sim.error_text()
+                assert sim.aclrtMemcpyAsync(dst, 4096, src, 4096, kind, stream) == 107000
+            assert sim.aclrtMemset(bad, 4096, 1, 4096) == 107000
+            assert sim.aclrtMemsetAsync(bad, 4096, 1, 4096, stream) == 107000
+            calls += 10
+            if soc != "Ascend310":  # it has no buffer of the program's
+                desc = program.channel_desc(BufAddr=bad, BufSize=5 << 20)
+                assert sim.aclvencCreateChannel(desc) == 107000
+                assert sim.aclvencDestroyChannelDesc(desc) == 0
+                calls += 1
+        abi.assert_misuses(sim, *["foreign-memory"] * (calls if strict else 0))
+        assert sim.aclrtDestroyStream(stream) == 0
+
+
+@pytest.mark.sim_only
+def test_read_only_memory_is_no_destination(program):
+    memory = numpy.frombuffer(mmap.mmap(-1, 4096, prot=mmap.PROT_READ), numpy.uint8)
+    address = memory.ctypes.data
+    host = ctypes.create_string_buffer(4096)
+    assert program.sim.aclrtMemcpy(address, 4096, host, 4096, HOST_TO_DEVICE) == 107000
+    assert program.sim.aclrtMemcpy(host, 4096, address, 4096, DEVICE_TO_HOST) == 0
+    abi.assert_misuses(program.sim, "foreign-memory", "wrong-direction")
 
 
 @pytest.mark.statement("3.5.7")

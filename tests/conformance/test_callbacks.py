@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from helpers import pyacl
+from helpers import pyacl, simulator
 from helpers.waiting import eventually
 
 
@@ -426,6 +426,48 @@ def test_callback_is_released_when_it_is_replaced_or_its_channel_or_description_
         assert references(on_frame) == before
     made.close()
     assert references(on_frame) == before
+
+
+def channels_known():
+    """Objects that the facade keeps for channels."""
+    gc.collect()
+    return sum(type(item).__name__ == "Channel" and "pyacl" in type(item).__module__ for item in gc.get_objects())
+
+
+def test_nothing_is_kept_of_a_channel_that_was_destroyed(acl, context):
+    before = channels_known()
+    with pyacl.encoding(acl, context) as made:
+        assert channels_known() == before + 1
+        for _ in range(3):
+            pyacl.ok(made.send(0))
+        pyacl.ok(made.end_of_stream())
+    assert channels_known() == before
+
+
+@pytest.mark.sim_only  # on purpose: a callback that comes twice
+def test_second_callback_of_a_frame_is_not_taken_for_a_later_frames(acl, context, handles):
+    """The later frame, sent by the first callback, has the place in the table that the first frame had."""
+    got = []
+    later = handles.make("pic_desc")
+    one_sends = threading.Lock()  # the first callback may come before its send has returned
+
+    def on_frame(picture, stream, user_data):
+        got.append((picture, user_data))
+        if user_data == 0:
+            with one_sends:
+                pyacl.ok(acl.media.venc_send_frame(made.desc, later, 0, made.config, 1))
+
+    device = simulator.shared()
+    with pyacl.encoding(acl, context, on_frame=on_frame) as made:
+        pyacl.ok(acl.media.dvpp_set_pic_desc_data(later, made.buffer))
+        pyacl.ok(acl.media.dvpp_set_pic_desc_size(later, made.size))
+        with device.failing_frame(5):  # ACLSIM_FRAME_TWICE
+            with one_sends:
+                pyacl.ok(made.send(0))
+            eventually(lambda: len(got) == 2)
+        pyacl.ok(made.end_of_stream())
+        expected = [(made.picture, 0), (later, 1)]
+    assert got == expected
 
 
 # ---- launched callbacks ----------------------------------------------------------------------------------------------

@@ -142,7 +142,10 @@ def test_numpy_to_ptr_is_the_address_of_the_array_and_warns(initialised):
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         assert initialised.util.numpy_to_ptr(array[::2]) == pointer
-    assert [str(warning.message) for warning in seen][1].startswith("the array is not contiguous")
+    assert [str(warning.message) for warning in seen] == [
+        "acl.util.numpy_to_ptr will be deprecated. Please use acl.util.bytes_to_ptr instead.",
+        "The input ndarray is discontiguous. Please use acl.util.bytes_to_ptr instead.",
+    ]
     assert [warning.category for warning in seen] == [Warning, Warning]
 
 
@@ -206,11 +209,28 @@ def test_numpy_contiguous_to_ptr_copies_only_if_it_has_to(initialised):
 @pytest.mark.parametrize("name", ["numpy_to_ptr", "numpy_contiguous_to_ptr"])
 @pytest.mark.parametrize("value", [b"bytes", [1, 2], 5, None])
 def test_numpy_functions_of_anything_else_raise(initialised, name, value):
-    with pytest.raises(ValueError, match="numpy array"):
+    with deprecated(), pytest.raises(ValueError, match=r"^needs an ndarray as argument$"):
         getattr(initialised.util, name)(value)
 
 
+@pytest.mark.parametrize("name", ["numpy_to_ptr", "numpy_contiguous_to_ptr", "ptr_to_numpy"])
+def test_numpy_functions_warn_before_they_look_at_their_arguments(initialised, name):
+    with deprecated(), pytest.raises(TypeError, match=rf"^acl\.util\.{name} args parse failed$"):
+        getattr(initialised.util, name)()
+
+
+def test_arrays_without_dimensions_keep_their_shape(initialised):
+    array = numpy.array(7, numpy.uint16)
+    with deprecated():
+        pointer, same = initialised.util.numpy_contiguous_to_ptr(array)
+    assert same is array
+    with deprecated():
+        view = initialised.util.ptr_to_numpy(pointer, (), 4)
+    assert (view.shape, view[()]) == ((), 7)
+
+
 NUMBERS = {0: "?", 1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "i8", 8: "u8", 11: "f4", 12: "f8", 23: "f2"}
+NUMBERS.update({18: "S1", 19: "U1", 21: "M8", 22: "m8"})
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -223,20 +243,22 @@ def test_ptr_to_numpy_is_a_writable_view_of_the_type_with_that_number(acl, handl
     assert array.dtype == numpy.dtype(NUMBERS[number])
     assert array.ctypes.data == pointer
     assert not array.flags.owndata
-    array[2, 4] = 1
     size = array.dtype.itemsize
-    assert acl.util.ptr_to_bytes(pointer + 14 * size, size) == array[2, 4].tobytes()
+    array.view(numpy.uint8)[2, 4 * size] = 1
+    assert acl.util.ptr_to_bytes(pointer, 15 * size) == bytes(14 * size) + b"\1" + bytes(size - 1) == array.tobytes()
     assert numpy.dtype(NUMBERS[number]).num == number or number in (7, 8)  # NumPy's own numbering
 
 
 @pytest.mark.parametrize(
     ("shape", "number", "kind", "text"),
     [
-        ([4], 2, TypeError, "acl.util.ptr_to_numpy args parse failed"),
-        ((4.0,), 2, TypeError, "acl.util.ptr_to_numpy args parse failed"),
-        ((-1,), 2, TypeError, "acl.util.ptr_to_numpy args parse failed"),
-        ((4,), 17, ValueError, "np_type 17"),
-        ((4,), -1, ValueError, "np_type -1"),
+        ([4], 2, ValueError, "^shape is empty$"),
+        (4, 2, ValueError, "^shape is empty$"),
+        ((4.0,), 2, TypeError, "^the second argument is not list of int$"),
+        ((-1,), 2, ValueError, "^negative dimensions are not allowed$"),
+        ((4,), 17, ValueError, "np_type is 17"),
+        ((4,), 100, ValueError, "^Invalid data-type for array: np_type is 100$"),
+        ((4,), -1, ValueError, "^Invalid data-type for array: np_type is -1$"),
         ((2**40, 2**40), 2, ValueError, "larger than any memory"),
     ],
 )

@@ -4,10 +4,13 @@
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from helpers import processes
+
+TESTS = Path(__file__).resolve().parents[1]
 
 # A program as users write it: one channel with its report thread. `step` is what a test adds.
 PROGRAM = """
@@ -246,6 +249,36 @@ for index in range(5):
     assert_clean(process, "True\n")
 
 
+@pytest.mark.sim_only  # asks the device whether the frame's report is over
+def test_callback_that_comes_after_the_gate_at_exit_was_closed_does_not_enter_python(backend):
+    """Exit functions run in reverse: one that was registered before the import runs after the facade's own."""
+    process = processes.run(
+        """
+import atexit, ctypes, sys, time
+def send_late():
+    from helpers import simulator
+    device = simulator.shared()
+    check(send(desc, "late"))
+    deadline = time.monotonic() + 20
+    while device.channel_stats(desc)["delivered"] < 2 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    print(got, device.channel_stats(desc)["delivered"])
+atexit.register(send_late)
+"""
+        + PROGRAM
+        + """
+import os
+sys.path.insert(0, os.environ["TESTS"])
+thread, ret = acl.util.start_thread(loop, [context, 100])
+desc = channel(thread)
+check(send(desc, "early"))
+check(flush(desc))
+""",
+        env={"ASCEND_VENC_BACKEND": backend, "ASCEND_VENC_SIM_STRICT": "0", "TESTS": str(TESTS)},
+    )
+    assert_clean(process, "['early'] 2\n")
+
+
 def test_end_of_stream_whose_report_thread_has_ended_returns_100000(program):
     process = program(
         """
@@ -332,12 +365,43 @@ def wait(): m.venc_destroy_channel(desc)
 }
 
 
-@pytest.mark.parametrize("what", WAITS)
+# A report that runs no callback of Python's while a frame is on its way: it could be one that the runtime has left out.
+FOREIGN_CALLBACK = """
+import ctypes, os
+sys.path.insert(0, os.environ["TESTS"])
+from helpers import simulator
+device = simulator.shared()
+ran = []
+foreign = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(ran.append)
+device.aclrtLaunchCallback.argtypes = [type(foreign), ctypes.c_void_p, ctypes.c_int32, ctypes.c_void_p]
+thread, ret = acl.util.start_thread(loop, [context, 10])
+release = threading.Event()
+desc = channel(thread)
+stream, ret = acl.rt.create_stream(); check(ret)
+check(acl.rt.subscribe_report(thread, stream))
+with device.options(stall=1):
+    check(send(desc, 0))
+    check(device.aclrtLaunchCallback(foreign, None, 0, stream))
+    while not ran:
+        time.sleep(0.001)
+    time.sleep(0.1)  # process_report returns: what the test is about has happened
+m.venc_set_channel_desc_callback(desc, lambda *args: release.wait(20))
+check(send(desc, 1))
+while got != [0]:
+    time.sleep(0.001)
+def wait(): flush(desc)
+"""
+WAITS_OF_THE_SIMULATOR = {"end_of_stream_after_a_foreign_callback": FOREIGN_CALLBACK}
+ALL_WAITS = [*WAITS, pytest.param(*WAITS_OF_THE_SIMULATOR, marks=pytest.mark.sim_only)]
+
+
+@pytest.mark.parametrize("what", ALL_WAITS)
 def test_ctrl_c_ends_a_wait_on_the_main_thread(backend, monkeypatch, what):
     monkeypatch.setenv("ASCEND_VENC_BACKEND", backend)
+    monkeypatch.setenv("TESTS", str(TESTS))
     program = (
         PROGRAM
-        + WAITS[what]
+        + {**WAITS, **WAITS_OF_THE_SIMULATOR}[what]
         + """
 print("ready", flush=True)
 begin = time.monotonic()
@@ -347,13 +411,13 @@ except KeyboardInterrupt:
     print("interrupted", flush=True)
 """
     )
-    if what in ("end_of_stream", "destroy_channel"):
+    if what not in ("process_report", "long_process_report", "stop_thread"):
         program += "release.set()\nprint(flush(desc), m.venc_destroy_channel(desc))\n"
-    process, output, errors, took = processes.interrupt_when(program, "ready", delay=0.3)
+    process, output, errors, took = processes.interrupt_when(program, "ready", delay=0.5)
     assert errors == ""
     assert output.startswith("interrupted\n")
     assert process.returncode == 0
-    if what in ("end_of_stream", "destroy_channel"):
+    if what not in ("process_report", "long_process_report", "stop_thread"):
         assert output == "interrupted\n0 0\n"  # the wait left nothing half done
     assert took < 3
 

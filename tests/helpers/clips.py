@@ -52,12 +52,26 @@ def av_frame(frame, pix_fmt="yuv420p", color_range=None):
     return picture
 
 
-def write_pictures(path, pictures, *, codec="ffv1", times=None, time_base=Fraction(1, 25), options=None, **context):
+def write_pictures(
+    path,
+    pictures,
+    *,
+    codec="ffv1",
+    times=None,
+    time_base=Fraction(1, 25),
+    rate=25,
+    options=None,
+    codec_options=None,
+    metadata=None,
+    **context,
+):
     """Write PyAV pictures, losslessly unless told otherwise; `times` are in units of `time_base`."""
     import av
 
     with av.open(str(path), "w", options=options or {}) as container:
-        stream = container.add_stream(codec, rate=25)
+        stream = container.add_stream(codec, rate=rate, options=codec_options or {})
+        for name, value in (metadata or {}).items():
+            (stream if name == "handler_name" else container).metadata[name] = value
         stream.width, stream.height = pictures[0].width, pictures[0].height
         stream.pix_fmt = pictures[0].format.name
         for name, value in context.items():
@@ -115,3 +129,24 @@ def psnr(first, second):
     """Return the PSNR of two 8 bit pictures, in dB."""
     error = np.mean((first.astype(float) - second.astype(float)) ** 2)
     return 99.0 if error == 0 else 10 * np.log10(255**2 / error)
+
+
+def with_pixel_crop(data, left, top, right, bottom):
+    """Return a Matroska file with cropping, below 128 pixels a side, written into its first track."""
+    more = b"".join(
+        identifier + b"\x81" + bytes([value])
+        for identifier, value in ((b"\x54\xbb", top), (b"\x54\xaa", bottom), (b"\x54\xcc", left), (b"\x54\xdd", right))
+    )
+    begin, end = 0, len(data)
+    for wanted in (b"\x18\x53\x80\x67", b"\x16\x54\xae\x6b", b"\xae", b"\xe0"):  # Segment, Tracks, TrackEntry, Video
+        identifier = None
+        while identifier != wanted:
+            width = 9 - data[begin].bit_length()
+            identifier, at = data[begin : begin + width], begin + width
+            width = 9 - data[at].bit_length()
+            size = int.from_bytes(data[at : at + width], "big") & ((1 << 7 * width) - 1)
+            begin = at + width + size
+        grown = (size + len(more)) | 1 << 7 * width
+        data = data[:at] + grown.to_bytes(width, "big") + data[at + width :]
+        begin, end = at + width, at + width + size
+    return data[:end] + more + data[end:]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drive csrc/sim/codec.c alone, through ctypes: the codec of the simulated device without the device.
+"""Drive csrc/sim/codec.c and encode.c alone, through ctypes: the codec of the simulated device without the device.
 
 Its functions are hidden in the simulator, so the file is compiled by itself, once per test run.
 """
@@ -60,9 +60,10 @@ def wheel_libavcodec() -> str | None:
 
 
 def compile_codec(target: Path, *flags: str) -> Path:
-    """Compile codec.c into a shared library that exports its functions."""
+    """Compile the codec into a shared library that exports its functions."""
     command = [COMPILER, "-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-pthread"]
-    subprocess.run([*command, *flags, "-o", str(target), str(SOURCES / "codec.c"), "-ldl"], check=True)
+    files = [str(SOURCES / name) for name in ("codec.c", "encode.c")]
+    subprocess.run([*command, *flags, "-o", str(target), *files, "-ldl"], check=True)
     return target
 
 

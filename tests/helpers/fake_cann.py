@@ -11,28 +11,36 @@ LIST = re.findall(
 )
 
 
-def compile_library(path, functions, bodies=None):
-    """Build a shared library whose functions return 0, or what `bodies` says for a name."""
+def compile_library(path, functions, bodies=None, code=""):
+    """Build a shared library whose functions return 0, or what `bodies` says for a name; `code` comes before them."""
     bodies = bodies or {}
-    lines = ["#include <stdint.h>"]
+    lines = ["#include <fcntl.h>", "#include <stdint.h>", "#include <stdio.h>", "#include <unistd.h>", code]
     for name in functions:
         lines.append(f"long {name}(void *first) {{ (void)first; {bodies.get(name, 'return 0;')} }}")
+    path.parent.mkdir(parents=True, exist_ok=True)
     source = path.with_suffix(".c")
     source.write_text("\n".join(lines) + "\n")
-    path.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(
         ["gcc", "-shared", "-fPIC", "-w", f"-Wl,-soname,{path.name}", "-o", str(path), str(source)], check=True
     )
     return path
 
 
-def install(root, *, devices=1, media=True, without=(), count_code=0):
-    """Make `root`/lib64 look like CANN: `devices` NPUs, perhaps without the media library or some functions."""
+def leaving_a_mark(path):
+    """C code of a library that makes the file `path` when it is loaded."""
+    return f'__attribute__((constructor)) static void mark(void) {{ close(open("{path}", O_CREAT | O_WRONLY, 0600)); }}'
+
+
+def install(root, *, devices=1, media=True, without=(), count_code=0, bodies=None, code=""):
+    """Make `root`/lib64 look like CANN: `devices` NPUs, perhaps without the media library or some functions.
+
+    `bodies` and `code` are those of `compile_library`, for the runtime library.
+    """
     lib = root / "lib64"
     lib.mkdir(parents=True)
     count = f"if (first) *(uint32_t *)first = {devices}; return {count_code};"
     runtime = [name for library, _, name in LIST if library == "RUNTIME" and name not in without]
-    compile_library(lib / "libascendcl.so", runtime, {"aclrtGetDeviceCount": count})
+    compile_library(lib / "libascendcl.so", runtime, {"aclrtGetDeviceCount": count, **(bodies or {})}, code)
     if media:
         names = [name for library, _, name in LIST if library == "MEDIA" and name not in without]
         compile_library(lib / "libacl_dvpp.so", names)

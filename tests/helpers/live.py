@@ -7,8 +7,9 @@ import time
 
 def counts():
     """Return {kind: number} of everything native that is alive."""
-    from ascend_venc._lowlevel import core  # not at import: tests of the sources alone need no build
+    from ascend_venc._lowlevel import core, stream  # not at import: tests of the sources alone need no build
 
+    stream.let_go_of_ended()
     found = {f"engine {kind}": number for kind, number in core.live().items()}
     found.update({f"device {kind}": number for kind, number in _device_counts().items()})
     return found

@@ -5,7 +5,7 @@ A row says how a function is called, in the format characters of PyArg_ParseTupl
 
     k, K  int, masked to 64 bits            i  int of 32 bits, range-checked
     I, B  int, masked to 32 or 8 bits       O  any object
-    F     callable                          s  str            T  tuple            |  what follows is optional
+    F     callable                          s  str            |  what follows is optional
 
 `returns` has a letter for each element of the result: r the code, n another int (a handle, an address, a count), f
 float, s str or None, b bytes, a ndarray, o any object. One letter: the bare value; more: a tuple. A function without
@@ -71,6 +71,7 @@ ROWS = (
     Row("acl.get_version", "", "nnnr"),
     Row("acl.get_soc_name", "", "s"),
     Row("acl.get_recent_err_msg", "", "s"),
+    Row("acl.app_log", "is", "s"),
     rt("set_device", "i", "r"),
     rt("reset_device", "i", "r"),
     rt("reset_device_force", "i", "r"),
@@ -115,7 +116,7 @@ ROWS = (
     Row("acl.util.ptr_to_bytes", "kk", "b"),
     Row("acl.util.numpy_to_ptr", "O", "n"),
     Row("acl.util.numpy_contiguous_to_ptr", "O", "na"),
-    Row("acl.util.ptr_to_numpy", "kTi", "a"),
+    Row("acl.util.ptr_to_numpy", "kOi", "a"),
     media("dvpp_malloc", "k", "nr"),
     media("dvpp_free", "k", "r", "dvpp_memory"),
     media("dvpp_create_pic_desc", "", "n"),
@@ -183,7 +184,7 @@ def plain_arguments(row):
     """Arguments of the right types. The values matter only if the call gets past its types."""
     if row.name == "acl.media.venc_set_channel_desc_param":
         return [0, 4, 128]  # the width
-    values = {"k": 0, "K": 0, "i": 0, "I": 0, "B": 0, "O": None, "F": nothing, "s": "", "T": (0,)}
+    values = {"k": 0, "K": 0, "i": 0, "I": 0, "B": 0, "O": None, "F": nothing, "s": ""}
     return [values[letter] for letter in row.formats]
 
 

@@ -206,7 +206,9 @@ class Simulator(AscendCL):
     def wait_hung(self, function="*", count=1, timeout=20):
         """Wait until at least `count` threads hang inside a function ("*": any)."""
         if self.lib.aclsim_wait_hung(function.encode(), count, int(timeout * 1000)) != 0:
-            raise AssertionError(f"{self.lib.aclsim_hung_calls(function.encode())} calls of {function} hang, not {count}")
+            raise AssertionError(
+                f"{self.lib.aclsim_hung_calls(function.encode())} calls of {function} hang, not {count}"
+            )
 
     def hung_calls(self, function="*"):
         """Threads that hang inside a function now ("*": any)."""

@@ -156,9 +156,56 @@ def test_encode_json_tells_what_was_made(backend, clip, out):
     assert {key: facts[key] for key in wanted} == wanted
 
 
-def test_encode_piped_is_silent_even_when_the_device_is_simulated(y4m, out):
-    done = run("encode", y4m, out / "a.h264")
+def test_encode_piped_is_silent_where_the_device_was_chosen(backend, y4m, out):
+    done = run("encode", y4m, out / "a.h264", "--backend", backend)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+@pytest.mark.sim_only
+@pytest.mark.parametrize("args", [["encode", "{y4m}", "{out}/a.h264"], ["run", "{program}"]])
+def test_simulated_run_that_nobody_chose_says_so_in_a_line_wherever_standard_error_leads(tmp_path, y4m, out, args):
+    (tmp_path / "program.py").write_text("import acl; acl.init(); acl.finalize()")
+    args = [arg.format(y4m=y4m, out=out, program=tmp_path / "program.py") for arg in args]
+    without = {"HOME": str(tmp_path), "ASCEND_VENC_BACKEND": ""}
+
+    def stderr_of(*more, **env):
+        done = subprocess.run(
+            command(*args[:1], *more, *args[1:]),
+            env=environment(**without, **env),
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        return done.returncode, done.stderr
+
+    code, text = stderr_of()
+    assert code == 0
+    line = one_line(text)
+    assert "simulated device" in line and "libascendcl.so" in line and "ASCEND_HOME_PATH" in line
+    (out / "a.h264").unlink(missing_ok=True)
+    assert stderr_of("--backend", "sim") == (0, b"")
+    (out / "a.h264").unlink(missing_ok=True)
+    if args[0] == "encode":
+        assert stderr_of("-q") == (0, b"")
+        (out / "a.h264").unlink()
+    code, text = stderr_of(ASCEND_VENC_LIBRARY="/nope/libascendcl.so")
+    if args[0] == "encode":
+        assert code == 1 and "$ASCEND_VENC_LIBRARY" in one_line(text)
+        assert os.listdir(out) == []
+    else:  # a program's own exception
+        assert code == 1 and b"$ASCEND_VENC_LIBRARY" in text
+
+
+@pytest.mark.sim_only
+def test_info_and_json_tell_the_backend_and_why(tmp_path, y4m, out):
+    without = {"HOME": str(tmp_path), "ASCEND_VENC_BACKEND": ""}
+    for args in (["info", "--json"], ["encode", y4m, out / "a.h264", "--json"]):
+        done = subprocess.run(command(*args), env=environment(**without), capture_output=True, check=False, timeout=60)
+        facts = json.loads(done.stdout)
+        assert facts["backend"] == "sim" and "libascendcl.so" in facts["backend_reason"]
+    done = run("info", "--json", "--backend", "sim:Ascend910")
+    facts = json.loads(done.stdout)
+    assert facts["backend_reason"] == "chosen" and facts["video_encoder"].startswith("none")
 
 
 def test_encode_the_committed_clip_equals_the_input(backend, out):
@@ -389,33 +436,107 @@ def test_encode_with_closed_standard_streams_still_encodes(backend, y4m, out, re
         assert len(clips.read_video(target)[2]) == 10
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-@pytest.mark.parametrize("name", ["a.mp4", "a.h264"])
-def test_encode_interrupted_removes_its_file(backend, out, signum, code, name):
+def interrupt(signum, wait_for, *args, **kwargs):
+    """Start the command, send a signal when `wait_for(process)` returns; return (exit code, standard error)."""
     process = subprocess.Popen(
-        command("encode", "-", out / name, "--backend", backend),
-        env=environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        command(*args), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, **kwargs
     )
     try:
-        process.stdin.write(clips.y4m(frames=20))  # and no end: the command waits for more
-        process.stdin.flush()
-        deadline = time.monotonic() + 30
-        while not any(entry.stat().st_size for entry in out.iterdir()):
-            assert time.monotonic() < deadline and process.poll() is None, "nothing is being written"
-            process.stdin.write(clips.y4m(frames=5).partition(b"\n")[2])
-            process.stdin.flush()
-            time.sleep(0.02)
+        wait_for(process)
         process.send_signal(signum)
         _, errors = process.communicate(timeout=30)
     finally:
         process.kill()
-        process.wait()
-    assert process.returncode == code
-    assert b"Traceback" not in errors and errors.count(b"\n") <= 1
+        process.communicate()
+    assert b"Traceback" not in errors
+    return process.returncode, errors.decode()
+
+
+def until_something_is_written(out):
+    def wait(process):
+        deadline = time.monotonic() + 30
+        while not any(entry.stat().st_size for entry in out.iterdir()):
+            assert time.monotonic() < deadline and process.poll() is None, "nothing is being written"
+            time.sleep(0.01)
+
+    return wait
+
+
+SIGNALS = pytest.mark.parametrize(
+    ("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+
+
+@SIGNALS
+@pytest.mark.parametrize("name", ["a.ts", "a.h264"])
+def test_encode_interrupted_removes_the_file_of_an_input_with_an_end(backend, tmp_path, out, signum, code, name):
+    with open(tmp_path / "long.y4m", "wb") as file:
+        file.write(clips.y4m(640, 480, frames=1))
+        file.truncate(3000 * (640 * 480 * 3 // 2 + 6))  # holes: it is refused there, long after the signal
+        for index in range(1, 300):
+            file.seek(len(clips.y4m(640, 480, frames=0)) + index * (640 * 480 * 3 // 2 + 6))
+            file.write(b"FRAME\n")
+    args = ("encode", tmp_path / "long.y4m", out / name, "--backend", backend)
+    assert interrupt(signum, until_something_is_written(out), *args) == (code, "")
     assert os.listdir(out) == []
+
+
+@SIGNALS
+@pytest.mark.parametrize("name", ["a.mp4", "a.ts", "a.mkv", "a.h264"])
+def test_encode_interrupted_finishes_and_keeps_what_came_of_a_pipe(backend, out, signum, code, name):
+    """20 frames come, and no end; they are all in the file although none of them was the last."""
+    read, write = os.pipe()
+    with open(read, "rb") as source, open(write, "wb") as sender:
+
+        def feed(process):
+            sender.write(clips.y4m(frames=20))
+            sender.flush()
+            deadline = time.monotonic() + 30
+            while select.select([source], [], [], 0)[0]:  # until it has taken all
+                assert time.monotonic() < deadline and process.poll() is None
+                time.sleep(0.01)
+
+        got, errors = interrupt(signum, feed, "encode", "-", out / name, "--backend", backend, stdin=source)
+    assert got == code
+    seen = len(clips.read_video(out / name)[2])
+    assert 18 <= seen <= 20  # the last one may have been on its way
+    assert f"{seen} frames" in one_line(errors) and str(out / name) in errors
+    assert os.listdir(out) == [name]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.h264"])
+def test_encode_of_a_pipe_that_fails_keeps_what_came(backend, out, name):
+    done = run("encode", "-", out / name, "--backend", backend, input=clips.y4m(frames=12)[:-9])
+    assert done.returncode == 1
+    line = one_line(done.stderr)
+    assert "frame 11 is cut off" in line and "11 frames" in line and str(out / name) in line
+    assert len(clips.read_video(out / name)[2]) == 11
+
+
+def test_encode_of_a_pipe_that_fails_at_once_leaves_nothing(backend, out):
+    done = run("encode", "-", out / "a.mp4", "--backend", backend, input=clips.y4m(frames=1)[:-9])
+    assert done.returncode == 1
+    assert "frame 0 is cut off" in one_line(done.stderr) and "kept" not in done.stderr.decode()
+    assert os.listdir(out) == []
+
+
+def test_encode_keep_partial_keeps_what_came_of_a_file_that_fails(backend, tmp_path, out, capsys):
+    (tmp_path / "cut.y4m").write_bytes(clips.y4m(frames=8)[:-1])
+    args = ["encode", str(tmp_path / "cut.y4m"), str(out / "a.mp4"), "--backend", backend, "--json", "--keep-partial"]
+    assert main(args) == 1
+    captured = capsys.readouterr()
+    assert "7 frames" in one_line(captured.err)
+    report = json.loads(captured.out)
+    assert (report["frames"], report["complete"]) == (7, False)
+    assert len(clips.read_video(out / "a.mp4")[2]) == 7
+
+
+def test_encode_tolerant_says_how_many_frames_are_damaged(backend, tmp_path, out, capsys):
+    (tmp_path / "cut.y4m").write_bytes(clips.y4m(frames=8)[:-1])
+    args = ["encode", str(tmp_path / "cut.y4m"), str(out / "a.mp4"), "--backend", backend, "--tolerant"]
+    assert main(args) == 0
+    assert "1 frames of it are damaged" in one_line(capsys.readouterr().err)
+    assert len(clips.read_video(out / "a.mp4")[2]) == 7
 
 
 def on_terminal(*args, patience=60):
@@ -461,7 +582,8 @@ def test_encode_on_a_terminal_shows_progress_and_the_simulated_device(tmp_path, 
     assert "/60 frames" in text and " fps" in text and "bit/s" in text and "ETA" in text
     lines = [line.rpartition("\x1b[K")[2] for line in text.split("\r\n") if line]
     assert len(lines) == 2, lines
-    assert lines[0].startswith("ascend-venc: ") and "simulated" in lines[0]
+    assert lines[0].startswith("ascend-venc: note: ") and "simulated" in lines[0] and "libascendcl.so" in lines[0]
+    assert "simulated" in lines[1]
     assert lines[1].startswith("ascend-venc: ") and "60 frames" in lines[1]
 
 

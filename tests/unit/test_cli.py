@@ -4,15 +4,17 @@
 import errno
 import io
 import json
+import os
 import signal
+import time
 import types
 from fractions import Fraction
 
 import pytest
 
 from ascend_venc import cli, errors
-from ascend_venc.cli import encode, progress
-from helpers import clips
+from ascend_venc.cli import encode, interruption, progress
+from helpers import clips, processes
 
 
 class FakePacket(bytes):
@@ -59,6 +61,7 @@ class FakeEncoder:
 @pytest.fixture(autouse=True)
 def fake_encoder(monkeypatch):
     monkeypatch.setattr(encode, "Encoder", FakeEncoder)
+    monkeypatch.setattr(encode.core, "reason", "because {}".format)
     monkeypatch.setattr(FakeEncoder, "made", ())
 
 
@@ -85,8 +88,9 @@ def test_encode_writes_every_packet_and_prints_nothing(tmp_path, y4m, capfd):
 
 
 def test_encode_hands_its_options_to_the_encoder(tmp_path, y4m):
+    more = ["--backend", "sim", "--device", 3, "--device-timeout", "2.5"]
     video_options = ["-b", "2.5M", "-g", 7, "-r", "29.97", "--rc", "cbr", "--profile", "main"]
-    assert run("encode", y4m, tmp_path / "out.264", *video_options, "--backend", "sim", "--device", 3) == 0
+    assert run("encode", y4m, tmp_path / "out.264", *video_options, *more) == 0
     (made,) = FakeEncoder.made
     assert made.options == {
         "codec": "h264",
@@ -98,6 +102,7 @@ def test_encode_hands_its_options_to_the_encoder(tmp_path, y4m):
         "gop": 7,
         "backend": "sim",
         "device": 3,
+        "timeout": 2.5,
     }
 
 
@@ -125,6 +130,7 @@ def test_json_is_one_object_with_the_result(tmp_path, y4m, capfd):
     assert out.count("\n") == 1
     elapsed = report.pop("elapsed")
     assert 0 <= elapsed < 60
+    assert report.pop("backend_reason") == "because None"
     assert report == {
         "input": y4m,
         "output": str(tmp_path / "out.h265"),
@@ -134,6 +140,10 @@ def test_json_is_one_object_with_the_result(tmp_path, y4m, capfd):
         "height": 8,
         "size": "16x8",
         "frames": 5,
+        "complete": True,
+        "damaged": 0,
+        "left_out": [],
+        "notes": [],
         "key_frames": 5,
         "fps": 25.0,
         "duration": 0.2,
@@ -199,6 +209,76 @@ def test_exception_in_mid_stream_gives_its_exit_code_one_line_and_no_file(
     else:
         assert err == line.format(output=output)
     assert names(tmp_path) == ["in.y4m"]
+
+
+# ---- signals ---------------------------------------------------------------------------------------------------------
+
+
+def arrive(number):
+    os.kill(os.getpid(), number)
+    time.sleep(0)  # the handler runs between two instructions
+
+
+def test_signal_within_a_shield_is_raised_by_the_next_check():
+    with interruption.by_exception():
+        with interruption.shielded():
+            arrive(signal.SIGTERM)
+            reached = True
+        assert reached
+        with pytest.raises(interruption.Terminated) as caught:
+            interruption.check()
+        interruption.check()  # once
+    assert interruption.code_of(caught.value) == 143
+
+
+def test_signal_outside_a_shield_is_raised_at_once_and_takes_the_held_one_with_it():
+    with interruption.by_exception():
+        with interruption.shielded():
+            arrive(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            arrive(signal.SIGINT)
+        interruption.check()
+
+
+def test_patience_of_a_shield_ends():
+    program = (
+        "import os, signal, threading\n"
+        "from ascend_venc.cli import interruption\n"
+        "with interruption.by_exception():\n"
+        "    try:\n"
+        "        with interruption.shielded(0.05):\n"
+        "            os.kill(os.getpid(), signal.SIGTERM)\n"
+        "            threading.Event().wait(30)\n"
+        "    except interruption.Terminated as error:\n"
+        "        print(error.signum, signal.getitimer(signal.ITIMER_REAL))\n"
+    )
+    done = processes.run(program, timeout=25)
+    assert (done.stdout, done.stderr) == (f"{int(signal.SIGTERM)} (0.0, 0.0)\n", "")
+
+
+def test_signals_are_as_they_were_afterwards():
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
+    before = [signal.getsignal(number) for number in numbers]
+    with interruption.by_exception():
+        assert signal.getsignal(signal.SIGTERM) != before[1]
+    assert [signal.getsignal(number) for number in numbers] == before
+
+
+def test_what_was_encoded_of_a_pipe_is_kept_though_the_device_loses_the_rest(tmp_path, capfd, monkeypatch):
+    """The last packets come with a gap, as after an exception that took some with it."""
+
+    def encode_some(self, frame):
+        self.frames += 1
+        if self.frames == 5:
+            raise KeyboardInterrupt
+        return [FakePacket(self.frames - 1)] if self.frames < 3 else []
+
+    monkeypatch.setattr(FakeEncoder, "encode", encode_some)
+    monkeypatch.setattr(FakeEncoder, "flush", lambda self: [FakePacket(2), FakePacket(4)])
+    (tmp_path / "in.y4m").write_bytes(clips.y4m(16, 8, frames=9))
+    assert run("encode", tmp_path / "in.y4m", tmp_path / "out.h264", "--keep-partial") == 130
+    assert (tmp_path / "out.h264").read_bytes() == b"\0\0\0\1x" * 3
+    assert capfd.readouterr().err == f"ascend-venc: interrupted; 3 frames (0:00) are kept in {tmp_path / 'out.h264'}\n"
 
 
 # ---- progress --------------------------------------------------------------------------------------------------------

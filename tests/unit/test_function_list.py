@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one list of functions: header, table, Cython declarations, built libraries and error codes agree."""
 
+import ast
+import inspect
 import re
+import runpy
 import subprocess
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import pytest
 
 from ascend_venc import constants, errors
 from ascend_venc._lowlevel import core
+from helpers import pyacl
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = (ROOT / "csrc" / "include" / "ascendcl.h").read_text()
@@ -32,19 +36,45 @@ def test_engine_table_is_the_list():
     assert core.functions() == [(name, library, presence == "REQUIRED") for library, presence, _, name, _ in LIST]
 
 
-def normalise(text):
-    return re.sub(r"\s+", " ", text).replace("* ", "*").replace("( ", "(").strip()
+GENERATOR = runpy.run_path(str(ROOT / "scripts" / "generate_pyacl.py"))
 
 
-def test_cython_table_has_the_same_fields_and_types():
-    text = (ROOT / "ascend_venc" / "_lowlevel" / "cavenc.pxd").read_text()
-    block = text[text.index("ctypedef struct acl_api:") :]
-    fields = re.findall(r"^        ([\w *]+?)\s?\(\*(\w+)\)\((.*?)\) noexcept nogil$", block, flags=re.M)
-    expected = [
-        (normalise(ret), name, normalise(params.replace("void", "") if params == "void" else params))
-        for _, _, ret, name, params in LIST
-    ]
-    assert [(normalise(ret), name, normalise(params)) for ret, name, params in fields] == expected
+def test_cython_table_has_a_field_for_each_function():
+    """The compiler compares the types: a field of another type than the header's does not build."""
+    fields = re.findall(r"\(\*(\w+)\)\(", GENERATOR["sources"]()["acl_api.pxi"])
+    assert fields == [name for *_, name, _ in LIST]
+
+
+def test_every_row_of_the_facades_table_is_a_builtin_with_that_signature_and_a_stub():
+    from ascend_venc import acl
+
+    rows = GENERATOR["functions"]()
+    assert len(rows) == len({row.full for row in rows}) > 110
+    stubs = GENERATOR["stubs"]()
+    for row in rows:
+        function = pyacl.function(acl, row.full)
+        assert inspect.isbuiltin(function)
+        assert list(inspect.signature(function).parameters) == (row.arguments or ["args"])
+        assert function.__doc__ == row.doc
+        name = "functions" if row.namespace == "acl" else row.namespace.rpartition(".")[2]
+        assert row.stub in stubs[f"{name}.pyi"]
+    for name, text in stubs.items():
+        ast.parse(text)
+        assert (ROOT / "ascend_venc" / "_lowlevel" / "pyacl" / name).read_text() == text, "the build wrote it"
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("set_context() | aclrtSetCurrentContext | keeps", "has 0 arguments, aclrtSetCurrentContext takes 1"),
+        ("set_context(context) | aclrtSetContext | keeps", "aclrtSetContext"),
+        ("set_context(context | aclrtSetCurrentContext | keeps", "'(' was never closed|unexpected EOF|invalid syntax"),
+    ],
+)
+def test_row_that_does_not_fit_its_c_function_stops_the_build(row, reason):
+    functions, enums = GENERATOR["c_functions"]()
+    with pytest.raises((ValueError, KeyError, SyntaxError), match=reason.replace("(", r"\(")):
+        GENERATOR["Function"]("acl.rt", row, "Does it.", functions, enums)
 
 
 def test_engine_library_has_no_undefined_acl_symbol():

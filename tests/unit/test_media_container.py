@@ -125,6 +125,99 @@ def test_muxer_writes_aspect_ratio_and_color(backend, tmp_path):
         assert (context.color_primaries, context.color_trc, context.colorspace) == (1, 1, 1)
 
 
+@pytest.mark.parametrize("container", ["mkv", "ts"])
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_muxer_tells_the_shape_of_pixels_in_the_stream_where_pyav_gives_no_other_place(
+    backend, tmp_path, codec, container
+):
+    import av
+
+    path = tmp_path / f"a.{container}"
+    with Muxer(path, codec=codec, fps=25, sample_aspect_ratio=Fraction(16, 11)) as muxer:
+        muxer.write_all(encode(backend, codec, 9))
+    with av.open(str(path)) as film:
+        assert film.streams.video[0].sample_aspect_ratio == Fraction(16, 11)
+        assert len(list(film.decode(video=0))) == 9
+
+
+def ticks(seconds, unit):
+    return max(1, round(Fraction(seconds) / unit))
+
+
+@pytest.mark.parametrize("format", ["mp4", "mov", "matroska", "mpegts"])
+@pytest.mark.parametrize(
+    "name", ["plain", "late", "far", "day", "pause", "hour", "half-day", "day-pause", "edge", "close"]
+)
+@pytest.mark.parametrize(
+    "unit", [Fraction(1, 1000), Fraction(1, 90000), Fraction(1, 10**6), Fraction(1, 10**9), Fraction(1001, 30000)]
+)
+def test_muxer_writes_the_times_or_raises_at_the_packet(backend, format, name, unit):
+    import av
+
+    step = ticks("0.04", unit)
+    first, gap = {
+        "plain": (0, step),
+        "late": (step + 1, step),
+        "far": (ticks(3601, unit) + 7, step),
+        "day": (ticks(90000, unit), step),
+        "pause": (0, ticks("2.3", unit)),
+        "hour": (0, ticks(3600, unit)),
+        "half-day": (0, ticks(50000, unit)),
+        "day-pause": (0, ticks(100000, unit)),
+        "edge": (0, 2**31 - 1),
+        "close": (0, 1),
+    }[name]
+    times = [first, first + gap, first + gap + step]
+    file = io.BytesIO()
+    written = 0
+    try:
+        with Muxer(file, codec="h264", fps=25, format=format, time_base=unit) as muxer:
+            for packet, pts in zip(encode(backend, "h264", 3), times):
+                muxer.write(packet, pts=pts)
+                written += 1
+    except MediaError as error:
+        assert written in (0, 1, 2) and str(times[written]) in str(error)
+    if not written:
+        return
+    file.seek(0)
+    with av.open(file, format="mov" if format == "mov" else format) as container:
+        stream = container.streams.video[0]
+        seen = [packet.pts * stream.time_base for packet in container.demux(stream) if packet.size]
+    wanted = [pts * unit for pts in times[:written]]
+    if format == "mpegts":  # it begins where it likes
+        seen, wanted = [time - seen[0] for time in seen], [time - wanted[0] for time in wanted]
+    clock = {"matroska": Fraction(1, 1000), "mpegts": Fraction(1, 90000)}.get(format, max(unit, Fraction(1, 10**6)))
+    assert len(seen) == written
+    assert all(abs(time - right) <= clock for time, right in zip(seen, wanted))
+
+
+@pytest.mark.parametrize("format", ["mp4", "mov", "matroska", "mpegts"])
+def test_muxer_refuses_times_that_no_file_holds(backend, format):
+    (packet,) = encode(backend, "h264", 1)
+    for pts, words in ((-1, "negative"), (2**62, "years")):
+        muxer = Muxer(io.BytesIO(), codec="h264", fps=25, format=format)
+        with muxer, pytest.raises(MediaError, match=words):
+            muxer.write(packet, pts=pts)
+
+
+@pytest.mark.parametrize("format", ["mp4", "mov"])
+def test_muxer_of_a_format_that_seeks_refuses_a_file_that_cannot(tmp_path, format):
+    import os
+
+    read, write = os.pipe()
+    with open(read, "rb"), open(write, "wb") as pipe, pytest.raises(MediaError, match="seek"):
+        Muxer(pipe, codec="h264", fps=25, format=format)
+
+
+def test_parameter_sets_are_taken_out_of_whatever_comes(backend):
+    from ascend_venc.media.muxer import _without_parameter_sets
+
+    assert _without_parameter_sets(b"\0\0\0\1") == b""
+    assert _without_parameter_sets(b"\0\0\0\1\x40\1a\0\0\1") == b""
+    assert _without_parameter_sets(b"") == b""
+    assert _without_parameter_sets(b"\0\0\1\x40\1a\0\0\1\x26\1b") == b"\0\0\0\1\x26\1b"
+
+
 class FileThatBreaks(io.BytesIO):
     broken = False
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Raw frames in, Annex B out, the choice of a reader, and the file that appears only when it is whole."""
 
+import errno
 import io
 import os
 import stat
@@ -160,6 +161,82 @@ def test_replacing_file_writes_into_a_pipe(tmp_path):
     reader.join(10)
     assert received == [b"data"]
     assert stat.S_ISFIFO(path.stat().st_mode)
+
+
+def refuse_to_rename(monkeypatch, number):
+    """As a mount point, or somebody else's file in a folder with the sticky bit."""
+
+    def fail(source, target):
+        raise OSError(number, os.strerror(number), source, None, target)
+
+    monkeypatch.setattr(os, "replace", fail)
+
+
+@pytest.mark.parametrize("number", [errno.EBUSY, errno.EPERM])
+def test_replacing_file_that_cannot_be_renamed_onto_is_written_in_place(tmp_path, monkeypatch, number):
+    target = tmp_path / "a.mp4"
+    target.write_bytes(b"old and longer")
+    inode = target.stat().st_ino
+    refuse_to_rename(monkeypatch, number)
+    with ReplacingFile(target, overwrite=True) as output:
+        output.file.write(b"new")
+        assert target.read_bytes() == b"old and longer"
+    assert (target.read_bytes(), target.stat().st_ino) == (b"new", inode)
+    assert os.listdir(tmp_path) == ["a.mp4"]
+    with pytest.raises(KeyError), ReplacingFile(target, overwrite=True):
+        raise KeyError
+    assert target.read_bytes() == b"new"
+
+
+def test_replacing_file_in_a_folder_that_takes_no_new_files_is_written_in_place(tmp_path, monkeypatch):
+    target = tmp_path / "a.mp4"
+    target.write_bytes(b"old and longer")
+    real_open = os.open
+
+    def fail(path, flags, *mode, **options):
+        if flags & os.O_EXCL and os.path.dirname(path) == str(tmp_path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return real_open(path, flags, *mode, **options)
+
+    monkeypatch.setattr(os, "open", fail)
+    with ReplacingFile(target, overwrite=True) as output:
+        output.file.write(b"new")
+        assert target.read_bytes() == b"old and longer"
+    assert target.read_bytes() == b"new"
+    with pytest.raises(PermissionError) as caught:
+        ReplacingFile(tmp_path / "b.mp4")
+    assert caught.value.filename == str(tmp_path / "b.mp4")
+
+
+def test_replacing_file_on_a_mount_point_that_cannot_be_written_is_refused_before_the_work(tmp_path, monkeypatch):
+    target = tmp_path / "with space.mp4"
+    target.write_bytes(b"old")
+    table = f"1 2 0:1 / {str(target).replace(' ', chr(92) + '040')} ro - ext4 /dev/x ro\n".encode()
+    real_open = open
+
+    def opened(path, *args, **options):
+        return io.BytesIO(table) if path == "/proc/self/mountinfo" else real_open(path, *args, **options)
+
+    monkeypatch.setattr("builtins.open", opened)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(OSError, match="mounted") as caught:
+        ReplacingFile(target, overwrite=True)
+    assert caught.value.filename == str(target)
+
+
+def test_errors_of_a_replacing_file_name_the_path_that_was_given(tmp_path, monkeypatch):
+    (tmp_path / "there").mkdir()
+    link = tmp_path / "link.mp4"
+    link.symlink_to(tmp_path / "there" / "real.mp4")
+    with pytest.raises(FileExistsError) as caught, ReplacingFile(link):
+        (tmp_path / "there" / "real.mp4").write_bytes(b"came in between")
+    assert caught.value.filename == str(link) and caught.value.filename2 is None
+    refuse_to_rename(monkeypatch, errno.EBUSY)
+    with pytest.raises(IsADirectoryError) as caught, ReplacingFile(link, overwrite=True):
+        (tmp_path / "there" / "real.mp4").unlink()
+        (tmp_path / "there" / "real.mp4").mkdir()
+    assert caught.value.filename == str(link)
+    assert os.listdir(tmp_path / "there") == ["real.mp4"]
 
 
 @pytest.mark.parametrize(

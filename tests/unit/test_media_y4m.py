@@ -185,3 +185,38 @@ def test_y4m_damaged_anywhere_is_read_or_refused_with_media_error():
         except MediaError:
             continue
         assert all(len(frame.data) == source.width * source.height * 3 // 2 for frame in frames)
+
+
+@pytest.mark.parametrize(
+    ("tags", "chroma"),
+    [
+        ("XYSCSS=444", 2),
+        ("XYSCSS=422", 1),
+        ("XYSCSS=420JPEG", 0.5),
+        ("XYSCSS=420MPEG2", 0.5),
+        ("C420jpeg XYSCSS=444", 0.5),
+    ],
+)
+def test_y4m_older_sampling_comment_is_understood(tags, chroma):
+    size = int(64 * 64 * (1 + chroma))
+    data = f"YUV4MPEG2 W64 H64 F25:1 {tags}\n".encode() + (b"FRAME\n" + bytes([90]) * size) * 2
+    with Y4MReader(io.BytesIO(data)) as source:
+        assert len(list(source)) == 2
+
+
+@pytest.mark.parametrize("comment", ["XYSCSS=411", "XYSCSS=420P10", "XYSCSS=444P16"])
+def test_y4m_older_sampling_comment_that_is_not_supported_is_named(comment):
+    with pytest.raises(MediaError, match=comment[7:].lower()):
+        Y4MReader(io.BytesIO(f"YUV4MPEG2 W64 H64 F25:1 {comment}\n".encode()))
+
+
+def test_y4m_interlacing_is_told():
+    for tag, told in (("It", 1), ("Ib", 1), ("Im", 1), ("Ip", 0), ("I?", 0), ("", 0)):
+        with Y4MReader(io.BytesIO(f"YUV4MPEG2 W64 H64 F25:1 {tag}\n".encode())) as source:
+            assert len(source.left_out) == told
+
+
+def test_y4m_tolerant_leaves_out_the_frame_that_is_cut_off():
+    for cut in (1, 5000):
+        with Y4MReader(io.BytesIO(clips.y4m(frames=3)[:-cut]), tolerant=True) as source:
+            assert (len(list(source)), source.damaged) == (2, 1)

@@ -616,7 +616,7 @@ def test_open_that_the_encoder_refuses_gives_settings_and_reason(fresh, tmp_path
 # ---- the hand-declared structures ----------------------------------------------------------------
 
 OFFSETS = """
-#include "codec.c"
+#include "av_api.h"
 #include <libavcodec/avcodec.h>
 #define SAME(ours, our_field, theirs, field) \\
     _Static_assert(offsetof(ours, our_field) == offsetof(theirs, field), #theirs "." #field)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ascend_venc import cli
+from ascend_venc._lowlevel import core
 from ascend_venc.cli import sim
 from helpers import processes, simulator, vendor_headers
 
@@ -435,6 +436,16 @@ def test_environment_and_files_are_all_documented():
     assert set(re.findall(r"^\| `(ASCEND_VENC_\w+)", document, flags=re.M)) == read
     assert set(re.findall(r"^ \*   (ASCEND_VENC_\w+)", (ROOT / "csrc/sim/aclsim.h").read_text(), flags=re.M)) == read
     assert [path.name for path in sources if f"`{path.name}`" not in document] == []
+
+
+def test_table_of_channels_is_what_the_simulated_device_has():
+    document = (ROOT / "docs" / "simulated-device.md").read_text()
+    rows = re.findall(r"^\| (Ascend\w+) \| (\d+) \((\w+)\) \| (\d+) \|", document, flags=re.M)
+    assert [(name, int(v1), mark, int(v2)) for name, v1, mark, v2 in rows] == [
+        (chip["name"], chip["channels"], chip["channels_mark"], chip["channels_v2"])
+        for chip in core.simulated_chips()
+        if chip["encoder"]
+    ]
 
 
 def test_strict_mode_s_reports_are_all_documented_and_provoked():

@@ -568,6 +568,15 @@ def test_memset_of_host_memory_is_reported(program):
     the_report(program.sim, "foreign-memory")
 
 
+def test_copy_from_freed_memory_is_reported_with_where_it_came_from(program):
+    sim, host = program.sim, ctypes.create_string_buffer(64)
+    memory = new_memory(sim)
+    assert sim.acldvppFree(memory) == 0
+    assert sim.aclrtMemcpy(host, 64, memory, 64, DEVICE_TO_HOST) == 107000
+    the_report(sim, "foreign-memory", "has been freed", "created by acldvppMalloc")
+    assert "has been freed" in sim.error_text()
+
+
 def test_double_free_is_reported_with_where_it_came_from(program):
     sim = program.sim
     memory = new_memory(sim)

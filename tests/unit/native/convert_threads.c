@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Converters on several threads at once, one of them shared, while others come and go: every picture
- * equals the one that a converter without the worker makes.
+ * equals the one that a converter without tasks makes. Linked with base, load/paths and convert alone.
  * Usage: convert_threads <libswscale or ""> <libyuv or ""> <pictures>. Prints "ok", or "absent" without a library.
  */
 #include <pthread.h>
@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <unistd.h>
 
 #include "avenc.h"
 
@@ -78,6 +80,8 @@ int main(int argc, char **argv) {
             return 5;
         }
     }
+    for (int i = 0; i < 2000 && avenc_live(AVENC_LIVE_THREAD) != 0; i++)
+        usleep(5000); /* the task queue's threads end by themselves */
     for (int kind = 0; kind < AVENC_LIVE_COUNT; kind++)
         if (avenc_live(kind) != 0) {
             fprintf(stderr, "%s: %d alive\n", avenc_live_name(kind), (int)avenc_live(kind));

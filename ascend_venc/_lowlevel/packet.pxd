@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+from .cavenc cimport avenc_channel, avenc_packet
+
+# What stands under a frame's tag until its packet comes: an object that the program gave as its token, or one of these.
+cdef class Ticket:
+    cdef object token  # the program's, for Packet.token
+    cdef object owner  # of memory that the device or a native thread may still read
+    cdef object future  # concurrent.futures.Future that gets the packet, or None
+    cdef Py_buffer views[2]
+    cdef int view_count
+
+cdef class Packet:
+    cdef avenc_packet *_h  # the pooled buffer; NULL once released
+    cdef object _time_base  # Fraction: seconds per pts unit
+    cdef object _token
+    cdef Py_ssize_t _exports  # live views of the buffer
+    cdef avenc_packet *_handle(self) except NULL
+
+# Packets that were taken become Python objects, with what stands under their tags; or, where that raises, they are given
+# back to the channel, and nothing has changed. A packet that failed, which comes alone, becomes its FrameError, raised.
+cdef list wrap_packets(avenc_channel *channel, avenc_packet **taken, size_t count, dict entries, list time_bases)
+
+# Likewise of one promised packet: (Packet or None, exception or None, Future or None).
+cdef tuple wrap_promised(avenc_channel *channel, avenc_packet *taken, dict entries, list time_bases)

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packets: access units in memory that Python sees.
+
+A packet's bytes lie in a pooled native buffer. Invariant: the buffer goes back to its pool only when no view of it is
+alive, since the next access unit overwrites it. A view holds the packet (PyBuffer_FillInfo), so dropping the packet
+while a memoryview exists is safe; `release()` counts the views and refuses.
+"""
+cimport cython
+from cpython.buffer cimport PyBuffer_FillInfo, PyBuffer_Release
+from cpython.bytes cimport PyBytes_FromStringAndSize
+
+from .. import errors
+from .cavenc cimport *
+from .core cimport count_tickets
+from .packet cimport *
+
+cdef dict _KIND_NAMES = {
+    AVENC_KIND_IDR: "IDR", AVENC_KIND_I: "I", AVENC_KIND_P: "P", AVENC_KIND_B: "B", AVENC_KIND_UNKNOWN: "unknown"}
+
+
+@cython.final
+cdef class Ticket:
+    """What a frame brought along: token, owner of its memory, the Future that gets its packet."""
+
+    def __dealloc__(self):
+        cdef int i
+        for i in range(self.view_count):
+            PyBuffer_Release(&self.views[i])
+
+
+@cython.final
+cdef class Packet:
+    """One access unit, read-only, in Annex B. Made by `Encoder`.
+
+    It supports the buffer protocol without a copy: `file.write(packet)`, `memoryview(packet)`, `bytes(packet)` (this
+    one copies). It owns its pooled buffer until it is dropped or `release()`d, and outlives its closed encoder. Keep
+    `bytes(packet)` instead of packets where thousands are to be kept. `copy.copy` and pickle make `bytes` of it.
+
+    Attributes
+    ----------
+    size : int
+        Bytes.
+    pts, dts : int
+        Presentation and decoding time stamp in units of `time_base`; the frame's number unless one was given. They
+        are equal: the hardware encodes without B frames.
+    time : float
+        Presentation time in seconds: pts * time_base.
+    time_base : fractions.Fraction
+        Seconds per unit of `pts`.
+    frame_index : int
+        Number of the frame, 0 for the first that the encoder accepted.
+    is_keyframe : bool
+        Whether it is an IDR, with parameter sets before it.
+    kind : str
+        "IDR", "I" or "P", read from the bitstream.
+    token : object
+        As given with the frame; None by default.
+    submitted_at, emitted_at : float
+        Seconds on the clock of `time.monotonic()`: when the engine accepted the frame, and when the device delivered
+        its access unit.
+    latency : float
+        Seconds between the two.
+    """
+
+    def __init__(self):
+        raise TypeError("Packet cannot be made directly: Encoder.encode and Encoder.receive return packets")
+
+    def __dealloc__(self):
+        # The pool's lock is short and never held by a thread that wants the GIL.
+        avenc_packet_release(self._h)
+
+    cdef avenc_packet *_handle(self) except NULL:
+        if self._h == NULL:
+            raise ValueError("the packet was released")
+        return self._h
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        cdef avenc_packet *packet = self._handle()
+        PyBuffer_FillInfo(view, self, <void *>packet.data, <Py_ssize_t>packet.size, 1, flags)
+        self._exports += 1
+
+    def __releasebuffer__(self, Py_buffer *view):
+        self._exports -= 1
+
+    def __len__(self):
+        return <Py_ssize_t>self._handle().size
+
+    def __bytes__(self):
+        cdef avenc_packet *packet = self._handle()
+        return PyBytes_FromStringAndSize(<const char *>packet.data, <Py_ssize_t>packet.size)
+
+    def __reduce__(self):
+        return bytes, (bytes(self),)
+
+    @property
+    def size(self):
+        return self._handle().size
+
+    @property
+    def pts(self):
+        return self._handle().pts
+
+    @property
+    def dts(self):
+        return self._handle().pts
+
+    @property
+    def time(self):
+        return float(self._handle().pts * self._time_base)
+
+    @property
+    def time_base(self):
+        return self._time_base
+
+    @property
+    def frame_index(self):
+        return self._handle().frame_index
+
+    @property
+    def is_keyframe(self):
+        return self._handle().kind == AVENC_KIND_IDR
+
+    @property
+    def kind(self):
+        return _KIND_NAMES[self._handle().kind]
+
+    @property
+    def token(self):
+        return self._token
+
+    @property
+    def submitted_at(self):
+        return <double>self._handle().submitted_ns * 1e-9
+
+    @property
+    def emitted_at(self):
+        return <double>self._handle().emitted_ns * 1e-9
+
+    @property
+    def latency(self):
+        cdef avenc_packet *packet = self._handle()
+        return <double>(packet.emitted_ns - packet.submitted_ns) * 1e-9
+
+    def nal_units(self):
+        """Return the NAL units as a list of memoryviews, without start codes and without a copy.
+
+        The views keep the packet's buffer; `release()` refuses while one of them is alive.
+        """
+        cdef avenc_packet *packet = self._handle()
+        cdef size_t position = 0, start = 0, length = 0
+        whole = memoryview(self)
+        units = []
+        while avenc_next_nal(packet.data, packet.size, &position, &start, &length):
+            units.append(whole[start:start + length])
+        return units
+
+    def release(self):
+        """Give the buffer back to the pool now. Idempotent; afterwards the packet's data cannot be read.
+
+        Raises BufferError while views of it are alive.
+        """
+        if self._exports:
+            raise BufferError(f"the packet has {self._exports} live view(s): release the memoryview first")
+        avenc_packet_release(self._h)
+        self._h = NULL
+
+    def __repr__(self):
+        if self._h == NULL:
+            return "<Packet released>"
+        return f"<Packet {self.frame_index} {self.kind} pts={self.pts} size={self.size}>"
+
+
+cdef object failure_of(avenc_packet *packet, dict entries):
+    """The exception of a frame that failed, with its token, whose entry stays until the packet is released."""
+    failure = errors.frame_error(packet.status, packet.frame_index, packet.pts, packet.ret_code)
+    if packet.tag:
+        entry = entries.get(packet.tag)
+        failure.token = (<Ticket>entry).token if type(entry) is Ticket else entry
+    return failure
+
+
+cdef object pop_entry(dict entries, object tag):
+    """What stood under a tag. Allocates nothing."""
+    count_tickets(-1)
+    return entries.pop(tag, None)
+
+
+cdef list wrap_packets(avenc_channel *channel, avenc_packet **taken, size_t count, dict entries, list time_bases):
+    cdef Packet packet
+    cdef list packets
+    cdef size_t i
+    cdef object entry, failure = None, tag = None
+    try:  # everything that may raise, before anything changes hands
+        if count == 1 and taken[0].status != 0:
+            failure = failure_of(taken[0], entries)
+            tag = taken[0].tag
+        packets = [None] * <Py_ssize_t>count
+        if failure is None:
+            for i in range(count):
+                packet = Packet.__new__(Packet)
+                if taken[i].tag:
+                    packet._token = taken[i].tag
+                packets[<Py_ssize_t>i] = packet
+    except BaseException:
+        avenc_channel_give_back(channel, taken, count)
+        raise
+    if failure is not None:
+        if tag:
+            pop_entry(entries, tag)
+        avenc_packet_release(taken[0])
+        raise failure
+    for i in range(count):
+        packet = <Packet>packets[<Py_ssize_t>i]
+        packet._h = taken[i]
+        packet._time_base = time_bases[taken[i].epoch]
+        if taken[i].tag:
+            entry = pop_entry(entries, packet._token)
+            packet._token = (<Ticket>entry).token if type(entry) is Ticket else entry
+    return packets
+
+
+cdef tuple wrap_promised(avenc_channel *channel, avenc_packet *taken, dict entries, list time_bases):
+    cdef Packet packet = None
+    cdef Ticket ticket
+    cdef object failure = None
+    cdef object entry
+    try:
+        tag = taken.tag
+        entry = entries.get(tag)
+        ticket = entry if type(entry) is Ticket else Ticket.__new__(Ticket)
+        if taken.status != 0:
+            failure = failure_of(taken, entries)
+        else:
+            packet = Packet.__new__(Packet)
+        result = (packet, failure, ticket.future)
+    except BaseException:
+        avenc_channel_give_back(channel, &taken, 1)
+        raise
+    pop_entry(entries, tag)
+    if packet is None:
+        avenc_packet_release(taken)
+    else:
+        packet._h = taken
+        packet._time_base = time_bases[taken.epoch]
+        packet._token = ticket.token
+    return result

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""pyACL's functions: the modules `acl.rt`, `acl.media` and `acl.util`, and what stands in `acl` itself.
+
+functions.txt lists them, functions.pyx is the compiled module that holds them all.
+"""
+
+from .functions import (
+    app_log,
+    finalize,
+    finalize_reference,
+    get_recent_err_msg,
+    get_soc_name,
+    get_version,
+    init,
+    media,
+    rt,
+    util,
+)
+
+__all__ = [
+    "app_log",
+    "finalize",
+    "finalize_reference",
+    "get_recent_err_msg",
+    "get_soc_name",
+    "get_version",
+    "init",
+    "media",
+    "rt",
+    "util",
+]

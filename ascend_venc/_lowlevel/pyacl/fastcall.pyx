@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+# pyACL's calling convention, the loaded library, and the memory of what failed.
+#
+# pyACL's functions are builtins that parse with PyArg_ParseTuple: positional arguments only, one text for every wrong
+# number or type, integers that are masked rather than range-checked. A Cython `def` gives neither that text nor that
+# speed, so each function is a METH_FASTCALL builtin: it receives a C array of borrowed arguments and converts them with
+# the functions below, which follow the format characters of PyArg_ParseTuple that pyACL uses.
+#
+# The last failure of each thread is kept as text: call, arguments, code, name, reason, hint. `last_failure` takes it.
+# With ASCEND_VENC_LOG=debug each failing call is also logged, through the logger "ascend_venc".
+from cpython.object cimport PyObject
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+
+cdef extern from "Python.h":
+    int METH_FASTCALL
+    ctypedef PyObject *(*PyCFunction)(PyObject *, PyObject *)
+    ctypedef struct PyMethodDef:
+        const char *ml_name
+        PyCFunction ml_meth
+        int ml_flags
+        const char *ml_doc
+    object PyCFunction_NewEx(PyMethodDef *, PyObject *, object)
+    bint is_int "PyLong_Check"(PyObject *)
+    bint is_float "PyFloat_Check"(PyObject *)
+    uint64_t masked_uint64 "PyLong_AsUnsignedLongLongMask"(PyObject *)  # an int: cannot raise
+    unsigned long masked_or_raise "PyLong_AsUnsignedLongMask"(PyObject *) except? 0xFFFFFFFFFFFFFFFF
+    long long_or_raise "PyLong_AsLong"(PyObject *) except? -1
+
+# The type of every facade function: (ignored, borrowed arguments, their number).
+ctypedef object (*fastcall)(PyObject *, PyObject **, Py_ssize_t)
+
+# ---- builtins ----------------------------------------------------------------------------------------------------------
+
+cdef dict namespaces = {"acl": {}, "acl.rt": {}, "acl.media": {}, "acl.util": {}}
+cdef PyMethodDef method_slots[160]  # they must never move
+cdef int methods = 0
+
+
+cdef int export(str namespace, const char *name, fastcall function, const char *doc) except -1:
+    """Make a builtin of `function` and put it into a namespace of pyACL."""
+    global methods
+    cdef PyMethodDef *slot = &method_slots[methods]
+    slot.ml_name = name
+    slot.ml_meth = <PyCFunction>function
+    slot.ml_flags = METH_FASTCALL
+    slot.ml_doc = doc
+    methods += 1
+    namespaces[namespace][name.decode()] = PyCFunction_NewEx(slot, NULL, namespace)
+    return 0
+
+
+# ---- the library -------------------------------------------------------------------------------------------------------
+
+cdef const acl_api *loaded_api = NULL  # the table of the process's AscendCL, once a call has needed it
+cdef const acl_api *fast_api = NULL    # the same; NULL where each call is to note its caller first
+cdef strict_hooks strict               # of the simulated device's strict mode; empty otherwise
+cdef dict places = {}                  # (code, line) -> text; the simulated device keeps pointers to them
+
+
+cdef inline const acl_api *api() except NULL:
+    """The table; finds and loads AscendCL at the first call, and raises if there is none."""
+    return fast_api if fast_api != NULL else open_api()
+
+
+cdef const acl_api *open_api() except NULL:
+    global loaded_api, fast_api
+    if loaded_api == NULL:
+        loaded_api = default_api()
+        find_strict_hooks(&strict)
+        if strict.set_caller == NULL:
+            fast_api = loaded_api
+    note_caller()
+    return loaded_api
+
+
+cdef int note_caller() except -1:
+    """Tell strict mode which line of the program calls, for its reports."""
+    cdef bytes place
+    if strict.set_caller == NULL:
+        return 0
+    try:
+        frame = sys._getframe(0)
+    except ValueError:  # no Python code is running on this thread
+        strict.set_caller(NULL)
+        return 0
+    key = frame.f_code, frame.f_lineno
+    place = places.get(key)
+    if place is None:
+        place = f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}".encode("utf-8", "replace")
+        place = places.setdefault(key, place)
+    strict.set_caller(place)
+    return 0
+
+
+# ---- arguments -----------------------------------------------------------------------------------------------------------
+
+cdef int refuse(const char *text) except -1:
+    raise TypeError((<bytes>text).decode())
+
+
+cdef inline bint as_uint64(PyObject *arg, uint64_t *value) noexcept:
+    """k and K: an int (so also a bool), masked to 64 bits."""
+    if not is_int(arg):
+        return False
+    value[0] = masked_uint64(arg)
+    return True
+
+
+cdef inline bint as_uint32(PyObject *arg, uint32_t *value) except -1:
+    """I: an int or an object with __index__, masked to 32 bits."""
+    if is_int(arg):
+        value[0] = <uint32_t>masked_uint64(arg)
+        return True
+    return slow_uint32(arg, value)
+
+
+cdef inline bint as_uint8(PyObject *arg, uint8_t *value) except -1:
+    """B: the same, masked to 8 bits."""
+    cdef uint32_t wide = 0
+    if not as_uint32(arg, &wide):
+        return False
+    value[0] = <uint8_t>wide
+    return True
+
+
+cdef bint slow_uint32(PyObject *arg, uint32_t *value) except -1:
+    if is_float(arg):
+        return False
+    try:
+        value[0] = <uint32_t>masked_or_raise(arg)
+    except (TypeError, OverflowError):
+        return False
+    return True
+
+
+cdef bint as_int32(PyObject *arg, int32_t *value) except -1:
+    """i: an int or an object with __index__ that fits 32 bits."""
+    cdef long wide
+    if is_float(arg):
+        return False
+    try:
+        wide = long_or_raise(arg)
+    except (TypeError, OverflowError):
+        return False
+    if not -0x80000000 <= wide <= 0x7FFFFFFF:
+        return False
+    value[0] = <int32_t>wide
+    return True
+
+
+# ---- failures ------------------------------------------------------------------------------------------------------------
+
+cdef object failures = threading.local()
+cdef object log = None  # the logger, once it is decided that there is one
+cdef bint log_decided = False
+
+
+cdef inline object status(const char *call, aclError code, PyObject **args, Py_ssize_t given):
+    return 0 if code == ACL_SUCCESS else failed(call, code, args, given)
+
+
+cdef object failed(const char *call, int32_t code, PyObject **args, Py_ssize_t given, object reason=None):
+    """Return the code of a call that failed, after keeping it with its reason as the thread's last failure."""
+    cdef const char *runtime_text = NULL
+    # The runtime's text dies with this thread's next call, and reading clears it.
+    if loaded_api != NULL and loaded_api.aclGetRecentErrMsg != NULL:
+        runtime_text = loaded_api.aclGetRecentErrMsg()
+    if runtime_text != NULL:
+        text = (<bytes>runtime_text).decode("utf-8", "replace").strip()
+        reason = text if not reason else f"{reason}; {text}" if text else reason
+    row = errors.lookup(code)
+    message = f"{(<bytes>call).decode()}({describe_arguments(args, given)}) returned {code} {row.name}"
+    if reason:
+        message = f"{message}: {reason}"
+    if row.hint:
+        message = f"{message.rstrip('.')}. {row.hint}"
+    failures.text = message
+    if not log_decided:
+        decide_log()
+    if log is not None:
+        log.debug("%s", message)
+    return code
+
+
+cdef object unsupported(const char *call, PyObject **args, Py_ssize_t given):
+    """The same for an optional function that the loaded AscendCL lacks: 200001."""
+    return failed(call, ACL_ERROR_API_NOT_SUPPORT, args, given, "the loaded AscendCL has no such function")
+
+
+cdef object explained(const char *call, aclError code, PyObject **args, Py_ssize_t given):
+    """The code of a setter; with the range that the value is outside of, where the facade knows it."""
+    if code == ACL_SUCCESS:
+        return 0
+    from ... import diagnosis  # when something is to be explained, not at import
+
+    name = (<bytes>call).decode().rpartition(".")[2]
+    return failed(call, code, args, given, diagnosis.of_setter(name, [<object>args[i] for i in range(given)]))
+
+
+cdef object last_failure():
+    """Take the calling thread's last failure as a text; None if nothing failed since it was last taken."""
+    message = getattr(failures, "text", None)
+    failures.text = None
+    return message
+
+
+cdef str describe_arguments(PyObject **args, Py_ssize_t given):
+    """Describe what a call was given: small ints as they are, addresses in hexadecimal, anything else by its type."""
+    words = []
+    for i in range(given):
+        argument = <object>args[i]
+        if isinstance(argument, int):
+            words.append(hex(argument) if argument > 0xFFFFFFF else repr(argument))
+        elif isinstance(argument, str) or argument is None:
+            words.append(repr(argument))
+        else:
+            words.append(f"<{type(argument).__name__}>")
+    return ", ".join(words)
+
+
+cdef int decide_log() except -1:
+    global log, log_decided
+    log_decided = True
+    if os.environ.get("ASCEND_VENC_LOG", "").lower() != "debug":
+        return 0
+    import logging
+
+    log = logging.getLogger("ascend_venc")
+    log.setLevel(logging.DEBUG)
+    if not log.hasHandlers():
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(name)s %(levelname)s [%(threadName)s] %(message)s"))
+        log.addHandler(handler)
+    return 0

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+# What stands in `acl` itself, and the functions of acl.rt that do more than call AscendCL.
+from cpython.object cimport PyCallable_Check
+
+cdef extern from "Python.h":
+    bint PyUnicode_Check(PyObject *)
+
+cdef enum:
+    SLICE_MS = 50  # the longest that Ctrl-C waits in process_report
+    FINALIZE_MS = 30 * 1000  # for the engine's own aclFinalize before acl.init
+
+cdef bint initialised = False    # by acl.init, and not finalised since
+cdef dict device_users = {}      # device -> set_device calls that no reset_device has undone
+cdef unsigned long main_thread = threading.main_thread().ident  # where Python's signal handlers run
+
+
+# ---- acl ---------------------------------------------------------------------------------------------------------------
+
+cdef object acl_init(PyObject *self, PyObject **args, Py_ssize_t given):
+    global initialised
+    cdef bytes path = None
+    cdef const char *c_path = NULL
+    cdef aclError code
+    cdef avenc_library *library
+    if given > 1 or (given == 1 and (not PyUnicode_Check(args[0]) or "\0" in <object>args[0])):
+        refuse(b"acl.init args parse failed")
+    if given == 1:
+        path = (<object>args[0]).encode()
+        c_path = path
+    cdef const acl_api *acl = api()
+    cdef avenc_wait wait
+    library = default_library()
+    with nogil:
+        # Looking for devices may have needed the engine's own aclInit: this one takes its place, with this path.
+        if not initialised:
+            wait = avenc_wait_for(FINALIZE_MS)
+            avenc_library_finalize(library, &wait)
+        code = acl.aclInit(c_path)
+    if code == ACL_SUCCESS:
+        initialised = True
+    return status(b"acl.init", code, args, given)
+
+
+cdef int finalised() except -1:
+    """Nothing reports any more."""
+    global initialised
+    initialised = False
+    return forget_deliveries(None)
+
+
+cdef object acl_finalize(PyObject *self, PyObject **args, Py_ssize_t given):
+    cdef aclError code
+    cdef const acl_api *acl = api()
+    with nogil:
+        code = acl.aclFinalize()
+    if code == ACL_SUCCESS:
+        finalised()
+    return status(b"acl.finalize", code, args, given)
+
+
+cdef object acl_finalize_reference(PyObject *self, PyObject **args, Py_ssize_t given):
+    cdef uint64_t references = 0
+    cdef aclError code
+    cdef const acl_api *acl = api()
+    if acl.aclFinalizeReference == NULL:
+        return 0, unsupported(b"acl.finalize_reference", args, given)
+    with nogil:
+        code = acl.aclFinalizeReference(&references)
+    if code == ACL_SUCCESS and references == 0:
+        finalised()
+    return references, status(b"acl.finalize_reference", code, args, given)
+
+
+cdef object acl_get_soc_name(PyObject *self, PyObject **args, Py_ssize_t given):
+    cdef const acl_api *acl = api()
+    cdef const char *name = NULL
+    if acl.aclrtGetSocName != NULL:
+        with nogil:
+            name = acl.aclrtGetSocName()
+    return None if name == NULL else (<bytes>name).decode("utf-8", "replace")
+
+
+cdef object acl_get_recent_err_msg(PyObject *self, PyObject **args, Py_ssize_t given):
+    cdef const char *text = NULL
+    message = last_failure()
+    if message is None and loaded_api != NULL and loaded_api.aclGetRecentErrMsg != NULL:
+        text = loaded_api.aclGetRecentErrMsg()
+        if text != NULL:
+            message = (<bytes>text).decode("utf-8", "replace")
+    return message
+
+
+ctypedef void (*app_log_function)(
+    int32_t level, const char *function, const char *file, uint32_t line, const char *format, ...) noexcept nogil
+
+
+cdef object acl_app_log(PyObject *self, PyObject **args, Py_ssize_t given):
+    cdef int32_t level = 0
+    cdef app_log_function app_log
+    if given != 2 or not as_int32(args[0], &level) or not PyUnicode_Check(args[1]) or "\0" in <object>args[1]:
+        refuse(b"acl.app_log args parse failed")
+    api()
+    app_log = <app_log_function>default_symbol(b"aclAppLog")
+    if app_log != NULL:
+        frame = sys._getframe(0)
+        file = frame.f_code.co_filename.encode("utf-8", "replace")
+        function = frame.f_code.co_name.encode("utf-8", "replace")
+        text = (<object>args[1]).encode("utf-8", "replace")
+        app_log(level, <const char *><bytes>function, <const char *><bytes>file, frame.f_lineno, b"%s",
+                <const char *><bytes>text)
+    return None
+
+
+# ---- devices and contexts ------------------------------------------------------------------------------------------------
+
+cdef object rt_set_device(PyObject *self, PyObject **args, Py_ssize_t given):
+    cdef int32_t device = 0
+    cdef aclError code
+    if given != 1 or not as_int32(args[0], &device):
+        refuse(b"acl.rt.set_device args parse failed")
+    cdef const acl_api *acl = api()
+    with nogil:
+        code = acl.aclrtSetDevice(device)
+    if code == ACL_SUCCESS:
+        device_users[device] = device_users.get(device, 0) + 1
+    return status(b"acl.rt.set_device", code, args, given)
+
+
+cdef object reset(const char *call, const char *refusal, bint force, PyObject **args, Py_ssize_t given):
+    cdef int32_t device = 0
+    cdef aclError code
+    if given != 1 or not as_int32(args[0], &device):
+        refuse(refusal)
+    cdef const acl_api *acl = api()
+    if force and acl.aclrtResetDeviceForce == NULL:
+        return unsupported(call, args, given)
+    with nogil:
+        code = acl.aclrtResetDeviceForce(device) if force else acl.aclrtResetDevice(device)
+    if code == ACL_SUCCESS:
+        users = 0 if force else device_users.get(device, 1) - 1
+        device_users[device] = max(users, 0)
+        if users <= 0:
+            remove_device(device)
+    return status(call, code, args, given)
+
+
+cdef object rt_reset_device(PyObject *self, PyObject **args, Py_ssize_t given):
+    return reset(b"acl.rt.reset_device", b"acl.rt.reset_device args parse failed", False, args, given)
+
+
+cdef object rt_reset_device_force(PyObject *self, PyObject **args, Py_ssize_t given):
+    return reset(b"acl.rt.reset_device_force", b"acl.rt.reset_device_force args parse failed", True, args, given)
+
+
+cdef int32_t current_device(const acl_api *acl) noexcept:
+    cdef int32_t device = -1
+    return device if acl.aclrtGetDevice(&device) == ACL_SUCCESS else -1
+
+
+cdef object rt_get_context(PyObject *self, PyObject **args, Py_ssize_t given):
+    cdef aclrtContext context = NULL
+    cdef const acl_api *acl = api()
+    cdef aclError code = acl.aclrtGetCurrentContext(&context)
+    # The default context of set_device, or one made outside Python. One that is known is not made alive again: it may
+    # have been destroyed while another thread's call uses it.
+    if code == ACL_SUCCESS and find(&contexts, <uint64_t>context) == NULL:
+        insert(&contexts, context, current_device(acl))
+    return <uint64_t>context, status(b"acl.rt.get_context", code, args, given)
+
+
+# ---- reports -------------------------------------------------------------------------------------------------------------
+
+cdef object rt_launch_callback(PyObject *self, PyObject **args, Py_ssize_t given):
+    cdef int32_t block = 0
+    cdef uint64_t stream = 0, number
+    cdef aclError code
+    if given != 4 or not as_int32(args[2], &block) or not as_uint64(args[3], &stream):
+        refuse(b"acl.rt.launch_callback args parse failed")
+    if not PyCallable_Check(<object>args[0]):
+        raise TypeError("parameter must be callable")
+    cdef const acl_api *acl = api()
+    reserve_delivery()
+    if stream != 0 and not pin(&streams, stream):
+        return stale(b"acl.rt.launch_callback", &streams, stream, args, given)
+    number = expect(<object>args[0], <object>args[1], None)
+    with nogil:
+        code = acl.aclrtLaunchCallback(launch_trampoline, <void *>number, block, <aclrtStream>stream)
+    unpin(&streams, stream)
+    if code != ACL_SUCCESS:
+        forget(number)
+    return status(b"acl.rt.launch_callback", code, args, given)
+
+
+cdef aclError process_in_slices(const acl_api *acl, int32_t timeout) except? -1:
+    """Process reports on the main thread, where Python's signal handlers run: wake for them every SLICE_MS."""
+    cdef aclError code
+    cdef int32_t slice_ms
+    while True:
+        slice_ms = SLICE_MS if timeout < 0 or timeout > SLICE_MS else timeout
+        with nogil:
+            code = acl.aclrtProcessReport(slice_ms)
+        if timeout > 0:
+            timeout -= slice_ms
+        PyErr_CheckSignals()
+        if code != ACL_ERROR_RT_REPORT_TIMEOUT or timeout == 0:
+            return code
+
+
+cdef object rt_process_report(PyObject *self, PyObject **args, Py_ssize_t given):
+    cdef int32_t timeout = 0
+    cdef aclError code = ACL_ERROR_RT_REPORT_TIMEOUT
+    cdef report_call call
+    if given != 1 or not as_int32(args[0], &timeout):
+        refuse(b"acl.rt.process_report args parse failed")
+    cdef const acl_api *acl = api()
+    begin_report(&call)
+    try:
+        if (timeout == -1 or timeout > SLICE_MS) and PyThread_get_thread_ident() == main_thread:
+            code = process_in_slices(acl, timeout)
+        else:
+            with nogil:
+                code = acl.aclrtProcessReport(timeout)
+    finally:
+        end_report(&call, code)
+    if code == ACL_ERROR_RT_REPORT_TIMEOUT or code == ACL_ERROR_RT_THREAD_SUBSCRIBE:
+        # What a report loop meets all the time is not kept as the thread's last failure; nor is the runtime's text.
+        if acl.aclGetRecentErrMsg != NULL:
+            acl.aclGetRecentErrMsg()
+        if code == ACL_ERROR_RT_THREAD_SUBSCRIBE:
+            # Loops start before their channel exists: let the thread that creates it have the GIL.
+            with nogil:
+                usleep(500)
+        return code
+    return status(b"acl.rt.process_report", code, args, given)
+
+
+# ---- memory --------------------------------------------------------------------------------------------------------------
+#
+# Winning the GIL back beside a busy Python thread takes a switch interval (5 ms) or that thread's hold: longer than a copy
+# of AVENC_SHORT_COPY_BYTES. So only longer ones give it up.
+
+cdef object rt_memcpy(PyObject *self, PyObject **args, Py_ssize_t given):
+    cdef uint64_t target = 0, room = 0, source = 0, size = 0
+    cdef int32_t kind = 0
+    cdef aclError code
+    if given != 5 or not as_uint64(args[0], &target) or not as_uint64(args[1], &room) \
+            or not as_uint64(args[2], &source) or not as_uint64(args[3], &size) or not as_int32(args[4], &kind):
+        refuse(b"acl.rt.memcpy args parse failed")
+    cdef const acl_api *acl = api()
+    if size <= AVENC_SHORT_COPY_BYTES:
+        code = acl.aclrtMemcpy(<void *>target, room, <void *>source, size, kind)
+    else:
+        with nogil:
+            code = acl.aclrtMemcpy(<void *>target, room, <void *>source, size, kind)
+    return status(b"acl.rt.memcpy", code, args, given)
+
+
+cdef object rt_memset(PyObject *self, PyObject **args, Py_ssize_t given):
+    cdef uint64_t target = 0, room = 0, size = 0
+    cdef int32_t value = 0
+    cdef aclError code
+    if given != 4 or not as_uint64(args[0], &target) or not as_uint64(args[1], &room) \
+            or not as_int32(args[2], &value) or not as_uint64(args[3], &size):
+        refuse(b"acl.rt.memset args parse failed")
+    cdef const acl_api *acl = api()
+    if size <= AVENC_SHORT_COPY_BYTES:
+        code = acl.aclrtMemset(<void *>target, room, value, size)
+    else:
+        with nogil:
+            code = acl.aclrtMemset(<void *>target, room, value, size)
+    return status(b"acl.rt.memset", code, args, given)

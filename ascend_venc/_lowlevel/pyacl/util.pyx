@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: Apache-2.0
+# acl.util: threads for the report loop, and addresses of bytes and arrays.
+#
+# start_thread makes its thread through Python rather than with pthread_create, so that running out of memory is an
+# exception in the caller and the interpreter can end while the thread runs. It behaves as a joinable pthread: the thread,
+# and with it its id, stays until stop_thread, so an id always means the thread it was given out for.
+from cpython.buffer cimport PyBuffer_IsContiguous, PyBuffer_Release
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_FromStringAndSize
+from cpython.exc cimport PyErr_Clear, PyErr_WarnEx
+from cpython.memoryview cimport PyMemoryView_FromMemory
+from libc.string cimport memcpy
+
+cdef extern from "errno.h":
+    int EAGAIN, EDEADLK, ESRCH
+
+cdef extern from *:
+    """
+    #include <frameobject.h>
+    #if PY_VERSION_HEX >= 0x030B0000
+    #define instruction_of(frame) PyFrame_GetLasti(frame)
+    #else
+    #define instruction_of(frame) ((frame)->f_lasti)
+    #endif
+    """
+    ctypedef struct PyFrameObject:
+        pass
+    PyFrameObject *PyEval_GetFrame()
+    PyObject *PyFrame_GetCode(PyFrameObject *)  # a new reference
+    int instruction_of(PyFrameObject *)
+
+cdef extern from "Python.h":
+    int PyBUF_WRITE
+    int PyBUF_STRIDES
+    int PyObject_GetBuffer(object, Py_buffer *, int)
+    void Py_XINCREF(PyObject *)
+    void Py_XDECREF(PyObject *)
+    Py_ssize_t PY_SSIZE_T_MAX
+
+cdef dict started = {}  # id -> Thread, until stop_thread
+
+
+# ---- threads ---------------------------------------------------------------------------------------------------------
+
+@cython.internal
+@cython.auto_pickle(False)
+cdef class Thread:
+    cdef object function
+    cdef object argument
+    cdef object finished     # lock, held until the function has returned
+    cdef object joined       # lock, held until stop_thread
+    cdef str exception       # name of the exception that ended the function
+
+    def __call__(self):
+        """The body of the thread."""
+        cdef uint64_t ident = PyThread_get_thread_ident()
+        started[ident] = self  # also here: the function may ask for its own thread before start_thread has returned
+        try:
+            if self.argument is None:
+                self.function()
+            else:
+                self.function(self.argument)
+        except BaseException as exception:
+            self.exception = type(exception).__name__
+            if not isinstance(exception, SystemExit):
+                sys.excepthook(type(exception), exception, exception.__traceback__)
+        finally:
+            self.function = self.argument = None
+            ended.add(ident)
+            self.finished.release()
+        self.joined.acquire()
+
+
+cdef object util_start_thread(PyObject *self, PyObject **args, Py_ssize_t given):
+    cdef Thread thread
+    if given != 2:
+        refuse(b"acl.util.start_thread args parse failed")
+    if not PyCallable_Check(<object>args[0]):
+        raise TypeError("parameter must be callable")
+    thread = Thread.__new__(Thread)
+    thread.function = <object>args[0]
+    thread.argument = <object>args[1]
+    thread.finished = _thread.allocate_lock()
+    thread.joined = _thread.allocate_lock()
+    thread.finished.acquire()
+    thread.joined.acquire()
+    try:
+        ident = _thread.start_new_thread(thread, ())
+    except RuntimeError:  # the system has no more threads
+        return 0, failed(b"acl.util.start_thread", EAGAIN, args, given, "no thread could be started")
+    started[ident] = thread
+    return ident, 0
+
+
+cdef object util_stop_thread(PyObject *self, PyObject **args, Py_ssize_t given):
+    cdef uint64_t ident = 0
+    cdef Thread thread
+    if given != 1 or not as_uint64(args[0], &ident):
+        refuse(b"acl.util.stop_thread args parse failed")
+    thread = started.get(ident)
+    if thread is None:
+        return failed(b"acl.util.stop_thread", ESRCH, args, given, "not a thread of start_thread, or stopped already")
+    if ident == PyThread_get_thread_ident():
+        return failed(b"acl.util.stop_thread", EDEADLK, args, given, "a thread cannot wait for itself")
+    # While the interpreter ends other threads no longer run: then there is nothing to wait for.
+    while not thread.finished.acquire(True, 0.05):
+        PyErr_CheckSignals()
+        if sys.is_finalizing():
+            return 0
+    thread.finished.release()  # for another thread that waits
+    if started.get(ident) is not thread:
+        return failed(b"acl.util.stop_thread", ESRCH, args, given, "stopped by another thread meanwhile")
+    del started[ident]
+    ended.discard(ident)
+    thread.joined.release()
+    if thread.exception is not None:
+        raise RuntimeError(f"exception={thread.exception},msg=thread call failed;")
+    return 0
+
+
+# ---- bytes -----------------------------------------------------------------------------------------------------------
+
+cdef object util_bytes_to_ptr(PyObject *self, PyObject **args, Py_ssize_t given):
+    if given != 1:
+        refuse(b"acl.util.bytes_to_ptr args parse failed")
+    if not PyBytes_Check(<object>args[0]):
+        raise ValueError("needs an byte as argument")
+    return <uint64_t>PyBytes_AS_STRING(<object>args[0])
+
+
+cdef object util_ptr_to_bytes(PyObject *self, PyObject **args, Py_ssize_t given):
+    cdef uint64_t address = 0, size = 0
+    cdef char *target
+    if given != 2 or not as_uint64(args[0], &address) or not as_uint64(args[1], &size):
+        refuse(b"acl.util.ptr_to_bytes args parse failed")
+    if size > <uint64_t>PY_SSIZE_T_MAX:
+        raise ValueError(f"size {size} is larger than any memory")
+    if size == 0:
+        return b""
+    if address == 0:
+        raise ValueError("ptr is 0")
+    data = PyBytes_FromStringAndSize(NULL, size)
+    target = PyBytes_AS_STRING(data)
+    if size <= AVENC_SHORT_COPY_BYTES:
+        memcpy(target, <void *>address, size)
+    else:
+        with nogil:
+            memcpy(target, <void *>address, size)
+    return data
+
+
+# ---- deprecation warnings ----------------------------------------------------------------------------------------------
+#
+# pyACL warns at each call, and by default Python shows the first warning of a place only; finding out that there is
+# nothing to show costs more than the rest of the call. So a place in a program where the warning would not be shown any
+# more is remembered, until warnings.filters is another list, or has another length or first entry.
+
+cdef struct QuietPlace:
+    PyObject *code  # counted
+    int instruction
+    const char *text
+    PyObject *filters  # these two are compared only
+    PyObject *first
+    Py_ssize_t length
+
+cdef QuietPlace quiet[16]
+cdef PyObject *warnings_module = NULL  # warnings.__dict__
+
+
+cdef PyObject *current_filters(PyObject **first, Py_ssize_t *length) except? NULL:
+    global warnings_module
+    if warnings_module == NULL:
+        import warnings
+
+        namespace = warnings.__dict__
+        Py_INCREF(namespace)
+        warnings_module = <PyObject *>namespace
+    filters = (<dict>warnings_module).get("filters")
+    if type(filters) is not list:
+        return NULL
+    length[0] = len(<list>filters)
+    first[0] = <PyObject *>(<list>filters)[0] if length[0] else NULL
+    return <PyObject *>filters
+
+
+cdef bint stays_quiet(str text) except -1:
+    """Whether the calling line would not show this warning again."""
+    import warnings
+
+    frame = sys._getframe(0)
+    line = frame.f_lineno
+    registry = frame.f_globals.get("__warningregistry__")
+    if registry and (text, Warning, line) in registry:
+        return True
+    module = frame.f_globals.get("__name__") or "<string>"
+    for action, message, category, where, number in warnings.filters:
+        if (message is None or (text == message if isinstance(message, str) else message.match(text))) \
+                and issubclass(Warning, category) and number in (0, line) \
+                and (where is None or (module == where if isinstance(where, str) else where.match(module))):
+            return action == "ignore"
+    return False
+
+
+cdef int warn(const char *text) except -1:
+    cdef PyObject *first = NULL
+    cdef Py_ssize_t length = 0
+    cdef PyObject *filters = current_filters(&first, &length)
+    cdef PyFrameObject *frame = PyEval_GetFrame()
+    cdef PyObject *code
+    cdef int instruction
+    cdef QuietPlace *place
+    if frame == NULL or filters == NULL:
+        PyErr_WarnEx(Warning, text, 1)
+        return 0
+    code = <PyObject *>PyFrame_GetCode(frame)
+    instruction = instruction_of(frame)
+    place = &quiet[(<uint64_t>code >> 5 ^ <uint64_t>instruction) & 15]
+    if place.code == code and place.instruction == instruction and place.text == text and place.filters == filters \
+            and place.first == first and place.length == length:
+        Py_XDECREF(code)
+        return 0
+    try:
+        PyErr_WarnEx(Warning, text, 1)
+        if stays_quiet((<bytes>text).decode()):
+            Py_XINCREF(code)
+            Py_XDECREF(place.code)
+            place.code = code
+            place.instruction = instruction
+            place.text = text
+            place.filters = current_filters(&place.first, &place.length)
+    finally:
+        Py_XDECREF(code)
+    return 0
+
+
+# ---- NumPy, imported by the call that needs it -----------------------------------------------------------------------
+#
+# pyACL warns before it looks at the arguments.
+
+cdef object ndarray = None
+
+# NumPy's type numbers, in their order, as dtype characters; text types have no length of their own, and get 1.
+cdef list TYPE_CHARACTERS = [*"?bBhHiIlLqQfdgFDGO", "S1", "U1", *"VMme"]
+cdef enum:
+    NPY_OBJECT = 17
+
+
+cdef object array_of(PyObject *argument):
+    global ndarray
+    if ndarray is None:
+        import numpy
+
+        ndarray = numpy.ndarray
+    if not isinstance(<object>argument, ndarray):
+        raise ValueError("needs an ndarray as argument")
+    return <object>argument
+
+
+cdef object util_numpy_to_ptr(PyObject *self, PyObject **args, Py_ssize_t given):
+    cdef Py_buffer view
+    cdef uint64_t address
+    cdef bint contiguous
+    warn(b"acl.util.numpy_to_ptr will be deprecated. Please use acl.util.bytes_to_ptr instead.")
+    if given != 1:
+        refuse(b"acl.util.numpy_to_ptr args parse failed")
+    array = array_of(args[0])
+    if PyObject_GetBuffer(array, &view, PyBUF_STRIDES) == 0:
+        address = <uint64_t>view.buf
+        contiguous = PyBuffer_IsContiguous(&view, b"C")
+        PyBuffer_Release(&view)
+    else:  # a dtype that no buffer can have, such as datetime64
+        PyErr_Clear()
+        address = array.__array_interface__["data"][0]
+        contiguous = array.flags.c_contiguous
+    if not contiguous:
+        warn(b"The input ndarray is discontiguous. Please use acl.util.bytes_to_ptr instead.")
+    return address
+
+
+cdef object util_numpy_contiguous_to_ptr(PyObject *self, PyObject **args, Py_ssize_t given):
+    warn(b"acl.util.numpy_contiguous_to_ptr will be deprecated. Please use acl.util.bytes_to_ptr instead.")
+    if given != 1:
+        refuse(b"acl.util.numpy_contiguous_to_ptr args parse failed")
+    array = array_of(args[0])
+    if not array.flags.c_contiguous:
+        array = array.copy(order="C")
+    return array.__array_interface__["data"][0], array
+
+
+cdef object util_ptr_to_numpy(PyObject *self, PyObject **args, Py_ssize_t given):
+    cdef uint64_t address = 0
+    cdef int32_t number = 0
+    warn(b"acl.util.ptr_to_numpy will be deprecated. Please use acl.util.ptr_to_bytes instead.")
+    if given != 3 or not as_uint64(args[0], &address) or not as_int32(args[2], &number):
+        refuse(b"acl.util.ptr_to_numpy args parse failed")
+    shape = <object>args[1]
+    if not isinstance(shape, tuple):
+        raise ValueError("shape is empty")
+    if not all(isinstance(length, int) for length in shape):
+        raise TypeError("the second argument is not list of int")
+    if any(length < 0 for length in shape):
+        raise ValueError("negative dimensions are not allowed")
+    if not 0 <= number < len(TYPE_CHARACTERS):
+        raise ValueError(f"Invalid data-type for array: np_type is {number}")
+    if number == NPY_OBJECT:
+        raise ValueError("Invalid data-type for array: np_type is 17, and memory of a device holds no Python objects")
+    import numpy
+
+    dtype = numpy.dtype(TYPE_CHARACTERS[number])
+    size = dtype.itemsize
+    for length in shape:
+        size *= length
+    if size > PY_SSIZE_T_MAX:
+        raise ValueError(f"shape {shape} is larger than any memory")
+    if size == 0:
+        return numpy.empty(shape, dtype)
+    if address == 0:
+        raise ValueError("ptr is 0")
+    return numpy.ndarray(shape, dtype, PyMemoryView_FromMemory(<char *>address, size, PyBUF_WRITE))

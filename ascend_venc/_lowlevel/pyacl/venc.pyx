@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: Apache-2.0
+# The functions of the video encoder that do more than call AscendCL.
+#
+# A channel is known here from venc_create_channel_desc to venc_destroy_channel_desc. Calls that would wait for themselves,
+# or for a thread that has ended, return 100000 with the reason (acl.get_recent_err_msg) instead of waiting for ever.
+
+cdef inline Channel channel_of(uint64_t handle):
+    """The Channel of a live description; None for any other handle."""
+    cdef handle_entry *entry = find_live(&channel_descs, handle)
+    return None if entry == NULL else <Channel><void *>entry.value
+
+
+# ---- description ---------------------------------------------------------------------------------------------------------
+
+cdef object media_venc_create_channel_desc(PyObject *self, PyObject **args, Py_ssize_t given):
+    cdef Channel channel = Channel.__new__(Channel)
+    cdef aclvencChannelDesc *desc
+    cdef const acl_api *acl = api()
+    reserve(&channel_descs)
+    with nogil:  # allocates on the device
+        desc = acl.aclvencCreateChannelDesc()
+    if desc == NULL:
+        return no_handle(b"acl.media.venc_create_channel_desc", args, given)
+    channel.desc = <uint64_t>desc
+    try:
+        channels[channel.desc] = channel
+    except MemoryError:
+        acl.aclvencDestroyChannelDesc(desc)
+        raise
+    insert(&channel_descs, desc, <int64_t><void *>channel)
+    return channel.desc
+
+
+cdef object media_venc_destroy_channel_desc(PyObject *self, PyObject **args, Py_ssize_t given):
+    cdef const char *call = b"acl.media.venc_destroy_channel_desc"
+    cdef uint64_t handle = 0
+    cdef Channel channel
+    cdef const acl_api *acl = api()
+    if given == 1 and as_uint64(args[0], &handle):
+        while (channel := channel_of(handle)) is not None:
+            if channel.pending or channel.users or channel.destroying:
+                return failed(call, ACL_ERROR_INVALID_PARAM, args, given,
+                              "the channel still exists and has frames to deliver: call venc_destroy_channel first")
+            if not channel.created:
+                break
+            # AscendCL would leave the channel behind, without a handle to end it by.
+            if strict.report != NULL:
+                strict.report(b"channel-open", b"aclvencDestroyChannelDesc",
+                              b"call aclvencDestroyChannel before aclvencDestroyChannelDesc",
+                              b"the channel descriptor still has an open channel, which AscendCL leaves behind for good")
+            code = media_venc_destroy_channel(self, args, given)  # without the GIL: look again
+            if code != 0:
+                return code
+    # From the look above to the end the GIL is kept: no other thread creates a channel on it meanwhile.
+    code = destroy_handle(call, b"acl.media.venc_destroy_channel_desc args parse failed!", &channel_descs,
+                          <destructor>acl.aclvencDestroyChannelDesc, False, args, given)
+    if code == 0 and handle in channels:
+        forget_deliveries(channels.pop(handle))
+    return code
+
+
+cdef object callback_of(uint64_t handle):
+    cdef Channel channel = channel_of(handle)
+    if channel is None or channel.callback is None:
+        raise RuntimeError("did not set callback, failed")
+    return channel.callback
+
+
+cdef object media_venc_set_channel_desc_callback(PyObject *self, PyObject **args, Py_ssize_t given):
+    cdef const char *call = b"acl.media.venc_set_channel_desc_callback"
+    cdef uint64_t handle = 0
+    cdef aclError code
+    cdef Channel channel
+    if given != 2 or not as_uint64(args[0], &handle):
+        refuse(b"acl.media.venc_set_channel_desc_callback args parse failed!")
+    if not PyCallable_Check(<object>args[1]):
+        raise TypeError("parameter must be callable")
+    cdef const acl_api *acl = api()
+    channel = channel_of(handle)
+    if channel is None and handle != 0:
+        return stale(call, &channel_descs, handle, args, given)
+    code = acl.aclvencSetChannelDescCallback(<aclvencChannelDesc *>handle, venc_trampoline)
+    if code == ACL_SUCCESS:
+        channel.callback = <object>args[1]
+    return status(call, code, args, given)
+
+
+cdef object media_venc_get_channel_desc_callback(PyObject *self, PyObject **args, Py_ssize_t given):
+    cdef uint64_t handle = 0
+    if given != 1 or not as_uint64(args[0], &handle):
+        refuse(b"acl.media.venc_get_channel_desc_callback args parse failed!")
+    return callback_of(handle)
+
+
+cdef size_t length_of(int32_t param_type) noexcept:
+    """Bytes of a parameter, as pyACL passes them: unknown types too are a uint32."""
+    return 8 if param_type in (ACL_VENC_THREAD_ID_UINT64, ACL_VENC_BUF_ADDR_PTR) else 4
+
+
+cdef object media_venc_set_channel_desc_param(PyObject *self, PyObject **args, Py_ssize_t given):
+    cdef const char *call = b"acl.media.venc_set_channel_desc_param"
+    cdef const char *refusal = b"acl.media.venc_set_channel_desc_param args parse failed!"
+    cdef uint64_t handle = 0, value = 0
+    cdef uint32_t narrow = 0
+    cdef int32_t param_type = 0
+    cdef aclvencCallback trampoline = venc_trampoline
+    cdef const void *source = &value
+    cdef size_t length
+    cdef aclError code
+    cdef Channel channel
+    if given != 3 or not as_uint64(args[0], &handle) or not as_int32(args[1], &param_type):
+        refuse(refusal)
+    length = length_of(param_type)
+    if param_type == ACL_VENC_CALLBACK_PTR:
+        if not PyCallable_Check(<object>args[2]):
+            raise TypeError("parameter must be callable")
+        source = &trampoline
+        length = sizeof(trampoline)
+    elif length == 8:
+        if not as_uint64(args[2], &value):
+            refuse(refusal)
+    else:
+        if not as_uint32(args[2], &narrow):
+            refuse(refusal)
+        source = &narrow
+    cdef const acl_api *acl = api()
+    if acl.aclvencSetChannelDescParam == NULL:
+        return unsupported(call, args, given)
+    channel = channel_of(handle)
+    if channel is None and handle != 0:
+        return stale(call, &channel_descs, handle, args, given)
+    code = acl.aclvencSetChannelDescParam(<aclvencChannelDesc *>handle, param_type, length, source)
+    if code == ACL_SUCCESS and param_type == ACL_VENC_CALLBACK_PTR:
+        channel.callback = <object>args[2]
+    return explained(call, code, args, given)
+
+
+cdef object media_venc_get_channel_desc_param(PyObject *self, PyObject **args, Py_ssize_t given):
+    cdef const char *call = b"acl.media.venc_get_channel_desc_param"
+    cdef uint64_t handle = 0, value = 0
+    cdef int32_t param_type = 0
+    cdef size_t length, written = 0
+    cdef aclError code
+    if given != 2 or not as_uint64(args[0], &handle) or not as_int32(args[1], &param_type):
+        refuse(b"acl.media.venc_get_channel_desc_param args parse failed!")
+    if param_type == ACL_VENC_CALLBACK_PTR:
+        return callback_of(handle), 0
+    cdef const acl_api *acl = api()
+    if acl.aclvencGetChannelDescParam == NULL:
+        return 0, unsupported(call, args, given)
+    if handle != 0 and not is_live(&channel_descs, handle):
+        return 0, stale(call, &channel_descs, handle, args, given)
+    length = length_of(param_type)
+    code = acl.aclvencGetChannelDescParam(<aclvencChannelDesc *>handle, param_type, length, &written, &value)
+    if code != ACL_SUCCESS:
+        return 0, failed(call, code, args, given)
+    return (value if length == 8 else <uint32_t>value), 0
+
+
+# ---- channel -------------------------------------------------------------------------------------------------------------
+
+cdef object why_refused(const acl_api *acl, uint64_t handle):
+    """Compare a channel's attributes with what the chip takes: the device itself tells the reason to its log only."""
+    from ... import diagnosis
+
+    cdef aclvencChannelDesc *desc = <aclvencChannelDesc *>handle
+    soc = acl.aclrtGetSocName() if acl.aclrtGetSocName != NULL else NULL
+    return diagnosis.of_channel(
+        "" if soc == NULL else soc.decode("ascii", "replace"),
+        entype=acl.aclvencGetChannelDescEnType(desc),
+        pic_format=acl.aclvencGetChannelDescPicFormat(desc),
+        pic_width=acl.aclvencGetChannelDescPicWidth(desc),
+        pic_height=acl.aclvencGetChannelDescPicHeight(desc),
+        key_frame_interval=acl.aclvencGetChannelDescKeyFrameInterval(desc),
+        rc_mode=acl.aclvencGetChannelDescRcMode(desc) if acl.aclvencGetChannelDescRcMode != NULL else 0,
+        src_rate=acl.aclvencGetChannelDescSrcRate(desc) if acl.aclvencGetChannelDescSrcRate != NULL else 0,
+        max_bit_rate=acl.aclvencGetChannelDescMaxBitRate(desc) if acl.aclvencGetChannelDescMaxBitRate != NULL else 0,
+    )
+
+
+cdef object media_venc_create_channel(PyObject *self, PyObject **args, Py_ssize_t given):
+    cdef const char *call = b"acl.media.venc_create_channel"
+    cdef uint64_t handle = 0
+    cdef aclError code
+    cdef Channel channel
+    if given != 1 or not as_uint64(args[0], &handle):
+        refuse(b"acl.media.venc_create_channel args parse failed!")
+    cdef const acl_api *acl = api()
+    channel = channel_of(handle)
+    if channel is None:
+        if handle != 0:
+            return stale(call, &channel_descs, handle, args, given)
+        return status(call, acl.aclvencCreateChannel(NULL), args, given)
+    if channel.created or channel.users:
+        return failed(call, ACL_ERROR_INVALID_PARAM, args, given, "the description has a channel already")
+    channel.users += 1
+    with nogil:
+        code = acl.aclvencCreateChannel(<aclvencChannelDesc *>handle)
+    channel.users -= 1
+    if code != ACL_SUCCESS:
+        return failed(call, code, args, given, why_refused(acl, handle))
+    channel.created = True
+    channel.left_out = False
+    channel.accepted = 0
+    channel.thread_id = acl.aclvencGetChannelDescThreadId(<aclvencChannelDesc *>handle)
+    channel.thread = thread_of(channel.thread_id)
+    return 0
+
+
+cdef object media_venc_destroy_channel(PyObject *self, PyObject **args, Py_ssize_t given):
+    cdef const char *call = b"acl.media.venc_destroy_channel"
+    cdef uint64_t handle = 0
+    cdef aclError code
+    cdef Channel channel
+    if given != 1 or not as_uint64(args[0], &handle):
+        refuse(b"acl.media.venc_destroy_channel args parse failed!")
+    cdef const acl_api *acl = api()
+    channel = channel_of(handle)
+    if channel is None:
+        if handle != 0:
+            return stale(call, &channel_descs, handle, args, given)
+        return status(call, acl.aclvencDestroyChannel(NULL), args, given)
+    if not channel.created or channel.destroying:
+        return failed(call, ACL_ERROR_INVALID_PARAM, args, given, "the description has no channel")
+    channel.destroying = True
+    try:
+        reason = wait_for_callbacks(channel)
+        while channel.users and not reason:  # a send of another thread, which ends when the device took the frame
+            with nogil:
+                usleep(1000)
+            PyErr_CheckSignals()
+        if reason:
+            return failed(call, ACL_ERROR_INVALID_PARAM, args, given, reason)
+        with nogil:
+            code = acl.aclvencDestroyChannel(<aclvencChannelDesc *>handle)
+    finally:
+        channel.destroying = False
+    # After any code but that of a refused argument the runtime has freed parts of the channel: it is gone.
+    if code != ACL_ERROR_INVALID_PARAM:
+        channel.created = False
+        channel.callback = channel.thread = None
+        forget_deliveries(channel)
+    return status(call, code, args, given)
+
+
+cdef object send_end_of_stream(
+        Channel channel, uint64_t config, const acl_api *acl, PyObject **args, Py_ssize_t given):
+    """The end of the stream has no picture, and no callback: nothing is kept for it. `config` is pinned by the caller."""
+    cdef const char *call = b"acl.media.venc_send_frame"
+    cdef uint64_t earlier
+    cdef aclError code
+    reason = wait_for_callbacks(channel)
+    if not reason and (not channel.created or channel.destroying or not is_live(&frame_configs, config)):
+        reason = "destroyed by another thread during the wait"
+    if reason:
+        return failed(call, ACL_ERROR_INVALID_PARAM, args, given, reason)
+    earlier = last_sequence
+    channel.users += 1
+    with nogil:
+        code = acl.aclvencSendFrame(
+            <aclvencChannelDesc *>channel.desc, NULL, NULL, <aclvencFrameConfig *>config, NULL)
+    channel.users -= 1
+    if code == ACL_SUCCESS:
+        forget_deliveries(channel, earlier)  # callbacks that the runtime has left out
+    return status(call, code, args, given)
+
+
+cdef object media_venc_send_frame(PyObject *self, PyObject **args, Py_ssize_t given):
+    cdef const char *call = b"acl.media.venc_send_frame"
+    cdef uint64_t handle = 0, picture = 0, reserve = 0, config = 0, number
+    cdef aclError code
+    cdef Channel channel
+    if given != 5 or not as_uint64(args[0], &handle) or not as_uint64(args[1], &picture) \
+            or not as_uint64(args[2], &reserve) or not as_uint64(args[3], &config):
+        refuse(b"acl.media.venc_send_frame args parse failed!")
+    cdef const acl_api *acl = api()
+    channel = channel_of(handle)
+    if channel is None and handle != 0:
+        return stale(call, &channel_descs, handle, args, given)
+    if channel is None or channel.callback is None:
+        raise RuntimeError("did not set callback, failed")
+    if not channel.created or channel.destroying:
+        return failed(call, ACL_ERROR_INVALID_PARAM, args, given, "the channel does not exist: venc_create_channel first")
+    if config == 0:
+        return failed(call, ACL_ERROR_INVALID_PARAM, args, given, "config is 0")
+    reserve_delivery()
+    if not pin(&frame_configs, config):
+        return stale(call, &frame_configs, config, args, given)
+    if acl.aclvencGetFrameConfigEos(<aclvencFrameConfig *>config) != 0:
+        try:
+            return send_end_of_stream(channel, config, acl, args, given)
+        finally:
+            unpin(&frame_configs, config)
+    if not pin(&pic_descs, picture):
+        unpin(&frame_configs, config)
+        if picture != 0:
+            return stale(call, &pic_descs, picture, args, given)
+        return failed(call, ACL_ERROR_INVALID_PARAM, args, given, "the picture description is 0, without end of stream")
+    number = expect(channel.callback, <object>args[4], channel)
+    channel.users += 1
+    with nogil:  # `reserve` is never used, as AscendCL has it
+        code = acl.aclvencSendFrame(
+            <aclvencChannelDesc *>handle, <acldvppPicDesc *>picture, NULL, <aclvencFrameConfig *>config, <void *>number)
+    channel.users -= 1
+    unpin(&frame_configs, config)
+    unpin(&pic_descs, picture)
+    if code != ACL_SUCCESS:
+        forget(number)
+        channel.accepted -= 1
+    return status(call, code, args, given)

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+from libc.stdint cimport uint32_t, uint64_t
+
+from .cavenc cimport avenc_channel
+from .device cimport Device
+
+cdef enum:  # what submit does where there is no room, in the order of channel.ON_FULL
+    BLOCK
+    DROP_NEWEST
+    DROP_OLDEST
+    FAIL
+
+cdef class Stream:
+    cdef object __weakref__
+    cdef avenc_channel *_h  # a reference on the channel that takes frames now: what a stream is closed by
+    cdef readonly Device device
+    cdef dict entries  # what frames brought along, by their tag: tokens, owners, Futures
+    cdef uint64_t next_tag
+    cdef list time_bases  # by epoch
+    cdef list failures  # of frames, that encode() met before it had sent its own: the next to be raised
+    cdef int on_full
+    cdef uint32_t coalesce_us
+    cdef readonly object stall  # seconds without progress after which a wait gives up, or None
+    cdef readonly int sink
+    cdef readonly bint closed
+    cdef bint dropped  # by close(): packets cannot be had any more
+    cdef bint ended  # end() was called
+    cdef bint key_frame_owed  # a dropped frame was to be a key frame
+    cdef unsigned long submitter  # thread that submits, 0 if none has
+    cdef bint several_submitters
+    cdef uint64_t refused  # frames that were not accepted for lack of room
+
+    cdef uint64_t add_entry(self, object entry) except 0
+    cdef int drop_entry(self, object tag) except -1
+    cdef int forget_dropped(self) except -1
+    cdef int note_submitter(self) noexcept
+    cdef list keep_owners(self)
+    cdef mark_closed(self)
+
+# Keep `owner` alive until the device cannot read what is its any more: it refused a frame of this channel.
+cdef int keep_refused(avenc_channel *channel, object owner) except -1
+
+# Let go of owners whose channels have ended; tell of channels that nobody waited for and that could not be destroyed.
+cdef int let_go() except -1
+
+# Raise for a closed encoder. While the interpreter exits, a daemon thread is parked instead.
+cdef int refuse_closed() except -1

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the successive channels of one encoder share in Python: what frames brought along, and the end.
+
+A frame's token, the owner of its memory and its Future stand in a dict under the frame's tag, a number that the engine
+carries: so the garbage collector sees them. Invariant: what owns memory that the device may still read is alive, also
+when the collector takes the encoder apart: such owners move to a table of this module until the channel has ended.
+"""
+import atexit
+import os
+import queue
+import threading
+import time
+import warnings
+import weakref
+
+cimport cython
+from libc.stdint cimport uint64_t
+
+from .. import errors
+from .cavenc cimport *
+from .core cimport count_tickets
+from .packet cimport Ticket
+from .stream cimport *
+
+from . import core
+
+cdef extern from "unistd.h" nogil:
+    int pause()
+
+cdef extern from "pythread.h" nogil:
+    unsigned long PyThread_get_thread_ident()
+
+cdef enum:
+    BATCH = 64
+    EXIT_MS = 1000  # for all that a program left open
+
+orphans = queue.SimpleQueue()  # Futures whose encoder is gone, to be cancelled by the thread that serves Futures
+_open_streams = weakref.WeakSet()
+cdef bint _exiting = False
+cdef list _kept = []  # Kept, each until its channel has ended
+
+
+@cython.final
+cdef class Kept:
+    """Owners of memory that the device may still read, and a reference on the channel that says when it cannot."""
+    cdef avenc_channel *_h
+    cdef object owners
+    cdef bint refused  # of frames that were refused: perhaps given back before the channel's end
+
+    def __dealloc__(self):
+        avenc_channel_release(self._h)
+
+
+cdef Kept keep(avenc_channel *channel, object owners, bint refused):
+    cdef Kept kept = Kept.__new__(Kept)
+    avenc_channel_retain(channel)
+    kept._h = channel
+    kept.owners = owners
+    kept.refused = refused
+    count_tickets(1)
+    _kept.append(kept)
+    return kept
+
+
+cdef int keep_refused(avenc_channel *channel, object owner) except -1:
+    if avenc_channel_refused_pending(channel):
+        keep(channel, owner, True)
+    return 0
+
+
+cdef int let_go() except -1:
+    global _kept
+    cdef Kept kept
+    cdef int status
+    if not _kept:
+        return 0
+    taken, _kept = _kept, []
+    left = []
+    try:
+        while taken:
+            kept = taken[-1]
+            if kept.refused and not avenc_channel_refused_pending(kept._h):
+                status = AVENC_OK
+            elif kept.refused:
+                status = AVENC_OK if avenc_channel_has_ended(kept._h) else AVENC_E_TIMEOUT
+            else:
+                status = avenc_channel_wait_closed(kept._h, NULL)
+                if status == AVENC_OK and not avenc_channel_has_ended(kept._h):
+                    status = AVENC_E_TIMEOUT  # the device is lost
+            taken.pop()
+            if status == AVENC_E_TIMEOUT:
+                left.append(kept)
+                continue
+            count_tickets(-1)
+            if status != AVENC_OK and status != AVENC_E_FORKED:
+                reason = (<bytes>avenc_last_failure().detail).decode("utf-8", "replace")
+                warnings.warn(
+                    f"an encoder that nobody closed ended with {errors.explain(status)} {reason}".rstrip(),
+                    RuntimeWarning, stacklevel=2)
+    finally:
+        _kept += taken + left
+    return 0
+
+
+def let_go_of_ended():
+    """Let go of what was kept for channels that have ended by now; every call of any encoder does so too."""
+    let_go()
+
+
+cdef int refuse_closed() except -1:
+    """The interpreter is about to stop daemon threads wherever they are; an exception would only print a traceback of
+    the program's loop. Without the GIL and with nothing held the thread waits for the end of the process.
+    """
+    if _exiting and threading.current_thread() is not threading.main_thread():
+        with nogil:
+            while True:
+                pause()
+    raise errors.from_status(AVENC_E_CLOSED, "", "the encoder is closed")
+
+
+@cython.final
+cdef class Stream:
+    """See the module."""
+
+    def __cinit__(self, Device device not None):
+        self.device = device
+        self.entries = {}
+        self.time_bases = []
+        self.failures = []
+        self.sink = -1
+
+    def __del__(self):
+        self.mark_closed()  # also by the collector, before it takes anything apart
+
+    cdef mark_closed(self):
+        """Close without waiting: no Python lock is taken, and nothing of the program's runs."""
+        if self._h != NULL and not self.closed:
+            self.closed = True
+            for future in self.keep_owners():
+                orphans.put(future)
+            avenc_channel_close(self._h)  # wakes the thread that serves Futures, which looks there
+
+    def __dealloc__(self):
+        avenc_channel_release(self._h)
+
+    cdef uint64_t add_entry(self, object entry) except 0:
+        self.next_tag += 1
+        self.entries[self.next_tag] = entry
+        count_tickets(1)
+        return self.next_tag
+
+    cdef int drop_entry(self, object tag) except -1:
+        if self.entries.pop(tag, self) is not self:
+            count_tickets(-1)
+        return 0
+
+    cdef int forget_dropped(self) except -1:
+        """Let go of what came with frames and packets that nobody will get, and of what outlived its channel."""
+        cdef uint64_t tags[BATCH]
+        cdef size_t count = BATCH, i
+        let_go()
+        if not self.entries or (self.on_full != DROP_OLDEST and self.sink < 0):  # nothing is dropped or written otherwise
+            return 0
+        while count == BATCH:
+            count = avenc_channel_take_dropped(self._h, tags, BATCH)
+            for i in range(count):
+                entry = self.entries.get(tags[i])
+                self.drop_entry(tags[i])
+                if type(entry) is Ticket and (<Ticket>entry).future is not None:
+                    cancel((<Ticket>entry).future)
+        return 0
+
+    cdef int note_submitter(self) noexcept:
+        cdef unsigned long thread = PyThread_get_thread_ident()
+        if self.submitter != thread:
+            self.several_submitters = self.submitter != 0
+            self.submitter = thread
+        return 0
+
+    cdef list keep_owners(self):
+        """The stream is closed: nobody gets what is left of its entries. Futures to be cancelled."""
+        cdef Ticket ticket
+        cdef list futures = []
+        entries, self.entries = self.entries, {}
+        count_tickets(-<int>len(entries))
+        owners = []
+        for entry in entries.values():
+            if type(entry) is Ticket:
+                ticket = entry
+                if ticket.future is not None:
+                    futures.append(ticket.future)
+                if ticket.owner is not None or ticket.view_count:
+                    owners.append(ticket)
+        ended = avenc_channel_has_ended(self._h)
+        if not ended or owners:
+            keep(self._h, [] if ended else owners, False)
+        return futures
+
+
+def cancel(future):
+    """Cancel a Future, and tell who waits for it with concurrent.futures.wait or as_completed.
+
+    One that the program itself has given an end stays as it is.
+    """
+    if future.cancel():
+        future.set_running_or_notify_cancel()
+
+
+def open_channels(Device device not None):
+    """How many streams this process has open on a device."""
+    cdef Stream stream
+    cdef int count = 0
+    for other in list(_open_streams):
+        stream = other
+        count += not stream.closed and stream.device._h == device._h
+    return count
+
+
+def _close_all():
+    """At exit: end what the program left open, so that no native thread is inside the runtime while it is torn down.
+
+    All are marked first and then waited for together, one second in all, whatever the device does.
+    """
+    global _exiting
+    cdef Stream stream
+    cdef avenc_wait wait = avenc_wait_for(EXIT_MS)
+    _exiting = True
+    streams = list(_open_streams)
+    for stream in streams:
+        avenc_channel_close(stream._h)
+    for stream in streams:
+        with nogil:
+            avenc_channel_wait_closed(stream._h, &wait)
+            avenc_channel_abandon_sink(stream._h)
+        stream.device.close()
+    core.finalize_libraries(max(EXIT_MS * 1e-3 - (time.monotonic() - wait.since_ns * 1e-9), 0.05))
+
+
+def _after_fork_in_child():
+    """What the parent's device still reads is the parent's."""
+    global _kept, _exiting
+    count_tickets(-<int>len(_kept))
+    _kept = []
+    _exiting = False
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+atexit.register(_close_all)

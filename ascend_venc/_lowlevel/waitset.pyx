@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Waiting: how long a native call may wait, and one wait for many channels.
+
+Only the main thread can run signal handlers, so only its waits come back ten times a second to look for signals; every
+other thread sleeps until it is woken.
+"""
+import os
+import threading
+
+cimport cython
+from cpython.exc cimport PyErr_CheckSignals
+from libc.stdint cimport uint32_t, uint64_t
+
+from .cavenc cimport *
+from .core cimport check
+from .waitset cimport *
+
+cdef extern from "pythread.h" nogil:
+    unsigned long PyThread_get_thread_ident()
+
+cdef enum:
+    LOOK_NS = 100 * 1000 * 1000  # the longest that a signal waits for its handler
+    MOST_KEYS = 256
+
+cdef unsigned long _main_thread = threading.main_thread().ident
+cdef double _FOR_EVER_S = 1e10
+
+
+cdef uint64_t nanoseconds(object seconds) except? 0:
+    cdef double value
+    if seconds is None:
+        return AVENC_FOR_EVER
+    value = seconds
+    return AVENC_FOR_EVER if value > _FOR_EVER_S else <uint64_t>(max(value, 0.0) * 1e9)
+
+
+cdef int begin_wait(avenc_wait *wait, object timeout, object stall) except -1:
+    cdef uint64_t bound = nanoseconds(timeout)
+    wait[0] = avenc_wait_for(0)
+    wait.deadline_ns = AVENC_FOR_EVER if bound == AVENC_FOR_EVER else wait.since_ns + bound
+    wait.stall_ns = nanoseconds(stall)
+    wait.look_ns = LOOK_NS if PyThread_get_thread_ident() == _main_thread else AVENC_FOR_EVER
+    return 0
+
+
+cdef bint look(int status) except -1:
+    if status != AVENC_E_LOOK:
+        return False
+    PyErr_CheckSignals()
+    return True
+
+
+@cython.final
+cdef class WaitSet:
+    """One wait for any number of channels, which says which of them made progress; each has a key, a number.
+
+    Progress is a packet, room for a frame, the end, the loss of the device. `Channel.attach` adds a channel. Safe to use
+    from several threads; each key that is taken goes to one of them.
+    """
+
+    def __cinit__(self):
+        check(avenc_waitset_create(&self._h))
+
+    def __dealloc__(self):
+        avenc_waitset_release(self._h)
+
+    def signal(self, uint32_t key=0):
+        """List a key as its channel does, and wake a waiting thread. From any thread; does not block."""
+        avenc_waitset_signal(self._h, key)
+
+    def take(self, timeout=None, double max_latency=0.0):
+        """Wait up to `timeout` seconds (None: without bound) and return the keys of channels with progress, at most 256.
+
+        [] after the time. Waits without the GIL; Ctrl-C interrupts. With `max_latency`, in seconds, keys are collected
+        for that long where they come fast.
+        """
+        cdef uint32_t keys[MOST_KEYS]
+        cdef uint32_t count = 0, i
+        cdef uint32_t coalesce_us = <uint32_t>(max_latency * 1e6)
+        cdef int status = AVENC_E_LOOK
+        cdef avenc_wait wait
+        begin_wait(&wait, timeout, None)
+        while look(status):
+            with nogil:
+                status = avenc_waitset_take(self._h, &wait, coalesce_us, keys, MOST_KEYS, &count)
+        if status != AVENC_E_TIMEOUT:
+            check(status)
+        return [keys[i] for i in range(count)]
+
+    def fileno(self):
+        """A file descriptor for an event loop: readable once there was progress after `arm`."""
+        cdef int fd = avenc_waitset_fd(self._h)
+        if fd < 0:
+            check(AVENC_E_NOMEM)
+        return fd
+
+    def arm(self):
+        """Let the descriptor become readable at the next progress, until `take`. Forgets the keys that are listed: look at
+        every channel after this, then sleep.
+        """
+        avenc_waitset_arm(self._h)
+
+    def __reduce__(self):
+        raise TypeError("a WaitSet cannot be pickled: it belongs to this process")
+
+
+def _after_fork_in_child():
+    global _main_thread
+    _main_thread = threading.main_thread().ident
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SIGINT, SIGTERM and SIGHUP as exceptions, held back while something must not be torn."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Terminated(BaseException):
+    """SIGTERM or SIGHUP arrived. `signum` is which. Not an Exception, so that only clean-up sees it."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
+_held: list[int] = []  # signals that came within `shielded`
+_shields: list[float | None] = []  # of the `shielded` blocks that are open: how long each holds a signal back
+
+
+@contextlib.contextmanager
+def by_exception() -> Iterator[None]:
+    """Let the signals unwind the stack, so that unfinished files go away: KeyboardInterrupt or Terminated."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # Where the caller ignores a signal (nohup), it stays ignored.
+    ours = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: default for number, default in ours.items() if signal.getsignal(number) == default}
+    for number in before:
+        signal.signal(number, _arrive)
+    if signal.getsignal(signal.SIGALRM) == signal.SIG_DFL:
+        before[signal.SIGALRM] = signal.SIG_DFL
+        signal.signal(signal.SIGALRM, _run_out)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        _held.clear()
+
+
+@contextlib.contextmanager
+def shielded(patience: float | None = None) -> Iterator[None]:
+    """Hold signals back. They are raised by the next `check`, or by the one that arrives next outside.
+
+    After `patience` seconds they are raised within the block after all; None: never. Blocks are not nested.
+    """
+    _shields.append(patience)
+    try:
+        yield
+    finally:
+        _shields.pop()
+        if _held:
+            _set_alarm(0.0)
+
+
+def check() -> None:
+    """Raise what was held back."""
+    if _held:
+        _raise(_held.pop(0))
+
+
+def code_of(error: BaseException) -> int:
+    """Return the exit code for an exception of a signal; 1 for others."""
+    if isinstance(error, Terminated):
+        return 128 + error.signum
+    return 128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
+
+
+def _arrive(signum: int, frame: Any) -> None:
+    if _shields:
+        _held.append(signum)
+        if _shields[-1] is not None:
+            _set_alarm(_shields[-1])
+    else:
+        _held.clear()
+        _raise(signum)
+
+
+def _set_alarm(seconds: float) -> None:
+    if signal.getsignal(signal.SIGALRM) == _run_out:  # else it is somebody else's
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _run_out(signum: int, frame: Any) -> None:
+    if _shields and _shields[-1] is not None:
+        check()
+
+
+def _raise(signum: int) -> None:
+    if signum == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise Terminated(signum)

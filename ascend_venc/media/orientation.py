@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a picture is to be turned: display matrices, and the orientation in a photo's Exif."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, NamedTuple
+
+
+class Turn(NamedTuple):
+    """Swap rows and columns, then mirror left-right, then mirror top-bottom."""
+
+    transposed: bool = False
+    across: bool = False
+    down: bool = False
+
+    def apply(self, picture: Any, width: int, height: int) -> Any:
+        """Return an NV12 array, turned; `width` and `height` are those before."""
+        import numpy as np
+
+        def turned(plane: Any) -> Any:
+            if self.transposed:
+                plane = plane.swapaxes(0, 1)
+            if self.across:
+                plane = plane[:, ::-1]
+            return plane[::-1] if self.down else plane
+
+        luma = turned(picture[:height])
+        chroma = turned(picture[height:].reshape(height // 2, width // 2, 2))
+        result = np.empty((luma.shape[0] * 3 // 2, luma.shape[1]), np.uint8)
+        result[: luma.shape[0]] = luma
+        result[luma.shape[0] :] = chroma.reshape(chroma.shape[0], -1)
+        return result
+
+
+UPRIGHT = Turn()
+_BY_EXIF = {
+    2: Turn(False, True, False),
+    3: Turn(False, True, True),
+    4: Turn(False, False, True),
+    5: Turn(True, False, False),
+    6: Turn(True, True, False),
+    7: Turn(True, True, True),
+    8: Turn(True, False, True),
+}
+_BY_DEGREES = {90: _BY_EXIF[8], 180: _BY_EXIF[3], 270: _BY_EXIF[6]}  # counter-clockwise
+
+
+def turn_of(frame: Any, data: bytes) -> Turn:
+    """Return how a decoded frame of PyAV is to be turned; `data` is what it was decoded from."""
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except (ValueError, KeyError):
+        # Side data that this PyAV has no name for, such as Exif, hides all the others.
+        return _BY_EXIF.get(exif_orientation(data)) or _BY_DEGREES.get(getattr(frame, "rotation", 0) % 360, UPRIGHT)
+    if matrix is None:
+        return UPRIGHT
+    # 16.16 fixed point, native order: x' = a x + c y, y' = b x + d y. Angles between the quarters are not turned.
+    a, b, _, c, d = struct.unpack_from("=5i", bytes(matrix))
+    if a == d == 0 and b and c:
+        return Turn(True, c < 0, b < 0)
+    if b == c == 0:
+        return Turn(False, a < 0, d < 0)
+    return UPRIGHT
+
+
+def exif_orientation(data: bytes) -> int:
+    """Return the orientation, 1 to 8, in the Exif of a JPEG, PNG or WebP picture; 0 if it has none."""
+    for marker in (b"Exif\0\0", b"eXIf", b"EXIF"):
+        begin = data.find(marker)
+        while begin >= 0:
+            begin += len(marker)
+            for start in (begin, begin + 4):  # WebP has a length between
+                order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[start : start + 4])
+                if order:
+                    return _orientation_in_tiff(data[start : start + 65536], order)
+            begin = data.find(marker, begin)
+    return 0
+
+
+def _orientation_in_tiff(data: bytes, order: str) -> int:
+    try:
+        (directory,) = struct.unpack_from(order + "I", data, 4)
+        (count,) = struct.unpack_from(order + "H", data, directory)
+        for index in range(min(count, 256)):
+            tag, kind, _, value = struct.unpack_from(order + "HHIH", data, directory + 2 + 12 * index)
+            if tag == 0x0112 and kind == 3:
+                return value if 1 <= value <= 8 else 0
+    except struct.error:
+        pass
+    return 0

@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What MP4 and Matroska files say about themselves that PyAV does not tell.
+
+FFmpeg takes a file that was cut off for one that ends there, and leaves cropping to its own command. Nothing in a file
+is trusted: sizes are checked against what is there, and parts are counted before they are followed.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from fractions import Fraction
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_PARTS = 1_000_000  # outermost parts that are looked at
+MAX_HEADER = 256 << 20  # bytes of an index that are read into memory
+
+
+class Cropping(NamedTuple):
+    """Pixels to be left out on each side."""
+
+    left: int = 0
+    top: int = 0
+    right: int = 0
+    bottom: int = 0
+
+
+def declared_size(path: str | os.PathLike[str], format_name: str) -> int | None:
+    """Return the bytes that a file ought to have by what it says itself; None if it does not tell.
+
+    `format_name` is FFmpeg's name of the container. Raises OSError if the file cannot be read.
+    """
+    if format_name.startswith("mov,"):
+        parts = _boxes
+    elif format_name.startswith("matroska"):
+        parts = _ebml_elements
+    elif format_name == "avi":
+        parts = _riff_chunks
+    else:
+        return None
+    with open(path, "rb") as file:
+        length = os.fstat(file.fileno()).st_size
+        end = samples_end = 0
+        for _, (name, header, size) in zip(range(MAX_PARTS), parts(file)):
+            if name == b"moov" and size is not None:
+                file.seek(end + header)
+                samples_end = _end_of_samples(file.read(min(size - header, MAX_HEADER)))
+            if size is None:
+                return samples_end or None
+            end += size
+            if end >= length:
+                return max(end, samples_end)
+            file.seek(end)
+        return samples_end or None  # something follows that is not such a part: no statement
+
+
+def cropping(path: str | os.PathLike[str], format_name: str, number: int) -> Cropping:
+    """Return what the container crops off its video track `number`, counted from 0.
+
+    Matroska's PixelCrop elements and MP4's clean aperture. Raises OSError if the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        if format_name.startswith("mov,"):
+            found = _clean_apertures(file)
+        elif format_name.startswith("matroska"):
+            found = _pixel_crops(file)
+        else:
+            return Cropping()
+    return found[number] if number < len(found) else Cropping()
+
+
+# ---- ISO base media (MP4, MOV) ----
+
+
+def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int, int | None]]:
+    """Kind, header's bytes and size of the outermost boxes; size None for one that reaches to the end of the file."""
+    while True:
+        head = file.read(16)
+        if len(head) < 8:
+            return
+        header = 8
+        size, kind = struct.unpack_from(">I4s", head)
+        if size == 1 and len(head) == 16:
+            (size,) = struct.unpack_from(">Q", head, 8)
+            header = 16
+        elif size == 0:
+            yield kind, header, None
+        if size < header or not kind.isalnum():
+            return
+        yield kind, header, size
+
+
+def _children(data: bytes, begin: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, begin and end of the content of the boxes in a part of memory."""
+    end = len(data) if end is None else end
+    while begin + 8 <= end:
+        size, kind = struct.unpack_from(">I4s", data, begin)
+        header = 8
+        if size == 1 and begin + 16 <= end:
+            (size,) = struct.unpack_from(">Q", data, begin + 8)
+            header = 16
+        elif size == 0:
+            size = end - begin
+        if size < header or begin + size > end:
+            return
+        yield kind, begin + header, begin + size
+        begin += size
+
+
+def _find(data: bytes, span: tuple[int, int], *kinds: bytes) -> tuple[int, int] | None:
+    """Follow a path of boxes; None if one of them is missing."""
+    for kind in kinds:
+        found = next(((begin, end) for name, begin, end in _children(data, *span) if name == kind), None)
+        if found is None:
+            return None
+        span = found
+    return span
+
+
+def _video_tracks(moov: bytes) -> Iterator[tuple[int, int]]:
+    for kind, begin, end in _children(moov):
+        if kind != b"trak":
+            continue
+        handler = _find(moov, (begin, end), b"mdia", b"hdlr")
+        if handler and moov[handler[0] + 8 : handler[0] + 12] == b"vide":
+            yield begin, end
+
+
+def _end_of_samples(moov: bytes) -> int:
+    """Return where the last byte of the video tracks' samples stands by the index; 0 if it lists none."""
+    end = 0
+    for track in _video_tracks(moov):
+        try:
+            end = max(end, _end_of_track(moov, track))
+        except (struct.error, IndexError, ZeroDivisionError):
+            continue  # FFmpeg has its own mind about an index like that
+    return end
+
+
+def _end_of_track(moov: bytes, track: tuple[int, int]) -> int:
+    table = _find(moov, track, b"mdia", b"minf", b"stbl")
+    data = _find(moov, track, b"mdia", b"minf", b"dinf", b"dref")
+    if table is None or (data and moov[data[0] + 12 : data[0] + 16] and not moov[data[0] + 19] & 1):
+        return 0  # no index, or samples in another file
+    sizes = _find(moov, table, b"stsz")
+    runs = _find(moov, table, b"stsc")
+    chunks = _find(moov, table, b"stco") or _find(moov, table, b"co64")
+    if sizes is None or runs is None or chunks is None:
+        return 0
+    (fixed, count) = struct.unpack_from(">II", moov, sizes[0] + 4)
+    wide = _find(moov, table, b"stco") is None
+    (chunk_count,) = struct.unpack_from(">I", moov, chunks[0] + 4)
+    (run_count,) = struct.unpack_from(">I", moov, runs[0] + 4)
+    chunk_count = min(chunk_count, (chunks[1] - chunks[0] - 8) // (8 if wide else 4))
+    run_count = min(run_count, (runs[1] - runs[0] - 8) // 12)
+    count = min(count, (sizes[1] - sizes[0] - 12) // 4) if not fixed else count
+    offsets = struct.unpack_from(f">{chunk_count}{'Q' if wide else 'I'}", moov, chunks[0] + 8)
+    lengths = () if fixed else struct.unpack_from(f">{count}I", moov, sizes[0] + 12)
+    spans = [struct.unpack_from(">II", moov, runs[0] + 8 + 12 * index) for index in range(run_count)]
+    end = sample = 0
+    for index, (first, each) in enumerate(spans):
+        last = spans[index + 1][0] if index + 1 < len(spans) else chunk_count + 1
+        for chunk in range(max(first, 1), min(last, chunk_count + 1)):
+            taken = min(each, count - sample)
+            if taken <= 0:
+                return end
+            size = fixed * taken if fixed else sum(lengths[sample : sample + taken])
+            end = max(end, offsets[chunk - 1] + size)
+            sample += taken
+    return end
+
+
+def _clean_apertures(file: BinaryIO) -> list[Cropping]:
+    end = 0
+    for _, (name, header, size) in zip(range(MAX_PARTS), _boxes(file)):
+        if size is None or name == b"moov":
+            if name != b"moov" or size is None:
+                return []
+            file.seek(end + header)
+            moov = file.read(min(size - header, MAX_HEADER))
+            return [_clean_aperture(moov, track) for track in _video_tracks(moov)]
+        end += size
+        file.seek(end)
+    return []
+
+
+def _clean_aperture(moov: bytes, track: tuple[int, int]) -> Cropping:
+    table = _find(moov, track, b"mdia", b"minf", b"stbl", b"stsd")
+    if table is None:
+        return Cropping()
+    for _, begin, end in _children(moov, table[0] + 8, table[1]):
+        clap = _find(moov, (begin + 78, end), b"clap")
+        if clap is None or clap[1] - clap[0] < 32:
+            return Cropping()
+        width, height = struct.unpack_from(">HH", moov, begin + 24)
+        numbers = struct.unpack_from(">IIIIiIiI", moov, clap[0])
+        if not all(numbers[1::2]):
+            return Cropping()
+        across, down, x, y = (Fraction(*numbers[i : i + 2]) for i in range(0, 8, 2))
+        left = round((width - across) / 2 + x)
+        top = round((height - down) / 2 + y)
+        return _sane(Cropping(left, top, round(width - across) - left, round(height - down) - top), width, height)
+    return Cropping()
+
+
+def _sane(crop: Cropping, width: int, height: int) -> Cropping:
+    fits = min(crop) >= 0 and crop.left + crop.right < width and crop.top + crop.bottom < height
+    return crop if fits else Cropping()
+
+
+# ---- RIFF (AVI) ----
+
+
+def _riff_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int | None]]:
+    while True:
+        header = file.read(8)
+        if len(header) < 8 or not header.startswith(b"RIFF"):
+            return
+        (size,) = struct.unpack_from("<I", header, 4)
+        yield b"RIFF", 8, None if size == 0 else 8 + size + size % 2  # 0: the writer never came to its end
+
+
+# ---- EBML (Matroska, WebM) ----
+
+_SEGMENT, _TRACKS, _TRACK, _TYPE, _VIDEO, _CLUSTER = 0x8538067, 0x654AE6B, 0x2E, 0x03, 0x60, 0xF43B675
+_CROPS = {0x14BB: "top", 0x14AA: "bottom", 0x14CC: "left", 0x14DD: "right"}  # identifiers without their length bit
+_WIDTH, _HEIGHT = 0x30, 0x3A
+
+
+def _ebml_elements(file: BinaryIO) -> Iterator[tuple[bytes, int, int | None]]:
+    """The outermost elements; size None for one of unknown size, as in live recordings."""
+    while True:
+        identifier, identifier_width = _ebml_number(file)
+        size, size_width = _ebml_number(file)
+        if not identifier_width or not size_width:
+            return
+        header = identifier_width + size_width
+        unknown = size == (1 << 7 * size_width) - 1
+        yield identifier.to_bytes(8, "big"), header, None if unknown else header + size
+
+
+def _ebml_number(file: BinaryIO) -> tuple[int, int]:
+    """Read a number of variable length: (value, bytes it takes); (0, 0) at the end or for what is none."""
+    first = file.read(1)
+    if not first or not first[0]:
+        return 0, 0
+    width = 9 - first[0].bit_length()
+    rest = file.read(width - 1)
+    if len(rest) < width - 1:
+        return 0, 0
+    return int.from_bytes(first + rest, "big") & ((1 << 7 * width) - 1), width
+
+
+def _elements(file: BinaryIO, end: int) -> Iterator[tuple[int, int, int]]:
+    """Identifier, begin and end of the content of elements up to a place in the file."""
+    for _ in range(MAX_PARTS):
+        if file.tell() >= end:
+            return
+        identifier, identifier_width = _ebml_number(file)
+        size, size_width = _ebml_number(file)
+        if not identifier_width or not size_width:
+            return
+        begin = file.tell()
+        stop = end if size == (1 << 7 * size_width) - 1 else min(begin + size, end)
+        yield identifier, begin, stop
+        file.seek(stop)
+
+
+def _pixel_crops(file: BinaryIO) -> list[Cropping]:
+    found: list[Cropping] = []
+    length = os.fstat(file.fileno()).st_size
+    for segment, _, segment_end in _elements(file, length):
+        if segment != _SEGMENT:
+            continue
+        for part, _, part_end in _elements(file, segment_end):
+            if part == _CLUSTER:
+                return found
+            if part != _TRACKS:
+                continue
+            for track, _, track_end in _elements(file, part_end):
+                if track == _TRACK:
+                    values = _numbers_of(file, track_end)
+                    if values.get("type") == 1:
+                        sides = Cropping(*(values.get(side, 0) for side in Cropping._fields))
+                        found.append(_sane(sides, values.get("width", 0), values.get("height", 0)))
+            return found
+    return found
+
+
+def _numbers_of(file: BinaryIO, end: int) -> dict[str, int]:
+    """Read a track's type, size and cropping."""
+    names = {_TYPE: "type", _WIDTH: "width", _HEIGHT: "height", **_CROPS}
+    values: dict[str, int] = {}
+    for identifier, begin, stop in _elements(file, end):
+        if identifier == _VIDEO:
+            values.update({name: value for name, value in _numbers_of(file, stop).items() if name != "type"})
+        elif identifier in names and stop - begin <= 8:
+            values[names[identifier]] = int.from_bytes(file.read(stop - begin), "big")
+    return values

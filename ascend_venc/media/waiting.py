@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inputs that may stall: waits that a signal or a time-out ends, whatever the other side does."""
+
+from __future__ import annotations
+
+import io
+import os
+import queue
+import select
+import stat
+import threading
+import time
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from ..errors import MediaError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def silence(timeout: float) -> MediaError:
+    """Build the error of an input that sent nothing for so long."""
+    return MediaError(f"nothing came for {timeout:g} s (timeout)")
+
+
+class Stalled(Exception):
+    """A call on a `Worker` did not come back in time."""
+
+
+def is_endless(file: BinaryIO) -> bool:
+    """Say whether a file object has no length: a pipe, a socket, a terminal, a device. Unknown kinds have one."""
+    try:
+        return not stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def with_timeout(file: BinaryIO, timeout: float | None) -> BinaryIO:
+    """Return a file that gives what another one gives, but waits at most so many seconds for more; None: as it is."""
+    if timeout is None:
+        return file
+    return io.BufferedReader(PatientPipe(file.fileno(), timeout), 1 << 20)  # nothing was read of it yet
+
+
+class Worker:
+    """One thread for calls that may never return. The caller's wait ends by the answer, a signal, or the time-out.
+
+    FFmpeg waits for a network or a pipe outside Python, where no signal handler runs. A call that was given up goes on
+    on the thread, which is a daemon: it ends with the call, and never keeps the process.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: queue.SimpleQueue[tuple[Callable[[], Any], queue.SimpleQueue[Any]] | None] = queue.SimpleQueue()
+        self._busy = False
+        threading.Thread(target=self._run, name="ascend-venc-input", daemon=True).start()
+
+    def call(self, function: Callable[[], Any], timeout: float | None, heard: Callable[[], float]) -> Any:
+        """Run the function on the thread and return what it returns.
+
+        Stalled when `timeout` seconds have passed since the time.monotonic() that `heard` tells.
+        """
+        answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._tasks.put((function, answer))
+        self._busy = True  # and stays it, if an exception ends the wait
+        while True:
+            left = None if timeout is None else max(0.0, heard() + timeout - time.monotonic())
+            try:
+                result, error = answer.get(timeout=left)
+                break
+            except queue.Empty:
+                if timeout is not None and time.monotonic() >= heard() + timeout:
+                    raise Stalled from None
+        self._busy = False
+        if error is not None:
+            raise error
+        return result
+
+    def end(self, last: Callable[[], Any]) -> None:
+        """End the thread after it has run `last`. Waits for it, unless it is in a call that was given up."""
+        answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._tasks.put((last, answer))
+        self._tasks.put(None)
+        if not self._busy:
+            answer.get()
+
+    def _run(self) -> None:
+        while True:
+            task = self._tasks.get()
+            if task is None:
+                return
+            function, answer = task
+            result = error = None
+            try:
+                result = function()
+            except BaseException as caught:
+                error = caught
+            answer.put((result, error))
+            del task, function, answer, result, error  # nothing is kept alive between two calls
+
+
+class PatientPipe(io.RawIOBase):
+    """Read a pipe, or whatever else select() knows, with a bound for the silence between two pieces.
+
+    Parameters
+    ----------
+    descriptor : int
+        It is not closed.
+    timeout : float
+        Seconds.
+    """
+
+    def __init__(self, descriptor: int, timeout: float) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self._timeout = timeout
+
+    def readable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def readinto(self, buffer: Any) -> int:
+        if not select.select([self._descriptor], [], [], self._timeout)[0]:
+            raise silence(self._timeout)
+        data = os.read(self._descriptor, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)

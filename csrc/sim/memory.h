@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+/* memory.h - allocations, copies, and memory that is not ours. */
+#ifndef ASCEND_VENC_SIM_MEMORY_H
+#define ASCEND_VENC_SIM_MEMORY_H
+
+#include "sim.h"
+
+/* ---- memory.c -------------------------------------------------------------------------------- */
+
+typedef struct sim_memory {
+    uintptr_t address; /* what the program sees */
+    size_t size;
+    uint8_t *data; /* where the simulated device reads and writes it */
+    size_t mapped;
+    sim_kind kind; /* SIM_DEVICE_MEMORY or SIM_HOST_MEMORY */
+    bool dvpp;     /* by acldvppMalloc */
+    bool hidden;   /* the program cannot read it: `data` is another mapping */
+    bool output;   /* a channel's own output buffer */
+    int32_t device;
+    atomic_int references; /* the table's one, and one for each user */
+    atomic_int in_flight;  /* frames that the device still reads from here */
+    atomic_int lent;       /* open channels whose output buffer it is */
+    atomic_bool readable;  /* output: its callback is running */
+    sim_origin origin;
+} sim_memory;
+
+/* NULL: exhausted. `output`: a channel's own output buffer. */
+sim_memory *sim_memory_create(sim_kind kind, size_t size, int32_t device, bool output, const char *function,
+                              void *caller);
+/* Strict mode on a board: an output buffer is readable to the program during its callback only. */
+void sim_memory_show(sim_memory *memory, bool visible);
+void sim_memory_destroy(sim_memory *memory); /* take it out of the table and drop the table's reference */
+/* The allocation that holds the address, with a reference; NULL: not ours. */
+sim_memory *sim_memory_at(const void *address);
+void sim_memory_release(sim_memory *memory);
+/* Take the allocation that begins at the address out of the table, with the table's reference (*taken). What else holds
+ * the address, with a reference of its own; NULL: nothing. */
+sim_memory *sim_memory_take(const void *address, sim_kind kind, bool *taken);
+void sim_memory_usage(int32_t device, uint64_t *taken, uint64_t *total); /* bytes */
+
+/* One of the last allocations that were freed. */
+typedef struct sim_freed {
+    uintptr_t address;
+    size_t size;
+    sim_origin origin;
+} sim_freed;
+bool sim_memory_find_freed(const void *address, sim_freed *found);
+/* Bytes from the address to the end of its allocation. */
+size_t sim_memory_rest(const sim_memory *memory, const void *address);
+void sim_memory_each(void (*visit)(sim_memory *memory, void *arg), void *arg);
+
+/* ---- foreign.c: memory that was not allocated here ------------------------------------------- */
+
+/* Copy from it without faulting. False: not readable. */
+bool sim_read_foreign(void *to, const void *from, size_t size);
+/* Whether it is there; what cannot be found out is. Writing costs a look at the list of mappings. */
+bool sim_foreign_is_readable(const void *pointer, size_t size);
+bool sim_foreign_is_writable(const void *pointer, size_t size);
+
+/* ---- copy.c ---------------------------------------------------------------------------------- */
+
+/* The checks of aclrtMemcpy and aclrtMemset; their asynchronous twins check at once and copy later. */
+aclError sim_memory_check_copy(const char *function, void *dst, size_t destMax, const void *src, size_t count,
+                               aclrtMemcpyKind kind);
+aclError sim_memory_check_set(const char *function, void *devPtr, size_t maxCount, size_t count);
+/* Copy or set, as aclrtMemcpyAsync and aclrtMemsetAsync have checked before; runs later on a stream. */
+void sim_memory_copy_unchecked(void *dst, const void *src, size_t count);
+void sim_memory_set_unchecked(void *dst, int value, size_t count);
+
+#endif /* ASCEND_VENC_SIM_MEMORY_H */

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * stream.h - what the files of streams and events share.
+ *
+ *     task.c    the tasks of a stream, in order
+ *     stream.c  streams, their subscriptions, what is issued on them
+ *     event.c   events, and waiting for streams and events
+ *
+ * A task is done when it is issued, unless one before it waits: for a blocking callback to return, or
+ * for an event. Then it queues up, and whoever ends the wait does it.
+ */
+#ifndef ASCEND_VENC_SIM_STREAM_H
+#define ASCEND_VENC_SIM_STREAM_H
+
+#include "memory.h"
+
+extern pthread_mutex_t sim_stream_lock;    /* the queues of all streams, and all events */
+extern pthread_cond_t sim_stream_progress; /* some task is done */
+
+struct sim_event {
+    sim_object object;
+    /* sim_stream_lock */
+    uint64_t issued, done; /* recordings */
+    uint64_t time_ns;      /* of the last one done */
+    bool recorded;         /* since creation or reset */
+};
+_Static_assert(sizeof(struct sim_event) <= 128, "see the table in handle.c");
+
+typedef enum task_type { TASK_COPY, TASK_SET, TASK_RECORD, TASK_WAIT, TASK_CALLBACK } task_type;
+
+struct sim_task {
+    sim_task *next;
+    sim_report report; /* TASK_CALLBACK */
+    sim_stream *stream;
+    task_type type;
+    bool block, posted;
+    aclrtCallback callback;
+    void *user_data;
+    void *dst, *event;
+    const void *src;
+    size_t count;
+    int value;
+    uint64_t target; /* TASK_WAIT: recordings of the event */
+};
+
+/* ---- task.c ------------------------------------------------------------------------------------- */
+
+/* Do a copy of the task, or queue it up. */
+aclError sim_task_issue(const char *function, sim_stream *stream, const sim_task *description);
+/* Forget what waits on a stream. A callback that is running now ends without it. How many will never run. */
+unsigned sim_task_discard_locked(sim_stream *stream);
+
+/* ---- stream.c ----------------------------------------------------------------------------------- */
+
+/*
+ * The stream that a handle names on the calling thread; NULL names the current context's default one.
+ * Documented: no current context 107002, a stream of another context 107003. Guessed: a stale one 107017.
+ */
+aclError sim_stream_find(const char *function, aclrtStream handle, sim_stream **out);
+
+#endif /* ASCEND_VENC_SIM_STREAM_H */

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The GIL during each call of AscendCL, as functions.txt and docs/pyacl.md say: shown by order, not by time.
+
+A library in front of the simulated device stops inside the function that is asked for. Where the GIL is given up, the
+function returns only after another Python thread has run (or, as a failure, after 10 s). Where it is kept, no other
+Python thread may run while it is inside, for 30 ms.
+"""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from helpers import processes, shim
+from helpers.pyacl_names import ROWS
+
+pytestmark = pytest.mark.sim_only
+
+ROOT = Path(__file__).resolve().parents[2]
+MB = 1 << 20
+
+GATES = """
+int gate_turns;              /* written by another Python thread */
+int gate_inside, gate_calls, gate_starved;
+static char gate_name[64];
+static int gate_gives_up, gate_ms;
+void gate_arm(const char *name, int gives_up, int ms) {
+    strcpy(gate_name, name);
+    gate_gives_up = gives_up;
+    gate_ms = ms;
+    gate_calls = gate_starved = 0;
+}
+void gate_disarm(void) {
+    gate_name[0] = 0;
+}
+static void before(const char *name) {
+    if (strcmp(name, gate_name) != 0)
+        return;
+    int turns = __atomic_load_n(&gate_turns, __ATOMIC_SEQ_CST);
+    gate_calls++;
+    __atomic_store_n(&gate_inside, 1, __ATOMIC_SEQ_CST);
+    for (int ms = 0; ms < gate_ms && __atomic_load_n(&gate_turns, __ATOMIC_SEQ_CST) <= turns + 1; ms++)
+        usleep(1000);
+    gate_starved += gate_gives_up && __atomic_load_n(&gate_turns, __ATOMIC_SEQ_CST) <= turns + 1;
+    __atomic_store_n(&gate_inside, 0, __ATOMIC_SEQ_CST);
+}
+static void after(const char *name) {
+    (void)name;
+}
+"""
+
+PROGRAM = """
+import ctypes, functools, sys, threading
+sys.path.insert(0, {tests!r})
+from ascend_venc import acl
+from helpers import pyacl
+from helpers.pyacl_names import BY_NAME, ENDS_ITS_HANDLE, working_arguments
+
+gate = ctypes.CDLL({shim!r})
+words = "gate_turns", "gate_inside", "gate_calls", "gate_starved"
+turns, inside, calls, starved = (ctypes.c_int.in_dll(gate, word) for word in words)
+seen = False
+running = True
+def other():
+    global seen
+    while running:
+        if inside.value:
+            seen = True
+        turns.value += 1
+thread = threading.Thread(target=other)
+def check(name, c_name, gives_up, call, ms=30):
+    global seen
+    seen = False
+    gate.gate_arm(c_name.encode(), gives_up, 10000 if gives_up else ms)
+    call()
+    gate.gate_disarm()
+    if calls.value == 0:
+        print(name, "never called", c_name)
+    elif gives_up and starved.value:
+        print(name, "keeps the GIL")
+    elif not gives_up and seen:
+        print(name, "gives the GIL up")
+acl.init()
+pyacl.ok(acl.rt.set_device(0))
+context = pyacl.ok(acl.rt.create_context(0))
+handles = pyacl.Handles(acl)
+sys.setswitchinterval(1e-3)
+thread.start()
+try:
+    {body}
+finally:
+    running = False
+    thread.join()
+print("done")
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gates")
+    path = shim.build(folder, GATES + shim.around_every_function("before", "after"))
+
+    def run(body):
+        text = PROGRAM.format(tests=str(ROOT / "tests"), shim=str(path), body=body.strip().replace("\n", "\n    "))
+        env = {
+            "ASCEND_VENC_BACKEND": str(path),
+            "ASCEND_VENC_SIM_STRICT": "0",
+            "ASCEND_VENC_SIM_OPTIONS": "null_codec=500",
+        }
+        done = processes.run(text, env=env, timeout=100)
+        assert (done.stdout, done.stderr, done.returncode) == ("done\n", "", 0)
+
+    return run
+
+
+TABLE = runpy.run_path(str(ROOT / "scripts" / "generate_pyacl.py"))["functions"]()
+# Written by hand, and one call with the arguments of the table of names is enough.
+WRITTEN = {
+    "acl.get_soc_name": True,
+    "acl.rt.set_device": True,
+    "acl.rt.get_context": False,
+    "acl.rt.launch_callback": True,
+    "acl.rt.memcpy": False,
+    "acl.rt.memset": False,
+    "acl.media.venc_create_channel_desc": True,
+    "acl.media.venc_destroy_channel_desc": False,
+    "acl.media.venc_set_channel_desc_callback": False,
+    "acl.media.venc_set_channel_desc_param": False,
+    "acl.media.venc_get_channel_desc_param": False,
+    "acl.media.venc_create_channel": True,
+}
+# They end the process's use of the device, or have tests of their own below.
+LEFT_OUT = {"acl.init", "acl.finalize", "acl.finalize_reference", "acl.get_recent_err_msg", "acl.app_log"}
+LEFT_OUT |= {"acl.rt.reset_device", "acl.rt.reset_device_force", "acl.rt.process_report"}
+LEFT_OUT |= {"acl.media.venc_get_channel_desc_callback", "acl.media.venc_destroy_channel", "acl.media.venc_send_frame"}
+
+
+def test_every_function_of_the_table_gives_the_gil_up_or_keeps_it_as_it_says(run):
+    cases = []
+    for row in TABLE:
+        if row.c is None or row.full in LEFT_OUT:
+            continue
+        assert row.how in ("keeps", "waits") or row.full in WRITTEN, row.full
+        gives_up = row.how == "waits" if row.how != "written" else WRITTEN[row.full]
+        cases.append((row.full, row.c.name, gives_up))
+    assert len(cases) > 90
+    run(
+        f"""
+for name, c_name, gives_up in {cases!r}:
+    row = BY_NAME[name]
+    arguments = working_arguments(row, handles)
+    function = pyacl.function(acl, name)
+    results = []
+    check(name, c_name, gives_up, lambda: results.append(function(*arguments)))
+    if name in ENDS_ITS_HANDLE and results == [0]:
+        handles.forget(row.handles[0], arguments[0])
+    pyacl.ok(acl.rt.set_context(context))
+    handles.clear()
+"""
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["acl.init", "acl.finalize", "acl.finalize_reference", "acl.rt.reset_device", "acl.rt.reset_device_force"],
+)
+def test_call_that_begins_or_ends_the_use_of_a_device_gives_the_gil_up(run, name):
+    arguments = (0,) if "reset" in name else ()
+    c_name = {row.full: row.c.name for row in TABLE if row.c}[name]
+    before = "acl.finalize()" if name == "acl.init" else ""
+    run(f"{before}\ncheck({name!r}, {c_name!r}, True, lambda: pyacl.function(acl, {name!r})(*{arguments!r}))")
+
+
+@pytest.mark.parametrize(
+    ("size", "gives_up"), [(1, False), (3 * 1920 * 1080 // 2, False), (4 * MB, False), (4 * MB + 1, True)]
+)
+def test_copies_and_fills_give_the_gil_up_above_4_mib(run, size, gives_up):
+    run(
+        f"""
+source, target = bytes({size}), bytes({size})
+addresses = acl.util.bytes_to_ptr(target), acl.util.bytes_to_ptr(source)
+check("memcpy", "aclrtMemcpy", {gives_up}, lambda: acl.rt.memcpy(addresses[0], {size}, addresses[1], {size}, 0))
+check("memset", "aclrtMemset", {gives_up}, lambda: acl.rt.memset(addresses[0], {size}, 0, {size}))
+"""
+    )
+
+
+def test_encoding_gives_the_gil_up_where_it_may_wait(run):
+    run(
+        """
+made = pyacl.Encoding(acl, context, thread_id=threading.get_ident())
+check("venc_create_channel", "aclvencCreateChannel", True, made.create)
+check("venc_send_frame", "aclvencSendFrame", True, lambda: made.send(0))
+check("process_report", "aclrtProcessReport", True, lambda: pyacl.ok(acl.rt.process_report(2000)))
+check("end of stream", "aclvencSendFrame", True, made.end_of_stream)
+check("venc_destroy_channel", "aclvencDestroyChannel", True, made.destroy)
+made.close()
+"""
+    )
+
+
+def test_every_row_has_its_gil_tested():
+    assert {row.name for row in ROWS} == {row.full for row in TABLE}
+    assert {row.full for row in TABLE if row.how == "written" and row.c} <= {*WRITTEN, *LEFT_OUT}
+
+
+def test_gate_notices_a_call_that_does_the_opposite(run):
+    """The checks above can fail: each is turned round."""
+    with pytest.raises(AssertionError, match="gives the GIL up"):
+        run('check("x", "aclrtSetDevice", False, lambda: acl.rt.set_device(0), ms=10000)')
+    with pytest.raises(AssertionError, match="never called"):
+        run('check("x", "aclrtMemset", False, lambda: None)')

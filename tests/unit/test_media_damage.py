@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that are damaged, cut off, or strange: the right film, or one exception that says what is wrong."""
+
+import struct
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from ascend_venc.media import ContainerReader, MediaError, open_video
+from helpers import clips, processes
+
+CAVLC = {"preset": "ultrafast", "bf": "0", "g": "250"}
+
+
+def noise(index, width=128, height=128):
+    """A picture that moves and takes some bytes in every frame."""
+    rng = np.random.default_rng(index)
+    luma = clips.i420(width, height, index)[0].astype(int) + rng.integers(-20, 20, (height, width))
+    chroma = np.full((height // 2, width), 128)
+    return np.concatenate([np.clip(luma, 16, 235), chroma]).astype(np.uint8)
+
+
+def film(path, count=30, codec="libx264", options=None, **open_options):
+    pictures = [clips.av_frame(noise(index)) for index in range(count)]
+    return clips.write_pictures(
+        path, pictures, codec=codec, options=open_options.get("options"), codec_options=options or CAVLC
+    )
+
+
+def read(path, **options):
+    with open_video(path, **options) as source:
+        frames = [(frame.pts, frame.duration) for frame in source]
+        return source, frames
+
+
+def spoil(path, begin, count=80):
+    data = bytearray(path.read_bytes())
+    data[begin : begin + count] = b"\x5a" * count
+    path.write_bytes(data)
+    return path
+
+
+def packet_places(path):
+    import av
+
+    with av.open(str(path)) as container:
+        return [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+
+
+# ---- what PyAV lets out ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.avi", "mpeg4"), ("a.mkv", "mpeg4"), ("a.mov", "mpeg4"), ("a.ts", "mpeg2video")]
+)
+def test_tags_that_are_not_utf8_are_no_obstacle(tmp_path, name, codec):
+    tag = {"a.mov": "handler_name", "a.ts": "service_name"}.get(name, "title")
+    path = clips.write_pictures(
+        tmp_path / name,
+        [clips.av_frame(noise(index)) for index in range(3)],
+        codec=codec,
+        metadata={tag: "cafeXX"},
+    )
+    data = path.read_bytes()
+    assert b"cafeXX" in data
+    path.write_bytes(data.replace(b"cafeXX", b"caf\xe9\xce\xe1"))
+    assert len(read(path)[1]) == 3
+
+
+def photo(orientation, order="<"):
+    import av
+
+    picture = clips.av_frame(np.zeros((96, 96), np.uint8), "yuvj420p")
+    luma = np.full((64, 96), 40, np.uint8)
+    luma[:32, :48] = 200  # top left
+    luma[:32, 48:] = 120  # top right
+    for plane, data in zip(picture.planes, (luma, np.full((32, 48), 128, np.uint8), np.full((32, 48), 128, np.uint8))):
+        padded = np.zeros((plane.height, plane.line_size), np.uint8)
+        padded[:, : plane.width] = data
+        plane.update(padded.tobytes())
+    picture.pts, picture.color_range = 0, 2
+    context = av.CodecContext.create("mjpeg", "w")
+    context.width, context.height, context.pix_fmt, context.time_base = 96, 64, "yuvj420p", Fraction(1, 25)
+    data = b"".join(bytes(packet) for packet in [*context.encode(picture), *context.encode(None)])
+    mark = b"II*\0" if order == "<" else b"MM\0*"
+    entry = struct.pack(order + "IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+    body = b"Exif\0\0" + mark + entry
+    return data[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + data[2:]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("orientation", "corners"),  # top left, top right, bottom left of what is shown: 1 bright, 2 middle, 3 dark
+    [(1, "123"), (2, "213"), (3, "332"), (4, "331"), (5, "132"), (6, "313"), (7, "323"), (8, "231")],
+)
+def test_exif_turns_a_photo(tmp_path, orientation, corners, order):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(photo(orientation, order))
+    with ContainerReader(path) as source:
+        (frame,) = source
+        assert (source.width, source.height) == ((64, 96) if orientation > 4 else (96, 64))
+    luma = np.asarray(frame.data)[: source.height]
+    shown = "".join(
+        "1" if value > 150 else "2" if value > 90 else "3" for value in (luma[8, 8], luma[8, -8], luma[-8, 8])
+    )
+    assert shown == corners
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        UnicodeDecodeError("utf-8", b"\xe9", 0, 1, "invalid"),
+        ValueError("31 is not a valid Type"),
+        AssertionError("Container is not open"),
+        RuntimeError("odd"),
+        NotImplementedError(),
+        OverflowError("too large"),
+        KeyError("x"),
+        TypeError("argument"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("where", ["open", "decode", "convert"])
+def test_whatever_pyav_raises_is_a_media_error_that_tells_it(tmp_path, monkeypatch, raised, where):
+    import av
+
+    def fail(*args, **kwargs):
+        raise raised
+
+    path = film(tmp_path / "a.mp4", 5)
+    if where == "open":
+        monkeypatch.setattr(av, "open", fail)
+        with pytest.raises(MediaError, match=type(raised).__name__):
+            ContainerReader(path)
+        return
+    with ContainerReader(path) as source:
+        if where == "decode":
+            monkeypatch.setattr(source, "_read_ahead", fail)
+        else:
+            monkeypatch.setattr(source, "_to_nv12", fail)
+        with pytest.raises(MediaError, match=type(raised).__name__):
+            list(source)
+
+
+def test_another_package_named_av_is_told_from_pyav(tmp_path, monkeypatch):
+    import sys
+    import types
+
+    path = film(tmp_path / "a.mp4", 2)
+    other = types.ModuleType("av")
+    other.__path__ = []
+    monkeypatch.setitem(sys.modules, "av", other)
+    monkeypatch.setitem(sys.modules, "av.logging", types.ModuleType("av.logging"))
+    with pytest.raises(MediaError, match="PyAV"):
+        ContainerReader(path)
+
+
+# ---- damage ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [0, 10, 29])
+def test_damaged_slice_is_an_error_or_is_counted(tmp_path, number):
+    path = film(tmp_path / "a.mp4")
+    place, size = packet_places(path)[number]
+    spoil(path, place + size // 3, min(80, size // 3))
+    with pytest.raises(MediaError, match=r"frame \d+ (is damaged|cannot be decoded)"):
+        read(path)
+    source, frames = read(path, tolerant=True)
+    assert source.damaged >= 1
+    assert len(frames) >= 29
+
+
+def test_damaged_header_of_the_last_packet_is_an_error(tmp_path):
+    path = film(tmp_path / "a.mp4")
+    place, _ = packet_places(path)[-1]
+    spoil(path, place, 8)
+    with pytest.raises(MediaError, match="frame 29 cannot be decoded"):
+        read(path)
+    source, frames = read(path, tolerant=True)
+    assert (source.damaged, len(frames)) == (1, 29)
+
+
+@pytest.mark.parametrize("name", ["a.ts", "a.flv", "a.mpg"])
+def test_file_that_ends_within_a_frame_is_an_error_or_is_counted(tmp_path, name):
+    codec = "mpeg2video" if name == "a.mpg" else "libx264"
+    path = film(tmp_path / name, codec=codec, options={} if codec == "mpeg2video" else None)
+    place, size = packet_places(path)[15]
+    path.write_bytes(path.read_bytes()[: place + max(size // 2, 200)])
+    with pytest.raises(MediaError, match=r"frame \d+ "):
+        read(path)
+    source, frames = read(path, tolerant=True)
+    assert source.damaged >= 1
+    assert 14 <= len(frames) <= 16
+
+
+def test_samples_that_are_not_there_are_an_error_or_are_noted(tmp_path):
+    path = clips.write_video(
+        tmp_path / "a.mp4", range(30), Fraction(1, 25), container_options={"movflags": "faststart"}
+    )
+    data = path.read_bytes()
+    at = data.index(b"mdat") - 4
+    cut = bytearray(data[: at + (len(data) - at) // 2])
+    cut[at : at + 4] = bytes(4)
+    path.write_bytes(cut)
+    with pytest.raises(MediaError, match=f"cut off: {len(cut)} of {len(data)} bytes"):
+        read(path)
+    source, frames = read(path, tolerant=True)
+    assert 0 < len(frames) < 30
+    assert any("cut off" in note for note in source.notes)
+
+
+def test_stream_that_is_joined_midway_begins_at_its_first_key_frame(tmp_path):
+    path = film(tmp_path / "a.ts", 60, options={**CAVLC, "g": "20"})
+    places = [place for place, _ in packet_places(path)]
+    path.write_bytes(path.read_bytes()[: 188 * 2] + path.read_bytes()[places[7] :])  # with its tables
+    source, frames = read(path)
+    assert len(frames) == 40
+    assert [pts for pts, _ in frames[:3]] == [0, 3600, 7200]
+    assert source.damaged == 0
+    assert any("running stream" in note for note in source.notes)
+
+
+def test_two_transport_streams_in_one_are_no_damage(tmp_path):
+    data = film(tmp_path / "a.ts", 20).read_bytes()
+    (tmp_path / "b.ts").write_bytes(data * 3)
+    source, frames = read(tmp_path / "b.ts")
+    assert [pts for pts, _ in frames] == [3600 * index for index in range(60)]
+    assert {duration for _, duration in frames} == {3600}
+    assert source.damaged == 0
+
+
+def test_reading_damage_with_pyavs_log_turned_on_ends(tmp_path):
+    path = film(tmp_path / "a.mp4")
+    place, size = packet_places(path)[10]
+    spoil(path, place + size // 3, size // 3)
+    program = (
+        "import sys, av.logging; from ascend_venc.media import open_video\n"
+        "av.logging.set_level(av.logging.VERBOSE)\n"
+        "with open_video(sys.argv[1], tolerant=True) as source: print(len(list(source)))\n"
+    )
+    assert processes.run(program, path, timeout=30).stdout.strip() in ("29", "30")  # as the FFmpeg has it
+
+
+# ---- times -----------------------------------------------------------------------------------------------------------
+
+
+def test_last_frame_lasts_as_long_as_it_says_and_not_what_another_films_header_leaves_over(tmp_path):
+    path = film(tmp_path / "a.mp4", 10)
+    data = bytearray(path.read_bytes())
+    for kind in (b"mvhd", b"mdhd"):
+        at = data.index(kind) + 4
+        scale = int.from_bytes(data[at + 12 : at + 16], "big")
+        data[at + 16 : at + 20] = (60 * scale).to_bytes(4, "big")
+    at = data.index(b"tkhd") + 4
+    data[at + 20 : at + 24] = (60 * 1000).to_bytes(4, "big")
+    at = data.find(b"elst")
+    if at >= 0:
+        data[at + 12 : at + 16] = (60 * 1000).to_bytes(4, "big")
+    path.write_bytes(data)
+    source, frames = read(path)
+    assert (frames[-1][0] + frames[-1][1]) * source.time_base == Fraction(10, 25)
+
+
+def test_last_frame_of_an_mp4_with_b_frames_ends_with_its_track(tmp_path):
+    path = clips.write_video(tmp_path / "a.mp4", [0, 40, 80, 200, 240], Fraction(1, 1000), options={"bf": "2"})
+    source, frames = read(path)
+    end = (frames[-1][0] + frames[-1][1]) * source.time_base
+    assert Fraction(28, 100) <= end <= Fraction(36, 100)
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.h264", "libx264"), ("a.hevc", "libx265")])
+@pytest.mark.parametrize("rate", [Fraction(50), Fraction(30000, 1001)])
+def test_bare_stream_is_read_at_the_rate_that_it_tells(tmp_path, name, codec, rate):
+    options = {"x265-params": "log-level=none", "preset": "ultrafast"} if codec == "libx265" else CAVLC
+    pictures = [clips.av_frame(noise(index)) for index in range(10)]
+    path = clips.write_pictures(
+        tmp_path / name, pictures, codec=codec, time_base=1 / rate, rate=rate, codec_options=options
+    )
+    source, frames = read(path)
+    assert source.fps == rate
+    assert (frames[-1][0] + frames[-1][1]) * source.time_base == 10 / rate
+
+
+@pytest.mark.parametrize(
+    ("rate", "size", "pix_fmt"), [(Fraction(30000, 1001), (720, 480), "yuv411p"), (25, (720, 576), "yuv420p")]
+)
+def test_raw_dv_is_read_at_its_own_rate(tmp_path, rate, size, pix_fmt):
+    import av
+
+    pictures = [av.VideoFrame(*size, pix_fmt) for _ in range(5)]
+    path = clips.write_pictures(tmp_path / "a.dv", pictures, codec="dvvideo", time_base=1 / Fraction(rate), rate=rate)
+    source, frames = read(path)
+    assert source.fps == rate
+    assert [pts * source.time_base for pts, _ in frames] == [index / Fraction(rate) for index in range(5)]
+
+
+# ---- what the picture is ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pix_fmt", ["gray", "gray10le"])
+@pytest.mark.parametrize("color_range", [1, 2, None])
+def test_grey_is_full_range_unless_it_is_tagged_limited(tmp_path, color_range, pix_fmt):
+    import av
+
+    samples = np.zeros((64, 64), np.uint8)
+    samples[:, :32], samples[:, 32:] = (16, 235) if color_range == 1 else (0, 255)
+    picture = av.VideoFrame(64, 64, pix_fmt)
+    picture.planes[0].update((samples if pix_fmt == "gray" else samples.astype("<u2") << 2).tobytes())
+    context = {"color_range": color_range} if color_range else {}
+    path = clips.write_pictures(tmp_path / "a.mkv", [picture], **context)
+    with ContainerReader(path) as source:
+        (frame,) = source
+    seen = np.asarray(frame.data)
+    assert (seen[5, 5], seen[5, 40]) == (16, 235)
+    assert set(seen[64:].reshape(-1).tolist()) == {128}
+
+
+def test_cropping_that_the_container_tells_is_done(tmp_path):
+    path = tmp_path / "a.mkv"
+    clips.write_pictures(path, [clips.av_frame(noise(0))])
+    path.write_bytes(clips.with_pixel_crop(path.read_bytes(), 8, 2, 4, 6))
+    with ContainerReader(path) as source:
+        (frame,) = source
+        assert (source.width, source.height) == (116, 120)
+    picture = np.asarray(frame.data)
+    assert picture.shape == (180, 116)
+    assert np.array_equal(picture[:120], noise(0)[2:122, 8:124])
+
+
+def test_what_is_left_out_is_told(tmp_path):
+    import av
+
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "A film"
+        video = container.add_stream("mpeg4", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+        sound = container.add_stream("pcm_s16le", rate=8000)
+        picture = av.VideoFrame(64, 64, "yuv420p")
+        picture.pts, picture.time_base = 0, Fraction(1, 25)
+        container.mux(video.encode(picture))
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), "s16", "mono")
+        samples.sample_rate, samples.pts = 8000, 0
+        container.mux(sound.encode(samples))
+        for stream in (video, sound):
+            container.mux(stream.encode(None))
+    with ContainerReader(path) as source:
+        assert source.left_out == ("sound", "title")
+    assert read(film(tmp_path / "b.mp4", 2))[0].left_out == ()
