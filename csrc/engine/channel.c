@@ -33,7 +33,8 @@ void avi_channel_settle(avenc_channel *channel) {
 }
 
 static void free_channel(avenc_channel *channel) {
-    avi_channel_settle(channel); /* of one that never began */
+    if (channel->unsettled) /* it never began. Else the stream's lock may be held: a successor was let go */
+        avi_channel_settle(channel);
     avi_slots_free(&channel->slots);
     avi_device_let_go(channel->device);
     avi_stream_drop(channel->stream);
