@@ -51,6 +51,7 @@ class _Server:
             self.give_up_on_stalled()
         self.ended = True
         self.pass_on()
+        retire(self)
 
     def pass_on(self) -> None:
         """What came while the thread ended goes to another one. Each item is moved once, by whoever gets it."""
@@ -153,6 +154,13 @@ def settle(end: Any, future: Future[Packet], *args: Any) -> None:
 
 
 _server: _Server | None = None
+
+
+def retire(server: _Server) -> None:
+    """Its wait set goes with it. Where another thread has put a new one there just now, that one serves on, unfound."""
+    global _server  # noqa: PLW0603
+    if _server is server:
+        _server = None
 
 
 def hand_over(channel: Channel, future: Future[Packet]) -> None:

@@ -486,32 +486,46 @@ cdef class Channel:
 
     def _encode_in_turns(self, frame, pts, bint key_frame, token, avenc_wait wait):
         """encode where there is no room, or the frame is of another kind: packets are taken while it waits for room."""
-        cdef int64_t index
+        cdef int64_t index = NO_ROOM_NOW
         cdef int status
-        cdef list packets = self._take(-1)
-        cdef Channel channel = self
+        cdef list packets = [], failures = []
         cdef avenc_wait send_wait = wait
         send_wait.stall_ns = AVENC_FOR_EVER
         try:
+            self._take_all(packets, failures)
             while (self.stream.on_full == BLOCK and self.stream.sink < 0
                    and type(frame) is not Frame and type(frame) is not DeviceFrame):
                 # Like asyncio: no wait inside, so that what comes meanwhile can be taken.
                 index = self._submit_now(frame, pts, key_frame, token)
                 if index != NO_ROOM_NOW:
-                    return packets + self._take(-1)
+                    break
                 with nogil:
                     status = avenc_channel_wait(self._h, &wait, 0, 0)
                 if status == AVENC_OK:
-                    packets += self._take(-1)
+                    self._take_all(packets, failures)
                 elif status == AVENC_E_DRAINED:
                     break  # nothing is in flight: it is not the device that there is to wait for
                 elif not look(status):
                     self._fail(status)
-            self._submit(frame, pts, key_frame, token, None, &send_wait, DIRECT)
-            return packets + self._take(-1)
+            if index == NO_ROOM_NOW:
+                self._submit(frame, pts, key_frame, token, None, &send_wait, DIRECT)
+            self._take_all(packets, failures)
+            if failures:
+                raise failures.pop(0)
+            return packets
         except BaseException:
+            self.stream.failures += failures
             self.put_back(packets)
             raise
+
+    cdef int _take_all(self, list packets, list failures) except -1:
+        """Take what is ready; a frame that failed is for later, when this call's own frame is sent."""
+        while True:
+            try:
+                packets += self._take(-1)
+                return 0
+            except errors.FrameError as error:
+                failures.append(error.with_traceback(None))
 
     cdef int64_t _submit_now(self, object frame, object pts, bint key_frame, object token) except -9:
         """Send without waiting for room: NO_ROOM_NOW if there is none."""
@@ -675,6 +689,8 @@ cdef class Channel:
         self.stream.forget_dropped()
         if self.stream.dropped:
             refuse_closed()
+        if self.stream.failures:
+            raise self.stream.failures.pop(0)
         if limit < 0 or limit > BATCH:
             avenc_channel_stats_get(self._h, &stats)
             limit = <Py_ssize_t>stats.ready if limit < 0 else min(limit, <Py_ssize_t>stats.ready)

@@ -126,6 +126,7 @@ cdef class Stream:
         self.device = device
         self.entries = {}
         self.time_bases = []
+        self.failures = []
         self.sink = -1
 
     def __del__(self):
@@ -181,6 +182,7 @@ cdef class Stream:
         cdef Ticket ticket
         cdef list futures = []
         entries, self.entries = self.entries, {}
+        self.failures = []
         count_tickets(-<int>len(entries))
         owners = []
         for entry in entries.values():

@@ -199,16 +199,18 @@ class Round:
             return takes and not sends
         if kind is venc.FrameError:
             return takes and self.fault is not None
+        if kind in (venc.AclError, venc.AclTimeoutError) and error.code > 0:
+            return sends and self.fault == "send" and error.code == REFUSED
         if kind is venc.AclTimeoutError:
             waits = name in ("receive", "receive_many", "group_receive", "aio_receive", "packets")
             return error.code < 0 and (waits or (full and self.on_full == "block" and name not in UNBOUNDED))
         if kind is venc.EncoderFullError:
             return full and self.on_full == "error"
-        if kind is venc.AclError:
-            return sends and self.fault == "send" and error.code == REFUSED
         if kind is venc.InvalidArgumentError:
             if name.startswith("group_"):
                 return "group_close" in self.pair
+            if name == "submit_frame" and self.fault == "send":
+                return True  # a frame that the device refused is used up
             return sends and bool(self.pair & (CHANGING if name == "submit_frame" else RESIZING))
         if kind is ValueError:
             return name in ON_FRAMES
