@@ -169,6 +169,8 @@ def hand_over(channel: Channel, future: Future[Packet]) -> None:
     server = _server
     if server is None or server.ended:
         server = _server = _Server(channel, future)
+        if server.ended:  # before it could be found
+            retire(server)
         return
     server.submitted.put((channel, future))
     server.waitset.signal()
