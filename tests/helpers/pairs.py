@@ -103,6 +103,7 @@ class Round:
         self.loop = None
         self.fault = rng.choice(["frame", "send", None, None, None]) if faults else None
         self.on_full = rng.choice(["block", "block", "drop_newest", "drop_oldest", "error"])
+        self.takes_all = self.on_full in ("block", "error")  # else a call may succeed and have dropped its frame
         waits_for_room = self.pair & {"encode_future", "aio_submit", "aio_encode"}
         self.options = {
             "codec": rng.choice(["h264", "h265"]),
@@ -278,7 +279,7 @@ def submit_many(name, world, enc, rng):
     )
     if error is not None:
         world.refused.update(token.number for token in tokens[error.accepted :])
-        indices = ["?"] * error.accepted
+        indices = ["?" if world.takes_all else None] * error.accepted
     for token, index in zip(tokens, indices):
         if index is not None:
             world.accept(token, None if index == "?" else index)
@@ -288,10 +289,10 @@ def encode(name, world, enc, rng):
     token, array = world.picture(world.size(enc, rng))
     packets, error = world.attempt(name, enc.encode, array, token=token)
     if error is None:
-        world.accept(token, None) if world.on_full in ("block", "error") else None
         world.take(packets)
-    elif isinstance(error, venc.FrameError):
-        world.accept(token, None)  # as documented: this one was sent
+    if error is None or isinstance(error, venc.FrameError):  # as documented: this one was sent
+        if world.takes_all:
+            world.accept(token, None)
     else:
         world.refused.add(token.number)
 
@@ -441,8 +442,6 @@ def aio_encode(name, world, enc, rng):
     packets, error = world.attempt(name, world.wait_for, world.aenc.encode(array, token=token))
     if error is None:
         world.take(packets)
-    elif isinstance(error, venc.FrameError):
-        world.accept(token, None)
 
 
 def aio_receive(name, world, enc, rng):
