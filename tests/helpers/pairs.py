@@ -23,6 +23,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 import warnings
 import weakref
 import zlib
@@ -562,7 +563,10 @@ def prepare(world):
             world.frames.append((frame, token))
     for _ in range(rng.choice([0, 1, 3])):
         token, array = world.picture((world.enc.config.width, world.enc.config.height))
-        index = world.enc.submit_async(array, token=token)
+        try:
+            index = world.enc.submit_async(array, token=token)
+        except venc.EncoderFullError:  # the acquired ones take the room
+            break
         if index is not None:
             world.accept(token, index)
 
@@ -761,7 +765,11 @@ def run_cells(arguments):
     gc.freeze()  # what is there now is looked at no more: collecting is frequent here
     for number, pair in chosen(arguments):
         if number >= arguments.first:
-            table.cell(number, pair)
+            try:
+                table.cell(number, pair)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(3)  # threads of the round may never end
 
 
 def drive(arguments):
