@@ -486,46 +486,48 @@ cdef class Channel:
 
     def _encode_in_turns(self, frame, pts, bint key_frame, token, avenc_wait wait):
         """encode where there is no room, or the frame is of another kind: packets are taken while it waits for room."""
-        cdef int64_t index = NO_ROOM_NOW
+        cdef int64_t index
         cdef int status
-        cdef list packets = [], failures = []
+        cdef list packets = []
         cdef avenc_wait send_wait = wait
         send_wait.stall_ns = AVENC_FOR_EVER
         try:
-            self._take_all(packets, failures)
+            self._take_into(packets)
             while (self.stream.on_full == BLOCK and self.stream.sink < 0
                    and type(frame) is not Frame and type(frame) is not DeviceFrame):
                 # Like asyncio: no wait inside, so that what comes meanwhile can be taken.
                 index = self._submit_now(frame, pts, key_frame, token)
                 if index != NO_ROOM_NOW:
-                    break
+                    return self._all_of(packets)
                 with nogil:
                     status = avenc_channel_wait(self._h, &wait, 0, 0)
                 if status == AVENC_OK:
-                    self._take_all(packets, failures)
+                    self._take_into(packets)
                 elif status == AVENC_E_DRAINED:
                     break  # nothing is in flight: it is not the device that there is to wait for
                 elif not look(status):
                     self._fail(status)
-            if index == NO_ROOM_NOW:
-                self._submit(frame, pts, key_frame, token, None, &send_wait, DIRECT)
-            self._take_all(packets, failures)
-            if failures:
-                raise failures.pop(0)
-            return packets
+            self._submit(frame, pts, key_frame, token, None, &send_wait, DIRECT)
+            return self._all_of(packets)
         except BaseException:
-            self.stream.failures += failures
             self.put_back(packets)
             raise
 
-    cdef int _take_all(self, list packets, list failures) except -1:
-        """Take what is ready; a frame that failed is for later, when this call's own frame is sent."""
+    cdef int _take_into(self, list packets) except -1:
+        """Take what is ready. The failure of an earlier frame waits until this one is sent: `_take` raises it then."""
         while True:
             try:
-                packets += self._take(-1)
+                packets += self._take_native(-1)
                 return 0
-            except errors.FrameError as error:
-                failures.append(error.with_traceback(None))
+            except errors.FrameError as failure:
+                self.stream.failures.append(failure)
+
+    cdef list _all_of(self, list packets):
+        """Those, and what is ready besides; or the failure of an earlier frame, and those stay to be taken."""
+        self._take_into(packets)
+        if self.stream.failures:
+            raise self.stream.failures.pop(0)
+        return packets
 
     cdef int64_t _submit_now(self, object frame, object pts, bint key_frame, object token) except -9:
         """Send without waiting for room: NO_ROOM_NOW if there is none."""
@@ -682,6 +684,11 @@ cdef class Channel:
 
         A frame that failed is raised at once; the others stay to be taken.
         """
+        if self.stream.failures and not self.stream.dropped:
+            raise self.stream.failures.pop(0)
+        return self._take_native(limit)
+
+    cdef list _take_native(self, Py_ssize_t limit):
         cdef avenc_packet *few[BATCH]
         cdef avenc_packet **ready = few
         cdef avenc_channel_stats stats
@@ -689,8 +696,6 @@ cdef class Channel:
         self.stream.forget_dropped()
         if self.stream.dropped:
             refuse_closed()
-        if self.stream.failures:
-            raise self.stream.failures.pop(0)
         if limit < 0 or limit > BATCH:
             avenc_channel_stats_get(self._h, &stats)
             limit = <Py_ssize_t>stats.ready if limit < 0 else min(limit, <Py_ssize_t>stats.ready)
@@ -924,6 +929,7 @@ cdef class Channel:
             futures = stream.keep_owners() if first or stream.entries else []
             for future in futures:
                 cancel(future)
+            let_go()
         if status != AVENC_E_FORKED:
             check(status)
 

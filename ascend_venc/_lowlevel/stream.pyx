@@ -182,7 +182,6 @@ cdef class Stream:
         cdef Ticket ticket
         cdef list futures = []
         entries, self.entries = self.entries, {}
-        self.failures = []
         count_tickets(-<int>len(entries))
         owners = []
         for entry in entries.values():
