@@ -21,6 +21,7 @@ from .errors import VencError, from_status
 if TYPE_CHECKING:
     from ._lowlevel.channel import Channel
     from ._lowlevel.packet import Packet
+    from ._lowlevel.stream import Stream
     from .encoder import Encoder
 
 _TIMEOUT = -3  # AVENC_E_TIMEOUT
@@ -33,6 +34,7 @@ class _Server:
         self.waitset = WaitSet()
         self.submitted: queue.SimpleQueue[tuple[Channel, Future[Packet]]] = queue.SimpleQueue()
         self.pending: dict[Channel, set[Future[Packet]]] = {}  # this thread's own, as what follows
+        self.served: dict[Stream, Channel] = {}
         self.keys: dict[Channel, int] = {}
         self.since: dict[Channel, float] = {}
         self.ended = False
@@ -67,6 +69,7 @@ class _Server:
             channel, future = self.submitted.get()
             if future.done():
                 continue
+            channel = self.served.setdefault(channel.stream, channel)  # successors share what there is to take
             if channel not in self.pending:
                 key = next(key for key in range(1, len(self.keys) + 2) if key not in self.keys.values())
                 self.pending[channel] = set()
@@ -99,7 +102,7 @@ class _Server:
             self.forget(channel)
 
     def forget(self, channel: Channel) -> None:
-        del self.pending[channel], self.keys[channel], self.since[channel]
+        del self.pending[channel], self.keys[channel], self.since[channel], self.served[channel.stream]
         channel.detach(self.waitset)
 
     def patience(self) -> float | None:

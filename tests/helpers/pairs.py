@@ -205,7 +205,8 @@ class Round:
             return sends and self.fault == "send" and error.code == REFUSED
         if kind is venc.AclTimeoutError:
             waits = name in ("receive", "receive_many", "group_receive", "aio_receive", "packets")
-            return error.code < 0 and (waits or (full and self.on_full == "block" and name not in UNBOUNDED))
+            room = self.on_full == "block" or "being allocated" in str(error)
+            return error.code < 0 and (waits or (full and room and name not in UNBOUNDED))
         if kind is venc.EncoderFullError:
             return full and self.on_full == "error"
         if kind is venc.InvalidArgumentError:
@@ -621,10 +622,11 @@ def check(world, counters):
     if len(set(order)) != len(order):
         world.problem(f"two packets of one frame: {order}")
     world.times.sort()
-    for (_, time_before, size_before, _), (index, at, size, key) in zip(world.times, world.times[1:]):
+    for (index_before, time_before, size_before, _), (index, at, size, key) in zip(world.times, world.times[1:]):
         if at < time_before - 1e-9:
             world.problem(f"the time goes back at frame {index}: {time_before} to {at}")
-        if size != size_before and not key:
+        # The frames behind one that failed are in the device already; those behind one that gave way are not consecutive.
+        if size != size_before and not key and index == index_before + 1 and world.fault is None:
             world.problem(f"frame {index} has another size and is no IDR")
     if counters is None:
         return
