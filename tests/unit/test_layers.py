@@ -203,14 +203,14 @@ def test_l8_encoder_and_facade_do_not_know_each_other():
         assert not imports_of(facade) & {"encoder", "ctypes", "ascend_venc.encoder"}
 
 
-def test_l9_the_buffer_protocol_is_implemented_in_one_file():
+def test_l9_the_buffer_protocol_is_implemented_where_memory_goes_in_and_out():
     found = {
         hit.split(":")[0]
         for hit in matches(
             r"def __getbuffer__|def __releasebuffer__|def __buffer__", [*cython_files(), *python_files()]
         )
     }
-    assert found == {"ascend_venc/_lowlevel/buffers.pyx"}
+    assert found == {"ascend_venc/_lowlevel/frames.pyx", "ascend_venc/_lowlevel/packet.pyx"}
 
 
 # L11: circles that are still there among the files of the simulated device. This list may only shrink.
