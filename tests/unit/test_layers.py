@@ -297,3 +297,21 @@ def test_l11_circles_in_the_simulated_device_only_become_fewer():
 def test_no_module_of_the_product_has_a_name_that_says_nothing():
     forbidden = {"utils", "util_", "helpers", "misc", "common", "manager"}
     assert [path for path in [*c_files(), *cython_files(), *python_files()] if path.stem in forbidden] == []
+
+
+def files_named_in(text):
+    """Paths in backquotes that begin with a folder of this project."""
+    return re.findall(r"`((?:csrc|ascend_venc|tests|scripts)/[\w/.]*)`", text)
+
+
+def test_files_that_architecture_md_names_exist():
+    assert files_named_in("`csrc/engine/slot.c`, `slot.c` and `tests/unit/native/`") == [
+        "csrc/engine/slot.c",
+        "tests/unit/native/",
+    ]
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    named = files_named_in(text)
+    assert len(named) > 40
+    assert [name for name in named if not (ROOT / name).exists()] == []
+    c_names = set(re.findall(r"`(?:[a-z0-9_]+/)*([a-z0-9_]+\.[ch])`", text))
+    assert c_names - {path.name for path in [*c_files(), *sources(ROOT / "tests", ".c", ".h")]} == set()
