@@ -489,6 +489,17 @@ const avi_port loopback_port = {
     .send = send,
 };
 
+/* Threads that wait on the condition do not exist in the child, nor the devices. */
+static void after_fork(void) {
+    pthread_mutex_init(&lock, NULL);
+    pthread_cond_init(&changed, NULL);
+    memset(devices, 0, sizeof devices);
+}
+
+__attribute__((constructor)) static void set_up(void) {
+    pthread_atfork(NULL, NULL, after_fork);
+}
+
 /* ---- for the tests -------------------------------------------------------------------------------- */
 
 avenc_device *loop_begin_open(int number) {
