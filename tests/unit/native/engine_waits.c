@@ -256,7 +256,14 @@ static void end_while_a_frame_is_submitted(void) {
 
 /* The report thread may see that it is to stop at any moment of the closing. */
 static void devices_come_and_go(void) {
-    for (int i = 0; i < 60; i++) {
+    for (int i = 0; i < 60; i++) { /* closed at once: it is on its way to the first report still */
+        avenc_device *device;
+        CHECK(avenc_device_open(library, 0, &device) == AVENC_OK);
+        if (i % 4)
+            CHECK(avenc_device_wait_open(device, PATIENT) == AVENC_OK);
+        avenc_device_release(device);
+    }
+    for (int i = 0; i < 20; i++) {
         avenc_device *device = open_device(i % 2), *again;
         CHECK(avenc_device_open(library, i % 2, &again) == AVENC_OK && again == device);
         avenc_device_release(device);
