@@ -19,7 +19,6 @@ from helpers.waiting import eventually, is_inside, outcome, started
 pytestmark = pytest.mark.sim_only
 
 FRAME = bytes(128 * 192)
-DROP = 1  # ACLSIM_FRAME_DROP
 
 
 def encoder(**options):
@@ -54,7 +53,7 @@ def test_encode_takes_what_submit_has_left():
 def test_future_on_a_stalled_device_ends():
     sim = simulator.shared()
     enc = encoder(timeout=0.3)
-    with sim.failing_frame(DROP):
+    with sim.options(stall=1):
         future = enc.encode_future(FRAME)
         with pytest.raises(venc.AclTimeoutError, match=r"for 0\.3 s"):
             future.result(10)
@@ -66,12 +65,13 @@ def test_group_on_a_stalled_device_ends():
     sim = simulator.shared()
     with venc.EncoderGroup(backend="sim") as group:
         enc = group.add(128, 128, codec="h264", timeout=0.3)
-        with sim.failing_frame(DROP):
+        with sim.options(stall=1):
             enc.submit(FRAME)
             group.drain()
             with pytest.raises(venc.AclTimeoutError):
                 outcome_of(started(lambda: list(group.packets())))
-        close(enc)
+        enc._timeout = 10
+        assert enc.receive(10).frame_index == 0  # the group has told of it once; the encoder goes on
 
 
 def outcome_of(thread):
@@ -88,16 +88,19 @@ def test_asyncio_on_a_stalled_device_ends(call):
     async def main():
         enc = aio.Encoder(128, 128, codec="h264", backend="sim", timeout=0.3, depth=1, queue=0)
         async with enc:
-            await enc.submit(FRAME)
-            if call == "packets":
-                async for _ in enc:
-                    pass
-            elif call == "encode":
-                await enc.encode(FRAME)
-            else:
-                await getattr(enc, call)()
+            try:
+                await enc.submit(FRAME)
+                if call == "packets":
+                    async for _ in enc:
+                        pass
+                elif call == "encode":
+                    await enc.encode(FRAME)
+                else:
+                    await getattr(enc, call)()
+            finally:
+                sim.set_options(stall=0)
 
-    with sim.failing_frame(DROP), pytest.raises(venc.AclTimeoutError):
+    with sim.options(stall=1), pytest.raises(venc.AclTimeoutError):
         asyncio.run(asyncio.wait_for(main(), 10))
 
 
@@ -112,12 +115,13 @@ def test_exception_in_a_callback_of_a_future_stops_nothing(monkeypatch):
 
         return callback
 
-    for kind in (SystemExit, KeyboardInterrupt, GeneratorExit, MemoryError):
-        future = enc.encode_future(FRAME)
-        future.add_done_callback(raising(kind))
+    for kind in (SystemExit, KeyboardInterrupt, GeneratorExit):
+        with simulator.shared().options(stall=1):  # so that it is not done yet, and the callback not this thread's
+            future = enc.encode_future(FRAME)
+            future.add_done_callback(raising(kind))
         future.result(10)
         assert other.encode_future(FRAME).result(10).size > 0
-    assert set(seen) <= {SystemExit, KeyboardInterrupt, GeneratorExit, MemoryError}
+    eventually(lambda: {SystemExit, KeyboardInterrupt, GeneratorExit} <= set(seen))  # shown, as a thread's are
     close(enc)
     close(other)
 
@@ -247,9 +251,9 @@ def test_idle_waiters_are_not_woken(who, most, request):
 def cost_of_receiving(count, way):
     """Processor time of a packet, in seconds, where `count` wait."""
     token = object()
-    with encoder(depth=16, max_queued=65536) as enc:
-        for _ in range(count):
-            enc.submit(FRAME, token=token)
+    with encoder(depth=64, queue=200, max_queued=65536) as enc:
+        for _ in range(count // 200):
+            enc.submit_many([FRAME] * 200, tokens=[token] * 200)
         eventually(lambda: enc.stats.ready == count, 60)
         if way == "put back":
             for _ in enc.encode_iter([]):  # leaves all but one
@@ -269,8 +273,8 @@ def cost_of_receiving(count, way):
 def test_packet_costs_as_much_where_many_wait(way):
     """Where it grew with their number it would be 30 times as much."""
     with simulator.shared().options(null_codec=16):
-        few = min(cost_of_receiving(2_000, way) for _ in range(3))
-        many = min(cost_of_receiving(60_000, way) for _ in range(2))
+        few = min(cost_of_receiving(2_000, way) for _ in range(2))
+        many = cost_of_receiving(60_000, way)
     assert many < 6 * few
 
 
@@ -295,9 +299,11 @@ GATE = """
 volatile long turns;       /* of another Python thread */
 static _Thread_local char held[1];
 char starved[64];          /* the first function during which it did not run */
-int calls;
+int calls;                 /* since it was asked for */
 static void before(const char *name) {
     long seen = turns;
+    if (seen == 0)
+        return;
     __atomic_add_fetch(&calls, 1, __ATOMIC_RELAXED);
     for (int ms = 0; ms < 3000 && turns <= seen + 1; ms++)
         usleep(1000);
@@ -324,6 +330,8 @@ def turn():
 sys.setswitchinterval(1e-4)
 other = threading.Thread(target=turn)
 other.start()
+while not turns.value:
+    pass
 frame = bytes(128 * 192)
 try:
     enc = venc.Encoder(128, 128, codec="h264", backend=path, depth=1, queue=2)
@@ -405,9 +413,11 @@ def test_slow_reader_of_a_sink_is_named():
             enc = encoder(sink=writer, timeout=0.2)
             for _ in range(3):
                 enc.submit(FRAME)
-            with pytest.raises(venc.AclTimeoutError, match="the reader of the sink is slow") as caught:
+            with pytest.raises(venc.AclTimeoutError, match="the reader of the sink") as caught:
+                enc.flush()
+            assert "0 frame(s)" not in str(caught.value)
+            with pytest.warns(ResourceWarning, match="dropped"):
                 enc.close()
-        assert "0 frame(s)" not in str(caught.value)
     finally:
         os.close(reader)
         os.close(writer)
@@ -434,7 +444,7 @@ def use_group():
         enc = group.add(128, 128, codec="h264")
         enc.submit(FRAME)
         group.drain()
-        assert len(list(group.packets())) == 1
+        assert enc.receive(10).frame_index == 0  # the group has told of it once; the encoder goes on
 
 
 def use_future():
@@ -451,8 +461,6 @@ def use_sink():
 @pytest.mark.parametrize("use", [use_asyncio, use_group, use_future, use_sink])
 def test_no_descriptor_is_left(use):
     use()
-    counts = live.counts()
-    live.assert_unchanged(counts)
     eventually(lambda: live.counts()["engine DEVICE"] == 0)
     before = descriptors()
     for _ in range(10):
