@@ -540,7 +540,7 @@ class Encoder:
         again = channel.closed  # perhaps by a call that was interrupted, or timed out: wait for the end
         before = channel.stats()
         try:
-            channel.close(self._timeout if warn or not again else 0)
+            channel.close(self._timeout)
         finally:
             if self._device is not None:
                 self._device.close()

@@ -33,6 +33,9 @@ cdef class Channel:
     cdef int64_t _refuse(self, int status, bint key_frame) except -9
     cdef int _fail(self, int status) except -1
     cdef list _take(self, Py_ssize_t limit)
+    cdef list _take_native(self, Py_ssize_t limit)
+    cdef int _take_into(self, list packets) except -1
+    cdef list _all_of(self, list packets)
     cdef int _end_of_packets(self, int status) except -1
     cdef int64_t _submit_now(self, object frame, object pts, bint key_frame, object token) except -9
     cdef int _drop_packets(self) except -1

@@ -488,21 +488,22 @@ cdef class Channel:
         """encode where there is no room, or the frame is of another kind: packets are taken while it waits for room."""
         cdef int64_t index
         cdef int status
-        cdef list packets = self._take(-1)
+        cdef list packets = []
         cdef Channel channel = self
         cdef avenc_wait send_wait = wait
         send_wait.stall_ns = AVENC_FOR_EVER
         try:
+            self._take_into(packets)
             while (self.stream.on_full == BLOCK and self.stream.sink < 0
                    and type(frame) is not Frame and type(frame) is not DeviceFrame):
                 # Like asyncio: no wait inside, so that what comes meanwhile can be taken.
                 index = self._submit_now(frame, pts, key_frame, token)
                 if index != NO_ROOM_NOW:
-                    return packets + self._take(-1)
+                    return self._all_of(packets)
                 with nogil:
                     status = avenc_channel_wait(channel._h, &wait, 0, AVENC_WAIT_IN_PLACE)
                 if status == AVENC_OK:
-                    packets += self._take(-1)
+                    self._take_into(packets)
                 elif status == AVENC_E_REPLACED:  # there is room in another one
                     channel = channel.successor
                 elif status == AVENC_E_DRAINED:
@@ -510,10 +511,26 @@ cdef class Channel:
                 elif not look(status):
                     self._fail(status)
             self._submit(frame, pts, key_frame, token, None, &send_wait, DIRECT)
-            return packets + self._take(-1)
+            return self._all_of(packets)
         except BaseException:
             self.put_back(packets)
             raise
+
+    cdef int _take_into(self, list packets) except -1:
+        """Take what is ready. The failure of an earlier frame waits until this one is sent: `_take` raises it then."""
+        while True:
+            try:
+                packets += self._take_native(-1)
+                return 0
+            except errors.FrameError as failure:
+                self.stream.failures.append(failure)
+
+    cdef list _all_of(self, list packets):
+        """Those, and what is ready besides; or the failure of an earlier frame, and those stay to be taken."""
+        self._take_into(packets)
+        if self.stream.failures:
+            raise self.stream.failures.pop(0)
+        return packets
 
     cdef int64_t _submit_now(self, object frame, object pts, bint key_frame, object token) except -9:
         """Send without waiting for room: NO_ROOM_NOW if there is none."""
@@ -670,6 +687,11 @@ cdef class Channel:
 
         A frame that failed is raised at once; the others stay to be taken.
         """
+        if self.stream.failures and not self.stream.dropped:
+            raise self.stream.failures.pop(0)
+        return self._take_native(limit)
+
+    cdef list _take_native(self, Py_ssize_t limit):
         cdef avenc_packet *few[BATCH]
         cdef avenc_packet **ready = few
         cdef avenc_channel_stats stats
@@ -910,6 +932,7 @@ cdef class Channel:
             futures = stream.keep_owners() if first or stream.entries else []
             for future in futures:
                 cancel(future)
+            let_go()
         if status != AVENC_E_FORKED:
             check(status)
 

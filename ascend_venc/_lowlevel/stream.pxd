@@ -17,6 +17,7 @@ cdef class Stream:
     cdef dict entries  # what frames brought along, by their tag: tokens, owners, Futures
     cdef uint64_t next_tag
     cdef list time_bases  # by epoch
+    cdef list failures  # of frames, that encode() met before it had sent its own: the next to be raised
     cdef int on_full
     cdef uint32_t coalesce_us
     cdef readonly object stall  # seconds without progress after which a wait gives up, or None

@@ -32,7 +32,13 @@ void avi_channel_settle(avenc_channel *channel) {
     avi_live_add(AVENC_LIVE_CHANNEL, -1);
 }
 
-static void free_channel(avenc_channel *channel) {
+bool avi_channel_free_run(void *arg) {
+    (void)arg;
+    return false;
+}
+
+void avi_channel_free(void *arg) {
+    avenc_channel *channel = arg;
     avi_channel_settle(channel); /* of one that never began */
     avi_slots_free(&channel->slots);
     avi_device_let_go(channel->device);
@@ -42,13 +48,19 @@ static void free_channel(avenc_channel *channel) {
 
 void avi_channel_drop(avenc_channel *channel) {
     if (atomic_fetch_sub(&channel->references, 1) == 1)
-        free_channel(channel);
+        avi_channel_free(channel);
+}
+
+/* The lock that is held goes with the last reference: then a task frees both. */
+static void drop_locked(avenc_channel *channel) {
+    if (atomic_fetch_sub(&channel->references, 1) == 1)
+        avi_task_post(&channel->free_task);
 }
 
 void avi_channel_post(avenc_channel *channel, avi_task *task) {
     avi_channel_retain(channel);
     if (!avi_task_post(task))
-        avi_channel_drop(channel); /* the caller has one itself: not the last */
+        drop_locked(channel); /* not the last: the caller has one itself */
 }
 
 /* ---- slots ------------------------------------------------------------------------------------- */
@@ -171,13 +183,13 @@ static void let_successors_go_locked(avenc_channel *channel) {
             finish_in_turn_locked(successor, packet);
         avi_sink_wake_locked(channel->stream, false);
         avi_stream_signal_locked(channel->stream, false);
-        avi_channel_drop(channel); /* the successor's reference */
+        drop_locked(channel); /* the successor's reference */
         if (own)
-            avi_channel_drop(own);
+            drop_locked(own);
         own = channel = successor;
     }
     if (own)
-        avi_channel_drop(own);
+        drop_locked(own);
 }
 
 void avi_channel_check_over_locked(avenc_channel *channel) {
@@ -230,7 +242,7 @@ bool avi_channel_end_run(void *arg) {
     avi_lock(&stream->lock);
     bool over = channel->state == AVI_OPEN && channel->active == 0 && !channel->making && !channel->sending &&
                 !atomic_load(&channel->device->lost);
-    bool ended = channel->state == AVI_ENDED; /* a slot that somebody held came back */
+    bool ended = channel->state == AVI_ENDED && channel->unsettled; /* a slot that somebody held came back */
     if (over)
         channel->state = AVI_ENDING;
     avi_unlock(&stream->lock);

@@ -65,14 +65,14 @@ struct avenc_channel {
     avenc_channel *successor;   /* likewise: one that is finished itself may be waited for */
     avenc_channel *next;        /* stream->channels */
 
-    avi_task create_task, make_task, send_task, end_task;
+    avi_task create_task, make_task, send_task, end_task, free_task;
 
     avenc_channel *reported_next; /* the reporting thread only */
     bool reported;                /* likewise: in the device's list of this batch */
 };
 
 void avi_channel_retain(avenc_channel *channel);
-void avi_channel_drop(avenc_channel *channel);
+void avi_channel_drop(avenc_channel *channel); /* no lock is held, unless somebody else has one for certain */
 
 /* Let a task of the channel run; it holds the channel meanwhile. */
 void avi_channel_post(avenc_channel *channel, avi_task *task);
@@ -103,6 +103,8 @@ void avi_channel_settle(avenc_channel *channel);
 
 /* Bodies of the tasks. end_run ends the hardware channel, and frees slots that come back after that; never on a lost device. */
 bool avi_channel_make_run(void *channel);
+bool avi_channel_free_run(void *channel);
+void avi_channel_free(void *channel);
 bool avi_channel_end_run(void *channel);
 
 /* What a lost device means to a call. */

@@ -255,8 +255,8 @@ AVENC_API int avenc_waitset_take(avenc_waitset *waitset, const avenc_wait *wait,
 
 /*
  * A file descriptor for an event loop, made at the first call (-1 and a failure where there is none to be had). It
- * becomes readable at the first signal after avenc_waitset_arm, at once if a key is listed then; taking keys does not
- * change it, avenc_waitset_arm makes it unreadable again.
+ * becomes readable at the first signal after avenc_waitset_arm, and unreadable by avenc_waitset_take. Arming forgets the
+ * keys that are listed: arm, look at every channel, then sleep.
  */
 AVENC_API int avenc_waitset_fd(avenc_waitset *waitset);
 AVENC_API void avenc_waitset_arm(avenc_waitset *waitset);

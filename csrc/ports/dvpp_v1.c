@@ -454,6 +454,7 @@ int avenc_library_finalize(avenc_library *library, const avenc_wait *wait) {
         if (job && job->progress)
             avi_waitset_drop(job->progress);
         free(job);
+        avi_library_owe_finalize(library); /* still */
         return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
     }
     job->library = library;

@@ -266,7 +266,9 @@ def test_closing_survives_one_failure_of_any_call_without_a_leak(frames, backend
     enc = venc.Encoder(128, 128, backend=backend)
     packets = enc.encode(frames[0]) + enc.flush()
     assert len(packets) == 1
-    with simulator.shared().failing_call(function, code=507899):
+    # Each ending call is made once, since a runtime may free the object and return a code: so does this one.
+    ends = "Destroy" in function or "Free" in function
+    with simulator.shared().failing_call(function, code=507899, after=ends):
         try:
             enc.close()
         except venc.AclError as error:

@@ -271,12 +271,13 @@ def test_tensor_is_let_go_of_once_wherever_its_frame_ends(backend, frame):
         with venc.Encoder(WIDTH, HEIGHT, codec="h264", depth=3, on_full="drop_newest", backend=backend) as enc:
             with simulator.shared().failing_call("aclvencSendFrame"), pytest.raises(venc.AclError):
                 enc.submit(tensors[0])
-            assert len(tensors[0].deleted) == 1, "refused by the device"
+            assert len(tensors[0].deleted) == 0, "refused by the device, which may read it all the same"
             with simulator.shared().options(stall=1):
                 assert [enc.submit(tensor) for tensor in tensors[1:5]] == [0, 1, 2, None]
                 assert [len(tensor.deleted) for tensor in tensors[1:5]] == [0, 0, 0, 1], "the last was dropped"
             enc.flush()
             enc.submit(tensors[5])
+            assert len(tensors[0].deleted) == 1, "a later frame was reported"
             with pytest.warns(ResourceWarning, match="dropped"):
                 enc.close()
         assert [tensor.deleted for tensor in tensors] == [[threading.current_thread().name]] * 6
