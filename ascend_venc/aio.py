@@ -131,7 +131,6 @@ class Encoder:
     def _arm(self) -> None:
         if self._waitset is None:
             raise from_status(_CLOSED, "", "the encoder is closed")
-        self._waitset.take(0)  # what is listed is about to be looked at
         self._waitset.arm()
 
     async def _progress(self, bounds: _Bounds) -> None:

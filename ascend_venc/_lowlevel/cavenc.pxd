@@ -261,7 +261,7 @@ cdef extern from "avenc.h" nogil:
     size_t avenc_channel_take_dropped(avenc_channel *channel, uint64_t *tags, size_t max)
 
     enum:
-        AVENC_WAIT_FOR_FRAMES
+        AVENC_WAIT_FOR_FRAMES, AVENC_WAIT_IN_PLACE
 
     int avenc_channel_wait(avenc_channel *channel, const avenc_wait *wait, uint32_t coalesce_us, int flags)
     int avenc_channel_set_sink(avenc_channel *channel, int fd, uint32_t coalesce_us, const avenc_wait *wait)

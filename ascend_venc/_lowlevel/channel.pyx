@@ -489,6 +489,7 @@ cdef class Channel:
         cdef int64_t index
         cdef int status
         cdef list packets = []
+        cdef Channel channel = self
         cdef avenc_wait send_wait = wait
         send_wait.stall_ns = AVENC_FOR_EVER
         try:
@@ -500,9 +501,11 @@ cdef class Channel:
                 if index != NO_ROOM_NOW:
                     return self._all_of(packets)
                 with nogil:
-                    status = avenc_channel_wait(self._h, &wait, 0, 0)
+                    status = avenc_channel_wait(channel._h, &wait, 0, AVENC_WAIT_IN_PLACE)
                 if status == AVENC_OK:
                     self._take_into(packets)
+                elif status == AVENC_E_REPLACED:  # there is room in another one
+                    channel = channel.successor
                 elif status == AVENC_E_DRAINED:
                     break  # nothing is in flight: it is not the device that there is to wait for
                 elif not look(status):
@@ -922,7 +925,7 @@ cdef class Channel:
         finally:
             if status == AVENC_E_TIMEOUT:  # perhaps only a slow reader was in the way: it is not waited for any longer
                 avenc_channel_abandon_sink(self._h)
-                status = avenc_channel_wait_closed(self._h, NULL)
+                status = avenc_channel_wait_closed(self._h, &wait)  # at once: its time is over, and its text says how long
             elif status != AVENC_E_LOOK:
                 avenc_channel_abandon_sink(self._h)
             self._drop_packets()

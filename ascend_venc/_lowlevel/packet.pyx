@@ -192,7 +192,7 @@ cdef list wrap_packets(avenc_channel *channel, avenc_packet **taken, size_t coun
     cdef Packet packet
     cdef list packets
     cdef size_t i
-    cdef object entry, failure = None
+    cdef object entry, failure = None, tag = None
     try:  # everything that may raise, before anything changes hands
         if count == 1 and taken[0].status != 0:
             failure = failure_of(taken[0], entries)

@@ -95,7 +95,9 @@ cdef class WaitSet:
         return fd
 
     def arm(self):
-        """Make the descriptor unreadable, and readable again at the next progress. Then look at the channels."""
+        """Let the descriptor become readable at the next progress, until `take`. Forgets the keys that are listed: look at
+        every channel after this, then sleep.
+        """
         avenc_waitset_arm(self._h)
 
     def __reduce__(self):

@@ -318,7 +318,7 @@ static bool ended_locked(const avi_stream *stream) {
 
 /* Who is in the way of the stream's end. */
 static int fail_to_end_locked(avi_stream *stream, const avenc_wait *wait, const char *call) {
-    double seconds = wait ? (double)(avi_now_ns() - wait->since_ns) * 1e-9 : 0;
+    double seconds = wait ? (double)(wait->deadline_ns - wait->since_ns) * 1e-9 : 0; /* the bound that was given */
     unsigned in_device = 0, making = 0, ending = 0;
     const char *send_call = "";
     for (const avenc_channel *channel = stream->channels; channel; channel = channel->next) {

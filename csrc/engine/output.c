@@ -105,7 +105,9 @@ int avenc_channel_wait(avenc_channel *channel, const avenc_wait *wait, uint32_t 
     }
     while (!avi_stream_receivable_locked(stream)) {
         bool lost = atomic_load(&channel->device->lost);
-        if (finished_locked(stream, flags)) {
+        if (channel->sealed && flags & AVENC_WAIT_IN_PLACE) {
+            rc = avi_fail(AVENC_E_REPLACED, __func__, "the channel was replaced");
+        } else if (finished_locked(stream, flags)) {
             bool closed = stream->closed && !stream->ended;
             rc = avi_fail(closed ? AVENC_E_CLOSED : AVENC_E_DRAINED, __func__, "no frame is in flight");
         } else if (lost) {

@@ -36,6 +36,7 @@ struct avenc_waitset {
     avi_pace pace;
     int fd;     /* eventfd, or -1 */
     bool armed; /* the next signal makes it readable */
+    bool readable;
 };
 
 avenc_waitset *avi_waitset_create(void) {
@@ -119,6 +120,9 @@ static void make_readable_locked(avenc_waitset *waitset) {
     if (!waitset->armed || waitset->fd < 0)
         return;
     waitset->armed = false;
+    if (waitset->readable)
+        return;
+    waitset->readable = true;
     uint64_t one = 1;
     while (write(waitset->fd, &one, sizeof one) < 0 && errno == EINTR)
         continue;
@@ -210,6 +214,10 @@ void avi_waitset_collect(avenc_waitset *waitset, uint64_t events, uint32_t coale
 
 static uint32_t take_locked(avenc_waitset *waitset, uint32_t *keys, uint32_t max) {
     uint32_t taken = 0;
+    uint64_t signalled;
+    while (waitset->readable && read(waitset->fd, &signalled, sizeof signalled) < 0 && errno == EINTR)
+        continue;
+    waitset->readable = false;
     while (taken < max && waitset->count > 0) {
         uint32_t key = waitset->ring[waitset->first];
         waitset->first = (waitset->first + 1) % waitset->capacity;
@@ -268,17 +276,15 @@ int avenc_waitset_fd(avenc_waitset *waitset) {
     return made;
 }
 
+/* Does not make it unreadable: another waiter of the same loop may not have seen that yet. */
 void avenc_waitset_arm(avenc_waitset *waitset) {
-    if (!waitset || waitset->generation != avi_generation())
+    if (waitset->generation != avi_generation())
         return;
     avi_lock(&waitset->lock);
-    if (!waitset->armed && waitset->fd >= 0) {
-        uint64_t count;
-        while (read(waitset->fd, &count, sizeof count) < 0 && errno == EINTR)
-            continue;
-        waitset->armed = true;
+    for (; waitset->count > 0; waitset->count--) {
+        waitset->listed[waitset->ring[waitset->first]] = false;
+        waitset->first = (waitset->first + 1) % waitset->capacity;
     }
-    if (waitset->count)
-        make_readable_locked(waitset);
+    waitset->armed = true;
     avi_unlock(&waitset->lock);
 }

@@ -255,8 +255,8 @@ AVENC_API int avenc_waitset_take(avenc_waitset *waitset, const avenc_wait *wait,
 
 /*
  * A file descriptor for an event loop, made at the first call (-1 and a failure where there is none to be had). It
- * becomes readable at the first signal after avenc_waitset_arm, at once if a key is listed then; taking keys does not
- * change it, avenc_waitset_arm makes it unreadable again.
+ * becomes readable at the first signal after avenc_waitset_arm, and unreadable by avenc_waitset_take. Arming forgets the
+ * keys that are listed: arm, look at every channel, then sleep.
  */
 AVENC_API int avenc_waitset_fd(avenc_waitset *waitset);
 AVENC_API void avenc_waitset_arm(avenc_waitset *waitset);
@@ -489,12 +489,13 @@ AVENC_API int avenc_channel_take_promised(avenc_channel *channel, avenc_packet *
 /* Take up to `max` tags of frames and packets that nobody will get: dropped, or written to the sink. Does not wait. */
 AVENC_API size_t avenc_channel_take_dropped(avenc_channel *channel, uint64_t *tags, size_t max);
 
-enum { AVENC_WAIT_FOR_FRAMES = 1 };
+enum { AVENC_WAIT_FOR_FRAMES = 1, AVENC_WAIT_IN_PLACE = 2 };
 
 /*
  * Wait until a packet can be taken. AVENC_OK if so, AVENC_E_DRAINED if none is to come: nothing is in flight (with
  * AVENC_WAIT_FOR_FRAMES only once the end was declared), AVENC_E_TIMEOUT, AVENC_E_CLOSED, or the code with which the
- * device was lost. coalesce_us as for avenc_waitset_take.
+ * device was lost; with AVENC_WAIT_IN_PLACE AVENC_E_REPLACED once another channel has this one's place. coalesce_us as
+ * for avenc_waitset_take.
  */
 AVENC_API int avenc_channel_wait(avenc_channel *channel, const avenc_wait *wait, uint32_t coalesce_us, int flags);
 

@@ -72,12 +72,12 @@ static int bind(avenc_device *device, avi_binding *binding) {
     binding->restore = NULL;
     if (device->api->aclrtGetCurrentContext(&current) != ACL_SUCCESS)
         current = NULL;
-    if (current == own)
-        return AVENC_OK;
-    TRY(device, aclrtSetCurrentContext, own);
     unsigned destroyed = atomic_load(&contexts_destroyed);
     bool ours = current && current == left_behind.context && left_behind.destroyed == destroyed;
-    if (current && !ours) {
+    if (current == own && ours)
+        return AVENC_OK;
+    TRY(device, aclrtSetCurrentContext, own); /* an equal address may be a destroyed context's */
+    if (current && current != own && !ours) {
         binding->restore = current;
     } else {
         left_behind.context = own;
@@ -454,6 +454,7 @@ int avenc_library_finalize(avenc_library *library, const avenc_wait *wait) {
         if (job && job->progress)
             avi_waitset_drop(job->progress);
         free(job);
+        avi_library_owe_finalize(library); /* still */
         return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
     }
     job->library = library;

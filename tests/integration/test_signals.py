@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Signal handlers, and other code of the program's that runs inside a call, may use the encoder of that call."""
+
+import os
+import signal
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import ascend_venc as venc
+from helpers import processes, shim, simulator
+from helpers.waiting import eventually, is_inside
+
+pytestmark = pytest.mark.sim_only
+
+FRAME = bytes(128 * 192)
+
+
+def encoder(**options):
+    return venc.Encoder(128, 128, **{"codec": "h264", "backend": "sim", "timeout": 30, "depth": 2, "queue": 1, **options})
+
+
+def fill(enc):
+    """Until there is no room: the next frame waits."""
+    enc.submit_many([FRAME] * 3)
+
+
+# Each waits on a stalled device for as long as nobody does anything. (prepare, call, Python function that is inside)
+BLOCKING = {
+    "submit": (fill, lambda enc: enc.submit(FRAME), "submit"),
+    "submit_async": (fill, lambda enc: enc.submit_async(FRAME), "submit_async"),
+    "submit_many": (fill, lambda enc: enc.submit_many([FRAME]), "submit_many"),
+    "encode": (fill, lambda enc: enc.encode(FRAME), "encode"),
+    "encode_future": (fill, lambda enc: enc.encode_future(FRAME), "submit"),
+    "acquire": (fill, lambda enc: enc.acquire(), "acquire"),
+    "flush": (fill, lambda enc: enc.flush(), "flush"),
+    "receive": (fill, lambda enc: enc.receive(), "receive"),
+    "receive_many": (fill, lambda enc: enc.receive_many(), "receive_many"),
+    "packets": (fill, lambda enc: list(enc.packets()), "receive_many"),
+    "close": (fill, lambda enc: enc.close(), "_close"),
+}
+
+
+def interrupt(prepare, call, function, handler, enc):
+    """Run a call that a signal's handler interrupts when it waits; return (result or exception, how often it struck)."""
+    struck = []
+    main = threading.main_thread()
+
+    def handle(signum, frame):
+        struck.append(signum)
+        handler(enc)
+
+    def send():
+        eventually(lambda: is_inside(main, function))
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    prepare(enc)
+    before = signal.signal(signal.SIGUSR1, handle)
+    sender = threading.Thread(target=send)
+    try:
+        sender.start()
+        try:
+            return call(enc), struck
+        except venc.VencError as error:
+            return error, struck
+    finally:
+        sender.join()
+        signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.filterwarnings("ignore:.*packet.* dropped:ResourceWarning")
+@pytest.mark.parametrize("name", BLOCKING)
+def test_handler_closes_the_encoder_of_the_call_that_it_interrupts(name):
+    """The usual "SIGTERM closes the encoder"."""
+    sim = simulator.shared()
+    enc = encoder()
+
+    def close(enc):
+        sim.set_options(stall=0)  # so that the close need not be given up
+        enc.close()
+
+    try:
+        with sim.options(stall=1):
+            result, struck = interrupt(*BLOCKING[name], close, enc)
+            sim.set_options(stall=0)
+    finally:
+        sim.set_options(stall=0)
+    assert struck == [signal.SIGUSR1]
+    assert enc.closed
+    if name == "packets":
+        assert isinstance(result, (list, venc.EncoderClosedError))
+    elif name == "close":
+        assert result is None
+    else:  # what was ready when the handler had returned is dropped by its close
+        assert isinstance(result, venc.EncoderClosedError), result
+
+
+@pytest.mark.filterwarnings("ignore:.*packet.* dropped:ResourceWarning")
+@pytest.mark.parametrize("name", [name for name in BLOCKING if name != "close"])
+def test_handler_reconfigures_the_encoder_of_the_call_that_it_interrupts(name):
+    sim = simulator.shared()
+    enc = encoder()
+    firsts = []
+
+    def reconfigure(enc):
+        firsts.append(enc.reconfigure(bitrate=500_000))
+        sim.set_options(stall=0)
+
+    try:
+        with sim.options(stall=1):
+            if name == "packets":
+                prepare, call, function = BLOCKING[name]
+                result, struck = interrupt(lambda enc: (fill(enc), enc.drain()), call, function, reconfigure, enc)
+            else:
+                result, struck = interrupt(*BLOCKING[name], reconfigure, enc)
+            sim.set_options(stall=0)
+    finally:
+        sim.set_options(stall=0)
+    assert struck == [signal.SIGUSR1]
+    assert firsts == [3]
+    assert enc.config.bitrate == 500_000
+    if name == "acquire":
+        assert isinstance(result, venc.Frame)
+        result.release()
+    else:
+        assert not isinstance(result, BaseException), result
+    enc._close(warn=False)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python code in __buffer__ is of Python 3.12 (PEP 688)")
+@pytest.mark.parametrize("way", ["submit", "submit_async", "submit_many", "encode"])
+def test_buffer_method_closes_the_encoder_that_asks_for_it(way):
+    class Picture:
+        def __buffer__(self, flags):
+            enc.close()
+            return memoryview(FRAME)
+
+    enc = encoder()
+    with pytest.raises(venc.EncoderClosedError):
+        getattr(enc, way)([Picture()] if way == "submit_many" else Picture())
+    assert enc.closed
+
+
+@pytest.mark.parametrize("act", ["close", "reconfigure"])
+@pytest.mark.parametrize("way", ["submit", "submit_async", "submit_many", "encode", "encode_future"])
+def test_tensor_uses_the_encoder_that_asks_for_its_memory(way, act):
+    class Tensor:
+        array = np.zeros((192, 128), np.uint8)
+
+        def __dlpack_device__(self):
+            return self.array.__dlpack_device__()
+
+        def __dlpack__(self, **options):
+            if act == "close":
+                enc.close()
+            else:
+                enc.reconfigure(bitrate=500_000)
+            return self.array.__dlpack__(**options)
+
+    enc = encoder()
+    call = getattr(enc, way)
+    frame = [Tensor()] if way == "submit_many" else Tensor()
+    if act == "close":
+        with pytest.raises(venc.EncoderClosedError):
+            call(frame)
+        assert enc.closed
+    else:
+        call(frame)
+        enc.flush()
+        assert enc.stats.submitted == 1
+        enc._close(warn=False)
+
+
+CTRL_C = """
+import sys, time, warnings
+sys.path.insert(0, {tests!r})
+import ascend_venc as venc
+from ascend_venc._lowlevel import core
+from helpers import simulator
+core.open_library("sim")
+warnings.simplefilter("ignore")
+sim, function, frame = simulator.shared(), sys.argv[1], bytes(128 * 192)
+enc = None
+if function not in ("aclrtCreateContext", "aclvencCreateChannel", "acldvppMalloc"):
+    enc = venc.Encoder(128, 128, codec="h264", backend="sim", depth=2, timeout=None)
+if function == "stall":
+    sim.set_options(stall=1, wait_limit_ms=0)
+    enc.submit(frame)
+else:
+    if enc is not None:
+        enc.encode(frame)
+        enc.flush()
+    sim.aclsim_hang_call(function.encode(), 1, 1)
+print("ready", flush=True)
+try:
+    if enc is None:
+        enc = venc.Encoder(128, 128, backend="sim", timeout=None)
+    elif function == "aclvencSendFrame":
+        enc.submit_async(frame)
+        enc.flush()
+    else:
+        enc.close()
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+print("end", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        "stall",
+        "aclvencDestroyChannel",
+        "acldvppFree",
+        "aclvencSendFrame",
+        "aclrtCreateContext",
+        "aclvencCreateChannel",
+        "acldvppMalloc",
+    ],
+)
+def test_ctrl_c_ends_a_wait_without_bound_and_the_process_exits(function, request):
+    program = CTRL_C.format(tests=str(request.config.rootpath / "tests"))
+    process, output, errors, seconds = processes.interrupt_when(program, "ready", function, delay=0.3)
+    assert (process.returncode, output, errors) == (0, "interrupted\nend\n", "")
+    assert seconds < 2 + 3  # 2 s to the process's end, and the machine may be busy
+
+
+CRASH = """
+import ctypes, faulthandler, sys, time
+import ascend_venc as venc
+from ascend_venc._lowlevel import core
+path = sys.argv[1]
+core.open_library(path)
+ctypes.CDLL(core.simulated_device_path()).aclsim_set_codec(core.find_codec().encode())
+faulthandler.enable()
+enc = venc.Encoder(128, 128, codec="h264", backend=path)
+ctypes.c_int.in_dll(ctypes.CDLL(path), "crash").value = 1
+if sys.argv[2] == "acldvppGetStreamDescRetCode":
+    enc.submit(bytes(128 * 192))
+else:
+    enc.submit_async(bytes(128 * 192))
+time.sleep(20)
+print("alive")
+"""
+
+
+@pytest.mark.parametrize("function", ["acldvppGetStreamDescRetCode", "aclvencSendFrame"])
+@pytest.mark.parametrize("how", ["*(volatile int *)0 = 1", "abort()"])
+def test_crash_on_a_native_thread_is_reported_by_faulthandler(function, how, tmp_path):
+    """The first is called on the report thread, the second on one of the task queue's."""
+    text = f"""
+int crash;
+static void before(const char *name) {{
+    if (crash && strcmp(name, "{function}") == 0)
+        {how};
+}}
+static void after(const char *name) {{ (void)name; }}
+{shim.around_every_function("before", "after")}"""
+    done = processes.run(CRASH, shim.build(tmp_path, text), function)
+    signum = signal.SIGABRT if "abort" in how else signal.SIGSEGV
+    assert done.returncode == -signum
+    assert "Fatal Python error" in done.stderr
+    assert "alive" not in done.stdout
+
+
+FORKED = """
+import gc, os, signal, sys, warnings
+import ascend_venc as venc
+warnings.simplefilter("ignore", DeprecationWarning)
+enc = venc.Encoder(128, 128, codec="h264", backend="sim", depth=2)
+frame = bytes(128 * 192)
+packets = enc.encode(frame) + enc.flush()
+held = enc.acquire()
+enc.submit(frame, token=object())
+future = enc.encode_future(frame)
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    warnings.simplefilter("error", ResourceWarning)  # __del__ raises
+    del enc, held, future, packets
+    gc.collect()
+    os._exit(7)
+status = os.waitpid(child, 0)[1]
+del held
+future.result(10)
+enc.flush()
+enc.close()
+print(os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status))
+"""
+
+
+def test_forked_child_drops_an_open_encoder():
+    done = processes.run(FORKED)
+    assert (done.returncode, done.stdout) == (0, "7\n"), done.stderr
