@@ -21,6 +21,7 @@ from .errors import VencError, from_status
 if TYPE_CHECKING:
     from ._lowlevel.channel import Channel
     from ._lowlevel.packet import Packet
+    from ._lowlevel.stream import Stream
     from .encoder import Encoder
 
 _TIMEOUT = -3  # AVENC_E_TIMEOUT
@@ -33,6 +34,7 @@ class _Server:
         self.waitset = WaitSet()
         self.submitted: queue.SimpleQueue[tuple[Channel, Future[Packet]]] = queue.SimpleQueue()
         self.pending: dict[Channel, set[Future[Packet]]] = {}  # this thread's own, as what follows
+        self.served: dict[Stream, Channel] = {}
         self.keys: dict[Channel, int] = {}
         self.since: dict[Channel, float] = {}
         self.ended = False
@@ -51,7 +53,7 @@ class _Server:
             self.give_up_on_stalled()
         self.ended = True
         self.pass_on()
-        self.waitset = None  # type: ignore[assignment]  # native; the module keeps this object until there is another one
+        retire(self)
 
     def pass_on(self) -> None:
         """What came while the thread ended goes to another one. Each item is moved once, by whoever gets it."""
@@ -67,6 +69,7 @@ class _Server:
             channel, future = self.submitted.get()
             if future.done():
                 continue
+            channel = self.served.setdefault(channel.stream, channel)  # successors share what there is to take
             if channel not in self.pending:
                 key = next(key for key in range(1, len(self.keys) + 2) if key not in self.keys.values())
                 self.pending[channel] = set()
@@ -99,7 +102,7 @@ class _Server:
             self.forget(channel)
 
     def forget(self, channel: Channel) -> None:
-        del self.pending[channel], self.keys[channel], self.since[channel]
+        del self.pending[channel], self.keys[channel], self.since[channel], self.served[channel.stream]
         channel.detach(self.waitset)
 
     def patience(self) -> float | None:
@@ -156,17 +159,24 @@ def settle(end: Any, future: Future[Packet], *args: Any) -> None:
 _server: _Server | None = None
 
 
+def retire(server: _Server) -> None:
+    """Its wait set goes with it. Where another thread has put a new one there just now, that one serves on, unfound."""
+    global _server  # noqa: PLW0603
+    if _server is server:
+        _server = None
+
+
 def hand_over(channel: Channel, future: Future[Packet]) -> None:
     """Have a Future served. Without a lock: the collector may run anywhere, and a finalizer may come here again."""
     global _server  # noqa: PLW0603
     server = _server
     if server is None or server.ended:
         server = _server = _Server(channel, future)
+        if server.ended:  # before it could be found
+            retire(server)
         return
     server.submitted.put((channel, future))
-    waitset: WaitSet | None = server.waitset
-    if waitset is not None:
-        waitset.signal()
+    server.waitset.signal()
     if server.ended:  # it did not see this any more
         server.pass_on()
 

@@ -181,8 +181,11 @@ cdef object failure_of(avenc_packet *packet, dict entries):
 
 cdef object pop_entry(dict entries, object tag):
     """What stood under a tag. Allocates nothing."""
+    entry = entries.pop(tag, entries)
+    if entry is entries:  # closing took it, in another thread or in the collector
+        return None
     count_tickets(-1)
-    return entries.pop(tag, None)
+    return entry
 
 
 cdef list wrap_packets(avenc_channel *channel, avenc_packet **taken, size_t count, dict entries, list time_bases):

@@ -182,9 +182,10 @@ cdef class Stream:
         cdef Ticket ticket
         cdef list futures = []
         entries, self.entries = self.entries, {}
-        count_tickets(-<int>len(entries))
         owners = []
-        for entry in entries.values():
+        while entries:  # one by one: another thread may be about to pop one
+            _, entry = entries.popitem()
+            count_tickets(-1)
             if type(entry) is Ticket:
                 ticket = entry
                 if ticket.future is not None:

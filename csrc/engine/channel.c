@@ -241,7 +241,7 @@ bool avi_channel_end_run(void *arg) {
     avi_lock(&stream->lock);
     bool over = channel->state == AVI_OPEN && channel->active == 0 && !channel->making && !channel->sending &&
                 !atomic_load(&channel->device->lost);
-    bool ended = channel->state == AVI_ENDED; /* a slot that somebody held came back */
+    bool ended = channel->state == AVI_ENDED && channel->unsettled; /* a slot that somebody held came back */
     if (over)
         channel->state = AVI_ENDING;
     avi_unlock(&stream->lock);

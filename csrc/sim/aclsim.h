@@ -69,6 +69,9 @@ ACLSIM_API const char *aclsim_codec_version(void);
  *   input_slots       + frames that the device takes before aclvencSendFrame blocks, 1 to 1024
  *   output_slots      + finished frames that the device holds, with the one in its callback, 1 to 64
  *   null_codec        + 0: encode. Else bytes of the canned access unit that every frame gives
+ *   watermark         + 1: the access units of null_codec end with a mark that says which picture they were made of: 36
+ *                       characters, "AVWM", in hexadecimal the channel's width (4) and height (4), the Adler-32 of the
+ *                       picture's bytes without padding, luma first (8), and its first 8 bytes (16). No hardware does so
  *   stall               1: devices take frames and finish none
  *   wait_limit_ms       a wait without progress ends after this time with 507046; 0: never
  *   memory_limit        bytes of device memory, 0: the chip's

@@ -74,6 +74,7 @@ struct sim_channel {
     sim_codec *codec; /* NULL: null codec. Used by the worker */
     uint8_t *canned[2];
     size_t canned_size[2]; /* of a P and of an IDR */
+    bool marked;           /* option watermark */
     uint64_t input_slots, output_slots;
     sim_frame *ring;
     size_t ring_size;

@@ -70,13 +70,20 @@ static aclError open_codec(sim_channel *ch, const sim_channel_desc *desc, const 
     const sim_profile *profile = sim_profile_get();
     size_t null_size = (size_t)atomic_load(&sim_option.null_codec);
     if (null_size != 0) {
-        size_t capacity = null_size < CANNED_MIN ? CANNED_MIN : null_size;
+        ch->marked = atomic_load(&sim_option.watermark) != 0;
+        size_t capacity = (null_size < CANNED_MIN ? CANNED_MIN : null_size) + SIM_MARK_SIZE;
         for (int idr = 0; idr < 2; idr++) {
             ch->canned[idr] = malloc(capacity);
             if (ch->canned[idr] == NULL)
                 return sim_fail_at(function, ACL_ERROR_BAD_ALLOC, "out of memory");
-            ch->canned_size[idr] = sim_null_access_unit(ch->canned[idr], capacity, null_size, ch->en_type, ch->width,
-                                                        ch->height, idr != 0);
+            size_t size = null_size;
+            if (ch->marked) { /* it takes nothing of the headers */
+                size = SIM_MARK_SIZE + sim_null_access_unit(ch->canned[idr], capacity, 0, ch->en_type, ch->width,
+                                                            ch->height, idr != 0);
+                size = size < null_size ? null_size : size;
+            }
+            ch->canned_size[idr] =
+                sim_null_access_unit(ch->canned[idr], capacity, size, ch->en_type, ch->width, ch->height, idr != 0);
         }
         return ACL_SUCCESS;
     }

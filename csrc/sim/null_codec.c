@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Canned access units: parameter sets and slice headers with right syntax, then filling. No picture in them. */
+/* Canned access units: parameter sets and slice headers with right syntax, then filling. No picture in them, but its mark. */
 #include "sim.h"
 
+#include <stdio.h>
 #include <string.h>
 
 typedef struct bit_writer {
@@ -248,6 +249,33 @@ size_t sim_null_access_unit(uint8_t *to, size_t capacity, size_t size, acldvppSt
         w.size = size;
     }
     return w.size;
+}
+
+static void adler32(uint32_t sums[2], const uint8_t *data, size_t size) {
+    enum { PRIME = 65521, MOST = 5552 /* bytes after which the second sum might overflow */ };
+    while (size != 0) {
+        size_t count = size < MOST ? size : MOST;
+        size -= count;
+        while (count-- != 0) {
+            sums[0] += *data++;
+            sums[1] += sums[0];
+        }
+        sums[0] %= PRIME;
+        sums[1] %= PRIME;
+    }
+}
+
+/* Hexadecimal characters: no start code can come of a picture. */
+void sim_mark(uint8_t *to, const uint8_t *y, const uint8_t *uv, size_t stride, uint32_t width, uint32_t height) {
+    uint32_t sums[2] = {1, 0};
+    char text[SIM_MARK_SIZE + 1];
+    for (uint32_t row = 0; row < height; row++)
+        adler32(sums, y + row * stride, width);
+    for (uint32_t row = 0; row < height / 2; row++)
+        adler32(sums, uv + row * stride, width);
+    snprintf(text, sizeof text, "AVWM%04x%04x%08x%02x%02x%02x%02x%02x%02x%02x%02x", width & 0xffff, height & 0xffff,
+             sums[1] << 16 | sums[0], y[0], y[1], y[2], y[3], y[4], y[5], y[6], y[7]);
+    memcpy(to, text, SIM_MARK_SIZE);
 }
 
 void sim_filler(uint8_t *to, size_t size, acldvppStreamFormat en_type) {

@@ -102,7 +102,7 @@ aclError sim_picture_take(const sim_channel *ch, const sim_pic_desc *desc, sim_f
         sim_report_at("foreign-memory", function, "use memory of the channel's own device",
                       "the picture at %p is in memory of device %d, the channel is on device %d", (const void *)data,
                       memory->device, ch->device);
-    if (memory == NULL && (ch->codec != NULL || sim_is_strict())) {
+    if (memory == NULL && (ch->codec != NULL || ch->marked || sim_is_strict())) {
         /* The program may free its own memory whenever it likes: what is read now is what was sent. */
         f->copy = malloc(g.bytes);
         if (f->copy == NULL)

@@ -142,6 +142,8 @@ static void store(const sim_channel *ch, const sim_frame *f, const uint8_t *data
         sim_filler(to + real, f->held - real, ch->en_type);
     else
         memset(to + real, 0, f->held - real); /* trailing zero bytes are allowed */
+    if (ch->marked && f->y != NULL && f->size == real && f->held == real)
+        sim_mark(to + real - SIM_MARK_SIZE, f->y, f->uv, f->stride, ch->width, ch->height);
 }
 
 /* Finish frames with the null codec, as many as possible. Only without timing. */

@@ -78,6 +78,7 @@ void sim_profile_set(const sim_profile *profile);
     X(input_slots, 64, 1, 1024)                                                                                        \
     X(output_slots, 2, 1, 64)                                                                                          \
     X(null_codec, 0, 0, 1 << 30)                                                                                       \
+    X(watermark, 0, 0, 1)                                                                                              \
     X(stall, 0, 0, 1)                                                                                                  \
     X(wait_limit_ms, 20000, 0, 86400000)                                                                               \
     X(memory_limit, 0, 0, UINT64_MAX)                                                                                  \
@@ -409,6 +410,9 @@ bool sim_venc_reset(void); /* false: a callback did not return */
  * as the headers take. `capacity` >= 256. */
 size_t sim_null_access_unit(uint8_t *to, size_t capacity, size_t size, acldvppStreamFormat en_type, uint32_t width,
                             uint32_t height, bool idr);
+enum { SIM_MARK_SIZE = 36 };
+/* The mark of a picture, without a NUL: option `watermark` in aclsim.h. */
+void sim_mark(uint8_t *to, const uint8_t *y, const uint8_t *uv, size_t stride, uint32_t width, uint32_t height);
 /* A filler data NAL unit of exactly `size` bytes, at least 6. */
 void sim_filler(uint8_t *to, size_t size, acldvppStreamFormat en_type);
 

@@ -19,6 +19,18 @@ FUNCTIONS = re.findall(
     r"^    X\((RUNTIME|MEDIA), (REQUIRED|OPTIONAL), ([\w *]+?), (\w+), \((.*?)\)\)", HEADER.read_text(), flags=re.M
 )
 
+_MARK = re.compile(rb"AVWM([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{8})([0-9a-f]{16})\Z")
+
+
+def mark_of(access_unit):
+    """(width, height, Adler-32, first 8 bytes) of the picture that an access unit was made of, under the options
+    null_codec and watermark."""
+    found = _MARK.search(bytes(access_unit)[-36:])
+    assert found, f"no mark at the end of {len(access_unit)} bytes"
+    width, height, checksum, first = found.groups()
+    return int(width, 16), int(height, 16), int(checksum, 16), bytes.fromhex(first.decode())
+
+
 FRAME_RET_CODE, FRAME_DROP, FRAME_EMPTY, FRAME_HUGE, FRAME_NO_OUTPUT, FRAME_TWICE, FRAME_DELAY = range(7)
 
 CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
