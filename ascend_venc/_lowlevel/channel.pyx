@@ -932,9 +932,9 @@ cdef class Channel:
             futures = stream.keep_owners() if first or stream.entries else []
             for future in futures:
                 cancel(future)
-            let_go()
         if status != AVENC_E_FORKED:
             check(status)
+        let_go()  # not before: it looks at other channels, and the last failure would be theirs
 
     cdef int _drop_packets(self) except -1:
         """Packets that nobody took give their memory back."""
