@@ -140,7 +140,7 @@ class Encoder:
         channel = self._channel()
         stall = channel.stream.stall
         ends = [] if bounds.deadline is None else [bounds.deadline]
-        if ends and bounds.deadline <= now:
+        if bounds.deadline is not None and bounds.deadline <= now:
             raise from_status(_TIMEOUT, "", "nothing came in the time allowed")
         if stall is not None:
             ends.append(max(bounds.since, now - channel.stalled) + stall)
