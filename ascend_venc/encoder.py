@@ -425,7 +425,7 @@ class Encoder:
         """
         from . import futures
 
-        return futures.submit(self, frame, pts, key_frame, token)
+        return futures.submit(self._open_channel(), frame, pts, key_frame, token, self._wait_for(None))
 
     # ---- changing and ending -------------------------------------------------------------------------------------
 
@@ -449,12 +449,12 @@ class Encoder:
         more. `fps` changes the time base of the packets that follow; counted time stamps go on where the last frame
         ended, rounded up.
 
-        Everything is validated first: InvalidArgumentError changes nothing. Only where the device has no second channel,
-        submitting waits until the old one has encoded its frames and ended: AclTimeoutError, when the device finishes no
-        frame for `timeout` seconds, changes nothing either; where it refuses the new settings then, a channel with the
-        old ones is opened, and only if that is refused too, the encoder is closed. Packets stay readable in any case.
-        Other calls keep their bounds meanwhile. May be called from a signal handler and from several threads: each
-        change is made on top of the one before.
+        Everything is validated first: InvalidArgumentError changes nothing. Only where the device has no second
+        channel, submitting waits until the old one has encoded its frames and ended: AclTimeoutError, when the device
+        finishes no frame for `timeout` seconds, changes nothing either; where it refuses the new settings then, a
+        channel with the old ones is opened, and only if that is refused too, the encoder is closed. Packets stay
+        readable in any case. Other calls keep their bounds meanwhile. May be called from a signal handler and from
+        several threads: each change is made on top of the one before.
         """
         while True:
             channel = self._open_channel()

@@ -102,7 +102,7 @@ def test_frame_whose_own_code_changes_the_size_is_refused():
 
 
 def produce_and_consume(count):
-    """One thread fills frame.array and drops it a frame later, another submits: no rule of the documentation is broken."""
+    """One thread fills frame.array and drops it a frame later, another submits: as the documentation allows."""
     with simulator.shared().options(null_codec=200):
         enc = encoder(depth=4, queue=8)
         frames = queue.Queue(2)

@@ -19,7 +19,9 @@ FRAME = bytes(128 * 192)
 
 
 def encoder(**options):
-    return venc.Encoder(128, 128, **{"codec": "h264", "backend": "sim", "timeout": 30, "depth": 2, "queue": 1, **options})
+    return venc.Encoder(
+        128, 128, **{"codec": "h264", "backend": "sim", "timeout": 30, "depth": 2, "queue": 1, **options}
+    )
 
 
 def fill(enc):
@@ -44,7 +46,7 @@ BLOCKING = {
 
 
 def interrupt(prepare, call, function, handler, enc):
-    """Run a call that a signal's handler interrupts when it waits; return (result or exception, how often it struck)."""
+    """Run a call that a signal's handler interrupts when it waits: (result or exception, how often it struck)."""
     struck = []
     main = threading.main_thread()
 
@@ -111,7 +113,7 @@ def test_handler_reconfigures_the_encoder_of_the_call_that_it_interrupts(name):
     try:
         with sim.options(stall=1):
             if name == "packets":
-                prepare, call, function = BLOCKING[name]
+                _, call, function = BLOCKING[name]
                 result, struck = interrupt(lambda enc: (fill(enc), enc.drain()), call, function, reconfigure, enc)
             else:
                 result, struck = interrupt(*BLOCKING[name], reconfigure, enc)

@@ -107,10 +107,13 @@ def codec_files():
 
 
 def test_l2_only_the_loader_uses_dlopen():
-    allowed = {CSRC / "load" / "paths.c", *codec_files()}
-    assert matches(DLOPEN, [path for path in c_files() if path not in allowed]) == []
-    assert matches(DLOPEN, [CSRC / "load" / "paths.c"]), "the loader itself is expected to match"
+    loader, core = CSRC / "load" / "paths.c", PACKAGE / "_lowlevel" / "core.pyx"
+    allowed = {loader, core, *codec_files()}
+    assert matches(DLOPEN, [path for path in [*c_files(), *cython_files()] if path not in allowed]) == []
+    assert matches(DLOPEN, [loader]), "the loader itself is expected to match"
     assert matches(DLOPEN, codec_files()), "so is what loads the simulated device's codec"
+    (call,) = matches(r"\bdlopen\s*\((?!const)", [core])
+    assert "RTLD_NOLOAD" in call, "core.pyx looks things up in what is loaded, and loads nothing"
 
 
 def test_l3_the_simulated_device_includes_only_its_own_headers_and_libc():
@@ -203,14 +206,85 @@ def test_l8_encoder_and_facade_do_not_know_each_other():
         assert not imports_of(facade) & {"encoder", "ctypes", "ascend_venc.encoder"}
 
 
-def test_l9_the_buffer_protocol_is_implemented_in_one_file():
+def test_l9_the_buffer_protocol_is_implemented_in_two_files():
     found = {
         hit.split(":")[0]
         for hit in matches(
             r"def __getbuffer__|def __releasebuffer__|def __buffer__", [*cython_files(), *python_files()]
         )
     }
-    assert found == {"ascend_venc/_lowlevel/buffers.pyx"}
+    assert found == {f"ascend_venc/_lowlevel/{name}.pyx" for name in ("frames", "packet")}
+
+
+def module_name(root, path):
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_modules(name, is_package, text, names):
+    """Modules of the package that one imports anywhere: at its top, in functions, for type checkers, by cimport."""
+    found = set()
+    base = name.split(".") if is_package else name.split(".")[:-1]
+    statement = r"^[ \t]*from[ \t]+(\.*)([\w.]*)[ \t]+c?import[ \t]+(\([^)]*\)|[^\n#]+)"
+    for dots, module, imports in re.findall(statement, text, flags=re.M):
+        if dots:
+            start = base[: len(base) - len(dots) + 1]
+        elif module.split(".")[0] == names[0]:
+            start = []
+        else:
+            continue
+        target = [*start, *(module.split(".") if module else [])]
+        for item in re.split(r"[\s,()]+", re.sub(r"\bas\s+\w+", "", imports)):
+            inner = ".".join([*target, item])
+            if item:
+                found.add(inner if inner in names else ".".join(target))
+    for line in re.findall(r"^[ \t]*c?import[ \t]+([^\n#]+)", text, flags=re.M):
+        found |= {item.split()[0] for item in line.split(",") if item.split()}
+    return found & set(names) - {name}
+
+
+def imports_among(root):
+    paths = {module_name(root.parent, path): path for path in sources(root, ".py", ".pyx", ".pxd")[::-1]}
+    edges = {}
+    for path in sources(root, ".py", ".pyx", ".pxd"):
+        name = module_name(root.parent, path)
+        names = [root.name, *paths]
+        edges.setdefault(name, {})
+        for target in imported_modules(name, path.stem == "__init__", read(path), names):
+            edges[name].setdefault(target, path.name)
+    return edges
+
+
+def test_modules_a_planted_import_circle_is_found(tmp_path):
+    package = tmp_path / "house"
+    (package / "low").mkdir(parents=True)
+    (package / "__init__.py").write_text("from .one import first\nfrom .two import second as other\n")
+    (package / "one.py").write_text('"""from .two import second"""\nimport os  # from .two import second\n')
+    (package / "two.py").write_text("from . import one as first\nfrom .low.three import (\n    third,\n)\n")
+    (package / "low" / "__init__.py").write_text("")
+    (package / "low" / "three.pyx").write_text("from .four cimport *\nfrom .. import one\n")
+    (package / "low" / "four.pxd").write_text("from libc.stdint cimport uint8_t\n")
+    edges = imports_among(package)
+    assert set(edges["house.two"]) == {"house.one", "house.low.three"}
+    assert set(edges["house.low.three"]) == {"house.low.four", "house.one"}
+    assert c_calls.circles(edges) == []
+    for name, line in [
+        ("one.py", "def late():\n    from .two import second\n"),
+        ("one.py", "if TYPE_CHECKING:\n    from house.two import second\n"),
+        ("one.py", "import house.two\n"),
+        ("low/four.pxd", "from ..two cimport second\n"),
+    ]:
+        before = (package / name).read_text()
+        (package / name).write_text(before + line)
+        assert len(c_calls.circles(imports_among(package))) == 1, line
+        (package / name).write_text(before)
+
+
+def test_modules_import_each_other_without_a_circle():
+    edges = imports_among(PACKAGE)
+    assert "ascend_venc._lowlevel.channel" in edges["ascend_venc.encoder"], "the reader of imports finds what is there"
+    assert "ascend_venc._lowlevel.stream" in edges["ascend_venc._lowlevel.channel"]
+    assert c_calls.circles(edges) == [], "modules that import each other in a circle"
 
 
 # L11: circles that are still there among the files of the simulated device. This list may only shrink.
