@@ -98,7 +98,7 @@ class EncoderStats:
     blocked : float
         Time that threads waited in `submit` for room.
     sending : float
-        Time spent in the runtime's call that hands a frame to the device.
+        Time in the runtime's call that hands a frame to the device.
     """
 
     submitted: int

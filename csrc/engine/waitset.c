@@ -152,10 +152,10 @@ void avi_waitset_signal(avenc_waitset *waitset, uint32_t key, bool urgent) {
         waitset->ring[(waitset->first + waitset->count++) % waitset->capacity] = key;
     }
     make_readable_locked(waitset);
-    bool hurry = urgent && waitset->collecting > 0;
+    bool collected = urgent && waitset->collecting > 0;
     avi_unlock(&waitset->lock);
-    if (atomic_load(&waitset->sleeping) || hurry)
-        wake(waitset, SLEEPERS | (hurry ? COLLECTORS : 0));
+    if (atomic_load(&waitset->sleeping) || collected)
+        wake(waitset, SLEEPERS | (collected ? COLLECTORS : 0));
 }
 
 void avenc_waitset_signal(avenc_waitset *waitset, uint32_t key) {

@@ -341,7 +341,7 @@ typedef struct avenc_channel_stats {
     uint64_t slots;            /* picture buffers allocated so far by the present channel */
     uint64_t idle_ns;          /* time, since the first frame, in which the device had no frame of this stream */
     uint64_t full_ns;          /* time that submitting threads waited for room */
-    uint64_t send_ns;          /* time spent inside the call that hands a frame to the device */
+    uint64_t send_ns;          /* time inside the call that hands a frame to the device */
     uint64_t max_latency_ns;   /* longest time from acceptance to callback */
     uint64_t max_hold_ns;      /* longest time that a callback kept the device waiting */
     uint64_t written;          /* access units written to the sink */
@@ -584,7 +584,7 @@ typedef struct avenc_converter_config {
     int32_t source_range;     /* AVENC_RANGE_* of a YUV or grey source; RGB is always full */
     int32_t range;            /* AVENC_RANGE_* of the destination */
     int32_t by;               /* AVENC_BY_* for RGB; AVENC_BY_ENGINE: the faster of those found */
-    uint32_t threads;         /* 1: the caller's only; 2: large RGB pictures also by the process's worker, if idle */
+    uint32_t threads;         /* 1: the caller's only; 2: large RGB pictures also by a task of the queue */
     const char *libyuv_path;  /* a library with libyuv's functions, tried after the system's libyuv; or NULL */
     const char *swscale_path; /* libswscale, tried before the system's; or NULL */
 } avenc_converter_config;

@@ -371,3 +371,22 @@ def test_l11_circles_in_the_simulated_device_only_become_fewer():
 def test_no_module_of_the_product_has_a_name_that_says_nothing():
     forbidden = {"utils", "util_", "helpers", "misc", "common", "manager"}
     assert [path for path in [*c_files(), *cython_files(), *python_files()] if path.stem in forbidden] == []
+
+
+# Words that an earlier version had of its own, and what the field says: coalescing delay, flush, ready, task queue, helper
+# thread, eventfd of a wait set.
+OWN_WORDS = r"(?i)\b(linger\w*|hurry\w*|news|spent|assistants?|notifiers?|selectors?)\b"
+
+
+def all_lines(path):
+    return path.read_text()
+
+
+def test_names_are_the_fields_terms(tmp_path):
+    planted = tmp_path / "planted.c"
+    planted.write_text("int lingering; /* has news */\nint newsletter;\n")
+    assert len(matches(OWN_WORDS, [planted], all_lines)) == 1
+    pages = [*ROOT.glob("*.md"), *sources(ROOT / "docs", ".md"), *sources(ROOT / "examples", ".md", ".py")]
+    assert len(pages) > 10
+    files = [*c_files(), *cython_files(), *python_files(), *sources(PACKAGE, ".pyi", ".txt"), *pages]
+    assert matches(OWN_WORDS, files, all_lines) == []
