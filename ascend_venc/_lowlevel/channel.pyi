@@ -1,5 +1,5 @@
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, Literal
 
 from typing_extensions import final
 
@@ -54,7 +54,7 @@ class Channel:
     def enqueue(
         self, frame: Any, pts: int | None, key_frame: bool, token: Any, copy: bool, timeout: float | None
     ) -> int | None: ...
-    def offer(self, frame: Any, pts: int | None, key_frame: bool, token: Any) -> int | None: ...  # False: no room
+    def offer(self, frame: Any, pts: int | None, key_frame: bool, token: Any) -> int | Literal[False] | None: ...
     @property
     def short_copy(self) -> bool: ...
     def encode(

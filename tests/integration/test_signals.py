@@ -157,7 +157,7 @@ def test_tensor_uses_the_encoder_that_asks_for_its_memory(way, act):
         def __dlpack__(self, **options):
             if act == "close":
                 enc.close()
-            else:
+            elif enc.config.bitrate != 500_000:  # once: it is asked again for the channel that took the place
                 enc.reconfigure(bitrate=500_000)
             return self.array.__dlpack__(**options)
 
@@ -249,7 +249,7 @@ print("alive")
 
 
 @pytest.mark.parametrize("function", ["acldvppGetStreamDescRetCode", "aclvencSendFrame"])
-@pytest.mark.parametrize("how", ["*(volatile int *)0 = 1", "abort()"])
+@pytest.mark.parametrize("how", ["*(volatile int *)(intptr_t)crash = 0", "abort()"])
 def test_crash_on_a_native_thread_is_reported_by_faulthandler(function, how, tmp_path):
     """The first is called on the report thread, the second on one of the task queue's."""
     text = f"""

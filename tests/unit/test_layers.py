@@ -206,14 +206,14 @@ def test_l8_encoder_and_facade_do_not_know_each_other():
         assert not imports_of(facade) & {"encoder", "ctypes", "ascend_venc.encoder"}
 
 
-def test_l9_the_buffer_protocol_is_implemented_in_two_files():
+def test_l9_the_buffer_protocol_is_implemented_where_memory_goes_in_and_out():
     found = {
         hit.split(":")[0]
         for hit in matches(
             r"def __getbuffer__|def __releasebuffer__|def __buffer__", [*cython_files(), *python_files()]
         )
     }
-    assert found == {f"ascend_venc/_lowlevel/{name}.pyx" for name in ("frames", "packet")}
+    assert found == {"ascend_venc/_lowlevel/frames.pyx", "ascend_venc/_lowlevel/packet.pyx"}
 
 
 def module_name(root, path):
@@ -373,7 +373,7 @@ def test_no_module_of_the_product_has_a_name_that_says_nothing():
     assert [path for path in [*c_files(), *cython_files(), *python_files()] if path.stem in forbidden] == []
 
 
-# Words that an earlier version had of its own, and what the field says: coalescing delay, flush, ready, task queue, helper
+# Words that an earlier version had of its own; the field says: coalescing delay, flush, ready, task queue, helper
 # thread, eventfd of a wait set.
 OWN_WORDS = r"(?i)\b(linger\w*|hurry\w*|news|spent|assistants?|notifiers?|selectors?)\b"
 
@@ -390,3 +390,38 @@ def test_names_are_the_fields_terms(tmp_path):
     assert len(pages) > 10
     files = [*c_files(), *cython_files(), *python_files(), *sources(PACKAGE, ".pyi", ".txt"), *pages]
     assert matches(OWN_WORDS, files, all_lines) == []
+
+
+def files_named_in(text):
+    """Paths in backquotes that begin with a folder of this project."""
+    return re.findall(r"`((?:csrc|ascend_venc|tests|scripts)/[\w/.]*)`", text)
+
+
+def test_files_that_architecture_md_names_exist():
+    assert files_named_in("`csrc/engine/slot.c`, `slot.c` and `tests/unit/native/`") == [
+        "csrc/engine/slot.c",
+        "tests/unit/native/",
+    ]
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    named = files_named_in(text)
+    assert len(named) > 40
+    assert [name for name in named if not (ROOT / name).exists()] == []
+    c_names = set(re.findall(r"`(?:[a-z0-9_]+/)*([a-z0-9_]+\.[ch])`", text))
+    assert c_names - {path.name for path in [*c_files(), *sources(ROOT / "tests", ".c", ".h")]} == set()
+    # Short names in brackets: test files of that name, or scenarios on the loop-back port.
+    short = {name for bracket in re.findall(r"\[(`[^\]]*`)\]", text) for name in re.findall(r"`(\w+)`", bracket)}
+    assert {"ownership", "loop_channels"} <= short
+    places = [(ROOT / "tests" / "integration", "test_{}.py"), (ROOT / "tests" / "unit" / "native", "{}.c")]
+    missing = [name for name in short if not any((place / form.format(name)).exists() for place, form in places)]
+    assert missing == []
+
+
+LONG = 450  # lines; a longer file has its reason in docs/architecture.md
+
+
+def test_long_files_have_their_reason_in_architecture_md():
+    text = (ROOT / "docs" / "architecture.md").read_text().split("## 14.")[1]
+    reasons = set(re.findall(r"^\| `([\w/.]+)` \|", text, flags=re.M))
+    files = [*c_files(), *cython_files(), *python_files()]
+    long = {str(path.relative_to(ROOT)) for path in files if len(path.read_text().splitlines()) > LONG}
+    assert long and reasons == long
