@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frames that the device refuses, before and after it has begun with them: no picture comes out under another's number."""
+"""Frames that the device refuses, before and after it has begun: no picture comes out under another's number."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,9 @@ def frames():
 
 def encoder(**options):
     return venc.Encoder(
-        128, 128, **{"codec": "h264", "backend": "sim", "bitrate": "2M", "gop": 1000, "timeout": 10, "depth": 4, **options}
+        128,
+        128,
+        **{"codec": "h264", "backend": "sim", "bitrate": "2M", "gop": 1000, "timeout": 10, "depth": 4, **options},
     )
 
 
@@ -46,8 +48,7 @@ def test_send_that_fails_after_its_launch_costs_this_frame_only(frames, way, nth
                     if way == "acquire":
                         held = enc.acquire()
                         held.array[:] = frame
-                        frame = held
-                    enc.submit(frame, token=number)
+                    enc.submit(held if way == "acquire" else frame, token=number)
                 except REFUSED as error:
                     assert error.code == SYNC_TIMEOUT
                     refused.append(number)
@@ -64,16 +65,15 @@ def test_send_that_fails_after_its_launch_costs_this_frame_only(frames, way, nth
 
 def test_queued_send_that_fails_after_its_launch_costs_this_frame_only(frames):
     sim = simulator.shared()
-    with encoder() as enc:
-        with sim.failing_call("aclvencSendFrame", nth=3, code=SYNC_TIMEOUT, after=True):
-            for number, frame in enumerate(frames[:4]):
-                enc.submit_async(frame, token=number)
-            packets, failed = [], []
-            while len(packets) + len(failed) < 4:
-                try:
-                    packets.append(enc.receive(10))
-                except venc.FrameError as error:
-                    failed.append(error.token)
+    with encoder() as enc, sim.failing_call("aclvencSendFrame", nth=3, code=SYNC_TIMEOUT, after=True):
+        for number, frame in enumerate(frames[:4]):
+            enc.submit_async(frame, token=number)
+        packets, failed = [], []
+        while len(packets) + len(failed) < 4:
+            try:
+                packets.append(enc.receive(10))
+            except venc.FrameError as error:
+                failed.append(error.token)
     assert failed == [2]
     assert [packet.token for packet in packets] == [0, 1, 3]
     assert shown(packets) == [0, 1, 3]

@@ -155,13 +155,11 @@ def test_the_loop_runs_on_during_a_reconfigure():
                 changing = asyncio.ensure_future(enc.reconfigure(bitrate=500_000))
                 await asyncio.get_running_loop().run_in_executor(None, wait_hung)
                 receiving = asyncio.ensure_future(enc.receive())
-                turns = 0
-                for _ in range(50):
+                for turn in range(50):
                     await enc.submit(FRAME)
                     packet = await receiving
-                    assert packet.frame_index == turns
+                    assert packet.frame_index == turn
                     receiving = asyncio.ensure_future(enc.receive())
-                    turns += 1
                 assert sim.hung_calls() == 1
                 assert not changing.done()
             assert await changing == 50
