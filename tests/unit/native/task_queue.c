@@ -156,6 +156,25 @@ SCENARIO(work_that_waits_behind_blocked_threads_gets_one_after_a_millisecond_and
     avi_taskq_release();
 }
 
+SCENARIO(however_much_work_waits_one_thread_looks_on) {
+    enum { MANY = 8 };
+    job jobs[MANY];
+    retain();
+    start_job(&jobs[0], true);
+    start_job(&jobs[1], true);
+    for (int i = 2; i < MANY; i++) {
+        make_job(&jobs[i], false);
+        CHECK(avi_task_post(&jobs[i].task));
+        let_them_run();
+        CHECK(threads() <= 3);
+    }
+    for (int i = 0; i < MANY; i++)
+        sem_post(&jobs[i].go);
+    for (int i = 0; i < MANY; i++)
+        UNTIL(atomic_load(&jobs[i].idled) == 1);
+    avi_taskq_release();
+}
+
 SCENARIO(a_thread_that_comes_back_takes_the_work_before_another_is_added) {
     job jobs[3];
     retain();
@@ -192,7 +211,9 @@ SCENARIO(every_blocked_call_has_a_thread_and_there_are_no_more_than_tasks) {
         UNTIL(atomic_load(&jobs[i].idled) == 1 && atomic_load(&jobs[i].ran) >= 1);
     CHECK(atomic_load(&started) - before <= MANY + 1);
     let_them_run();
-    CHECK(threads() > 1); /* they are kept for a while: the clock stands */
+    move_clock(9999 * MS);
+    let_them_run();
+    CHECK(threads() > 1); /* they are kept for ten seconds */
     UNTIL((move_clock(10001 * MS), threads() == 1));
     let_them_run();
     CHECK(threads() == 1); /* the last one stays as long as somebody retains the queue */
