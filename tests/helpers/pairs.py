@@ -96,6 +96,7 @@ class Round:
         self.refused = set()
         self.received = {}  # number: index
         self.failed = set()
+        self.last = {}  # frame that a thread received last
         self.cancelled = 0
         self.futures = []
         self.kept = []
@@ -106,6 +107,9 @@ class Round:
         self.fault = rng.choice(["frame", "send", None, None, None]) if faults else None
         self.on_full = rng.choice(["block", "block", "drop_newest", "drop_oldest", "error"])
         self.takes_all = self.on_full in ("block", "error")  # else a call may succeed and have dropped its frame
+        # Others that use the encoder meanwhile, in half of the rounds: frames that come, packets that go.
+        both = ["submit_async", "receive_many"]
+        self.company = rng.choice([[], [], both, both]) if "frame_array" not in self.pair else both
         waits_for_room = self.pair & {"encode_future", "aio_submit", "aio_encode"}
         self.options = {
             "codec": rng.choice(["h264", "h265"]),
@@ -161,8 +165,13 @@ class Round:
         self.indices[token.number] = index
 
     def take(self, packets, who=None):
+        who = who or threading.get_ident()
         for packet in packets:
             token = packet.token
+            with self.lock:
+                if packet.frame_index < self.last.get(who, 0) and not self.pair & GIVING_BACK:
+                    self.problems.append(f"frame {packet.frame_index} comes behind {self.last[who]}")
+                self.last[who] = packet.frame_index
             if not isinstance(token, Token):
                 self.problem(f"packet {packet.frame_index} has token {token!r}")
                 continue
@@ -206,7 +215,8 @@ class Round:
             return sends and self.fault == "send" and error.code == REFUSED
         if kind is venc.AclTimeoutError:
             waits = name in ("receive", "receive_many", "group_receive", "aio_receive", "packets")
-            room = self.on_full == "block" or "being allocated" in str(error)
+            # Also a picture buffer that is being made is waited for.
+            room = self.on_full == "block" or "being allocated" in str(error) or name == "aio_submit"
             return error.code < 0 and (waits or (full and room and name not in UNBOUNDED))
         if kind is venc.EncoderFullError:
             return full and self.on_full == "error"
@@ -236,7 +246,7 @@ class Round:
                 self.problem(f"{name} took {time.monotonic() - begin:.1f} s")
 
 
-UNBOUNDED = {"encode", "encode_future"}  # nothing there should find no room for long
+UNBOUNDED = {"encode", "encode_future", "aio_encode"}  # nothing there should find no room for long
 
 
 # ---- the calls: each takes the round, the encoder and its own source of chance ----
@@ -349,7 +359,7 @@ def frame_array(name, world, enc, rng):
         seen = bytes(view[0, :8])
         if seen != world.marks[token.number][3]:
             world.problem(f"the view of frame {token.number} shows {seen.hex()}")
-        time.sleep(rng.choice([0, 0, 0.001]))
+        time.sleep(rng.choice([0, 0.001, 0.003]))
     if zlib.adler32(view.tobytes()) != world.marks[token.number][2]:
         world.problem(f"the view of frame {token.number} shows another picture")
 
@@ -520,6 +530,7 @@ TABLE = {
     "aio_reconfigure": aio_reconfigure,
     "aio_close": aio_close,
 }
+GIVING_BACK = {"encode", "aio_encode", "aio_cancelled", "group_receive"}  # packets, so that another thread gets them late
 ONCE = CLOSING | {"group_drain"}
 
 
@@ -549,6 +560,17 @@ def run_thread(world, name, seed, barrier):
         enc = None
 
 
+def keep_company(world, name, seed, over):
+    rng = random.Random(seed)
+    for _ in range(3 * CALLS):
+        enc = world.enc
+        if enc is None or over.is_set():
+            return
+        TABLE[name](name, world, enc, rng)
+        enc = None
+        time.sleep(rng.choice([0, 0.0005]))
+
+
 def prepare(world):
     """Frames in the device and packets to be had before the threads begin, and frames for both of them."""
     rng = world.rng
@@ -574,7 +596,8 @@ def take_rest(world):
     enc = world.enc
     for future in world.futures:
         try:
-            world.take([future.result(BOUND / 2)])
+            packet = future.result(BOUND / 2)
+            world.take([packet], future)
         except concurrent.futures.CancelledError:
             world.cancelled += 1
         except venc.FrameError as error:
@@ -693,7 +716,7 @@ class Table:
         before = counts()
         self.may_warn = bool(set(pair) & CLOSING)
         self.device.set_options(
-            encode_time_us=rng.choice([0, 0, 300]),
+            encode_time_us=rng.choice([0, 0, 300, 1500]),
             callback_delay_us=rng.choice([0, 0, 200]),
             send_time_us=rng.choice([0, 0, 100]),
         )
@@ -705,9 +728,17 @@ class Table:
         threads = [
             threading.Thread(target=run_thread, args=(world, name, rng.random(), barrier), name=name) for name in pair
         ]
-        for thread in threads:
+        over = threading.Event()
+        company = [
+            threading.Thread(target=keep_company, args=(world, name, rng.random(), over), name=f"also {name}")
+            for name in world.company
+        ]
+        for thread in threads + company:
             thread.start()
         for thread in threads:
+            thread.join()
+        over.set()
+        for thread in company:
             thread.join()
         self.device.aclsim_clear_faults()
         check(world, take_rest(world))
@@ -716,7 +747,7 @@ class Table:
             world.loop.call_soon_threadsafe(world.loop.stop)
             world.loop_thread.join()
             world.loop.close()
-        del world, threads
+        del world, threads, company
         left = settle(before)
         if left:
             problems.append(f"left alive: {left}")
