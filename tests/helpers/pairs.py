@@ -530,7 +530,8 @@ TABLE = {
     "aio_reconfigure": aio_reconfigure,
     "aio_close": aio_close,
 }
-GIVING_BACK = {"encode", "aio_encode", "aio_cancelled", "group_receive"}  # packets, so that another thread gets them late
+# Packets, so that another thread gets them late.
+GIVING_BACK = {"encode", "aio_encode", "aio_cancelled", "group_receive"}
 ONCE = CLOSING | {"group_drain"}
 
 
