@@ -278,7 +278,7 @@ bool avi_channel_end_run(void *arg) {
         avi_channel_settle(channel);
     avi_lock(&stream->lock); /* who waits for the end finds everything gone that is to go */
     if (over)
-        channel->state = again ? AVI_OPEN : AVI_ENDED; /* never bound: what is left stays, and is counted as live */
+        channel->state = gone ? AVI_ENDED : AVI_OPEN; /* not bound: tried again when somebody asks for the end */
     if (gone)
         avi_channel_unlink_locked(channel);
     avi_stream_signal_locked(stream, true);

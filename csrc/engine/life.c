@@ -356,7 +356,7 @@ int avenc_channel_wait_closed(avenc_channel *channel, const avenc_wait *wait) {
     avi_lock(&stream->lock);
     for (;;) {
         bool writing = avi_sink_unfinished_locked(stream);
-        if (!writing && (ended_locked(stream) || atomic_load(&channel->device->lost)))
+        if (!writing && (ended_locked(stream) || atomic_load(&channel->device->lost) || stream->end_failure.code))
             break;
         if ((verdict = avi_stream_sleep_locked(stream, &waiter, false)) == AVI_WOKEN)
             continue;
@@ -377,6 +377,8 @@ int avenc_channel_has_ended(avenc_channel *channel) {
         return 1;
     avi_lock(&channel->stream->lock);
     bool ended = ended_locked(channel->stream);
+    for (avenc_channel *left = channel->stream->channels; left && channel->stream->closed; left = left->next)
+        avi_channel_check_over_locked(left); /* of one that could not be bound: once more */
     avi_unlock(&channel->stream->lock);
     return ended;
 }

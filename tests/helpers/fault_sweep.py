@@ -374,7 +374,7 @@ class Sweep:
         self.slowest = max(self.slowest, (took, where))
         if took > PATIENCE:
             self.problems.append(f"{where}: took {took:.1f} s")
-        stays = persistent and any(word in function for word in ENDING)
+        stays = any(word in function for word in ENDING)  # each ending call is made once
         more = settle(before, 0.05 if stays else 2.0)
         if more and not stays:
             self.problems.append(f"{where}: left {more}; {refusals}")

@@ -12,7 +12,7 @@ import pytest
 
 from helpers import hang_sweep, processes
 
-pytestmark = pytest.mark.sim_only
+pytestmark = [pytest.mark.sim_only, pytest.mark.soak]
 
 PROGRAM = Path(hang_sweep.__file__)
 SLACK = 3.0  # seconds that a busy machine may add to a bound; a process that hangs does so for ever

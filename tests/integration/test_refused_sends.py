@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frames that the device refuses, before and after it has begun: no picture comes out under another's number."""
+"""Frames that the device refuses, before and after it has begun with them: no picture under another's number."""
 
 import numpy as np
 import pytest

@@ -46,7 +46,7 @@ BLOCKING = {
 
 
 def interrupt(prepare, call, function, handler, enc):
-    """Run a call that a signal's handler interrupts when it waits: (result or exception, how often it struck)."""
+    """Run a call that a signal's handler interrupts when it waits; return (what came of it, signals)."""
     struck = []
     main = threading.main_thread()
 
