@@ -546,6 +546,9 @@ class Encoder:
         if channel is None:
             return
         again = channel.closed  # perhaps by a call that was interrupted, or timed out: wait for the end
+        futures = sys.modules.get("ascend_venc.futures")
+        if futures is not None and not again:
+            futures.deliver(channel)  # packets that are ready are not lost to a thread that comes late
         before = channel.stats()
         try:
             channel.close(self._timeout)

@@ -85,9 +85,7 @@ class _Server:
 
     def serve(self, channel: Channel) -> None:
         try:
-            for packet, failure, future in channel.take_promised():
-                if future is not None:
-                    settle(resolve, future, packet, failure)
+            deliver(channel)
             channel.idle  # noqa: B018 - raises what has become of the device
         except VencError as error:
             for future in self.pending.get(channel, ()):
@@ -126,6 +124,13 @@ class _Server:
             for future in self.pending[channel]:
                 settle(fail, future, error)
             self.forget(channel)
+
+
+def deliver(channel: Channel) -> None:
+    """Settle the Futures whose packets are ready, on the thread that is about to close the channel."""
+    for packet, failure, future in channel.take_promised():
+        if future is not None:
+            settle(resolve, future, packet, failure)
 
 
 def resolve(future: Future[Packet], packet: Packet | None, failure: Exception | None) -> None:
