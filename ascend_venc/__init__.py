@@ -8,9 +8,9 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ._lowlevel.device_memory import DeviceFrame
 from ._lowlevel.frames import Frame
 from ._lowlevel.packet import Packet
-from ._lowlevel.device_memory import DeviceFrame
 from ._version import __version__
 from .config import EncoderConfig
 from .encoder import Encoder

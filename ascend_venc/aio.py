@@ -39,10 +39,10 @@ class _Bounds(NamedTuple):
 class Encoder:
     """`ascend_venc.Encoder` for asyncio; takes the same arguments. Use it with `async with`, on one event loop.
 
-    Frames are copied when they are submitted, and sent by a native thread: those of up to 4 MiB at once, larger ones and
-    those that are converted by a thread of the loop's default executor, for which the coroutine waits. Cancelling a
-    coroutine at any point loses nothing: a frame is submitted or it is not, and a packet that was not returned stays to be
-    received. A device that finishes no frame for `timeout` seconds ends every wait with AclTimeoutError.
+    Frames are copied when they are submitted, and sent by a native thread: those of up to 4 MiB at once, larger ones
+    and those that are converted by a thread of the loop's default executor, for which the coroutine waits. Cancelling a
+    coroutine at any point loses nothing: a frame is submitted or it is not, and a packet that was not returned stays to
+    be received. A device that finishes no frame for `timeout` seconds ends every wait with AclTimeoutError.
 
     Examples
     --------

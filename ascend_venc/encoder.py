@@ -88,12 +88,13 @@ class Encoder:
     max_latency : float
         Seconds that "coalesced" may hold a packet back, up to 1.
     sink : int or file, optional
-        A file descriptor, or an object with `fileno()`, to which a native thread writes every access unit, in order
-        and without the GIL, instead of handing it out. It is not closed, and must stay open until the encoder is
-        closed; flush a Python file before. `flush` and `close` wait until all is written. A write that fails raises
-        SinkError from the next call; what was not written can be received.
+        A file descriptor, or an object with `fileno()`, to which native threads write every access unit, in order
+        and without the GIL, instead of handing it out. It is duplicated: the encoder neither closes it nor changes its
+        flags, and the program may close it at once; flush a Python file before. `flush` and `close` wait until all is
+        written. A write that fails raises SinkError from the next call; what was not written can be received.
     timeout : float, optional
-        Seconds that a call waits for a device that makes no progress, before AclTimeoutError; None: without bound.
+        Seconds that a call waits for a device that makes no progress, before AclTimeoutError; None: without bound. Also
+        for the device to open, and for the encoder's end in `close`.
 
     Raises
     ------
@@ -109,8 +110,9 @@ class Encoder:
     Notes
     -----
     Safe to use from several threads; frames of concurrent callers are sent in an unspecified order. Every call that can
-    block or copies a frame releases the GIL, and Ctrl-C interrupts every wait. After fork() the child cannot use the
-    parent's encoder.
+    block releases the GIL; only `submit_async` copies a frame with it, up to 4 MiB. Ctrl-C interrupts every wait of the
+    main thread, where signal handlers run; they may use the encoder, also close it. After fork() the child cannot use
+    the parent's encoder. An encoder that is dropped without `close` ends natively, with a ResourceWarning.
 
     Examples
     --------
@@ -258,6 +260,9 @@ class Encoder:
     ) -> int | None:
         """Send one frame; its packet comes out of `receive`.
 
+        The frame is sent on the calling thread, without the GIL. The runtime's own call has no bound: one that never
+        returns keeps this call, and no other.
+
         Parameters
         ----------
         frame : buffer, pair of buffers, Frame, DeviceFrame or tensor
@@ -293,7 +298,8 @@ class Encoder:
         EncoderClosedError
             The encoder is closed, or `drain()` was called.
         DeviceLostError, AclError
-            The device is lost, or refused this frame. Nothing was sent.
+            The device is lost, or refused this frame. Nothing was sent, but the device may read the picture all the
+            same: memory on the device is kept alive until it cannot any more.
         """
         return self._open_channel().submit(frame, pts, key_frame, token, self._wait_for(timeout))
 
@@ -333,16 +339,16 @@ class Encoder:
         copy: bool = True,
         timeout: float | None = None,
     ) -> int | None:
-        """Queue one frame for the native sender thread; the call never waits for the device to take a frame.
+        """Queue one frame for a native thread to send; the call never waits for the device to take a frame.
 
         Parameters
         ----------
         frame : buffer, pair of buffers or tensor in host memory
             As `submit` takes it.
         copy : bool
-            True: the frame is copied before the call returns, with the GIL held, and may be reused then. False: it is
-            borrowed. The sender thread copies it; it must not be changed before its packet has been received, and
-            objects that resize (bytearray) refuse to do so until then.
+            True: the frame is copied before the call returns, and may be reused then. False: it is borrowed. The
+            native thread copies it; it must not be changed before its packet has been received, and objects that
+            resize (bytearray) refuse to do so until then.
         pts, key_frame, token, timeout
             As in `submit`.
 
@@ -355,7 +361,8 @@ class Encoder:
         Notes
         -----
         Room for `depth` + `queue` frames. Sending blocks while the device takes the frame; a thread that gave the GIL
-        up for that would have to win it back each time. This call gives it up only to wait for room.
+        up for that would have to win it back each time. This call gives it up only to wait for room, to convert, and
+        for copies above 4 MiB.
         """
         return self._open_channel().enqueue(frame, pts, key_frame, token, copy, self._wait_for(timeout))
 
@@ -420,12 +427,13 @@ class Encoder:
 
         The packet goes to the Future and not to `receive`. It is set by whichever thread takes packets from the
         encoder; one thread for all encoders of the process does so while Futures are pending. It holds FrameError if
-        the device did not encode the frame, and is cancelled if the encoder is closed before.
+        the device did not encode the frame, AclTimeoutError if the device finishes none for `timeout` seconds, and is
+        cancelled if the encoder is closed before.
         A frame that was dropped (`on_full`) gives a cancelled Future. Raises like `submit`.
         """
         from . import futures
 
-        return futures.submit(self, frame, pts, key_frame, token)
+        return futures.submit(self._open_channel(), frame, pts, key_frame, token, self._wait_for(None))
 
     # ---- changing and ending -------------------------------------------------------------------------------------
 
@@ -449,12 +457,12 @@ class Encoder:
         more. `fps` changes the time base of the packets that follow; counted time stamps go on where the last frame
         ended, rounded up.
 
-        Everything is validated first: InvalidArgumentError changes nothing. Only where the device has no second channel,
-        submitting waits until the old one has encoded its frames and ended: AclTimeoutError, when the device finishes no
-        frame for `timeout` seconds, changes nothing either; where it refuses the new settings then, a channel with the
-        old ones is opened, and only if that is refused too, the encoder is closed. Packets stay readable in any case.
-        Other calls keep their bounds meanwhile. May be called from a signal handler and from several threads: each
-        change is made on top of the one before.
+        Everything is validated first: InvalidArgumentError changes nothing. Only where the device has no second
+        channel, submitting waits until the old one has encoded its frames and ended: AclTimeoutError, when the device
+        finishes no frame for `timeout` seconds, changes nothing either; where it refuses the new settings then, a
+        channel with the old ones is opened, and only if that is refused too, the encoder is closed. Packets stay
+        readable in any case. Other calls keep their bounds meanwhile. May be called from a signal handler and from
+        several threads: each change is made on top of the one before.
         """
         while True:
             channel = self._open_channel()

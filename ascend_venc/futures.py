@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ._lowlevel.channel import Channel
     from ._lowlevel.packet import Packet
     from ._lowlevel.stream import Stream
-    from .encoder import Encoder
 
 _TIMEOUT = -3  # AVENC_E_TIMEOUT
 
@@ -106,14 +105,12 @@ class _Server:
     def patience(self) -> float | None:
         """Seconds until the first of the encoders may have been stalled for its `timeout`."""
         left = [
-            channel.stream.stall - self.stalled(channel)
-            for channel in self.pending
-            if channel.stream.stall is not None
+            channel.stream.stall - self.stalled(channel) for channel in self.pending if channel.stream.stall is not None
         ]
         return max(min(left), 0.001) if left else None
 
     def stalled(self, channel: Channel) -> float:
-        """Seconds without a finished frame, with some in flight, since its first Future that is pending was submitted."""
+        """Seconds without a finished frame, with some in flight, since its first pending Future was submitted."""
         return min(channel.stalled, time.monotonic() - self.since[channel])
 
     def give_up_on_stalled(self) -> None:
@@ -158,7 +155,9 @@ def settle(end: Any, future: Future[Packet], *args: Any) -> None:
     except InvalidStateError:
         pass  # just now
     except BaseException as error:  # SystemExit and the like, which concurrent.futures lets through
-        threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, threading.current_thread())))
+        threading.excepthook(
+            threading.ExceptHookArgs((type(error), error, error.__traceback__, threading.current_thread()))
+        )
 
 
 _server: _Server | None = None
@@ -186,11 +185,12 @@ def hand_over(channel: Channel, future: Future[Packet]) -> None:
         server.pass_on()
 
 
-def submit(encoder: Encoder, frame: Any, pts: int | None, key_frame: bool, token: Any) -> Future[Packet]:
+def submit(
+    channel: Channel, frame: Any, pts: int | None, key_frame: bool, token: Any, timeout: float | None
+) -> Future[Packet]:
     """Send a frame whose packet goes to a Future; see `Encoder.encode_future`."""
     future: Future[Packet] = Future()
-    channel = encoder._open_channel()
-    if channel.submit(frame, pts, key_frame, token, encoder._wait_for(None), future) is None:
+    if channel.submit(frame, pts, key_frame, token, timeout, future) is None:
         settle(cancel, future)
     else:
         hand_over(channel, future)

@@ -169,7 +169,7 @@ class EncoderGroup:
                 raise from_status(_TIMEOUT, "", f"no packet of any encoder within {timeout} s")
 
     def _patience(self, since: float) -> float | None:
-        """Seconds until the first of the encoders may have been stalled for its `timeout`; raises for one that has been."""
+        """Seconds until the first encoder may have been stalled for its `timeout`; raises for one that has been."""
         patience: float | None = None
         waited = time.monotonic() - since
         for key, encoder in list(self._streams.items()):

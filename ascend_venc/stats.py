@@ -6,14 +6,14 @@ from __future__ import annotations
 import dataclasses
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ._lowlevel.channel import bucket_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .encoder import Encoder
+    from .config import EncoderConfig
 
 _BOUNDS: Sequence[float] = bucket_seconds()
 
@@ -98,7 +98,7 @@ class EncoderStats:
     blocked : float
         Time that threads waited in `submit` for room.
     sending : float
-        Time spent in the runtime's call that hands a frame to the device.
+        Time in the runtime's call that hands a frame to the device.
     """
 
     submitted: int
@@ -161,12 +161,25 @@ class EncoderStats:
         )
 
 
+class Counted(Protocol):
+    """What `prometheus` asks an encoder."""
+
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def config(self) -> EncoderConfig: ...
+    @property
+    def backend(self) -> str: ...
+    @property
+    def stats(self) -> EncoderStats: ...
+
+
 _lock = threading.Lock()
-_encoders: weakref.WeakKeyDictionary[Encoder, int] = weakref.WeakKeyDictionary()
+_encoders: weakref.WeakKeyDictionary[Counted, int] = weakref.WeakKeyDictionary()
 _next_number = 0
 
 
-def register(encoder: Encoder) -> None:
+def register(encoder: Counted) -> None:
     """Number an encoder, so that `prometheus` finds it as long as it lives."""
     global _next_number  # noqa: PLW0603
     with _lock:

@@ -10,7 +10,6 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from .. import errors
 from .frames cimport describe, host_frame
-from .cavenc cimport avenc_device_picture
 from .device_memory cimport *
 
 # The interface of DLPack 0.x and 1.x: https://dmlc.github.io/dlpack/latest/c_api.html

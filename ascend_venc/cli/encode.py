@@ -22,8 +22,8 @@ from ..encoder import Encoder
 from ..errors import InvalidArgumentError, MediaError, VencError
 from ..media import AnnexBWriter, Muxer, Y4MReader, open_video
 from ..media.container import listening_to_ffmpeg
+from ..media.open import is_raw, reads_by_pyav
 from ..media.output import SUFFIXES, ReplacingFile, codec_of, container_of
-from ..media.reader import is_raw, reads_by_pyav
 from . import UsageError, say
 from .interruption import Terminated, check, code_of, shielded
 from .progress import Progress, bits, clock, is_terminal

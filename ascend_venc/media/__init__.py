@@ -9,8 +9,9 @@ from ..errors import MediaError
 from .annexb import AnnexBWriter
 from .container import ContainerReader
 from .muxer import Muxer
+from .open import open_video
 from .raw import RawReader
-from .reader import ColorTags, VideoFrame, VideoReader, open_video
+from .reader import ColorTags, VideoFrame, VideoReader
 from .y4m import Y4MReader
 
 __all__ = [

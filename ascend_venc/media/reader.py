@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every reader of video files has in common, and the choice of one by the file's name."""
+"""What every reader of video files has in common."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import InvalidArgumentError, MediaError
+from ..errors import MediaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,68 +110,6 @@ class VideoReader:
             raise MediaError(f"the picture is {self.width}x{self.height}: width and height must be even")
 
 
-RAW_FORMATS = {".nv12": "nv12", ".nv21": "nv21", ".yuv": "i420", ".i420": "i420"}
-
-
 def suffix_of(path: str | os.PathLike[str]) -> str:
     """Return the suffix of a file's name in lower case, with its dot; "" if it has none."""
     return os.path.splitext(os.fspath(path))[1].lower()
-
-
-def is_raw(path: str | os.PathLike[str]) -> bool:
-    """Say whether the name is one of raw pixels, which need a size to be read."""
-    return suffix_of(path) in RAW_FORMATS
-
-
-def reads_by_pyav(path: str | os.PathLike[str]) -> bool:
-    """Say whether `open_video` opens the name with PyAV."""
-    return not is_raw(path) and suffix_of(path) != ".y4m"
-
-
-def open_video(
-    path: str | os.PathLike[str],
-    *,
-    size: tuple[int, int] | None = None,
-    fps: Fraction | None = None,
-    tolerant: bool = False,
-    timeout: float | None = None,
-) -> VideoReader:
-    """Open a video file with the reader that its name asks for.
-
-    Parameters
-    ----------
-    path : str or path
-        `.y4m`; raw `.nv12`, `.nv21`, `.yuv` and `.i420` (both I420); anything else is opened with PyAV. A URL that
-        PyAV knows is taken too.
-    size : (int, int), optional
-        Width and height; needed for raw files, refused for others.
-    fps : fractions.Fraction, optional
-        Frames per second. The frames are then evenly spaced, whatever the file says. Default: the file's own times;
-        25 for raw files.
-    tolerant : bool
-        Go on where the file is damaged or cut off, and count it in the reader's `damaged`. Default: raise MediaError.
-    timeout : float, optional
-        Seconds to wait for a network, a pipe or a device that sends nothing; then MediaError. Default: for ever.
-
-    Raises
-    ------
-    MediaError
-        The file is not a video, or not one that can be read; PyAV is needed and not installed.
-    OSError
-        The file cannot be opened.
-    InvalidArgumentError
-        A raw file without a size, or a size for another file.
-    """
-    from .container import ContainerReader
-    from .raw import RawReader
-    from .y4m import Y4MReader
-
-    if is_raw(path):
-        if size is None:
-            raise InvalidArgumentError(f"size is missing: {os.fspath(path)} is raw and does not tell it")
-        return RawReader(path, *size, RAW_FORMATS[suffix_of(path)], fps=fps, tolerant=tolerant, timeout=timeout)
-    if size is not None:
-        raise InvalidArgumentError(f"size is for raw files; {os.fspath(path)} has its own, and nothing is scaled")
-    if not reads_by_pyav(path):
-        return Y4MReader(path, fps=fps, tolerant=tolerant, timeout=timeout)
-    return ContainerReader(path, fps=fps, tolerant=tolerant, timeout=timeout)

@@ -19,8 +19,7 @@ uint64_t avi_deadline_after(uint32_t timeout_ms);
 #ifdef AVENC_DELAYS
 void avi_delay(void);
 #else
-static inline void avi_delay(void) {
-}
+static inline void avi_delay(void) {}
 #endif
 
 static inline void avi_lock(pthread_mutex_t *mutex) {

@@ -292,6 +292,6 @@ bool avi_channel_end_run(void *arg) {
 
 int avi_fail_lost(const avenc_channel *channel, const char *call) {
     int code = atomic_load(&channel->device->lost);
-    return avi_fail(code, channel->port->report_call, "the device stopped reporting (%s found out); frames in flight are lost",
-                    call);
+    return avi_fail(code, channel->port->report_call,
+                    "the device stopped reporting (%s found out); frames in flight are lost", call);
 }

@@ -28,38 +28,38 @@ struct avenc_channel {
     avi_stream *stream;
     avenc_channel_config config; /* fixed, and so is everything up to here */
     uint32_t generation;
-    uint32_t epoch;          /* how many channels the stream had before */
-    uint32_t index;          /* in the device's table */
-    atomic_uint references;  /* of all kinds */
+    uint32_t epoch;         /* how many channels the stream had before */
+    uint32_t index;         /* in the device's table */
+    atomic_uint references; /* of all kinds */
     avi_pool *pool;
     avi_parameter_sets sets; /* the reporting thread only */
     void *hardware;          /* the port's; set before it is open */
 
     int state;
-    unsigned users;          /* references from outside */
-    bool unsettled;          /* counted as live, and by the device as one that needs it open */
-    uint64_t pool_buffers;   /* of a pool that is gone */
-    bool placed;             /* frames come to it, or came: it has no predecessor whose place is not taken yet */
-    bool sealed;             /* a successor has its place: no further frames */
-    bool retiring;           /* ends without a successor yet: see avenc_channel_retire */
-    avenc_failure failure;   /* of creating */
+    unsigned users;        /* references from outside */
+    bool unsettled;        /* counted as live, and by the device as one that needs it open */
+    uint64_t pool_buffers; /* of a pool that is gone */
+    bool placed;           /* frames come to it, or came: it has no predecessor whose place is not taken yet */
+    bool sealed;           /* a successor has its place: no further frames */
+    bool retiring;         /* ends without a successor yet: see avenc_channel_retire */
+    avenc_failure failure; /* of creating */
     avi_slots slots;
     avi_flight flight;
-    unsigned active;         /* slots that the engine or the device works on: not FREE, HELD, LEASED or REFUSED */
-    unsigned held;           /* slots HELD or LEASED */
-    unsigned window;         /* of the active: FILLING or SENT, at most `depth` */
-    unsigned refused;        /* slots REFUSED */
-    int refused_code;        /* of the last of them */
-    bool making;             /* a slot is being made */
+    unsigned active;            /* slots that the engine or the device works on: not FREE, HELD, LEASED or REFUSED */
+    unsigned held;              /* slots HELD or LEASED */
+    unsigned window;            /* of the active: FILLING or SENT, at most `depth` */
+    unsigned refused;           /* slots REFUSED */
+    int refused_code;           /* of the last of them */
+    bool making;                /* a slot is being made */
     avenc_failure make_failure; /* code: why that did not succeed, for the next who needs one */
-    unsigned end_failures;   /* how often it could not be ended */
-    bool sending;            /* somebody has the right to send */
-    bool sending_queued;     /* and it is the task: who comes now queues behind */
-    unsigned turns_wanted;   /* threads that wait for the right to send */
+    unsigned end_failures;      /* how often it could not be ended */
+    bool sending;               /* somebody has the right to send */
+    bool sending_queued;        /* and it is the task: who comes now queues behind */
+    unsigned turns_wanted;      /* threads that wait for the right to send */
     avi_slot *queued_head, *queued_tail;
-    int64_t next_pts;        /* of the next frame whose pts is counted */
-    int64_t last_end;        /* pts of the last frame that was accepted, and one */
-    avi_packet_list early;   /* finished before the last frame of the predecessor: not to be taken yet */
+    int64_t next_pts;      /* of the next frame whose pts is counted */
+    int64_t last_end;      /* pts of the last frame that was accepted, and one */
+    avi_packet_list early; /* finished before the last frame of the predecessor: not to be taken yet */
 
     avenc_channel *predecessor; /* counted; until it has finished its frames */
     avenc_channel *successor;   /* likewise: one that is finished itself may be waited for */

@@ -22,10 +22,10 @@ struct avenc_device {
     avenc_device_info info; /* the port's until it has opened */
     const char *hint;       /* what to say of a device that makes no progress */
     uint32_t generation;
-    void *port_data;        /* the port's own */
+    void *port_data; /* the port's own */
     avenc_waitset *progress;
-    atomic_uint sequence;   /* of sends: flight.h */
-    atomic_int lost;        /* 0, or the code with which the device stopped reporting */
+    atomic_uint sequence; /* of sends: flight.h */
+    atomic_int lost;      /* 0, or the code with which the device stopped reporting */
 
     atomic_uint holders; /* of its memory: a channel that has ended needs it no more than that */
 
@@ -35,7 +35,7 @@ struct avenc_device {
     avenc_failure failure;
     avenc_device *next;
 
-    pthread_mutex_t lock; /* everything below; a stream's lock may be taken inside it */
+    pthread_mutex_t lock;     /* everything below; a stream's lock may be taken inside it */
     avenc_channel **channels; /* by index; each counted */
     uint32_t capacity;
 

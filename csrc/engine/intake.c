@@ -76,8 +76,8 @@ static int fail_full_locked(const avenc_channel *channel, avi_waiter *waiter, in
     return avi_fail(AVENC_E_FULL, call,
                     "no room for another frame %s: %u in flight (depth %u), %u queued (queue %u), %u held by the "
                     "program%s",
-                    bound, stats->in_flight - stats->queued, config->depth, stats->queued, config->queue,
-                    stats->held, stuck);
+                    bound, stats->in_flight - stats->queued, config->depth, stats->queued, config->queue, stats->held,
+                    stuck);
 }
 
 /* Wait for room; the lock is given up meanwhile. */
@@ -332,8 +332,7 @@ static int wait_turn_locked(avenc_channel *channel, avi_waiter *waiter, bool *qu
  * not the caller's any more, unless *kept.
  */
 static int accept_and_send(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission,
-                           const avenc_channel_stats *delta, avi_waiter *waiter, uint64_t *frame_index,
-                           bool *kept) {
+                           const avenc_channel_stats *delta, avi_waiter *waiter, uint64_t *frame_index, bool *kept) {
     avi_stream *stream = channel->stream;
     bool queue = false;
     *kept = true;

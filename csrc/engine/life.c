@@ -103,8 +103,8 @@ int avenc_channel_create(avenc_device *device, const avenc_channel_config *confi
         return avi_fail_forked(__func__);
     int rc = check_config(config);
     if (rc == AVENC_OK && !avi_device_is_open(device))
-        rc = avi_fail(AVENC_E_INVALID, __func__, "device %d is not open: avenc_device_wait_open tells when, and why not",
-                      device->info.device_id);
+        rc = avi_fail(AVENC_E_INVALID, __func__,
+                      "device %d is not open: avenc_device_wait_open tells when, and why not", device->info.device_id);
     if (rc != AVENC_OK)
         return rc;
     avenc_channel *channel = calloc(1, sizeof *channel);
@@ -211,7 +211,8 @@ int avenc_channel_succeed(avenc_channel *channel, uint64_t *first_index) {
     } else if (channel->placed || channel->state != AVI_OPEN) {
         rc = avi_fail(AVENC_E_INVALID, __func__, "the channel is not open, or has its place already");
     } else {
-        bool same = old->config.time_num == channel->config.time_num && old->config.time_den == channel->config.time_den;
+        bool same =
+            old->config.time_num == channel->config.time_num && old->config.time_den == channel->config.time_den;
         channel->next_pts = same ? old->next_pts : rebased(old->last_end, &old->config, &channel->config);
         channel->last_end = same ? old->last_end : channel->next_pts;
         channel->epoch = old->epoch + 1;
@@ -262,9 +263,7 @@ int avenc_channel_wait_retired(avenc_channel *channel, const avenc_wait *wait) {
     avi_lock(&stream->lock);
     while (channel->state != AVI_ENDED && (verdict = avi_stream_sleep_locked(stream, &waiter, false)) == AVI_WOKEN)
         continue;
-    int rc = channel->state == AVI_ENDED
-                 ? AVENC_OK
-                 : avi_stream_give_up_locked(stream, &waiter, verdict, __func__);
+    int rc = channel->state == AVI_ENDED ? AVENC_OK : avi_stream_give_up_locked(stream, &waiter, verdict, __func__);
     avi_unlock(&stream->lock);
     return rc;
 }
@@ -341,8 +340,9 @@ static int fail_to_end_locked(avi_stream *stream, const avenc_wait *wait, const 
     if (in_device)
         return avi_fail(AVENC_E_TIMEOUT, call, "%u frame(s) are still in the device after %.3g s%s", in_device, seconds,
                         stream->hint);
-    return avi_fail(AVENC_E_TIMEOUT, call, "the reader of the sink is slow: %u access units are not written after %.3g s",
-                    stream->stats.ready, seconds);
+    return avi_fail(AVENC_E_TIMEOUT, call,
+                    "the reader of the sink is slow: %u access units are not written after %.3g s", stream->stats.ready,
+                    seconds);
 }
 
 int avenc_channel_wait_closed(avenc_channel *channel, const avenc_wait *wait) {

@@ -5,7 +5,7 @@
  * Each buffer is address space for the largest access unit that the channel can deliver; the kernel
  * backs it page by page as it is written, so a small access unit costs its own size. Released buffers
  * are reused last in, first out: the warmest pages first. The pool allocates only in acquire, which
- * the submitting thread calls, never in the trampoline.
+ * the submitting thread calls, never in a report.
  */
 #define _GNU_SOURCE
 #include "engine/pool.h"

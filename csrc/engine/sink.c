@@ -33,8 +33,8 @@ typedef struct avi_sink {
     int fd;             /* our duplicate */
     int kind;
     uint32_t coalesce_us;
-    bool nowait; /* of a pipe: the kernel knows RWF_NOWAIT for it */
-    bool armed;  /* the writer only, and the next one: in its poll set */
+    bool nowait;          /* of a pipe: the kernel knows RWF_NOWAIT for it */
+    bool armed;           /* the writer only, and the next one: in its poll set */
     struct avi_sink *due; /* in the list of those that are being looked at */
 
     bool stop;             /* stream.lock: this and the next three. It is to end, whatever is ready */

@@ -120,8 +120,8 @@ void avi_slot_stage(avi_slots *slots, avi_slot *slot, avenc_channel_stats *delta
 
 static int upload(avi_slots *slots, avi_slot *slot, size_t offset, const void *from, size_t size,
                   avenc_channel_stats *delta) {
-    int rc = slots->port->upload(slots->device, (uint8_t *)slot->memory + offset, slots->picture_size - offset, from,
-                                 size);
+    int rc =
+        slots->port->upload(slots->device, (uint8_t *)slot->memory + offset, slots->picture_size - offset, from, size);
     if (rc == AVENC_OK)
         delta->bytes_copied_in += size;
     return rc;

@@ -177,10 +177,11 @@ int avi_stream_give_up_locked(avi_stream *stream, const avi_waiter *waiter, int 
                         verdict == AVI_STALLED ? "the device has finished no frame" : "no packet came", bound,
                         stats->in_flight, stats->queued, verdict == AVI_STALLED ? stream->hint : "");
     if (stream->has_sink && !stream->sink_error && (stream->writing || stream->ready.count))
-        return avi_fail(AVENC_E_TIMEOUT, call,
-                        "the reader of the sink has taken nothing %s: %u access units wait to be written, no frame is in "
-                        "flight",
-                        bound, stats->ready);
+        return avi_fail(
+            AVENC_E_TIMEOUT, call,
+            "the reader of the sink has taken nothing %s: %u access units wait to be written, no frame is in "
+            "flight",
+            bound, stats->ready);
     return avi_fail(AVENC_E_TIMEOUT, call, "no packet came %s, and no frame is in flight", bound);
 }
 

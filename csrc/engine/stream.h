@@ -26,29 +26,29 @@ avi_packet *avi_packet_pop(avi_packet_list *list);
 typedef struct avi_stream {
     uint32_t generation;
     atomic_uint references;
-    const char *hint;          /* what to do about a device that makes no progress; "" */
-    pthread_mutex_t lock;      /* everything below, and what channels say of theirs */
-    avenc_waitset *progress;   /* threads inside calls on the stream's channels wait here */
-    unsigned waiting;          /* so many of them */
+    const char *hint;        /* what to do about a device that makes no progress; "" */
+    pthread_mutex_t lock;    /* everything below, and what channels say of theirs */
+    avenc_waitset *progress; /* threads inside calls on the stream's channels wait here */
+    unsigned waiting;        /* so many of them */
     avenc_waitset *attached[AVENC_MAX_WAITSETS];
     uint32_t keys[AVENC_MAX_WAITSETS];
 
     uint32_t max_ready;
     bool drop_oldest;
-    bool ended;                /* avenc_channel_end: no further frames */
-    bool closed;               /* avenc_channel_close */
-    bool paused;               /* frames wait for another channel */
-    bool idr_owed;             /* something was dropped or failed: the next frame must be an IDR */
+    bool ended;    /* avenc_channel_end: no further frames */
+    bool closed;   /* avenc_channel_close */
+    bool paused;   /* frames wait for another channel */
+    bool idr_owed; /* something was dropped or failed: the next frame must be an IDR */
     uint64_t next_number;
-    uint64_t idle_since;       /* when the device ran out of frames; 0: it has some, or never had one */
-    uint64_t progressed_ns;    /* when a frame was last finished, or written, or the first of several was accepted */
-    uint64_t sending_since;    /* a thread is inside the call that hands a frame to the device; 0: none */
-    uint32_t window;           /* frames that the device has, or is being given */
-    avi_packet_list ready;     /* for avenc_channel_take, or the sink */
-    avi_packet_list promised;  /* for avenc_channel_take_promised */
-    avi_packet_list dropped;   /* no data any more, but a tag */
-    uint32_t writing;          /* packets that a sink has taken and not yet written */
-    int sink_error;            /* errno of the write that failed: the sink writes no more */
+    uint64_t idle_since;      /* when the device ran out of frames; 0: it has some, or never had one */
+    uint64_t progressed_ns;   /* when a frame was last finished, or written, or the first of several was accepted */
+    uint64_t sending_since;   /* a thread is inside the call that hands a frame to the device; 0: none */
+    uint32_t window;          /* frames that the device has, or is being given */
+    avi_packet_list ready;    /* for avenc_channel_take, or the sink */
+    avi_packet_list promised; /* for avenc_channel_take_promised */
+    avi_packet_list dropped;  /* no data any more, but a tag */
+    uint32_t writing;         /* packets that a sink has taken and not yet written */
+    int sink_error;           /* errno of the write that failed: the sink writes no more */
     bool has_sink;
     struct avi_sink *sink;     /* sink.h */
     unsigned users;            /* channel.h: this and the next three. References from outside, to all its channels */

@@ -27,11 +27,11 @@ struct avenc_waitset {
     atomic_uint signals;  /* in all, modulo 2^32; written with the lock */
     atomic_uint sleeping; /* threads that any signal wakes */
     pthread_mutex_t lock; /* everything below */
-    bool urgent;         /* there was an urgent signal since somebody last collected */
-    unsigned collecting; /* threads that an urgent signal wakes */
-    bool *listed;        /* by key */
-    uint32_t *ring;      /* `count` keys from `first` on; room for each key once */
-    uint32_t capacity;   /* keys that there is room for */
+    bool urgent;          /* there was an urgent signal since somebody last collected */
+    unsigned collecting;  /* threads that an urgent signal wakes */
+    bool *listed;         /* by key */
+    uint32_t *ring;       /* `count` keys from `first` on; room for each key once */
+    uint32_t capacity;    /* keys that there is room for */
     uint32_t first, count;
     avi_pace pace;
     int fd;     /* eventfd, or -1 */
@@ -47,7 +47,8 @@ avenc_waitset *avi_waitset_create(void) {
     waitset->fd = -1;
     atomic_store(&waitset->references, 1);
     pthread_mutex_init(&waitset->lock, NULL);
-    if (avi_waitset_reserve(waitset, 0) == AVENC_OK) /* a key that anybody may signal without having attached a channel */
+    if (avi_waitset_reserve(waitset, 0) ==
+        AVENC_OK) /* a key that anybody may signal without having attached a channel */
         return waitset;
     avi_waitset_drop(waitset);
     return NULL;
@@ -152,10 +153,10 @@ void avi_waitset_signal(avenc_waitset *waitset, uint32_t key, bool urgent) {
         waitset->ring[(waitset->first + waitset->count++) % waitset->capacity] = key;
     }
     make_readable_locked(waitset);
-    bool hurry = urgent && waitset->collecting > 0;
+    bool collected = urgent && waitset->collecting > 0;
     avi_unlock(&waitset->lock);
-    if (atomic_load(&waitset->sleeping) || hurry)
-        wake(waitset, SLEEPERS | (hurry ? COLLECTORS : 0));
+    if (atomic_load(&waitset->sleeping) || collected)
+        wake(waitset, SLEEPERS | (collected ? COLLECTORS : 0));
 }
 
 void avenc_waitset_signal(avenc_waitset *waitset, uint32_t key) {
@@ -253,7 +254,8 @@ int avenc_waitset_take(avenc_waitset *waitset, const avenc_wait *wait, uint32_t 
     avi_unlock(&waitset->lock);
     if (*count)
         return AVENC_OK;
-    return avi_fail(interrupted || until < deadline ? AVENC_E_LOOK : AVENC_E_TIMEOUT, __func__, "no channel made progress");
+    return avi_fail(interrupted || until < deadline ? AVENC_E_LOOK : AVENC_E_TIMEOUT, __func__,
+                    "no channel made progress");
 }
 
 /* ---- for event loops --------------------------------------------------------------------------- */

@@ -135,7 +135,7 @@ enum {
     H264_HIGH_LEVEL = 3,
 };
 
-/* Selector of aclvencSetChannelDescParam; the suffix is the type of the value. */
+/* What aclvencSetChannelDescParam sets; the suffix is the type of the value. */
 typedef int32_t aclvencChannelDescParamType;
 enum {
     ACL_VENC_THREAD_ID_UINT64 = 0,

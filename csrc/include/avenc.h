@@ -97,8 +97,8 @@ AVENC_API const avenc_failure *avenc_last_failure(void);
 typedef struct avenc_wait {
     uint64_t since_ns;    /* when the wait began */
     uint64_t deadline_ns; /* AVENC_E_TIMEOUT or _FULL at this moment; AVENC_FOR_EVER */
-    uint64_t stall_ns;    /* AVENC_E_TIMEOUT when frames are in flight and none is finished for so long; AVENC_FOR_EVER */
-    uint64_t look_ns;     /* AVENC_E_LOOK after so long: the caller looks for signals; AVENC_FOR_EVER: never */
+    uint64_t stall_ns; /* AVENC_E_TIMEOUT when frames are in flight and none is finished for so long; AVENC_FOR_EVER */
+    uint64_t look_ns;  /* AVENC_E_LOOK after so long: the caller looks for signals; AVENC_FOR_EVER: never */
 } avenc_wait;
 
 /* A wait that begins now and ends after timeout_ms (AVENC_NO_TIMEOUT: never), without stall or look. */
@@ -280,9 +280,9 @@ typedef struct avenc_channel_config {
     uint32_t max_bit_rate;       /* kbit/s, >= 1 */
     uint32_t depth;              /* frames inside the device, 1..AVENC_MAX_DEPTH */
     uint32_t queue;              /* frames that may wait natively for the device, 0..AVENC_MAX_DEPTH */
-    uint32_t max_ready;          /* packets that may wait for a consumer; 0: any number. Of the stream's first channel */
-    int drop_oldest;             /* at max_ready: drop the oldest packet, instead of taking no more frames. Likewise */
-    int64_t time_num, time_den;  /* seconds per unit of pts, for number_pts; both 1..2^31 - 1 */
+    uint32_t max_ready;         /* packets that may wait for a consumer; 0: any number. Of the stream's first channel */
+    int drop_oldest;            /* at max_ready: drop the oldest packet, instead of taking no more frames. Likewise */
+    int64_t time_num, time_den; /* seconds per unit of pts, for number_pts; both 1..2^31 - 1 */
 } avenc_channel_config;
 
 enum { AVENC_MAX_DEPTH = 256 };
@@ -326,14 +326,14 @@ AVENC_API uint64_t avenc_bucket_ns(int bucket);
 
 /* Counters of a stream: they go on from channel to channel. */
 typedef struct avenc_channel_stats {
-    uint64_t submitted;        /* frames accepted */
-    uint64_t completed;        /* frames whose callback has run, failed ones included */
-    uint64_t failed;           /* frames without data: refused by the device, lost, too large */
-    uint64_t dropped_frames;   /* accepted frames that made room for newer ones, or were closed, before they were sent */
-    uint64_t dropped_packets;  /* packets that made room for newer ones before they were taken */
-    uint64_t key_frames;       /* packets that are IDR */
-    uint64_t bytes_out;        /* bytes of all access units */
-    uint64_t host_copies_in;   /* copies of pixels in host memory made by the engine */
+    uint64_t submitted;       /* frames accepted */
+    uint64_t completed;       /* frames whose callback has run, failed ones included */
+    uint64_t failed;          /* frames without data: refused by the device, lost, too large */
+    uint64_t dropped_frames;  /* accepted frames that made room for newer ones, or were closed, before they were sent */
+    uint64_t dropped_packets; /* packets that made room for newer ones before they were taken */
+    uint64_t key_frames;      /* packets that are IDR */
+    uint64_t bytes_out;       /* bytes of all access units */
+    uint64_t host_copies_in;  /* copies of pixels in host memory made by the engine */
     uint64_t device_copies_in; /* copies of pixels to or in device memory */
     uint64_t bytes_copied_in;  /* bytes of both */
     uint64_t copies_out;       /* copies of access units */
@@ -341,7 +341,7 @@ typedef struct avenc_channel_stats {
     uint64_t slots;            /* picture buffers allocated so far by the present channel */
     uint64_t idle_ns;          /* time, since the first frame, in which the device had no frame of this stream */
     uint64_t full_ns;          /* time that submitting threads waited for room */
-    uint64_t send_ns;          /* time spent inside the call that hands a frame to the device */
+    uint64_t send_ns;          /* time inside the call that hands a frame to the device */
     uint64_t max_latency_ns;   /* longest time from acceptance to callback */
     uint64_t max_hold_ns;      /* longest time that a callback kept the device waiting */
     uint64_t written;          /* access units written to the sink */
@@ -365,8 +365,8 @@ typedef struct avenc_channel_histograms {
  *
  * With a predecessor, a channel whose place it is to take: it joins that one's stream by avenc_channel_succeed.
  */
-AVENC_API int avenc_channel_create(avenc_device *device, const avenc_channel_config *config,
-                                   avenc_channel *predecessor, avenc_channel **channel);
+AVENC_API int avenc_channel_create(avenc_device *device, const avenc_channel_config *config, avenc_channel *predecessor,
+                                   avenc_channel **channel);
 AVENC_API int avenc_channel_wait_open(avenc_channel *channel, const avenc_wait *wait);
 
 /*
@@ -584,7 +584,7 @@ typedef struct avenc_converter_config {
     int32_t source_range;     /* AVENC_RANGE_* of a YUV or grey source; RGB is always full */
     int32_t range;            /* AVENC_RANGE_* of the destination */
     int32_t by;               /* AVENC_BY_* for RGB; AVENC_BY_ENGINE: the faster of those found */
-    uint32_t threads;         /* 1: the caller's only; 2: large RGB pictures also by the process's worker, if idle */
+    uint32_t threads;         /* 1: the caller's only; 2: large RGB pictures also by a task of the queue */
     const char *libyuv_path;  /* a library with libyuv's functions, tried after the system's libyuv; or NULL */
     const char *swscale_path; /* libswscale, tried before the system's; or NULL */
 } avenc_converter_config;

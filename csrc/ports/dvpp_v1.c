@@ -34,9 +34,9 @@ typedef struct v1_device {
     aclrtContext context;
     aclrtStream stream; /* only wakes the report thread */
     atomic_bool stop;
-    avi_task wake;           /* launches the callback that ends aclrtProcessReport */
-    bool launched;           /* it did; read when the task is done */
-    bool woken;              /* the report thread only: the callback has run */
+    avi_task wake; /* launches the callback that ends aclrtProcessReport */
+    bool launched; /* it did; read when the task is done */
+    bool woken;    /* the report thread only: the callback has run */
 } v1_device;
 
 typedef struct v1_channel {
@@ -178,8 +178,7 @@ static bool wake_report_thread(void *arg) {
     avi_blocking_begins();
     if (bind(device, &binding) == AVENC_OK) {
         v1_device *v1 = of(device);
-        v1->launched =
-            device->api->aclrtLaunchCallback(wake_up, v1, ACL_CALLBACK_NO_BLOCK, v1->stream) == ACL_SUCCESS;
+        v1->launched = device->api->aclrtLaunchCallback(wake_up, v1, ACL_CALLBACK_NO_BLOCK, v1->stream) == ACL_SUCCESS;
         unbind(device, &binding);
     }
     avi_blocking_ends();

@@ -38,7 +38,7 @@ typedef struct avi_port {
     const char *name;
     const char *send_call;   /* the vendor's name of `send`, for messages */
     const char *report_call; /* and of what brings the reports */
-    uint32_t live_settings; /* AVI_LIVE_*; 0: each change needs another channel */
+    uint32_t live_settings;  /* AVI_LIVE_*; 0: each change needs another channel */
 
     /* Begin to open or to end device->port_data; *device is the engine's, with library and info.device_id filled in. */
     int (*open)(avenc_device *device);

@@ -78,8 +78,8 @@ static aclError open_codec(sim_channel *ch, const sim_channel_desc *desc, const 
                 return sim_fail_at(function, ACL_ERROR_BAD_ALLOC, "out of memory");
             size_t size = null_size;
             if (ch->marked) { /* it takes nothing of the headers */
-                size = SIM_MARK_SIZE + sim_null_access_unit(ch->canned[idr], capacity, 0, ch->en_type, ch->width,
-                                                            ch->height, idr != 0);
+                size = SIM_MARK_SIZE +
+                       sim_null_access_unit(ch->canned[idr], capacity, 0, ch->en_type, ch->width, ch->height, idr != 0);
                 size = size < null_size ? null_size : size;
             }
             ch->canned_size[idr] =

@@ -27,7 +27,7 @@ struct sim_codec {
     /* CBR on libx264, see follow_rate; `window` is 0 otherwise */
     int64_t rate, fps; /* asked for; bit/s */
     int64_t current;   /* what libx264 has been told, bit/s */
-    int64_t balance;   /* bits not spent, decaying over `window` pictures */
+    int64_t balance;   /* bits not used, decaying over `window` pictures */
     int64_t window;
 };
 

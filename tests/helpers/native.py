@@ -67,7 +67,9 @@ class Builds:
         named = {source: self.folder / variant / ("_".join(source.parts[-3:]) + ".o") for source in sources}
         missing = [source for source in named if named[source] not in self._built]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for _ in pool.map(lambda one: compile_c(*self.flags(variant), *flags, "-c", one, "-o", named[one]), missing):
+            for _ in pool.map(
+                lambda one: compile_c(*self.flags(variant), *flags, "-c", one, "-o", named[one]), missing
+            ):
                 pass
         self._built.update(named.values())
         return list(named.values())
@@ -98,7 +100,7 @@ class Builds:
 
 
 def run(program, *args, timeout=110):
-    """Run a program that says "ok" when it has found nothing wrong, and nor has its sanitizer; return what it printed."""
+    """Run a program that says "ok" when neither it nor its sanitizer has found anything; return what it printed."""
     done = subprocess.run(
         [str(program), *map(str, args)],
         # A forked child starts threads of its own, which the thread sanitizer refuses by default.

@@ -15,7 +15,7 @@ import pytest
 import ascend_venc as venc
 from ascend_venc import acl
 from ascend_venc.acl import finalize, init
-from helpers import decode, dlpack, processes, simulator, video
+from helpers import decode, dlpack, live, processes, simulator, video
 
 WIDTH, HEIGHT = 144, 128
 SIZE = WIDTH * HEIGHT * 3 // 2
@@ -95,8 +95,11 @@ def enc(backend):
 
 @pytest.fixture(scope="module")
 def expected(frame):
+    before = live.counts()
     with venc.Encoder(WIDTH, HEIGHT, codec="h264", bitrate="2M", backend="sim") as enc:
-        return picture_of(enc.encode(frame) + enc.flush())
+        picture = picture_of(enc.encode(frame) + enc.flush())
+    live.assert_unchanged(before)  # the device ends natively: not to be counted by the test that comes first
+    return picture
 
 
 @pytest.mark.parametrize("kind", HOST_KINDS)

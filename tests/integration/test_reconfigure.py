@@ -119,9 +119,9 @@ def test_settings_that_are_refused_twice_leave_the_old_ones(backend, frames):
     with venc.Encoder(128, 128, codec="h264", gop=1000, bitrate="2M", backend=backend) as enc:
         enc.submit(frames[0])
         device = simulator.shared()
-        with device.failing_call("aclvencCreateChannel", nth=1), device.failing_call("aclvencCreateChannel", nth=2):
-            with pytest.raises(venc.AclError, match="aclvencCreateChannel"):
-                enc.reconfigure(bitrate="1M")
+        twice = [device.failing_call("aclvencCreateChannel", nth=nth) for nth in (1, 2)]
+        with twice[0], twice[1], pytest.raises(venc.AclError, match="aclvencCreateChannel"):
+            enc.reconfigure(bitrate="1M")
         assert enc.config.bitrate == 2_000_000
         assert enc.submit(frames[1]) == 1
         assert [packet.frame_index for packet in enc.flush()] == [0, 1]

@@ -2,6 +2,7 @@
 """Access units written to a file descriptor by the native writer."""
 
 import errno
+import fcntl
 import os
 import socket
 import threading
@@ -39,6 +40,20 @@ def test_file_holds_what_receive_would_have_returned(frames, backend, tmp_path):
             enc.submit(frame)
     assert path.read_bytes() == plain_bytes(frames, backend)
     assert len(decode.frames(path.read_bytes(), "h264")) == COUNT
+
+
+def test_descriptor_is_the_programs_own_which_may_close_it_at_once(frames, backend):
+    reader, writer = os.pipe()
+    flags = fcntl.fcntl(writer, fcntl.F_GETFL), fcntl.fcntl(writer, fcntl.F_GETFD)
+    with venc.Encoder(128, 128, codec="h264", sink=writer, backend=backend) as enc:
+        assert (fcntl.fcntl(writer, fcntl.F_GETFL), fcntl.fcntl(writer, fcntl.F_GETFD)) == flags
+        os.close(writer)
+        for frame in frames[:3]:
+            enc.submit(frame)
+        enc.flush()
+        written = enc.stats.bytes_out
+    with open(reader, "rb") as stream:
+        assert len(stream.read()) == written > 0, "and the pipe ends with the encoder"
 
 
 @pytest.mark.parametrize("kind", ["pipe", "socket"])

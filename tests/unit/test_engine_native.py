@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The engine from C: with threads on every side, and with calls that stop, fail or never return; plain, under the thread
-and the address sanitizer, and with random pauses before its locks."""
+"""The engine from C: with threads on every side, and with calls that stop, fail or never return; plain, under the
+thread and the address sanitizer, and with random pauses before its locks."""
 
 import os
 import re
@@ -44,9 +44,7 @@ def wrap(*functions):
     return ["-Wl," + ",".join(f"--wrap={name}" for name in functions)]
 
 
-ALLOCATIONS = wrap(
-    "malloc", "calloc", "realloc", "mmap", "pthread_create", "eventfd", "epoll_create1", "epoll_ctl"
-)
+ALLOCATIONS = wrap("malloc", "calloc", "realloc", "mmap", "pthread_create", "eventfd", "epoll_create1", "epoll_ctl")
 CLOCK = wrap("avi_now_ns", "avi_cond_wait_until", "avi_thread_start")
 
 

@@ -107,10 +107,13 @@ def codec_files():
 
 
 def test_l2_only_the_loader_uses_dlopen():
-    allowed = {CSRC / "load" / "paths.c", *codec_files()}
-    assert matches(DLOPEN, [path for path in c_files() if path not in allowed]) == []
-    assert matches(DLOPEN, [CSRC / "load" / "paths.c"]), "the loader itself is expected to match"
+    loader, core = CSRC / "load" / "paths.c", PACKAGE / "_lowlevel" / "core.pyx"
+    allowed = {loader, core, *codec_files()}
+    assert matches(DLOPEN, [path for path in [*c_files(), *cython_files()] if path not in allowed]) == []
+    assert matches(DLOPEN, [loader]), "the loader itself is expected to match"
     assert matches(DLOPEN, codec_files()), "so is what loads the simulated device's codec"
+    (call,) = matches(r"\bdlopen\s*\((?!const)", [core])
+    assert "RTLD_NOLOAD" in call, "core.pyx looks things up in what is loaded, and loads nothing"
 
 
 def test_l3_the_simulated_device_includes_only_its_own_headers_and_libc():
@@ -213,6 +216,77 @@ def test_l9_the_buffer_protocol_is_implemented_where_memory_goes_in_and_out():
     assert found == {"ascend_venc/_lowlevel/frames.pyx", "ascend_venc/_lowlevel/packet.pyx"}
 
 
+def module_name(root, path):
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_modules(name, is_package, text, names):
+    """Modules of the package that one imports anywhere: at its top, in functions, for type checkers, by cimport."""
+    found = set()
+    base = name.split(".") if is_package else name.split(".")[:-1]
+    statement = r"^[ \t]*from[ \t]+(\.*)([\w.]*)[ \t]+c?import[ \t]+(\([^)]*\)|[^\n#]+)"
+    for dots, module, imports in re.findall(statement, text, flags=re.M):
+        if dots:
+            start = base[: len(base) - len(dots) + 1]
+        elif module.split(".")[0] == names[0]:
+            start = []
+        else:
+            continue
+        target = [*start, *(module.split(".") if module else [])]
+        for item in re.split(r"[\s,()]+", re.sub(r"\bas\s+\w+", "", imports)):
+            inner = ".".join([*target, item])
+            if item:
+                found.add(inner if inner in names else ".".join(target))
+    for line in re.findall(r"^[ \t]*c?import[ \t]+([^\n#]+)", text, flags=re.M):
+        found |= {item.split()[0] for item in line.split(",") if item.split()}
+    return found & set(names) - {name}
+
+
+def imports_among(root):
+    paths = {module_name(root.parent, path): path for path in sources(root, ".py", ".pyx", ".pxd")[::-1]}
+    edges = {}
+    for path in sources(root, ".py", ".pyx", ".pxd"):
+        name = module_name(root.parent, path)
+        names = [root.name, *paths]
+        edges.setdefault(name, {})
+        for target in imported_modules(name, path.stem == "__init__", read(path), names):
+            edges[name].setdefault(target, path.name)
+    return edges
+
+
+def test_modules_a_planted_import_circle_is_found(tmp_path):
+    package = tmp_path / "house"
+    (package / "low").mkdir(parents=True)
+    (package / "__init__.py").write_text("from .one import first\nfrom .two import second as other\n")
+    (package / "one.py").write_text('"""from .two import second"""\nimport os  # from .two import second\n')
+    (package / "two.py").write_text("from . import one as first\nfrom .low.three import (\n    third,\n)\n")
+    (package / "low" / "__init__.py").write_text("")
+    (package / "low" / "three.pyx").write_text("from .four cimport *\nfrom .. import one\n")
+    (package / "low" / "four.pxd").write_text("from libc.stdint cimport uint8_t\n")
+    edges = imports_among(package)
+    assert set(edges["house.two"]) == {"house.one", "house.low.three"}
+    assert set(edges["house.low.three"]) == {"house.low.four", "house.one"}
+    assert c_calls.circles(edges) == []
+    for name, line in [
+        ("one.py", "def late():\n    from .two import second\n"),
+        ("one.py", "if TYPE_CHECKING:\n    from house.two import second\n"),
+        ("one.py", "import house.two\n"),
+        ("low/four.pxd", "from ..two cimport second\n"),
+    ]:
+        before = (package / name).read_text()
+        (package / name).write_text(before + line)
+        assert len(c_calls.circles(imports_among(package))) == 1, line
+        (package / name).write_text(before)
+
+
+def test_modules_import_each_other_without_a_circle():
+    edges = imports_among(PACKAGE)
+    assert "ascend_venc._lowlevel.channel" in edges["ascend_venc.encoder"], "the reader of imports finds what is there"
+    assert "ascend_venc._lowlevel.stream" in edges["ascend_venc._lowlevel.channel"]
+    assert c_calls.circles(edges) == [], "modules that import each other in a circle"
+
+
 # L11: circles that are still there among the files of the simulated device. This list may only shrink.
 CIRCLES_OF_THE_SIMULATED_DEVICE = [
     ["entry", "sim"],  # sim.h has inline functions of entry.c, which uses others of them
@@ -299,6 +373,25 @@ def test_no_module_of_the_product_has_a_name_that_says_nothing():
     assert [path for path in [*c_files(), *cython_files(), *python_files()] if path.stem in forbidden] == []
 
 
+# Words that an earlier version had of its own; the field says: coalescing delay, flush, ready, task queue, helper
+# thread, eventfd of a wait set.
+OWN_WORDS = r"(?i)\b(linger\w*|hurry\w*|news|spent|assistants?|notifiers?|selectors?)\b"
+
+
+def all_lines(path):
+    return path.read_text()
+
+
+def test_names_are_the_fields_terms(tmp_path):
+    planted = tmp_path / "planted.c"
+    planted.write_text("int lingering; /* has news */\nint newsletter;\n")
+    assert len(matches(OWN_WORDS, [planted], all_lines)) == 1
+    pages = [*ROOT.glob("*.md"), *sources(ROOT / "docs", ".md"), *sources(ROOT / "examples", ".md", ".py")]
+    assert len(pages) > 10
+    files = [*c_files(), *cython_files(), *python_files(), *sources(PACKAGE, ".pyi", ".txt"), *pages]
+    assert matches(OWN_WORDS, files, all_lines) == []
+
+
 def files_named_in(text):
     """Paths in backquotes that begin with a folder of this project."""
     return re.findall(r"`((?:csrc|ascend_venc|tests|scripts)/[\w/.]*)`", text)
@@ -315,3 +408,20 @@ def test_files_that_architecture_md_names_exist():
     assert [name for name in named if not (ROOT / name).exists()] == []
     c_names = set(re.findall(r"`(?:[a-z0-9_]+/)*([a-z0-9_]+\.[ch])`", text))
     assert c_names - {path.name for path in [*c_files(), *sources(ROOT / "tests", ".c", ".h")]} == set()
+    # Short names in brackets: test files of that name, or scenarios on the loop-back port.
+    short = {name for bracket in re.findall(r"\[(`[^\]]*`)\]", text) for name in re.findall(r"`(\w+)`", bracket)}
+    assert {"ownership", "loop_channels"} <= short
+    places = [(ROOT / "tests" / "integration", "test_{}.py"), (ROOT / "tests" / "unit" / "native", "{}.c")]
+    missing = [name for name in short if not any((place / form.format(name)).exists() for place, form in places)]
+    assert missing == []
+
+
+LONG = 450  # lines; a longer file has its reason in docs/architecture.md
+
+
+def test_long_files_have_their_reason_in_architecture_md():
+    text = (ROOT / "docs" / "architecture.md").read_text().split("## 14.")[1]
+    reasons = set(re.findall(r"^\| `([\w/.]+)` \|", text, flags=re.M))
+    files = [*c_files(), *cython_files(), *python_files()]
+    long = {str(path.relative_to(ROOT)) for path in files if len(path.read_text().splitlines()) > LONG}
+    assert long and reasons == long
