@@ -145,7 +145,7 @@ class Encoder:
         channel = self._channel()
         stall = channel.stream.stall
         ends = [] if bounds.deadline is None else [bounds.deadline]
-        if ends and bounds.deadline <= now:
+        if ends and ends[0] <= now:
             raise from_status(_TIMEOUT, "", "nothing came in the time allowed")
         if stall is not None:
             ends.append(max(bounds.since, now - channel.stalled) + stall)

@@ -58,6 +58,12 @@ cdef int64_t pts_of(object pts) except? -1:
         raise errors.InvalidArgumentError(f"pts is {pts}; allowed is -2**63 to 2**63 - 1") from None
 
 
+cdef object failure_of(int status):
+    """The exception of a status, with the thread's last failure, before another call replaces that."""
+    return errors.from_status(
+        status, (<bytes>avenc_last_failure().call).decode("utf-8", "replace"), failed_detail())
+
+
 cdef object failed_detail():
     return (<bytes>avenc_last_failure().detail).decode("utf-8", "replace")
 
@@ -906,8 +912,8 @@ cdef class Channel:
         """Close the stream, and wait up to `timeout` seconds (None: without bound) for its end.
 
         Idempotent. Packets that nobody took are dropped. Interrupted by Ctrl-C it goes on natively, and can be called
-        again to wait. AclTimeoutError says who is in the way; on a lost device it returns at once. Returns the Futures
-        that will get no packet, to be cancelled.
+        again to wait. AclTimeoutError says who is in the way; on a lost device it returns at once. Futures that
+        get no packet are cancelled.
         """
         cdef avenc_wait wait
         cdef int status = AVENC_E_LOOK
@@ -929,12 +935,13 @@ cdef class Channel:
             elif status != AVENC_E_LOOK:
                 avenc_channel_abandon_sink(self._h)
             self._drop_packets()
+            failure = None if status in (AVENC_OK, AVENC_E_FORKED, AVENC_E_LOOK) else failure_of(status)
             futures = stream.keep_owners() if first or stream.entries else []
             for future in futures:
                 cancel(future)
             let_go()
-        if status != AVENC_E_FORKED:
-            check(status)
+        if failure is not None:
+            raise failure
 
     cdef int _drop_packets(self) except -1:
         """Packets that nobody took give their memory back."""

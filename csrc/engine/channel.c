@@ -51,8 +51,7 @@ void avi_channel_drop(avenc_channel *channel) {
         avi_channel_free(channel);
 }
 
-/* The lock that is held goes with the last reference: then a task frees both. */
-static void drop_locked(avenc_channel *channel) {
+void avi_channel_drop_locked(avenc_channel *channel) {
     if (atomic_fetch_sub(&channel->references, 1) == 1)
         avi_task_post(&channel->free_task);
 }
@@ -60,7 +59,7 @@ static void drop_locked(avenc_channel *channel) {
 void avi_channel_post(avenc_channel *channel, avi_task *task) {
     avi_channel_retain(channel);
     if (!avi_task_post(task))
-        drop_locked(channel); /* not the last: the caller has one itself */
+        avi_channel_drop_locked(channel); /* not the last: the caller has one itself */
 }
 
 /* ---- slots ------------------------------------------------------------------------------------- */
@@ -183,13 +182,13 @@ static void let_successors_go_locked(avenc_channel *channel) {
             finish_in_turn_locked(successor, packet);
         avi_sink_wake_locked(channel->stream, false);
         avi_stream_signal_locked(channel->stream, false);
-        drop_locked(channel); /* the successor's reference */
+        avi_channel_drop_locked(channel); /* the successor's reference */
         if (own)
-            drop_locked(own);
+            avi_channel_drop_locked(own);
         own = channel = successor;
     }
     if (own)
-        drop_locked(own);
+        avi_channel_drop_locked(own);
 }
 
 void avi_channel_check_over_locked(avenc_channel *channel) {

@@ -72,7 +72,10 @@ struct avenc_channel {
 };
 
 void avi_channel_retain(avenc_channel *channel);
-void avi_channel_drop(avenc_channel *channel); /* no lock is held, unless somebody else has one for certain */
+void avi_channel_drop(avenc_channel *channel); /* no lock is held */
+
+/* The stream's lock is held. It goes with the last reference: then a task frees both. */
+void avi_channel_drop_locked(avenc_channel *channel);
 
 /* Let a task of the channel run; it holds the channel meanwhile. */
 void avi_channel_post(avenc_channel *channel, avi_task *task);

@@ -226,7 +226,7 @@ int avenc_channel_succeed(avenc_channel *channel, uint64_t *first_index) {
         stream->paused = false;
         *first_index = stream->next_number;
         avi_channel_check_over_locked(old);
-        avi_channel_drop(old);
+        avi_channel_drop_locked(old);
         avi_stream_signal_locked(stream, true);
     }
     avi_unlock(&stream->lock);
@@ -291,8 +291,8 @@ static void close_locked(avi_stream *stream) {
         drop_queued_locked(channel);
         avi_channel_check_over_locked(channel);
     }
-    if (stream->current) /* nothing takes its place any more. Not the last channel: the caller has one */
-        avi_channel_drop(stream->current);
+    if (stream->current) /* nothing takes its place any more */
+        avi_channel_drop_locked(stream->current);
     stream->current = NULL;
     avi_sink_close_locked(stream);
     avi_stream_signal_locked(stream, true);

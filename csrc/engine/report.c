@@ -107,7 +107,7 @@ static void note_reported_locked(avenc_device *device, avenc_channel *channel) {
     bool heard = avi_stream_heard_locked(stream) || channel->queued_head || stream->has_sink || stream->closed ||
                  channel->sealed || channel->retiring;
     if (channel->reported || !heard) {
-        avi_channel_drop(channel); /* the device's table has another */
+        avi_channel_drop_locked(channel); /* not the last: the table, or the batch, has another */
         return;
     }
     channel->reported = true;

@@ -371,9 +371,9 @@ typedef struct sim_event sim_event;
 
 typedef struct sim_stream {
     sim_object object;
-    void *context; /* handle */
+    void *_Atomic context; /* handle. Atomic, as the next: whoever goes through all streams may find a new one */
     int32_t device;
-    bool is_default;
+    atomic_bool is_default;
     /* below: sim_stream_lock */
     sim_reporter *reporter;  /* subscribed, or NULL */
     bool unsubscribe_failed; /* by an armed fault: the program has done what it could */

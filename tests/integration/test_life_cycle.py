@@ -64,7 +64,7 @@ def test_process_that_raises_with_an_encoder_open_shows_its_own_traceback_only(b
 
 
 FORK = """
-import os, sys, warnings
+import os, sys, time, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 and later warn of fork() beside threads; that is the point
 import ascend_venc as venc
 from ascend_venc._lowlevel import core
@@ -91,6 +91,9 @@ assert os.waitpid(child, 0)[1] == 0
 assert len(enc.encode(frame) + enc.flush()) == 4
 enc.close()
 packets.clear()
+deadline = time.monotonic() + 10
+while any(core.live().values()) and time.monotonic() < deadline:  # the device ends on native threads
+    time.sleep(0.01)
 assert not any(core.live().values()), core.live()
 """
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The engine from C, with threads on every side: plain, and under the thread and the address sanitizer."""
+"""The engine from C: with threads on every side, and with calls that stop, fail or never return; plain, under the thread
+and the address sanitizer, and with random pauses before its locks."""
 
 import os
 import re
@@ -9,155 +10,88 @@ from pathlib import Path
 import pytest
 
 from ascend_venc._lowlevel import core
-from helpers import fake_cann
+from helpers import fake_cann, native
 
-ROOT = Path(__file__).resolve().parents[2]
 NATIVE = Path(__file__).resolve().parent / "native"
-CFLAGS = ["-std=gnu11", "-O1", "-g", "-fno-omit-frame-pointer", "-pthread", "-Wno-format-truncation"]
 
 pytestmark = pytest.mark.sim_only
 
-
-def compile_with(flags, *args):
-    subprocess.run(["gcc", *CFLAGS, *flags, *map(str, args)], check=True, capture_output=True, text=True)
+every_variant = pytest.mark.parametrize("variant", ["plain", "thread", "thread-delays", "address"])
 
 
-def sanitizer_flags(sanitizer, tmp_path):
-    """The flags for it; skips where its runtime is missing."""
-    flags = [f"-fsanitize={sanitizer}", "-fno-sanitize-recover=undefined"] if sanitizer else []
-    probe = tmp_path / "probe.c"
-    probe.write_text("int main(void) { return 0; }\n")
-    try:
-        compile_with(flags, probe, "-o", tmp_path / "probe")
-        subprocess.run([str(tmp_path / "probe")], check=True, capture_output=True, timeout=30)
-    except subprocess.CalledProcessError as error:
-        pytest.skip(f"this machine has no runtime for -fsanitize={sanitizer}: {str(error.stderr)[-200:]}")
-    return flags
+@pytest.fixture(scope="session")
+def builds(tmp_path_factory):
+    return native.Builds(tmp_path_factory.mktemp("native"))
 
 
-ROOMS = ("base/*.c", "load/*.c", "convert/*.c", "engine/*.c", "ports/*.c")
-LOAD_ALONE = ("base/*.c", "load/*.c")
-CONVERT_ALONE = ("base/*.c", "load/paths.c", "load/trust.c", "convert/*.c")
-
-
-def compile_with_engine(flags, program, target, rooms=ROOMS):
-    """Build a C program with the files of csrc that match."""
-    csrc = ROOT / "csrc"
-    sources = sorted(path for pattern in rooms for path in csrc.glob(pattern))
-    compile_with(flags, f"-I{csrc}", f"-I{csrc}/include", *sources, NATIVE / program, "-o", target)
-
-
-def compile_device(flags, target):
-    sources = sorted((ROOT / "csrc" / "sim").glob("*.c"))
-    compile_with([*flags, "-fPIC", "-shared", "-fvisibility=hidden"], f"-I{ROOT}/csrc/include", *sources, "-o", target)
-    return target
-
-
-@pytest.mark.parametrize("sanitizer", ["", "thread", "address,undefined"])
+@every_variant
 @pytest.mark.parametrize(
     ("program", "channels", "frames"),
-    [("engine_threads.c", 9, 60), ("engine_features.c", 8, 60), ("engine_selector.c", 12, 40)],
+    [("engine_threads.c", 9, 60), ("engine_features.c", 10, 60), ("engine_waitset.c", 12, 40)],
 )
-def test_engine_with_threads_on_every_side_keeps_every_frame(tmp_path, sanitizer, program, channels, frames):
-    flags = sanitizer_flags(sanitizer, tmp_path)
-    device = compile_device(flags, tmp_path / "sim.so")
-    target = tmp_path / "program"
-    compile_with_engine(flags, program, target)
-    env = dict(os.environ, ASCEND_VENC_SIM_AVCODEC=core.find_codec() or "", TSAN_OPTIONS="exitcode=66")
-    done = subprocess.run(
-        [str(target), str(device), "", str(channels), str(frames)],
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=110,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert done.stdout == "ok\n"
-    assert "Sanitizer" not in done.stderr
+def test_engine_with_threads_on_every_side_keeps_every_frame(builds, variant, program, channels, frames):
+    target = builds.program(variant, [NATIVE / program])
+    assert native.run(target, builds.device(variant), "", channels, frames) == "ok\n"
 
 
-SCENARIOS = [
-    "queued_behind_refused",
-    "room_while_growing",
-    "wait_while_closing",
-    "destroy_while_frame_is_submitted",
-    "sink_for_packets_that_are_ready",
-    "sink_after_one_that_broke",
-    "sink_taken_away_while_it_is_written",
-]
+@every_variant
+def test_what_happens_while_a_call_of_the_vendor_s_does_not_return(builds, variant):
+    target = builds.program(variant, [NATIVE / "engine_waits.c"])
+    assert native.run(target, builds.device(variant), "") == "ok\n"
 
 
-@pytest.fixture(scope="module", params=["thread", "address,undefined"])
-def waits(request, tmp_path_factory):
-    """The program of scenarios and a simulated device, both with a sanitizer."""
-    folder = tmp_path_factory.mktemp("waits")
-    flags = sanitizer_flags(request.param, folder)
-    compile_with_engine(flags, "engine_waits.c", folder / "program")
-    return folder / "program", compile_device(flags, folder / "sim.so")
+def wrap(*functions):
+    return ["-Wl," + ",".join(f"--wrap={name}" for name in functions)]
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_what_happens_while_another_thread_is_inside_a_call(waits, scenario):
-    program, device = waits
-    done = subprocess.run(
-        [str(program), str(device), "", scenario],
-        env=dict(os.environ, TSAN_OPTIONS="exitcode=66"),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=110,
-    )
-    assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr[-4000:]
-    assert "Sanitizer" not in done.stderr
+ALLOCATIONS = wrap(
+    "malloc", "calloc", "realloc", "mmap", "pthread_create", "eventfd", "epoll_create1", "epoll_ctl"
+)
+CLOCK = wrap("avi_now_ns", "avi_cond_wait_until", "avi_thread_start")
 
 
-@pytest.mark.parametrize("sanitizer", ["", "thread", "address,undefined"])
-def test_converters_on_several_threads_give_the_same_pictures(tmp_path, sanitizer):
+@every_variant
+@pytest.mark.parametrize(
+    ("program", "link"),
+    [
+        ("loop_frames.c", []),
+        ("loop_channels.c", []),
+        ("loop_sinks.c", []),
+        ("loop_waits.c", []),
+        ("loop_memory.c", ALLOCATIONS),
+        ("task_queue.c", CLOCK),
+    ],
+)
+def test_scenarios_on_a_port_without_a_device(builds, variant, program, link):
+    """Each program runs its scenarios one after the other; the last name on stderr is the one that failed."""
+    sources = [NATIVE / program, *(NATIVE / name for name in ("scenario.c", "loopback_port.c", "channels.c"))]
+    assert native.run(builds.program(variant, sources, link=link)) == "ok\n"
+
+
+@pytest.mark.parametrize("variant", ["plain", "thread-delays", "address"])
+def test_converters_on_several_threads_give_the_same_pictures(builds, variant):
     """Conversion stands alone: nothing of the engine is linked."""
-    program = tmp_path / "convert_threads"
-    flags = sanitizer_flags(sanitizer, tmp_path)
-    if sanitizer == "thread":
-        flags = [*flags, "-DAVENC_DELAYS"]  # random pauses before locks
-    compile_with_engine(flags, "convert_threads.c", program, CONVERT_ALONE)
-    done = subprocess.run(
-        [str(program), core.find_swscale() or "", core.find_libyuv() or "", "40"],
-        env=dict(os.environ, TSAN_OPTIONS="exitcode=66"),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=110,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    if done.stdout == "absent\n":
+    program = builds.program(variant, [NATIVE / "convert_threads.c"], native.CONVERT_ALONE)
+    said = native.run(program, core.find_swscale() or "", core.find_libyuv() or "", 40)
+    if said == "absent\n":
         pytest.skip("no library that converts RGB")
-    assert done.stdout == "ok\n"
+    assert said == "ok\n"
 
 
-@pytest.mark.parametrize("sanitizer", ["thread", "address,undefined"])
-def test_library_opened_and_read_by_several_threads(tmp_path, sanitizer):
-    flags = [*sanitizer_flags(sanitizer, tmp_path), "-DAVENC_DELAYS"]
-    compile_with_engine(flags, "load_threads.c", tmp_path / "load_threads", LOAD_ALONE)
+@pytest.mark.parametrize("variant", ["thread-delays", "address-delays"])
+def test_library_opened_and_read_by_several_threads(builds, tmp_path, variant):
+    program = builds.program(variant, [NATIVE / "load_threads.c"], native.LOAD_ALONE)
     # Opened first with a call that asks whether it is a stub and one that counts; then it fails every third time.
     count = (
         "static int calls; int call = calls++; *(uint32_t *)first = 1 + call % 2; return call % 3 == 2 ? 507899 : 0;"
     )
     lib = fake_cann.install(tmp_path, bodies={"aclrtGetDeviceCount": count})
-    done = subprocess.run(
-        [str(tmp_path / "load_threads"), str(lib / "libascendcl.so"), "300"],
-        env=dict(os.environ, TSAN_OPTIONS="exitcode=66"),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=110,
-    )
-    assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr[-4000:]
+    assert native.run(program, lib / "libascendcl.so", 300) == "ok\n"
 
 
-def test_search_by_name_finds_what_the_dynamic_loader_finds(tmp_path):
+def test_search_by_name_finds_what_the_dynamic_loader_finds(builds, tmp_path):
     """In LD_LIBRARY_PATH, /etc/ld.so.cache, the system's folders, or nowhere."""
-    program = tmp_path / "load_search"
-    compile_with_engine([], "load_search.c", program, LOAD_ALONE)
+    program = builds.program("plain", [NATIVE / "load_search.c"], native.LOAD_ALONE)
     fake_cann.compile_library(tmp_path / "here" / "libavenc_only_here.so.1", ["one"])
     fake_cann.compile_library(tmp_path / "there" / "libavenc_only_here.so.1", ["one"])
     cached = Path("/etc/ld.so.cache")

@@ -203,14 +203,14 @@ def test_l8_encoder_and_facade_do_not_know_each_other():
         assert not imports_of(facade) & {"encoder", "ctypes", "ascend_venc.encoder"}
 
 
-def test_l9_the_buffer_protocol_is_implemented_in_one_file():
+def test_l9_the_buffer_protocol_is_implemented_where_memory_goes_in_and_out():
     found = {
         hit.split(":")[0]
         for hit in matches(
             r"def __getbuffer__|def __releasebuffer__|def __buffer__", [*cython_files(), *python_files()]
         )
     }
-    assert found == {"ascend_venc/_lowlevel/buffers.pyx"}
+    assert found == {"ascend_venc/_lowlevel/frames.pyx", "ascend_venc/_lowlevel/packet.pyx"}
 
 
 # L11: circles that are still there among the files of the simulated device. This list may only shrink.
@@ -297,3 +297,21 @@ def test_l11_circles_in_the_simulated_device_only_become_fewer():
 def test_no_module_of_the_product_has_a_name_that_says_nothing():
     forbidden = {"utils", "util_", "helpers", "misc", "common", "manager"}
     assert [path for path in [*c_files(), *cython_files(), *python_files()] if path.stem in forbidden] == []
+
+
+def files_named_in(text):
+    """Paths in backquotes that begin with a folder of this project."""
+    return re.findall(r"`((?:csrc|ascend_venc|tests|scripts)/[\w/.]*)`", text)
+
+
+def test_files_that_architecture_md_names_exist():
+    assert files_named_in("`csrc/engine/slot.c`, `slot.c` and `tests/unit/native/`") == [
+        "csrc/engine/slot.c",
+        "tests/unit/native/",
+    ]
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    named = files_named_in(text)
+    assert len(named) > 40
+    assert [name for name in named if not (ROOT / name).exists()] == []
+    c_names = set(re.findall(r"`(?:[a-z0-9_]+/)*([a-z0-9_]+\.[ch])`", text))
+    assert c_names - {path.name for path in [*c_files(), *sources(ROOT / "tests", ".c", ".h")]} == set()

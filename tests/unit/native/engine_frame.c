@@ -3,8 +3,8 @@
  * One frame after the other through the engine, for counting instructions: test_instruction_counts.py runs it
  * under callgrind. argv: library, path (submit, batch, enqueue, acquire), frames.
  *
- * Only one frame (or one batch) is on its way at any time, and this thread sleeps in poll() until the engine has
- * signalled it, or asks for its counters, which the test leaves out: no loop of the engine that counts goes round a
+ * Only one frame (or one batch) is on its way at any time, and this thread sleeps in poll() until the wait set's
+ * descriptor is readable, or asks for its counters, which the test leaves out: no loop of the engine that counts goes round a
  * number of times that depends on timing.
  */
 #include <poll.h>
@@ -28,14 +28,16 @@ enum { WIDTH = 128, HEIGHT = 128, TIMEOUT_MS = 20000, BATCH = 8 };
 
 static uint8_t pixels[WIDTH * HEIGHT * 3 / 2];
 static avenc_channel *channel;
-static avenc_notifier *notifier;
+static avenc_waitset *waitset;
 static unsigned received;
+
+#define PATIENT ((avenc_wait[1]){avenc_wait_for(TIMEOUT_MS)})
 
 static void take(unsigned wanted) {
     avenc_packet *packets[BATCH];
     size_t count;
-    CHECK(avenc_channel_wait(channel, TIMEOUT_MS, 0, 0) == AVENC_OK);
-    CHECK(avenc_channel_drain(channel, packets, BATCH, &count) == AVENC_OK);
+    CHECK(avenc_channel_wait(channel, NULL, 0, 0) == AVENC_OK);
+    CHECK(avenc_channel_take(channel, packets, BATCH, &count) == AVENC_OK);
     CHECK(count == wanted);
     for (size_t i = 0; i < count; i++) {
         CHECK(packets[i]->status == 0 && packets[i]->frame_index == received++);
@@ -44,24 +46,26 @@ static void take(unsigned wanted) {
 }
 
 static void take_when_signalled(void) {
-    struct pollfd readable = {.fd = avenc_notifier_fd(notifier), .events = POLLIN};
+    struct pollfd readable = {.fd = avenc_waitset_fd(waitset), .events = POLLIN};
+    uint32_t keys[1], count;
     CHECK(poll(&readable, 1, TIMEOUT_MS) == 1);
-    avenc_notifier_clear(notifier);
+    CHECK(avenc_waitset_take(waitset, NULL, 0, keys, 1, &count) == AVENC_OK);
     take(1);
 }
 
 static void send(const char *path, const avenc_submission *frame) {
     uint64_t index;
     if (!strcmp(path, "submit")) {
-        CHECK(avenc_channel_submit(channel, frame, TIMEOUT_MS, &index) == AVENC_OK);
+        CHECK(avenc_channel_submit(channel, frame, PATIENT, &index) == AVENC_OK);
     } else if (!strcmp(path, "enqueue")) {
         CHECK(avenc_channel_enqueue(channel, frame, 1, 0, &index) == AVENC_OK);
     } else {
         avenc_frame *acquired;
         avenc_frame_memory memory;
-        CHECK(avenc_channel_acquire(channel, TIMEOUT_MS, &acquired, &memory) == AVENC_OK);
+        CHECK(avenc_channel_acquire(channel, PATIENT, &acquired, &memory) == AVENC_OK);
         memset(memory.y, 1, WIDTH);
-        CHECK(avenc_frame_submit(acquired, frame, 0, &index) == AVENC_OK);
+        CHECK(avenc_frame_submit(acquired, frame, 0, PATIENT, &index) == AVENC_OK);
+        avenc_frame_release(acquired);
     }
 }
 
@@ -72,7 +76,7 @@ static void batch(const avenc_submission *frame) {
     size_t accepted;
     for (int i = 0; i < BATCH; i++)
         frames[i] = *frame;
-    CHECK(avenc_channel_submit_many(channel, frames, BATCH, TIMEOUT_MS, indices, &accepted) == AVENC_OK);
+    CHECK(avenc_channel_submit_many(channel, frames, BATCH, PATIENT, indices, &accepted) == AVENC_OK);
     CHECK(accepted == BATCH);
     avenc_channel_stats stats;
     do {
@@ -89,6 +93,7 @@ int main(int argc, char **argv) {
     CHECK(avenc_library_open(&options, &library) == AVENC_OK);
     avenc_device *device;
     CHECK(avenc_device_open(library, 0, &device) == AVENC_OK);
+    CHECK(avenc_device_wait_open(device, PATIENT) == AVENC_OK);
     avenc_channel_config config = {.en_type = H265_MAIN_LEVEL,
                                    .pic_format = PIXEL_FORMAT_YUV_SEMIPLANAR_420,
                                    .width = WIDTH,
@@ -97,29 +102,39 @@ int main(int argc, char **argv) {
                                    .src_rate = 25,
                                    .max_bit_rate = 1000,
                                    .depth = BATCH,
-                                   .queue = 1};
-    CHECK(avenc_channel_create(device, &config, &channel) == AVENC_OK);
-    avenc_device_close(device); /* the channel keeps it */
-    CHECK(avenc_notifier_create(&notifier) == AVENC_OK);
-    CHECK(avenc_channel_attach_notifier(channel, notifier) == AVENC_OK);
-    avenc_submission frame = {.picture = {pixels, WIDTH, pixels + WIDTH * HEIGHT, WIDTH}, .number_pts = 1};
+                                   .queue = 1,
+                                   .time_num = 1,
+                                   .time_den = 25};
+    CHECK(avenc_channel_create(device, &config, NULL, &channel) == AVENC_OK);
+    CHECK(avenc_channel_wait_open(channel, PATIENT) == AVENC_OK);
+    avenc_device_release(device); /* the channel keeps it */
+    CHECK(avenc_waitset_create(&waitset) == AVENC_OK);
+    CHECK(avenc_channel_attach(channel, waitset, 0) == AVENC_OK);
+    CHECK(avenc_waitset_fd(waitset) >= 0);
+    avenc_submission frame = {.picture = {pixels, WIDTH, pixels + WIDTH * HEIGHT, WIDTH, WIDTH, HEIGHT, HEIGHT / 2},
+                              .number_pts = 1};
+    CHECK(avenc_channel_wait_room(channel, PATIENT) == AVENC_OK); /* the memory that queued frames need is made now */
     unsigned frames = (unsigned)atoi(argv[3]);
     if (!strcmp(argv[2], "batch")) {
         while (received < frames)
             batch(&frame);
     } else {
         while (received < frames) {
-            avenc_notifier_arm(notifier);
+            avenc_waitset_arm(waitset);
             send(argv[2], &frame);
             take_when_signalled();
         }
     }
     CHECK(received == frames);
-    CHECK(avenc_channel_destroy(channel, TIMEOUT_MS) == AVENC_OK);
-    avenc_notifier_release(notifier);
+    avenc_channel_detach(channel, waitset);
+    avenc_waitset_release(waitset);
+    CHECK(avenc_channel_close(channel) == AVENC_OK);
+    CHECK(avenc_channel_wait_closed(channel, PATIENT) == AVENC_OK);
+    avenc_channel_release(channel);
     for (int kind = 0; kind < AVENC_LIVE_COUNT; kind++)
-        CHECK(avenc_live(kind) == 0);
-    CHECK(avenc_library_finalize(library) == AVENC_OK);
+        for (int i = 0; avenc_live(kind) != 0; i++, usleep(1000)) /* the device ends on native threads */
+            CHECK(i < 20000);
+    CHECK(avenc_library_finalize(library, PATIENT) == AVENC_OK);
     puts("ok");
     return 0;
 }

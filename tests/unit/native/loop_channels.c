@@ -637,13 +637,13 @@ SCENARIO(a_stall_is_told_when_frames_are_in_flight_and_only_then) {
     avenc_wait wait = avenc_wait_for(60);
     wait.stall_ns = 5000000;
     CHECK(avenc_channel_wait(channel, &wait, 0, AVENC_WAIT_FOR_FRAMES) == AVENC_E_TIMEOUT);
-    CHECK(said("0.06 s: no frame is in flight"));
+    CHECK(said("within 0.06 s, and no frame is in flight"));
     loop_default(0, held);
     CHECK(submit(channel, 1) == AVENC_OK);
     wait = avenc_wait_for(AVENC_NO_TIMEOUT);
     wait.stall_ns = 5000000;
     CHECK(avenc_channel_wait(channel, &wait, 0, 0) == AVENC_E_TIMEOUT);
-    CHECK(said("0.005 s: the device has 1 frame(s) in flight") && said("(look at the loop)"));
+    CHECK(said("finished no frame for 0.005 s: 1 frame(s) are in flight") && said("(look at the loop)"));
     loop_report(0, 1);
     expect(channel, 1);
     end_channel(channel);

@@ -42,7 +42,7 @@ SCENARIO(depth_frames_are_in_the_device_and_no_more) {
     CHECK(submit(channel, 1) == AVENC_OK && submit(channel, 2) == AVENC_OK);
     frame = frame_of(3);
     CHECK(avenc_channel_submit(channel, &frame, NULL, &index) == AVENC_E_FULL && index == 77);
-    CHECK(said("2 frame(s) in flight"));
+    CHECK(said("2 in flight (depth 2), 0 queued"));
     CHECK(loop_held(0) == 2);
     loop_report(0, 1);
     CHECK(avenc_channel_submit(channel, &frame, NULL, &index) == AVENC_OK && index == 2);
@@ -61,7 +61,7 @@ SCENARIO(a_held_frame_counts_until_its_last_handle_is_back) {
     uint64_t index;
     CHECK(stats_of(channel).held == 1);
     CHECK(avenc_channel_acquire(channel, NULL, &none, &memory) == AVENC_E_FULL && !none);
-    CHECK(said("the program holds 1 frame(s)"));
+    CHECK(said("1 held by the program"));
     avenc_frame_retain(frame);
     CHECK(avenc_frame_submit(frame, &given, 0, PATIENT, &index) == AVENC_OK && index == 0);
     CHECK(avenc_frame_submit(frame, &given, 0, PATIENT, &index) == AVENC_E_INVALID && said("submitted before"));

@@ -117,7 +117,9 @@ static int enter(avenc_device *device, loop_call call) {
 
 static void report_one(loop_device *loop, const held_frame *frame) {
     size_t size = frame->plan.size ? frame->plan.size : LOOP_HEAD + LOOP_STAMP;
-    uint8_t *unit = calloc(1, size); /* dies when the report has returned, as the device's memory does */
+    uint8_t *unit = NULL; /* dies when the report has returned, as the device's memory does */
+    if (posix_memalign((void **)&unit, 16, size) != 0)
+        broken("no memory for an access unit");
     static const uint8_t heads[2][LOOP_HEAD] = {{0, 0, 0, 1, 0x41, 0x9a}, {0, 0, 0, 1, 0x65, 0x88}}; /* P and IDR */
     memcpy(unit, heads[frame->idr], LOOP_HEAD);
     memset(unit + LOOP_HEAD, 0xa5, size - LOOP_HEAD);
@@ -489,11 +491,26 @@ const avi_port loopback_port = {
     .send = send,
 };
 
+/* Threads that wait on the condition do not exist in the child, nor the devices. */
+static void after_fork(void) {
+    pthread_mutex_init(&lock, NULL);
+    pthread_cond_init(&changed, NULL);
+    memset(devices, 0, sizeof devices);
+}
+
+__attribute__((constructor)) static void set_up(void) {
+    pthread_atfork(NULL, NULL, after_fork);
+}
+
 /* ---- for the tests -------------------------------------------------------------------------------- */
+
+int loop_try_open(int number, avenc_device **out) {
+    return avi_device_open(&loopback_port, NULL, NULL, number, out);
+}
 
 avenc_device *loop_begin_open(int number) {
     avenc_device *device;
-    CHECK(avi_device_open(&loopback_port, NULL, NULL, number, &device) == AVENC_OK);
+    CHECK(loop_try_open(number, &device) == AVENC_OK);
     return device;
 }
 

@@ -16,6 +16,7 @@ enum { LOOP_DEVICES = 3, LOOP_STAMP = 16 /* first bytes of the picture, in each 
 extern const avi_port loopback_port;
 
 /* Begin to open; and open, waiting. Each is one reference. */
+int loop_try_open(int device, avenc_device **out);
 avenc_device *loop_begin_open(int device);
 avenc_device *loop_open(int device);
 

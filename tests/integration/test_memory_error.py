@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Python's memory runs out at each place in turn: nothing that was taken is lost, and nothing is left."""
+
+import gc
+import weakref
+
+import pytest
+
+import ascend_venc as venc
+from ascend_venc._lowlevel import core
+from helpers import live, simulator
+from helpers.waiting import eventually
+
+_testcapi = pytest.importorskip("_testcapi", reason="this Python has no _testcapi, which makes allocations fail")
+pytestmark = [pytest.mark.sim_only, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
+
+FRAME = bytes(128 * 192)
+PLACES = 60  # allocations, of the few that each call makes
+
+
+class Token:
+    pass
+
+
+CALLS = {
+    "submit": lambda enc, token: enc.submit(FRAME, token=token),
+    "submit_async": lambda enc, token: enc.submit_async(FRAME, token=token),
+    "submit_async borrowed": lambda enc, token: enc.submit_async(FRAME, token=token, copy=False),
+    "submit_many": lambda enc, token: enc.submit_many([FRAME] * 3, tokens=[token] * 3),
+    "encode": lambda enc, token: enc.encode(FRAME, token=token),
+    "acquire": lambda enc, token: enc.acquire(),
+    "flush": lambda enc, token: enc.flush(),
+    "receive": lambda enc, token: enc.receive(),
+    "receive_many": lambda enc, token: enc.receive_many(4),
+    "reconfigure": lambda enc, token: enc.reconfigure(bitrate=500_000),
+    "stats": lambda enc, token: enc.stats,
+}
+
+
+def packets_of(result):
+    if isinstance(result, venc.Packet):
+        return [result]
+    return [each for each in result if isinstance(each, venc.Packet)] if isinstance(result, list) else []
+
+
+def without_memory(call, enc, token, place):
+    """(result, whether it raised MemoryError) of a call whose allocation number `place` fails."""
+    _testcapi.set_nomemory(place, place + 1)
+    try:
+        return call(enc, token), False
+    except MemoryError:
+        return None, True
+    finally:
+        _testcapi.remove_mem_hooks()
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_no_packet_token_or_memory_is_lost(name):
+    call, struck = CALLS[name], 0
+    before = live.counts()
+    with simulator.shared().options(null_codec=500):
+        for place in range(PLACES):
+            tokens = [Token() for _ in range(6)]
+            late = Token()
+            alive = weakref.WeakSet([*tokens, late])
+            enc = venc.Encoder(128, 128, codec="h264", backend="sim", depth=4, queue=8, timeout=10)
+            for token in tokens:
+                enc.submit(FRAME, token=token)
+            eventually(lambda enc=enc: enc.stats.in_flight == 0)
+            token = None
+            result, failed = without_memory(call, enc, late, place)
+            struck += failed
+            if isinstance(result, venc.Frame):
+                result.release()
+            received = packets_of(result)
+            received += enc.flush()
+            stats = enc.stats
+            assert len(received) == stats.encoded, (place, failed)
+            indices = [packet.frame_index for packet in received]
+            assert indices[:6] == list(range(6)), (place, failed)
+            assert [packet.token for packet in received[:6]] == tokens, (place, failed)
+            if failed and name in ("submit", "submit_async", "submit_async borrowed"):
+                assert stats.submitted == 6, (place, name)  # an exception means that it was not sent
+            enc.close()
+            del enc, result, received, tokens, late
+            if place % 8 == 0:
+                gc.collect()
+                eventually(lambda alive=alive: not alive and gc.collect() is not None)
+    gc.collect()
+    assert struck > 0 or name.startswith("submit"), "no allocation failed at all"
+    eventually(lambda: core.live()["TICKET"] == 0)
+    live.assert_unchanged(before)

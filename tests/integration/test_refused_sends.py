@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frames that the device refuses, before and after it has begun with them: no picture under another's number."""
+
+import numpy as np
+import pytest
+
+import ascend_venc as venc
+from helpers import decode, simulator, video
+from helpers.waiting import eventually
+
+pytestmark = pytest.mark.sim_only
+
+SYNC_TIMEOUT = 507046  # what the synchronise after the launch may return
+REFUSED = (venc.AclError,)
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return video.synthetic(128, 128, 12, watermark=True)
+
+
+def encoder(**options):
+    return venc.Encoder(
+        128,
+        128,
+        **{"codec": "h264", "backend": "sim", "bitrate": "2M", "gop": 1000, "timeout": 10, "depth": 4, **options},
+    )
+
+
+def shown(packets):
+    """What each packet shows, decoded from the last key frame on: the stream must not need what nobody got."""
+    return [video.read_watermark(frame) for frame in decode.frames(b"".join(map(bytes, packets)), "h264")]
+
+
+@pytest.mark.parametrize("nth", [1, 2, 5])
+@pytest.mark.parametrize("way", ["submit", "encode", "acquire"])
+def test_send_that_fails_after_its_launch_costs_this_frame_only(frames, way, nth):
+    """Its report comes all the same: it is nobody's, and not the next frame's."""
+    sim = simulator.shared()
+    refused, packets = [], []
+    with encoder(depth=12) as enc:  # room for all: a frame that has to be queued is refused by receive()
+        with sim.failing_call("aclvencSendFrame", nth=nth, code=SYNC_TIMEOUT, after=True):
+            for number, frame in enumerate(frames):
+                try:
+                    if way == "encode":
+                        packets += enc.encode(frame, token=number)
+                        continue
+                    if way == "acquire":
+                        held = enc.acquire()
+                        held.array[:] = frame
+                    enc.submit(held if way == "acquire" else frame, token=number)
+                except REFUSED as error:
+                    assert error.code == SYNC_TIMEOUT
+                    refused.append(number)
+        packets += enc.flush()
+        stats = enc.stats
+    tokens = [number for number in range(len(frames)) if number != nth - 1]
+    assert refused == [nth - 1]
+    assert [packet.token for packet in packets] == tokens
+    assert [packet.frame_index for packet in packets] == list(range(len(tokens)))
+    assert shown(packets) == tokens
+    assert packets[nth - 1].is_keyframe  # the device has encoded with the refused frame in mind
+    assert (stats.failed, stats.submitted) == (0, len(tokens))
+
+
+def test_queued_send_that_fails_after_its_launch_costs_this_frame_only(frames):
+    sim = simulator.shared()
+    with encoder() as enc, sim.failing_call("aclvencSendFrame", nth=3, code=SYNC_TIMEOUT, after=True):
+        for number, frame in enumerate(frames[:4]):
+            enc.submit_async(frame, token=number)
+        packets, failed = [], []
+        while len(packets) + len(failed) < 4:
+            try:
+                packets.append(enc.receive(10))
+            except venc.FrameError as error:
+                failed.append(error.token)
+    assert failed == [2]
+    assert [packet.token for packet in packets] == [0, 1, 3]
+    assert shown(packets) == [0, 1, 3]
+
+
+@pytest.mark.parametrize(
+    ("code", "after"), [(SYNC_TIMEOUT, False), (SYNC_TIMEOUT, True), (507018, False), (507018, True), (100000, False)]
+)
+def test_encoder_works_after_twenty_refusals_in_a_row(frames, code, after):
+    sim = simulator.shared()
+    with encoder() as enc:
+        packets = enc.encode(frames[0], token=0)
+        with sim.failing_call("aclvencSendFrame", code=code, persistent=True, after=after):
+            for _ in range(20):
+                with pytest.raises(REFUSED) as caught:
+                    enc.submit(frames[11], timeout=5)
+                assert caught.value.code == code
+        if not after and code != 100000:  # no report frees the pictures: the device may read them still
+            try:
+                enc.submit(frames[1], token=1)
+            except REFUSED as error:
+                assert "reconfigure()" in str(error)
+                enc.reconfigure()
+                enc.submit(frames[1], token=1)
+        else:
+            eventually(lambda: submits(enc, frames[1], 1))
+        for number in range(2, 10):
+            enc.submit(frames[number], token=number)
+        packets += enc.flush()
+    assert [packet.token for packet in packets] == list(range(10))
+    assert [video.read_watermark(frame) for frame in decode.frames(b"".join(map(bytes, packets)), "h264")] == list(
+        range(10)
+    )
+
+
+def submits(enc, frame, token):
+    """Once the reports of what was refused have come."""
+    try:
+        enc.submit(frame, token=token)
+    except REFUSED:
+        return False
+    return True
+
+
+def test_memory_of_a_refused_frame_is_not_used_again_while_the_device_may_read_it(frames):
+    """The picture of the refused frame is encoded late; it must not be another frame's by then."""
+    sim = simulator.shared()
+    with sim.options(stall=1), encoder(depth=2) as enc:
+        with sim.failing_call("aclvencSendFrame", code=SYNC_TIMEOUT, after=True), pytest.raises(REFUSED):
+            enc.submit(frames[0])
+        enc.submit(frames[1], token=1)
+        enc.submit(np.ascontiguousarray(frames[2]), token=2)
+        sim.set_options(stall=0)
+        packets = enc.flush()
+    assert [packet.token for packet in packets] == [1, 2]
+    assert shown(packets) == [1, 2]

@@ -1,0 +1,391 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Waits: what wakes them, what they cost, what ends them, and what their errors say."""
+
+import asyncio
+import gc
+import os
+import sys
+import threading
+import time
+
+import pytest
+
+import ascend_venc as venc
+from ascend_venc import aio
+from helpers import live, processes, simulator
+from helpers.waiting import eventually, is_inside, outcome, started
+
+pytestmark = pytest.mark.sim_only
+
+FRAME = bytes(128 * 192)
+
+
+def encoder(**options):
+    return venc.Encoder(128, 128, **{"codec": "h264", "backend": "sim", "timeout": 10, **options})
+
+
+def close(enc):
+    enc._close(warn=False)
+
+
+# ---- encode takes before it waits ----
+
+
+def test_encode_makes_its_own_room_at_max_queued():
+    with encoder(max_queued=1) as enc:
+        count = sum(len(enc.encode(FRAME)) for _ in range(30))
+        assert count + len(enc.flush()) == 30
+
+
+def test_encode_takes_what_submit_has_left():
+    with simulator.shared().options(null_codec=100), encoder(max_queued=64) as enc:
+        for _ in range(64):
+            enc.submit(FRAME)
+        eventually(lambda: enc.stats.ready == 64)
+        count = len(enc.encode(FRAME))
+        assert count + len(enc.flush()) == 65
+
+
+# ---- a device that stands still: every face ends as the synchronous one does ----
+
+
+def test_future_on_a_stalled_device_ends():
+    sim = simulator.shared()
+    enc = encoder(timeout=0.3)
+    with sim.options(stall=1):
+        future = enc.encode_future(FRAME)
+        with pytest.raises(venc.AclTimeoutError, match=r"for 0\.3 s"):
+            future.result(10)
+    assert enc.encode_future(FRAME).result(10).frame_index == 1
+    close(enc)
+
+
+def test_group_on_a_stalled_device_ends():
+    sim = simulator.shared()
+    with venc.EncoderGroup(backend="sim") as group:
+        enc = group.add(128, 128, codec="h264", timeout=0.3)
+        with sim.options(stall=1):
+            enc.submit(FRAME)
+            group.drain()
+            with pytest.raises(venc.AclTimeoutError):
+                outcome_of(started(lambda: list(group.packets())))
+        enc._timeout = 10
+        assert enc.receive(10).frame_index == 0  # the group has told of it once; the encoder goes on
+
+
+def outcome_of(thread):
+    result = outcome(thread)
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+@pytest.mark.parametrize("call", ["receive", "packets", "flush", "encode"])
+def test_asyncio_on_a_stalled_device_ends(call):
+    sim = simulator.shared()
+
+    async def main():
+        enc = aio.Encoder(128, 128, codec="h264", backend="sim", timeout=0.3, depth=1, queue=0)
+        async with enc:
+            try:
+                await enc.submit(FRAME)
+                if call == "packets":
+                    async for _ in enc:
+                        pass
+                elif call == "encode":
+                    await enc.encode(FRAME)
+                else:
+                    await getattr(enc, call)()
+            finally:
+                sim.set_options(stall=0)
+
+    with sim.options(stall=1), pytest.raises(venc.AclTimeoutError):
+        asyncio.run(asyncio.wait_for(main(), 10))
+
+
+def test_exception_in_a_callback_of_a_future_stops_nothing(monkeypatch):
+    seen = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: seen.append(args.exc_type))
+    enc, other = encoder(), encoder()
+
+    def raising(kind):
+        def callback(future):
+            raise kind(1)
+
+        return callback
+
+    for kind in (SystemExit, KeyboardInterrupt, GeneratorExit):
+        with simulator.shared().options(stall=1):  # so that it is not done yet, and the callback not this thread's
+            future = enc.encode_future(FRAME)
+            future.add_done_callback(raising(kind))
+        future.result(10)
+        assert other.encode_future(FRAME).result(10).size > 0
+    eventually(lambda: {SystemExit, KeyboardInterrupt, GeneratorExit} <= set(seen))  # shown, as a thread's are
+    close(enc)
+    close(other)
+
+
+# ---- beside a reconfigure ----
+
+
+def test_bounds_hold_beside_a_reconfigure_that_does_not_come_to_an_end():
+    sim = simulator.shared()
+    enc = encoder(depth=1, queue=0, timeout=30)
+    with sim.options(stall=1):
+        enc.submit(FRAME)
+        with sim.hanging_call("aclvencCreateChannel") as wait_hung:
+            thread = started(lambda: enc.reconfigure(bitrate=500_000))
+            wait_hung()
+            assert enc.stats.in_flight == 1
+            for call in (lambda: enc.receive(0.05), lambda: enc.submit(FRAME, timeout=0.05)):
+                with pytest.raises(venc.AclTimeoutError):
+                    outcome_of(started(call))
+            assert sim.hung_calls() == 1
+        assert outcome(thread) == 1
+    close(enc)
+
+
+def test_the_loop_runs_on_during_a_reconfigure():
+    sim = simulator.shared()
+
+    async def main():
+        async with aio.Encoder(128, 128, codec="h264", backend="sim", timeout=20) as enc:
+            with sim.hanging_call("aclvencCreateChannel") as wait_hung:
+                changing = asyncio.ensure_future(enc.reconfigure(bitrate=500_000))
+                await asyncio.get_running_loop().run_in_executor(None, wait_hung)
+                receiving = asyncio.ensure_future(enc.receive())
+                for turns in range(50):
+                    await enc.submit(FRAME)
+                    packet = await receiving
+                    assert packet.frame_index == turns
+                    receiving = asyncio.ensure_future(enc.receive())
+                assert sim.hung_calls() == 1
+                assert not changing.done()
+            assert await changing == 50
+            receiving.cancel()
+
+    asyncio.run(asyncio.wait_for(main(), 30))
+
+
+# ---- the collector ----
+
+
+def test_encoders_in_cycles_are_collected_while_futures_are_served():
+    before = gc.get_threshold()
+    with simulator.shared().options(null_codec=200):
+        busy = encoder()
+        busy.encode_future(FRAME).result(10)
+
+        class Camera:
+            pass
+
+        with pytest.warns(ResourceWarning, match="unclosed"):
+            gc.set_threshold(1)
+            try:
+                for number in range(150):
+                    camera = Camera()
+                    camera.encoder = encoder(depth=1, queue=0)
+                    camera.itself = camera
+                    if number % 2:
+                        camera.encoder.encode_future(FRAME)
+                    camera = None
+                    assert busy.encode_future(FRAME).result(10).size > 0
+                    if number % 10 == 0:
+                        gc.collect()  # a large process collects its oldest generation seldom
+            finally:
+                gc.set_threshold(*before)
+            gc.collect()
+        close(busy)
+
+
+# ---- what waiting costs ----
+
+
+IDLE = """
+import resource, sys, threading, time
+sys.path.insert(0, {tests!r})
+import ascend_venc as venc
+from helpers.waiting import eventually, is_inside
+encoders = [venc.Encoder(128, 128, codec="h264", backend="sim", depth=1, timeout=None) for _ in range(32)]
+
+def wait(enc):
+    try:
+        enc.receive(60)
+    except venc.EncoderClosedError:
+        pass
+
+threads = [threading.Thread(target=wait, args=(enc,)) for enc in encoders]
+for thread in threads:
+    thread.start()
+eventually(lambda: all(is_inside(thread, "receive") for thread in threads))
+main = venc.Encoder(128, 128, codec="h264", backend="sim", depth=1)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+if sys.argv[1] == "main":
+    try:
+        main.receive(2)
+    except venc.AclTimeoutError:
+        pass
+else:
+    time.sleep(2)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - before)
+for enc in [*encoders, main]:
+    enc.close()
+"""
+
+
+@pytest.mark.parametrize(("who", "most"), [("nobody", 16), ("main", 40)])
+def test_idle_waiters_are_not_woken(who, most, request):
+    """In two seconds: the report thread looks around once a second, the main thread for signals ten times a second."""
+    done = processes.run(IDLE.format(tests=str(request.config.rootpath / "tests")), who)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) <= most
+
+
+def cost_of_receiving(count, way):
+    """Processor time of a packet, in seconds, where `count` wait."""
+    token = object()
+    with encoder(depth=64, queue=200, max_queued=65536) as enc:
+        for _ in range(count // 200):
+            enc.submit_many([FRAME] * 200, tokens=[token] * 200)
+        eventually(lambda: enc.stats.ready == count, 60)
+        if way == "put back":
+            for _ in enc.encode_iter([]):  # leaves all but one
+                break
+        begin = time.thread_time()
+        if way == "flush":
+            assert len(enc.flush()) == count
+            return (time.thread_time() - begin) / count
+        for _ in range(1000):
+            enc.receive()
+        spent = time.thread_time() - begin
+        enc.flush()
+        return spent / 1000
+
+
+@pytest.mark.parametrize("way", ["flush", "receive", "put back"])
+def test_packet_costs_as_much_where_many_wait(way):
+    """Where it grew with their number it would be 30 times as much."""
+    with simulator.shared().options(null_codec=16):
+        few = min(cost_of_receiving(2_000, way) for _ in range(2))
+        many = cost_of_receiving(60_000, way)
+    assert many < 6 * few
+
+
+def test_queued_sends_of_sixteen_channels_are_in_the_device_at_the_same_time():
+    """As those of sixteen threads are: one slow send delays no other channel."""
+    sim = simulator.shared()
+    encoders = [encoder(depth=2, queue=4, timeout=30) for _ in range(16)]
+    with sim.hanging_call("aclvencSendFrame", persistent=True) as wait_hung:
+        for enc in encoders:
+            for _ in range(4):
+                enc.submit_async(FRAME)
+        wait_hung(16)
+        assert sim.hung_calls("aclvencSendFrame") == 16
+    for enc in encoders:
+        assert len(enc.flush()) == 4
+        enc.close()
+
+
+# ---- what errors say ----
+
+
+def test_errors_name_the_bound_that_was_given_and_who_is_in_the_way():
+    sim = simulator.shared()
+    enc = encoder(timeout=0.2, depth=2, queue=1)
+    with sim.options(stall=1):
+        enc.submit(FRAME)
+        said = []
+        for call in (enc.flush, lambda: enc.receive(0.1), lambda: enc.submit_many([FRAME] * 4), lambda: close(enc)):
+            with pytest.raises(venc.AclTimeoutError) as caught:
+                call()
+            said.append(str(caught.value))
+    flush, receive, submit, ended = said
+    assert "has finished no frame for 0.2 s: 1 frame(s) are in flight" in flush
+    assert "no packet came within 0.1 s" in receive
+    assert "no room for another frame within 0.2 s: 2 in flight (depth 2), 1 queued (queue 1)" in submit
+    assert "2 frame(s) are still in the device after 0.2 s" in ended
+    assert not any("npu-smi" in text for text in said)  # it is a simulated one
+    enc._timeout = 10
+    enc.close()
+
+
+def test_full_queue_of_packets_is_not_blamed_on_the_device():
+    enc = encoder(max_queued=1, timeout=0.2)
+    enc.submit(FRAME)
+    eventually(lambda: enc.stats.ready == 1)
+    with pytest.raises(venc.AclTimeoutError, match="1 packets wait to be received, of 1 that may") as caught:
+        enc.submit(FRAME)
+    assert "npu-smi" not in str(caught.value)
+    close(enc)
+
+
+def test_slow_reader_of_a_sink_is_named():
+    reader, writer = os.pipe()
+    try:
+        with simulator.shared().options(null_codec=100_000):
+            enc = encoder(sink=writer, timeout=0.2)
+            for _ in range(3):
+                enc.submit(FRAME)
+            with pytest.raises(venc.AclTimeoutError, match="the reader of the sink") as caught:
+                enc.flush()
+            assert "0 frame(s)" not in str(caught.value)
+            with pytest.warns(ResourceWarning, match="dropped"):
+                enc.close()
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+# ---- descriptors ----
+
+
+def descriptors():
+    return len(os.listdir("/proc/self/fd"))
+
+
+def use_asyncio():
+    async def main():
+        async with aio.Encoder(128, 128, codec="h264", backend="sim") as enc:
+            await enc.submit(FRAME)
+            await enc.receive()
+
+    asyncio.run(main())
+
+
+def use_group():
+    with venc.EncoderGroup(backend="sim") as group:
+        enc = group.add(128, 128, codec="h264")
+        enc.submit(FRAME)
+        group.drain()
+        assert enc.receive(10).frame_index == 0  # the group has told of it once; the encoder goes on
+
+
+def use_future():
+    with encoder() as enc:
+        enc.encode_future(FRAME).result(10)
+
+
+def use_sink():
+    with open(os.devnull, "wb") as file, encoder(sink=file) as enc:
+        enc.submit(FRAME)
+        enc.flush()
+
+
+@pytest.mark.parametrize("use", [use_asyncio, use_group, use_future, use_sink])
+def test_no_descriptor_is_left(use):
+    use()
+    eventually(lambda: live.counts()["engine DEVICE"] == 0)
+    before = descriptors()
+    for _ in range(10):
+        use()
+    eventually(lambda: descriptors() == before)
+
+
+def test_waiter_is_woken_by_the_packet_and_by_nothing_else():
+    enc = encoder(timeout=None)
+    thread = started(enc.receive)
+    eventually(lambda: is_inside(thread, "receive"))
+    enc.submit(FRAME)
+    assert outcome(thread).frame_index == 0
+    assert sys.getrefcount(enc) < 10
+    enc.close()

@@ -1,0 +1,494 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Wait sets, coalescing counted in wake-ups, waits that a signal interrupts, and what is left of all objects after fork(). */
+#define _GNU_SOURCE
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/thread.h"
+#include "channels.h"
+#include "engine/channel.h"
+#include "engine/waitset.h"
+
+static const loop_plan held = {.when = LOOP_HELD};
+
+static avenc_channel *open_on(int number, uint32_t depth, uint32_t queue) {
+    avenc_device *device = loop_open(number);
+    avenc_channel *channel = open_channel(device, depth, queue);
+    avenc_device_release(device);
+    return channel;
+}
+
+static avenc_waitset *create_waitset(void) {
+    avenc_waitset *waitset;
+    CHECK(avenc_waitset_create(&waitset) == AVENC_OK);
+    return waitset;
+}
+
+static uint32_t take_keys(avenc_waitset *waitset, const avenc_wait *wait, uint32_t *keys, uint32_t max) {
+    uint32_t count = 99;
+    int rc = avenc_waitset_take(waitset, wait, 0, keys, max, &count);
+    CHECK(rc == (count ? AVENC_OK : AVENC_E_TIMEOUT));
+    return count;
+}
+
+/* ---- keys --------------------------------------------------------------------------------------------- */
+
+SCENARIO(a_key_is_listed_once_and_those_listed_first_come_first) {
+    avenc_waitset *waitset = create_waitset();
+    uint32_t keys[8];
+    CHECK(take_keys(waitset, NULL, keys, 8) == 0);
+    for (uint32_t key = 20; key > 10; key -= 2)
+        avenc_waitset_signal(waitset, key);
+    avenc_waitset_signal(waitset, 16); /* is there */
+    CHECK(take_keys(waitset, NULL, keys, 2) == 2 && keys[0] == 20 && keys[1] == 18);
+    avenc_waitset_signal(waitset, 20);
+    CHECK(take_keys(waitset, NULL, keys, 8) == 4);
+    CHECK(keys[0] == 16 && keys[1] == 14 && keys[2] == 12 && keys[3] == 20);
+    CHECK(take_keys(waitset, BRIEFLY, keys, 8) == 0);
+    uint32_t count = 5;
+    CHECK(avenc_waitset_take(waitset, NULL, 0, keys, 0, &count) == AVENC_E_INVALID);
+    CHECK(avenc_waitset_take(NULL, NULL, 0, keys, 1, &count) == AVENC_E_INVALID);
+    avenc_waitset_release(waitset);
+    avenc_waitset_release(NULL);
+}
+
+SCENARIO(a_channel_is_listed_when_it_is_attached_and_at_every_progress) {
+    avenc_channel *channel = open_on(0, 2, 0);
+    avenc_waitset *waitset = create_waitset();
+    uint32_t keys[8];
+    CHECK(avenc_channel_attach(channel, waitset, AVENC_MAX_KEYS) == AVENC_E_INVALID);
+    CHECK(avenc_channel_attach(channel, waitset, AVENC_MAX_KEYS - 1) == AVENC_OK); /* room is made for it */
+    CHECK(avenc_channel_attach(channel, waitset, 7) == AVENC_OK);
+    CHECK(take_keys(waitset, NULL, keys, 8) == 2 && keys[0] == AVENC_MAX_KEYS - 1 && keys[1] == 7);
+    CHECK(submit(channel, 1) == AVENC_OK);
+    CHECK(take_keys(waitset, PATIENT, keys, 8) == 2); /* a packet */
+    expect(channel, 1);
+    CHECK(avenc_channel_end(channel) == AVENC_OK);
+    CHECK(take_keys(waitset, NULL, keys, 8) == 2); /* the end */
+    CHECK(avenc_channel_attach(channel, waitset, 1) == AVENC_OK && avenc_channel_attach(channel, waitset, 2) == AVENC_OK);
+    CHECK(avenc_channel_attach(channel, waitset, 3) == AVENC_E_FULL && said("4 wait sets already"));
+    CHECK(take_keys(waitset, NULL, keys, 8) == 2);
+    for (int i = 0; i < AVENC_MAX_WAITSETS + 1; i++)
+        avenc_channel_detach(channel, waitset); /* one more than there are */
+    CHECK(avenc_channel_close(channel) == AVENC_OK && avenc_channel_wait_closed(channel, PATIENT) == AVENC_OK);
+    CHECK(take_keys(waitset, NULL, keys, 8) == 0);
+    avenc_channel_release(channel);
+    avenc_waitset_release(waitset);
+}
+
+SCENARIO(a_stream_keeps_its_wait_sets_and_tells_of_a_lost_device) {
+    avenc_channel *channel = open_on(0, 2, 0);
+    avenc_waitset *waitset = create_waitset();
+    uint32_t keys[8];
+    loop_default(0, held);
+    CHECK(avenc_channel_attach(channel, waitset, 3) == AVENC_OK);
+    CHECK(submit(channel, 1) == AVENC_OK);
+    (void)take_keys(waitset, NULL, keys, 8);
+    loop_lose(0, 507010);
+    CHECK(take_keys(waitset, NULL, keys, 8) == 1 && keys[0] == 3);
+    loop_lose(0, 0);
+    avenc_waitset_release(waitset); /* the stream has a reference */
+    loop_report(0, 1);
+    expect(channel, 1);
+    end_channel(channel);
+}
+
+SCENARIO(a_successor_s_progress_is_the_stream_s) {
+    avenc_device *device = loop_open(0);
+    avenc_channel *a = open_channel(device, 2, 0);
+    avenc_waitset *waitset = create_waitset();
+    avenc_channel_config config = config_of(2, 0);
+    uint32_t keys[8];
+    uint64_t first;
+    CHECK(avenc_channel_attach(a, waitset, 9) == AVENC_OK);
+    avenc_channel *b = open_configured(device, &config, a);
+    CHECK(avenc_channel_succeed(b, &first) == AVENC_OK);
+    avenc_channel_release(a);
+    UNTIL(loop_count(0, LOOP_DESTROY) == 1 && avenc_live(AVENC_LIVE_CHANNEL) == 1);
+    (void)take_keys(waitset, NULL, keys, 8);
+    CHECK(submit(b, 1) == AVENC_OK);
+    CHECK(take_keys(waitset, PATIENT, keys, 8) == 1 && keys[0] == 9);
+    expect(b, 1);
+    avenc_channel_detach(b, waitset);
+    avenc_waitset_release(waitset);
+    end_channel(b);
+    avenc_device_release(device);
+}
+
+/* ---- threads that wait ---------------------------------------------------------------------------------- */
+
+enum { WAITERS = 4 };
+
+typedef struct waiter {
+    pthread_t thread;
+    avenc_waitset *waitset;
+    uint32_t keys[64], count;
+    uint32_t coalesce_us;
+    avenc_channel *channel;
+    int rc;
+} waiter;
+
+static atomic_uint taken_keys[64];
+
+static void *take_until_told(void *arg) {
+    waiter *w = arg;
+    for (;;) {
+        uint32_t keys[3], count;
+        CHECK(avenc_waitset_take(w->waitset, PATIENT, 0, keys, 3, &count) == AVENC_OK);
+        for (uint32_t i = 0; i < count; i++) {
+            if (keys[i] == 63) {
+                avenc_waitset_signal(w->waitset, 63); /* for the next one */
+                return NULL;
+            }
+            atomic_fetch_add(&taken_keys[keys[i]], 1);
+        }
+    }
+}
+
+SCENARIO(each_key_goes_to_one_of_those_who_wait) {
+    avenc_waitset *waitset = create_waitset();
+    waiter waiters[WAITERS];
+    for (int i = 0; i < WAITERS; i++) {
+        waiters[i] = (waiter){.waitset = waitset};
+        pthread_create(&waiters[i].thread, NULL, take_until_told, &waiters[i]);
+    }
+    for (unsigned round = 1; round <= 200; round++) {
+        for (uint32_t key = 0; key < 5; key++)
+            avenc_waitset_signal(waitset, key);
+        for (uint32_t key = 0; key < 5; key++)
+            UNTIL(atomic_load(&taken_keys[key]) == round);
+    }
+    avenc_waitset_signal(waitset, 63);
+    for (int i = 0; i < WAITERS; i++)
+        pthread_join(waiters[i].thread, NULL);
+    memset(taken_keys, 0, sizeof taken_keys);
+    avenc_waitset_release(waitset);
+}
+
+static void *take_once(void *arg) {
+    waiter *w = arg;
+    w->rc = avenc_waitset_take(w->waitset, PATIENT, w->coalesce_us, w->keys, 64, &w->count);
+    return NULL;
+}
+
+enum { HOUR_US = 3600u * 1000 * 1000 };
+
+/* Keys that come one after another are one wake-up where their rate promises that, until an urgent signal. */
+SCENARIO(coalescing_takes_many_keys_with_one_wake_up) {
+    avenc_waitset *waitset = create_waitset();
+    waiter w = {.waitset = waitset, .coalesce_us = HOUR_US};
+    CHECK(avi_waitset_reserve(waitset, 40) == AVENC_OK);
+    avi_waitset_signal(waitset, 0, false);
+    take_once(&w); /* knows the rate from now on */
+    CHECK(w.rc == AVENC_OK);
+    avi_waitset_signal(waitset, 1, false);
+    avi_waitset_signal(waitset, 2, false);
+    pthread_create(&w.thread, NULL, take_once, &w);
+    for (uint32_t key = 3; key < 40; key++)
+        avi_waitset_signal(waitset, key, false); /* it may be listed before or while the other one collects */
+    avi_waitset_signal(waitset, 40, true);
+    pthread_join(w.thread, NULL);
+    CHECK(w.rc == AVENC_OK && w.count == 40);
+    for (uint32_t i = 0; i < 40; i++)
+        CHECK(w.keys[i] == i + 1);
+    avenc_waitset_release(waitset);
+}
+
+/* Where nothing has come since the last time, the first key is not kept: else this would take an hour. */
+SCENARIO(a_rate_that_promises_nothing_is_not_waited_for) {
+    avenc_waitset *waitset = create_waitset();
+    avenc_wait wait = avenc_wait_for(AVENC_NO_TIMEOUT);
+    uint32_t keys[1], count;
+    avi_waitset_signal(waitset, 1, false);
+    avi_waitset_signal(waitset, 2, false);
+    for (uint32_t key = 1; key <= 2; key++) /* nothing has come between the two */
+        CHECK(avenc_waitset_take(waitset, &wait, HOUR_US, keys, 1, &count) == AVENC_OK && keys[0] == key);
+    avenc_waitset_release(waitset);
+}
+
+static void *wait_coalescing(void *arg) {
+    waiter *w = arg;
+    w->rc = avenc_channel_wait(w->channel, PATIENT, w->coalesce_us, AVENC_WAIT_FOR_FRAMES);
+    return NULL;
+}
+
+SCENARIO(packets_are_coalesced_until_somebody_is_to_hear_of_the_end) {
+    enum { FRAMES = 6 };
+    avenc_channel *channel = open_on(0, FRAMES, 0);
+    waiter w = {.channel = channel, .coalesce_us = HOUR_US};
+    loop_default(0, held);
+    for (uint64_t i = 1; i <= FRAMES; i++)
+        CHECK(submit(channel, i) == AVENC_OK);
+    loop_report(0, 1);
+    wait_coalescing(&w);
+    loop_report(0, 1);
+    pthread_create(&w.thread, NULL, wait_coalescing, &w);
+    for (int i = 2; i < FRAMES; i++)
+        loop_report(0, 1); /* a batch each */
+    CHECK(avenc_channel_end(channel) == AVENC_OK);
+    pthread_join(w.thread, NULL);
+    avenc_packet *packets[FRAMES + 1];
+    size_t count;
+    CHECK(w.rc == AVENC_OK);
+    CHECK(avenc_channel_take(channel, packets, FRAMES + 1, &count) == AVENC_OK && count == FRAMES);
+    for (size_t i = 0; i < count; i++)
+        avenc_packet_release(packets[i]);
+    end_channel(channel);
+}
+
+/* Reports of one batch wake those who wait once: here the thread that takes finds them all. */
+SCENARIO(a_batch_of_reports_is_one_wake_up) {
+    enum { FRAMES = 8 };
+    avenc_channel *channel = open_on(0, FRAMES, 0);
+    avenc_waitset *waitset = create_waitset();
+    uint32_t keys[4];
+    CHECK(avenc_channel_attach(channel, waitset, 5) == AVENC_OK);
+    loop_default(0, held);
+    for (uint64_t i = 1; i <= FRAMES; i++)
+        CHECK(submit(channel, i) == AVENC_OK);
+    (void)take_keys(waitset, NULL, keys, 4);
+    uint32_t before = avi_waitset_signals(waitset);
+    loop_report(0, FRAMES);
+    CHECK(avi_waitset_signals(waitset) == before + 1);
+    CHECK(take_keys(waitset, NULL, keys, 4) == 1);
+    for (uint64_t i = 1; i <= FRAMES; i++)
+        expect(channel, i);
+    avenc_channel_detach(channel, waitset);
+    avenc_waitset_release(waitset);
+    end_channel(channel);
+}
+
+/* ---- event loops ------------------------------------------------------------------------------------------ */
+
+static bool readable(int fd) {
+    struct pollfd wanted = {.fd = fd, .events = POLLIN};
+    return poll(&wanted, 1, 0) == 1;
+}
+
+SCENARIO(a_descriptor_is_readable_from_the_first_signal_after_arming_until_keys_are_taken) {
+    avenc_waitset *waitset = create_waitset();
+    uint32_t keys[4];
+    int fd = avenc_waitset_fd(waitset);
+    CHECK(fd >= 0 && avenc_waitset_fd(waitset) == fd && !readable(fd));
+    avenc_waitset_signal(waitset, 1);
+    CHECK(!readable(fd)); /* nobody asked */
+    avenc_waitset_arm(waitset);
+    CHECK(!readable(fd) && take_keys(waitset, NULL, keys, 4) == 0); /* what was listed is forgotten */
+    avenc_waitset_signal(waitset, 2);
+    CHECK(readable(fd));
+    avenc_waitset_arm(waitset);
+    CHECK(readable(fd)); /* another waiter of the loop may not have seen it */
+    avenc_waitset_signal(waitset, 3);
+    CHECK(take_keys(waitset, NULL, keys, 4) == 1 && keys[0] == 3 && !readable(fd));
+    avenc_waitset_signal(waitset, 4);
+    CHECK(!readable(fd)); /* not armed again */
+    avenc_waitset_arm(waitset);
+    avenc_waitset_signal(waitset, 4);
+    CHECK(readable(fd));
+    avenc_waitset_release(waitset);
+}
+
+/* ---- signals of the process --------------------------------------------------------------------------------- */
+
+static atomic_bool came_back;
+
+static void nothing(int number) {
+    (void)number;
+}
+
+static void *wait_looking(void *arg) {
+    waiter *w = arg;
+    avenc_wait wait = avenc_wait_for(AVENC_NO_TIMEOUT);
+    wait.look_ns = 3600ull * 1000 * 1000 * 1000;
+    w->rc = w->channel ? avenc_channel_wait(w->channel, &wait, 0, AVENC_WAIT_FOR_FRAMES)
+                       : avenc_waitset_take(w->waitset, &wait, 0, w->keys, 64, &w->count);
+    atomic_store(&came_back, true);
+    return NULL;
+}
+
+SCENARIO(a_signal_of_the_process_is_looked_for_at_once) {
+    avenc_channel *channel = open_on(0, 1, 0);
+    avenc_waitset *waitset = create_waitset();
+    struct sigaction action = {.sa_handler = nothing}, before;
+    sigaction(SIGUSR1, &action, &before);
+    for (int i = 0; i < 2; i++) {
+        waiter w = {.waitset = waitset, .channel = i ? channel : NULL};
+        atomic_store(&came_back, false);
+        pthread_create(&w.thread, NULL, wait_looking, &w);
+        UNTIL(atomic_load(&came_back) || (pthread_kill(w.thread, SIGUSR1), 0)); /* perhaps not asleep yet */
+        pthread_join(w.thread, NULL);
+        CHECK(w.rc == AVENC_E_LOOK);
+    }
+    sigaction(SIGUSR1, &before, NULL);
+    avenc_waitset_release(waitset);
+    end_channel(channel);
+}
+
+/* ---- fork ------------------------------------------------------------------------------------------------------ */
+
+static avenc_channel *locked_channel;
+static pthread_barrier_t locked;
+
+/* Another thread is inside the engine at the moment of the fork, and does not exist in the child. */
+static void *hold_locks(void *unused) {
+    pthread_mutex_lock(&locked_channel->device->lock);
+    pthread_mutex_lock(&locked_channel->stream->lock);
+    pthread_barrier_wait(&locked);
+    pthread_barrier_wait(&locked);
+    pthread_mutex_unlock(&locked_channel->stream->lock);
+    pthread_mutex_unlock(&locked_channel->device->lock);
+    return unused;
+}
+
+#define FORKED(call) CHECK((call) == AVENC_E_FORKED)
+
+static void in_child(avenc_device *device, avenc_channel *channel, avenc_frame *frame, avenc_packet *packet,
+                     avenc_waitset *waitset, avenc_converter *converter) {
+    avenc_channel_config config = config_of(1, 0);
+    avenc_submission given = frame_of(1);
+    avenc_device_picture picture = {given.picture.y, WIDTH, HEIGHT, NULL, 0};
+    avenc_frame_memory memory;
+    avenc_channel_stats stats;
+    avenc_channel_histograms histograms;
+    avenc_channel *made;
+    avenc_frame *acquired;
+    avenc_packet *packets[2] = {packet, packet};
+    uint64_t index, tags[2];
+    uint32_t keys[2], number;
+    size_t count;
+    uint8_t y[SIZE];
+    const uint8_t *planes[3] = {y, y, y};
+    const size_t strides[3] = {WIDTH, WIDTH, WIDTH};
+    for (int kind = 0; kind < AVENC_LIVE_COUNT; kind++)
+        CHECK(avenc_live(kind) == 0);
+    FORKED(avenc_device_wait_open(device, NULL));
+    FORKED(avenc_channel_create(device, &config, NULL, &made));
+    FORKED(avenc_channel_wait_open(channel, NULL));
+    FORKED(avenc_channel_succeed(channel, &index));
+    FORKED(avenc_channel_wait_retired(channel, NULL));
+    FORKED(avenc_channel_submit(channel, &given, NULL, &index));
+    FORKED(avenc_channel_submit_many(channel, &given, 1, NULL, &index, &count));
+    FORKED(avenc_channel_submit_device(channel, &picture, &given, NULL, &index));
+    FORKED(avenc_channel_enqueue(channel, &given, 1, 0, &index));
+    FORKED(avenc_channel_wait_room(channel, NULL));
+    FORKED(avenc_channel_acquire(channel, NULL, &acquired, &memory));
+    FORKED(avenc_frame_submit(frame, &given, 0, NULL, &index));
+    FORKED(avenc_channel_take(channel, packets, 2, &count));
+    FORKED(avenc_channel_take_promised(channel, packets, 2, &count));
+    FORKED(avenc_channel_wait(channel, NULL, 0, 0));
+    FORKED(avenc_channel_set_sink(channel, 1, 0, NULL));
+    FORKED(avenc_channel_end(channel));
+    FORKED(avenc_channel_wait_idle(channel, NULL));
+    FORKED(avenc_channel_close(channel));
+    FORKED(avenc_channel_wait_closed(channel, NULL));
+    FORKED(avenc_channel_attach(channel, waitset, 1));
+    FORKED(avenc_waitset_take(waitset, NULL, 0, keys, 2, &number));
+    FORKED(avenc_converter_convert(converter, planes, strides, y, WIDTH, y, WIDTH));
+    CHECK(avenc_waitset_fd(waitset) == -1 && avenc_last_failure()->code == AVENC_E_FORKED);
+    avenc_waitset_arm(waitset);
+    avenc_waitset_signal(waitset, 1);
+    avenc_channel_pause(channel, 1);
+    avenc_channel_retire(channel);
+    avenc_channel_abandon_sink(channel);
+    CHECK(avenc_channel_drop_oldest(channel) == 0);
+    CHECK(avenc_channel_refused_pending(channel) == 0);
+    CHECK(avenc_channel_stalled_ns(channel) == 0);
+    CHECK(avenc_channel_take_dropped(channel, tags, 2) == 0);
+    CHECK(avenc_channel_has_ended(channel) == 1);
+    avenc_channel_stats_get(channel, &stats);
+    CHECK(stats.submitted == 0);
+    avenc_channel_histograms_get(channel, &histograms);
+    avenc_channel_give_back(channel, packets, 1);
+    avenc_channel_detach(channel, waitset);
+    avenc_channel_retain(channel);
+    avenc_channel_release(channel);
+    avenc_channel_release(channel);
+    avenc_frame_retain(frame);
+    avenc_frame_release(frame);
+    avenc_frame_release(frame);
+    avenc_packet_release(packet);
+    avenc_waitset_release(waitset);
+    avenc_device_release(device);
+    avenc_converter_destroy(converter);
+    for (int kind = 0; kind < AVENC_LIVE_COUNT; kind++)
+        CHECK(avenc_live(kind) == 0);
+    CHECK(avenc_blocked_threads() == 0);
+#ifndef __SANITIZE_THREAD__ /* whose runtime starts no threads in a child of a program with threads */
+    /* The child opens its own. */
+    device = loop_open(1);
+    channel = open_channel(device, 2, 2);
+    int ends[2];
+    CHECK(pipe(ends) == 0);
+    CHECK(avenc_channel_set_sink(channel, ends[1], 0, PATIENT) == AVENC_OK);
+    CHECK(submit(channel, 1) == AVENC_OK && enqueue(channel, 2) == AVENC_OK);
+    CHECK(avenc_channel_wait_idle(channel, PATIENT) == AVENC_OK);
+    CHECK(stats_of(channel).written == 2);
+    end_channel(channel);
+    avenc_device_release(device);
+    for (int kind = 0; kind < AVENC_LIVE_COUNT; kind++)
+        UNTIL(avenc_live(kind) == 0);
+#endif
+}
+
+SCENARIO(in_a_forked_child_every_object_is_dead_and_nothing_hangs) {
+    avenc_device *device = loop_open(0);
+    avenc_channel *channel = open_channel(device, 3, 2);
+    avenc_waitset *waitset = create_waitset();
+    avenc_converter_config colours = {.source = AVENC_SOURCE_I420,
+                                      .pic_format = PIXEL_FORMAT_YUV_SEMIPLANAR_420,
+                                      .width = WIDTH,
+                                      .height = HEIGHT,
+                                      .threads = 1};
+    avenc_converter *converter;
+    pthread_t thread;
+    int ends[2], status;
+    CHECK(avenc_converter_create(&colours, &converter) == AVENC_OK);
+    CHECK(avenc_channel_attach(channel, waitset, 3) == AVENC_OK && avenc_waitset_fd(waitset) >= 0);
+    CHECK(submit(channel, 1) == AVENC_OK && submit(channel, 2) == AVENC_OK);
+    avenc_packet *packet = take_packet(channel);
+    avenc_frame *frame = acquire(channel, 3);
+    loop_next(0, held);
+    CHECK(submit(channel, 4) == AVENC_OK); /* in the device */
+    CHECK(pipe(ends) == 0);
+    avenc_channel *other = open_channel(device, 1, 0);
+    CHECK(avenc_channel_set_sink(other, ends[1], 0, PATIENT) == AVENC_OK); /* so that the writer is there */
+    locked_channel = channel;
+    pthread_barrier_init(&locked, NULL, 2);
+    pthread_create(&thread, NULL, hold_locks, NULL);
+    pthread_barrier_wait(&locked);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        alarm(30); /* a child that hangs is a failure, and not for ever */
+        in_child(device, channel, frame, packet, waitset, converter);
+        _exit(0);
+    }
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    pthread_barrier_wait(&locked);
+    pthread_join(thread, NULL);
+    pthread_barrier_destroy(&locked);
+    /* The parent has noticed nothing. */
+    avenc_submission given = {.number_pts = 1, .tag = 3};
+    uint64_t index;
+    loop_report(0, 1);
+    CHECK(avenc_frame_submit(frame, &given, 0, PATIENT, &index) == AVENC_OK);
+    avenc_frame_release(frame);
+    avenc_packet_release(packet);
+    expect(channel, 2);
+    expect(channel, 4);
+    expect(channel, 3);
+    avenc_channel_detach(channel, waitset);
+    avenc_waitset_release(waitset);
+    avenc_converter_destroy(converter);
+    end_channel(other);
+    end_channel(channel);
+    avenc_device_release(device);
+    close(ends[0]);
+    close(ends[1]);
+}
