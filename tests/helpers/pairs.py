@@ -620,6 +620,8 @@ def take_rest(world):
             break
         except venc.FrameError as error:
             world.take_failure(error)
+    if not enc.closed and counts()["engine TICKET"]:
+        world.problem(f"{counts()['engine TICKET']} tokens are kept, and every packet was taken")
     if world.aenc is not None:
         world.wait_for(world.aenc._close(False))
     elif world.group is not None:
