@@ -209,7 +209,9 @@ class Sweep:
         return enc
 
     def point(self, function, nth, after, shared):
-        where = f"{function} call {nth} {'after' if after else 'before'} its work{' beside a neighbour' if shared else ''}"
+        where = (
+            f"{function} call {nth} {'after' if after else 'before'} its work{' beside a neighbour' if shared else ''}"
+        )
         problem = lambda text: self.problems.append(f"{self.flow.__name__}, {where}: {text}")  # noqa: E731
         neighbour = self.neighbour() if shared else None
         flow = self.flow()

@@ -38,7 +38,9 @@ import ascend_venc.aio
 from ascend_venc._lowlevel import core, stream
 from helpers import simulator
 
-BOUND = float(os.environ.get("PAIRS_BOUND", "60"))  # seconds that a round may take before it counts as a hang: a plain one takes milliseconds
+BOUND = float(
+    os.environ.get("PAIRS_BOUND", "60")
+)  # seconds that a round may take before it counts as a hang: a plain one takes milliseconds
 SETTLE = 10  # for native threads to end
 SHORT = 0.02  # timeout of calls that may find no room, or no packet
 CALLS = 6  # of each thread in a round
@@ -286,9 +288,7 @@ def submit_planes(name, world, enc, rng):
 def submit_many(name, world, enc, rng):
     made = [world.picture(world.size(enc, rng)) for _ in range(rng.choice([1, 3, 5]))]
     tokens = [token for token, _ in made]
-    indices, error = world.attempt(
-        name, enc.submit_many, [array for _, array in made], tokens=tokens, timeout=SHORT
-    )
+    indices, error = world.attempt(name, enc.submit_many, [array for _, array in made], tokens=tokens, timeout=SHORT)
     if error is not None:
         world.refused.update(token.number for token in tokens[error.accepted :])
         indices = ["?" if world.takes_all else None] * error.accepted
@@ -457,9 +457,7 @@ def aio_encode(name, world, enc, rng):
 
 
 def aio_receive(name, world, enc, rng):
-    packets, error = world.attempt(
-        name, world.wait_for, world.aenc.receive_many(rng.choice([1, 64]), SHORT)
-    )
+    packets, error = world.attempt(name, world.wait_for, world.aenc.receive_many(rng.choice([1, 64]), SHORT))
     if error is None:
         world.take(packets)
 
@@ -533,7 +531,12 @@ TABLE = {
     "aio_reconfigure": aio_reconfigure,
     "aio_close": aio_close,
 }
-GIVING_BACK = {"encode", "aio_encode", "aio_cancelled", "group_receive"}  # packets, so that another thread gets them late
+GIVING_BACK = {
+    "encode",
+    "aio_encode",
+    "aio_cancelled",
+    "group_receive",
+}  # packets, so that another thread gets them late
 ONCE = CLOSING | {"group_drain"}
 
 
