@@ -44,7 +44,7 @@ REPORTING = {
 }
 
 
-# Made by whoever opens the library: until it returns nobody opens another encoder. To be mended: then it goes from here.
+# Made by whoever opens the library: until it returns nobody opens another encoder. To be mended.
 OPENING = {"aclrtGetDeviceCount"}
 
 
@@ -320,9 +320,9 @@ def calls():
     device.aclsim_count_calls(1)
     core.open_library("sim")
     opening = [name for *_, name, _ in simulator.FUNCTIONS if device.aclsim_calls(name.encode())]
+    device.aclsim_count_calls(1)
     Flow(PATIENCE).run()
     device.aclsim_count_calls(0)
-    time.sleep(0.2)
     found = {name: device.aclsim_calls(name.encode()) for *_, name, _ in simulator.FUNCTIONS}
     found["aclFinalize"] += 1
     return {"opening": opening, "calls": {name: number for name, number in found.items() if number}}

@@ -653,7 +653,7 @@ def check(world, counters):
     for (index_before, time_before, size_before, _), (index, at, size, key) in zip(world.times, world.times[1:]):
         if at < time_before - 1e-9:
             world.problem(f"the time goes back at frame {index}: {time_before} to {at}")
-        # The frames behind one that failed are in the device already; those behind one that gave way are not consecutive.
+        # The frames behind one that failed are in the device already; behind one that gave way is a gap.
         if size != size_before and not key and index == index_before + 1 and world.fault is None:
             world.problem(f"frame {index} has another size and is no IDR")
     if counters is None:
