@@ -357,6 +357,9 @@ def end(function, nth, after, how):
         threading.Thread(target=flow.run, daemon=True).start()
         while not device.hung_calls() and not flow.done.is_set():
             time.sleep(0.001)
+        until = time.monotonic() + 0.5  # the device itself ends behind its last encoder
+        while not device.hung_calls() and time.monotonic() < until:
+            time.sleep(0.001)
         result["hung"] = device.hung_calls() > 0
     result["end"] = time.monotonic()
     result["done"] = flow.done.is_set() and result["interrupted"] is None
