@@ -64,6 +64,7 @@ class Encoder:
         self._waitset: WaitSet | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiters: set[_Waiter] = set()
+        self._seen = 0  # how often there was progress
 
     # ---- opening and closing -------------------------------------------------------------------------------------
 
@@ -118,6 +119,7 @@ class Encoder:
     # ---- waiting -------------------------------------------------------------------------------------------------
 
     def _on_progress(self) -> None:
+        self._seen += 1
         if self._waitset is not None:
             self._waitset.take(0)
         waiting = list(self._waiters)
@@ -133,8 +135,11 @@ class Encoder:
             raise from_status(_CLOSED, "", "the encoder is closed")
         self._waitset.arm()
 
-    async def _progress(self, bounds: _Bounds) -> None:
-        """Wait for progress since `_arm`; AclTimeoutError at the call's deadline, or on a device that stalls."""
+    async def _progress(self, bounds: _Bounds, seen: int | None = None) -> None:
+        """Wait for progress since `_arm`; AclTimeoutError at the call's deadline, or on a device that stalls.
+
+        `seen`: `_seen` at that time, where the loop has run since: it may have told nobody.
+        """
         assert self._loop is not None
         now = time.monotonic()
         channel = self._channel()
@@ -148,6 +153,8 @@ class Encoder:
                 raise from_status(
                     _TIMEOUT, "", f"the device has finished no frame for {stall:.3g} s, with some in flight"
                 )
+        if seen is not None and seen != self._seen:
+            return
         waiter = _Waiter(self._loop)
         self._waiters.add(waiter)
         timer = self._loop.call_later(max(min(ends) - now, 0.001), waiter.wake_soon) if ends else None
@@ -177,6 +184,7 @@ class Encoder:
         bounds = self._bounds(self._open()._wait_for(timeout))
         while True:
             self._arm()
+            seen = self._seen
             channel = self._channel()
             if channel.short_copy:
                 index = channel.offer(frame, pts, key_frame, token)
@@ -184,7 +192,7 @@ class Encoder:
                 index = await asyncio.shield(asyncio.to_thread(channel.offer, frame, pts, key_frame, token))
             if index is not False:
                 return index
-            await self._progress(bounds)
+            await self._progress(bounds, seen)
 
     async def receive_many(self, max: int = 64, timeout: float | None = None) -> list[Packet]:
         """Wait for a packet and return those that are ready. EncoderDrained after `drain()`. See `Encoder.receive`.

@@ -137,11 +137,12 @@ int sim_enter_watched(sim_call *call, int function) {
     call->code = 0;
     call->works = strike.works;
     call->hang_after = strike.hang_after;
+    call->clearings = strike.clearings;
     call->start_ns = watch & WATCH_TRACE ? sim_now_ns() : 0;
     call->outer = sim_self.call;
     sim_self.call = call;
     if (strike.hang_before)
-        sim_hang(function);
+        sim_hang(function, strike.clearings);
     if (strike.code != 0 && !strike.works)
         sim_fail_at(sim_function_name(function), strike.code, "failed on purpose by aclsim_fail_call");
     return strike.code;
@@ -170,7 +171,7 @@ static long thread_id(void) {
 
 void sim_leave_watched(sim_call *call) {
     if (call->hang_after)
-        sim_hang(call->function);
+        sim_hang(call->function, call->clearings);
     sim_self.call = call->outer;
     if (call->start_ns == 0)
         return;

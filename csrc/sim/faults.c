@@ -56,10 +56,12 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* these three; a leaf 
 static fault faults[MAX_FAULTS];
 static frame_fault frame_faults[MAX_FAULTS];
 static uint64_t struck;
+static _Atomic uint64_t clearings; /* calls of aclsim_clear_faults */
 
 sim_strike sim_fault_strike(int function) {
     sim_strike strike = {0};
     pthread_mutex_lock(&lock);
+    strike.clearings = clearings;
     for (int i = 0; i < MAX_FAULTS; i++) {
         fault *f = &faults[i];
         if (!f->armed || (f->function != SIM_FN_ANY && f->function != function))
@@ -158,10 +160,15 @@ __attribute__((constructor)) static void init(void) {
     sim_cond_init(&hang_changed);
 }
 
-void sim_hang(int function) {
+void sim_hang(int function, uint64_t clearings_then) {
     int state;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     pthread_mutex_lock(&hang_lock);
+    if (clearings != clearings_then) { /* while the call was at its work */
+        pthread_mutex_unlock(&hang_lock);
+        pthread_setcancelstate(state, NULL);
+        return;
+    }
     hung[function]++;
     pthread_cond_broadcast(&hang_changed);
     for (uint64_t number = released; released == number;)
@@ -277,6 +284,7 @@ uint64_t aclsim_clear_faults(void) {
     memset(frame_faults, 0, sizeof frame_faults);
     uint64_t result = struck;
     struck = 0;
+    clearings++;
     sim_watch_for(WATCH_FAULTS | WATCH_FRAMES, false);
     pthread_mutex_unlock(&lock);
     aclsim_release_hung();

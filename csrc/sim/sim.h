@@ -121,11 +121,12 @@ typedef struct sim_strike {
     aclError code; /* 0: none */
     bool works;    /* it does its work before it returns the code */
     bool hang_before, hang_after;
+    uint64_t clearings; /* how often faults had been cleared by then */
 } sim_strike;
 
 sim_strike sim_fault_strike(int function);
-/* Sleep until aclsim_release_hung. No lock may be held. */
-void sim_hang(int function);
+/* Sleep until aclsim_release_hung, unless faults have been cleared since the strike. No lock may be held. */
+void sim_hang(int function, uint64_t clearings);
 
 enum {
     SIM_FRAME_NONE = -1,
@@ -149,6 +150,7 @@ typedef struct sim_call {
     int function; /* SIM_FN_*, or -1: nobody watches */
     int code;
     bool works, hang_after; /* see sim_strike */
+    uint64_t clearings;
     uint64_t start_ns;
     struct sim_call *outer;
 } sim_call;

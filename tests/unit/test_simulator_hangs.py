@@ -164,6 +164,20 @@ def test_other_device_goes_on_beside_hung_calls_of_every_kind():
     sim.aclFinalize()
 
 
+def test_call_that_is_at_its_work_when_faults_are_cleared_does_not_hang(program):
+    sim = program.sim
+    with sim.options(send_time_us=300_000):
+        channel, picture, config = program.channel(), program.picture(), program.config()
+        sim.aclsim_count_calls(1)
+        with sim.hanging_call("aclvencSendFrame", after=True):
+            call = Call(sim, "aclvencSendFrame", channel, picture, None, config, 1, context=program.context)
+            eventually(lambda: sim.aclsim_calls(b"aclvencSendFrame") == 1)
+            time.sleep(0.05)  # it is struck, and sleeps
+            assert sim.hung_calls() == 0
+        sim.aclsim_count_calls(0)
+        assert call.end() == 0
+
+
 def test_wait_limit_does_not_end_a_hang(program):
     sim = program.sim
     with sim.options(wait_limit_ms=1), sim.hanging_call("aclrtSynchronizeDevice") as wait:
