@@ -62,6 +62,13 @@ void avi_channel_post(avenc_channel *channel, avi_task *task) {
         avi_channel_drop_locked(channel); /* not the last: the caller has one itself */
 }
 
+/* ---- queued frames ----------------------------------------------------------------------------- */
+
+void avi_channel_send_queued_locked(avenc_channel *channel) {
+    if (channel->queued_head && channel->window < channel->config.depth && !channel->sending)
+        avi_channel_post(channel, &channel->send_task);
+}
+
 /* ---- slots ------------------------------------------------------------------------------------- */
 
 void avi_channel_free_slot_locked(avenc_channel *channel, avi_slot *slot) {

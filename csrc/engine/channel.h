@@ -9,6 +9,7 @@
 #ifndef ASCEND_VENC_ENGINE_CHANNEL_H
 #define ASCEND_VENC_ENGINE_CHANNEL_H
 
+#include "base/status.h"
 #include "base/taskq.h"
 #include "engine/bitstream.h"
 #include "engine/device.h"
@@ -71,6 +72,14 @@ struct avenc_channel {
     bool reported;                /* likewise: in the device's list of this batch */
 };
 
+/* Of a call: `argument` and `out` must not be NULL either, and the channel not a parent process's. */
+static inline int avi_channel_check(const avenc_channel *channel, const void *argument, const void *out,
+                                    const char *call) {
+    if (!channel || !argument || !out)
+        return avi_fail(AVENC_E_INVALID, call, "no argument may be NULL");
+    return channel->generation == avi_generation() ? AVENC_OK : avi_fail_forked(call);
+}
+
 void avi_channel_retain(avenc_channel *channel);
 void avi_channel_drop(avenc_channel *channel); /* no lock is held */
 
@@ -95,6 +104,9 @@ void avi_channel_drop_queued_locked(avenc_channel *channel, avi_slot *slot);
 
 /* Slots REFUSED before `until` in flight (NULL: all) cannot be read any more. */
 void avi_channel_release_refused_locked(avenc_channel *channel, const avi_slot *until);
+
+/* There may be room for a queued frame: let the task send it. */
+void avi_channel_send_queued_locked(avenc_channel *channel);
 
 /* A new slot, or staging memory for one, is wanted. */
 void avi_channel_want_slot_locked(avenc_channel *channel);

@@ -7,12 +7,6 @@
 
 #include <string.h>
 
-static int check(const avenc_channel *channel, const void *argument, const void *count, const char *call) {
-    if (!channel || !argument || !count)
-        return avi_fail(AVENC_E_INVALID, call, "no argument may be NULL");
-    return channel->generation == avi_generation() ? AVENC_OK : avi_fail_forked(call);
-}
-
 /* ---- taking ------------------------------------------------------------------------------------ */
 
 /* `taken` packets went: who waits for room, or for the end, is to look. */
@@ -26,7 +20,7 @@ static void note_taken_locked(avi_stream *stream, bool was_full, size_t taken) {
 }
 
 int avenc_channel_take(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count) {
-    int rc = check(channel, packets, count, __func__);
+    int rc = avi_channel_check(channel, packets, count, __func__);
     if (rc != AVENC_OK || max == 0)
         return rc;
     avi_stream *stream = channel->stream;
@@ -40,7 +34,7 @@ int avenc_channel_take(avenc_channel *channel, avenc_packet **packets, size_t ma
 }
 
 void avenc_channel_give_back(avenc_channel *channel, avenc_packet **packets, size_t count) {
-    if (check(channel, packets, packets, __func__) != AVENC_OK)
+    if (avi_channel_check(channel, packets, packets, __func__) != AVENC_OK)
         return;
     avi_lock(&channel->stream->lock);
     for (size_t i = 0; i < count; i++)
@@ -51,7 +45,7 @@ void avenc_channel_give_back(avenc_channel *channel, avenc_packet **packets, siz
 }
 
 int avenc_channel_take_promised(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count) {
-    int rc = check(channel, packets, count, __func__);
+    int rc = avi_channel_check(channel, packets, count, __func__);
     if (rc != AVENC_OK)
         return rc;
     avi_stream *stream = channel->stream;
@@ -68,7 +62,7 @@ int avenc_channel_take_promised(avenc_channel *channel, avenc_packet **packets, 
 }
 
 size_t avenc_channel_take_dropped(avenc_channel *channel, uint64_t *tags, size_t max) {
-    if (check(channel, tags, tags, __func__) != AVENC_OK)
+    if (avi_channel_check(channel, tags, tags, __func__) != AVENC_OK)
         return 0;
     size_t taken = 0;
     avi_lock(&channel->stream->lock);
@@ -88,7 +82,7 @@ static bool finished_locked(const avi_stream *stream, int flags) {
 }
 
 int avenc_channel_wait(avenc_channel *channel, const avenc_wait *wait, uint32_t coalesce_us, int flags) {
-    int rc = check(channel, channel, channel, __func__), verdict;
+    int rc = avi_channel_check(channel, channel, channel, __func__), verdict;
     if (rc != AVENC_OK)
         return rc;
     avi_waiter waiter = avi_waiter_begin(wait);
@@ -123,7 +117,7 @@ int avenc_channel_wait(avenc_channel *channel, const avenc_wait *wait, uint32_t 
 }
 
 int avenc_channel_wait_idle(avenc_channel *channel, const avenc_wait *wait) {
-    int rc = check(channel, channel, channel, __func__), verdict;
+    int rc = avi_channel_check(channel, channel, channel, __func__), verdict;
     if (rc != AVENC_OK)
         return rc;
     avi_waiter waiter = avi_waiter_begin(wait);
@@ -151,7 +145,7 @@ int avenc_channel_wait_idle(avenc_channel *channel, const avenc_wait *wait) {
 }
 
 uint64_t avenc_channel_stalled_ns(avenc_channel *channel) {
-    if (check(channel, channel, channel, __func__) != AVENC_OK)
+    if (avi_channel_check(channel, channel, channel, __func__) != AVENC_OK)
         return 0;
     avi_stream *stream = channel->stream;
     avi_lock(&stream->lock);
@@ -162,7 +156,7 @@ uint64_t avenc_channel_stalled_ns(avenc_channel *channel) {
 }
 
 int avenc_channel_end(avenc_channel *channel) {
-    int rc = check(channel, channel, channel, __func__);
+    int rc = avi_channel_check(channel, channel, channel, __func__);
     if (rc != AVENC_OK)
         return rc;
     avi_lock(&channel->stream->lock);
@@ -176,7 +170,7 @@ int avenc_channel_end(avenc_channel *channel) {
 /* ---- wait sets --------------------------------------------------------------------------------- */
 
 int avenc_channel_attach(avenc_channel *channel, avenc_waitset *waitset, uint32_t key) {
-    int rc = check(channel, waitset, channel, __func__);
+    int rc = avi_channel_check(channel, waitset, channel, __func__);
     if (rc == AVENC_OK && key >= AVENC_MAX_KEYS)
         rc = avi_fail(AVENC_E_INVALID, __func__, "key is %u, allowed is 0 to %d", key, AVENC_MAX_KEYS - 1);
     if (rc == AVENC_OK)
@@ -202,7 +196,7 @@ int avenc_channel_attach(avenc_channel *channel, avenc_waitset *waitset, uint32_
 }
 
 void avenc_channel_detach(avenc_channel *channel, avenc_waitset *waitset) {
-    if (check(channel, waitset, channel, __func__) != AVENC_OK)
+    if (avi_channel_check(channel, waitset, channel, __func__) != AVENC_OK)
         return;
     avi_stream *stream = channel->stream;
     bool found = false;

@@ -2,7 +2,7 @@
 #include "engine/report.h"
 #include "base/status.h"
 #include "base/thread.h"
-#include "engine/intake.h"
+#include "engine/channel.h"
 #include "engine/sink.h"
 
 #include <string.h>
@@ -153,7 +153,7 @@ void avi_report_batch(avenc_device *device) {
         channel->reported = false;
         avi_lock(&stream->lock);
         avi_stream_signal_locked(stream, false);
-        avi_intake_go_on_locked(channel);
+        avi_channel_send_queued_locked(channel);
         avi_sink_wake_locked(stream, false);
         avi_channel_check_over_locked(channel);
         avi_unlock(&stream->lock);
@@ -165,7 +165,7 @@ void avi_report_batch(avenc_device *device) {
 static void tell(avenc_channel *channel) {
     avi_lock(&channel->stream->lock);
     avi_stream_signal_locked(channel->stream, true);
-    avi_intake_go_on_locked(channel);
+    avi_channel_send_queued_locked(channel);
     avi_channel_check_over_locked(channel);
     avi_unlock(&channel->stream->lock);
 }
