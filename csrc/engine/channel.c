@@ -62,13 +62,6 @@ void avi_channel_post(avenc_channel *channel, avi_task *task) {
         avi_channel_drop_locked(channel); /* not the last: the caller has one itself */
 }
 
-/* ---- queued frames ----------------------------------------------------------------------------- */
-
-void avi_channel_send_queued_locked(avenc_channel *channel) {
-    if (channel->queued_head && channel->window < channel->config.depth && !channel->sending)
-        avi_channel_post(channel, &channel->send_task);
-}
-
 /* ---- slots ------------------------------------------------------------------------------------- */
 
 void avi_channel_free_slot_locked(avenc_channel *channel, avi_slot *slot) {
@@ -198,13 +191,12 @@ static void let_successors_go_locked(avenc_channel *channel) {
         avi_channel_drop_locked(own);
 }
 
-void avi_channel_check_over_locked(avenc_channel *channel) {
+void avi_channel_no_more_locked(avenc_channel *channel) {
     avi_stream *stream = channel->stream;
     let_successors_go_locked(channel);
     if (stream->closed && stream->stats.in_flight == 0)
         avi_sink_wake_locked(stream, true); /* it ends */
-    bool over = stream->closed || channel->sealed || channel->retiring;
-    if (over && channel->state == AVI_OPEN && channel->active == 0 && !channel->making && !channel->sending)
+    if (channel->state == AVI_OPEN && channel->active == 0 && !channel->making && !channel->sending)
         avi_channel_post(channel, &channel->end_task);
 }
 

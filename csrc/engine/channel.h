@@ -69,7 +69,8 @@ struct avenc_channel {
     avi_task create_task, make_task, send_task, end_task, free_task;
 
     avenc_channel *reported_next; /* the reporting thread only */
-    bool reported;                /* likewise: in the device's list of this batch */
+    bool reported;                /* likewise, and the next one: in the device's list of this batch */
+    bool heard;                   /* somebody is to hear of it */
 };
 
 /* Of a call: `argument` and `out` must not be NULL either, and the channel not a parent process's. */
@@ -89,8 +90,14 @@ void avi_channel_drop_locked(avenc_channel *channel);
 /* Let a task of the channel run; it holds the channel meanwhile. */
 void avi_channel_post(avenc_channel *channel, avi_task *task);
 
-/* No further frame is to come, and the last one is out of the device: let it end. To be asked whenever that may be. */
-void avi_channel_check_over_locked(avenc_channel *channel);
+/* No further frame is to come: let what waits for that go on, and the channel end when the last one is out of it. */
+void avi_channel_no_more_locked(avenc_channel *channel);
+
+/* To be asked whenever a channel may have come to its end. */
+static inline void avi_channel_check_over_locked(avenc_channel *channel) {
+    if (channel->stream->closed || channel->sealed || channel->retiring)
+        avi_channel_no_more_locked(channel);
+}
 
 /* A slot that the engine had is done: free, or its holders'. */
 void avi_channel_free_slot_locked(avenc_channel *channel, avi_slot *slot);
@@ -106,7 +113,10 @@ void avi_channel_drop_queued_locked(avenc_channel *channel, avi_slot *slot);
 void avi_channel_release_refused_locked(avenc_channel *channel, const avi_slot *until);
 
 /* There may be room for a queued frame: let the task send it. */
-void avi_channel_send_queued_locked(avenc_channel *channel);
+static inline void avi_channel_send_queued_locked(avenc_channel *channel) {
+    if (channel->queued_head && channel->window < channel->config.depth && !channel->sending)
+        avi_channel_post(channel, &channel->send_task);
+}
 
 /* A new slot, or staging memory for one, is wanted. */
 void avi_channel_want_slot_locked(avenc_channel *channel);

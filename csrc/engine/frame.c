@@ -76,7 +76,6 @@ int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, i
         return avi_fail(AVENC_E_INVALID, __func__, "frame must not be NULL");
     avenc_channel *channel = slot->channel;
     avi_binding binding;
-    avenc_channel_stats delta = {0};
     bool queue = false, kept = true;
     int rc = avi_channel_check(channel, submission, frame_index, __func__);
     avi_waiter waiter = avi_waiter_begin(wait);
@@ -86,15 +85,16 @@ int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, i
         return rc;
     int pixels = slot->pixels;
     if (queue) {
-        rc = avi_accept_and_queue(channel, slot, submission, &delta, &waiter, frame_index);
+        rc = avi_accept_and_queue(channel, slot, submission, &waiter, frame_index);
     } else if ((rc = channel->port->bind(channel->device, &binding)) == AVENC_OK) {
-        rc = avi_slot_prepare(&channel->slots, slot, &delta);
+        rc = avi_slot_prepare(&channel->slots, slot);
         if (rc == AVENC_OK)
-            rc = avi_accept_and_send(channel, slot, submission, &delta, &waiter, frame_index, &kept);
+            rc = avi_accept_and_send(channel, slot, submission, &waiter, frame_index, &kept);
         channel->port->unbind(channel->device, &binding);
     }
     if (rc != AVENC_OK && kept) {
         slot->pixels = pixels;
+        avi_slot_forget_copies(slot);
         unclaim_frame(channel, slot);
     }
     return rc;

@@ -18,33 +18,38 @@ static int check_picture(const avenc_channel *channel, const avenc_picture *pict
     return AVENC_OK;
 }
 
-/*
- * Fill a slot that was taken, by `place` or from the submission's picture, and send it. The slot keeps the channel, and
- * so the device, from ending: it is bound only then.
- */
-static int send_one(avenc_channel *channel, const avenc_device_picture *place, const avenc_submission *submission,
-                    avi_waiter *waiter, uint64_t *frame_index, const char *call) {
-    avi_slot *slot = NULL;
+/* A call's use of the device: bound from its first slot on, which keeps channel and device from ending, to its end. */
+typedef struct device_use {
+    bool bound;
     avi_binding binding;
-    avenc_channel_stats delta = {0};
+} device_use;
+
+static void end_use(avenc_channel *channel, device_use *use) {
+    if (use->bound)
+        channel->port->unbind(channel->device, &use->binding);
+}
+
+/* Fill a slot that was taken, by `place` or from the submission's picture, and send it. */
+static int send_one(avenc_channel *channel, device_use *use, const avenc_device_picture *place,
+                    const avenc_submission *submission, avi_waiter *waiter, uint64_t *frame_index, const char *call) {
+    avi_slot *slot = NULL;
     bool kept = true;
     int rc = avi_take_slot(channel, AVI_TO_SEND, waiter, call, &slot);
     if (rc != AVENC_OK)
         return rc;
-    bool bound = (rc = channel->port->bind(channel->device, &binding)) == AVENC_OK;
-    if (!bound) {
+    if (!use->bound)
+        use->bound = (rc = channel->port->bind(channel->device, &use->binding)) == AVENC_OK;
+    if (!use->bound) {
         /* nothing was done */
     } else if (place) {
-        rc = avi_slot_place(&channel->slots, slot, place, &delta);
+        rc = avi_slot_place(&channel->slots, slot, place);
     } else {
         slot->source = submission->picture;
         slot->pixels = AVI_IN_CALLER;
-        rc = avi_slot_prepare(&channel->slots, slot, &delta);
+        rc = avi_slot_prepare(&channel->slots, slot);
     }
     if (rc == AVENC_OK)
-        rc = avi_accept_and_send(channel, slot, submission, &delta, waiter, frame_index, &kept);
-    if (bound)
-        channel->port->unbind(channel->device, &binding);
+        rc = avi_accept_and_send(channel, slot, submission, waiter, frame_index, &kept);
     if (rc != AVENC_OK && kept)
         avi_return_slot(channel, slot);
     return rc;
@@ -58,7 +63,10 @@ int avenc_channel_submit(avenc_channel *channel, const avenc_submission *submiss
     if (rc != AVENC_OK)
         return rc;
     avi_waiter waiter = avi_waiter_begin(wait);
-    return send_one(channel, NULL, submission, &waiter, frame_index, __func__);
+    device_use use = {0};
+    rc = send_one(channel, &use, NULL, submission, &waiter, frame_index, __func__);
+    end_use(channel, &use);
+    return rc;
 }
 
 int avenc_channel_submit_device(avenc_channel *channel, const avenc_device_picture *picture,
@@ -75,18 +83,20 @@ int avenc_channel_submit_device(avenc_channel *channel, const avenc_device_pictu
     if (picture->wait && (rc = channel->port->wait_stream(channel->device, picture->stream)) != AVENC_OK)
         return rc;
     avi_waiter waiter = avi_waiter_begin(wait);
-    return send_one(channel, picture, submission, &waiter, frame_index, __func__);
+    device_use use = {0};
+    rc = send_one(channel, &use, picture, submission, &waiter, frame_index, __func__);
+    end_use(channel, &use);
+    return rc;
 }
 
 /* Queue a picture of the caller's in a slot that was taken. */
 static int queue_picture(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission, bool copy_now,
                          avi_waiter *waiter, uint64_t *frame_index) {
-    avenc_channel_stats delta = {0};
     slot->source = submission->picture;
     slot->pixels = AVI_IN_CALLER;
     if (copy_now)
-        avi_slot_stage(&channel->slots, slot, &delta);
-    int rc = avi_accept_and_queue(channel, slot, submission, &delta, waiter, frame_index);
+        avi_slot_stage(&channel->slots, slot);
+    int rc = avi_accept_and_queue(channel, slot, submission, waiter, frame_index);
     if (rc != AVENC_OK)
         avi_return_slot(channel, slot);
     return rc;
@@ -97,12 +107,12 @@ static int queue_picture(avenc_channel *channel, avi_slot *slot, const avenc_sub
  * caller that has to win a lock back before its next batch (in Python: the GIL) would else leave the
  * device without frames meanwhile.
  */
-static int submit_or_queue(avenc_channel *channel, const avenc_submission *submission, avi_waiter *waiter,
-                           uint64_t *frame_index, const char *call) {
+static int submit_or_queue(avenc_channel *channel, device_use *use, const avenc_submission *submission,
+                           avi_waiter *waiter, uint64_t *frame_index, const char *call) {
     avi_waiter at_once = avi_waiter_begin(NULL);
     avi_slot *slot = NULL;
     bool queue = channel->config.queue > 0;
-    int rc = send_one(channel, NULL, submission, queue ? &at_once : waiter, frame_index, call);
+    int rc = send_one(channel, use, NULL, submission, queue ? &at_once : waiter, frame_index, call);
     if (!queue || (rc != AVENC_E_FULL && rc != AVENC_E_AGAIN))
         return rc;
     rc = avi_take_slot(channel, AVI_TO_KEEP, waiter, call, &slot);
@@ -121,10 +131,12 @@ int avenc_channel_submit_many(avenc_channel *channel, const avenc_submission *su
         if ((rc = check_picture(channel, &submissions[i].picture, __func__)) != AVENC_OK)
             return rc;
     avi_waiter waiter = avi_waiter_begin(wait);
+    device_use use = {0};
     for (size_t i = 0; i < count && rc == AVENC_OK; i++) {
-        rc = submit_or_queue(channel, &submissions[i], &waiter, &indices[i], __func__);
+        rc = submit_or_queue(channel, &use, &submissions[i], &waiter, &indices[i], __func__);
         *accepted += rc == AVENC_OK;
     }
+    end_use(channel, &use);
     return rc;
 }
 

@@ -178,19 +178,16 @@ int avenc_channel_attach(avenc_channel *channel, avenc_waitset *waitset, uint32_
     if (rc != AVENC_OK)
         return rc;
     avi_stream *stream = channel->stream;
-    rc = AVENC_E_FULL;
     avi_lock(&stream->lock);
-    for (int i = 0; i < AVENC_MAX_WAITSETS && rc != AVENC_OK; i++) {
-        if (!stream->attached[i]) {
-            avi_waitset_retain(waitset);
-            stream->attached[i] = waitset;
-            stream->keys[i] = key;
-            rc = AVENC_OK;
-        }
+    bool room = stream->attached_count < AVENC_MAX_WAITSETS;
+    if (room) {
+        avi_waitset_retain(waitset);
+        stream->attached[stream->attached_count] = waitset;
+        stream->keys[stream->attached_count++] = key;
     }
     avi_unlock(&stream->lock);
-    if (rc != AVENC_OK)
-        return avi_fail(rc, __func__, "the stream has %d wait sets already", AVENC_MAX_WAITSETS);
+    if (!room)
+        return avi_fail(AVENC_E_FULL, __func__, "the stream has %d wait sets already", AVENC_MAX_WAITSETS);
     avi_waitset_signal(waitset, key, true); /* it may have packets already */
     return AVENC_OK;
 }
@@ -201,9 +198,11 @@ void avenc_channel_detach(avenc_channel *channel, avenc_waitset *waitset) {
     avi_stream *stream = channel->stream;
     bool found = false;
     avi_lock(&stream->lock);
-    for (int i = 0; i < AVENC_MAX_WAITSETS && !found; i++) {
+    for (unsigned i = 0; i < stream->attached_count && !found; i++) {
         if (stream->attached[i] == waitset) {
-            stream->attached[i] = NULL;
+            unsigned last = --stream->attached_count;
+            stream->attached[i] = stream->attached[last];
+            stream->keys[i] = stream->keys[last];
             found = true;
         }
     }

@@ -136,7 +136,9 @@ void avi_return_slot(avenc_channel *channel, avi_slot *slot) {
 int avi_take_slot(avenc_channel *channel, int purpose, avi_waiter *waiter, const char *call, avi_slot **out) {
     avi_slot *slot = NULL;
     avi_lock(&channel->stream->lock);
-    int rc = wait_room_locked(channel, purpose, waiter, call);
+    int rc = avi_refused_locked(channel, call);
+    if (rc == AVENC_OK && room_locked(channel, purpose) != ROOM)
+        rc = wait_room_locked(channel, purpose, waiter, call);
     if (rc == AVENC_OK) {
         slot = avi_slots_pop(&channel->slots, purpose == AVI_TO_KEEP);
         if (purpose == AVI_TO_SEND) {

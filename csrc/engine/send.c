@@ -4,7 +4,7 @@
 #include "base/thread.h"
 #include "engine/room.h"
 
-static void accept_locked(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission) {
+static void accept_locked(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission, uint64_t now) {
     avi_stream *stream = channel->stream;
     avenc_packet *packet = &slot->packet->pub;
     stream->stats.submitted++;
@@ -13,7 +13,7 @@ static void accept_locked(avenc_channel *channel, avi_slot *slot, const avenc_su
     packet->tag = submission->tag;
     packet->promised = submission->promised;
     packet->epoch = channel->epoch;
-    packet->submitted_ns = avi_now_ns();
+    packet->submitted_ns = now;
     channel->next_pts++;
     channel->last_end = packet->pts + (packet->pts < INT64_MAX);
     slot->force_idr = submission->force_idr;
@@ -25,10 +25,11 @@ static void accept_locked(avenc_channel *channel, avi_slot *slot, const avenc_su
     }
 }
 
-static void count_copies_locked(avi_stream *stream, const avenc_channel_stats *delta) {
-    stream->stats.host_copies_in += delta->host_copies_in;
-    stream->stats.device_copies_in += delta->device_copies_in;
-    stream->stats.bytes_copied_in += delta->bytes_copied_in;
+static void count_copies_locked(avi_stream *stream, avi_slot *slot) {
+    stream->stats.host_copies_in += slot->copies.host;
+    stream->stats.device_copies_in += slot->copies.device;
+    stream->stats.bytes_copied_in += slot->copies.bytes;
+    avi_slot_forget_copies(slot);
 }
 
 /* An accepted slot, HELD or FILLING, joins the queue. */
@@ -80,11 +81,10 @@ static void note_idle_locked(avi_stream *stream, uint64_t now) {
  * Hand an accepted slot, FILLING, to the device. The caller has the right to send; the lock is given up meanwhile. On
  * failure the slot is FILLING still, or REFUSED: in flight, since the device may read it.
  */
-static int hand_over_locked(avenc_channel *channel, avi_slot *slot) {
+static int hand_over_locked(avenc_channel *channel, avi_slot *slot, uint64_t since) {
     avi_stream *stream = channel->stream;
     bool idr = slot->force_idr || stream->idr_owed, gone = false;
     stream->idr_owed = false;
-    uint64_t since = avi_now_ns();
     if (stream->idle_since) {
         stream->stats.idle_ns += since - stream->idle_since;
         stream->idle_since = 0;
@@ -142,8 +142,8 @@ static int wait_turn_locked(avenc_channel *channel, avi_waiter *waiter, bool *qu
     return rc;
 }
 
-int avi_accept_and_send(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission,
-                        const avenc_channel_stats *delta, avi_waiter *waiter, uint64_t *frame_index, bool *kept) {
+int avi_accept_and_send(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission, avi_waiter *waiter,
+                        uint64_t *frame_index, bool *kept) {
     avi_stream *stream = channel->stream;
     bool queue = false;
     *kept = true;
@@ -154,9 +154,10 @@ int avi_accept_and_send(avenc_channel *channel, avi_slot *slot, const avenc_subm
         return rc;
     }
     int64_t pts = channel->next_pts, end = channel->last_end;
+    uint64_t now = avi_now_ns();
     *kept = false;
-    accept_locked(channel, slot, submission);
-    count_copies_locked(stream, delta);
+    accept_locked(channel, slot, submission, now);
+    count_copies_locked(stream, slot);
     uint64_t index = slot->packet->pub.frame_index;
     if (queue) {
         *frame_index = index;
@@ -165,7 +166,7 @@ int avi_accept_and_send(avenc_channel *channel, avi_slot *slot, const avenc_subm
         return AVENC_OK;
     }
     channel->sending = true;
-    rc = hand_over_locked(channel, slot);
+    rc = hand_over_locked(channel, slot, now);
     if (rc == AVENC_OK) {
         *frame_index = index;
     } else {
@@ -199,7 +200,6 @@ bool avi_send_run(void *arg) {
     avenc_channel *channel = arg;
     avi_stream *stream = channel->stream;
     avi_binding binding;
-    avenc_channel_stats delta = {0};
     avi_lock(&stream->lock);
     if (!channel->queued_head || channel->window >= channel->config.depth || channel->sending ||
         channel->state != AVI_OPEN || atomic_load(&channel->device->lost)) {
@@ -217,13 +217,13 @@ bool avi_send_run(void *arg) {
     int rc = channel->port->bind(channel->device, &binding);
     bool bound = rc == AVENC_OK;
     if (bound)
-        rc = avi_slot_prepare(&channel->slots, slot, &delta);
+        rc = avi_slot_prepare(&channel->slots, slot);
     avi_lock(&stream->lock);
-    count_copies_locked(stream, &delta);
+    count_copies_locked(stream, slot);
     if (rc == AVENC_OK && stream->closed)
         rc = AVENC_E_CLOSED;
     if (rc == AVENC_OK)
-        rc = hand_over_locked(channel, slot);
+        rc = hand_over_locked(channel, slot, avi_now_ns());
     if (rc == AVENC_E_CLOSED)
         avi_channel_drop_frame_locked(channel, take_refused_locked(channel, slot));
     else if (rc != AVENC_OK)
@@ -237,15 +237,15 @@ bool avi_send_run(void *arg) {
     return more;
 }
 
-int avi_accept_and_queue(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission,
-                         const avenc_channel_stats *delta, avi_waiter *waiter, uint64_t *frame_index) {
+int avi_accept_and_queue(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission, avi_waiter *waiter,
+                         uint64_t *frame_index) {
     static const char call[] = "avenc_channel_enqueue";
     avi_lock(&channel->stream->lock);
     int rc =
         slot->state == AVI_SLOT_HELD ? avi_wait_pause_locked(channel, waiter, call) : avi_refused_locked(channel, call);
     if (rc == AVENC_OK) {
-        accept_locked(channel, slot, submission);
-        count_copies_locked(channel->stream, delta);
+        accept_locked(channel, slot, submission, avi_now_ns());
+        count_copies_locked(channel->stream, slot);
         *frame_index = slot->packet->pub.frame_index;
         queue_locked(channel, slot);
     }

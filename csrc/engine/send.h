@@ -11,15 +11,15 @@
 
 /*
  * Accept a slot, FILLING, whose pixels are where the device reads them, and send it, or queue it behind frames that are
- * queued already. The device is bound. `delta`: what was copied. On failure the slot is not the caller's any more,
+ * queued already. The device is bound. On failure the slot is not the caller's any more,
  * unless *kept.
  */
-int avi_accept_and_send(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission,
-                        const avenc_channel_stats *delta, avi_waiter *waiter, uint64_t *frame_index, bool *kept);
+int avi_accept_and_send(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission, avi_waiter *waiter,
+                        uint64_t *frame_index, bool *kept);
 
 /* Accept a slot, HELD or FILLING, whose pixels are somewhere, and queue it. On failure it stays the caller's. */
-int avi_accept_and_queue(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission,
-                         const avenc_channel_stats *delta, avi_waiter *waiter, uint64_t *frame_index);
+int avi_accept_and_queue(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission, avi_waiter *waiter,
+                         uint64_t *frame_index);
 
 /* Take the oldest queued frame out of the queue. False: there is none. */
 bool avi_drop_oldest_queued(avenc_channel *channel);
