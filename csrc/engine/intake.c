@@ -18,7 +18,10 @@ static int check_picture(const avenc_channel *channel, const avenc_picture *pict
     return AVENC_OK;
 }
 
-/* A call's use of the device: bound from its first slot on, which keeps channel and device from ending, to its end. */
+/*
+ * A call's use of the device: bound when it has a slot, which keeps channel and device from ending, until the call is
+ * over, or sleeps without one.
+ */
 typedef struct device_use {
     bool bound;
     avi_binding binding;
@@ -27,6 +30,7 @@ typedef struct device_use {
 static void end_use(avenc_channel *channel, device_use *use) {
     if (use->bound)
         channel->port->unbind(channel->device, &use->binding);
+    use->bound = false;
 }
 
 /* Fill a slot that was taken, by `place` or from the submission's picture, and send it. */
@@ -111,10 +115,12 @@ static int submit_or_queue(avenc_channel *channel, device_use *use, const avenc_
                            avi_waiter *waiter, uint64_t *frame_index, const char *call) {
     avi_waiter at_once = avi_waiter_begin(NULL);
     avi_slot *slot = NULL;
-    bool queue = channel->config.queue > 0;
-    int rc = send_one(channel, use, NULL, submission, queue ? &at_once : waiter, frame_index, call);
-    if (!queue || (rc != AVENC_E_FULL && rc != AVENC_E_AGAIN))
+    int rc = send_one(channel, use, NULL, submission, &at_once, frame_index, call);
+    if (rc != AVENC_E_FULL && rc != AVENC_E_AGAIN)
         return rc;
+    end_use(channel, use);
+    if (channel->config.queue == 0)
+        return send_one(channel, use, NULL, submission, waiter, frame_index, call);
     rc = avi_take_slot(channel, AVI_TO_KEEP, waiter, call, &slot);
     return rc ? rc : queue_picture(channel, slot, submission, true, waiter, frame_index);
 }
