@@ -81,13 +81,11 @@ static bool finished_locked(const avi_stream *stream, int flags) {
            (stream->closed || stream->ended || !(flags & AVENC_WAIT_FOR_FRAMES));
 }
 
-int avenc_channel_wait(avenc_channel *channel, const avenc_wait *wait, uint32_t coalesce_us, int flags) {
-    int rc = avi_channel_check(channel, channel, channel, __func__), verdict;
-    if (rc != AVENC_OK)
-        return rc;
+static int wait_for_packets_locked(avenc_channel *channel, const avenc_wait *wait, uint32_t coalesce_us, int flags,
+                                   const char *call) {
     avi_waiter waiter = avi_waiter_begin(wait);
     avi_stream *stream = channel->stream;
-    avi_lock(&stream->lock);
+    int rc = AVENC_OK, verdict;
     if (coalesce_us && wait && !stream->closed && !stream->ended && (stream->stats.in_flight || flags)) {
         uint64_t until = wait->deadline_ns < waiter.look_at ? wait->deadline_ns : waiter.look_at;
         uint64_t events = stream->stats.completed;
@@ -100,18 +98,29 @@ int avenc_channel_wait(avenc_channel *channel, const avenc_wait *wait, uint32_t 
     while (!avi_stream_receivable_locked(stream)) {
         bool lost = atomic_load(&channel->device->lost);
         if (channel->sealed && flags & AVENC_WAIT_IN_PLACE) {
-            rc = avi_fail(AVENC_E_REPLACED, __func__, "the channel was replaced");
+            rc = avi_fail(AVENC_E_REPLACED, call, "the channel was replaced");
         } else if (finished_locked(stream, flags)) {
             bool closed = stream->closed && !stream->ended;
-            rc = avi_fail(closed ? AVENC_E_CLOSED : AVENC_E_DRAINED, __func__, "no frame is in flight");
+            rc = avi_fail(closed ? AVENC_E_CLOSED : AVENC_E_DRAINED, call, "no frame is in flight");
         } else if (lost) {
-            rc = avi_fail_lost(channel, __func__);
+            rc = avi_fail_lost(channel, call);
         } else if ((verdict = avi_stream_sleep_locked(stream, &waiter, stream->stats.in_flight > 0)) != AVI_WOKEN) {
-            rc = avi_stream_give_up_locked(stream, &waiter, verdict, __func__);
+            rc = avi_stream_give_up_locked(stream, &waiter, verdict, call);
         }
         if (rc != AVENC_OK)
             break;
     }
+    return rc;
+}
+
+int avenc_channel_wait(avenc_channel *channel, const avenc_wait *wait, uint32_t coalesce_us, int flags) {
+    int rc = avi_channel_check(channel, channel, channel, __func__);
+    if (rc != AVENC_OK)
+        return rc;
+    avi_stream *stream = channel->stream;
+    avi_lock(&stream->lock);
+    if (coalesce_us || !avi_stream_receivable_locked(stream))
+        rc = wait_for_packets_locked(channel, wait, coalesce_us, flags, __func__);
     avi_unlock(&stream->lock);
     return rc;
 }

@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-int avi_refused_locked(const avenc_channel *channel, const char *call) {
+int avi_fail_refused_locked(const avenc_channel *channel, const char *call) {
     const avi_stream *stream = channel->stream;
     if (stream->closed)
         return avi_fail(AVENC_E_CLOSED, call, "the encoder is closed");
@@ -17,7 +17,7 @@ int avi_refused_locked(const avenc_channel *channel, const char *call) {
         return avi_fail(AVENC_E_INVALID, call, "the channel is not open, or has not its predecessor's place yet");
     if (stream->sink_error)
         return avi_fail_sink_locked(stream, call);
-    return atomic_load(&channel->device->lost) ? avi_fail_lost(channel, call) : AVENC_OK;
+    return avi_fail_lost(channel, call);
 }
 
 enum { NO_ROOM, ROOM, ROOM_IN_MAKING, WEDGED };

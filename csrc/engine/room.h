@@ -18,8 +18,16 @@ void avi_return_slot_locked(avenc_channel *channel, avi_slot *slot);
 /* A frame of the window is out of it; it is counted as active by the caller. */
 void avi_leave_window_locked(avenc_channel *channel);
 
-/* AVENC_OK, or why the channel takes no frame now, however much room there is. */
-int avi_refused_locked(const avenc_channel *channel, const char *call);
+/* The channel takes no frame now, however much room there is: why. */
+int avi_fail_refused_locked(const avenc_channel *channel, const char *call);
+
+/* AVENC_OK, or that. */
+static inline int avi_refused_locked(const avenc_channel *channel, const char *call) {
+    const avi_stream *stream = channel->stream;
+    bool takes = !stream->closed && !stream->ended && !channel->sealed && channel->placed && !stream->sink_error &&
+                 channel->state != AVI_OPENING && channel->state != AVI_FAILED && !atomic_load(&channel->device->lost);
+    return takes ? AVENC_OK : avi_fail_refused_locked(channel, call);
+}
 
 /*
  * What is HELD may be accepted: a pause is waited for, as for room. It is not among the frames that a channel finishes

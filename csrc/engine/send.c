@@ -130,14 +130,12 @@ static int wait_turn_locked(avenc_channel *channel, avi_waiter *waiter, bool *qu
     while ((rc = avi_refused_locked(channel, call)) == AVENC_OK) {
         *queue = channel->queued_head || channel->sending_queued;
         if (*queue || !channel->sending)
-            break;
+            return AVENC_OK;
         channel->turns_wanted++;
         int verdict = avi_stream_sleep_locked(channel->stream, waiter, false);
         channel->turns_wanted--;
-        if (verdict != AVI_WOKEN) {
-            rc = avi_fail_full_locked(channel, waiter, verdict, call);
-            break;
-        }
+        if (verdict != AVI_WOKEN)
+            return avi_fail_full_locked(channel, waiter, verdict, call);
     }
     return rc;
 }

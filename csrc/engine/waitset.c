@@ -215,12 +215,17 @@ void avi_waitset_collect(avenc_waitset *waitset, uint64_t events, uint32_t coale
 
 /* ---- taking keys ------------------------------------------------------------------------------- */
 
-static uint32_t take_locked(avenc_waitset *waitset, uint32_t *keys, uint32_t max) {
-    uint32_t taken = 0;
+static void make_unreadable_locked(avenc_waitset *waitset) {
     uint64_t signalled;
-    while (waitset->readable && read(waitset->fd, &signalled, sizeof signalled) < 0 && errno == EINTR)
+    while (read(waitset->fd, &signalled, sizeof signalled) < 0 && errno == EINTR)
         continue;
     waitset->readable = false;
+}
+
+static uint32_t take_locked(avenc_waitset *waitset, uint32_t *keys, uint32_t max) {
+    uint32_t taken = 0;
+    if (waitset->readable)
+        make_unreadable_locked(waitset);
     while (taken < max && waitset->count > 0) {
         uint32_t key = waitset->ring[waitset->first];
         waitset->first = (waitset->first + 1) & (waitset->capacity - 1);
