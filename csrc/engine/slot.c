@@ -48,7 +48,8 @@ int avi_slot_make(avi_slots *slots, avi_slot *slot, bool staging) {
         rc = place_own(slots, slot);
     if (rc == AVENC_OK && staging && !slot->staging && !slots->host_writes_memory) {
         rc = port->alloc_host(slots->device, slots->picture_size, &slot->staging);
-        if (rc == AVENC_OK) /* the padding of each row goes to the device too */
+        if (rc == AVENC_OK &&
+            slots->stride != slots->config->width) /* the padding of each row goes to the device too */
             memset(slot->staging, 0, slots->picture_size);
     }
     if (nothing && (slot->memory || slot->picture || slot->staging))
