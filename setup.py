@@ -25,6 +25,7 @@ LINK_PACKAGE = f"{LIB_PACKAGE}.acl"
 LINK_LIBRARIES = {"libascendcl": "csrc/sim/link/ascendcl.c", "libacl_dvpp": "csrc/sim/link/acl_dvpp.c"}
 INCLUDE = ["csrc/include", "csrc"]
 MODULES = [
+    "wait",
     "core",
     "waitset",
     "device",
