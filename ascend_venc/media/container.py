@@ -11,6 +11,7 @@ import time
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from ..config import parse_fps
 from ..errors import MediaError
 from .orientation import UPRIGHT, turn_of
 from .planar import CHROMA_TO_LIMITED, LUMA_TO_LIMITED, NEUTRAL_CHROMA
@@ -96,7 +97,7 @@ class ContainerReader(VideoReader):
     Parameters
     ----------
     path : str or path
-    fps : fractions.Fraction, optional
+    fps : int, float, str or fractions.Fraction, optional
         Frames per second. Frames are then evenly spaced, whatever the file says.
     tolerant : bool
         Go on where the file is damaged or cut off, and count the frames in `damaged`. Default: raise MediaError.
@@ -117,11 +118,12 @@ class ContainerReader(VideoReader):
         self,
         path: str | os.PathLike[str],
         *,
-        fps: Fraction | None = None,
+        fps: int | float | str | Fraction | None = None,
         tolerant: bool = False,
         timeout: float | None = None,
     ) -> None:
         name = os.fspath(path)
+        rate = None if fps is None else parse_fps(fps)
         self._file: str | None = None
         self._tolerant = tolerant
         self._timeout = timeout
@@ -148,7 +150,7 @@ class ContainerReader(VideoReader):
                 self._container = self._run(lambda: self._open(name), 2)
                 if self._file is not None:
                     self._check_whole(self._file)
-                self._run(lambda: self._open_stream(fps))
+                self._run(lambda: self._open_stream(rate))
         except BaseException:
             self.close()
             raise

@@ -2,6 +2,7 @@
 """C programs with the engine's own files and a simulated device, compiled once for each kind of build."""
 
 import os
+import runpy
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -43,6 +44,8 @@ class Builds:
         self.folder = Path(folder)
         self._without_runtime = {}
         self._built = set()
+        for name, text in runpy.run_path(str(ROOT / "scripts" / "generate_chips.py"))["sources"]().items():
+            (self.folder / name).write_text(text)
 
     def flags(self, variant):
         """The flags of a variant; skips where its sanitizer has no runtime on this machine."""
@@ -81,7 +84,12 @@ class Builds:
         self.flags(variant)
         if target not in self._built:
             objects = self._compile(
-                variant, sorted((CSRC / "sim").glob("*.c")), "-fPIC", "-fvisibility=hidden", f"-I{CSRC}/include"
+                variant,
+                sorted((CSRC / "sim").glob("*.c")),
+                "-fPIC",
+                "-fvisibility=hidden",
+                f"-I{CSRC}/include",
+                f"-I{self.folder}",
             )
             compile_c(*self.flags(variant), "-shared", *objects, "-o", target)
             self._built.add(target)
