@@ -44,7 +44,8 @@ class Chip:
     """A family of chips. Ranges are pairs that include both ends.
 
     Sizes are in pixels, `bit_rate` and `default_bit_rate` in kbit/s, rates in frames per second, `buffer_size`,
-    `buffer_min` and `memory` in bytes. None: the chip has no such limit. "V1" is AscendCL's aclvenc*, "V2" hi_mpi_venc_*.
+    `buffer_min` and `memory` in bytes. None: the chip has no such limit. "V1" is AscendCL's aclvenc*, "V2" is
+    hi_mpi_venc_*.
     """
 
     family: str  # how the names of its members begin

@@ -106,7 +106,9 @@ def parse_codec(value: str) -> str:
         if value.lower() not in CODECS:
             for codec in CODECS:  # an encoder's name, such as libx264 or hevc_nvenc
                 if any(name in value.lower() for name in (codec[1:], *_names_of(codec))):
-                    raise InvalidArgumentError(f'codec is {value!r}; allowed are "h264", "h265"; did you mean "{codec}"?')
+                    raise InvalidArgumentError(
+                        f'codec is {value!r}; allowed are "h264", "h265"; did you mean "{codec}"?'
+                    )
     return parse_choice("codec", value, CODECS)
 
 
@@ -122,7 +124,9 @@ def parse_bitrate(value: int | float | str) -> int:
     if isinstance(value, str):
         match = re.fullmatch(r"\s*(\d{1,12}(?:\.\d{1,12})?(?:[eE]\+?\d{1,2})?)\s*([kKmM]?)(?:bit/s|bps)?\s*", value)
         if not match:
-            raise InvalidArgumentError(f'bitrate is {value!r}; give bit/s as a number, or a text such as "800k" or "2M"')
+            raise InvalidArgumentError(
+                f'bitrate is {value!r}; give bit/s as a number, or a text such as "800k" or "2M"'
+            )
         scale = {"": 1, "k": 1000, "m": 1000000}[match.group(2).lower()]
         return round(Fraction(match.group(1)) * scale)
     if isinstance(value, bool) or not (hasattr(value, "__index__") or isinstance(value, numbers.Real)):

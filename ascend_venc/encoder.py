@@ -66,10 +66,11 @@ class Encoder:
         for grey. RGB is always full.
     fps : int, float, str or fractions.Fraction
         Frames per second of the input; sets the packets' time base and the rate control's pace. 29.97 and the like
-        mean n * 1000/1001. The device itself counts in whole frames per second, and gets the nearest that it has.
+        mean n * 1000/1001. The device itself counts in whole frames per second; it gets the nearest that it has.
     bitrate : int, float or str, optional
-        bit/s as a number, or "800k", "2M". The device counts in kbit/s, within the chip's range. Less than 0.002 bit per
-        pixel is taken, with a BitRateWarning: is kbit/s meant? Default: 0.1 bit per pixel for H.264, 0.07 for H.265.
+        bit/s as a number, or "800k", "2M". The device counts in kbit/s, within the chip's range. Less than 0.002 bit
+        per pixel is taken, with a BitRateWarning: is kbit/s meant?
+        Default: 0.1 bit per pixel for H.264, 0.07 for H.265.
     rc : str
         "default" (the chip's own: VBR on 310P and 310B, CBR on 310), "vbr" or "cbr".
     gop : int, optional
@@ -547,10 +548,11 @@ class Encoder:
         """Take no more frames, wait for those in the device, up to `timeout` seconds, and end the hardware channel.
 
         Idempotent; other threads' calls end with EncoderClosedError. Queued frames, and packets that were not taken by
-        `encode` or `flush`, are dropped, with a DroppedPacketsWarning; packets that were taken stay valid. What the device
-        does not give back in time is ended natively when it does: AclTimeoutError says who is in the way, and the
-        channel stays counted. On a lost device the call returns at once. Interrupted by Ctrl-C, it can be called again.
-        Raises AclError if the device answered the channel's end with a code.
+        `encode` or `flush`, are dropped, with one DroppedPacketsWarning, shown by default, that tells their number;
+        packets that were taken stay valid. What the device does not give back in time is ended natively when it does:
+        AclTimeoutError says who is in the way, and the channel stays counted. On a lost device the call returns at
+        once. Interrupted by Ctrl-C, it can be called again. Raises AclError if the device answered the channel's end
+        with a code.
         """
         self._close(warn=True)
 
@@ -669,8 +671,8 @@ class Encoder:
 def _warn_of_bit_rate(config: EncoderConfig, given: Any) -> None:
     if given is not None and config.bitrate < config.width * config.height * config.fps * _LEAST_BITS_PER_PIXEL:
         warnings.warn(
-            f"bitrate is {config.bitrate} bit/s for {config.width} x {config.height} at {float(config.fps):g} frames per "
-            f'second: is kbit/s meant? Then give "{config.bitrate}k"',
+            f"bitrate is {config.bitrate} bit/s for {config.width} x {config.height} at {float(config.fps):g} frames "
+            f'per second: is kbit/s meant? Then give "{config.bitrate}k"',
             BitRateWarning,
             stacklevel=3,
         )

@@ -129,6 +129,8 @@ def fix_of_shape(shape: tuple[int, ...], width: int, height: int, pixel_format: 
     fitting = [name for name, info in PIXEL_FORMATS.items() if shape == info.shape(width, height)]
     if len(shape) == 4 and shape[0] == 1:
         return f": it is a batch of one: give frame[0]{fix_of_shape(shape[1:], width, height, pixel_format)}"
+    if shape == (1, height, width):
+        return f": give frame[0]{_making(_BY_CHANNELS[1], pixel_format)}"
     if len(shape) == 3 and shape[1:] == (height, width) and shape[0] in _BY_CHANNELS:
         which = _making(_BY_CHANNELS[shape[0]], pixel_format)
         return f": its channels come first (CHW): give numpy.ascontiguousarray(frame.transpose(1, 2, 0)){which}"

@@ -86,7 +86,7 @@ def _c(value):
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return "{%d, %d}" % value
+        return f"{{{value[0]}, {value[1]}}}"
     return RUN_MODES[value] if isinstance(value, str) else f"{value}ull" if value >= 2**32 else str(value)
 
 
@@ -125,9 +125,10 @@ def document():
     lines = [
         "# The chips",
         "",
-        "Made of `ascend_venc/chips.py` by `python scripts/generate_chips.py`. What `Encoder` accepts, what the simulated",
-        "device does and what `ascend-venc info` and `sim` tell come from the same file. V1 is the interface that is used",
-        "here (`aclvenc*`), V2 `hi_mpi_venc_*`. Marks: d documented by the vendor, o observed on hardware, g guessed.",
+        "Made of `ascend_venc/chips.py` by `python scripts/generate_chips.py`. What `Encoder` accepts, what the",
+        "simulated device does and what `ascend-venc info` and `sim` tell come from the same file. V1 is the interface",
+        "that is used here (`aclvenc*`), V2 `hi_mpi_venc_*`. Marks: d documented by the vendor, o observed on",
+        "hardware, g guessed.",
         "",
         "| | " + " | ".join(chip.family for chip in chips) + " |",
         "|---|" + "---|" * len(chips),

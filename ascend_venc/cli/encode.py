@@ -93,7 +93,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     video = parser.add_argument_group("video")
     video.add_argument(
-        "-c", "--codec", metavar="C", type=_checked(parse_codec), help="h264 or h265 (default: by OUTPUT's suffix, else h265)"
+        "-c",
+        "--codec",
+        metavar="C",
+        type=_checked(parse_codec),
+        help="h264 or h265 (default: by OUTPUT's suffix, else h265)",
     )
     video.add_argument("-b", "--bitrate", metavar="RATE", type=_checked(parse_bitrate), help="bit/s, e.g. 800k or 2M")
     video.add_argument(

@@ -80,9 +80,7 @@ def chips() -> list[str]:
 
 
 def limits(chip: dict[str, Any]) -> tuple[str, ...]:
-    ranges = [
-        f"{low}-{high}" for low, high in (chip[key] for key in ("width", "height", "gop", "fps", "bit_rate"))
-    ]
+    ranges = [f"{low}-{high}" for low, high in (chip[key] for key in ("width", "height", "gop", "fps", "bit_rate"))]
     area = str(chip["h264_area"] or "-")
     channels = f"{chip['channels_v1']} ({chip['marks']['channels_v1']})"
     return (*ranges[:2], area, *ranges[2:], channels)

@@ -32,6 +32,12 @@ LOAD_ALONE = ("base/*.c", "load/*.c")
 CONVERT_ALONE = ("base/*.c", "load/paths.c", "load/trust.c", "convert/*.c")
 
 
+def write_generated(folder):
+    """Write the header that the build makes for csrc/sim."""
+    for name, text in runpy.run_path(str(ROOT / "scripts" / "generate_chips.py"))["sources"]().items():
+        (Path(folder) / name).write_text(text)
+
+
 def compile_c(*args):
     done = subprocess.run(["gcc", *CFLAGS, *map(str, args)], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-4000:]
@@ -44,8 +50,7 @@ class Builds:
         self.folder = Path(folder)
         self._without_runtime = {}
         self._built = set()
-        for name, text in runpy.run_path(str(ROOT / "scripts" / "generate_chips.py"))["sources"]().items():
-            (self.folder / name).write_text(text)
+        write_generated(self.folder)
 
     def flags(self, variant):
         """The flags of a variant; skips where its sanitizer has no runtime on this machine."""
