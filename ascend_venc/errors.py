@@ -374,7 +374,7 @@ TABLE: tuple[Status, ...] = (
     Status(507030, "ACL_ERROR_RT_DEBUG_UNREGISTER_FAIL", AclError, ""),
     Status(507031, "ACL_ERROR_RT_LABEL_CONTEXT", AclError, ""),
     Status(507032, "ACL_ERROR_RT_PROGRAM_USE_OUT", AclError, ""),
-    Status(507033, "ACL_ERROR_RT_DEV_SETUP_ERROR", AclError, ""),
+    Status(507033, "ACL_ERROR_RT_DEV_SETUP_ERROR", AclError, "The device could not be set up: check that driver, firmware and CANN fit each other, and that no other process or container has the device to itself."),
     Status(507034, "ACL_ERROR_RT_VECTOR_CORE_TIMEOUT", AclError, ""),
     Status(507035, "ACL_ERROR_RT_VECTOR_CORE_EXCEPTION", AclError, ""),
     Status(507036, "ACL_ERROR_RT_VECTOR_CORE_TRAP_EXCEPTION", AclError, ""),

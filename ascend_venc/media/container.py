@@ -36,7 +36,9 @@ def import_av() -> Any:
     """Import PyAV. Raises MediaError that says how to install it."""
     try:
         import av
-        import av.logging
+
+        if hasattr(av, "open"):  # else it is another one of that name
+            import av.logging
     except ImportError as error:
         raise MediaError(f"this kind of file needs PyAV: pip install 'ascend-venc[sim]' ({error})") from None
     if not hasattr(av, "open") or not hasattr(av, "error"):
