@@ -83,7 +83,9 @@ def ends_within_a_unit(path: str | os.PathLike[str], pid: int) -> bool:
 
     A unit of video seldom tells its length (where it does, FFmpeg looks at it), but each begins with a packet of its
     own, so the last packet of one that is whole is filled up, unless it fits by chance, 1 of 184 times. A file that
-    ends between two units cannot be told from one that was meant to end there. Raises OSError if the file cannot be read.
+    ends between two units cannot be told from one that was meant to end there.
+
+    Raises OSError if the file cannot be read.
     """
     with open(path, "rb") as file:
         length = os.fstat(file.fileno()).st_size
