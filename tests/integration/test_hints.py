@@ -103,11 +103,16 @@ def test_video_frame_of_pyav_and_pil_image_are_told_how_to_become_arrays(monkeyp
     with venc.Encoder(W, H, pixel_format="nv12", backend="sim") as enc:
         assert len(enc.encode(av.VideoFrame(W, H, "nv12").to_ndarray(format="nv12")) + enc.flush()) == 1
 
+    text = refusal("rgb24", av.VideoFrame(W, H, "rgb24"))
+    assert text.endswith('give frame.to_ndarray(format="rgb24"), with pixel_format="rgb24"')
+
     module = types.ModuleType("PIL.Image")  # Pillow itself is no dependency of the tests
     image = type("Image", (), {"__module__": "PIL.Image"})
     picture = type("JpegImageFile", (image,), {"__module__": "PIL.JpegImagePlugin"})()
     monkeypatch.setitem(sys.modules, "PIL.Image", module)
-    assert refusal("nv12", picture).endswith('give numpy.asarray(image), with pixel_format="rgb24" for mode "RGB"')
+    for name in ("nv12", "rgb24"):
+        text = refusal(name, picture)
+        assert text.endswith('give numpy.asarray(image), with pixel_format="rgb24" for mode "RGB"')
 
 
 # ---- what the runtime says ----
@@ -136,6 +141,22 @@ def run(code, **environment):
     done = processes.run("import warnings; warnings.simplefilter('error')\n" + textwrap.dedent(code), env=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_engine_s_own_look_for_a_context_leaves_no_text_of_it():
+    """A thread without a context: the failure that follows the look is told alone, by the runtime itself."""
+    found = run(
+        """
+        import ctypes
+        import ascend_venc as venc
+        from ascend_venc._lowlevel import core
+        venc.Encoder(128, 128, backend="sim").close()
+        last = ctypes.CDLL(core.simulated_device_path()).aclGetRecentErrMsg
+        last.restype = ctypes.c_char_p
+        print(last())
+        """
+    )
+    assert found == "None\n"
 
 
 def test_codec_that_is_missing_is_the_only_cause_named():
