@@ -298,7 +298,7 @@ def _encode(
         stack.callback(progress.clear)
         writer: Any
         if args.output == "-" or codec_of(args.output):
-            writer = stack.enter_context(AnnexBWriter(file))
+            writer = stack.enter_context(AnnexBWriter(file, codec=codec, color=reader.color))
         else:
             writer = stack.enter_context(
                 Muxer(

@@ -408,7 +408,7 @@ class ContainerReader(VideoReader):
             context = self._av.CodecContext.create("hevc", "r")
             context.thread_count = 1
             context.extradata = self._stream.codec_context.extradata
-            frames = []
+            frames: list[Any] = []
             for data in (*before, last + tail * 64, b""):
                 try:
                     frames = context.decode(self._av.Packet(data) if data else None) or frames

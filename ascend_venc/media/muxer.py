@@ -13,6 +13,7 @@ from ..config import parse_codec, parse_fps
 from ..errors import InvalidArgumentError, MediaError
 from ..pixel_formats import PIXEL_FORMATS, default_matrix
 from .container import import_av, speaking_of
+from .parameter_sets import DEMUXERS, ParameterSets, description
 from .reader import ColorTags, suffix_of
 
 if TYPE_CHECKING:
@@ -21,11 +22,9 @@ if TYPE_CHECKING:
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".ts": "mpegts"}
 FORMAT_ALIASES = {suffix[1:]: name for suffix, name in FORMATS.items()}
 _ISO_FORMATS = ("mp4", "mov")
-_DEMUXERS = {"h264": "h264", "h265": "hevc"}
 # Code points of ITU-T H.273. Pictures in RGB are taken for sRGB, whose primaries and transfer BT.709 has too.
 _COLORS = {"bt709": ColorTags(1, 1, 1), "bt601": ColorTags(1, 1, 6)}
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
-_METADATA_FILTERS = {"h264": "h264_metadata", "h265": "hevc_metadata"}
 # The longest step from one packet to the next, in units of the file's clock: mp4 stores it as a number of 32 bits, of
 # which FFmpeg uses 31; a reader of ts, whose clock has 33 bits, takes half its range for a step back.
 _LONGEST_STEP = {"mp4": 2**31 - 2, "mov": 2**31 - 2, "mpegts": 2**32 - 1}
@@ -101,7 +100,7 @@ class Muxer:
         sample_aspect_ratio: Fraction | None = None,
         color: ColorTags | None = None,
     ) -> None:
-        config = None if encoder is None else encoder.config
+        config: Any = None if encoder is None else encoder.config
         if config is None and (codec is None or fps is None):
             raise InvalidArgumentError("codec and fps are missing: give them, or encoder=, which knows them")
         codec = config.codec if codec is None else parse_codec(codec)
@@ -129,7 +128,7 @@ class Muxer:
             self._full_range = config.color_range == "full"
         self._stream: Any = None
         self._container: Any = None
-        self._filter: Any = None
+        self._parameter_sets: ParameterSets | None = None
         self._unit = _FINEST_CLOCK  # seconds per unit of what PyAV is given
         self._clock = _FINEST_CLOCK  # seconds per unit of what the file holds
         self._last_pts: int | None = None
@@ -182,8 +181,8 @@ class Muxer:
                 data = packet
                 if self._stream is None:
                     data = self._start(packet, pts)
-                elif self._filter is not None and packet.is_keyframe:
-                    data = self._filtered(packet)
+                elif self._parameter_sets is not None and packet.is_keyframe:
+                    data = self._parameter_sets.put_into(packet)
                 tick = self._place(pts)
                 unit = self._av.Packet(self._payload(data, packet.is_keyframe))
                 unit.stream = self._stream
@@ -230,11 +229,6 @@ class Muxer:
             return _without_parameter_sets(bytes(data))
         return memoryview(data)
 
-    def _filtered(self, packet: Any) -> bytes:
-        """Return an access unit whose parameter sets tell the colours and the shape of the pixels."""
-        unit = self._av.Packet(bytes(packet))
-        return b"".join(bytes(part) for part in self._filter.filter(unit))
-
     def _options(self, pts: int) -> dict[str, str]:
         # Where a film does not begin at 0, the beginning is in units of the whole file, milliseconds by default.
         if self._format in _ISO_FORMATS and pts * self._unit % Fraction(1, 1000):
@@ -248,7 +242,7 @@ class Muxer:
         if self._unit < _FINEST_CLOCK or self._unit.denominator > _MAX_INT or self._unit.numerator > _MAX_INT:
             self._unit = _FINEST_CLOCK
         data = packet
-        with self._av.open(io.BytesIO(bytes(packet)), format=_DEMUXERS[self._codec]) as parsed:
+        with self._av.open(io.BytesIO(bytes(packet)), format=DEMUXERS[self._codec]) as parsed:
             template = parsed.streams.video[0]
             context = template.codec_context
             if not context.extradata or not context.width:
@@ -256,15 +250,13 @@ class Muxer:
             if self._color is None:
                 hd = default_matrix(context.width, context.height) == "bt709"
                 self._color = _COLORS["bt709"] if hd else ColorTags()
-            described = self._description()
-            if described:
-                from av.bitstream import BitStreamFilterContext
-
-                self._filter = BitStreamFilterContext(f"{_METADATA_FILTERS[self._codec]}={described}", template)
-        if self._filter is not None:
-            data = self._filtered(packet)
+        shape = None if self._format in _ISO_FORMATS else self._sample_aspect_ratio
+        told = description(self._color, self._full_range, shape)
+        if told:
+            self._parameter_sets = ParameterSets(self._codec, packet, told)
+            data = self._parameter_sets.put_into(packet)
         # A demuxer reads the parameter sets; the new stream takes what it found, so that no encoder is opened.
-        with self._av.open(io.BytesIO(bytes(data)), format=_DEMUXERS[self._codec]) as parsed:
+        with self._av.open(io.BytesIO(bytes(data)), format=DEMUXERS[self._codec]) as parsed:
             template = parsed.streams.video[0]
             self._container = self._av.open(self._file, "w", format=self._format, container_options=self._options(pts))
             if hasattr(self._container, "add_stream_from_template"):
@@ -290,23 +282,6 @@ class Muxer:
         self._clock = Fraction(stream.time_base)
         self._stream = stream
         return data
-
-    def _description(self) -> str:
-        """Say what the parameter sets are to tell, as options of FFmpeg's filter.
-
-        FFmpeg's H.265 decoder believes them alone, MPEG-TS has no other place, and PyAV gives no access to the shape in
-        Matroska's header.
-        """
-        options = []
-        if self._sample_aspect_ratio and self._format not in _ISO_FORMATS:
-            shape = self._sample_aspect_ratio.limit_denominator(65535)
-            options.append(f"sample_aspect_ratio={shape.numerator}/{shape.denominator}")
-        if self._color is not None and self._color != ColorTags():
-            names = ("colour_primaries", "transfer_characteristics", "matrix_coefficients")
-            options += [f"{name}={value}" for name, value in zip(names, self._color)]
-        if self._full_range:
-            options.append("video_full_range_flag=1")
-        return ":".join(options)
 
     def _failure(self, error: MediaError) -> Exception:
         """Make an OSError of what the file refused; the rest stays as it is."""

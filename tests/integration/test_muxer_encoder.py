@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import ascend_venc as venc
-from ascend_venc.media import ColorTags, Muxer
+from ascend_venc.media import AnnexBWriter, ColorTags, Muxer
 
 av = pytest.importorskip("av", reason="PyAV is not installed")
 
@@ -125,3 +125,26 @@ def test_what_contradicts_the_encoder_or_is_missing_is_refused(tmp_path):
         with pytest.raises(venc.InvalidArgumentError, match="codec and fps are missing"):
             Muxer(tmp_path / "film.mp4", codec="h264")
     assert not (tmp_path / "film.mp4").exists()
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_bare_stream_tells_its_colours_at_each_key_frame_and_nothing_else_changes(tmp_path, codec):
+    with venc.Encoder(128, 128, codec=codec, gop=2, backend="sim") as enc:
+        packets = [packet for n in range(4) for packet in enc.encode(bytes([60 + n]) * (128 * 192))] + enc.flush()
+    plain, told = tmp_path / f"plain.{codec}", tmp_path / f"told.{codec}"
+    for path, color in ((plain, None), (told, ColorTags(9, 18, 9))):
+        with AnnexBWriter(path, codec=codec, color=color) as out:
+            for packet in packets:
+                out.write(packet)
+    assert plain.read_bytes() == b"".join(map(bytes, packets))
+    pictures = []
+    for path, tags in ((plain, [2, 2, 2]), (told, [9, 18, 9])):
+        with av.open(str(path)) as file:
+            frames = list(file.decode(video=0))
+        assert len(frames) == 4
+        for frame in (frames[0], frames[2]):
+            assert [int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace)] == tags
+        pictures.append([bytes(plane) for frame in frames for plane in frame.planes])
+    assert pictures[0] == pictures[1]
+    with pytest.raises(venc.InvalidArgumentError, match="codec is missing"):
+        AnnexBWriter(io.BytesIO(), color=ColorTags(1, 1, 1))
