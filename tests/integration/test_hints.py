@@ -150,7 +150,9 @@ def test_engine_s_own_look_for_a_context_leaves_no_text_of_it():
         import ctypes
         import ascend_venc as venc
         from ascend_venc._lowlevel import core
-        venc.Encoder(128, 128, backend="sim").close()
+        with venc.Encoder(128, 128, backend="sim") as enc:
+            enc.encode(bytes(128 * 192))  # on this thread
+            enc.flush()
         last = ctypes.CDLL(core.simulated_device_path()).aclGetRecentErrMsg
         last.restype = ctypes.c_char_p
         print(last())
