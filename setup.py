@@ -24,6 +24,7 @@ PLAIN_LIBRARIES = {
 LINK_PACKAGE = f"{LIB_PACKAGE}.acl"
 LINK_LIBRARIES = {"libascendcl": "csrc/sim/link/ascendcl.c", "libacl_dvpp": "csrc/sim/link/acl_dvpp.c"}
 MODULES = [
+    "wait",
     "core",
     "waitset",
     "device",

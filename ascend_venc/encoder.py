@@ -187,7 +187,7 @@ class Encoder:
             queue = config.depth
         _check_range(queue, "queue", 1 if on_full == "drop_oldest" else 0, 256)
         self._timeout = _check_timeout(timeout)
-        library = open_library(backend)
+        library = open_library(backend, self._timeout)
         _check_device(device, library.device_count)
         descriptor = _file_descriptor(sink, on_full)
         self._device = Device(library, device, self._timeout)

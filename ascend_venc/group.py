@@ -66,7 +66,7 @@ class EncoderGroup:
         max_latency: float = 0.01,
     ) -> None:
         self._backend = backend
-        count = open_library(backend).device_count
+        count = open_library(backend, 30.0).device_count
         if devices is not None and not isinstance(devices, Iterable):
             raise TypeError(f"devices must be a list of device numbers, got {type(devices).__name__}")
         self._devices = list(range(count)) if devices is None else list(devices)

@@ -23,7 +23,8 @@ from .device_memory cimport DeviceFrame, import_tensor
 from .frames cimport Frame, fill_frame, hold_host_frame, host_frame, new_frame, release_host_frame
 from .packet cimport Packet, Ticket, wrap_packets, wrap_promised
 from .stream cimport BLOCK, DROP_NEWEST, DROP_OLDEST, Stream, keep_refused, let_go, refuse_closed
-from .waitset cimport WaitSet, begin_wait, look
+from .wait cimport begin_wait, look
+from .waitset cimport WaitSet
 
 from .stream import _open_streams, cancel
 

@@ -14,7 +14,7 @@
  */
 #include "engine/device.h"
 #include "engine/report.h"
-#include "load/ascend.h"
+#include "load/library.h"
 #include "base/status.h"
 #include "base/taskq.h"
 #include "base/thread.h"
