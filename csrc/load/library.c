@@ -118,10 +118,12 @@ static int count_devices(avenc_library *library, uint32_t *count) {
     avi_fail_acl(api, rc, call);
     char text[512];
     snprintf(text, sizeof text, "%s", avenc_last_failure()->detail);
-    return avi_fail(AVENC_E_BROKEN, call,
-                    "%s is loaded, but %s returned %d%s%s: check the driver (npu-smi info), the permissions of "
-                    "/dev/davinci* and that CANN and the driver fit each other",
-                    library->runtime_path, call, rc, text[0] ? ": " : "", text);
+    text[strcspn(text, "\n")] = '\0'; /* refuse_stub asked before */
+    return avi_fail(AVENC_E_BROKEN, call, "%s is loaded, but %s returned %d%s%s%s", library->runtime_path, call, rc,
+                    text[0] ? ": " : "", text,
+                    library->simulated ? ""
+                                       : ": check the driver (npu-smi info), the permissions of /dev/davinci* and that "
+                                         "CANN and the driver fit each other");
 }
 
 /* Stubs are recognised before the symbol check: a stub folder may well be incomplete too. */

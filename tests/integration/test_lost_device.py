@@ -44,7 +44,7 @@ def end_well(*encoders):
     for enc in encoders:
         enc._timeout = 10
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)  # packets that nobody took
+            warnings.simplefilter("ignore", venc.DroppedPacketsWarning)  # packets that nobody took
             enc.close()
 
 

@@ -72,7 +72,7 @@ def interrupt(prepare, call, function, handler, enc):
         signal.signal(signal.SIGUSR1, before)
 
 
-@pytest.mark.filterwarnings("ignore:.*packet.* dropped:ResourceWarning")
+@pytest.mark.filterwarnings("ignore:.*packet.* dropped:ascend_venc.DroppedPacketsWarning")
 @pytest.mark.parametrize("name", BLOCKING)
 def test_handler_closes_the_encoder_of_the_call_that_it_interrupts(name):
     """The usual "SIGTERM closes the encoder"."""
@@ -99,7 +99,7 @@ def test_handler_closes_the_encoder_of_the_call_that_it_interrupts(name):
         assert isinstance(result, venc.EncoderClosedError), result
 
 
-@pytest.mark.filterwarnings("ignore:.*packet.* dropped:ResourceWarning")
+@pytest.mark.filterwarnings("ignore:.*packet.* dropped:ascend_venc.DroppedPacketsWarning")
 @pytest.mark.parametrize("name", [name for name in BLOCKING if name != "close"])
 def test_handler_reconfigures_the_encoder_of_the_call_that_it_interrupts(name):
     sim = simulator.shared()

@@ -337,7 +337,7 @@ def test_slow_reader_of_a_sink_is_named():
             with pytest.raises(venc.AclTimeoutError, match="the reader of the sink") as caught:
                 enc.flush()
             assert "0 frame(s)" not in str(caught.value)
-            with pytest.warns(ResourceWarning, match="dropped"):
+            with pytest.warns(venc.DroppedPacketsWarning, match="dropped"):
                 enc.close()
     finally:
         os.close(reader)
