@@ -132,7 +132,7 @@ def parse_bitrate(value: int | float | str) -> int:
     if isinstance(value, bool) or not (hasattr(value, "__index__") or isinstance(value, numbers.Real)):
         raise TypeError(f'bitrate must be a number (bit/s) or a str such as "2M", got {type(value).__name__}')
     if hasattr(value, "__index__"):
-        return operator.index(value)
+        return _as_int("bitrate", value)
     if not math.isfinite(value):
         raise InvalidArgumentError(f"bitrate is {value}; give a finite number of bit/s")
     return round(value)
@@ -185,7 +185,17 @@ def _fps_of_decimal(value: Fraction) -> Fraction:
 def _as_int(name: str, value: Any, kind: str = "") -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be an int{kind}, got {type(value).__name__}")
-    return operator.index(value)
+    number = operator.index(value)
+    if number.bit_length() > 63:
+        raise InvalidArgumentError(f"{name} is {shown(number)}, beyond every range")
+    return number
+
+
+def shown(value: Any) -> str:
+    """A number as text: Python does not write very long ones out, and nobody wants to read them."""
+    if isinstance(value, int) and value.bit_length() > 63:
+        return f"{'an' if value > 0 else 'a negative'} integer of {value.bit_length()} bits"
+    return str(value)
 
 
 def parse_choice(name: str, value: Any, allowed: dict | tuple, aliases: dict[str, str] | None = None) -> str:
@@ -289,7 +299,7 @@ class EncoderConfig:
             raise InvalidArgumentError(f'profile is "{profile}"; H.265 is encoded as "main" only')
         exact_fps = parse_fps(fps)
         if exact_fps <= 0:
-            raise InvalidArgumentError(f"fps is {fps}; it must be greater than 0")
+            raise InvalidArgumentError(f"fps is {shown(fps)}; it must be greater than 0")
         if bitrate is None:
             bits = default_bitrate(max(width, 1), max(height, 1), exact_fps, codec)
         else:

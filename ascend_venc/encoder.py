@@ -15,7 +15,7 @@ from ._lowlevel.convert import Converter
 from ._lowlevel.core import open_library
 from ._lowlevel.device import Device
 from ._lowlevel.stream import open_channels
-from .config import EncoderConfig, limits_of, parse_choice
+from .config import EncoderConfig, limits_of, parse_choice, shown
 from .errors import (
     AclError,
     AclTimeoutError,
@@ -683,10 +683,17 @@ def _check_timeout(timeout: Any) -> float | None:
         return None
     if isinstance(timeout, bool) or not hasattr(timeout, "__float__"):
         raise TypeError(f"timeout must be a number of seconds or None, got {type(timeout).__name__}")
-    seconds = float(timeout)
+    seconds = _seconds(timeout)
     if not 0 <= seconds < float("inf"):
-        raise InvalidArgumentError(f"timeout is {timeout}; give seconds >= 0, or None for no bound")
+        raise InvalidArgumentError(f"timeout is {shown(timeout)}; give seconds >= 0, or None for no bound")
     return seconds
+
+
+def _seconds(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an int beyond every float
+        return float("inf") if value > 0 else float("-inf")
 
 
 def _log(text: str, *args: Any) -> None:
@@ -709,8 +716,8 @@ def _file_descriptor(sink: Any, on_full: str) -> int:
         raise TypeError(f"sink must be a file descriptor or have fileno(), got {type(sink).__name__}")
     try:
         os.fstat(descriptor)
-    except OSError as error:
-        raise InvalidArgumentError(f"sink is {descriptor}, which is no open file descriptor: {error}") from None
+    except (OSError, OverflowError) as error:
+        raise InvalidArgumentError(f"sink is {shown(descriptor)}, which is no open file descriptor: {error}") from None
     return int(descriptor)
 
 
@@ -737,14 +744,14 @@ def _check_range(value: Any, name: str, lowest: int, highest: int) -> None:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be an int, got {type(value).__name__}")
     if not lowest <= value <= highest:
-        raise InvalidArgumentError(f"{name} is {value}, allowed is {lowest} to {highest}")
+        raise InvalidArgumentError(f"{name} is {shown(value)}, allowed is {lowest} to {highest}")
 
 
 def _check_latency(seconds: Any) -> None:
     if isinstance(seconds, bool) or not hasattr(seconds, "__float__"):
         raise TypeError(f"max_latency must be a number of seconds, got {type(seconds).__name__}")
-    if not 0 < float(seconds) <= 1:
-        raise InvalidArgumentError(f"max_latency is {seconds}; allowed are seconds above 0, up to 1")
+    if not 0 < _seconds(seconds) <= 1:
+        raise InvalidArgumentError(f"max_latency is {shown(seconds)}; allowed are seconds above 0, up to 1")
 
 
 def _as_many(name: str, values: Iterable[Any] | None, count: int, default: Any) -> list[Any]:
@@ -760,4 +767,4 @@ def _check_device(device: Any, count: int) -> None:
     if isinstance(device, bool) or not hasattr(device, "__index__"):
         raise TypeError(f"device must be an int, got {type(device).__name__}")
     if count and not 0 <= device < count:
-        raise InvalidArgumentError(f"device is {device}; this machine has 0 to {count - 1}")
+        raise InvalidArgumentError(f"device is {shown(device)}; this machine has 0 to {count - 1}")

@@ -184,7 +184,7 @@ cdef bint is_byte(const char *text) noexcept:
 cdef int get_bytes_view(object source, str name, Py_buffer *view) except -1:
     try:
         PyObject_GetBuffer(source, view, PyBUF_STRIDES | PyBUF_FORMAT)
-    except (TypeError, BufferError) as error:
+    except (TypeError, ValueError, BufferError) as error:  # ValueError: NumPy's, of a dtype without a format
         raise TypeError(
             f"{name} must support the buffer protocol with uint8 items (a NumPy array, bytes, memoryview, ...), got "
             f"{type(source).__name__}: {error}{fix_of_type(source)}") from None
