@@ -735,11 +735,6 @@ def _converter(config: EncoderConfig) -> Converter | None:
     )
 
 
-def _check_choice(value: Any, name: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise InvalidArgumentError(f"{name} is {value!r}; allowed are " + ", ".join(f'"{each}"' for each in allowed))
-
-
 def _check_range(value: Any, name: str, lowest: int, highest: int) -> None:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be an int, got {type(value).__name__}")

@@ -11,7 +11,8 @@ from weakref import WeakKeyDictionary
 
 from ._lowlevel.core import open_library
 from ._lowlevel.waitset import WaitSet
-from .encoder import DELIVERY, Encoder, _check_choice, _check_latency, _check_range, _check_timeout
+from .config import parse_choice
+from .encoder import DELIVERY, Encoder, _check_latency, _check_range, _check_timeout
 from .errors import DeviceFullError, EncoderClosedError, EncoderDrained, InvalidArgumentError, from_status
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class EncoderGroup:
             _check_range(device, "devices", 0, max(count - 1, 0))
         if not self._devices:
             raise InvalidArgumentError(f"devices is empty; this machine has 0 to {count - 1}")
-        _check_choice(delivery, "delivery", DELIVERY)
+        delivery = parse_choice("delivery", delivery, DELIVERY)
         _check_latency(max_latency)
         self._max_latency = max_latency if delivery == "coalesced" else 0.0
         self._encoders: dict[Encoder, float] = {}  # pixels per second

@@ -360,7 +360,8 @@ HUGE_INT = 10**5000  # beyond every float, and longer than Python writes out
 
 
 @pytest.mark.parametrize(
-    "name", ["width", "depth", "queue", "max_queued", "timeout", "max_latency", "sink", "device", "gop", "fps", "bitrate"]
+    "name",
+    ["width", "depth", "queue", "max_queued", "timeout", "max_latency", "sink", "device", "gop", "fps", "bitrate"],
 )
 @pytest.mark.parametrize("sign", [1, -1])
 def test_huge_numbers_are_refused_by_name(backend, name, sign):
