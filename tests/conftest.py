@@ -43,10 +43,18 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(guess)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def no_live_objects_left_by_the_module():
+    """Fail the file whose fixtures leave native objects."""
+    before = live.settled()
+    yield
+    live.assert_unchanged(before)
+
+
 @pytest.fixture(autouse=True)
 def no_live_objects_left():
     """Fail the test that ends with another number of live native objects than it began with."""
-    before = live.counts()
+    before = live.settled()
     yield
     live.assert_unchanged(before)
 

@@ -21,6 +21,17 @@ def _device_counts():
     return simulator.live_counts() if simulator.is_loaded() else {}
 
 
+def settled(patience=2.0):
+    """counts(), once the device of the last channel that was closed, which ends natively, has ended."""
+    deadline = time.monotonic() + patience
+    while True:
+        found = counts()
+        ending = found["engine CHANNEL"] == 0 and (found["engine DEVICE"] or found["engine THREAD"])
+        if not ending or time.monotonic() > deadline:
+            return found
+        time.sleep(0.005)
+
+
 def differences(before):
     now = counts()
     return {

@@ -57,7 +57,7 @@ def without_memory(call, enc, token, place):
 @pytest.mark.parametrize("name", CALLS)
 def test_no_packet_token_or_memory_is_lost(name):
     call, struck = CALLS[name], 0
-    before = live.counts()
+    before = live.settled()
     with simulator.shared().options(null_codec=500):
         for place in range(PLACES):
             tokens = [Token() for _ in range(6)]

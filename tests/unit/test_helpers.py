@@ -67,7 +67,7 @@ def test_psnr_of_known_differences():
 
 
 def test_live_check_notices_an_object_that_was_left(backend):
-    before = live.counts()
+    before = live.settled()
     enc = venc.Encoder(128, 128, backend=backend)
     with pytest.raises(AssertionError, match="CHANNEL"):
         live.assert_unchanged(before, patience=0)
