@@ -60,6 +60,14 @@ int sim_codec_encode(sim_codec *codec, const uint8_t *y, size_t y_stride, const 
 /* The quantiser of the next pictures, 0 to 51, for a codec of rc_mode 3; it is 26 at first. */
 void sim_codec_set_qp(sim_codec *codec, int qp);
 
+/* Parts of the next pictures that have a quantiser of their own, for a codec of rc_mode 3; the first one wins. */
+enum { SIM_CODEC_REGIONS = 8 };
+typedef struct sim_codec_region {
+    uint32_t x, y, width, height; /* pixels */
+    int qp;
+} sim_codec_region;
+void sim_codec_set_regions(sim_codec *codec, const sim_codec_region *regions, unsigned count);
+
 /* The pixel format of the next pictures, NV12 or NV21, whatever the codec was opened with. */
 void sim_codec_set_format(sim_codec *codec, int32_t pic_format);
 

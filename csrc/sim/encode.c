@@ -26,7 +26,9 @@ struct sim_codec {
     int swapped; /* NV21, as opened */
     int crossed; /* the pictures have their chroma in the other order */
     int roi;     /* libavutil's number of regions of interest, -1: rate control is the codec's */
-    int qp;      /* wanted, with `roi` */
+    int qp;      /* wanted, with `roi`, as the regions */
+    sim_codec_region regions[SIM_CODEC_REGIONS];
+    unsigned region_count;
 
     /* CBR on libx264, see follow_rate; `window` is 0 otherwise */
     int64_t rate, fps; /* asked for; bit/s */
@@ -291,21 +293,38 @@ void sim_codec_set_qp(sim_codec *codec, int qp) {
     codec->qp = qp < 0 ? 0 : qp > MOST_QP ? MOST_QP : qp;
 }
 
+void sim_codec_set_regions(sim_codec *codec, const sim_codec_region *regions, unsigned count) {
+    codec->region_count = count < SIM_CODEC_REGIONS ? count : SIM_CODEC_REGIONS;
+    for (unsigned i = 0; i < codec->region_count; i++)
+        codec->regions[i] = regions[i];
+}
+
+static region_of_interest interest(const sim_codec_region *region) {
+    return (region_of_interest){.size = sizeof(region_of_interest),
+                                .top = (int)region->y,
+                                .bottom = (int)(region->y + region->height),
+                                .left = (int)region->x,
+                                .right = (int)(region->x + region->width),
+                                .shift = {region->qp - BASE_QP, MOST_QP}};
+}
+
 /*
  * A quantiser of the caller's. Neither encoder takes one between pictures through libavcodec, nor libx265 a rate; both
- * take regions of interest with each picture. So they encode with a constant quantiser, and one region, the whole
- * picture, shifts it.
+ * take regions of interest with each picture. So they encode with a constant quantiser, and a region of the whole
+ * picture, behind all others, shifts it.
  */
 static int place_qp(sim_codec *codec) {
+    unsigned count = codec->region_count;
     sim_av.av_frame_remove_side_data(codec->frame, codec->roi);
-    side_data_prefix *side = sim_av.av_frame_new_side_data(codec->frame, codec->roi, sizeof(region_of_interest));
+    side_data_prefix *side =
+        sim_av.av_frame_new_side_data(codec->frame, codec->roi, (count + 1) * sizeof(region_of_interest));
     if (side == NULL)
         return -1;
-    const region_of_interest region = {.size = sizeof region,
-                                       .bottom = (int)codec->height,
-                                       .right = (int)codec->width,
-                                       .shift = {codec->qp - BASE_QP, MOST_QP}};
-    memcpy(side->data, &region, sizeof region);
+    region_of_interest *to = (region_of_interest *)(void *)side->data;
+    for (unsigned i = 0; i < count; i++)
+        to[i] = interest(&codec->regions[i]);
+    const sim_codec_region whole = {0, 0, codec->width, codec->height, codec->qp};
+    to[count] = interest(&whole);
     return 0;
 }
 
