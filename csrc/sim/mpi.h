@@ -222,6 +222,7 @@ typedef struct sim_mpi_channel {
     uint64_t sent, encoded;
     size_t write_at; /* in the stream buffer, behind the last access unit */
     uint64_t since_idr;
+    uint32_t last_width, last_height; /* of the picture that was encoded last */
     hi_u64 released_pts;
     bool any_idr, encoding, closing, stop, has_worker;
     pthread_t worker;

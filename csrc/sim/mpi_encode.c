@@ -62,13 +62,17 @@ static void apply_settings_locked(sim_mpi_channel *ch) {
     sim_rate_set(&ch->rate, &settings);
 }
 
-static bool next_is_idr_locked(const sim_mpi_channel *ch) {
-    return !ch->any_idr || ch->idr_wanted || ch->since_idr >= ch->rate.settings.gop;
+/* Documented: the size may change; a stream of another size begins with parameter sets. */
+static bool next_is_idr_locked(const sim_mpi_channel *ch, const sim_mpi_frame *frame) {
+    return !ch->any_idr || ch->idr_wanted || ch->since_idr >= ch->rate.settings.gop ||
+           ch->last_width != frame->picture.width || ch->last_height != frame->picture.height;
 }
 
 static void begin_frame_locked(sim_mpi_channel *ch, sim_mpi_frame *frame, bool idr) {
     frame->idr = idr;
     frame->changes = ch->changes;
+    ch->last_width = frame->picture.width;
+    ch->last_height = frame->picture.height;
     if (ch->frames_to_apply != 0)
         ch->frames_to_apply--;
     if (idr) {
@@ -196,7 +200,7 @@ static void run_inline_locked(sim_mpi_channel *ch) {
         if (frame->fault == ACLSIM_FRAME_DELAY)
             break;
         apply_settings_locked(ch);
-        bool idr = next_is_idr_locked(ch);
+        bool idr = next_is_idr_locked(ch, frame);
         const sim_canned *canned = canned_unit(ch, &frame->picture, idr);
         size_t place, size = canned != NULL ? canned->size : 0;
         describe_locked(ch, frame, canned != NULL ? canned->data : NULL, size);
@@ -259,7 +263,6 @@ static void encode_picture(sim_mpi_channel *ch, sim_mpi_frame *frame, const uint
         ch->codec_height = picture->height;
         if (sim_mpi_open_codec("hi_mpi_venc_send_frame", ch) != HI_SUCCESS)
             return;
-        frame->idr = true; /* documented: the size may change; a stream of another size begins with parameter sets */
     }
     frame->qp = sim_rate_qp(&ch->rate, frame->idr, (uint64_t)picture->width * picture->height);
     sim_codec_set_qp(ch->codec, frame->qp);
@@ -291,7 +294,7 @@ static void encode_one_locked(sim_mpi_channel *ch) {
     size_t size = 0, place = 0;
     ch->encoding = true;
     apply_settings_locked(ch);
-    begin_frame_locked(ch, frame, next_is_idr_locked(ch));
+    begin_frame_locked(ch, frame, next_is_idr_locked(ch, frame));
     if (ch->null_size != 0) {
         const sim_canned *canned = canned_unit(ch, &frame->picture, frame->idr);
         data = canned != NULL ? canned->data : NULL;

@@ -192,6 +192,9 @@ def test_picture_size_changes_within_the_largest(codec, name):
                 attr.venc_attr.pic_width, attr.venc_attr.pic_height = width, height
                 program.ok(sim.hi_mpi_venc_set_chn_attr(chn, ctypes.byref(attr)))
             units.append(program.encode(chn, program.picture(width, height, data=frame.tobytes()), number, codec).data)
+        attr = program.attr_of(chn)
+        attr.venc_attr.pic_width = 178
+        assert sim.hi_mpi_venc_set_chn_attr(chn, ctypes.byref(attr)) == error("ILLEGAL_PARAM")
     parsed = [annexb.access_units(unit, name)[0] for unit in units]
     assert [unit.is_idr for unit in parsed] == [True, False, False] * 3
     assert [(unit.sps.width, unit.sps.height) for unit in parsed[::3]] == sizes

@@ -132,9 +132,13 @@ def test_channels_and_system_left_open_are_a_leak():
         assert sim.hi_mpi_sys_init() == 0
         attr = mpi_program.attributes()
         assert sim.hi_mpi_venc_create_chn(9, ctypes.byref(attr)) == 0
+        epoll = ctypes.c_int32()
+        assert sim.hi_mpi_sys_create_epoll(1, ctypes.byref(epoll)) == 0
         assert sim.aclFinalize() == 0
-        (leak,) = sim.take_reports()
+        leak, other = sim.take_reports()
         assert leak.startswith("[leak] aclFinalize: 1 V2 channel is left open; the first was created by hi_mpi_venc")
+        assert other.startswith("[leak] aclFinalize: 1 V2 epoll is left open")
+        assert sim.hi_mpi_sys_close_epoll(epoll.value) == 0
         assert sim.hi_mpi_sys_exit() == 0
         assert [text.split("]")[0][1:] for text in sim.take_reports()] == ["exit-in-use"]
         assert sim.aclrtResetDevice(0) == 0
