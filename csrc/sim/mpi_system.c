@@ -30,7 +30,7 @@ static hi_s32 leave(const char *function) {
     sim_mpi_wake_pollers();
     if (open != 0 && sim_is_strict())
         sim_report_at("exit-in-use", function, "call hi_mpi_venc_destroy_chn before hi_mpi_sys_exit",
-                      "%u channel%s of device %d left open", open, open == 1 ? " was" : "s were", device);
+                      "%u channel%s left open on device %d", open, open == 1 ? " was" : "s were", device);
     return HI_SUCCESS;
 }
 

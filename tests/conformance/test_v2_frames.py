@@ -737,9 +737,42 @@ def test_channel_wakes_at_the_number_of_frames_that_it_is_told(program, poll):
     assert poll.wait() == []
     program.send(0, info, 2)
     assert poll.wait() == [0]
-    param.priority = 0x5A5A5A5A
+
+
+@pytest.mark.statement("6.5.9")
+def test_channel_parameters_that_no_program_means_are_left_out(program):
+    sim = program.sim
+    program.channel()
+    kept, param = mpi_program.ChnParam(), mpi_program.ChnParam()
+    program.ok(sim.hi_mpi_venc_get_chn_param(0, ctypes.byref(kept)))
+    ctypes.memset(ctypes.byref(param), 0x5A, ctypes.sizeof(param))
     assert sim.hi_mpi_venc_set_chn_param(0, ctypes.byref(param)) == error("ILLEGAL_PARAM")
-    assert kinds(sim) == ["uninitialised"]
+    param.priority = 1
+    program.ok(sim.hi_mpi_venc_set_chn_param(0, ctypes.byref(param)))
+    assert kinds(sim) == ["uninitialised"] * 5
+    program.ok(sim.hi_mpi_venc_get_chn_param(0, ctypes.byref(param)))
+    assert param.priority == 1
+    for member in ("color_to_grey_en", "max_stream_cnt", "poll_wake_up_frame_cnt"):
+        assert getattr(param, member) == getattr(kept, member)
+    assert param.crop_info.enable == 0
+    program.encode(0, program.picture())
+
+
+@pytest.mark.statement("6.5.10")
+def test_encoding_stops_at_the_number_of_streams_that_a_channel_may_hold(program):
+    sim = program.sim
+    program.channel()
+    param = mpi_program.ChnParam(max_stream_cnt=2, poll_wake_up_frame_cnt=1)
+    program.ok(sim.hi_mpi_venc_set_chn_param(0, ctypes.byref(param)))
+    info = program.picture()
+    for number in range(4):
+        program.send(0, info, number)
+    assert (program.status(0).left_stream_frames, program.status(0).left_enc_pics) == (2, 2)
+    held = [program.take(0) for _ in range(2)]
+    assert program.status(0).left_stream_frames == 0
+    for stream in held:
+        program.release(0, stream)
+    assert [program.get(0).seq for _ in range(2)] == [2, 3]
 
 
 @pytest.mark.statement("6.5.8")
