@@ -106,7 +106,7 @@ def test_program_with_the_vendor_s_headers(tmp_path, tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["thread", "address,undefined"])
 def sanitized(request, tmp_path_factory):
-    """A function that links a program of tests/unit/native with a simulated device that was compiled with a sanitizer."""
+    """Links a program of tests/unit/native with a simulated device that was compiled with a sanitizer."""
     folder = tmp_path_factory.mktemp("sanitized")
     flags = ["-std=gnu11", "-O1", "-g", f"-fsanitize={request.param}", "-pthread", f"-I{himpi.HEADER.parent}"]
     probe = folder / "probe.c"
