@@ -46,6 +46,7 @@ cdef class Kept:
     cdef avenc_channel *_h
     cdef object owners
     cdef bint refused  # of frames that were refused: perhaps given back before the channel's end
+    cdef bint warned
 
     def __dealloc__(self):
         avenc_channel_release(self._h)
@@ -72,6 +73,7 @@ cdef int let_go() except -1:
     global _kept
     cdef Kept kept
     cdef int status
+    cdef bint ended
     if not _kept:
         return 0
     taken, _kept = _kept, []
@@ -79,20 +81,19 @@ cdef int let_go() except -1:
     try:
         while taken:
             kept = taken[-1]
-            if kept.refused and not avenc_channel_refused_pending(kept._h):
+            ended = avenc_channel_has_ended(kept._h)  # first: it has one that could not be ended tried again
+            if kept.refused:
+                ended = ended or not avenc_channel_refused_pending(kept._h)
                 status = AVENC_OK
-            elif kept.refused:
-                status = AVENC_OK if avenc_channel_has_ended(kept._h) else AVENC_E_TIMEOUT
             else:
                 status = avenc_channel_wait_closed(kept._h, NULL)
-                if status == AVENC_OK and not avenc_channel_has_ended(kept._h):
-                    status = AVENC_E_TIMEOUT  # the device is lost
             taken.pop()
-            if status == AVENC_E_TIMEOUT:
+            if ended:
+                count_tickets(-1)
+            else:
                 left.append(kept)
-                continue
-            count_tickets(-1)
-            if status != AVENC_OK and status != AVENC_E_FORKED:
+            if not kept.warned and status not in (AVENC_OK, AVENC_E_TIMEOUT, AVENC_E_FORKED):
+                kept.warned = True
                 reason = (<bytes>avenc_last_failure().detail).decode("utf-8", "replace")
                 warnings.warn(
                     f"an encoder that nobody closed ended with {errors.explain(status)} {reason}".rstrip(),

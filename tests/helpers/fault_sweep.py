@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import ascend_venc as venc
 from ascend_venc import acl
-from ascend_venc._lowlevel import core
+from ascend_venc._lowlevel import core, stream
 from helpers import simulator
 
 os.environ["ASCEND_VENC_BACKEND"] = "sim"
@@ -322,6 +322,7 @@ ENDING = ("Destroy", "Free", "UnSubscribe", "ResetDevice", "Finalize")
 
 
 def counts():
+    stream.let_go_of_ended()  # as any call of any encoder does
     found = {f"engine {kind}": number for kind, number in core.live().items()}
     found.update(simulator.live_counts())
     return found
@@ -368,6 +369,7 @@ class Sweep:
             self.outcomes[self.attempt(scenario)] += 1
         except BaseException as error:  # whatever else it raises is the finding
             self.problems.append(f"{where}: raised {type(error).__name__}: {error}")
+        settle(before, 0.1)  # the native end meets the fault too, where it comes at all
         self.struck += self.device.aclsim_clear_faults() > 0
         took = time.monotonic() - begin
         self.points += 1
@@ -380,13 +382,18 @@ class Sweep:
             self.problems.append(f"{where}: left {more}; {refusals}")
 
     def count_calls(self, scenario):
+        """From the first call to the native end of what it opened: no run meets the device of the one before."""
+        before = counts()
         self.device.aclsim_count_calls(1)
         self.attempt(scenario)
+        assert not settle(before)
         self.device.aclsim_count_calls(0)
         return {name: self.device.aclsim_calls(name.encode()) for *_, name, _ in simulator.FUNCTIONS}
 
     def run(self, scenario):
+        before = counts()
         assert self.attempt(scenario) in ("completed", "DeviceLostError", "AclError"), scenario
+        assert not settle(before)
         # How often a report thread calls depends on how the threads take turns: take the calls that every run makes.
         runs = [self.count_calls(scenario) for _ in range(5)]
         calls = [(function, min(run[function] for run in runs)) for function in runs[0]]

@@ -41,7 +41,6 @@ def started(scenario):
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.soak  # open: persistent failures of the report and context calls leave objects; see CHANGELOG
 def test_every_call_can_fail():
     """A process for each scenario, all at once: most of the time is spent waiting for time-outs."""
     results = {}
