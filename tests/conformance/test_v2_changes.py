@@ -37,7 +37,7 @@ class Encoding:
 
     def __init__(self, program, codec, name, clip, **settings):
         self.program, self.codec, self.name = program, codec, name
-        self.chn = program.channel(codec, 640, 360, **{"gop": GOP, **settings})
+        self.chn = program.channel(codec, 640, 360, gop=GOP, **settings)
         self.infos = [program.picture(640, 360, data=frame.tobytes()) for frame in clip]
         self.got = []
 
@@ -79,6 +79,25 @@ def test_bit_rate_changes_at_once_and_without_an_idr(encoding):
     assert encoding.idrs() == [0]
     assert [round(mean / rate, 1) for mean, rate in zip(means, rates)] == pytest.approx([1] * 5, abs=0.25)
     assert len(unit_frames([got.data for got in encoding.got], encoding.name)) == 125
+
+
+@pytest.mark.statement("6.6.21")
+@BOTH
+def test_bytes_depend_on_pictures_and_settings_only(codec, name, clip):
+    def run(program, chn):
+        encoding = Encoding(program, codec, name, clip[:8], chn=chn)
+        encoding.run(4)
+        program.change(chn, gop=GOP, kbit=300, fps=10)
+        encoding.run(4)
+        return [got.data for got in encoding.got]
+
+    with simulator.isolated() as sim, Program(sim) as program:
+        program.channel(codec, 160, 128, chn=9)  # company
+        program.encode(9, program.picture(160, 128), codec=codec)
+        first = run(program, 3)
+        program.encode(9, program.picture(160, 128), codec=codec)
+    with simulator.isolated() as sim, Program(sim) as program:
+        assert run(program, 0) == first
 
 
 @pytest.mark.statement("6.6.2")

@@ -198,11 +198,20 @@ def test_lost_device_answers_wakes_and_frees(program):
         program.bind()
         codes.append(sim.hi_mpi_venc_get_stream(chn, *program.get_arguments(), -1))
 
-    thread = threading.Thread(target=get)
-    thread.start()
+    def wait():
+        event, count = mpi_program.Event(), ctypes.c_int32()
+        codes.append(sim.hi_mpi_sys_wait_epoll(epoll.value, ctypes.byref(event), 1, -1, ctypes.byref(count)))
+
+    epoll = ctypes.c_int32()
+    program.ok(sim.hi_mpi_sys_create_epoll(1, ctypes.byref(epoll)))
+    threads = [threading.Thread(target=target) for target in (get, wait)]
+    for thread in threads:
+        thread.start()
     with sim.lost_device():
-        thread.join(20)
-        assert codes == [error("SYS_ERROR")]
+        for thread in threads:
+            thread.join(20)
+        assert sorted(codes) == sorted([error("SYS_ERROR"), error("SYS_ERR")])
+        program.ok(sim.hi_mpi_sys_close_epoll(epoll.value))
         assert sim.hi_mpi_venc_query_status(chn, ctypes.byref(mpi_program.Status())) == error("SYS_ERROR")
         assert sim.hi_mpi_venc_stop_chn(chn) == error("SYS_ERROR")
         assert sim.hi_mpi_venc_destroy_chn(chn) == error("SYS_ERROR")
@@ -448,6 +457,44 @@ def test_destroy_wakes_threads_that_wait_inside(program):
             thread.join(20)
         assert codes == [error("UNEXIST")] * 3
     assert sim.live()["V2 channel"] == 0
+
+
+@pytest.mark.statement("6.2.14")
+def test_stop_ends_the_wait_of_a_thread_that_sends(program):
+    sim = program.sim
+    chn = program.channel()
+    info = program.picture()
+    codes = []
+
+    def send():
+        program.bind()
+        codes.append(sim.hi_mpi_venc_send_frame(chn, ctypes.byref(info), -1))
+
+    with sim.options(stall=1):
+        for number in range(6):
+            program.send(chn, info, number)
+        sender = threading.Thread(target=send)
+        sender.start()
+        program.destroy(chn)
+        sender.join(20)
+        # whichever call of this thread it met
+        assert codes[0] in (error("NOT_PERM"), error("UNEXIST"))
+
+
+@pytest.mark.statement("6.2.16")
+def test_streams_that_are_held_end_with_the_channel(program):
+    sim = program.sim
+    chn = program.channel()
+    info = program.picture()
+    for number in range(3):
+        program.send(chn, info, number)
+    held = [program.take(chn) for _ in range(2)]
+    program.destroy(chn)
+    program.release(chn, held[0], expect=error("UNEXIST"))
+    program.channel()
+    program.release(chn, held[1], expect=error("ILLEGAL_PARAM"))
+    assert kinds(sim) == ["not-held"]
+    assert program.encode(chn, info).seq == 0
 
 
 @pytest.mark.statement("6.2.15")
