@@ -247,6 +247,8 @@ void sim_mpi_set_ready(int32_t device, bool ready);
 /* The code of a device that is lost, 0 while it is not. */
 hi_s32 sim_mpi_lost(const char *function, int module, int32_t device);
 
+/* Whether the chip has such a channel. */
+hi_s32 sim_mpi_check_id(const char *function, hi_venc_chn id);
 /* The channel of a call, in use until sim_mpi_leave. 0, or a code. */
 hi_s32 sim_mpi_enter(const char *function, hi_venc_chn id, sim_mpi_channel **out);
 /* The same, where the device is not lost. */

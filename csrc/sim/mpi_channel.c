@@ -86,13 +86,10 @@ static hi_s32 create(const char *function, void *caller, hi_venc_chn id, const h
     hi_s32 rc = sim_mpi_ready_device(function, SIM_VENC_MODULE, &device);
     if (rc == HI_SUCCESS)
         rc = sim_mpi_lost(function, SIM_VENC_MODULE, device);
-    if (rc != HI_SUCCESS)
-        return rc;
-    uint32_t most = sim_profile_get()->max_channels_v2;
-    if (id < 0 || (uint32_t)id >= most) /* documented */
-        return sim_fail_at(function, HI_ERR_VENC_INVALID_CHN_ID, "channel %d err, should be in [0, %u) on %s", id, most,
-                           sim_profile_get()->name);
-    rc = sim_mpi_check_attr(function, attr, NULL);
+    if (rc == HI_SUCCESS)
+        rc = sim_mpi_check_id(function, id);
+    if (rc == HI_SUCCESS)
+        rc = sim_mpi_check_attr(function, attr, NULL);
     if (rc != HI_SUCCESS)
         return rc;
     sim_mpi_channel *ch = new_channel(device, id, attr);

@@ -2,9 +2,13 @@
 /* The channels of V2: which there are, whose they are, who uses them; which device a call means. */
 #include "mpi.h"
 
+#include <string.h>
+
 static pthread_mutex_t mpi_list_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t list_changed;
 static sim_mpi_channel *channels;
+enum { MOST_IDS = 256 };                                       /* of any chip */
+static sim_mpi_channel *channel_of[SIM_MAX_DEVICES][MOST_IDS]; /* the same by device and id */
 static atomic_bool system_ready[SIM_MAX_DEVICES];
 
 __attribute__((constructor)) static void init(void) {
@@ -53,11 +57,13 @@ hi_s32 sim_mpi_ready_device(const char *function, int module, int32_t *device) {
 
 /* ---- users ------------------------------------------------------------------------------------------------ */
 
-static sim_mpi_channel *find_locked(int32_t device, hi_venc_chn id) {
-    sim_mpi_channel *ch = channels;
-    while (ch != NULL && (ch->device != device || ch->id != id))
-        ch = ch->next;
-    return ch;
+hi_s32 sim_mpi_check_id(const char *function, hi_venc_chn id) {
+    uint32_t most = sim_profile_get()->max_channels_v2;
+    if (id >= 0 && id < MOST_IDS && (uint32_t)id < most)
+        return HI_SUCCESS;
+    /* documented */
+    return sim_fail_at(function, HI_ERR_VENC_INVALID_CHN_ID, "channel %d err, should be in [0, %u) on %s", id, most,
+                       sim_profile_get()->name);
 }
 
 hi_s32 sim_mpi_enter(const char *function, hi_venc_chn id, sim_mpi_channel **out) {
@@ -65,12 +71,11 @@ hi_s32 sim_mpi_enter(const char *function, hi_venc_chn id, sim_mpi_channel **out
     hi_s32 rc = sim_mpi_ready_device(function, SIM_VENC_MODULE, &device);
     if (rc != HI_SUCCESS)
         return rc;
-    const uint32_t most = sim_profile_get()->max_channels_v2;
-    if (id < 0 || (uint32_t)id >= most) /* documented */
-        return sim_fail_at(function, HI_ERR_VENC_INVALID_CHN_ID, "channel %d err, should be in [0, %u) on %s", id, most,
-                           sim_profile_get()->name);
+    rc = sim_mpi_check_id(function, id);
+    if (rc != HI_SUCCESS)
+        return rc;
     pthread_mutex_lock(&mpi_list_lock);
-    sim_mpi_channel *ch = find_locked(device, id);
+    sim_mpi_channel *ch = channel_of[device][id];
     if (ch != NULL && ch->listed)
         ch->users++;
     else
@@ -119,7 +124,7 @@ hi_s32 sim_mpi_list_add(const char *function, sim_mpi_channel *ch) {
     if (fits) {
         ch->listed = true;
         ch->next = channels;
-        channels = ch;
+        channels = channel_of[ch->device][ch->id] = ch;
         sim_live_add(SIM_MPI_CHANNEL, 1);
     }
     pthread_mutex_unlock(&mpi_list_lock);
@@ -170,6 +175,7 @@ void sim_mpi_list_remove(sim_mpi_channel *ch) {
     while (*link != ch)
         link = &(*link)->next;
     *link = ch->next;
+    channel_of[ch->device][ch->id] = NULL;
     pthread_mutex_unlock(&mpi_list_lock);
     sim_live_add(SIM_MPI_CHANNEL, -1);
 }
@@ -207,6 +213,7 @@ void sim_mpi_after_fork(void) {
     pthread_mutex_init(&mpi_list_lock, NULL);
     sim_cond_init(&list_changed);
     channels = NULL;
+    memset(channel_of, 0, sizeof channel_of);
     for (int device = 0; device < SIM_MAX_DEVICES; device++)
         sim_mpi_set_ready(device, false);
 }

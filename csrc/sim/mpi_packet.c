@@ -32,9 +32,14 @@ sim_mpi_frame *sim_frame_pop(sim_frame_list *list) {
 
 /* Where the next start code begins, with the zero byte before it if there is one; `size` if there is none. */
 static size_t next_start(const uint8_t *data, size_t size, size_t at) {
-    for (; at + 3 <= size; at++)
-        if (data[at] == 0 && data[at + 1] == 0 && data[at + 2] == 1)
-            return at > 0 && data[at - 1] == 0 ? at - 1 : at;
+    for (at += 2; at < size; at++) {
+        const uint8_t *one = memchr(data + at, 1, size - at); /* fewer than zeros, and fast to find */
+        if (one == NULL)
+            break;
+        at = (size_t)(one - data);
+        if (one[-1] == 0 && one[-2] == 0)
+            return at > 2 && one[-3] == 0 ? at - 3 : at - 2;
+    }
     return size;
 }
 
