@@ -119,6 +119,10 @@ static hi_s32 check_static(const char *function, const hi_venc_attr *attr) {
     if (attr->type != HI_PT_H264 && attr->type != HI_PT_H265)
         return sim_fail_at(function, HI_ERR_VENC_ILLEGAL_PARAM, "type %d err, should be 96 (H.264) or 265 (H.265)",
                            attr->type);
+    hi_bool shared = attr->h264_attr.rcn_ref_share_buf_en;          /* of H.265 too */
+    if (sim_is_strict() && shared != HI_FALSE && shared != HI_TRUE) /* guessed: it works all the same */
+        sim_report_at("uninitialised", function, "clear the structure before you fill it",
+                      "rcn_ref_share_buf_en is %d, should be 0 or 1", shared);
     uint32_t profiles = attr->type == HI_PT_H264 ? 3 : 1;
     hi_s32 rc = check_range(function, "profile", attr->profile, 0, profiles);
     if (rc == HI_SUCCESS && attr->profile == profiles) /* SVC-T, main 10 */

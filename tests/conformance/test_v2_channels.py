@@ -312,6 +312,15 @@ def test_every_mode_of_rate_control_can_be_created(program, codec, mode):
     assert program.encode(chn, program.picture(), codec=codec).data
 
 
+@pytest.mark.statement("6.2.17")
+@pytest.mark.parametrize("codec", [H264, H265])
+def test_stray_bytes_where_attributes_are_reserved_are_reported(program, codec):
+    attr = attributes(codec)
+    ctypes.memset(ctypes.byref(attr.venc_attr.h264_attr), 0x5A, ctypes.sizeof(attr.venc_attr.h264_attr))
+    program.channel(codec, attr=attr)
+    assert kinds(program.sim) == ["uninitialised"]
+
+
 @pytest.mark.statement("6.2.5")
 def test_largest_pictures(program):
     sim = program.sim
