@@ -64,7 +64,7 @@ ACLSIM_API const char *aclsim_codec_version(void);
  * others at once.
  *
  *   encode_time_us      least time the device takes for a frame: 33333 models a chip of 30 fps
- *   send_time_us        least time that aclvencSendFrame takes
+ *   send_time_us        least time that aclvencSendFrame and hi_mpi_venc_send_frame take
  *   callback_delay_us   time between the end of encoding and the report; frames pass one after the other
  *   input_slots       + frames that the device takes before aclvencSendFrame blocks, 1 to 1024
  *   output_slots      + finished frames that the device holds, with the one in its callback, 1 to 64

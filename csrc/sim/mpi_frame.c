@@ -68,6 +68,8 @@ hi_s32 sim_mpi_send(const char *function, hi_venc_chn chn, const hi_video_frame_
     pthread_mutex_lock(&ch->lock);
     rc = accept_locked(function, ch, frame, milli_sec);
     pthread_mutex_unlock(&ch->lock);
+    if (rc == HI_SUCCESS)
+        sim_take_send_time();
     sim_mpi_leave(ch);
     return rc;
 }

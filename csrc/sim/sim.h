@@ -81,6 +81,8 @@ uint64_t sim_now_ns(void); /* CLOCK_MONOTONIC */
 void sim_cond_init(pthread_cond_t *cond);
 /* Wait on a condition of sim_cond_init until a time; the thread cannot be cancelled meanwhile. False: time is over. */
 bool sim_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ns);
+/* Sleep for the option send_time_us; not cancelled meanwhile. */
+void sim_take_send_time(void);
 
 /* ---- faults.c: calls and frames that go wrong on purpose --------------------------------------- */
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -308,6 +309,19 @@ def test_destroying_while_others_use_the_channel():
             "not-held",
             "release-order",
         }
+
+
+def test_send_takes_the_time_of_an_option_without_a_lock():
+    with simulator.isolated(null_codec=500) as sim, Program(sim) as program:
+        chn = program.channel()
+        info = program.picture()
+        with sim.options(send_time_us=200000):
+            start = time.monotonic()
+            sender = threading.Thread(target=lambda: (program.bind(), program.send(chn, info)))
+            sender.start()
+            assert program.get(chn).seq == 0
+            sender.join(20)
+            assert time.monotonic() - start >= 0.2
 
 
 def test_one_of_two_threads_destroys_a_channel():
