@@ -80,11 +80,10 @@ def chips() -> list[str]:
 
 
 def limits(chip: dict[str, Any]) -> tuple[str, ...]:
-    ranges = [
-        f"{low}-{high}" for low, high in (chip[key] for key in ("width", "height", "gop", "src_rate", "bit_rate"))
-    ]
+    ranges = [f"{low}-{high}" for low, high in (chip[key] for key in ("width", "height", "gop", "fps", "bit_rate"))]
     area = str(chip["h264_area"] or "-")
-    return (*ranges[:2], area, *ranges[2:], str(chip["channels"]))
+    channels = f"{chip['channels_v1']} ({chip['marks']['channels_v1']})"
+    return (*ranges[:2], area, *ranges[2:], channels)
 
 
 def variables() -> list[str]:

@@ -41,9 +41,8 @@ ACLSIM_API int aclsim_set_soc(const char *name);
 ACLSIM_API const char *aclsim_soc_name(size_t index);
 
 /*
- * The limits of the index-th chip profile as one JSON object, cut to `size` bytes with the NUL: its whole length, or 0
- * beyond the end. Ranges are pairs; bit_rate is in kbit/s, h264_area 0 means no limit of its own. "channels" are those of
- * V1, with how sure that is; "channels_v2" those of hi_mpi_venc, 0: the chip has none.
+ * The figures of the index-th chip profile as one JSON object, cut to `size` bytes with the NUL: its whole length, or 0
+ * beyond the end. The names, units and marks ("marks") are those of ascend_venc/chips.py.
  */
 ACLSIM_API size_t aclsim_describe_soc(size_t index, char *text, size_t size);
 

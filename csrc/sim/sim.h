@@ -54,20 +54,20 @@ typedef struct sim_profile {
     sim_range width, height;
     uint64_t h264_area; /* width * height of H.264, 0: no limit */
     sim_range gop, src_rate, bit_rate, ip_prop;
-    bool src_rate_zero, bit_rate_zero, ip_prop_zero; /* 0 is allowed as "default" */
     uint32_t default_rc_mode, default_src_rate, default_bit_rate;
 
     bool checks_picture_size; /* aclvencSendFrame refuses a picture size that does not fit the channel */
     bool checks_rc_mode;      /* the setter refuses values above 2 */
-    bool buffer_settable;     /* BufAddr and BufSize */
     bool ip_prop_settable;
-    uint32_t buffer_size, buffer_min;
+    uint32_t buffer_size;
+    uint32_t buffer_min; /* of one that the program brings, 0: BufAddr and BufSize cannot be set */
 
-    uint32_t max_channels; /* of this interface, V1 */
-    bool channels_guessed;
+    uint32_t max_channels;    /* of V1 */
     uint32_t max_channels_v2; /* of hi_mpi_venc, 0: not there */
     uint32_t max_streams;
     uint64_t memory; /* bytes, DDR */
+
+    const char *description; /* JSON, for aclsim_describe_soc */
 } sim_profile;
 
 const sim_profile *sim_profile_get(void); /* of all devices; NULL: the environment names no known chip */

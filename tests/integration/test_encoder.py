@@ -301,7 +301,7 @@ def test_closed_encoder_refuses_and_close_is_idempotent(backend):
 def test_close_with_uncollected_packets_warns(backend):
     enc = venc.Encoder(128, 128, backend=backend)
     enc.encode(bytes(128 * 192))
-    with pytest.warns(ResourceWarning, match=r"1 packet\(s\) were dropped"):
+    with pytest.warns(venc.DroppedPacketsWarning, match=r"1 packet\(s\) were dropped"):
         enc.close()
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ascend_venc.cli import sim as cli
-from helpers import annexb, himpi, mpi_program, simulator, vendor_headers, video
+from helpers import annexb, himpi, mpi_program, native, simulator, vendor_headers, video
 from helpers.decode import unit_frames
 from helpers.himpi import error
 from helpers.mpi_program import Program
@@ -109,7 +109,9 @@ def test_program_with_the_vendor_s_headers(tmp_path, tmp_path_factory):
 def sanitized(request, tmp_path_factory):
     """Links a program of tests/unit/native with a simulated device that was compiled with a sanitizer."""
     folder = tmp_path_factory.mktemp("sanitized")
-    flags = ["-std=gnu11", "-O1", "-g", f"-fsanitize={request.param}", "-pthread", f"-I{himpi.HEADER.parent}"]
+    native.write_generated(folder)
+    flags = ["-std=gnu11", "-O1", "-g", f"-fsanitize={request.param}", "-pthread"]
+    flags += [f"-I{himpi.HEADER.parent}", f"-I{folder}"]
     probe = folder / "probe.c"
     probe.write_text("int main(void) { return 0; }\n")
     try:
