@@ -22,7 +22,11 @@ PLAIN_LIBRARIES = {
 }
 # What programs in C and C++ link, by the names that it has on an Ascend host: see csrc/sim/link/filter.h.
 LINK_PACKAGE = f"{LIB_PACKAGE}.acl"
-LINK_LIBRARIES = {"libascendcl": "csrc/sim/link/ascendcl.c", "libacl_dvpp": "csrc/sim/link/acl_dvpp.c"}
+LINK_LIBRARIES = {
+    "libascendcl": "csrc/sim/link/ascendcl.c",
+    "libacl_dvpp": "csrc/sim/link/acl_dvpp.c",
+    "libacl_dvpp_mpi": "csrc/sim/link/acl_dvpp_mpi.c",
+}
 MODULES = [
     "wait",
     "core",
