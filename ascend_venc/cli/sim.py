@@ -27,7 +27,7 @@ VARIABLES = {
 def configure(parser: argparse.ArgumentParser) -> None:
     wanted = parser.add_mutually_exclusive_group()
     wanted.add_argument(
-        "--libdir", action="store_true", help="print the folder of its libascendcl.so and libacl_dvpp.so, for -L"
+        "--libdir", action="store_true", help="print the folder of its libraries (libascendcl.so and others), for -L"
     )
     wanted.add_argument(
         "--env", action="store_true", help='print the environment to run with, for eval "$(ascend-venc sim --env)"'
@@ -49,7 +49,7 @@ def libdir() -> str:
     from .._lowlevel import core
 
     folder = core.link_folder()
-    for name in ("libascendcl.so", "libacl_dvpp.so"):
+    for name in ("libascendcl.so", "libacl_dvpp.so", "libacl_dvpp_mpi.so"):
         os.stat(os.path.join(folder, name))
     return folder
 
