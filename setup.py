@@ -22,9 +22,13 @@ PLAIN_LIBRARIES = {
 }
 # What programs in C and C++ link, by the names that it has on an Ascend host: see csrc/sim/link/filter.h.
 LINK_PACKAGE = f"{LIB_PACKAGE}.acl"
-LINK_LIBRARIES = {"libascendcl": "csrc/sim/link/ascendcl.c", "libacl_dvpp": "csrc/sim/link/acl_dvpp.c"}
-INCLUDE = ["csrc/include", "csrc"]
+LINK_LIBRARIES = {
+    "libascendcl": "csrc/sim/link/ascendcl.c",
+    "libacl_dvpp": "csrc/sim/link/acl_dvpp.c",
+    "libacl_dvpp_mpi": "csrc/sim/link/acl_dvpp_mpi.c",
+}
 MODULES = [
+    "wait",
     "core",
     "waitset",
     "device",
@@ -39,6 +43,9 @@ MODULES = [
 # What is made of pyacl/functions.txt and of ascendcl.h: files that Cython includes, and stubs.
 GENERATOR = runpy.run_path("scripts/generate_pyacl.py")
 GENERATED = "build/generated"
+INCLUDE = ["csrc/include", "csrc", GENERATED]
+# What is made of ascend_venc/chips.py: a header of the simulated device's.
+CHIPS = runpy.run_path("scripts/generate_chips.py")
 
 OPTIMISE = ["-O0", "-g"] if os.environ.get("AVENC_DEBUG") == "1" else ["-O2", "-g0"]
 HARDEN = ["-fstack-protector-strong"]
@@ -74,7 +81,7 @@ class SharedLibrary(Extension):
         super().__init__(
             f"{package}.{name}",
             sources,
-            depends=sorted(str(path) for root in folders for path in Path(root).glob("*.h")),
+            depends=sorted(str(path) for root in {*folders, GENERATED} for path in Path(root).glob("*.h")),
             include_dirs=INCLUDE,
             extra_compile_args=C_FLAGS,
             extra_link_args=[*NO_UNDEFINED, *LINK_FLAGS, f"-Wl,-soname,{name}.so", *link_flags],
@@ -132,7 +139,7 @@ def cython_module(name):
     )
 
 
-GENERATOR["write"](GENERATED, GENERATOR["sources"]())
+GENERATOR["write"](GENERATED, {**GENERATOR["sources"](), **CHIPS["sources"]()})
 setup(
     cmdclass={"build_ext": BuildExt},
     ext_modules=[

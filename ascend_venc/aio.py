@@ -93,7 +93,7 @@ class Encoder:
     async def close(self) -> None:
         """Wait for the frames in flight and end the hardware channel, without blocking the loop. Idempotent.
 
-        Packets that were not received are dropped, with a ResourceWarning. Cancelling does not stop it.
+        Packets that were not received are dropped, with a DroppedPacketsWarning. Cancelling does not stop it.
         """
         await self._close(warn=True)
 

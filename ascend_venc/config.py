@@ -1,24 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The configuration of an encoder: typed, and validated before the device sees it. Chip limits as data."""
+"""The configuration of an encoder: typed, and validated before the device sees it."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
 import math
+import numbers
 import operator
 import re
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from . import chips
 from .constants import PixelFormat, RateControl, StreamFormat
 from .errors import InvalidArgumentError, UnsupportedDeviceError
-from .pixel_formats import PIXEL_FORMATS, RANGES, name_of_format, parse_matrix
+from .pixel_formats import ALIASES, PIXEL_FORMATS, RANGES, name_of_format, parse_matrix
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @dataclasses.dataclass(frozen=True)
 class ChipLimits:
-    """What a family of chips takes. Source: the vendor's documentation of DVPP V1 video encoding, all CANN versions.
+    """What a family of chips takes, by chips.py.
 
     Sizes in pixels, bit rates in kbit/s, rates in frames per second; each range includes both ends.
     """
@@ -28,21 +33,39 @@ class ChipLimits:
     height: tuple[int, int]
     fps: tuple[int, int]
     bit_rate: tuple[int, int]
+    gop: tuple[int, int]
     h264_area: int | None = None  # pixels, width x height
-    channels: int | None = None  # open at the same time, on one device
-    gop: tuple[int, int] = (1, 65536)
 
 
-CHIPS = (
-    ChipLimits("Ascend310P", (128, 4096), (128, 4096), (1, 240), (2, 614400), h264_area=4096 * 2304, channels=128),
-    ChipLimits("Ascend310B", (114, 8192), (114, 8192), (1, 240), (2, 614400), channels=16),
-    ChipLimits("Ascend310", (128, 1920), (128, 1920), (1, 120), (10, 30000), channels=128),
+CHIPS = tuple(
+    ChipLimits(
+        chip.family,
+        chip.width.value,
+        chip.height.value,
+        chip.fps.value,
+        chip.bit_rate.value,
+        chip.gop.value,
+        chip.h264_area.value,
+    )
+    for chip in chips.CHIPS
+    if chip.encoder
 )
 
-CHIPS_WITHOUT_ENCODER = ("Ascend910", "Ascend950")
+
+def _widest(ranges: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    lows, highs = zip(*ranges)
+    return min(lows), max(highs)
+
 
 # A chip that is not in the list: whatever some chip takes; the device has the last word.
-UNKNOWN_CHIP = ChipLimits("an unlisted chip", (114, 8192), (114, 8192), (1, 240), (2, 614400))
+UNKNOWN_CHIP = ChipLimits(
+    "an unlisted chip",
+    _widest(chip.width for chip in CHIPS),
+    _widest(chip.height for chip in CHIPS),
+    _widest(chip.fps for chip in CHIPS),
+    _widest(chip.bit_rate for chip in CHIPS),
+    _widest(chip.gop for chip in CHIPS),
+)
 
 _FORMATS = {
     ("h264", "baseline"): StreamFormat.H264_BASELINE,
@@ -51,7 +74,8 @@ _FORMATS = {
     ("h265", "main"): StreamFormat.H265_MAIN,
 }
 _DEFAULT_PROFILE = {"h264": "high", "h265": "main"}
-CODEC_ALIASES = {"avc": "h264", "h.264": "h264", "hevc": "h265", "h.265": "h265"}
+CODECS = tuple(_DEFAULT_PROFILE)
+CODEC_ALIASES = {"avc": "h264", "h.264": "h264", "hevc": "h265", "h.265": "h265"}  # in any case
 MAX_FPS = 1_000_000  # and one frame in so many seconds at least: what a time base holds without loss
 _RATE_CONTROL = {"default": RateControl.DEFAULT, "vbr": RateControl.VBR, "cbr": RateControl.CBR}
 _DEVICE_PIXEL_FORMATS = {"nv12": PixelFormat.NV12, "nv21": PixelFormat.NV21}
@@ -63,31 +87,55 @@ def limits_of(soc_name: str) -> ChipLimits:
 
     Raises UnsupportedDeviceError for a chip without a video encoder.
     """
-    for prefix in CHIPS_WITHOUT_ENCODER:
-        if soc_name.startswith(prefix):
-            raise UnsupportedDeviceError(
-                f"{soc_name} has no video encoder: chips of the families "
-                f"{', '.join(chip.family for chip in CHIPS)} have one",
-                soc_name,
-            )
-    for chip in CHIPS:
-        if soc_name.startswith(chip.family):
-            return chip
-    return UNKNOWN_CHIP
+    chip = chips.chip_of(soc_name)
+    if chip is None:
+        return UNKNOWN_CHIP
+    if not chip.encoder:
+        raise UnsupportedDeviceError(
+            f"{soc_name} has no video encoder: chips of the families "
+            f"{', '.join(limits.family for limits in CHIPS)} have one",
+            soc_name,
+        )
+    return next(limits for limits in CHIPS if limits.family == chip.family)
 
 
-def parse_bitrate(value: int | str) -> int:
-    """Return bit/s of an int (bit/s) or a text such as "800k", "2M", "2.5M" (powers of 1000).
+def parse_codec(value: str) -> str:
+    """Return "h264" or "h265" of a codec's name or alias, in any case. Raises TypeError or InvalidArgumentError."""
+    if isinstance(value, str):
+        value = CODEC_ALIASES.get(value.lower(), value)
+        if value.lower() not in CODECS:
+            for codec in CODECS:  # an encoder's name, such as libx264 or hevc_nvenc
+                if any(name in value.lower() for name in (codec[1:], *_names_of(codec))):
+                    raise InvalidArgumentError(
+                        f'codec is {value!r}; allowed are "h264", "h265"; did you mean "{codec}"?'
+                    )
+    return parse_choice("codec", value, CODECS)
+
+
+def _names_of(codec: str) -> list[str]:
+    return [alias for alias, meant in CODEC_ALIASES.items() if meant == codec]
+
+
+def parse_bitrate(value: int | float | str) -> int:
+    """Return bit/s of a number (bit/s) or a text such as "800k", "2M", "2.5M" (powers of 1000), rounded.
 
     Raises TypeError or InvalidArgumentError.
     """
     if isinstance(value, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKmM]?)(?:bit/s|bps)?\s*", value)
+        match = re.fullmatch(r"\s*(\d{1,12}(?:\.\d{1,12})?(?:[eE]\+?\d{1,2})?)\s*([kKmM]?)(?:bit/s|bps)?\s*", value)
         if not match:
-            raise InvalidArgumentError(f'bitrate is {value!r}; give bit/s as an int, or a text such as "800k" or "2M"')
+            raise InvalidArgumentError(
+                f'bitrate is {value!r}; give bit/s as a number, or a text such as "800k" or "2M"'
+            )
         scale = {"": 1, "k": 1000, "m": 1000000}[match.group(2).lower()]
         return round(Fraction(match.group(1)) * scale)
-    return _as_int("bitrate", value, ' (bit/s) or a str such as "2M"')
+    if isinstance(value, bool) or not (hasattr(value, "__index__") or isinstance(value, numbers.Real)):
+        raise TypeError(f'bitrate must be a number (bit/s) or a str such as "2M", got {type(value).__name__}')
+    if hasattr(value, "__index__"):
+        return _as_int("bitrate", value)
+    if not math.isfinite(value):
+        raise InvalidArgumentError(f"bitrate is {value}; give a finite number of bit/s")
+    return round(value)
 
 
 def parse_fps(value: int | float | str | Fraction) -> Fraction:
@@ -137,18 +185,30 @@ def _fps_of_decimal(value: Fraction) -> Fraction:
 def _as_int(name: str, value: Any, kind: str = "") -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be an int{kind}, got {type(value).__name__}")
-    return operator.index(value)
+    number = operator.index(value)
+    if number.bit_length() > 63:
+        raise InvalidArgumentError(f"{name} is {shown(number)}, beyond every range")
+    return number
 
 
-def _choice(name: str, value: Any, allowed: dict | tuple) -> str:
+def shown(value: Any) -> str:
+    """A number as text: Python does not write very long ones out, and nobody wants to read them."""
+    if isinstance(value, int) and value.bit_length() > 63:
+        return f"{'an' if value > 0 else 'a negative'} integer of {value.bit_length()} bits"
+    return str(value)
+
+
+def parse_choice(name: str, value: Any, allowed: dict | tuple, aliases: dict[str, str] | None = None) -> str:
+    """Return one of the allowed names, whose case does not count. Raises TypeError or InvalidArgumentError."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, got {type(value).__name__}")
     if value in allowed:
         return value
     if value.lower() in allowed:
         return value.lower()
-    close = difflib.get_close_matches(value.lower(), allowed, 1)
-    hint = f'; did you mean "{close[0]}"?' if close else ""
+    aliases = aliases or {}
+    close = difflib.get_close_matches(value.lower(), [*allowed, *aliases], 1)
+    hint = f'; did you mean "{aliases.get(close[0], close[0])}"?' if close else ""
     options = ", ".join(f'"{option}"' for option in allowed)
     raise InvalidArgumentError(f"{name} is {value!r}; allowed are {options}{hint}")
 
@@ -220,7 +280,7 @@ class EncoderConfig:
         color_range: str = "limited",
         source_range: str | None = None,
         fps: int | float | str | Fraction = 25,
-        bitrate: int | str | None = None,
+        bitrate: int | float | str | None = None,
         rc: str = "default",
         gop: int | None = None,
         depth: int = 4,
@@ -231,22 +291,20 @@ class EncoderConfig:
         """
         width = _as_int("width", width)
         height = _as_int("height", height)
-        if isinstance(codec, str):
-            codec = CODEC_ALIASES.get(codec.lower(), codec.lower())
-        codec = _choice("codec", codec, tuple(_DEFAULT_PROFILE))
+        codec = parse_codec(codec)
         if profile is None:
             profile = _DEFAULT_PROFILE[codec]
-        profile = _choice("profile", profile, ("baseline", "main", "high"))
+        profile = parse_choice("profile", profile, ("baseline", "main", "high"))
         if (codec, profile) not in _FORMATS:
             raise InvalidArgumentError(f'profile is "{profile}"; H.265 is encoded as "main" only')
         exact_fps = parse_fps(fps)
         if exact_fps <= 0:
-            raise InvalidArgumentError(f"fps is {fps}; it must be greater than 0")
+            raise InvalidArgumentError(f"fps is {shown(fps)}; it must be greater than 0")
         if bitrate is None:
             bits = default_bitrate(max(width, 1), max(height, 1), exact_fps, codec)
         else:
             bits = parse_bitrate(bitrate)
-        pixel_format = _choice("pixel_format", name_of_format(pixel_format), PIXEL_FORMATS)
+        pixel_format = parse_choice("pixel_format", name_of_format(pixel_format), PIXEL_FORMATS, ALIASES)
         if source_range is None:
             source_range = PIXEL_FORMATS[pixel_format].range
         return cls(
@@ -256,12 +314,12 @@ class EncoderConfig:
             profile=profile,
             pixel_format=pixel_format,
             color_matrix=parse_matrix(color_matrix, width, height),
-            color_range=_choice("color_range", color_range, tuple(RANGES)),
-            source_range=_choice("source_range", source_range, tuple(RANGES)),
+            color_range=parse_choice("color_range", color_range, tuple(RANGES)),
+            source_range=parse_choice("source_range", source_range, tuple(RANGES)),
             fps=exact_fps,
             bitrate=bits,
-            rc=_choice("rc", rc, _RATE_CONTROL),
-            gop=min(max(1, round(exact_fps * 2)), 65536) if gop is None else _as_int("gop", gop),
+            rc=parse_choice("rc", rc, _RATE_CONTROL),
+            gop=min(max(1, round(exact_fps * 2)), UNKNOWN_CHIP.gop[1]) if gop is None else _as_int("gop", gop),
             depth=_as_int("depth", depth),
         )
 
@@ -282,7 +340,7 @@ class EncoderConfig:
         if self.codec == "h264" and limits.h264_area and self.width * self.height > limits.h264_area:
             found.append(
                 f"width x height is {self.width} x {self.height}; {name} takes up to {limits.h264_area} pixels "
-                '(4096 x 2304) in H.264: use codec="h265", or scale the picture'
+                'in H.264: use codec="h265", or scale the picture'
             )
         low, high = limits.bit_rate
         if not low * 1000 <= self.bitrate <= high * 1000:

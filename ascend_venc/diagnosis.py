@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import config
+from . import chips, config
 from .errors import UnsupportedDeviceError
-
-MIN_BUFFER = 5 * 1024 * 1024  # bytes of an output buffer that the program brings
 
 _PARAM_NAMES = (
     "thread_id",
@@ -30,13 +28,23 @@ _PARAM_NAMES = (
     "max_ip_prop",
 )
 
+_ENCODERS = [chip for chip in chips.CHIPS if chip.encoder]
+_WITH_BUFFER = [chip for chip in _ENCODERS if chip.buffer_min.value]
+_WITH_IP_PROP = [chip for chip in _ENCODERS if chip.ip_prop_settable.value]
+_MIN_BUFFER = min(chip.buffer_min.value for chip in _WITH_BUFFER)  # bytes of an output buffer that the program brings
+
+
+def _on(found: list[chips.Chip]) -> str:
+    return "on " + " and ".join(chip.family for chip in found)
+
+
 # What a setter refuses whatever the chip. Values outside other ranges are found when the channel is created.
 _ALLOWED = {
     "pic_format": "1 (NV12) or 2 (NV21)",
     "rc_mode": "0 (the chip's default), 1 (VBR) or 2 (CBR)",
-    "buf_size": f"{MIN_BUFFER} bytes (5 MiB) or more, on 310P and 310B",
-    "buf_addr": "an address other than 0, set once, on 310P and 310B",
-    "max_ip_prop": "0 to 100, on 310 and 310B",
+    "buf_size": f"{_MIN_BUFFER} bytes ({_MIN_BUFFER // chips.MIB} MiB) or more, {_on(_WITH_BUFFER)}",
+    "buf_addr": f"an address other than 0, set once, {_on(_WITH_BUFFER)}",
+    "max_ip_prop": f"0 to {max(chip.ip_prop.value[1] for chip in _WITH_IP_PROP)}, {_on(_WITH_IP_PROP)}",
 }
 
 
@@ -103,7 +111,9 @@ def of_channel(
     if rc_mode not in (0, 1, 2):
         found.append(f"rc_mode is {rc_mode}; allowed are 0 (the chip's default), 1 (VBR) and 2 (CBR)")
     if src_rate:
-        check("src_rate", src_rate, *limits.fps, " frames per second, or 0 for 30")
+        row = chips.chip_of(soc_name)
+        default = f"{row.default_fps.value}" if row else "the default"
+        check("src_rate", src_rate, *limits.fps, f" frames per second, or 0 for {default}")
     if max_bit_rate:
         low, high = limits.bit_rate
         note = f" kbit/s: is {max_bit_rate} meant as bit/s?" if max_bit_rate > high else " kbit/s, or 0 for the default"

@@ -15,8 +15,17 @@ from ._lowlevel.convert import Converter
 from ._lowlevel.core import open_library
 from ._lowlevel.device import Device
 from ._lowlevel.stream import open_channels
-from .config import ChipLimits, EncoderConfig, limits_of
-from .errors import AclError, AclTimeoutError, DeviceFullError, EncoderDrained, InvalidArgumentError, from_status
+from .config import EncoderConfig, limits_of, parse_choice, shown
+from .errors import (
+    AclError,
+    AclTimeoutError,
+    BitRateWarning,
+    DeviceFullError,
+    DroppedPacketsWarning,
+    EncoderDrained,
+    InvalidArgumentError,
+    from_status,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,6 +35,7 @@ if TYPE_CHECKING:
     from ._lowlevel.frames import Frame
     from ._lowlevel.packet import Packet
 
+_LEAST_BITS_PER_PIXEL = Fraction(2, 1000)  # below that nothing can be made out
 DELIVERY = ("immediate", "coalesced")
 
 _CLOSED = -4  # AVENC_E_CLOSED
@@ -37,7 +47,7 @@ class Encoder:
     Parameters
     ----------
     width, height : int
-        Size in pixels, even; the range depends on the chip (310P: 128 to 4096).
+        Size in pixels, even; the range depends on the chip (docs/chips.md, `ascend-venc info`).
     codec : str
         "h264" or "h265".
     profile : str, optional
@@ -56,9 +66,10 @@ class Encoder:
         for grey. RGB is always full.
     fps : int, float, str or fractions.Fraction
         Frames per second of the input; sets the packets' time base and the rate control's pace. 29.97 and the like
-        mean n * 1000/1001. The device itself counts in whole frames per second (310P, 310B: 1 to 240; 310: 1 to 120).
-    bitrate : int or str, optional
-        bit/s as an int, or "800k", "2M". The device counts in kbit/s (310P, 310B: 2 to 614400; 310: 10 to 30000).
+        mean n * 1000/1001. The device itself counts in whole frames per second; it gets the nearest that it has.
+    bitrate : int, float or str, optional
+        bit/s as a number, or "800k", "2M". The device counts in kbit/s, within the chip's range. Less than 0.002 bit
+        per pixel is taken, with a BitRateWarning: is kbit/s meant?
         Default: 0.1 bit per pixel for H.264, 0.07 for H.265.
     rc : str
         "default" (the chip's own: VBR on 310P and 310B, CBR on 310), "vbr" or "cbr".
@@ -103,7 +114,7 @@ class Encoder:
     UnsupportedDeviceError
         The chip has no video encoder.
     DeviceFullError
-        This process has as many encoders open on the device as the chip has channels (310, 310P: 128; 310B: 16).
+        The device refused the channel because it has no more of them, or of the streams that they take.
     AclError
         No usable library or device, or the device refused to open a channel.
 
@@ -139,7 +150,7 @@ class Encoder:
         color_range: str = "limited",
         source_range: str | None = None,
         fps: int | float | str | Fraction = 25,
-        bitrate: int | str | None = None,
+        bitrate: int | float | str | None = None,
         rc: str = "default",
         gop: int | None = None,
         backend: str | os.PathLike[str] | None = None,
@@ -153,8 +164,8 @@ class Encoder:
         sink: Any = None,
         timeout: float | None = 30.0,
     ) -> None:
-        _check_choice(on_full, "on_full", ON_FULL)
-        _check_choice(delivery, "delivery", DELIVERY)
+        on_full = parse_choice("on_full", on_full, ON_FULL)
+        delivery = parse_choice("delivery", delivery, DELIVERY)
         _check_range(max_queued, "max_queued", 1, 65536)
         _check_latency(max_latency)
         config = EncoderConfig.resolve(
@@ -176,16 +187,15 @@ class Encoder:
             queue = config.depth
         _check_range(queue, "queue", 1 if on_full == "drop_oldest" else 0, 256)
         self._timeout = _check_timeout(timeout)
-        library = open_library(backend)
+        library = open_library(backend, self._timeout)
         _check_device(device, library.device_count)
         descriptor = _file_descriptor(sink, on_full)
         self._device = Device(library, device, self._timeout)
         try:
             self._soc_name = self._device.soc_name
             self._simulated = library.simulated
-            limits = limits_of(self._soc_name)
-            config.check(limits)
-            _check_free_channel(self._device, limits)
+            config.check(limits_of(self._soc_name))
+            _warn_of_bit_rate(config, bitrate)
             self._channel = Channel(
                 self._device,
                 config,
@@ -198,7 +208,10 @@ class Encoder:
                 stall=self._timeout,
                 sink=descriptor,
             )
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, DeviceFullError):
+                count = open_channels(self._device)
+                error.args = (f"device {device} ({self._soc_name}) is full, {count} open by this process: {error}",)
             self._device.close()
             raise
         _stats.register(self)
@@ -440,7 +453,7 @@ class Encoder:
     def reconfigure(
         self,
         *,
-        bitrate: int | str | None = None,
+        bitrate: int | float | str | None = None,
         fps: int | float | str | Fraction | None = None,
         gop: int | None = None,
         rc: str | None = None,
@@ -485,6 +498,7 @@ class Encoder:
                 depth=old.depth,
             )
             config.check(limits_of(self._soc_name))
+            _warn_of_bit_rate(config, bitrate)
             first = self._replace(channel, config)
             if first is not None:
                 _log("reconfigured from frame %d: %r", first, self)
@@ -534,10 +548,11 @@ class Encoder:
         """Take no more frames, wait for those in the device, up to `timeout` seconds, and end the hardware channel.
 
         Idempotent; other threads' calls end with EncoderClosedError. Queued frames, and packets that were not taken by
-        `encode` or `flush`, are dropped, with a ResourceWarning; packets that were taken stay valid. What the device
-        does not give back in time is ended natively when it does: AclTimeoutError says who is in the way, and the
-        channel stays counted. On a lost device the call returns at once. Interrupted by Ctrl-C, it can be called again.
-        Raises AclError if the device answered the channel's end with a code.
+        `encode` or `flush`, are dropped, with one DroppedPacketsWarning, shown by default, that tells their number;
+        packets that were taken stay valid. What the device does not give back in time is ended natively when it does:
+        AclTimeoutError says who is in the way, and the channel stays counted. On a lost device the call returns at
+        once. Interrupted by Ctrl-C, it can be called again. Raises AclError if the device answered the channel's end
+        with a code.
         """
         self._close(warn=True)
 
@@ -565,7 +580,7 @@ class Encoder:
         if warn and dropped > 0:
             warnings.warn(
                 f"{dropped} packet(s) were dropped: take them with flush() before close()",
-                ResourceWarning,
+                DroppedPacketsWarning,
                 stacklevel=3,
             )
 
@@ -653,15 +668,32 @@ class Encoder:
         )
 
 
+def _warn_of_bit_rate(config: EncoderConfig, given: Any) -> None:
+    if given is not None and config.bitrate < config.width * config.height * config.fps * _LEAST_BITS_PER_PIXEL:
+        warnings.warn(
+            f"bitrate is {config.bitrate} bit/s for {config.width} x {config.height} at {float(config.fps):g} frames "
+            f'per second: is kbit/s meant? Then give "{config.bitrate}k"',
+            BitRateWarning,
+            stacklevel=3,
+        )
+
+
 def _check_timeout(timeout: Any) -> float | None:
     if timeout is None:
         return None
     if isinstance(timeout, bool) or not hasattr(timeout, "__float__"):
         raise TypeError(f"timeout must be a number of seconds or None, got {type(timeout).__name__}")
-    seconds = float(timeout)
+    seconds = _seconds(timeout)
     if not 0 <= seconds < float("inf"):
-        raise InvalidArgumentError(f"timeout is {timeout}; give seconds >= 0, or None for no bound")
+        raise InvalidArgumentError(f"timeout is {shown(timeout)}; give seconds >= 0, or None for no bound")
     return seconds
+
+
+def _seconds(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an int beyond every float
+        return float("inf") if value > 0 else float("-inf")
 
 
 def _log(text: str, *args: Any) -> None:
@@ -684,8 +716,8 @@ def _file_descriptor(sink: Any, on_full: str) -> int:
         raise TypeError(f"sink must be a file descriptor or have fileno(), got {type(sink).__name__}")
     try:
         os.fstat(descriptor)
-    except OSError as error:
-        raise InvalidArgumentError(f"sink is {descriptor}, which is no open file descriptor: {error}") from None
+    except (OSError, OverflowError) as error:
+        raise InvalidArgumentError(f"sink is {shown(descriptor)}, which is no open file descriptor: {error}") from None
     return int(descriptor)
 
 
@@ -703,23 +735,18 @@ def _converter(config: EncoderConfig) -> Converter | None:
     )
 
 
-def _check_choice(value: Any, name: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise InvalidArgumentError(f"{name} is {value!r}; allowed are " + ", ".join(f'"{each}"' for each in allowed))
-
-
 def _check_range(value: Any, name: str, lowest: int, highest: int) -> None:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be an int, got {type(value).__name__}")
     if not lowest <= value <= highest:
-        raise InvalidArgumentError(f"{name} is {value}, allowed is {lowest} to {highest}")
+        raise InvalidArgumentError(f"{name} is {shown(value)}, allowed is {lowest} to {highest}")
 
 
 def _check_latency(seconds: Any) -> None:
     if isinstance(seconds, bool) or not hasattr(seconds, "__float__"):
         raise TypeError(f"max_latency must be a number of seconds, got {type(seconds).__name__}")
-    if not 0 < float(seconds) <= 1:
-        raise InvalidArgumentError(f"max_latency is {seconds}; allowed are seconds above 0, up to 1")
+    if not 0 < _seconds(seconds) <= 1:
+        raise InvalidArgumentError(f"max_latency is {shown(seconds)}; allowed are seconds above 0, up to 1")
 
 
 def _as_many(name: str, values: Iterable[Any] | None, count: int, default: Any) -> list[Any]:
@@ -731,16 +758,8 @@ def _as_many(name: str, values: Iterable[Any] | None, count: int, default: Any) 
     return items
 
 
-def _check_free_channel(device: Device, limits: ChipLimits) -> None:
-    if limits.channels is not None and open_channels(device) >= limits.channels:
-        raise DeviceFullError(
-            f"device {device.device_id} ({device.soc_name}) encodes {limits.channels} streams at the same time, and "
-            "this process has as many encoders open on it: close one, or use another device"
-        )
-
-
 def _check_device(device: Any, count: int) -> None:
     if isinstance(device, bool) or not hasattr(device, "__index__"):
         raise TypeError(f"device must be an int, got {type(device).__name__}")
     if count and not 0 <= device < count:
-        raise InvalidArgumentError(f"device is {device}; this machine has 0 to {count - 1}")
+        raise InvalidArgumentError(f"device is {shown(device)}; this machine has 0 to {count - 1}")

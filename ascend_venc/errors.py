@@ -11,6 +11,7 @@ which names an earlier frame), no other frame or packet is lost, and the encoder
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 
@@ -20,6 +21,14 @@ class SimulatedDeviceWarning(UserWarning):
 
 class LibraryPathWarning(UserWarning):
     """An AscendCL library lies where others may replace it. Given before it is loaded."""
+
+
+class BitRateWarning(UserWarning):
+    """The bit rate is so low that it was perhaps meant in kbit/s: `bitrate` is in bit/s."""
+
+
+class DroppedPacketsWarning(UserWarning):
+    """An encoder was closed before its last packets were taken: the end of the film is lost."""
 
 
 class VencError(Exception):
@@ -133,8 +142,12 @@ class EncoderClosedError(AclError, ValueError):
     """The encoder is closed."""
 
 
-class DeviceFullError(VencError, RuntimeError):
-    """The chip has no free encoder channel. Nothing was opened; other encoders are not affected."""
+class DeviceFullError(AclError, RuntimeError):
+    """The device has no room for another channel, or for the streams that it takes, and said so.
+
+    Nothing was opened; other encoders are not affected. How many channels a chip has is the device's to say: the figures
+    of docs/chips.md refuse nothing. Other processes' channels count too.
+    """
 
 
 class EncoderFullError(AclError, RuntimeError):
@@ -175,12 +188,13 @@ class FrameError(AclError, RuntimeError):
 
 
 class Status(NamedTuple):
-    """A row of the table."""
+    """A row of the table. A hint that only guesses at the cause is not given where the runtime tells it."""
 
     code: int
     name: str
     exception: type[VencError]
     hint: str
+    guess: bool = False
 
 
 # fmt: off
@@ -281,7 +295,7 @@ TABLE: tuple[Status, ...] = (
     Status(500004, "ACL_ERROR_DRV_FAILURE", AclError, ""),
     Status(500005, "ACL_ERROR_PROFILING_FAILURE", AclError, ""),
     Status(107000, "ACL_ERROR_RT_PARAM_INVALID", AclInvalidParamError, "An argument is outside its range, for example more bytes to copy than the target holds."),
-    Status(107001, "ACL_ERROR_RT_INVALID_DEVICEID", AclInvalidParamError, "No such device: npu-smi info lists them."),
+    Status(107001, "ACL_ERROR_RT_INVALID_DEVICEID", AclInvalidParamError, "No such device: ascend-venc info tells how many there are."),
     Status(107002, "ACL_ERROR_RT_CONTEXT_NULL", AclStateError, "This thread has no current context: call acl.rt.set_device or acl.rt.set_context in it first."),
     Status(107003, "ACL_ERROR_RT_STREAM_CONTEXT", AclError, "The stream belongs to another context than the current one."),
     Status(107004, "ACL_ERROR_RT_MODEL_CONTEXT", AclError, ""),
@@ -309,12 +323,12 @@ TABLE: tuple[Status, ...] = (
     Status(207001, "ACL_ERROR_RT_MEMORY_ALLOCATION", AclMemoryError, "The device is out of memory: fewer channels, a smaller depth, or smaller pictures."),
     Status(207002, "ACL_ERROR_RT_MEMORY_FREE", AclError, ""),
     Status(207003, "ACL_ERROR_RT_AICORE_OVER_FLOW", AclError, ""),
-    Status(207004, "ACL_ERROR_RT_NO_DEVICE", AclNoDeviceError, "No device: npu-smi info lists them; check that the driver is loaded."),
-    Status(207005, "ACL_ERROR_RT_RESOURCE_ALLOC_FAIL", AclError, "Too many channels or streams are open on the device."),
+    Status(207004, "ACL_ERROR_RT_NO_DEVICE", AclNoDeviceError, "No device: ascend-venc info tells what was found, and what of it is not usable."),
+    Status(207005, "ACL_ERROR_RT_RESOURCE_ALLOC_FAIL", DeviceFullError, "Too many channels or streams are open on the device: close an encoder, or use another device."),
     Status(207006, "ACL_ERROR_RT_NO_PERMISSION", AclPermissionError, "No permission for the device: check /dev/davinci* and the user's groups."),
     Status(207007, "ACL_ERROR_RT_NO_EVENT_RESOURCE", AclError, ""),
-    Status(207008, "ACL_ERROR_RT_NO_STREAM_RESOURCE", AclError, "Too many streams are open on the device; each video encoder channel takes two."),
-    Status(207009, "ACL_ERROR_RT_NO_NOTIFY_RESOURCE", AclError, "Too many channels are open on the device."),
+    Status(207008, "ACL_ERROR_RT_NO_STREAM_RESOURCE", DeviceFullError, "Too many streams are open on the device, and each video encoder channel takes two: close an encoder, or use another device."),
+    Status(207009, "ACL_ERROR_RT_NO_NOTIFY_RESOURCE", DeviceFullError, "Too many channels are open on the device: close an encoder, or use another device."),
     Status(207010, "ACL_ERROR_RT_NO_MODEL_RESOURCE", AclError, ""),
     Status(207011, "ACL_ERROR_RT_NO_CDQ_RESOURCE", AclError, ""),
     Status(207012, "ACL_ERROR_RT_OVER_LIMIT", AclError, ""),
@@ -337,7 +351,7 @@ TABLE: tuple[Status, ...] = (
     Status(507007, "ACL_ERROR_RT_CONTEXT_RELEASE_ERROR", AclError, ""),
     Status(507008, "ACL_ERROR_RT_SOC_VERSION", AclError, ""),
     Status(507009, "ACL_ERROR_RT_TASK_TYPE_NOT_SUPPORT", AclError, ""),
-    Status(507010, "ACL_ERROR_RT_LOST_HEARTBEAT", DeviceLostError, "The device no longer answers: npu-smi info, then reset it."),
+    Status(507010, "ACL_ERROR_RT_LOST_HEARTBEAT", DeviceLostError, "The device no longer answers: it has to be reset."),
     Status(507011, "ACL_ERROR_RT_MODEL_EXECUTE", AclError, ""),
     Status(507012, "ACL_ERROR_RT_REPORT_TIMEOUT", AclTimeoutError, "Nothing was reported in time; normal in a report loop."),
     Status(507013, "ACL_ERROR_RT_SYS_DMA", AclError, ""),
@@ -345,7 +359,7 @@ TABLE: tuple[Status, ...] = (
     Status(507015, "ACL_ERROR_RT_AICORE_EXCEPTION", AclError, ""),
     Status(507016, "ACL_ERROR_RT_AICORE_TRAP_EXCEPTION", AclError, ""),
     Status(507017, "ACL_ERROR_RT_AICPU_TIMEOUT", AclError, ""),
-    Status(507018, "ACL_ERROR_RT_AICPU_EXCEPTION", AclError, "Often a value that the device refuses: key-frame interval 1 to 65536, bit rate in kbit/s within the chip's range, size within the chip's range."),
+    Status(507018, "ACL_ERROR_RT_AICPU_EXCEPTION", AclError, "Often a value that the device refuses: key-frame interval 1 to 65536, bit rate in kbit/s within the chip's range, size within the chip's range.", guess=True),
     Status(507019, "ACL_ERROR_RT_AICPU_DATADUMP_RSP_ERR", AclError, ""),
     Status(507020, "ACL_ERROR_RT_AICPU_MODEL_RSP_ERR", AclError, ""),
     Status(507021, "ACL_ERROR_RT_PROFILING_ERROR", AclError, ""),
@@ -360,7 +374,7 @@ TABLE: tuple[Status, ...] = (
     Status(507030, "ACL_ERROR_RT_DEBUG_UNREGISTER_FAIL", AclError, ""),
     Status(507031, "ACL_ERROR_RT_LABEL_CONTEXT", AclError, ""),
     Status(507032, "ACL_ERROR_RT_PROGRAM_USE_OUT", AclError, ""),
-    Status(507033, "ACL_ERROR_RT_DEV_SETUP_ERROR", AclError, ""),
+    Status(507033, "ACL_ERROR_RT_DEV_SETUP_ERROR", AclError, "The device could not be set up: check that driver, firmware and CANN fit each other, and that no other process or container has the device to itself."),
     Status(507034, "ACL_ERROR_RT_VECTOR_CORE_TIMEOUT", AclError, ""),
     Status(507035, "ACL_ERROR_RT_VECTOR_CORE_EXCEPTION", AclError, ""),
     Status(507036, "ACL_ERROR_RT_VECTOR_CORE_TRAP_EXCEPTION", AclError, ""),
@@ -373,7 +387,7 @@ TABLE: tuple[Status, ...] = (
     Status(507043, "ACL_ERROR_RT_AICORE_TRAP_WRITE_OVERFLOW", AclError, ""),
     Status(507044, "ACL_ERROR_RT_VECTOR_CORE_TRAP_READ_OVERFLOW", AclError, ""),
     Status(507045, "ACL_ERROR_RT_VECTOR_CORE_TRAP_WRITE_OVERFLOW", AclError, ""),
-    Status(507046, "ACL_ERROR_RT_STREAM_SYNC_TIMEOUT", AclTimeoutError, "The device did not finish in time: npu-smi info shows its health."),
+    Status(507046, "ACL_ERROR_RT_STREAM_SYNC_TIMEOUT", AclTimeoutError, "The device did not finish in time."),
     Status(507047, "ACL_ERROR_RT_EVENT_SYNC_TIMEOUT", AclTimeoutError, ""),
     Status(507048, "ACL_ERROR_RT_FFTS_PLUS_TIMEOUT", AclError, ""),
     Status(507049, "ACL_ERROR_RT_FFTS_PLUS_EXCEPTION", AclError, ""),
@@ -431,20 +445,31 @@ def explain(code: int) -> str:
 def from_status(code: int, call: str = "", detail: str = "") -> VencError:
     """Build the exception of a status: the only place where `AclError` and its subclasses are made."""
     row = lookup(code)
-    detail = detail.strip()
+    detail = _of_this_call(call, detail)
+    hint = "" if row.guess and detail else row.hint
     if row.exception is InvalidArgumentError:
         return InvalidArgumentError(detail or row.name)
-    if code < 0:
-        message = detail or row.name
-        if row.hint:
-            message = f"{message}. {row.hint}"
-    else:
-        message = f"{call or 'AscendCL'} returned {code} {row.name}"
-        if detail:
-            message = f"{message}: {detail}"
-        if row.hint:
-            message = f"{message}. {row.hint}"
-    return row.exception(message, code, row.name, call, detail, row.hint)
+    message = (detail or row.name) if code < 0 else f"{call or 'AscendCL'} returned {code} {row.name}"
+    if code >= 0 and detail:
+        message = f"{message}: {detail}"
+    if hint:
+        message = f"{message.rstrip('.')}. {hint}"
+    return row.exception(message, code, row.name, call, detail, hint)
+
+
+def _of_this_call(call: str, detail: str) -> str:
+    """Return what the runtime says of this call. It keeps the texts of calls that failed before, for whoever asks.
+
+    Where lines begin with the name of a function, those of other functions are left out, and so is our own one's name.
+    """
+    lines = []
+    for line in dict.fromkeys(detail.strip().splitlines()):
+        named = re.match(r"(acl\w+): ", line)
+        if named is None or not call:
+            lines.append(line)
+        elif named.group(1) == call:
+            lines.append(line[named.end() :])
+    return "\n".join(lines)
 
 
 def frame_error(code: int, frame_index: int, pts: int, ret_code: int) -> FrameError:

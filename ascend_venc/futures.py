@@ -42,17 +42,29 @@ class _Server:
 
     def run(self) -> None:
         while self.pending or not self.submitted.empty() or not orphans.empty():
-            self.adopt()
-            idle = self.submitted.empty() and orphans.empty() and bool(self.pending)
-            keys = self.waitset.take(self.patience()) if idle else []
+            try:
+                self.turn()
+            except BaseException as error:  # memory may be short: who waits for a Future is to be told all the same
+                show(error)
+                time.sleep(0.01)
+        self.ended = True
+        self.pass_on()
+        retire(self)
+
+    def turn(self) -> None:
+        self.adopt()
+        idle = self.submitted.empty() and orphans.empty() and bool(self.pending)
+        keys = self.waitset.take(self.patience()) if idle else []
+        try:
             while not orphans.empty():
                 settle(cancel, orphans.get())
             for channel in [channel for channel, key in self.keys.items() if key in keys]:
                 self.serve(channel)
-            self.give_up_on_stalled()
-        self.ended = True
-        self.pass_on()
-        retire(self)
+        except BaseException:
+            for key in keys:  # to be looked at again
+                self.waitset.signal(key)
+            raise
+        self.give_up_on_stalled()
 
     def pass_on(self) -> None:
         """What came while the thread ended goes to another one. Each item is moved once, by whoever gets it."""
@@ -68,20 +80,29 @@ class _Server:
             channel, future = self.submitted.get()
             if future.done():
                 continue
-            channel = self.served.setdefault(channel.stream, channel)  # successors share what there is to take
-            if channel not in self.pending:
-                key = next(key for key in range(1, len(self.keys) + 2) if key not in self.keys.values())
-                self.pending[channel] = set()
-                self.keys[channel] = key
-                self.since[channel] = time.monotonic()
-                try:
-                    channel.attach(self.waitset, key)  # listed at once: its packet may be there
-                except VencError as error:
-                    settle(fail, future, error)
-                    self.forget(channel)
-                    continue
-            self.pending[channel].add(future)
-            self.serve(channel)
+            try:
+                self.adopt_one(channel, future)
+            except BaseException:
+                self.submitted.put((channel, future))
+                raise
+
+    def adopt_one(self, channel: Channel, future: Future[Packet]) -> None:
+        channel = self.served.setdefault(channel.stream, channel)  # successors share what there is to take
+        if channel not in self.pending:
+            key = next(key for key in range(1, len(self.keys) + 2) if key not in self.keys.values())
+            self.keys[channel] = key
+            self.since[channel] = time.monotonic()
+            self.pending[channel] = set()
+            try:
+                channel.attach(self.waitset, key)  # listed at once: its packet may be there
+            except BaseException as error:
+                self.forget(channel)
+                if not isinstance(error, VencError):
+                    raise
+                settle(fail, future, error)
+                return
+        self.pending[channel].add(future)
+        self.serve(channel)
 
     def serve(self, channel: Channel) -> None:
         try:
@@ -99,7 +120,9 @@ class _Server:
             self.forget(channel)
 
     def forget(self, channel: Channel) -> None:
-        del self.pending[channel], self.keys[channel], self.since[channel], self.served[channel.stream]
+        for table in (self.pending, self.keys, self.since):
+            table.pop(channel, None)
+        self.served.pop(channel.stream, None)
         channel.detach(self.waitset)
 
     def patience(self) -> float | None:
@@ -155,9 +178,14 @@ def settle(end: Any, future: Future[Packet], *args: Any) -> None:
     except InvalidStateError:
         pass  # just now
     except BaseException as error:  # SystemExit and the like, which concurrent.futures lets through
-        threading.excepthook(
-            threading.ExceptHookArgs((type(error), error, error.__traceback__, threading.current_thread()))
-        )
+        show(error)
+
+
+def show(error: BaseException) -> None:
+    """As a thread's exception is shown."""
+    threading.excepthook(
+        threading.ExceptHookArgs((type(error), error, error.__traceback__, threading.current_thread()))
+    )
 
 
 _server: _Server | None = None

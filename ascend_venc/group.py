@@ -7,10 +7,12 @@ import itertools
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from ._lowlevel.core import open_library
 from ._lowlevel.waitset import WaitSet
-from .encoder import DELIVERY, Encoder, _check_choice, _check_latency, _check_range, _check_timeout
+from .config import parse_choice
+from .encoder import DELIVERY, Encoder, _check_latency, _check_range, _check_timeout
 from .errors import DeviceFullError, EncoderClosedError, EncoderDrained, InvalidArgumentError, from_status
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ class EncoderGroup:
         max_latency: float = 0.01,
     ) -> None:
         self._backend = backend
-        count = open_library(backend).device_count
+        count = open_library(backend, 30.0).device_count
         if devices is not None and not isinstance(devices, Iterable):
             raise TypeError(f"devices must be a list of device numbers, got {type(devices).__name__}")
         self._devices = list(range(count)) if devices is None else list(devices)
@@ -74,10 +76,11 @@ class EncoderGroup:
             _check_range(device, "devices", 0, max(count - 1, 0))
         if not self._devices:
             raise InvalidArgumentError(f"devices is empty; this machine has 0 to {count - 1}")
-        _check_choice(delivery, "delivery", DELIVERY)
+        delivery = parse_choice("delivery", delivery, DELIVERY)
         _check_latency(max_latency)
         self._max_latency = max_latency if delivery == "coalesced" else 0.0
         self._encoders: dict[Encoder, float] = {}  # pixels per second
+        self._told: WeakKeyDictionary[Encoder, int] = WeakKeyDictionary()  # that it is stalled, in this order
         self._device_of: dict[Encoder, int] = {}
         self._streams: dict[int, Encoder] = {}  # those that may still have packets, by their key in the waitset
         self._keys = itertools.count()
@@ -169,26 +172,33 @@ class EncoderGroup:
                 raise from_status(_TIMEOUT, "", f"no packet of any encoder within {timeout} s")
 
     def _patience(self, since: float) -> float | None:
-        """Seconds until the first encoder may have been stalled for its `timeout`; raises for one that has been."""
+        """Seconds until the first encoder may have been stalled for its `timeout`; raises for one that has been.
+
+        Where several are, each call tells of another one.
+        """
         patience: float | None = None
         waited = time.monotonic() - since
-        for key, encoder in list(self._streams.items()):
+        stalled: list[Encoder] = []
+        for encoder in list(self._streams.values()):
             channel = encoder._open_channel()
             stall = channel.stream.stall
             if stall is None:
                 continue
-            stalled = min(channel.stalled, waited)
-            left = stall - stalled
+            left = stall - min(channel.stalled, waited)
             if left <= 0:
-                self._forget(key)  # told once; the encoder itself goes on, and can be asked
-                error = from_status(
-                    _TIMEOUT,
-                    "",
-                    f"the device has finished no frame of one encoder for {stall:.3g} s, with some in flight",
-                )
-                error.encoder = encoder  # type: ignore[attr-defined]
-                raise error
+                stalled.append(encoder)
             patience = left if patience is None or left < patience else patience
+        if stalled:
+            encoder = min(stalled, key=lambda encoder: self._told.get(encoder, 0))
+            self._told[encoder] = max(self._told.values(), default=0) + 1
+            stall = encoder._open_channel().stream.stall
+            error = from_status(
+                _TIMEOUT,
+                "",
+                f"the device has finished no frame of one encoder for {stall:.3g} s, with some in flight",
+            )
+            error.encoder = encoder  # type: ignore[attr-defined]
+            raise error
         return patience
 
     def _look(self, waitset: WaitSet, keys: list[int], limit: int) -> list[tuple[Encoder, Packet]]:

@@ -82,8 +82,11 @@ ALIASES = {
 
 
 def name_of_format(name: str) -> str:
-    """Return our name of a pixel format that goes by another one; whatever else comes is returned as it is."""
-    return ALIASES.get(name.lower(), name) if isinstance(name, str) else name
+    """Return our name of a pixel format by any of its names, in any case; whatever else comes is returned as it is."""
+    if not isinstance(name, str):
+        return name
+    found = ALIASES.get(name.lower(), name.lower())
+    return found if found in PIXEL_FORMATS else name
 
 
 MATRICES = {"bt601": 0, "bt709": 1}  # AVENC_BT601, AVENC_BT709
@@ -102,9 +105,54 @@ def parse_matrix(value: str | None, width: int, height: int) -> str:
     """Return "bt601" or "bt709"; None stands for the one that players assume for this size."""
     if value is None:
         return default_matrix(width, height)
-    if value not in MATRICES:
+    if not isinstance(value, str):
+        raise TypeError(f"color_matrix must be a str or None, got {type(value).__name__}")
+    if value.lower() not in MATRICES:
         raise InvalidArgumentError(
             f'color_matrix is {value!r}; allowed are "bt601", "bt709", or None for the one that players assume '
             f"({default_matrix(width, height)!r} for {width} x {height})"
         )
-    return value
+    return value.lower()
+
+
+# ---- what mends a frame that does not fit ----------------------------------------------------------------------------
+
+_BY_CHANNELS = {1: ("gray8",), 2: ("yuyv422", "uyvy422"), 3: ("rgb24", "bgr24"), 4: ("rgba", "bgra")}
+_OBJECTS = {
+    "av": 'an av.VideoFrame is no array: give frame.to_ndarray(format="{0}"), with pixel_format="{0}"',
+    "PIL": 'a PIL image is no buffer: give numpy.asarray(image), with pixel_format="rgb24" for mode "RGB"',
+}
+
+
+def fix_of_shape(shape: tuple[int, ...], width: int, height: int, pixel_format: str) -> str:
+    """Say what mends a frame of this shape, which does not fit, as ": ..."; "" where nothing is known."""
+    fitting = [name for name, info in PIXEL_FORMATS.items() if shape == info.shape(width, height)]
+    if len(shape) == 4 and shape[0] == 1:
+        return f": it is a batch of one: give frame[0]{fix_of_shape(shape[1:], width, height, pixel_format)}"
+    if shape == (1, height, width):
+        return f": give frame[0]{_making(_BY_CHANNELS[1], pixel_format)}"
+    if len(shape) == 3 and shape[1:] == (height, width) and shape[0] in _BY_CHANNELS:
+        which = _making(_BY_CHANNELS[shape[0]], pixel_format)
+        return f": its channels come first (CHW): give numpy.ascontiguousarray(frame.transpose(1, 2, 0)){which}"
+    if len(shape) == 3 and shape[:2] == (height, width) and shape[2] == 1:
+        return f": give frame[:, :, 0]{_making(_BY_CHANNELS[1], pixel_format)}"
+    if fitting and pixel_format not in fitting:
+        return f": make the encoder with pixel_format={_either(fitting)}"
+    return ""
+
+
+def fix_of_type(frame: object, pixel_format: str = "rgb24") -> str:
+    """Say what makes an array of an object that is none, as ": ..."; "" where nothing is known."""
+    for kind in type(frame).__mro__:
+        hint = _OBJECTS.get(kind.__module__.partition(".")[0])
+        if hint:
+            return f": {hint.format(pixel_format)}"
+    return ""
+
+
+def _either(names: list[str] | tuple[str, ...]) -> str:
+    return " or ".join(f'"{name}"' for name in names)
+
+
+def _making(names: tuple[str, ...], pixel_format: str) -> str:
+    return "" if pixel_format in names else f", with pixel_format={_either(names)}"

@@ -71,9 +71,25 @@ class Load:
             sleep(20_000)
 
 
+def _size(job):
+    return {"width": job.get("width", 128), "height": job.get("height", 128)}
+
+
 def _hold_us(probe):
     hold, _ = probe.samples()
-    return {name: round(ns / 1000, 1) for name, ns in percentiles(hold or [0], 50, 99, 99.9).items()}
+    if not hold:
+        raise DifferentWork("the probe saw no callback: the peer goes past it, or did no work")
+    return {name: round(ns / 1000, 1) for name, ns in percentiles(hold, 50, 99, 99.9).items()}
+
+
+def _watched(window, channels):
+    """Raise unless the probe saw the peer at work."""
+    if window.channels != channels or not window.encoded:
+        raise DifferentWork(
+            f"the probe saw {window.encoded} frames on {window.channels} of {channels} channels: the peer goes past "
+            "it, or did no work"
+        )
+    return window
 
 
 def blocked(job):
@@ -85,6 +101,7 @@ def blocked(job):
     channels, seconds, encode_us = job["channels"], job["seconds"], job["encode_time_us"]
     frames = int((seconds + 0.7) * 1e6 / encode_us) + 2
     workload = Workload(
+        **_size(job),
         access_unit=job["access_unit"],
         channels=channels,
         buffers=min(frames, 256) if job["peer"].startswith("Encoder") else 4,
@@ -104,7 +121,7 @@ def blocked(job):
             sim.set_options(stall=0)
             probe.watch(0.4)  # start-up is not looked at
             probe.clear()
-            window = probe.watch(seconds)
+            window = _watched(probe.watch(seconds), channels)
             hold = _hold_us(probe)
         sim.set_options(encode_time_us=0)
         _all_came(peer, 2 * frames * channels, job["access_unit"])
@@ -138,7 +155,11 @@ def fast(job):
     """A device that needs 0.5 ms for a frame, fed by the peer itself from Python."""
     probe, ours = device.Probe(), "Encoder" in job["peer"]
     workload = Workload(
-        access_unit=job["access_unit"], buffers=256 if ours else 64, batch=128 if ours else 8, device=probe.path
+        **_size(job),
+        access_unit=job["access_unit"],
+        buffers=256 if ours else job.get("buffers", 64),
+        batch=128 if ours else 8,
+        device=probe.path,
     )
     frames = int((job["seconds"] + 0.8) * 1e6 / job["encode_time_us"])
     options = {"encode_time_us": job["encode_time_us"], "output_slots": job["output_slots"], "input_slots": 256}
@@ -155,6 +176,7 @@ def fast(job):
         if not came or (came[0].frames, came[0].bytes) != (frames, frames * job["access_unit"]):
             raise DifferentWork(f"{came} for {frames} frames")
         peer.close()
+    _watched(window, 1)
     busy = window.encoded * job["encode_time_us"] * 1000
     return {
         "frames_per_second": round(window.encoded / window.seconds, 1),

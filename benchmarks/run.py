@@ -20,6 +20,7 @@ import child
 NAMES = {
     "blocked": ("contention", "blocked"),
     "fast": ("contention", "fast"),
+    "programs": ("contention", "programs"),
     "submit": ("contention", "submit"),
     "latency": ("contention", "latency"),
     "hold": ("contention", "hold"),

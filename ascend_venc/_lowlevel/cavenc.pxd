@@ -61,8 +61,7 @@ cdef extern from "avenc.h" nogil:
         const char *sim_soc
         const char *sim_codec
         int strict_paths
-        char *warned
-        size_t warned_size
+        const char *warned
 
     ctypedef struct avenc_library_info:
         int simulated
@@ -73,7 +72,13 @@ cdef extern from "avenc.h" nogil:
         const char *warnings
         uint32_t device_count
 
-    int avenc_library_open(const avenc_library_options *options, avenc_library **library)
+    ctypedef struct avenc_opening:
+        pass
+
+    int avenc_library_open(const avenc_library_options *options, avenc_opening **opening)
+    int avenc_library_wait_open(avenc_opening *opening, const avenc_wait *wait, avenc_library **library,
+                                const char **warned)
+    void avenc_opening_release(avenc_opening *opening)
     const acl_api *avenc_library_api(const avenc_library *library)
     const avenc_library_info *avenc_library_info_get(const avenc_library *library)
     int avenc_library_has(const avenc_library *library, const char *function)

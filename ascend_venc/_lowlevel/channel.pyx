@@ -13,6 +13,7 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from .. import errors
+from ..pixel_formats import fix_of_type
 from .cavenc cimport *
 from .channel cimport *
 from .convert cimport Converter
@@ -22,7 +23,8 @@ from .device_memory cimport DeviceFrame, import_tensor
 from .frames cimport Frame, fill_frame, hold_host_frame, host_frame, new_frame, release_host_frame
 from .packet cimport Packet, Ticket, wrap_packets, wrap_promised
 from .stream cimport BLOCK, DROP_NEWEST, DROP_OLDEST, Stream, keep_refused, let_go, refuse_closed
-from .waitset cimport WaitSet, begin_wait, look
+from .wait cimport begin_wait, look
+from .waitset cimport WaitSet
 
 from .stream import _open_streams, cancel
 
@@ -978,7 +980,7 @@ cdef object as_host_array(object frame, Converter converter):
     if not hasattr(frame, "__dlpack__"):
         raise TypeError(
             f"frame must support the buffer protocol with uint8 items (a NumPy array, bytes, memoryview, ...), got "
-            f"{type(frame).__name__}")
+            f"{type(frame).__name__}{fix_of_type(frame, converter.pixel_format)}")
     if int(frame.__dlpack_device__()[0]) != 1:
         raise errors.InvalidArgumentError(
             f"frame is a tensor in device memory, and the encoder converts {converter.pixel_format} on the CPU: copy "

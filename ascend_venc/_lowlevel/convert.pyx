@@ -13,7 +13,7 @@ from cpython.buffer cimport (
 from libc.stdint cimport uint8_t
 
 from .. import errors
-from ..pixel_formats import MATRICES, PIXEL_FORMATS, RANGES, parse_matrix
+from ..pixel_formats import MATRICES, PIXEL_FORMATS, RANGES, fix_of_shape, fix_of_type, name_of_format, parse_matrix
 from .cavenc cimport *
 from .convert cimport *
 from .core cimport check
@@ -34,7 +34,7 @@ cdef int open_view(object array, str name, int flags, Py_buffer *view) except -1
     except (TypeError, BufferError, ValueError) as error:
         raise TypeError(
             f"{name} must support the buffer protocol with {'writable ' if flags else ''}uint8 items (a NumPy array, "
-            f"bytes, memoryview, ...), got {type(array).__name__}: {error}") from None
+            f"bytes, memoryview, ...), got {type(array).__name__}: {error}{fix_of_type(array)}") from None
     if view.itemsize != 1 or (view.format != NULL and view.format[0] not in (b"B", b"b", b"c")):
         text = f"{name} items must be uint8, got format {(<bytes>view.format).decode()!r}"
         PyBuffer_Release(view)
@@ -49,6 +49,21 @@ cdef bint rows_are_whole(Py_buffer *view, Py_ssize_t rows, Py_ssize_t width, Py_
     if channels > 1 and (view.shape[2] != channels or view.strides[2] != 1):
         return False
     return view.strides[1] == channels and (view.strides[0] >= width * channels or rows == 1)
+
+
+cdef object wrong_picture(Py_buffer *view, str pixel_format, int width, int height):
+    info = PIXEL_FORMATS[pixel_format]
+    shape, nbytes = info.shape(width, height), info.nbytes(width, height)
+    found = tuple([view.shape[i] for i in range(view.ndim)])
+    if found == shape or (view.ndim == 1 and view.len == nbytes):
+        strides = ", ".join([str(view.strides[i]) for i in range(view.ndim)])
+        return errors.InvalidArgumentError(
+            f"frame has strides ({strides}); rows must be contiguous and in order: use "
+            "numpy.ascontiguousarray(frame)")
+    fix = fix_of_shape(found, width, height, pixel_format)
+    return errors.InvalidArgumentError(
+        f"frame has shape {shape_of(view)} and {view.len} bytes; {width} x {height} {pixel_format} "
+        f"needs shape {shape} uint8 with contiguous rows in order, or a contiguous buffer of {nbytes} bytes{fix}")
 
 
 @cython.final
@@ -84,6 +99,7 @@ cdef class Converter:
         cdef avenc_converter_config config
         cdef avenc_converter *handle = NULL
         cdef int status
+        pixel_format = name_of_format(pixel_format)
         info = PIXEL_FORMATS.get(pixel_format)
         if info is None or info.source is None:
             names = ", ".join(f'"{name}"' for name, other in PIXEL_FORMATS.items() if other.source is not None)
@@ -165,10 +181,7 @@ cdef class Converter:
             nbytes = info.nbytes(width, height)
             flat = views[0].ndim == 1 and views[0].len == nbytes and views[0].strides[0] == 1
             if not flat and not rows_are_whole(&views[0], shape[0], width, channels):
-                raise errors.InvalidArgumentError(
-                    f"frame has shape {shape_of(&views[0])} and {views[0].len} bytes; {width} x {height} "
-                    f"{self.pixel_format} needs shape {shape} uint8 with contiguous rows in order, or a contiguous "
-                    f"buffer of {nbytes} bytes: use numpy.ascontiguousarray(frame)")
+                raise wrong_picture(&views[0], self.pixel_format, self.width, self.height)
             planes[0] = <const uint8_t *>views[0].buf
             strides[0] = <size_t>(width * channels if flat else views[0].strides[0])
             if self._planes == 3:

@@ -14,6 +14,7 @@ import warnings
 from .. import device_search, errors
 from .cavenc cimport *
 from .core cimport *
+from .wait cimport begin_wait, look
 
 cdef object _lock = threading.Lock()
 cdef Library _default = None
@@ -204,7 +205,7 @@ cdef refuse_if_a_device_was_meant(Library library):
         raise errors.from_status(AVENC_E_NOT_FOUND, "", f"{problem}. Tried: {' '.join(fallback.split())}")
 
 
-def open_library(backend=None):
+def open_library(backend=None, timeout=None):
     """Find and load AscendCL and return its `Library`; the same library gives an equal one each time.
 
     Parameters
@@ -212,6 +213,8 @@ def open_library(backend=None):
     backend : str or path, optional
         "auto", "ascend", "sim", "sim:<chip>", or the absolute path of libascendcl.so or its folder.
         None stands for $ASCEND_VENC_BACKEND, or "auto".
+    timeout : float, optional
+        Seconds to wait for the vendor's calls; None: without bound.
 
     Warns, before the library is loaded, with `LibraryPathWarning` where others may replace it; an exception made of that
     warning leaves it unloaded. With ASCEND_VENC_STRICT_PATHS=1 such a library is refused.
@@ -222,16 +225,39 @@ def open_library(backend=None):
         With every path tried and why it was not usable.
     InvalidArgumentError
         No such backend, or no such chip profile.
+    VencTimeoutError
+        A constructor of the vendor's, aclInit or aclrtGetDeviceCount has not returned. It costs the native thread that
+        called it.
 
-    Blocks, without the GIL, while constructors of the vendor's libraries run. Callable from any thread.
+    Waits without the GIL; Ctrl-C interrupts the wait. Callable from any thread.
     """
-    return find_library(backend, 2)  # warn at the line that made the Encoder
+    return find_library(backend, timeout, 2)  # warn at the line that made the Encoder
 
 
-cdef Library find_library(object backend, int stacklevel):
+cdef avenc_library *open_natively(avenc_library_options *options, avenc_wait *wait, list warned) except? NULL:
+    """NULL: nothing is loaded, and `warned` has the text of all warnings, which are to be given first."""
+    cdef avenc_library *handle = NULL
+    cdef avenc_opening *opening = NULL
+    cdef const char *text = NULL
+    cdef int status = AVENC_E_LOOK
+    check(avenc_library_open(options, &opening))
+    try:
+        while look(status):
+            with nogil:
+                status = avenc_library_wait_open(opening, wait, &handle, &text)
+        check(status)
+        if handle == NULL:
+            warned.append(<bytes>text)
+    finally:
+        avenc_opening_release(opening)
+    return handle
+
+
+cdef Library find_library(object backend, object timeout, int stacklevel):
     cdef avenc_library_options options
     cdef avenc_library *handle = NULL
-    cdef int status
+    cdef avenc_wait wait
+    begin_wait(&wait, timeout, None)
     name, soc = parse_backend(backend)
     cdef bytes c_name = os.fsencode(name)
     cdef bytes c_soc = soc.encode() if soc is not None else None
@@ -245,14 +271,11 @@ cdef Library find_library(object backend, int stacklevel):
     options.strict_paths = os.environ.get("ASCEND_VENC_STRICT_PATHS") == "1"
     while handle == NULL:
         given = os.fsencode("".join(text + "\n" for text in sorted(_warned)))
-        room = bytearray(given) + bytes(8192)
-        options.warned = room
-        options.warned_size = len(room)
-        with nogil:
-            status = avenc_library_open(&options, &handle)
-        check(status)
-        if handle == NULL:  # nothing is loaded that was not warned about
-            warn_of_paths(options.warned, stacklevel)
+        options.warned = given
+        warned = []
+        handle = open_natively(&options, &wait, warned)
+        for text in warned:  # nothing is loaded that was not warned about
+            warn_of_paths(text, stacklevel)
     cdef Library library = wrap_library(handle)
     if name == "auto" and library.simulated:
         refuse_if_a_device_was_meant(library)
@@ -280,7 +303,7 @@ def finalize_libraries(double timeout):
 cdef avenc_library *default_library() except NULL:
     global _default, _default_handle
     if _default_handle == NULL:
-        library = find_library(None, 1)  # warn at the program's own line
+        library = find_library(None, None, 1)  # warn at the program's own line
         with _lock:
             if _default_handle == NULL:
                 _default = library

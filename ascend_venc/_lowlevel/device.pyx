@@ -6,7 +6,7 @@ from .. import errors
 from .cavenc cimport *
 from .core cimport Library, check
 from .device cimport *
-from .waitset cimport begin_wait, look
+from .wait cimport begin_wait, look
 
 
 @cython.final

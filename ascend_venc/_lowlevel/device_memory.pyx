@@ -9,6 +9,7 @@ from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsul
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 
 from .. import errors
+from ..pixel_formats import fix_of_type
 from .frames cimport describe, host_frame
 from .device_memory cimport *
 
@@ -207,7 +208,8 @@ cdef object import_tensor(object exporter, uint32_t width, uint32_t height, host
     if not hasattr(exporter, "__dlpack__") or not hasattr(exporter, "__dlpack_device__"):
         raise TypeError(
             "frame must support the buffer protocol with uint8 items (a NumPy array, bytes, memoryview, ...), or be a "
-            f"pair (y, uv) of such, a Frame, a DeviceFrame, or a tensor with __dlpack__, got {type(exporter).__name__}")
+            f"pair (y, uv) of such, a Frame, a DeviceFrame, or a tensor with __dlpack__, got {type(exporter).__name__}"
+            f"{fix_of_type(exporter, 'nv12')}")
     device_type, device_id = device_of(exporter)
     if device_type not in _DEVICE_TYPES and (device_type != kDLCPU or held == NULL):
         allowed = "the CPU (1) or " if held != NULL else ""

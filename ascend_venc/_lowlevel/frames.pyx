@@ -10,6 +10,7 @@ from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_Release, PyObj
 from libc.stdint cimport uint8_t, uint32_t
 
 from .. import errors
+from ..pixel_formats import fix_of_shape, fix_of_type
 from .cavenc cimport *
 from .frames cimport *
 
@@ -163,11 +164,12 @@ cdef str shape_of(Py_buffer *view):
 
 cdef object wrong_frame(Py_buffer *view, uint32_t width, uint32_t height):
     rows = height * 3 // 2
+    fix = fix_of_shape(tuple([view.shape[i] for i in range(view.ndim)]), width, height, "nv12")
     return errors.InvalidArgumentError(
         f"frame has shape {shape_of(view)} and {view.len} bytes; {width} x {height} NV12 or NV21 needs shape "
         f"({rows}, {width}) uint8, a contiguous buffer of {rows * width} bytes, or a pair (y, uv) of shapes "
         f"({height}, {width}) and ({height // 2}, {width}): {height} rows of luma, then {height // 2} rows of "
-        "interleaved chroma")
+        f"interleaved chroma{fix}")
 
 
 cdef bint is_byte(const char *text) noexcept:
@@ -182,10 +184,10 @@ cdef bint is_byte(const char *text) noexcept:
 cdef int get_bytes_view(object source, str name, Py_buffer *view) except -1:
     try:
         PyObject_GetBuffer(source, view, PyBUF_STRIDES | PyBUF_FORMAT)
-    except (TypeError, BufferError) as error:
+    except (TypeError, ValueError, BufferError) as error:  # ValueError: NumPy's, of a dtype without a format
         raise TypeError(
             f"{name} must support the buffer protocol with uint8 items (a NumPy array, bytes, memoryview, ...), got "
-            f"{type(source).__name__}: {error}") from None
+            f"{type(source).__name__}: {error}{fix_of_type(source)}") from None
     if view.itemsize != 1 or not is_byte(view.format):
         text = (<bytes>view.format).decode()
         PyBuffer_Release(view)

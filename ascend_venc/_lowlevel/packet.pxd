@@ -13,8 +13,10 @@ cdef class Packet:
     cdef avenc_packet *_h  # the pooled buffer; NULL once released
     cdef object _time_base  # Fraction: seconds per pts unit
     cdef object _token
+    cdef bytes _own  # of a packet that was copied or unpickled: what _h points to, instead of a pooled buffer
     cdef Py_ssize_t _exports  # live views of the buffer
     cdef avenc_packet *_handle(self) except NULL
+    cdef void _give_back(self) noexcept
 
 # Packets that were taken become Python objects, with what stands under their tags; or, where that raises, they are given
 # back to the channel, and nothing has changed. A packet that failed, which comes alone, becomes its FrameError, raised.

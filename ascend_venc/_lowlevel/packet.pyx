@@ -7,7 +7,9 @@ while a memoryview exists is safe; `release()` counts the views and refuses.
 """
 cimport cython
 from cpython.buffer cimport PyBuffer_FillInfo, PyBuffer_Release
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.string cimport memcpy, memset
 
 from .. import errors
 from .cavenc cimport *
@@ -34,7 +36,8 @@ cdef class Packet:
 
     It supports the buffer protocol without a copy: `file.write(packet)`, `memoryview(packet)`, `bytes(packet)` (this
     one copies). It owns its pooled buffer until it is dropped or `release()`d, and outlives its closed encoder. Keep
-    `bytes(packet)` instead of packets where thousands are to be kept. `copy.copy` and pickle make `bytes` of it.
+    `bytes(packet)` instead of packets where thousands are to be kept. `copy.copy` and pickle make a packet with the same
+    fields and memory of its own; so `copy.copy(packet)` is another way to keep one.
 
     Attributes
     ----------
@@ -47,6 +50,8 @@ cdef class Packet:
         Presentation time in seconds: pts * time_base.
     time_base : fractions.Fraction
         Seconds per unit of `pts`.
+    duration : int
+        How long the picture is shown by the encoder's frame rate, in units of `time_base`: one.
     frame_index : int
         Number of the frame, 0 for the first that the encoder accepted.
     is_keyframe : bool
@@ -66,8 +71,14 @@ cdef class Packet:
         raise TypeError("Packet cannot be made directly: Encoder.encode and Encoder.receive return packets")
 
     def __dealloc__(self):
-        # The pool's lock is short and never held by a thread that wants the GIL.
-        avenc_packet_release(self._h)
+        self._give_back()
+
+    cdef void _give_back(self) noexcept:
+        cdef avenc_packet *packet = self._h
+        self._h = NULL
+        if self._own is None:
+            # The pool's lock is short and never held by a thread that wants the GIL.
+            avenc_packet_release(packet)
 
     cdef avenc_packet *_handle(self) except NULL:
         if self._h == NULL:
@@ -90,7 +101,10 @@ cdef class Packet:
         return PyBytes_FromStringAndSize(<const char *>packet.data, <Py_ssize_t>packet.size)
 
     def __reduce__(self):
-        return bytes, (bytes(self),)
+        cdef avenc_packet *packet = self._handle()
+        return _restore, (
+            bytes(self), packet.frame_index, packet.pts, packet.kind, packet.submitted_ns, packet.emitted_ns,
+            self._time_base, self._token)
 
     @property
     def size(self):
@@ -111,6 +125,11 @@ cdef class Packet:
     @property
     def time_base(self):
         return self._time_base
+
+    @property
+    def duration(self):
+        self._handle()
+        return 1
 
     @property
     def frame_index(self):
@@ -161,13 +180,38 @@ cdef class Packet:
         """
         if self._exports:
             raise BufferError(f"the packet has {self._exports} live view(s): release the memoryview first")
-        avenc_packet_release(self._h)
-        self._h = NULL
+        self._give_back()
 
     def __repr__(self):
         if self._h == NULL:
             return "<Packet released>"
         return f"<Packet {self.frame_index} {self.kind} pts={self.pts} size={self.size}>"
+
+
+def _restore(bytes data not None, uint64_t frame_index, int64_t pts, int32_t kind, uint64_t submitted_ns,
+             uint64_t emitted_ns, time_base, token):
+    """Make the packet of what `Packet.__reduce__` gave."""
+    cdef Packet packet = Packet.__new__(Packet)
+    cdef Py_ssize_t size = len(data)
+    if kind not in _KIND_NAMES:
+        raise ValueError(f"kind is {kind}, which no packet has")
+    # The description and behind it the access unit; the memory of a bytes object is aligned for both.
+    packet._own = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>sizeof(avenc_packet) + size)
+    cdef char *room = PyBytes_AS_STRING(packet._own)
+    cdef avenc_packet *made = <avenc_packet *>room
+    memset(made, 0, sizeof(avenc_packet))
+    memcpy(room + sizeof(avenc_packet), PyBytes_AS_STRING(data), <size_t>size)
+    made.data = <const uint8_t *>(room + sizeof(avenc_packet))
+    made.size = <size_t>size
+    made.frame_index = frame_index
+    made.pts = pts
+    made.kind = kind
+    made.submitted_ns = submitted_ns
+    made.emitted_ns = emitted_ns
+    packet._h = made
+    packet._time_base = time_base
+    packet._token = token
+    return packet
 
 
 cdef object failure_of(avenc_packet *packet, dict entries):

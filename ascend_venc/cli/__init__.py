@@ -18,7 +18,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from .._version import __version__
-from ..errors import LibraryPathWarning, SimulatedDeviceWarning, VencError
+from ..errors import BitRateWarning, LibraryPathWarning, SimulatedDeviceWarning, VencError
 from .interruption import Terminated, by_exception, code_of
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _show_warnings(quiet: bool) -> None:
     """Make our own warnings notes of one line; leave everybody else's alone."""
-    ours = (SimulatedDeviceWarning, LibraryPathWarning)
+    ours = (SimulatedDeviceWarning, LibraryPathWarning, BitRateWarning)
     others = warnings.showwarning
 
     def show(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:

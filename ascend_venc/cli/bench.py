@@ -17,10 +17,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .._version import __version__
+from ..config import CODECS, parse_codec
 from ..encoder import Encoder
 from ..errors import VencError
 from . import UsageError
-from .encode import _size
+from .encode import _checked, _size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 NAME = "bench"
 HELP = "Measure frames per second and latency by size, codec and number of channels."
 SIZES = ((1280, 720), (1920, 1080))
-CODECS = ("h264", "h265")
 CHANNELS = (1, 4)
 PICTURES = 8  # different ones in turn: a single one would stay in the CPU's cache, and be no work for the encoder
 LATENCY_FRAMES = 60
@@ -51,7 +51,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="may be repeated (default: 1280x720, 1920x1080)",
     )
     parser.add_argument(
-        "-c", "--codec", choices=CODECS, action="append", help="may be repeated (default: both of them)"
+        "-c",
+        "--codec",
+        metavar="C",
+        type=_checked(parse_codec),
+        action="append",
+        help="h264 or h265; may be repeated (default: both of them)",
     )
     parser.add_argument(
         "-n",

@@ -17,7 +17,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from .._lowlevel import core
-from ..config import CODEC_ALIASES, parse_bitrate, parse_fps
+from ..config import parse_bitrate, parse_codec, parse_fps
 from ..encoder import Encoder
 from ..errors import InvalidArgumentError, MediaError, VencError
 from ..media import AnnexBWriter, Muxer, Y4MReader, open_video
@@ -71,10 +71,6 @@ def _seconds(text: str) -> float:
     return float(text)
 
 
-def _codec_name(text: str) -> str:
-    return CODEC_ALIASES.get(text.lower(), text.lower())
-
-
 def _size(text: str) -> tuple[int, int]:
     width, _, height = text.lower().partition("x")
     if not (width.isdecimal() and height.isdecimal() and len(width) < 6 and len(height) < 6):
@@ -97,7 +93,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     video = parser.add_argument_group("video")
     video.add_argument(
-        "-c", "--codec", type=_codec_name, choices=("h264", "h265"), help="default: by OUTPUT's suffix, else h265"
+        "-c",
+        "--codec",
+        metavar="C",
+        type=_checked(parse_codec),
+        help="h264 or h265 (default: by OUTPUT's suffix, else h265)",
     )
     video.add_argument("-b", "--bitrate", metavar="RATE", type=_checked(parse_bitrate), help="bit/s, e.g. 800k or 2M")
     video.add_argument(
@@ -298,7 +298,7 @@ def _encode(
         stack.callback(progress.clear)
         writer: Any
         if args.output == "-" or codec_of(args.output):
-            writer = stack.enter_context(AnnexBWriter(file))
+            writer = stack.enter_context(AnnexBWriter(file, codec=codec, color=reader.color))
         else:
             writer = stack.enter_context(
                 Muxer(

@@ -8,6 +8,7 @@ import json
 import platform
 from typing import TYPE_CHECKING, Any
 
+from .. import chips
 from .._version import __version__
 from ..config import limits_of
 from ..errors import UnsupportedDeviceError
@@ -15,6 +16,7 @@ from ..media.container import import_av
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
 NAME = "info"
 HELP = "Say which device and libraries would be used."
@@ -50,6 +52,7 @@ def describe(backend: str | None) -> dict[str, Any]:
         "backend_reason": library["reason"],
         "chip": library["soc_name"],
         "video_encoder": _encoder_of(library["soc_name"]),
+        "limits": _limits(library["soc_name"]),
         "devices": library["device_count"],
         "runtime_library": library["runtime_path"],
         "media_library": library["media_path"],
@@ -67,6 +70,25 @@ def _encoder_of(soc_name: str) -> str:
         return f"as {limits_of(soc_name).family}"
     except UnsupportedDeviceError:
         return "none: this chip cannot encode"
+
+
+def _limits(soc_name: str) -> list[str]:
+    """What the chip takes, each figure with its mark; see chips.py for the units."""
+    chip = chips.chip_of(soc_name)
+    if chip is None or not chip.encoder:
+        return []
+    return [
+        f"{name} {_shown(figure.value)} ({figure.mark})" for name, figure in _figures(chip) if figure.value is not None
+    ]
+
+
+def _figures(chip: chips.Chip) -> Iterator[tuple[str, chips.Figure]]:
+    for name in ("width", "height", "h264_area", "gop", "fps", "bit_rate", "channels_v1", "channels_v2"):
+        yield name, getattr(chip, name)
+
+
+def _shown(value: Any) -> str:
+    return f"{value[0]} to {value[1]}" if isinstance(value, tuple) else str(value)
 
 
 def _pyav() -> str:

@@ -27,7 +27,7 @@ VARIABLES = {
 def configure(parser: argparse.ArgumentParser) -> None:
     wanted = parser.add_mutually_exclusive_group()
     wanted.add_argument(
-        "--libdir", action="store_true", help="print the folder of its libascendcl.so and libacl_dvpp.so, for -L"
+        "--libdir", action="store_true", help="print the folder of its libraries (libascendcl.so and others), for -L"
     )
     wanted.add_argument(
         "--env", action="store_true", help='print the environment to run with, for eval "$(ascend-venc sim --env)"'
@@ -49,7 +49,7 @@ def libdir() -> str:
     from .._lowlevel import core
 
     folder = core.link_folder()
-    for name in ("libascendcl.so", "libacl_dvpp.so"):
+    for name in ("libascendcl.so", "libacl_dvpp.so", "libacl_dvpp_mpi.so"):
         os.stat(os.path.join(folder, name))
     return folder
 
@@ -80,11 +80,10 @@ def chips() -> list[str]:
 
 
 def limits(chip: dict[str, Any]) -> tuple[str, ...]:
-    ranges = [
-        f"{low}-{high}" for low, high in (chip[key] for key in ("width", "height", "gop", "src_rate", "bit_rate"))
-    ]
+    ranges = [f"{low}-{high}" for low, high in (chip[key] for key in ("width", "height", "gop", "fps", "bit_rate"))]
     area = str(chip["h264_area"] or "-")
-    return (*ranges[:2], area, *ranges[2:], str(chip["channels"]))
+    channels = f"{chip['channels_v1']} ({chip['marks']['channels_v1']})"
+    return (*ranges[:2], area, *ranges[2:], channels)
 
 
 def variables() -> list[str]:

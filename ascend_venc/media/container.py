@@ -11,11 +11,12 @@ import time
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from ..config import parse_fps
 from ..errors import MediaError
 from .orientation import UPRIGHT, turn_of
 from .planar import CHROMA_TO_LIMITED, LUMA_TO_LIMITED, NEUTRAL_CHROMA
 from .reader import ColorTags, VideoFrame, VideoReader
-from .structure import Cropping, cropping, declared_size
+from .structure import Cropping, cropping, declared_size, ends_within_a_unit
 from .timeline import LONGEST_GAP, RESTART, Timeline, agree, choose_rate
 from .waiting import Stalled, Worker, silence
 
@@ -29,13 +30,16 @@ HD_HEIGHT = 577  # pictures as high as this are taken for BT.709 by players, oth
 NO_TIMESTAMPS = 0x0080  # AVFMT_NOTIMESTAMPS: a bare bitstream
 CLOCK_RESTARTS = 0x0200  # AVFMT_TS_DISCONT
 LOOK_AHEAD = 8  # frames that tell the rate where the headers disagree
+MAX_TWICE = 64 << 20  # bytes of packets that are kept, to decode the end once more
 
 
 def import_av() -> Any:
     """Import PyAV. Raises MediaError that says how to install it."""
     try:
         import av
-        import av.logging
+
+        if hasattr(av, "open"):  # else it is another one of that name
+            import av.logging
     except ImportError as error:
         raise MediaError(f"this kind of file needs PyAV: pip install 'ascend-venc[sim]' ({error})") from None
     if not hasattr(av, "open") or not hasattr(av, "error"):
@@ -96,7 +100,7 @@ class ContainerReader(VideoReader):
     Parameters
     ----------
     path : str or path
-    fps : fractions.Fraction, optional
+    fps : int, float, str or fractions.Fraction, optional
         Frames per second. Frames are then evenly spaced, whatever the file says.
     tolerant : bool
         Go on where the file is damaged or cut off, and count the frames in `damaged`. Default: raise MediaError.
@@ -117,11 +121,12 @@ class ContainerReader(VideoReader):
         self,
         path: str | os.PathLike[str],
         *,
-        fps: Fraction | None = None,
+        fps: int | float | str | Fraction | None = None,
         tolerant: bool = False,
         timeout: float | None = None,
     ) -> None:
         name = os.fspath(path)
+        rate = None if fps is None else parse_fps(fps)
         self._file: str | None = None
         self._tolerant = tolerant
         self._timeout = timeout
@@ -132,6 +137,7 @@ class ContainerReader(VideoReader):
         self._notes: list[str] = []
         self._complaint = ""
         self._unjoined = 0
+        self._since_key: list[bytes] = []  # packets from the last key frame on, of a stream whose end is looked at
         self._heard = 0.0  # when the last packet came
         if "://" not in name:
             if stat.S_ISREG(os.stat(name).st_mode) or os.path.isdir(name):
@@ -148,7 +154,7 @@ class ContainerReader(VideoReader):
                 self._container = self._run(lambda: self._open(name), 2)
                 if self._file is not None:
                     self._check_whole(self._file)
-                self._run(lambda: self._open_stream(fps))
+                self._run(lambda: self._open_stream(rate))
         except BaseException:
             self.close()
             raise
@@ -302,6 +308,7 @@ class ContainerReader(VideoReader):
 
     def _decode(self) -> Iterator[Any]:
         index = 0
+        counted = False  # whether the last packet was found damaged
         joined = False  # whether there was a key frame: what comes before it in a running stream cannot be decoded
         self._first_data = b""
         errors = self._logged_errors()
@@ -325,6 +332,9 @@ class ContainerReader(VideoReader):
             errors, logged = self._logged_errors(), errors
             if errors[0] != logged[0] and errors[1] and errors[1][1] == name:
                 reason = errors[1][2].strip()
+            if packet.size and self._end_is_looked_at():
+                self._since_key = [] if packet.is_keyframe else self._since_key
+                self._since_key.append(bytes(packet))
             if packet.size:
                 self._longest = max(self._longest, packet.duration or 0)
                 if packet.pts is not None:
@@ -362,7 +372,50 @@ class ContainerReader(VideoReader):
                 yield frame
                 index += 1
             if packet.size == 0:
+                if not counted:
+                    self._check_end(index)
                 return
+            counted = bool(reason and joined)
+
+    def _end_is_looked_at(self) -> bool:
+        """FFmpeg's H.265 decoder takes a slice that was cut off without a word, and MPEG-TS tells no length."""
+        return (
+            self._file is not None
+            and self._container.format.name == "mpegts"
+            and self._stream.codec_context.name == "hevc"
+        )
+
+    def _check_end(self, index: int) -> None:
+        if not self._since_key or self._file is None or not ends_within_a_unit(self._file, self._stream.id):
+            return
+        if not self._reads_beyond_its_end():
+            self._notes.append("the last frame fills its packet to the end: perhaps the file was cut off there")
+            return
+        if not self._tolerant:
+            raise MediaError(
+                f"frame {index - 1} is damaged: the file ends within one (tolerant goes on; --tolerant on the command "
+                "line)"
+            )
+        self.damaged += 1
+
+    def _reads_beyond_its_end(self) -> bool:
+        """Say whether the last picture depends on what follows its packet: then its slice is not complete."""
+        if sum(map(len, self._since_key)) > MAX_TWICE:
+            return False
+        *before, last = self._since_key
+        pictures = []
+        for tail in (b"\xff", b"\x55"):
+            context = self._av.CodecContext.create("hevc", "r")
+            context.thread_count = 1
+            context.extradata = self._stream.codec_context.extradata
+            frames: list[Any] = []
+            for data in (*before, last + tail * 64, b""):
+                try:
+                    frames = context.decode(self._av.Packet(data) if data else None) or frames
+                except (self._av.error.FFmpegError, EOFError):
+                    continue
+            pictures.append([bytes(plane) for frame in frames for plane in frame.planes])
+        return pictures[0] != pictures[1]
 
     def _logged_errors(self) -> tuple[int, Any]:
         """Number and last of the errors in FFmpeg's log, where the program has it turned on."""

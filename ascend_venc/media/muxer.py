@@ -9,17 +9,22 @@ import warnings
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from ..config import parse_codec, parse_fps
 from ..errors import InvalidArgumentError, MediaError
+from ..pixel_formats import PIXEL_FORMATS, default_matrix
 from .container import import_av, speaking_of
+from .parameter_sets import DEMUXERS, ParameterSets, description
 from .reader import ColorTags, suffix_of
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".ts": "mpegts"}
+FORMAT_ALIASES = {suffix[1:]: name for suffix, name in FORMATS.items()}
 _ISO_FORMATS = ("mp4", "mov")
-_DEMUXERS = {"h264": "h264", "h265": "hevc"}
-_METADATA_FILTERS = {"h264": "h264_metadata", "h265": "hevc_metadata"}
+# Code points of ITU-T H.273. Pictures in RGB are taken for sRGB, whose primaries and transfer BT.709 has too.
+_COLORS = {"bt709": ColorTags(1, 1, 1), "bt601": ColorTags(1, 1, 6)}
+_FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 # The longest step from one packet to the next, in units of the file's clock: mp4 stores it as a number of 32 bits, of
 # which FFmpeg uses 31; a reader of ts, whose clock has 33 bits, takes half its range for a step back.
 _LONGEST_STEP = {"mp4": 2**31 - 2, "mov": 2**31 - 2, "mpegts": 2**32 - 1}
@@ -40,25 +45,31 @@ class Muxer:
     file : str, path or binary file
         A file object needs `format`, and is not closed by `close`. MP4 and MOV need one that can seek, which a pipe
         cannot.
-    codec : str
-        "h264" or "h265".
-    fps : int or fractions.Fraction
-        Frames per second: written to the header, and the duration of a frame for which none is given.
+    encoder : Encoder, optional
+        Where the packets come from: tells `codec`, `fps`, and the colours of RGB and grey pictures.
+    codec : str, optional
+        "h264" or "h265", by any of their names. Needed without `encoder`.
+    fps : int, float, str or fractions.Fraction, optional
+        Frames per second: written to the header, and the duration of a frame for which none is given. Needed without
+        `encoder`.
     time_base : fractions.Fraction, optional
         Seconds per unit of `pts` and `duration`. Default: the first packet's `time_base`. Matroska counts milliseconds,
         MPEG-TS 1/90000 s, MP4 and MOV in this unit, but at most microseconds: times are rounded to that.
     format : str, optional
-        "mp4", "mov", "matroska" or "mpegts". Default: by the name's suffix.
+        "mp4", "mov", "matroska" ("mkv") or "mpegts" ("ts"). Default: by the name's suffix.
     sample_aspect_ratio : fractions.Fraction, optional
         Width of a pixel divided by its height; written to the header of MP4 and MOV, and for Matroska and MPEG-TS into
         the parameter sets of the stream.
     color : ColorTags, optional
-        How the samples are to be understood; written where the format has a place for it.
+        How the samples are to be understood; written into the header, where the format has a place for it, and into
+        the parameter sets of the stream. Default: what `encoder` converted to; else BT.709 for HD, from 1280 pixels of
+        width or 577 of height on, which most players take it for unasked, and nothing for smaller pictures.
+        `ColorTags()`: nothing.
 
     Raises
     ------
     InvalidArgumentError
-        An unknown codec, format or suffix.
+        An unknown codec, format or suffix, or one that is not the encoder's.
     MediaError
         PyAV is not installed, or the format needs a file that can seek.
     OSError
@@ -71,7 +82,7 @@ class Muxer:
     >>> from ascend_venc.media import Muxer
     >>> file = io.BytesIO()
     >>> with venc.Encoder(128, 128, codec="h264", fps=25, backend="sim") as enc:
-    ...     with Muxer(file, codec="h264", fps=25, format="mp4") as mux:
+    ...     with Muxer(file, encoder=enc, format="mp4") as mux:
     ...         for _ in range(3):
     ...             mux.write_all(enc.encode(bytes(128 * 128 * 3 // 2)))
     ...         mux.write_all(enc.flush())
@@ -81,32 +92,43 @@ class Muxer:
         self,
         file: str | os.PathLike[str] | BinaryIO,
         *,
-        codec: str,
-        fps: int | Fraction,
+        encoder: Any = None,
+        codec: str | None = None,
+        fps: int | float | str | Fraction | None = None,
         time_base: Fraction | None = None,
         format: str | None = None,
         sample_aspect_ratio: Fraction | None = None,
         color: ColorTags | None = None,
     ) -> None:
-        if codec not in _DEMUXERS:
-            raise InvalidArgumentError(f'codec is {codec!r}; allowed are "h264", "h265"')
+        config: Any = None if encoder is None else encoder.config
+        if config is None and (codec is None or fps is None):
+            raise InvalidArgumentError("codec and fps are missing: give them, or encoder=, which knows them")
+        codec = config.codec if codec is None else parse_codec(codec)
+        if config is not None and codec != config.codec:
+            raise InvalidArgumentError(f"codec is {codec!r}, and the encoder's is {config.codec!r}: leave it out")
         if format is None and isinstance(file, (str, os.PathLike)):
             format = FORMATS.get(suffix_of(file))
+        elif isinstance(format, str):
+            format = FORMAT_ALIASES.get(format.lower(), format.lower())
         if format not in FORMATS.values():
             raise InvalidArgumentError(
                 f"format is {format!r}; allowed are {', '.join(sorted(set(FORMATS.values())))}, and the suffixes "
                 f"{' '.join(FORMATS)}"
             )
         self._av = import_av()
-        self._codec = codec
-        self._fps = Fraction(fps)
+        self._codec: str = codec
+        self._fps: Fraction = config.fps if fps is None else parse_fps(fps)
         self._time_base = time_base
         self._format = format
         self._sample_aspect_ratio = sample_aspect_ratio
-        self._color = color or ColorTags()
+        self._color = color
+        self._full_range = False
+        if color is None and config is not None and PIXEL_FORMATS[config.pixel_format].color != "yuv":
+            self._color = _COLORS[config.color_matrix]
+            self._full_range = config.color_range == "full"
         self._stream: Any = None
         self._container: Any = None
-        self._filter: Any = None
+        self._parameter_sets: ParameterSets | None = None
         self._unit = _FINEST_CLOCK  # seconds per unit of what PyAV is given
         self._clock = _FINEST_CLOCK  # seconds per unit of what the file holds
         self._last_pts: int | None = None
@@ -133,7 +155,7 @@ class Muxer:
             it. Default: the packet's own.
         duration : int, optional
             How long it is shown, in the same units; only the last packet's counts for the length of the file.
-            Default: 1 / fps.
+            Default: 1 / fps; where `pts` is the packet's own, its `duration`, if it has one.
 
         Raises
         ------
@@ -150,6 +172,8 @@ class Muxer:
             self._time_base = packet.time_base
         if pts is None:
             pts = round(packet.pts * packet.time_base / self._time_base)
+            if duration is None and hasattr(packet, "duration"):
+                duration = round(packet.duration * packet.time_base / self._time_base)
         if self._last_pts is not None and pts <= self._last_pts:
             raise MediaError(f"pts {pts} follows {self._last_pts}: times must grow")
         try:
@@ -157,8 +181,8 @@ class Muxer:
                 data = packet
                 if self._stream is None:
                     data = self._start(packet, pts)
-                elif self._filter is not None:
-                    data = self._filtered(packet)
+                elif self._parameter_sets is not None and packet.is_keyframe:
+                    data = self._parameter_sets.put_into(packet)
                 tick = self._place(pts)
                 unit = self._av.Packet(self._payload(data, packet.is_keyframe))
                 unit.stream = self._stream
@@ -205,11 +229,6 @@ class Muxer:
             return _without_parameter_sets(bytes(data))
         return memoryview(data)
 
-    def _filtered(self, packet: Any) -> bytes:
-        """Return an access unit whose parameter sets tell the shape of the pixels."""
-        unit = self._av.Packet(bytes(packet))
-        return b"".join(bytes(part) for part in self._filter.filter(unit))
-
     def _options(self, pts: int) -> dict[str, str]:
         # Where a film does not begin at 0, the beginning is in units of the whole file, milliseconds by default.
         if self._format in _ISO_FORMATS and pts * self._unit % Fraction(1, 1000):
@@ -223,23 +242,22 @@ class Muxer:
         if self._unit < _FINEST_CLOCK or self._unit.denominator > _MAX_INT or self._unit.numerator > _MAX_INT:
             self._unit = _FINEST_CLOCK
         data = packet
-        if self._sample_aspect_ratio and self._format not in _ISO_FORMATS:
-            # PyAV gives no access to the place in their headers.
-            from av.bitstream import BitStreamFilterContext
-
-            shape = self._sample_aspect_ratio.limit_denominator(65535)
-            with self._av.open(io.BytesIO(bytes(packet)), format=_DEMUXERS[self._codec]) as parsed:
-                self._filter = BitStreamFilterContext(
-                    f"{_METADATA_FILTERS[self._codec]}=sample_aspect_ratio={shape.numerator}/{shape.denominator}",
-                    parsed.streams.video[0],
-                )
-            data = self._filtered(packet)
-        # A demuxer reads the parameter sets; the new stream takes what it found, so that no encoder is opened.
-        with self._av.open(io.BytesIO(bytes(data)), format=_DEMUXERS[self._codec]) as parsed:
+        with self._av.open(io.BytesIO(bytes(packet)), format=DEMUXERS[self._codec]) as parsed:
             template = parsed.streams.video[0]
             context = template.codec_context
             if not context.extradata or not context.width:
                 raise MediaError("the first packet has no parameter sets: it must be a key frame of the encoder")
+            if self._color is None:
+                hd = default_matrix(context.width, context.height) == "bt709"
+                self._color = _COLORS["bt709"] if hd else ColorTags()
+        shape = None if self._format in _ISO_FORMATS else self._sample_aspect_ratio
+        told = description(self._color, self._full_range, shape)
+        if told:
+            self._parameter_sets = ParameterSets(self._codec, packet, told)
+            data = self._parameter_sets.put_into(packet)
+        # A demuxer reads the parameter sets; the new stream takes what it found, so that no encoder is opened.
+        with self._av.open(io.BytesIO(bytes(data)), format=DEMUXERS[self._codec]) as parsed:
+            template = parsed.streams.video[0]
             self._container = self._av.open(self._file, "w", format=self._format, container_options=self._options(pts))
             if hasattr(self._container, "add_stream_from_template"):
                 # Opaque: a plain stream. Without it some versions open an encoder, which prints to stderr.
@@ -256,6 +274,8 @@ class Muxer:
             context.sample_aspect_ratio = self._sample_aspect_ratio
         for name, value in zip(("color_primaries", "color_trc", "colorspace"), self._color):
             setattr(context, name, value)
+        if self._full_range:
+            context.color_range = _FULL_RANGE
         if self._codec == "h265" and self._format in _ISO_FORMATS:
             context.codec_tag = "hvc1"  # parameter sets in the header only, which some players insist on
         self._container.start_encoding()  # the header, with which the format chooses its clock

@@ -34,7 +34,7 @@ def open_video(
     path: str | os.PathLike[str],
     *,
     size: tuple[int, int] | None = None,
-    fps: Fraction | None = None,
+    fps: int | float | str | Fraction | None = None,
     tolerant: bool = False,
     timeout: float | None = None,
 ) -> VideoReader:
@@ -47,7 +47,7 @@ def open_video(
         PyAV knows is taken too.
     size : (int, int), optional
         Width and height; needed for raw files, refused for others.
-    fps : fractions.Fraction, optional
+    fps : int, float, str or fractions.Fraction, optional
         Frames per second. The frames are then evenly spaced, whatever the file says. Default: the file's own times;
         25 for raw files.
     tolerant : bool

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-ANNEXB_CODECS = {".h264": "h264", ".264": "h264", ".h265": "h265", ".265": "h265", ".hevc": "h265"}
+ANNEXB_CODECS = {
+    ".h264": "h264",
+    ".264": "h264",
+    ".avc": "h264",
+    ".h265": "h265",
+    ".265": "h265",
+    ".hevc": "h265",
+}
 SUFFIXES = (*ANNEXB_CODECS, *FORMATS)
 
 

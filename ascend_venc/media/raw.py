@@ -7,7 +7,9 @@ import os
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from ..config import parse_fps
 from ..errors import InvalidArgumentError, MediaError
+from ..pixel_formats import name_of_format
 from .planar import to_nv12
 from .reader import MAX_SIDE, VideoFrame, VideoReader
 from .waiting import is_endless, with_timeout
@@ -28,7 +30,7 @@ class RawReader(VideoReader):
         Pixels.
     layout : str
         "nv12", "nv21" or "i420".
-    fps : fractions.Fraction, optional
+    fps : int, float, str or fractions.Fraction, optional
         Frames per second; default 25.
     tolerant : bool
         Leave out a last frame that is cut off, and count it in `damaged`. Default: raise MediaError.
@@ -45,18 +47,19 @@ class RawReader(VideoReader):
         height: int,
         layout: str = "nv12",
         *,
-        fps: Fraction | None = None,
+        fps: int | float | str | Fraction | None = None,
         tolerant: bool = False,
         timeout: float | None = None,
     ) -> None:
         if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
             raise InvalidArgumentError(f"size is {width}x{height}; each side must be 1 to {MAX_SIDE} pixels")
+        layout = name_of_format(layout)
         if layout not in ("nv12", "nv21", "i420"):
             raise InvalidArgumentError(f'layout is {layout!r}; allowed are "nv12", "nv21", "i420"')
         self.width = width
         self.height = height
         self.pixel_format = "nv21" if layout == "nv21" else "nv12"
-        self.fps = DEFAULT_FPS if fps is None else fps
+        self.fps = DEFAULT_FPS if fps is None else parse_fps(fps)
         self.time_base = 1 / self.fps
         self._planar = layout == "i420"
         self._frame_size = width * height + 2 * ((width + 1) // 2) * ((height + 1) // 2)

@@ -12,6 +12,7 @@ import re
 from fractions import Fraction
 from typing import TYPE_CHECKING, BinaryIO
 
+from ..config import parse_fps
 from ..errors import MediaError
 from .planar import frame_size, to_nv12
 from .reader import MAX_SIDE, VideoFrame, VideoReader
@@ -43,7 +44,7 @@ class Y4MReader(VideoReader):
     ----------
     file : str, path or binary file
         A file object need not be seekable, and is not closed by `close`.
-    fps : fractions.Fraction, optional
+    fps : int, float, str or fractions.Fraction, optional
         Frames per second, in place of the header's.
     tolerant : bool
         Leave out a last frame that is cut off, and count it in `damaged`. Default: raise MediaError.
@@ -63,7 +64,7 @@ class Y4MReader(VideoReader):
         self,
         file: str | os.PathLike[str] | BinaryIO,
         *,
-        fps: Fraction | None = None,
+        fps: int | float | str | Fraction | None = None,
         tolerant: bool = False,
         timeout: float | None = None,
     ) -> None:
@@ -73,7 +74,7 @@ class Y4MReader(VideoReader):
         self._file = with_timeout(self._opened, timeout) if self.live else self._opened
         self._tolerant = tolerant
         try:
-            length = self._read_header(fps)
+            length = self._read_header(None if fps is None else parse_fps(fps))
         except BaseException:
             self.close()
             raise

@@ -17,9 +17,9 @@ typedef struct device_api {
 #undef FIELD
 } device_api;
 
-/* 0, or -1 with a line on stderr. */
+/* 0, or -1 with a line on stderr. An empty path: what the process has loaded, as a module finds it that is linked. */
 static inline int device_load(const char *path, device_api *api) {
-    void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL), *symbol;
+    void *handle = dlopen(path[0] != '\0' ? path : NULL, RTLD_NOW | RTLD_LOCAL), *symbol;
     if (handle == NULL) {
         fprintf(stderr, "%s\n", dlerror());
         return -1;

@@ -6,8 +6,9 @@ import json
 from types import SimpleNamespace
 
 import child
+import native
 from measure import percentiles, row
-from peers import pyacl
+from peers import facade, pyacl
 from peers.pyacl_shape import LABEL as SHAPE
 
 ASYNCIO = f"{SHAPE}, call_soon_threadsafe"
@@ -27,12 +28,21 @@ def in_turn(options, what, jobs):
         order = range(len(jobs)) if number % 2 == 0 else range(len(jobs) - 1, -1, -1)
         for index in order:
             job = {"what": what, "access_unit": ACCESS_UNIT, **jobs[index]}
-            runs[index].append(child.run("paced", json.dumps(job)))
+            runs[index].append(run(job))
     return list(zip(jobs, runs))
 
 
-def _vendor(options):
-    return [pyacl.LABEL] if options.pyacl else []
+def run(job):
+    """One measurement in a process of its own. pyACL is linked, so that only a preloaded probe sees what it does."""
+    if not job["peer"].startswith(pyacl.LABEL + ",") and job["peer"] != pyacl.LABEL:
+        return child.run("paced", json.dumps(job))
+    with child.preloaded(native.probe_library()) as env:
+        return child.run("paced", json.dumps(job), env=env)
+
+
+def _programs(options):
+    """Those that run the program written for pyACL."""
+    return [SHAPE, *([pyacl.LABEL] if options.pyacl else []), facade.LABEL]
 
 
 def _ours(peer):
@@ -47,7 +57,7 @@ def _unloaded(found, job):
 def blocked(options):
     """Share of time in which a device of 30 fps a channel, always busy, with one output slot, stands still because a
     callback has not returned (G1)."""
-    peers = [SHAPE, *_vendor(options), "Encoder"]
+    peers = [*_programs(options), "Encoder"]
     jobs = [
         {
             "peer": peer,
@@ -75,9 +85,53 @@ def blocked(options):
     return rows
 
 
+def programs(options):
+    """The program written for pyACL, on the facade and on pyACL or its stand-in, beside each load (A1).
+
+    Frames per second of a device that is as fast as the program, and the share of time in which eight channels of 30
+    fps stand still.
+    """
+    rows = []
+    sizes = (((128, 128), 500, 64), ((1920, 1080), 1_000, 16))  # size, µs that the device needs, buffers
+    for (width, height), encode_time_us, buffers in sizes:
+        size = {"width": width, "height": height}
+        jobs = [
+            {"peer": peer, "load": load, "encode_time_us": encode_time_us, "output_slots": 8, "seconds": 1, **size}
+            | {"buffers": buffers}
+            for load in LOADS
+            for peer in _programs(options)
+        ]
+        rows += _facade_beside(in_turn(options, "fast", jobs), f"{width}x{height}", "frames_per_second", "fps")
+        blocking = {"channels": 8, "encode_time_us": 33_333, "output_slots": 1, "seconds": 0.8}
+        jobs = [{"peer": peer, "load": load, **blocking, **size} for load in LOADS for peer in _programs(options)]
+        rows += _facade_beside(in_turn(options, "blocked", jobs), f"{width}x{height}", "blocked_percent", "%")
+    return rows
+
+
+def _facade_beside(found, size, key, unit):
+    """Rows of one figure, and the facade's beside that of each other module under the same load."""
+    more_is_better = unit == "fps"
+    what = "rate" if more_is_better else "8 x 30 fps: device blocked by callbacks"
+    rows = []
+    for job, runs in found:
+        rows.append(row(f"{size}, load {job['load']}: {what}", job["peer"], [run[key] for run in runs], unit))
+    for job, runs in found:
+        if job["peer"] == facade.LABEL:
+            continue
+        ours = next(each for other, each in found if other == {**job, "peer": facade.LABEL})
+        if more_is_better:
+            values = [run[key] / theirs[key] for run, theirs in zip(ours, runs)]
+            shown = ("×", "≥ 1 (A1)", f"rate over {job['peer']}")
+        else:
+            values = [run[key] - theirs[key] for run, theirs in zip(ours, runs)]
+            shown = ("points", "≤ 0 (A1)", f"blocked more than {job['peer']}")
+        rows.append(row(f"{size}, load {job['load']}: {shown[2]}", facade.LABEL, values, *shown[:2]))
+    return rows
+
+
 def fast(options):
     """A device of 0.5 ms a frame with 8 output slots, fed from Python; its speed is the C loop's (G2)."""
-    peers = [SHAPE, *_vendor(options), "Encoder.submit_many"]
+    peers = [*_programs(options), "Encoder.submit_many"]
     jobs = [
         {"peer": peer, "load": load, "encode_time_us": 500, "output_slots": 8, "seconds": 1}
         for load in LOADS
@@ -101,7 +155,7 @@ def fast(options):
 
 def submit(options):
     """Python paces 30 fps on 32 channels, aclvencSendFrame takes 150 µs (G4)."""
-    peers = [SHAPE, *_vendor(options), "Encoder.submit", "Encoder.submit_async"]
+    peers = [*_programs(options), "Encoder.submit", "Encoder.submit_async"]
     jobs = [
         {"peer": peer, "channels": channels, "load": load, "seconds": 1 if options.quick else 1.5}
         for channels, load in ((32, "none"), (32, "burn"), (32, "hold20"))
@@ -122,7 +176,7 @@ def submit(options):
 def latency(options):
     """From the entry of the callback to the packet in Python, one channel of 500 fps. Percentiles of all runs' 750
     frames together; the spread is that of the runs."""
-    peers = [SHAPE, *_vendor(options), "Encoder", ASYNCIO, "Encoder, asyncio"]
+    peers = [*_programs(options), "Encoder", ASYNCIO, "Encoder, asyncio"]
     jobs = [{"peer": peer, "load": load, "encode_time_us": 2_000, "frames": 250} for load in LOADS for peer in peers]
     found = in_turn(SimpleNamespace(repeats=1 if options.quick else 3), "latency", jobs)
     rows, p99 = [], {}
@@ -144,7 +198,7 @@ def latency(options):
 
 def hold(options):
     """How long callbacks keep the device, entry to return, 30 fps on each channel, no load (G3)."""
-    peers = ["C loop", SHAPE, *_vendor(options), "Encoder"]
+    peers = ["C loop", *_programs(options), "Encoder"]
     jobs = [{"peer": peer, "channels": channels, "seconds": 1} for channels in (1, 8, 32) for peer in peers]
     found = in_turn(options, "steady", jobs)
     rows = []

@@ -328,6 +328,8 @@ def files(options):
         "Encoder.submit_many, writev": batched,
         "Encoder.submit_many, sink": _SinkPeer,
     }
+    if options.pyacl:
+        peers[pyacl.LABEL] = program(Pyacl)
     goals = {2_000: "≥ 15 (G12)", 20_000: "≥ 4 (G12)"}
     rows = []
     for access_unit in (2_000, 20_000, 200_000):
@@ -350,13 +352,10 @@ def allocations(options):
     """Heap allocations per frame (glibc's), less the simulated device's; then with Python's own objects too (G9)."""
     rows = []
     for python_malloc in ("", "malloc"):
-        with tempfile.TemporaryDirectory() as folder:  # LD_PRELOAD takes no path with a space in it
-            counter = os.path.join(folder, "allocations.so")
-            os.symlink(native.allocation_counter(), counter)
-            env = {"LD_PRELOAD": counter}
+        with child.preloaded(native.allocation_counter()) as env:
             if python_malloc:
                 env["PYTHONMALLOC"] = python_malloc
-            found = child.run("groups.frames", env=env)
+            found = child.run("groups.frames", *(["--pyacl"] if options.pyacl else []), env=env)
         figure = "allocations per frame" + (", Python's objects too" if python_malloc else "")
         for name, calls in found.items():
             more = max(0, calls - found["C loop"])
@@ -396,12 +395,12 @@ def _count_copies(chip):
     print(json.dumps(found))
 
 
-def _count_allocations():
+def _count_allocations(more):
     counter = ctypes.CDLL(None)
     counter.bench_allocations.restype = ctypes.c_uint64
     found, count, workload = {}, 4000, Workload()
     with device.configured(workload.access_unit, output_slots=32):
-        for name, opener in {**SERIAL, **ENCODER}.items():
+        for name, opener in {**SERIAL, **ENCODER, **more}.items():
             if name == "device alone":
                 continue
             with contextlib.closing(opener(workload)) as peer:
@@ -416,7 +415,7 @@ def _count_allocations():
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
+    if sys.argv[1:] and sys.argv[1] in CHIPS:
         _count_copies(sys.argv[1])
     else:
-        _count_allocations()
+        _count_allocations({pyacl.LABEL: Pyacl} if sys.argv[1:] == ["--pyacl"] else {})

@@ -123,8 +123,8 @@ typedef struct avenc_library_options {
     const char *sim_soc;   /* chip profile of the simulated device, or NULL for its default */
     const char *sim_codec; /* libavcodec for the simulated device, or NULL to let it search */
     int strict_paths;      /* non-zero: refuse a library that others may write to, instead of warning */
-    char *warned;          /* warnings that were given, newline-separated, and room for more; or NULL: see below */
-    size_t warned_size;
+    const char *warned;    /* warnings that were given, newline-separated; or NULL: see below */
+    size_t warned_room;    /* the engine's own */
 } avenc_library_options;
 
 typedef struct avenc_library_info {
@@ -145,13 +145,27 @@ typedef struct avenc_library_info {
  * device, with the reason in info.fallback. A library that is there but broken is an error.
  *
  * With options.warned nothing is loaded that the caller has not warned about: where a warning is due that is not among
- * those, it is added there, and the call returns AVENC_OK with *library NULL. Warn, then call again.
+ * those, the opening ends with AVENC_OK, *library NULL, and it added to *warned. Warn, then open again.
  *
- * The same library opened twice gives the same object. Libraries are never unloaded (their threads
- * outlive us), so there is no closing function. Loading runs the vendor's constructors and may block.
- * On failure avenc_last_failure()->detail names every path that was tried and why it failed.
+ * The same library opened twice gives the same object. Libraries are never unloaded (their threads outlive us), so
+ * there is no closing function. On failure avenc_last_failure()->detail names every path that was tried and why it
+ * failed.
+ *
+ * Opening runs the vendor's constructors, aclrtGetDeviceCount and perhaps aclInit. A native thread does it, which
+ * avenc_library_open starts and does not wait for: one of these that never returns costs that thread, and nobody who
+ * opens another library, or the same one again, once the files are loaded. While a constructor does not return nobody
+ * in the process can load anything, nor can it end by exit(): the dynamic loader holds its lock.
  */
-AVENC_API int avenc_library_open(const avenc_library_options *options, avenc_library **library);
+typedef struct avenc_opening avenc_opening;
+AVENC_API int avenc_library_open(const avenc_library_options *options, avenc_opening **opening);
+
+/* Wait for it. AVENC_E_TIMEOUT: it goes on natively. *warned (which may be NULL) is valid until the release. */
+AVENC_API int avenc_library_wait_open(avenc_opening *opening, const avenc_wait *wait, avenc_library **library,
+                                      const char **warned);
+
+/* Give the opening up, whether it is done or not. Does not block. */
+AVENC_API void avenc_opening_release(avenc_opening *opening);
+
 AVENC_API const acl_api *avenc_library_api(const avenc_library *library);
 AVENC_API const avenc_library_info *avenc_library_info_get(const avenc_library *library);
 

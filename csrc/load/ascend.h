@@ -1,23 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-/*
- * Finding AscendCL and its table of functions: avenc_library_open and avenc_library_api, _info_get and _has, as avenc.h
- * says. What avenc_library_info_get returns never changes and stays valid; a later call may return another one, with
- * the number of devices that the library last reported. Needs base and load/paths.
- */
+/* The search for AscendCL. Needs base, load/library and load/paths. */
 #ifndef ASCEND_VENC_LOAD_ASCEND_H
 #define ASCEND_VENC_LOAD_ASCEND_H
 
-#include <stdbool.h>
-
 #include "avenc.h"
 
-/* Our aclInit returned 0, so it was the one that counted, and aclFinalize is ours to call. Any thread. */
-void avi_library_owe_finalize(avenc_library *library);
-
 /*
- * True if aclFinalize is owed; then it is the caller's to call, and nobody else's. The child of a fork owes nothing
- * for what its parent initialised. Any thread.
+ * What avenc_library_open promises, on this thread, which constructors and calls of the vendor's may keep; no lock is
+ * held across such a call, but the dynamic loader's. `warned`: options->warned, copied, with room for
+ * options->warned_room bytes; or NULL. AVENC_OK with *library NULL: a warning was added there, which is to be given first.
  */
-bool avi_library_take_owed(avenc_library *library);
+int avi_library_find(const avenc_library_options *options, char *warned, avenc_library **library);
 
 #endif

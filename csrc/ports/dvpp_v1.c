@@ -14,7 +14,7 @@
  */
 #include "engine/device.h"
 #include "engine/report.h"
-#include "load/ascend.h"
+#include "load/library.h"
 #include "base/status.h"
 #include "base/taskq.h"
 #include "base/thread.h"
@@ -67,11 +67,19 @@ static _Thread_local struct {
     unsigned destroyed; /* contexts_destroyed at that time */
 } left_behind;
 
+/* This thread's context, or NULL. That it has none is no failure: what the runtime says of it is not left for others. */
+static aclrtContext current_context(const avenc_device *device) {
+    aclrtContext current = NULL;
+    if (device->api->aclrtGetCurrentContext(&current) == ACL_SUCCESS)
+        return current;
+    if (device->api->aclGetRecentErrMsg)
+        (void)device->api->aclGetRecentErrMsg();
+    return NULL;
+}
+
 static int bind(avenc_device *device, avi_binding *binding) {
-    aclrtContext current = NULL, own = of(device)->context;
+    aclrtContext current = current_context(device), own = of(device)->context;
     binding->restore = NULL;
-    if (device->api->aclrtGetCurrentContext(&current) != ACL_SUCCESS)
-        current = NULL;
     unsigned destroyed = atomic_load(&contexts_destroyed);
     bool ours = current && current == left_behind.context && left_behind.destroyed == destroyed;
     if (current == own && ours)
@@ -240,8 +248,7 @@ static int fetch(avenc_device *device, void *to, size_t room, const void *from, 
 
 /* A stream belongs to the context in which it was created, and each context has a default stream of its own. */
 static int wait_stream(avenc_device *device, aclrtStream stream) {
-    aclrtContext current = NULL;
-    if (device->api->aclrtGetCurrentContext(&current) != ACL_SUCCESS || !current) {
+    if (!current_context(device)) {
         if (!stream)
             return AVENC_OK; /* a thread without a context has given the device nothing to do */
         return avi_fail(AVENC_E_INVALID, "aclrtSynchronizeStream",
@@ -400,7 +407,9 @@ int avenc_device_open(avenc_library *library, int32_t device_id, avenc_device **
     uint32_t count = info->device_count;
     if (count == 0)
         return avi_fail(AVENC_E_NO_DEVICE, "aclrtGetDeviceCount",
-                        "%s works, but reports no device: npu-smi info lists them", info->runtime_path);
+                        "%s works, but reports no device%s", info->runtime_path,
+                        info->simulated ? ": ASCEND_VENC_SIM_DEVICES says how many there are, 1 to 64"
+                                        : ": npu-smi info lists them");
     if (device_id < 0 || (uint32_t)device_id >= count)
         return avi_fail(AVENC_E_INVALID, __func__, "device is %d, allowed is 0 to %u (%u device%s)", device_id,
                         count - 1, count, count == 1 ? "" : "s");

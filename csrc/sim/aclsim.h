@@ -41,9 +41,8 @@ ACLSIM_API int aclsim_set_soc(const char *name);
 ACLSIM_API const char *aclsim_soc_name(size_t index);
 
 /*
- * The limits of the index-th chip profile as one JSON object, cut to `size` bytes with the NUL: its whole length, or 0
- * beyond the end. Ranges are pairs; bit_rate is in kbit/s, h264_area 0 means no limit of its own. "channels" are those of
- * this interface (V1), with how sure that is; "channels_v2" those of hi_mpi_venc, 0: the chip has none.
+ * The figures of the index-th chip profile as one JSON object, cut to `size` bytes with the NUL: its whole length, or 0
+ * beyond the end. The names, units and marks ("marks") are those of ascend_venc/chips.py.
  */
 ACLSIM_API size_t aclsim_describe_soc(size_t index, char *text, size_t size);
 
@@ -64,7 +63,7 @@ ACLSIM_API const char *aclsim_codec_version(void);
  * others at once.
  *
  *   encode_time_us      least time the device takes for a frame: 33333 models a chip of 30 fps
- *   send_time_us        least time that aclvencSendFrame takes
+ *   send_time_us        least time that aclvencSendFrame and hi_mpi_venc_send_frame take
  *   callback_delay_us   time between the end of encoding and the report; frames pass one after the other
  *   input_slots       + frames that the device takes before aclvencSendFrame blocks, 1 to 1024
  *   output_slots      + finished frames that the device holds, with the one in its callback, 1 to 64
@@ -77,6 +76,19 @@ ACLSIM_API const char *aclsim_codec_version(void);
  *   memory_limit        bytes of device memory, 0: the chip's
  *   stream_limit        streams of a device, 0: the chip's
  *   channel_limit       channels of a device, 0: the chip's
+ *   v2_input_slots    + frames that wait in a channel of V2 (hi_mpi_venc) before it answers NO_BUF or blocks, 1 to 1024
+ *   v2_second_frame     1, 2, 3: a frame of V2 that is not the first fails with 03 if its time_ref, pts, pool_id is 0
+ *   v2_get_timeout      id of the code of hi_mpi_venc_get_stream when its time is over: 20, or 14 (BUF_EMPTY)
+ *   v2_send_timeout     the same of hi_mpi_venc_send_frame: 13 (NO_BUF), or 20
+ *   v2_change_delay     frames that are still encoded before new settings of V2 count
+ *   v2_change_idle      1: hi_mpi_venc_set_chn_attr gives BUSY while frames wait
+ *   v2_early_settings   1: VUI and scene mode give NOT_PERM once the channel has been started
+ *   v2_stop_drops       1: hi_mpi_venc_stop_chn drops the frames that wait
+ *   v2_own_memory       1: pictures of V2 have to be in memory of hi_mpi_dvpp_malloc
+ *   v2_shared_ids       1: a channel's id counts for all devices
+ *   v2_pack_offset    + bytes before the data of each pack, that its `offset` skips
+ *   v2_null_rate      + 1: access units of null_codec in V2 have the bytes that bit rate and frame rate give, at least
+ *                       null_codec
  *   wait_unsubscribed   1: aclrtProcessReport on a thread without subscription waits and returns 507012
  *                       in place of 107012 at once
  *   reuse_handles       1: a new object gets the handle that the last one of its kind had, as a library does whose handles
@@ -139,9 +151,11 @@ ACLSIM_API int aclsim_fail_call(const char *function, uint64_t nth, int32_t code
 /*
  * The same, but the call does its work before it returns `code`; where the work fails by itself, its own code. For the
  * functions that end something (aclFinalize..., aclrtResetDevice..., aclrt/acldvpp/aclvencDestroy..., ...Free,
- * aclrtUnSubscribeReport), which on hardware may have freed the object when they fail; for aclvencSendFrame, whose
+ * aclrtUnSubscribeReport; of V2 sys_exit, close_epoll, dvpp_free, destroy_chn, stop_chn, close_fd, release_stream),
+ * which on hardware may have freed the object when they fail; for aclvencSendFrame, whose
  * frame is encoded and reported all the same when the synchronise after the launch fails (what the device refuses with
- * 100000 is never launched); for aclrtProcessReport, after its callbacks. 0, or -1 as above, or another function.
+ * 100000 is never launched); for aclrtProcessReport, after its callbacks; for V2's send_frame, set_chn_attr and
+ * set_rc_param. 0, or -1 as above, or another function.
  */
 ACLSIM_API int aclsim_fail_call_after(const char *function, uint64_t nth, int32_t code, int persistent);
 
@@ -163,7 +177,8 @@ ACLSIM_API int aclsim_wait_hung(const char *function, uint64_t count, uint32_t t
 /* Let those that sleep now go on, and return their number. What is armed stays armed: see aclsim_clear_faults. */
 ACLSIM_API uint64_t aclsim_release_hung(void);
 
-/* What to do with a frame. */
+/* What to do with a frame. In V2 the packet takes the callback's part: RET_CODE and EMPTY give one of len 0, NO_OUTPUT one
+ * without an address. */
 enum {
     ACLSIM_FRAME_RET_CODE = 0,  /* ret_code = value, no data */
     ACLSIM_FRAME_DROP = 1,      /* its callback never comes */
@@ -187,7 +202,8 @@ enum {
 /* Disarm all faults, and let go on what hangs. Returns how often a fault struck since the last time. */
 ACLSIM_API uint64_t aclsim_clear_faults(void);
 
-/* The device answers with `code` from now on and delivers nothing any more; code 0 brings it back. */
+/* The device answers with `code` from now on and delivers nothing any more; code 0 brings it back. V2 answers with its
+ * own SYS_ERROR (0x15) where the code is one of AscendCL's, a positive one. */
 ACLSIM_API int aclsim_lose_device(int32_t device, int32_t code);
 
 /* ---- observation ----------------------------------------------------------------------------- */

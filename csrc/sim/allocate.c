@@ -4,7 +4,8 @@
 
 enum { POLICY_FLAGS = 0x101100 };
 
-static aclError allocate(const char *function, void *caller, void **out, size_t size, sim_kind kind, bool dvpp) {
+static aclError allocate(const char *function, void *caller, void **out, size_t size, sim_kind kind,
+                         sim_allocator allocator) {
     int32_t device = 0;
     if (kind == SIM_DEVICE_MEMORY) {
         sim_context *context = sim_current();
@@ -18,7 +19,7 @@ static aclError allocate(const char *function, void *caller, void **out, size_t 
     sim_memory *memory = sim_memory_create(kind, size, device, false, function, caller);
     if (memory == NULL)
         return sim_fail_at(function, ACL_ERROR_RT_MEMORY_ALLOCATION, "no memory for %zu bytes", size);
-    memory->dvpp = dvpp;
+    memory->allocator = allocator;
     sim_live_add(kind, 1);
     *out = (void *)memory->address;
     return ACL_SUCCESS;
@@ -39,17 +40,19 @@ static bool policy_is_known(aclrtMemMallocPolicy policy) {
 
 aclError acldvppMalloc(void **devPtr, size_t size) {
     SIM_ENTER(acldvppMalloc);
+    sim_interface_used(SIM_V1, __func__);
     if (devPtr == NULL || !round_up(&size)) /* documented */
         return FAIL(ACL_ERROR_INVALID_PARAM, "devPtr must not be NULL and size must not overflow");
-    return allocate(__func__, __builtin_return_address(0), devPtr, size, SIM_DEVICE_MEMORY, true);
+    return allocate(__func__, __builtin_return_address(0), devPtr, size, SIM_DEVICE_MEMORY, SIM_BY_DVPP);
 }
 
 aclError acldvppMallocWithCfg(void **devPtr, size_t size, aclrtMemMallocPolicy policy, aclrtMallocConfig *cfg) {
     SIM_ENTER(acldvppMallocWithCfg);
+    sim_interface_used(SIM_V1, __func__);
     (void)cfg; /* guessed: its attributes choose nothing that a simulated device has */
     if (devPtr == NULL || !policy_is_known(policy) || !round_up(&size))
         return FAIL(ACL_ERROR_INVALID_PARAM, "devPtr is NULL, policy %d is unknown, or size overflows", policy);
-    return allocate(__func__, __builtin_return_address(0), devPtr, size, SIM_DEVICE_MEMORY, true);
+    return allocate(__func__, __builtin_return_address(0), devPtr, size, SIM_DEVICE_MEMORY, SIM_BY_DVPP);
 }
 
 aclError aclrtMalloc(void **devPtr, size_t size, aclrtMemMallocPolicy policy) {
@@ -58,14 +61,14 @@ aclError aclrtMalloc(void **devPtr, size_t size, aclrtMemMallocPolicy policy) {
         return FAIL(ACL_ERROR_INVALID_PARAM, "devPtr must not be NULL and size not 0");
     if (!policy_is_known(policy) || !round_up(&size))
         return FAIL(ACL_ERROR_INVALID_PARAM, "policy %d is unknown, or size overflows", policy);
-    return allocate(__func__, __builtin_return_address(0), devPtr, size, SIM_DEVICE_MEMORY, false);
+    return allocate(__func__, __builtin_return_address(0), devPtr, size, SIM_DEVICE_MEMORY, SIM_BY_RUNTIME);
 }
 
 aclError aclrtMallocHost(void **hostPtr, size_t size) {
     SIM_ENTER(aclrtMallocHost);
     if (hostPtr == NULL || size == 0) /* documented; observed on a board: needs no context */
         return FAIL(ACL_ERROR_INVALID_PARAM, "hostPtr must not be NULL and size not 0");
-    return allocate(__func__, __builtin_return_address(0), hostPtr, size, SIM_HOST_MEMORY, false);
+    return allocate(__func__, __builtin_return_address(0), hostPtr, size, SIM_HOST_MEMORY, SIM_BY_RUNTIME);
 }
 
 static void report_bad_free(const char *function, const void *pointer, const sim_memory *inside) {
@@ -85,7 +88,7 @@ static void report_bad_free(const char *function, const void *pointer, const sim
                       "%p was not allocated here", pointer);
 }
 
-static aclError free_memory(const char *function, void *pointer, sim_kind kind, bool dvpp) {
+aclError sim_free(const char *function, void *pointer, sim_kind kind, sim_allocator allocator) {
     if (pointer == NULL) /* documented */
         return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "the address must not be NULL");
     bool mine;
@@ -105,7 +108,9 @@ static aclError free_memory(const char *function, void *pointer, sim_kind kind, 
     if (sim_is_strict()) {
         int frames = atomic_load(&memory->in_flight);
         if (frames != 0)
-            sim_report_at("early-free", function, "free a picture in its callback or after the EOS send has returned",
+            sim_report_at("early-free", function,
+                          "free a picture in its callback or after the EOS send has returned; with hi_mpi_venc, "
+                          "behind the hi_mpi_venc_get_stream that gives its packet",
                           "%p is freed while %d frame%s that the device reads from it %s in flight; it was %s", pointer,
                           frames, frames == 1 ? "" : "s", frames == 1 ? "is" : "are",
                           sim_origin_format(&memory->origin).text);
@@ -113,8 +118,10 @@ static aclError free_memory(const char *function, void *pointer, sim_kind kind, 
             sim_report_at("early-free", function, "free bufAddr behind aclvencDestroyChannel",
                           "%p is freed while an open channel writes its output there; it was %s", pointer,
                           sim_origin_format(&memory->origin).text);
-        if (kind == SIM_DEVICE_MEMORY && memory->dvpp != dvpp)
-            sim_report_at("wrong-free", function, "acldvppFree for acldvppMalloc, aclrtFree for aclrtMalloc",
+        if (kind == SIM_DEVICE_MEMORY && memory->allocator != allocator)
+            sim_report_at("wrong-free", function,
+                          "acldvppFree for acldvppMalloc, aclrtFree for aclrtMalloc, hi_mpi_dvpp_free for "
+                          "hi_mpi_dvpp_malloc",
                           "%p was %s", pointer, sim_origin_format(&memory->origin).text);
     }
     sim_live_add(kind, -1);
@@ -123,15 +130,15 @@ static aclError free_memory(const char *function, void *pointer, sim_kind kind, 
 }
 
 aclError acldvppFree(void *devPtr) {
-    SIM_CALL(acldvppFree, free_memory(__func__, devPtr, SIM_DEVICE_MEMORY, true));
+    SIM_CALL(acldvppFree, sim_free(__func__, devPtr, SIM_DEVICE_MEMORY, SIM_BY_DVPP));
 }
 
 aclError aclrtFree(void *devPtr) {
-    SIM_CALL(aclrtFree, free_memory(__func__, devPtr, SIM_DEVICE_MEMORY, false));
+    SIM_CALL(aclrtFree, sim_free(__func__, devPtr, SIM_DEVICE_MEMORY, SIM_BY_RUNTIME));
 }
 
 aclError aclrtFreeHost(void *hostPtr) {
-    SIM_CALL(aclrtFreeHost, free_memory(__func__, hostPtr, SIM_HOST_MEMORY, false));
+    SIM_CALL(aclrtFreeHost, sim_free(__func__, hostPtr, SIM_HOST_MEMORY, SIM_BY_RUNTIME));
 }
 
 aclError aclrtGetMemInfo(aclrtMemAttr attr, size_t *free, size_t *total) {

@@ -5,7 +5,7 @@
  *     codec.c   finds and loads it
  *     encode.c  encodes with it
  *
- * The price is a hand-declared prefix of two structures. Objects are made by libavcodec's own
+ * The price is a hand-declared prefix of four structures. Objects are made by libavcodec's own
  * allocators, so growth at their end is harmless; every setting goes through AVOptions, so the codec
  * context stays opaque. What could go wrong is refused by majors and by looking at freshly allocated
  * objects whose defaults are known (codec.c).
@@ -45,6 +45,20 @@ typedef struct packet_prefix {
     int size, stream_index, flags;
 } packet_prefix;
 
+/* AVFrameSideData, and AVRegionOfInterest: `shift` is a change of the quantiser in 51sts of its range. */
+typedef struct side_data_prefix {
+    int type;
+    uint8_t *data;
+} side_data_prefix;
+
+typedef struct region_of_interest {
+    uint32_t size;
+    int top, bottom, left, right;
+    struct {
+        int num, den;
+    } shift;
+} region_of_interest;
+
 /* X(return type, name, parameters) */
 #define AV_FUNCTIONS(X)                                                                                                \
     X(unsigned, avcodec_version, (void))                                                                               \
@@ -59,6 +73,9 @@ typedef struct packet_prefix {
     X(void, av_frame_free, (frame_prefix **))                                                                          \
     X(int, av_frame_get_buffer, (frame_prefix *, int))                                                                 \
     X(int, av_frame_make_writable, (frame_prefix *))                                                                   \
+    X(side_data_prefix *, av_frame_new_side_data, (frame_prefix *, int, size_t))                                       \
+    X(void, av_frame_remove_side_data, (frame_prefix *, int))                                                          \
+    X(const char *, av_frame_side_data_name, (int))                                                                    \
     X(packet_prefix *, av_packet_alloc, (void))                                                                        \
     X(void, av_packet_free, (packet_prefix **))                                                                        \
     X(void, av_packet_unref, (packet_prefix *))                                                                        \

@@ -178,7 +178,7 @@ static aclError set_ip_prop(const char *function, aclvencChannelDesc *handle, ui
 static aclError set_buf_addr(const char *function, aclvencChannelDesc *handle, void *value) {
     if (!processor_is_up(function))
         return ACL_ERROR_INTERNAL_ERROR;
-    if (!sim_profile_get()->buffer_settable) /* documented: before anything else */
+    if (sim_profile_get()->buffer_min == 0) /* documented: before anything else */
         return unsupported(function, "the output buffer");
     sim_channel_desc *desc = find(function, handle);
     if (desc == NULL)
@@ -193,7 +193,7 @@ static aclError set_buf_size(const char *function, aclvencChannelDesc *handle, u
     if (!processor_is_up(function))
         return ACL_ERROR_INTERNAL_ERROR;
     const sim_profile *profile = sim_profile_get();
-    if (!profile->buffer_settable)
+    if (profile->buffer_min == 0)
         return unsupported(function, "the output buffer");
     sim_channel_desc *desc = find(function, handle);
     if (desc == NULL)
@@ -345,7 +345,7 @@ aclError aclvencGetChannelDescParam(const aclvencChannelDesc *channelDesc, aclve
         break;
     case ACL_VENC_BUF_ADDR_PTR:
     case ACL_VENC_BUF_SIZE_UINT32:
-        if (!profile->buffer_settable) /* documented */
+        if (profile->buffer_min == 0) /* documented */
             return unsupported(__func__, "the output buffer");
         from = paramType == ACL_VENC_BUF_ADDR_PTR ? (const void *)&desc->buf_addr : (const void *)&desc->buf_size;
         break;

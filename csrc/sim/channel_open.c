@@ -61,7 +61,7 @@ int aclsim_set_codec(const char *path) {
 }
 
 /* The environment's choice counts more than the loader's find: codec.c reads it when nothing is handed over. */
-static const char *codec_choice(void) {
+const char *sim_codec_choice(void) {
     const char *chosen = secure_getenv("ASCEND_VENC_SIM_AVCODEC");
     return chosen != NULL && chosen[0] != '\0' ? NULL : atomic_load(&codec_path);
 }
@@ -98,7 +98,7 @@ static aclError open_codec(sim_channel *ch, const sim_channel_desc *desc, const 
         .bit_rate = desc->max_bit_rate != 0 ? desc->max_bit_rate : profile->default_bit_rate,
     };
     char why[1500] = "";
-    if (sim_codec_load(codec_choice(), why, sizeof why) != 0 ||
+    if (sim_codec_load(sim_codec_choice(), why, sizeof why) != 0 ||
         sim_codec_open(&config, &ch->codec, why, sizeof why) != 0)
         return sim_fail_at(function, ACL_ERROR_RT_AICPU_EXCEPTION, "the encoder cannot be opened: %s", why);
     return ACL_SUCCESS;
@@ -237,6 +237,7 @@ aclError sim_channel_find_desc(const char *function, const aclvencChannelDesc *h
 aclError aclvencCreateChannel(aclvencChannelDesc *channelDesc) {
     SIM_ENTER(aclvencCreateChannel);
     sim_channel_desc *desc;
+    sim_interface_used(SIM_V1, __func__);
     aclError rc = sim_channel_find_desc(__func__, channelDesc, &desc);
     if (rc != ACL_SUCCESS)
         return rc;

@@ -28,3 +28,15 @@ bool sim_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t 
     pthread_setcancelstate(state, NULL);
     return rc != ETIMEDOUT;
 }
+
+void sim_take_send_time(void) {
+    uint64_t us = atomic_load_explicit(&sim_option.send_time_us, memory_order_relaxed);
+    if (us == 0)
+        return;
+    struct timespec left = {.tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000 * 1000)};
+    int state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    while (nanosleep(&left, &left) != 0 && errno == EINTR)
+        continue;
+    pthread_setcancelstate(state, NULL);
+}

@@ -11,7 +11,7 @@
  * filler. The same pictures and settings give the same bytes, whatever else runs, as long as
  * libavcodec is the same.
  *
- * Rate: CBR is within 10 % over 5 s, also in the first 5 s, on content that can use the bits; content
+ * Rate, where the codec decides it (rc_mode 1 and 2): CBR is within 10 % over 5 s, also in the first 5 s, on content that can use the bits; content
  * that cannot gets fewer, as from a device. H.265 falls further behind, up to 25 % over 5 s, where
  * scenes change every second. VBR keeps its rate as a cap (115 % over 5 s) with bounded quality.
  */
@@ -27,9 +27,9 @@ typedef struct sim_codec_config {
     int32_t en_type;        /* acldvppStreamFormat */
     int32_t pic_format;     /* acldvppPixelFormat: NV12 or NV21 */
     uint32_t width, height; /* pixels, even, up to 8192 */
-    uint32_t rc_mode;       /* 1 VBR, 2 CBR; the caller has resolved 0 */
+    uint32_t rc_mode;       /* 1 VBR, 2 CBR; the caller has resolved 0. 3: the caller's, by sim_codec_set_qp */
     uint32_t src_rate;      /* frames per second, 1 to 1000 */
-    uint32_t bit_rate;      /* kbit/s, 1 to 1000000 */
+    uint32_t bit_rate;      /* kbit/s, 1 to 1000000; counts for nothing with rc_mode 3 */
 } sim_codec_config;
 
 /*
@@ -56,6 +56,20 @@ int sim_codec_open(const sim_codec_config *config, sim_codec **codec, char *why,
  */
 int sim_codec_encode(sim_codec *codec, const uint8_t *y, size_t y_stride, const uint8_t *uv, size_t uv_stride, int idr,
                      const uint8_t **data, size_t *size, char *why, size_t why_size);
+
+/* The quantiser of the next pictures, 0 to 51, for a codec of rc_mode 3; it is 26 at first. */
+void sim_codec_set_qp(sim_codec *codec, int qp);
+
+/* Parts of the next pictures that have a quantiser of their own, for a codec of rc_mode 3; the first one wins. */
+enum { SIM_CODEC_REGIONS = 8 };
+typedef struct sim_codec_region {
+    uint32_t x, y, width, height; /* pixels */
+    int qp;
+} sim_codec_region;
+void sim_codec_set_regions(sim_codec *codec, const sim_codec_region *regions, unsigned count);
+
+/* The pixel format of the next pictures, NV12 or NV21, whatever the codec was opened with. */
+void sim_codec_set_format(sim_codec *codec, int32_t pic_format);
 
 void sim_codec_close(sim_codec *codec); /* NULL is allowed */
 

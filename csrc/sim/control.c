@@ -49,6 +49,7 @@ int aclsim_set_option(const char *name, uint64_t value) {
     if (name == NULL || set_option(name, strlen(name), value) != 0)
         return -1;
     sim_channel_kick_all();
+    sim_mpi_kick_all();
     return 0;
 }
 
@@ -129,6 +130,7 @@ static void read_environment(void) {
 
 int aclsim_reset(void) {
     bool clean = sim_venc_reset();
+    sim_mpi_reset();
     sim_stream_reset();
     sim_report_reset();
     sim_runtime_reset();
@@ -150,6 +152,9 @@ static void after_fork(void) {
     sim_handle_after_fork();
     sim_memory_after_fork();
     sim_venc_after_fork();
+    sim_mpi_after_fork();
+    sim_mpi_epoll_after_fork();
+    sim_mpi_module_after_fork();
     sim_stream_after_fork();
     sim_report_after_fork();
     sim_runtime_after_fork();

@@ -6,6 +6,7 @@ static atomic_uint device_count = 1;
 static atomic_int lost[SIM_MAX_DEVICES];
 static atomic_uint contexts[SIM_MAX_DEVICES]; /* live, with the primary one */
 static atomic_bool dvpp_ready;
+static atomic_uint interfaces; /* sim_interface of all that were used; both together with 4: it was reported */
 
 sim_context *sim_current(void) {
     return sim_handle_get(SIM_CONTEXT, sim_self.context);
@@ -53,7 +54,19 @@ bool sim_dvpp_ready(void) {
     return true;
 }
 
+void sim_interface_used(sim_interface which, const char *function) {
+    enum { BOTH = SIM_V1 | SIM_V2, REPORTED = 4 };
+    if (atomic_load_explicit(&interfaces, memory_order_relaxed) & which)
+        return;
+    unsigned before = atomic_fetch_or(&interfaces, (unsigned)which);
+    if ((before | which) == BOTH && !(atomic_fetch_or(&interfaces, REPORTED) & REPORTED))
+        /* Documented: not to be mixed. Guessed: what would happen; here both work. */
+        STRICT("mixed-interfaces", "use either acldvpp* and aclvenc* or hi_mpi_* in a process",
+               "%s is of V%d, and this process has used V%d", function, which, which == SIM_V1 ? 2 : 1);
+}
+
 void sim_device_reset(void) {
+    atomic_store(&interfaces, 0);
     for (int id = 0; id < SIM_MAX_DEVICES; id++) {
         atomic_store(&lost[id], 0);
         atomic_store(&contexts[id], 0);

@@ -10,7 +10,8 @@
 
 enum { H265_MAIN = 0, H264_BASELINE = 1, H264_MAIN = 2, H264_HIGH = 3 }; /* acldvppStreamFormat */
 enum { NV12 = 1, NV21 = 2 };                                             /* acldvppPixelFormat */
-enum { RC_CBR = 2 };
+enum { RC_CBR = 2, RC_CALLER = 3 };
+enum { BASE_QP = 26, MOST_QP = 51 };
 
 /* Above what any device takes, below what overflows here or makes libavcodec complain on stderr. */
 enum { MOST_PIXELS = 8192, MOST_FPS = 1000, MOST_KBIT = 1000000 };
@@ -22,7 +23,12 @@ struct sim_codec {
     uint32_t width, height;
     int64_t next_pts;
     int h265;
-    int swapped; /* NV21 */
+    int swapped; /* NV21, as opened */
+    int crossed; /* the pictures have their chroma in the other order */
+    int roi;     /* libavutil's number of regions of interest, -1: rate control is the codec's */
+    int qp;      /* wanted, with `roi`, as the regions */
+    sim_codec_region regions[SIM_CODEC_REGIONS];
+    unsigned region_count;
 
     /* CBR on libx264, see follow_rate; `window` is 0 otherwise */
     int64_t rate, fps; /* asked for; bit/s */
@@ -85,21 +91,27 @@ static int set_options(void *context, const sim_codec_config *config, char *why,
     SET("preset", "ultrafast");
     SET("tune", "zerolatency");
     SET("forced-idr", "1");
-    SET("maxrate", "%lld", bits);
-    SET("bufsize", "%lld", buffer_bits(bits, config->src_rate, h265));
+    if (config->rc_mode == RC_CALLER) {
+        SET("crf", "%d", BASE_QP); /* of qcomp=1: the quantiser of every picture */
+    } else {
+        SET("maxrate", "%lld", bits);
+        SET("bufsize", "%lld", buffer_bits(bits, config->src_rate, h265));
+    }
     /* Variable rate: the quality is capped, so that easy content stays below the rate. libx265 does not keep to
      * maxrate with a crf, so it has a constant rate and a least quantiser instead. */
-    if (cbr || h265)
+    if (config->rc_mode != RC_CALLER && (cbr || h265))
         SET("b", "%lld", bits);
-    else
+    else if (config->rc_mode != RC_CALLER)
         SET("crf", "23");
     /* vbv-init: the default, 0.9 full, overshoots the first seconds by 10 to 25 %. */
     if (h265) {
         SET("profile", "main");
         SET("x265-params",
             "log-level=none:info=0:scenecut=0:open-gop=0:bframes=0:rc-lookahead=0:frame-threads=1:repeat-headers=1:"
-            "min-keyint=1:keyint=65537:pools=none:wpp=0:rd=1:vbv-init=0.5:qcomp=0.5%s",
-            cbr ? "" : ":qpmin=26");
+            "min-keyint=1:keyint=65537:pools=none:wpp=0:rd=1:vbv-init=0.5:%s",
+            config->rc_mode == RC_CALLER ? "qcomp=1:ipratio=1:aq-mode=1:aq-strength=0.01:cutree=0"
+            : cbr                        ? "qcomp=0.5"
+                                         : "qcomp=0.5:qpmin=26");
     } else {
         /* The preset switches CABAC and 8x8dct off, which would make every stream a Baseline one. It also leaves out
          * subpixel motion and deblocking, which gain 3 dB for a fifth more time. */
@@ -108,7 +120,10 @@ static int set_options(void *context, const sim_codec_config *config, char *why,
             : config->en_type == H264_MAIN   ? "main"
                                              : "high");
         SET("x264-params", "log=0:scenecut=0:vbv-init=0.5:subme=1:deblock=0,0:cabac=%d:8x8dct=%d%s",
-            config->en_type != H264_BASELINE, config->en_type == H264_HIGH, cbr ? ":qcomp=0" : "");
+            config->en_type != H264_BASELINE, config->en_type == H264_HIGH,
+            config->rc_mode == RC_CALLER ? ":qcomp=1:ipratio=1:aq-mode=1:aq-strength=0.01"
+            : cbr                        ? ":qcomp=0"
+                                         : "");
     }
 #undef SET
     return 0;
@@ -163,6 +178,16 @@ static int open_into(sim_codec *codec, const sim_codec_config *config, char *why
     return 0;
 }
 
+/* The number that this libavutil has for regions of interest, which differs by version. -1: none. */
+static int find_regions(void) {
+    for (int type = 0; type < 64; type++) {
+        const char *name = sim_av.av_frame_side_data_name(type);
+        if (name != NULL && strcmp(name, "Regions Of Interest") == 0)
+            return type;
+    }
+    return -1;
+}
+
 int sim_codec_open(const sim_codec_config *config, sim_codec **out, char *why, size_t why_size) {
     *out = NULL;
     if (check_config(config, why, why_size) != 0 || sim_codec_load(NULL, why, why_size) != 0)
@@ -173,6 +198,13 @@ int sim_codec_open(const sim_codec_config *config, sim_codec **out, char *why, s
         return -1;
     }
     codec->h265 = config->en_type == H265_MAIN;
+    codec->qp = BASE_QP;
+    codec->roi = config->rc_mode == RC_CALLER ? find_regions() : -1;
+    if (config->rc_mode == RC_CALLER && codec->roi < 0) {
+        sim_codec_explain(why, why_size, "this libavutil has no regions of interest");
+        free(codec);
+        return -1;
+    }
     codec->swapped = config->pic_format == NV21;
     codec->width = config->width;
     codec->height = config->height;
@@ -227,17 +259,73 @@ static void split_pairs(uint8_t *restrict first, uint8_t *restrict second, const
     }
 }
 
+static void swap_pairs(uint8_t *restrict to, const uint8_t *restrict from, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        to[2 * i] = from[2 * i + 1];
+        to[2 * i + 1] = from[2 * i];
+    }
+}
+
 static void fill_frame(sim_codec *codec, const uint8_t *y, size_t y_stride, const uint8_t *uv, size_t uv_stride) {
     frame_prefix *frame = codec->frame;
     copy_plane(frame->data[0], (size_t)frame->linesize[0], y, y_stride, codec->width, codec->height);
+    if (!codec->h265 && codec->crossed) {
+        for (size_t row = 0; row < codec->height / 2; row++)
+            swap_pairs(frame->data[1] + row * (size_t)frame->linesize[1], uv + row * uv_stride, codec->width / 2);
+        return;
+    }
     if (!codec->h265) { /* libx264 takes NV12 and NV21 as they are */
         copy_plane(frame->data[1], (size_t)frame->linesize[1], uv, uv_stride, codec->width, codec->height / 2);
         return;
     }
+    int swapped = codec->swapped != codec->crossed;
     for (size_t row = 0; row < codec->height / 2; row++)
-        split_pairs(frame->data[codec->swapped ? 2 : 1] + row * (size_t)frame->linesize[1],
-                    frame->data[codec->swapped ? 1 : 2] + row * (size_t)frame->linesize[2], uv + row * uv_stride,
+        split_pairs(frame->data[swapped ? 2 : 1] + row * (size_t)frame->linesize[1],
+                    frame->data[swapped ? 1 : 2] + row * (size_t)frame->linesize[2], uv + row * uv_stride,
                     codec->width / 2);
+}
+
+void sim_codec_set_format(sim_codec *codec, int32_t pic_format) {
+    codec->crossed = (pic_format == NV21) != codec->swapped;
+}
+
+void sim_codec_set_qp(sim_codec *codec, int qp) {
+    codec->qp = qp < 0 ? 0 : qp > MOST_QP ? MOST_QP : qp;
+}
+
+void sim_codec_set_regions(sim_codec *codec, const sim_codec_region *regions, unsigned count) {
+    codec->region_count = count < SIM_CODEC_REGIONS ? count : SIM_CODEC_REGIONS;
+    for (unsigned i = 0; i < codec->region_count; i++)
+        codec->regions[i] = regions[i];
+}
+
+static region_of_interest interest(const sim_codec_region *region) {
+    return (region_of_interest){.size = sizeof(region_of_interest),
+                                .top = (int)region->y,
+                                .bottom = (int)(region->y + region->height),
+                                .left = (int)region->x,
+                                .right = (int)(region->x + region->width),
+                                .shift = {region->qp - BASE_QP, MOST_QP}};
+}
+
+/*
+ * A quantiser of the caller's. Neither encoder takes one between pictures through libavcodec, nor libx265 a rate; both
+ * take regions of interest with each picture. So they encode with a constant quantiser, and a region of the whole
+ * picture, behind all others, shifts it.
+ */
+static int place_qp(sim_codec *codec) {
+    unsigned count = codec->region_count;
+    sim_av.av_frame_remove_side_data(codec->frame, codec->roi);
+    side_data_prefix *side =
+        sim_av.av_frame_new_side_data(codec->frame, codec->roi, (count + 1) * sizeof(region_of_interest));
+    if (side == NULL)
+        return -1;
+    region_of_interest *to = (region_of_interest *)(void *)side->data;
+    for (unsigned i = 0; i < count; i++)
+        to[i] = interest(&codec->regions[i]);
+    const sim_codec_region whole = {0, 0, codec->width, codec->height, codec->qp};
+    to[count] = interest(&whole);
+    return 0;
 }
 
 /* Offset of the next start code (of three bytes) at or after `at`, or `size`. */
@@ -307,6 +395,10 @@ int sim_codec_encode(sim_codec *codec, const uint8_t *y, size_t y_stride, const 
         return -1;
     }
     fill_frame(codec, y, y_stride, uv, uv_stride);
+    if (codec->roi >= 0 && place_qp(codec) != 0) {
+        sim_codec_explain(why, why_size, "out of memory");
+        return -1;
+    }
     codec->frame->pts = codec->next_pts++;
     codec->frame->tail[av_pict_type_index(&sim_av)] = idr ? PICTURE_TYPE_I : PICTURE_TYPE_NONE;
     code = sim_av.avcodec_send_frame(codec->context, codec->frame);

@@ -12,6 +12,9 @@ static const char *const names[] = {
 #define X(library, presence, ret, name, params) #name,
     ACL_FUNCTIONS(X)
 #undef X
+#define X(presence, ret, name, params) #name,
+        HIMPI_FUNCTIONS(X)
+#undef X
 };
 
 const char *sim_function_name(int function) {
@@ -132,6 +135,16 @@ static bool can_fail_after(int function) {
     case SIM_FN_aclvencDestroyChannelDesc:
     case SIM_FN_aclvencDestroyChannel:
     case SIM_FN_aclvencSendFrame:
+    case SIM_FN_hi_mpi_sys_exit:
+    case SIM_FN_hi_mpi_sys_close_epoll:
+    case SIM_FN_hi_mpi_dvpp_free:
+    case SIM_FN_hi_mpi_venc_destroy_chn:
+    case SIM_FN_hi_mpi_venc_stop_chn:
+    case SIM_FN_hi_mpi_venc_close_fd:
+    case SIM_FN_hi_mpi_venc_send_frame:
+    case SIM_FN_hi_mpi_venc_release_stream:
+    case SIM_FN_hi_mpi_venc_set_chn_attr:
+    case SIM_FN_hi_mpi_venc_set_rc_param:
         return true;
     default:
         return false;

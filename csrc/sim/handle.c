@@ -54,6 +54,8 @@ static const char *const kind_names[SIM_LIVE_KINDS] = {
     [SIM_HOST_MEMORY] = "host memory",
     [SIM_SUBSCRIPTION] = "subscription",
     [SIM_THREAD] = "thread",
+    [SIM_MPI_CHANNEL] = "V2 channel",
+    [SIM_MPI_EPOLL] = "V2 epoll",
 };
 
 static _Atomic int64_t live[SIM_LIVE_KINDS];

@@ -57,4 +57,13 @@ void sim_report_leaks(const char *function) {
         sim_report_at("leak", function, "call aclvencDestroyChannel before aclFinalize",
                       "%u channel%s left open; the first was %s", open, open == 1 ? " is" : "s are",
                       sim_origin_format(&first).text);
+    open = sim_mpi_open_count(&first);
+    if (open != 0)
+        sim_report_at("leak", function, "call hi_mpi_venc_destroy_chn and hi_mpi_sys_exit before aclFinalize",
+                      "%u V2 channel%s left open; the first was %s", open, open == 1 ? " is" : "s are",
+                      sim_origin_format(&first).text);
+    open = (unsigned)sim_live(SIM_MPI_EPOLL);
+    if (open != 0)
+        sim_report_at("leak", function, "call hi_mpi_sys_close_epoll before aclFinalize", "%u V2 epoll%s left open",
+                      open, open == 1 ? " is" : "s are");
 }

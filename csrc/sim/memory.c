@@ -126,6 +126,19 @@ static void reserve_freed_locked(const sim_memory *memory, const char *freed_by)
     *slot = (freed_range){memory->address, memory->mapped, memory->size, memory->kind, freed_by, memory->origin};
 }
 
+uint64_t sim_memory_sum(const uint8_t *data, size_t size) {
+    uint64_t sum = 0x9e3779b97f4a7c15u ^ size, word;
+    size_t i = 0;
+    for (; i + 8 <= size; i += 8) {
+        memcpy(&word, data + i, 8);
+        sum = (sum ^ word) * 0x9fb21c651e98df25u;
+        sum ^= sum >> 32;
+    }
+    for (; i < size; i++)
+        sum = (sum ^ data[i]) * 0x9fb21c651e98df25u;
+    return sum;
+}
+
 /* ---- stray accesses ---------------------------------------------------------------------------- */
 
 /*

@@ -7,15 +7,17 @@
 
 /* ---- memory.c -------------------------------------------------------------------------------- */
 
+typedef enum sim_allocator { SIM_BY_RUNTIME, SIM_BY_DVPP, SIM_BY_MPI } sim_allocator;
+
 typedef struct sim_memory {
     uintptr_t address; /* what the program sees */
     size_t size;
     uint8_t *data; /* where the simulated device reads and writes it */
     size_t mapped;
     sim_kind kind; /* SIM_DEVICE_MEMORY or SIM_HOST_MEMORY */
-    bool dvpp;     /* by acldvppMalloc */
-    bool hidden;   /* the program cannot read it: `data` is another mapping */
-    bool output;   /* a channel's own output buffer */
+    sim_allocator allocator;
+    bool hidden; /* the program cannot read it: `data` is another mapping */
+    bool output; /* a channel's own output buffer */
     int32_t device;
     atomic_int references; /* the table's one, and one for each user */
     atomic_int in_flight;  /* frames that the device still reads from here */
@@ -47,7 +49,14 @@ typedef struct sim_freed {
 bool sim_memory_find_freed(const void *address, sim_freed *found);
 /* Bytes from the address to the end of its allocation. */
 size_t sim_memory_rest(const sim_memory *memory, const void *address);
+/* Tells whether bytes have changed. */
+uint64_t sim_memory_sum(const uint8_t *data, size_t size);
 void sim_memory_each(void (*visit)(sim_memory *memory, void *arg), void *arg);
+
+/* ---- allocate.c ------------------------------------------------------------------------------ */
+
+/* 0; 100000: NULL; 107000: not an allocation of that kind. Strict mode reports the wrong function and frames in flight. */
+aclError sim_free(const char *function, void *pointer, sim_kind kind, sim_allocator allocator);
 
 /* ---- foreign.c: memory that was not allocated here ------------------------------------------- */
 

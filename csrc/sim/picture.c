@@ -8,19 +8,6 @@
 
 enum { BASE_ALIGNMENT = 16 }; /* documented, of a picture's address */
 
-static uint64_t sum_of(const uint8_t *data, size_t size) {
-    uint64_t sum = 0x9e3779b97f4a7c15u ^ size, word;
-    size_t i = 0;
-    for (; i + 8 <= size; i += 8) {
-        memcpy(&word, data + i, 8);
-        sum = (sum ^ word) * 0x9fb21c651e98df25u;
-        sum ^= sum >> 32;
-    }
-    for (; i < size; i++)
-        sum = (sum ^ data[i]) * 0x9fb21c651e98df25u;
-    return sum;
-}
-
 /*
  * Where the picture's planes are. Met in real programs: strides and sizes left at 0, a height stride
  * that the buffer does not have. So the width stride counts if it is set, else the channel's width up
@@ -115,7 +102,7 @@ aclError sim_picture_take(const sim_channel *ch, const sim_pic_desc *desc, sim_f
     }
     f->watched = sim_is_strict();
     if (f->watched)
-        f->sum = sum_of(readable, g.bytes);
+        f->sum = sim_memory_sum(readable, g.bytes);
     f->y = readable;
     f->uv = readable + g.stride * g.rows;
     return ACL_SUCCESS;
@@ -124,7 +111,7 @@ aclError sim_picture_take(const sim_channel *ch, const sim_pic_desc *desc, sim_f
 static void check_untouched(const sim_frame *f) {
     bool same;
     if (f->memory != NULL) {
-        same = sum_of(f->y, f->bytes) == f->sum;
+        same = sim_memory_sum(f->y, f->bytes) == f->sum;
     } else {
         uint8_t *now = malloc(f->bytes);
         if (now == NULL)
@@ -136,7 +123,7 @@ static void check_untouched(const sim_frame *f) {
             free(now);
             return;
         }
-        same = sum_of(now, f->bytes) == f->sum;
+        same = sim_memory_sum(now, f->bytes) == f->sum;
         free(now);
     }
     if (!same)

@@ -47,6 +47,8 @@ int aclsim_lose_device(int32_t id, int32_t code) {
     sim_device_lose(id, code);
     sim_reporter_wake_all();
     sim_channel_kick_all();
+    sim_mpi_kick_all();
+    sim_mpi_wake_pollers();
     return 0;
 }
 

@@ -7,6 +7,8 @@
  *     channels_lock (channel_list.c)  >  sim_channel.lock  >  sim_stream_lock (task.c)  >  table_lock (report.c)
  *     >  sim_reporter.lock  >  handle tables, memory table, strict reports, trace
  *
+ *     mpi_list_lock (mpi_list.c)  >  sim_mpi_channel.lock  >  poll_lock (mpi_epoll.c), memory table, strict reports
+ *
  * No lock is held while a callback of the program runs, or while a picture is encoded.
  *
  * Where behaviour of AscendCL is modelled, the comment beside it says how sure it is:
@@ -21,9 +23,11 @@
 #define _GNU_SOURCE
 #endif
 #define ACL_API    __attribute__((visibility("default")))
+#define HI_API     __attribute__((visibility("default")))
 #define ACLSIM_API __attribute__((visibility("default")))
 
 #include "ascendcl.h"
+#include "himpi.h"
 #include "aclsim.h"
 
 #include <pthread.h>
@@ -32,6 +36,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "options.h"
 
 /* ---- profile.c: chips as data ---------------------------------------------------------------- */
 
@@ -48,20 +54,20 @@ typedef struct sim_profile {
     sim_range width, height;
     uint64_t h264_area; /* width * height of H.264, 0: no limit */
     sim_range gop, src_rate, bit_rate, ip_prop;
-    bool src_rate_zero, bit_rate_zero, ip_prop_zero; /* 0 is allowed as "default" */
     uint32_t default_rc_mode, default_src_rate, default_bit_rate;
 
     bool checks_picture_size; /* aclvencSendFrame refuses a picture size that does not fit the channel */
     bool checks_rc_mode;      /* the setter refuses values above 2 */
-    bool buffer_settable;     /* BufAddr and BufSize */
     bool ip_prop_settable;
-    uint32_t buffer_size, buffer_min;
+    uint32_t buffer_size;
+    uint32_t buffer_min; /* of one that the program brings, 0: BufAddr and BufSize cannot be set */
 
-    uint32_t max_channels; /* of this interface, V1 */
-    bool channels_guessed;
-    uint32_t max_channels_v2; /* of hi_mpi_venc, 0: not there. Nothing here offers it: for comparison */
+    uint32_t max_channels;    /* of V1 */
+    uint32_t max_channels_v2; /* of hi_mpi_venc, 0: not there */
     uint32_t max_streams;
     uint64_t memory; /* bytes, DDR */
+
+    const char *description; /* JSON, for aclsim_describe_soc */
 } sim_profile;
 
 const sim_profile *sim_profile_get(void); /* of all devices; NULL: the environment names no known chip */
@@ -69,38 +75,14 @@ const sim_profile *sim_profile_find(const char *name);
 const char *sim_profile_name(size_t index);
 void sim_profile_set(const sim_profile *profile);
 
-/* ---- control.c: options ---------------------------------------------------------------------- */
-
-#define SIM_OPTIONS(X)                                                                                                 \
-    X(encode_time_us, 0, 0, 3600000000)                                                                                \
-    X(send_time_us, 0, 0, 3600000000)                                                                                  \
-    X(callback_delay_us, 0, 0, 3600000000)                                                                             \
-    X(input_slots, 64, 1, 1024)                                                                                        \
-    X(output_slots, 2, 1, 64)                                                                                          \
-    X(null_codec, 0, 0, 1 << 30)                                                                                       \
-    X(watermark, 0, 0, 1)                                                                                              \
-    X(stall, 0, 0, 1)                                                                                                  \
-    X(wait_limit_ms, 20000, 0, 86400000)                                                                               \
-    X(memory_limit, 0, 0, UINT64_MAX)                                                                                  \
-    X(stream_limit, 0, 0, UINT32_MAX)                                                                                  \
-    X(channel_limit, 0, 0, UINT32_MAX)                                                                                 \
-    X(wait_unsubscribed, 0, 0, 1)                                                                                      \
-    X(reuse_handles, 0, 0, 1)                                                                                          \
-    X(quiet, 0, 0, 1)
-
-typedef struct sim_options {
-#define X(name, initial, min, max) _Atomic uint64_t name;
-    SIM_OPTIONS(X)
-#undef X
-} sim_options;
-extern sim_options sim_option;
-
 /* ---- clock.c ---------------------------------------------------------------------------------- */
 
 uint64_t sim_now_ns(void); /* CLOCK_MONOTONIC */
 void sim_cond_init(pthread_cond_t *cond);
 /* Wait on a condition of sim_cond_init until a time; the thread cannot be cancelled meanwhile. False: time is over. */
 bool sim_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ns);
+/* Sleep for the option send_time_us; not cancelled meanwhile. */
+void sim_take_send_time(void);
 
 /* ---- faults.c: calls and frames that go wrong on purpose --------------------------------------- */
 
@@ -108,7 +90,10 @@ enum {
 #define X(library, presence, ret, name, params) SIM_FN_##name,
     ACL_FUNCTIONS(X)
 #undef X
-        SIM_FN_COUNT,
+#define X(presence, ret, name, params) SIM_FN_##name,
+        HIMPI_FUNCTIONS(X)
+#undef X
+            SIM_FN_COUNT,
     SIM_FN_ANY = -1,
     SIM_FN_UNKNOWN = -2,
 };
@@ -269,6 +254,8 @@ typedef enum sim_kind {
     SIM_HOST_MEMORY,
     SIM_SUBSCRIPTION,
     SIM_THREAD,
+    SIM_MPI_CHANNEL,
+    SIM_MPI_EPOLL,
     SIM_LIVE_KINDS,
 } sim_kind;
 
@@ -331,6 +318,10 @@ void sim_device_add_contexts(int32_t device, int delta);
 bool sim_devices_in_use(int32_t from); /* one with that number or above has a context */
 /* The process-wide manager of the media library: comes up once a thread with a context asks. */
 bool sim_dvpp_ready(void);
+/* The vendor's interfaces to the encoder, V1 (acldvpp*, aclvenc*) and V2 (hi_mpi_*), are not to be used in one process:
+ * strict mode reports it, once. */
+typedef enum sim_interface { SIM_V1 = 1, SIM_V2 = 2 } sim_interface;
+void sim_interface_used(sim_interface which, const char *function);
 void sim_device_reset(void);
 
 /* ---- runtime.c -------------------------------------------------------------------------------------------- */
@@ -396,8 +387,10 @@ unsigned sim_stream_subscribed_count(sim_origin *first);
 /* Wait for every task of a device's streams. */
 aclError sim_stream_wait_device(const char *function, int32_t device);
 
-/* ---- channel_list.c, venc.c ------------------------------------------------------------------------- */
+/* ---- channel_open.c, channel_list.c, venc.c ------------------------------------------------------------------------- */
 
+/* The libavcodec that aclsim_set_codec named; NULL: let the codec search. */
+const char *sim_codec_choice(void);
 /* Channels that were opened in a context, by its handle. */
 unsigned sim_channel_in_context(const void *context);
 /* How many channels are open, and where the oldest of them was made. */
@@ -405,6 +398,14 @@ unsigned sim_channel_open_count(sim_origin *first);
 void sim_channel_kick_all(void); /* options or the state of a device have changed */
 aclError sim_channel_wait_device(const char *function, int32_t device);
 bool sim_venc_reset(void); /* false: a callback did not return */
+
+/* ---- mpi_*.c: DVPP V2 ------------------------------------------------------------------------------- */
+
+/* How many of its channels are open, and where the oldest of them was made. */
+unsigned sim_mpi_open_count(sim_origin *first);
+void sim_mpi_kick_all(void);     /* as sim_channel_kick_all */
+void sim_mpi_wake_pollers(void); /* the same for threads in hi_mpi_sys_wait_epoll */
+void sim_mpi_reset(void);
 
 /* ---- null_codec.c ----------------------------------------------------------------------------------------------------- */
 
@@ -433,6 +434,9 @@ void sim_stream_after_fork(void);
 void sim_report_after_fork(void);
 void sim_runtime_after_fork(void);
 void sim_venc_after_fork(void);
+void sim_mpi_after_fork(void);
+void sim_mpi_epoll_after_fork(void);
+void sim_mpi_module_after_fork(void);
 void sim_memory_reset(void);
 
 #endif /* ASCEND_VENC_SIM_H */

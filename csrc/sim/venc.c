@@ -2,9 +2,6 @@
 /* Open channels: sending, waiting, ending. */
 #include "channel.h"
 
-#include <errno.h>
-#include <time.h>
-
 enum { SLICE_NS = 50 * 1000 * 1000, CALLBACK_PATIENCE_MS = 2000 };
 
 /* ---- waiting --------------------------------------------------------------------------------------------- */
@@ -220,18 +217,6 @@ static aclError send_frame(sim_channel *ch, sim_frame *f, const char *function) 
     return rc;
 }
 
-static void take_time(void) {
-    uint64_t us = atomic_load_explicit(&sim_option.send_time_us, memory_order_relaxed);
-    if (us == 0)
-        return;
-    struct timespec left = {.tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000 * 1000)};
-    int state;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-    while (nanosleep(&left, &left) != 0 && errno == EINTR)
-        continue;
-    pthread_setcancelstate(state, NULL);
-}
-
 static aclError check_sender(const sim_channel *ch, const char *function) {
     sim_context *context = sim_current();
     if (context == NULL) /* documented of every task on a stream */
@@ -287,7 +272,7 @@ static aclError send_picture(sim_channel *ch, const sim_channel_desc *desc, acld
     if (rc != ACL_SUCCESS)
         sim_picture_release(f, false);
     else
-        take_time();
+        sim_take_send_time();
     return rc;
 }
 

@@ -24,7 +24,7 @@ COMPILER = shutil.which(os.environ.get("CC", "cc"))
 
 H265_MAIN, H264_BASELINE, H264_MAIN, H264_HIGH = range(4)
 NV12, NV21 = 1, 2
-VBR, CBR = 1, 2
+VBR, CBR, BY_QP = 1, 2, 3
 
 
 class CodecError(RuntimeError):
@@ -78,6 +78,9 @@ def bind(path: Path) -> ctypes.CDLL:
         *[pointer, pointer, size, pointer, size, ctypes.c_int],
         *[ctypes.POINTER(pointer), ctypes.POINTER(size), text, size],
     ]
+    library.sim_codec_set_qp.argtypes = [pointer, ctypes.c_int]
+    library.sim_codec_set_format.argtypes = [pointer, ctypes.c_int32]
+    library.sim_codec_set_qp.restype = library.sim_codec_set_format.restype = None
     library.sim_codec_close.argtypes = [pointer]
     library.sim_codec_close.restype = None
     return library
@@ -117,6 +120,12 @@ class Codec:
         config = Config(en_type, pic_format, width, height, rc_mode, src_rate, bit_rate)
         if self._library.sim_codec_open(config, self._handle, self._why, len(self._why)) != 0:
             raise CodecError(self._why.value.decode())
+
+    def set_qp(self, qp: int) -> None:
+        self._library.sim_codec_set_qp(self._handle, qp)
+
+    def set_format(self, pic_format: int) -> None:
+        self._library.sim_codec_set_format(self._handle, pic_format)
 
     def encode(self, frame: np.ndarray, idr: bool) -> bytes:
         width, height = self._size

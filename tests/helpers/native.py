@@ -2,6 +2,7 @@
 """C programs with the engine's own files and a simulated device, compiled once for each kind of build."""
 
 import os
+import runpy
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,6 +32,12 @@ LOAD_ALONE = ("base/*.c", "load/*.c")
 CONVERT_ALONE = ("base/*.c", "load/paths.c", "load/trust.c", "convert/*.c")
 
 
+def write_generated(folder):
+    """Write the header that the build makes for csrc/sim."""
+    for name, text in runpy.run_path(str(ROOT / "scripts" / "generate_chips.py"))["sources"]().items():
+        (Path(folder) / name).write_text(text)
+
+
 def compile_c(*args):
     done = subprocess.run(["gcc", *CFLAGS, *map(str, args)], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-4000:]
@@ -43,6 +50,7 @@ class Builds:
         self.folder = Path(folder)
         self._without_runtime = {}
         self._built = set()
+        write_generated(self.folder)
 
     def flags(self, variant):
         """The flags of a variant; skips where its sanitizer has no runtime on this machine."""
@@ -81,7 +89,12 @@ class Builds:
         self.flags(variant)
         if target not in self._built:
             objects = self._compile(
-                variant, sorted((CSRC / "sim").glob("*.c")), "-fPIC", "-fvisibility=hidden", f"-I{CSRC}/include"
+                variant,
+                sorted((CSRC / "sim").glob("*.c")),
+                "-fPIC",
+                "-fvisibility=hidden",
+                f"-I{CSRC}/include",
+                f"-I{self.folder}",
             )
             compile_c(*self.flags(variant), "-shared", *objects, "-o", target)
             self._built.add(target)

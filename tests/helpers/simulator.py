@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from ascend_venc._lowlevel import core
+from helpers import himpi
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = ROOT / "csrc" / "include" / "ascendcl.h"
@@ -137,6 +138,7 @@ class Simulator(AscendCL):
             function = getattr(self.lib, f"aclsim_{name}")
             function.restype = result
             function.argtypes = arguments
+        himpi.bind(self.lib)
         codec = core.find_codec()
         if codec:
             self.lib.aclsim_set_codec(codec.encode())

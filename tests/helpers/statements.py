@@ -29,6 +29,12 @@ TITLES = {
     "3.10": "Reports",
     "3.11": "Ranges and defaults",
     "3.12": "Choices",
+    "6.1": "DVPP V2: process and threads",
+    "6.2": "DVPP V2: channels",
+    "6.3": "DVPP V2: frames in",
+    "6.4": "DVPP V2: packets out",
+    "6.5": "DVPP V2: waiting",
+    "6.6": "DVPP V2: changing while it runs",
 }
 
 INTRODUCTION = """\
@@ -36,9 +42,10 @@ INTRODUCTION = """\
 
 <!-- Generated: python tests/helpers/statements.py -->
 
-What AscendCL's functions for video encoding do, as the simulated device does it, and the test that proves each
-statement. *documented*: in the vendor's documentation or its open sources. *observed*: seen on hardware by somebody who
-wrote it down. *guessed*: ours; its test says what the simulated device does, not what hardware does.
+What the vendor's functions for video encoding do (sections 3 AscendCL's, sections 6 DVPP V2's), as the simulated device
+does it, and the test that proves each statement. *documented*: in the vendor's documentation or its open sources.
+*observed*: seen on hardware by somebody who wrote it down. *guessed*: ours; its test says what the simulated device
+does, not what hardware does.
 
 `pytest tests/conformance` proves all of them on the simulated device. `pytest tests/conformance --acl=real` runs the
 tests of the column "real" on the AscendCL of the host; the others need a control function of the simulated device, use

@@ -7,7 +7,15 @@ import threading
 
 import pytest
 
-from ascend_venc import AclTimeoutError, DeviceLostError, EncoderClosedError, EncoderDrained, InvalidArgumentError, aio
+from ascend_venc import (
+    AclTimeoutError,
+    DeviceLostError,
+    DroppedPacketsWarning,
+    EncoderClosedError,
+    EncoderDrained,
+    InvalidArgumentError,
+    aio,
+)
 from helpers import decode, simulator, video
 
 COUNT = 24
@@ -221,7 +229,7 @@ def test_lost_device_wakes_everybody_and_ready_packets_come_first(run, backend, 
                     assert (await enc.receive()).frame_index == 0
                     with pytest.raises(DeviceLostError):
                         await enc.receive()
-                    with pytest.warns(ResourceWarning, match="dropped"):
+                    with pytest.warns(DroppedPacketsWarning, match="dropped"):
                         await enc.close()
 
     run(main())

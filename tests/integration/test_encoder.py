@@ -301,7 +301,7 @@ def test_closed_encoder_refuses_and_close_is_idempotent(backend):
 def test_close_with_uncollected_packets_warns(backend):
     enc = venc.Encoder(128, 128, backend=backend)
     enc.encode(bytes(128 * 192))
-    with pytest.warns(ResourceWarning, match=r"1 packet\(s\) were dropped"):
+    with pytest.warns(venc.DroppedPacketsWarning, match=r"1 packet\(s\) were dropped"):
         enc.close()
 
 
@@ -354,6 +354,44 @@ def test_encoder_says_what_it_is(backend):
         assert "128x128 h265 main 25 fps" in repr(enc)
         assert enc.time_base == Fraction(1, 25)
     assert repr(enc).endswith("closed>")
+
+
+HUGE_INT = 10**5000  # beyond every float, and longer than Python writes out
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["width", "depth", "queue", "max_queued", "timeout", "max_latency", "sink", "device", "gop", "fps", "bitrate"],
+)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_huge_numbers_are_refused_by_name(backend, name, sign):
+    kwargs = {"width": 128, "height": 128, "backend": backend, "delivery": "coalesced", name: sign * HUGE_INT}
+    with pytest.raises(venc.InvalidArgumentError) as caught:
+        venc.Encoder(**kwargs)
+    assert name in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("call", ["submit", "receive", "acquire"])
+def test_huge_timeouts_of_calls_are_refused(backend, call):
+    with venc.Encoder(128, 128, backend=backend) as enc:
+        args = [bytes(128 * 192)] if call == "submit" else []
+        with pytest.raises(venc.InvalidArgumentError, match="timeout is an integer of 16610 bits"):
+            getattr(enc, call)(*args, timeout=HUGE_INT)
+        assert enc.stats.submitted == 0
+
+
+def test_kinds_that_a_call_does_not_take_are_refused_before_the_device(backend):
+    with venc.Encoder(128, 128, backend=backend) as enc:
+        frame = enc.acquire()
+        for call in (enc.submit_async, lambda given: enc.submit_many([bytes(128 * 192), given])):
+            with pytest.raises(TypeError, match=r"Frame of acquire\(\)"):
+                call(frame)
+        frame.release()
+        with pytest.raises(TypeError, match="uint8 items"):
+            enc.submit(np.zeros((192, 128), "datetime64[s]"))
+        assert enc.stats.submitted == 0
+        assert len(enc.encode(bytes(128 * 192)) + enc.flush()) == 1
 
 
 @pytest.mark.parametrize("kwargs", [{"width": 127}, {"gop": 0}, {"bitrate": "1"}, {"device": 99}, {"timeout": -1}])

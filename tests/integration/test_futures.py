@@ -7,6 +7,7 @@ import threading
 import pytest
 
 import ascend_venc as venc
+from ascend_venc import futures
 from helpers import simulator, video
 
 COUNT = 20
@@ -37,6 +38,25 @@ def test_each_future_gets_the_packet_of_its_frame(enc, frames):
     for thread in collectors():
         thread.join(5)
     assert collectors() == [], "alive while a Future is pending"
+
+
+@pytest.mark.parametrize("step", ["adopt_one", "serve", "patience", "give_up_on_stalled"])
+def test_thread_that_serves_runs_out_of_memory_and_goes_on(enc, frames, monkeypatch, step):
+    shown, left = [], [MemoryError(), MemoryError()]
+    inner = getattr(futures._Server, step)
+
+    def short_of_memory(*args):
+        if left:
+            raise left.pop()
+        return inner(*args)
+
+    monkeypatch.setattr(threading, "excepthook", lambda args: shown.append(args.exc_type))
+    monkeypatch.setattr(futures._Server, step, short_of_memory)
+    made = [enc.encode_future(frame) for frame in frames]
+    assert [future.result(10).frame_index for future in made] == list(range(COUNT))
+    for thread in collectors():
+        thread.join(5)
+    assert shown == [MemoryError] * (2 - len(left)) != []
 
 
 def test_futures_and_receive_share_an_encoder(enc, frames):

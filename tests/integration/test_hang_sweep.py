@@ -12,14 +12,14 @@ import pytest
 
 from helpers import hang_sweep, processes
 
-pytestmark = [pytest.mark.sim_only, pytest.mark.soak]
+pytestmark = pytest.mark.sim_only
 
 PROGRAM = Path(hang_sweep.__file__)
 SLACK = 3.0  # seconds that a busy machine may add to a bound; a process that hangs does so for ever
 
-# Which calls of the vendor's may keep a Ctrl-C waiting: sends are made by the caller's thread, and so is what
-# open_library asks. They block nobody else: a process with such a thread ends all the same.
-CALLERS = {"aclvencSendFrame", "aclrtMemcpy", "aclrtGetCurrentContext", "aclrtSetCurrentContext", "aclrtGetDeviceCount"}
+# Which calls of the vendor's may keep a Ctrl-C waiting: sends are made by the caller's thread. They block nobody else:
+# a process with such a thread ends all the same.
+CALLERS = {"aclvencSendFrame", "aclrtMemcpy", "aclrtGetCurrentContext", "aclrtSetCurrentContext"}
 
 
 NOT_MET = "not met"
@@ -106,7 +106,7 @@ def test_a_slice_of_the_calls_that_never_return(face):
 
 
 def test_ends_of_processes_beside_a_slice_of_the_calls():
-    check_ends(end_points(run("calls")["calls"])[::20])
+    check_ends(end_points(run("calls"))[::20])
 
 
 @pytest.mark.soak
@@ -120,6 +120,5 @@ def test_each_call_may_never_return(face):
 @pytest.mark.timeout(3600)
 def test_process_ends_and_ctrl_c_works_beside_each_call():
     calls = run("calls")
-    assert set(calls["opening"]) <= CALLERS
-    assert len(calls["calls"]) >= 40
-    check_ends(end_points(calls["calls"]))
+    assert len(calls) >= 40
+    check_ends(end_points(calls))

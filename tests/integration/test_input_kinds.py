@@ -280,7 +280,7 @@ def test_tensor_is_let_go_of_once_wherever_its_frame_ends(backend, frame):
             enc.flush()
             enc.submit(tensors[5])
             assert len(tensors[0].deleted) == 1, "a later frame was reported"
-            with pytest.warns(ResourceWarning, match="dropped"):
+            with pytest.warns(venc.DroppedPacketsWarning, match="dropped"):
                 enc.close()
         assert [tensor.deleted for tensor in tensors] == [[threading.current_thread().name]] * 6
 

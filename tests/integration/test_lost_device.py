@@ -12,7 +12,7 @@ import pytest
 
 import ascend_venc as venc
 from ascend_venc._lowlevel import core
-from helpers import processes, simulator
+from helpers import fake_cann, processes, simulator
 from helpers.waiting import eventually, is_inside, outcome, started
 
 pytestmark = pytest.mark.sim_only
@@ -44,7 +44,7 @@ def end_well(*encoders):
     for enc in encoders:
         enc._timeout = 10
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)  # packets that nobody took
+            warnings.simplefilter("ignore", venc.DroppedPacketsWarning)  # packets that nobody took
             enc.close()
 
 
@@ -116,7 +116,14 @@ def test_calls_beside_a_send_that_never_returns_keep_their_bounds():
     end_well(enc)
 
 
-OPENING = ["aclrtCreateContext", "aclrtCreateStream", "aclrtSubscribeReport", "aclvencCreateChannel", "acldvppMalloc"]
+OPENING = [
+    "aclrtGetDeviceCount",
+    "aclrtCreateContext",
+    "aclrtCreateStream",
+    "aclrtSubscribeReport",
+    "aclvencCreateChannel",
+    "acldvppMalloc",
+]
 
 
 @pytest.mark.parametrize("function", OPENING)
@@ -131,6 +138,27 @@ def test_opening_is_bounded_although_a_call_never_returns(function):
     eventually(lambda: core.live()["DEVICE"] == 0)
     with encoder(timeout=10) as enc:
         assert len(enc.encode(FRAME) + enc.flush()) == 1
+
+
+def test_library_that_does_not_load_is_given_up_in_time(tmp_path):
+    """A constructor of the vendor's that never returns costs the thread that runs it, and the bound is kept."""
+    hung = "__attribute__((constructor)) static void build(void) { for (;;) sleep(1); }"
+    lib = fake_cann.install(tmp_path, code=hung)
+    program = f"""
+import os
+import time
+import ascend_venc as venc
+begin = time.monotonic()
+for _ in range(2):
+    try:
+        venc.Encoder(128, 128, backend={str(lib / "libascendcl.so")!r}, timeout=0.3)
+    except venc.AclTimeoutError as error:
+        print("not open within 0.3 s" in str(error))
+print(time.monotonic() - begin < 0.6 + {SLACK}, flush=True)
+os._exit(0)  # exit() would wait for the dynamic loader's lock
+"""
+    done = processes.run(program, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\nTrue\nTrue\n", "")
 
 
 SICK = """
@@ -164,7 +192,9 @@ print("nobody waited")
 """
 
 
-@pytest.mark.parametrize("function", ["aclInit", "aclrtCreateContext", "aclrtCreateStream", "aclrtSubscribeReport"])
+@pytest.mark.parametrize(
+    "function", ["aclrtGetDeviceCount", "aclInit", "aclrtCreateContext", "aclrtCreateStream", "aclrtSubscribeReport"]
+)
 def test_device_that_does_not_open_delays_no_other(function, request):
     program = SICK.format(tests=str(request.config.rootpath / "tests"))
     if function == "aclInit":  # of the second device: the first has made it already, and the runtime says so

@@ -120,7 +120,7 @@ def test_reader_that_reads_nothing_holds_up_neither_other_encoders_nor_close(fra
         with venc.Encoder(128, 128, codec="h264", backend=backend) as other:
             assert len(list(other.encode_iter(frames))) == COUNT
         begin = time.monotonic()
-        with pytest.warns(ResourceWarning, match="dropped"):
+        with pytest.warns(venc.DroppedPacketsWarning, match="dropped"):
             stuck.close()
         assert time.monotonic() - begin < 5
     finally:
@@ -152,7 +152,7 @@ def test_what_follows_a_failed_frame_is_written_before_the_encoder_closes(frames
         with simulator.shared().failing_frame(RET_CODE, 3, 1):
             for frame in frames:
                 enc.submit(frame, timeout=5)
-        with pytest.warns(ResourceWarning, match="1 packet"):  # nobody asked for the frame that failed
+        with pytest.warns(venc.DroppedPacketsWarning, match="1 packet"):  # nobody asked for the frame that failed
             enc.close()
     assert (enc.stats.written, enc.stats.failed) == (COUNT - 1, 1)
     assert path.stat().st_size == enc.stats.bytes_out

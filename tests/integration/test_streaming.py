@@ -10,6 +10,7 @@ from fractions import Fraction
 import pytest
 
 import ascend_venc as venc
+from ascend_venc._lowlevel import packet as packet_module
 from helpers import annexb, decode, processes, simulator, video
 
 
@@ -321,14 +322,53 @@ def test_packet_facts(backend, frames, codec):
         packet.release()
 
 
-def test_packet_pickles_and_copies_as_bytes(backend, frames):
+FIELDS = (
+    *("pts", "dts", "time", "time_base", "duration", "frame_index", "is_keyframe", "kind", "size"),
+    *("submitted_at", "emitted_at", "latency", "token"),
+)
+
+
+def test_packet_pickles_and_copies_with_its_fields_and_memory_of_its_own(backend, frames):
+    with encoder(backend, fps=50) as enc:
+        enc.submit(frames[0])
+        enc.submit(frames[1], pts=700, token={"camera": "door"})
+        packets = [enc.receive(), enc.receive()]
+    for packet in packets:
+        assert packet.duration == 1 and packet.time_base == Fraction(1, 50)
+        wanted = [getattr(packet, name) for name in FIELDS]
+        data, units = bytes(packet), [bytes(unit) for unit in packet.nal_units()]
+        made = [pickle.loads(pickle.dumps(packet, protocol)) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)]
+        made += [copy.copy(packet), copy.deepcopy(packet)]
+        made.append(pickle.loads(pickle.dumps(made[0])))
+        packet.release()
+        for other in made:
+            assert type(other) is venc.Packet
+            assert [getattr(other, name) for name in FIELDS] == wanted
+            assert (bytes(other), [bytes(unit) for unit in other.nal_units()]) == (data, units)
+            assert memoryview(other).readonly and len(other) == len(data)
+            view = memoryview(other)
+            with pytest.raises(BufferError, match="live view"):
+                other.release()
+            view.release()
+            other.release()
+            with pytest.raises(ValueError, match="released"):
+                bytes(other)
+    with pytest.raises(ValueError, match="released"):
+        pickle.dumps(packets[0])
+
+
+def test_view_of_a_copied_packet_outlives_it(backend, frames):
     with encoder(backend) as enc:
         enc.submit(frames[0])
         packet = enc.receive()
-    data = bytes(packet)
-    for made in (pickle.loads(pickle.dumps(packet)), copy.copy(packet), copy.deepcopy(packet)):
-        assert type(made) is bytes
-        assert made == data
+    view = memoryview(copy.copy(packet))
+    assert view.tobytes() == bytes(packet)
+
+
+def test_forged_pickle_of_a_packet_is_refused():
+    for arguments in ((None, 0, 0, 1, 0, 0, Fraction(1), None), (b"", 0, 0, 77, 0, 0, Fraction(1), None)):
+        with pytest.raises((TypeError, ValueError)):
+            packet_module._restore(*arguments)
 
 
 # ---- producer and consumer -------------------------------------------------------------------------------------------

@@ -169,8 +169,8 @@ def test_packet_tells_all(enc, frames):
         packet.release()
     units.clear()
     for other in (copy.copy(packet), copy.deepcopy(packet), pickle.loads(pickle.dumps(packet))):
-        assert type(other) is bytes
-        assert other == bytes(packet)
+        assert type(other) is venc.Packet
+        assert bytes(other) == bytes(packet) and other.token == {"a": 1}
     packet.release()
     with pytest.raises(ValueError, match="released"):
         packet.nal_units()

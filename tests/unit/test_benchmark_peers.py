@@ -2,6 +2,7 @@
 """The benchmarks' peers: they do the same work, and a peer that does other work ends the measurement."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -82,3 +83,100 @@ def test_peer_with_other_work_ends_the_measurement(answers, difference):
 
 def test_peers_with_the_same_work_are_timed_as_often(answers):
     assert answers["times"] == [3, 3]
+
+
+# ---- pyACL itself, which is linked with its device library ----
+
+# What stands for the vendor's module: the stand-in of its shape, with the device library of the variable. An empty one:
+# what the process has loaded, as a linked module finds its functions; the probe is among that if it is preloaded.
+VENDOR = """
+import os, sys
+import native
+sys.modules["acl"] = native.pyacl_shape(os.environ["STAND_IN_DEVICE"])
+"""
+JOB = {"peer": "pyACL", "load": "none", "access_unit": 2000}
+JOBS = {
+    "blocked": {"channels": 2, "encode_time_us": 10_000, "output_slots": 1, "seconds": 0.3},
+    "fast": {"encode_time_us": 500, "output_slots": 8, "seconds": 0.3},
+    "steady": {"channels": 2, "seconds": 0.3},
+    "latency": {"encode_time_us": 2_000, "frames": 50},
+}
+MEASURE = """
+import json, sys
+sys.path[:0] = [sys.argv[1], sys.argv[2], sys.argv[3]]
+from groups import contention
+try:
+    print(json.dumps(contention.run(json.loads(sys.argv[4]))))
+except RuntimeError as error:
+    print(json.dumps({"refused": str(error)}))
+"""
+
+
+@pytest.fixture
+def measured(answers, tmp_path):
+    """`answers` has built what is needed, or skipped."""
+    (tmp_path / "acl.py").write_text(VENDOR)
+
+    def measure(what, bound_to, **job):
+        job = {"what": what, **JOB, **JOBS[what], **job}
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", MEASURE, tmp_path, BENCHMARKS, BENCHMARKS.parent, json.dumps(job)],
+            env={**os.environ, "STAND_IN_DEVICE": str(bound_to), "PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=100,
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return measure
+
+
+@pytest.mark.parametrize("what", JOBS)
+def test_linked_module_is_seen_by_the_probe(measured, what):
+    found = measured(what, "")
+    assert "refused" not in found, found["refused"]
+    if what in ("blocked", "fast"):
+        assert found["frames_per_second"] > 0 and found["blocked_percent"] >= 0
+    elif what == "steady":
+        assert found["hold_us"]["p50"] > 0
+    else:
+        assert len(found["us"]) == 50 and min(found["us"]) > 0
+
+
+@pytest.mark.parametrize("what", JOBS)
+def test_peer_that_goes_past_the_probe_is_an_error(measured, what):
+    from ascend_venc._lowlevel import core
+
+    found = measured(what, core.simulated_device_path())
+    assert "DifferentWork" in found["refused"]
+    assert "the probe saw" in found["refused"] or "0 callbacks" in found["refused"]
+
+
+def test_facade_is_in_every_group_with_a_load():
+    sys_path = [str(BENCHMARKS), str(BENCHMARKS.parent)]
+    program = f"""
+import json, sys
+sys.path[:0] = {sys_path!r}
+from types import SimpleNamespace
+from groups import contention
+seen = {{}}
+def in_turn(options, what, jobs):
+    seen.setdefault(group, set()).update((job["peer"], job["load"]) for job in jobs if "load" in job)
+    raise StopIteration
+contention.in_turn = in_turn
+for group in ("blocked", "fast", "submit", "latency", "programs"):
+    try:
+        getattr(contention, group)(SimpleNamespace(pyacl=True, quick=True, repeats=1))
+    except StopIteration:
+        pass
+print(json.dumps({{name: sorted(map(list, jobs)) for name, jobs in seen.items()}}))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr[-4000:]
+    seen = json.loads(done.stdout)
+    assert len(seen) == 5
+    for group, jobs in seen.items():
+        for peer in ("ascend_venc.acl", "pyACL", "pyACL shape (stand-in), as shipped"):
+            assert {load for name, load in jobs if name == peer} == {"none", "burn", "hold20"}, (group, peer)

@@ -3,6 +3,7 @@
 
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,13 +55,19 @@ def test_limits_of_chip_without_encoder_raises_naming_it_and_those_that_work(soc
         (" 4 M ", 4000000),
         ("500kbit/s", 500000),
         ("1.5Mbps", 1500000),
+        ("4e6", 4000000),
+        (4e6, 4000000),
+        (2.5e6, 2500000),
+        (Fraction(4000001, 2), 2000000),
+        (np.float32(1e6), 1000000),
+        (np.int64(7), 7),
     ],
 )
 def test_parse_bitrate_reads_bits_per_second(value, bits):
     assert config.parse_bitrate(value) == bits
 
 
-@pytest.mark.parametrize("value", ["", "fast", "2G", "-1M", "M", "1e6", "2 MB"])
+@pytest.mark.parametrize("value", ["", "fast", "2G", "-1M", "M", "1e-6", "1e", "nan", "2 MB"])
 def test_parse_bitrate_bad_text_raises_naming_it(value):
     with pytest.raises(errors.InvalidArgumentError, match="bitrate is"):
         config.parse_bitrate(value)
@@ -131,7 +138,8 @@ def test_parse_fps_bad_value_raises_naming_it(value):
         {"fps": None},
         {"fps": True},
         {"fps": [25]},
-        {"bitrate": 2e6},
+        {"bitrate": 1j},
+        {"bitrate": [1]},
         {"bitrate": True},
         {"gop": 2.5},
         {"gop": "50"},
@@ -152,6 +160,12 @@ def test_resolve_wrong_type_raises_typeerror_naming_the_parameter(kwargs):
     [
         ({"codec": "h263"}, ("codec", "h263", "h264", "h265")),
         ({"codec": "H265x"}, ("codec", 'did you mean "h265"')),
+        ({"codec": "libx264"}, ("codec", "libx264", 'did you mean "h264"')),
+        ({"codec": "hevc_nvenc"}, ("codec", 'did you mean "h265"')),
+        ({"codec": "x265"}, ("codec", 'did you mean "h265"')),
+        ({"pixel_format": "yuvj420p"}, ("pixel_format", 'did you mean "i420"')),
+        ({"pixel_format": "greyscale"}, ("pixel_format", 'did you mean "gray8"')),
+        ({"bitrate": float("inf")}, ("bitrate", "inf", "finite")),
         ({"profile": "hihg", "codec": "h264"}, ("profile", 'did you mean "high"')),
         ({"profile": "high"}, ("profile", "high", "main")),
         ({"rc": "abr"}, ("rc", "vbr", "cbr")),
@@ -250,6 +264,9 @@ def test_rate_control_gets_the_nearest_rate_that_the_chip_has_and_the_film_keeps
         ({"codec": "avc"}, "h264"),
         ({"codec": "H.264"}, "h264"),
         ({"rc": "CBR"}, "cbr"),
+        ({"color_matrix": "BT709"}, "bt709"),
+        ({"color_range": "Full"}, "full"),
+        ({"profile": "MAIN"}, "main"),
     ],
 )
 def test_resolve_takes_the_names_that_others_use_in_any_case(kwargs, seen):

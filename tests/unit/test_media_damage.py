@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ascend_venc.media import ContainerReader, MediaError, open_video
+from ascend_venc.media.structure import ends_within_a_unit
 from helpers import clips, processes
 
 CAVLC = {"preset": "ultrafast", "bf": "0", "g": "250"}
@@ -21,11 +22,9 @@ def noise(index, width=128, height=128):
     return np.concatenate([np.clip(luma, 16, 235), chroma]).astype(np.uint8)
 
 
-def film(path, count=30, codec="libx264", options=None, **open_options):
+def film(path, count=30, codec="libx264", options=None, mux_options=None):
     pictures = [clips.av_frame(noise(index)) for index in range(count)]
-    return clips.write_pictures(
-        path, pictures, codec=codec, options=open_options.get("options"), codec_options=options or CAVLC
-    )
+    return clips.write_pictures(path, pictures, codec=codec, options=mux_options, codec_options=options or CAVLC)
 
 
 def read(path, **options):
@@ -348,3 +347,78 @@ def test_what_is_left_out_is_told(tmp_path):
     with ContainerReader(path) as source:
         assert source.left_out == ("sound", "title")
     assert read(film(tmp_path / "b.mp4", 2))[0].left_out == ()
+
+
+# ---- transport streams that end early ----
+
+
+def ts_packets(data):
+    """(PID, whether a unit begins in it) of each packet."""
+    return [
+        ((data[at + 1] & 0x1F) << 8 | data[at + 2], bool(data[at + 1] & 0x40)) for at in range(0, len(data) - 187, 188)
+    ]
+
+
+def cut_places(data, pid, step):
+    """Numbers of packets after which to cut: within frames, and between them."""
+    kinds = ts_packets(data)
+    within, between = [], []
+    for number in range(12, len(kinds), step):
+        rest = [begins for found, begins in kinds[number:] if found == pid]
+        if rest:
+            (between if rest[0] else within).append(number)
+    between += [number for number, (found, begins) in enumerate(kinds) if found == pid and begins and number > 12]
+    return within, sorted(set(between))
+
+
+HEVC = {"x265-params": "log-level=none"}
+
+
+@pytest.mark.parametrize(("codec", "options"), [("libx264", CAVLC), ("libx265", HEVC), ("mpeg2video", {"b": "8M"})])
+def test_transport_stream_that_ends_within_a_frame_is_noticed_and_one_that_does_not_is_read(tmp_path, codec, options):
+    data = film(tmp_path / "whole.ts", 12, codec=codec, options=options).read_bytes()
+    within, between = cut_places(data, 0x100, step=max(1, len(data) // 188 // 40))
+    assert len(within) > 10 and len(between) >= 11
+    path = tmp_path / "cut.ts"
+    missed = []
+    for number in within:
+        path.write_bytes(data[: 188 * number])
+        try:
+            source, _ = read(path)
+        except MediaError:
+            source, _ = read(path, tolerant=True)
+            assert source.damaged >= 1
+        else:
+            if not any("perhaps the file was cut off" in note for note in source.notes):
+                missed.append(number)
+    assert missed == []
+    for number in between:  # what cannot be told from a film that ends there
+        count = ts_packets(data[: 188 * number]).count((0x100, True))
+        path.write_bytes(data[: 188 * number])
+        source, frames = read(path)
+        assert (len(frames), source.damaged, source.notes) == (count, 0, ())
+    path.write_bytes(data)
+    source, frames = read(path)
+    assert (len(frames), source.damaged, source.notes) == (12, 0, ())
+
+
+def test_unit_that_tells_its_length_is_damaged_once_where_the_file_ends_before(tmp_path):
+    data = film(
+        tmp_path / "whole.ts", 6, codec="libx265", options=HEVC, mux_options={"omit_video_pes_length": "0"}
+    ).read_bytes()
+    last = max(n for n, (pid, begins) in enumerate(ts_packets(data)) if pid == 0x100 and begins)
+    path = tmp_path / "cut.ts"
+    path.write_bytes(data)
+    assert read(path)[0].damaged == 0
+    path.write_bytes(data[: 188 * (last + 1)])
+    with pytest.raises(MediaError, match="is damaged: "):
+        read(path)
+    assert read(path, tolerant=True)[0].damaged == 1
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"G" * 100, b"\x00" * 1880, b"\x47" + b"\xff" * 187, b"\x47\x41\x00\x30\xff" * 376]
+)
+def test_what_is_no_transport_stream_does_not_seem_to_end_early(tmp_path, content):
+    (tmp_path / "a.ts").write_bytes(content)
+    assert ends_within_a_unit(tmp_path / "a.ts", 0x100) is False

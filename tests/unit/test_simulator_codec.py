@@ -19,6 +19,7 @@ import pytest
 from helpers import annexb, video
 from helpers import codec as driver
 from helpers.codec import (
+    BY_QP,
     CBR,
     COMPILER,
     H264_BASELINE,
@@ -412,6 +413,9 @@ int av_frame_get_buffer(struct frame *f, int a) {
     return 0;
 }
 int av_frame_make_writable(struct frame *f) { return 0; }
+void *av_frame_new_side_data(struct frame *f, int type, size_t size) { return 0; }
+void av_frame_remove_side_data(struct frame *f, int type) {}
+const char *av_frame_side_data_name(int type) { return 0; }
 struct packet *av_packet_alloc(void) {
     struct packet *p = calloc(1, 256);
     p->pts = p->dts = INT64_MIN;
@@ -603,6 +607,15 @@ def test_open_with_a_library_that_refuses_an_option_names_it(fresh, tmp_path):
     assert handle.value is None
 
 
+def test_open_for_the_callers_quantiser_needs_regions_of_interest(fresh, tmp_path):
+    library, load = fresh()
+    assert load(compile_fake(tmp_path / "libavcodec.so")) == ""
+    config = driver.Config(H264_HIGH, NV12, 128, 128, BY_QP, 25, 1000)
+    handle, why = ctypes.c_void_p(), ctypes.create_string_buffer(256)
+    assert library.sim_codec_open(config, handle, why, len(why)) == -1
+    assert why.value == b"this libavutil has no regions of interest"
+
+
 def test_open_that_the_encoder_refuses_gives_settings_and_reason(fresh, tmp_path):
     library, load = fresh()
     assert load(compile_fake(tmp_path / "libavcodec.so", OPEN=-1)) == ""
@@ -611,6 +624,52 @@ def test_open_that_the_encoder_refuses_gives_settings_and_reason(fresh, tmp_path
     assert library.sim_codec_open(config, handle, why, len(why)) == -1
     assert why.value == b"libx265 does not open at 128x130, 25 fps, 1000 kbit/s: bad option (-1)"
     assert handle.value is None
+
+
+# ---- the caller's quantiser ----------------------------------------------------------------------
+
+
+@every_type
+def test_quantiser_counts_from_the_picture_on_and_makes_no_idr(en_type, clip):
+    steps = [20, 26, 32, 38, 44, 50]
+    units = []
+    with Codec(en_type, 640, 360, rc_mode=BY_QP) as codec:
+        for number, frame in enumerate(clip):
+            codec.set_qp(steps[number // 10])
+            units.append(codec.encode(frame, number == 0))
+    assert [unit.is_idr for unit in parse(units, en_type)] == [True] + [False] * 59
+    decoded = unit_frames(units, codec_name(en_type))
+    qualities = [video.psnr(clip[10 * step + 1], decoded[10 * step + 1]) for step in range(6)]
+    falls = [earlier - later for earlier, later in zip(qualities, qualities[1:])]
+    assert all(1 < fall < 5 for fall in falls), qualities  # a step of six halves the precision
+    assert sum(map(len, units[51:60])) < sum(map(len, units[11:20])) / 20
+
+
+@both_codecs
+def test_quantiser_of_an_idr_is_its_own(en_type, clip):
+    sizes = []
+    with Codec(en_type, 640, 360, rc_mode=BY_QP) as codec:
+        for qp in (20, 30, 40):
+            codec.set_qp(30)
+            for number in range(5):
+                codec.encode(clip[number], number == 0)
+            codec.set_qp(qp)
+            sizes.append(len(codec.encode(clip[5], True)))
+    assert sizes[0] > 2 * sizes[1] > 4 * sizes[2]
+
+
+@both_codecs
+@pytest.mark.parametrize("opened", [NV12, NV21], ids=["nv12", "nv21"])
+def test_pixel_format_may_change_between_pictures(en_type, opened):
+    frames = synthetic(176, 144, 8, watermark=True)
+    units = []
+    with Codec(en_type, 176, 144, rc_mode=BY_QP, pic_format=opened) as codec:
+        for number, frame in enumerate(frames):
+            pic_format = NV21 if number // 2 % 2 else NV12
+            codec.set_format(pic_format)
+            units.append(codec.encode(frame if pic_format == NV12 else swap_chroma(frame), number == 0))
+    assert marks(units, en_type) == list(range(8))
+    assert quality(units, en_type, frames) > 30
 
 
 # ---- the hand-declared structures ----------------------------------------------------------------
@@ -629,6 +688,14 @@ SAME(frame_prefix, format, AVFrame, format);
 SAME(frame_prefix, pts, AVFrame, pts);
 SAME(frame_prefix, tail[LIBAVUTIL_VERSION_MAJOR <= LAST_AVUTIL_WITH_KEY_FRAME ? 1 : 0], AVFrame, pict_type);
 SAME(frame_prefix, tail[LIBAVUTIL_VERSION_MAJOR <= LAST_AVUTIL_WITH_KEY_FRAME ? 2 : 1], AVFrame, sample_aspect_ratio);
+SAME(side_data_prefix, type, AVFrameSideData, type);
+SAME(side_data_prefix, data, AVFrameSideData, data);
+SAME(region_of_interest, size, AVRegionOfInterest, self_size);
+SAME(region_of_interest, top, AVRegionOfInterest, top);
+SAME(region_of_interest, bottom, AVRegionOfInterest, bottom);
+SAME(region_of_interest, left, AVRegionOfInterest, left);
+SAME(region_of_interest, right, AVRegionOfInterest, right);
+SAME(region_of_interest, shift, AVRegionOfInterest, qoffset);
 SAME(packet_prefix, pts, AVPacket, pts);
 SAME(packet_prefix, dts, AVPacket, dts);
 SAME(packet_prefix, data, AVPacket, data);

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from ascend_venc import cli
-from ascend_venc._lowlevel import core
 from ascend_venc.cli import sim
-from helpers import processes, simulator, vendor_headers
+from helpers import himpi, native, processes, simulator, vendor_headers
 
 needs_cxx = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler: g++ is not on PATH")
 
@@ -118,6 +117,8 @@ def test_official_flow_is_clean_under_sanitizers(tmp_path, sanitizer):
     except (AssertionError, subprocess.CalledProcessError) as error:
         pytest.skip(f"no runtime for -fsanitize={sanitizer}: {error}")
     sources = sorted((ROOT / "csrc" / "sim").glob("*.c"))
+    native.write_generated(tmp_path)
+    flags += [f"-I{tmp_path}"]
     flags += ["-fno-sanitize-recover=undefined"] if "undefined" in sanitizer else []
     compile_with("gcc", *flags, "-Wno-format-truncation", *sources, PROGRAM, "-o", tmp_path / "flow", "-ldl", "-lm")
     for arguments, options in (((2, 16), ""), ((0, 40), "null_codec=500"), ((0, 40, "cancel"), "null_codec=500")):
@@ -145,7 +146,11 @@ def needed(path):
 
 def test_program_asks_for_the_vendor_s_files_and_gets_one_device(flow, libdir):
     assert needed(flow)[:2] == ["libascendcl.so", "libacl_dvpp.so"]
-    assert sorted(path.name for path in libdir.glob("*.so")) == ["libacl_dvpp.so", "libascendcl.so"]
+    assert sorted(path.name for path in libdir.glob("*.so")) == [
+        "libacl_dvpp.so",
+        "libacl_dvpp_mpi.so",
+        "libascendcl.so",
+    ]
 
 
 @pytest.mark.parametrize("order", [("ascendcl", "acl_dvpp"), ("acl_dvpp", "ascendcl")])
@@ -203,18 +208,22 @@ def test_python_and_a_library_in_c_use_the_same_device(libdir):
     runtime = ctypes.CDLL(str(libdir / "libascendcl.so"))
     media = ctypes.CDLL(str(libdir / "libacl_dvpp.so"))
     device = simulator.shared()
-    for library, name in ((runtime, "aclInit"), (media, "aclvencSendFrame"), (media, "acldvppMalloc")):
+    mpi = ctypes.CDLL(str(libdir / "libacl_dvpp_mpi.so"))
+    functions = [(runtime, "aclInit"), (media, "aclvencSendFrame"), (media, "acldvppMalloc"), (mpi, "hi_mpi_sys_init")]
+    for library, name in functions:
         addresses = {ctypes.cast(getattr(found, name), ctypes.c_void_p).value for found in (library, device.lib)}
         assert len(addresses) == 1, name
 
 
 def test_link_libraries_offer_the_list_each_its_part(libdir):
-    for library, part in (("libascendcl.so", "RUNTIME"), ("libacl_dvpp.so", "MEDIA")):
+    for library, part in (("libascendcl.so", "RUNTIME"), ("libacl_dvpp.so", "MEDIA"), ("libacl_dvpp_mpi.so", "MPI")):
         command = ["nm", "-D", "--defined-only", "--format=posix", str(libdir / library)]
         text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         functions = {line.split()[0] for line in text.splitlines() if line.split()[1] == "T"} - {"_init", "_fini"}
         only_programs_call = {"aclAppLog"} if part == "RUNTIME" else set()
         listed = {name for group, _, _, name, _ in simulator.FUNCTIONS if group == part}
+        if part == "MPI":
+            listed = {name for _, _, name, _ in himpi.FUNCTIONS}
         assert functions == listed | only_programs_call
 
 
@@ -438,16 +447,6 @@ def test_environment_and_files_are_all_documented():
     assert [path.name for path in sources if f"`{path.name}`" not in document] == []
 
 
-def test_table_of_channels_is_what_the_simulated_device_has():
-    document = (ROOT / "docs" / "simulated-device.md").read_text()
-    rows = re.findall(r"^\| (Ascend\w+) \| (\d+) \((\w+)\) \| (\d+) \|", document, flags=re.M)
-    assert [(name, int(v1), mark, int(v2)) for name, v1, mark, v2 in rows] == [
-        (chip["name"], chip["channels"], chip["channels_mark"], chip["channels_v2"])
-        for chip in core.simulated_chips()
-        if chip["encoder"]
-    ]
-
-
 def test_strict_mode_s_reports_are_all_documented_and_provoked():
     reported = set()
     for path in (ROOT / "csrc" / "sim").glob("*.c"):
@@ -455,5 +454,9 @@ def test_strict_mode_s_reports_are_all_documented_and_provoked():
     assert len(reported) > 15
     documented = set(re.findall(r"`([a-z-]+)`", (ROOT / "docs" / "simulated-device.md").read_text()))
     assert reported <= documented
-    provoked = (ROOT / "tests" / "unit" / "test_simulator_strict.py").read_text()
+    files = [
+        ROOT / "tests" / "unit" / "test_simulator_strict.py",
+        *(ROOT / "tests" / "conformance").glob("test_v2_*.py"),
+    ]
+    provoked = "".join(path.read_text() for path in files)
     assert [kind for kind in sorted(reported) if f'"{kind}"' not in provoked and f"[{kind}]" not in provoked] == []

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Holds the libascendcl.so and libacl_dvpp.so that programs in C and C++ link for the simulated device."""
+"""Holds the libraries that programs in C and C++ link for the simulated device."""

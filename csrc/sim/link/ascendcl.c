@@ -2,4 +2,5 @@
 /* libascendcl.so of the simulated device: the runtime's names. */
 #define FILTER_RUNTIME(...) __VA_ARGS__
 #define FILTER_MEDIA(...)
+#define FILTER_MPI(...)
 #include "filter.h"

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "avenc.h"
+#include "library.h"
 
 #define CHECK(condition)                                                                                               \
     do {                                                                                                               \
@@ -223,7 +223,7 @@ int main(int argc, char **argv) {
     avenc_library_options options = {.backend = "sim", .sim_path = argv[1], .sim_codec = argv[2][0] ? argv[2] : NULL};
     avenc_library *library;
     avenc_wait wait;
-    CHECK(avenc_library_open(&options, &library) == AVENC_OK);
+    CHECK(open_library(&options, &library) == AVENC_OK);
     avenc_device *device;
     CHECK(avenc_device_open(library, 0, &device) == AVENC_OK);
     CHECK(avenc_device_wait_open(device, within(20000, &wait)) == AVENC_OK);

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "avenc.h"
+#include "library.h"
 
 #define CHECK(condition)                                                                                               \
     do {                                                                                                               \
@@ -90,7 +90,7 @@ int main(int argc, char **argv) {
     CHECK(argc == 4);
     avenc_library_options options = {.backend = "sim", .sim_path = argv[1]};
     avenc_library *library;
-    CHECK(avenc_library_open(&options, &library) == AVENC_OK);
+    CHECK(open_library(&options, &library) == AVENC_OK);
     avenc_device *device;
     CHECK(avenc_device_open(library, 0, &device) == AVENC_OK);
     CHECK(avenc_device_wait_open(device, PATIENT) == AVENC_OK);

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "avenc.h"
+#include "library.h"
 
 #define CHECK(condition)                                                                                               \
     do {                                                                                                               \
@@ -102,7 +102,7 @@ int main(int argc, char **argv) {
     CHECK(argc == 5);
     avenc_library_options options = {.backend = "sim", .sim_path = argv[1], .sim_codec = argv[2][0] ? argv[2] : NULL};
     avenc_library *library;
-    CHECK(avenc_library_open(&options, &library) == AVENC_OK);
+    CHECK(open_library(&options, &library) == AVENC_OK);
     avenc_device *device;
     avenc_wait wait = avenc_wait_for(20000);
     CHECK(avenc_device_open(library, 0, &device) == AVENC_OK);

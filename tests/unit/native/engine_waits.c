@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "avenc.h"
+#include "library.h"
 
 #define CHECK(condition)                                                                                               \
     do {                                                                                                               \
@@ -402,7 +402,7 @@ int main(int argc, char **argv) {
     CHECK(sim.set_devices(2) == 0);
     CHECK(sim.set_option("null_codec", 1000) == 0);
     avenc_library_options options = {.backend = "sim", .sim_path = argv[1], .sim_codec = argv[2][0] ? argv[2] : NULL};
-    CHECK(avenc_library_open(&options, &library) == AVENC_OK);
+    CHECK(open_library(&options, &library) == AVENC_OK);
     api = avenc_library_api(library);
     int ran = 0;
     for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "avenc.h"
+#include "library.h"
 
 #define CHECK(condition)                                                                                               \
     do {                                                                                                               \
@@ -47,7 +47,8 @@ static uint32_t key_of(unsigned i) {
 
 static void *submit(void *arg) {
     static uint8_t pixels[WIDTH * HEIGHT * 3 / 2];
-    avenc_submission frame = {.picture = {pixels, WIDTH, pixels + WIDTH * HEIGHT, WIDTH, WIDTH, HEIGHT, HEIGHT / 2}, .number_pts = 1};
+    avenc_submission frame = {.picture = {pixels, WIDTH, pixels + WIDTH * HEIGHT, WIDTH, WIDTH, HEIGHT, HEIGHT / 2},
+                              .number_pts = 1};
     for (unsigned number = 0; number < frames; number++) {
         for (unsigned i = (unsigned)(uintptr_t)arg; i < channels; i += 2) {
             uint64_t index;
@@ -101,7 +102,7 @@ int main(int argc, char **argv) {
     CHECK(channels >= 2 && channels <= MANY);
     avenc_library_options options = {.backend = "sim", .sim_path = argv[1]};
     avenc_library *library;
-    CHECK(avenc_library_open(&options, &library) == AVENC_OK);
+    CHECK(open_library(&options, &library) == AVENC_OK);
     avenc_device *device;
     CHECK(avenc_device_open(library, 0, &device) == AVENC_OK);
     CHECK(avenc_device_wait_open(device, PATIENT) == AVENC_OK);

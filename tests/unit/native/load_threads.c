@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "load/ascend.h"
+#include "library.h"
+#include "load/library.h"
 
 enum { THREADS = 6 };
 
@@ -26,7 +27,7 @@ static void *work(void *number) {
     for (int i = 0; i < rounds; i++) {
         avenc_library *library = known;
         if ((intptr_t)number % 2) {
-            int rc = avenc_library_open(&options, &library);
+            int rc = open_library(&options, &library);
             wrong += (rc != AVENC_OK && rc != AVENC_E_BROKEN) || library != known;
         }
         const avenc_library_info *info = avenc_library_info_get(library);
@@ -48,7 +49,7 @@ int main(int argc, char **argv) {
     path = argv[1];
     rounds = atoi(argv[2]);
     const avenc_library_options options = {.backend = path};
-    if (avenc_library_open(&options, &known) != AVENC_OK) {
+    if (open_library(&options, &known) != AVENC_OK) {
         fprintf(stderr, "%s\n", avenc_last_failure()->detail);
         return 3;
     }

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "load/library.h"
+#include "base/status.h"
+#include "base/thread.h"
+#include "load/table.h"
+
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What is said of a library. Made anew when something changes and never changed: readers take no lock. */
+typedef struct snapshot {
+    avenc_library_info info;
+    char fallback[AVI_FALLBACK_SIZE];
+    struct snapshot *next;
+} snapshot;
+
+struct avenc_library {
+    acl_api api;
+    char runtime_path[PATH_MAX];
+    char media_path[PATH_MAX];
+    char found_by[128];
+    char warnings[sizeof((avi_search *)0)->warnings];
+    void *runtime;
+    void *media;
+    bool simulated;
+    _Atomic(snapshot *) latest;
+    snapshot *snapshots; /* all that there were: a reader may hold any */
+    atomic_bool finalize_owed;
+    _Atomic(avenc_library *) next; /* a child of fork() walks the list as it finds it */
+};
+
+static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER; /* the list, and the snapshots */
+static _Atomic(avenc_library *) registry;
+
+/* ---- filling a library ------------------------------------------------------------------------- */
+
+static bool has_media(void *handle) {
+    return avi_symbol(handle, "aclvencCreateChannel") != NULL;
+}
+
+/* The media library that belongs to the runtime: the same file, its neighbour, or by soname. */
+static void *load_media(avi_search *search, avenc_library *library) {
+    if (has_media(library->runtime))
+        return library->runtime;
+    char path[PATH_MAX];
+    bool exists = false;
+    snprintf(path, sizeof path - 16, "%s", library->runtime_path);
+    char *slash = strrchr(path, '/');
+    if (slash) {
+        strcpy(slash + 1, "libacl_dvpp.so");
+        void *handle = avi_load_file(search, path, &exists);
+        if (handle || exists)
+            return handle;
+    }
+    return avi_load_soname(search, "libacl_dvpp.so");
+}
+
+/* Say this of the library from now on; fallback NULL: as before. The lock is held. */
+static int say_locked(avenc_library *library, uint32_t device_count, const char *fallback) {
+    snapshot *latest = atomic_load(&library->latest), *made = library->snapshots;
+    if (!fallback)
+        fallback = latest ? latest->fallback : "";
+    while (made && (made->info.device_count != device_count || strcmp(made->fallback, fallback) != 0))
+        made = made->next;
+    if (!made) {
+        if (!(made = calloc(1, sizeof *made)))
+            return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
+        snprintf(made->fallback, sizeof made->fallback, "%s", fallback);
+        made->info = (avenc_library_info){
+            .simulated = library->simulated,
+            .runtime_path = library->runtime_path,
+            .media_path = library->media_path,
+            .found_by = library->found_by,
+            .fallback = made->fallback,
+            .warnings = library->warnings,
+            .device_count = device_count,
+        };
+        made->next = library->snapshots;
+        library->snapshots = made;
+    }
+    atomic_store(&library->latest, made);
+    return AVENC_OK;
+}
+
+static int fail_stub(const avenc_library *library, const char *call) {
+    return avi_fail(AVENC_E_STUB, call,
+                    "%s is a link-time stub (it returned 100039): the search path leads to a devlib or stub folder "
+                    "of the toolkit. Take that folder out of LD_LIBRARY_PATH, or source the toolkit's set_env.sh",
+                    library->runtime_path);
+}
+
+/*
+ * Ask for the number of devices; link-time stubs give themselves away here. No lock is held: the calls may not return.
+ */
+static int count_devices(avenc_library *library, uint32_t *count) {
+    const acl_api *api = &library->api;
+    const char *call = "aclrtGetDeviceCount";
+    int rc = api->aclrtGetDeviceCount(count);
+    if (rc == ACL_ERROR_UNINITIALIZE) {
+        call = "aclInit";
+        rc = api->aclInit(NULL);
+        if (rc == ACL_SUCCESS)
+            avi_library_owe_finalize(library);
+        if (rc == ACL_SUCCESS || rc == ACL_ERROR_REPEAT_INITIALIZE) {
+            call = "aclrtGetDeviceCount";
+            rc = api->aclrtGetDeviceCount(count);
+        }
+    }
+    if (rc == ACL_ERROR_RT_NO_DEVICE)
+        *count = 0;
+    if (rc == ACL_SUCCESS || rc == ACL_ERROR_RT_NO_DEVICE)
+        return AVENC_OK;
+    if (rc == ACL_ERROR_COMPILING_STUB_MODE)
+        return fail_stub(library, call);
+    avi_fail_acl(api, rc, call);
+    char text[512];
+    snprintf(text, sizeof text, "%s", avenc_last_failure()->detail);
+    text[strcspn(text, "\n")] = '\0'; /* refuse_stub asked before */
+    return avi_fail(AVENC_E_BROKEN, call, "%s is loaded, but %s returned %d%s%s%s", library->runtime_path, call, rc,
+                    text[0] ? ": " : "", text,
+                    library->simulated ? ""
+                                       : ": check the driver (npu-smi info), the permissions of /dev/davinci* and that "
+                                         "CANN and the driver fit each other");
+}
+
+/* Stubs are recognised before the symbol check: a stub folder may well be incomplete too. */
+static int refuse_stub(avenc_library *library) {
+    aclError (*get_count)(uint32_t *) = NULL;
+    void *symbol = avi_symbol(library->runtime, "aclrtGetDeviceCount");
+    memcpy(&get_count, &symbol, sizeof symbol);
+    uint32_t count = 0;
+    if (!get_count || get_count(&count) != ACL_ERROR_COMPILING_STUB_MODE)
+        return AVENC_OK;
+    return fail_stub(library, "aclrtGetDeviceCount");
+}
+
+static avenc_library *find_registered(const char *runtime_path) {
+    avenc_library *library = atomic_load(&registry);
+    while (library && strcmp(library->runtime_path, runtime_path) != 0)
+        library = atomic_load(&library->next);
+    return library;
+}
+
+/* Everything but the number of devices. */
+static int fill(avi_search *search, avenc_library *library, const char *found_by, const char *name) {
+    int rc = refuse_stub(library);
+    if (rc == AVENC_OK) {
+        bool broken_before = search->found_broken;
+        search->found_broken = false;
+        library->media = load_media(search, library);
+        if (!library->media) {
+            if (search->found_broken)
+                rc =
+                    avi_fail(AVENC_E_BROKEN, "dlopen", "%s is loaded, but the media library beside it is not usable:%s",
+                             library->runtime_path, search->tried);
+            else
+                rc = avi_fail(AVENC_E_MEDIA_MISSING, "dlopen",
+                              "%s is loaded, but libacl_dvpp.so is missing: this is a toolkit without the media "
+                              "package. Install the CANN package of your chip that holds libacl_dvpp.so. Tried:%s",
+                              library->runtime_path, search->tried);
+        }
+        search->found_broken = broken_before;
+    }
+    if (rc == AVENC_OK) {
+        avi_resolved_path(library->media, name, library->media_path);
+        rc =
+            avi_fill_table(&library->api, library->runtime, library->runtime_path, library->media, library->media_path);
+    }
+    snprintf(library->found_by, sizeof library->found_by, "%s", found_by);
+    snprintf(library->warnings, sizeof library->warnings, "%s", search->warnings);
+    return rc;
+}
+
+/* Put a library that is filled into the list, unless another thread was faster: then that one is the library. */
+static int register_library(avenc_library **library, uint32_t count) {
+    avenc_library *own = *library;
+    avi_lock(&registry_lock);
+    avenc_library *known = find_registered(own->runtime_path);
+    int rc = say_locked(known ? known : own, count, NULL);
+    if (rc == AVENC_OK && !known) {
+        atomic_store(&own->next, atomic_load(&registry));
+        atomic_store(&registry, own);
+    }
+    avi_unlock(&registry_lock);
+    if (known && known != own) {
+        if (avi_library_take_owed(own))
+            avi_library_owe_finalize(known);
+        free(own);
+        *library = known;
+    }
+    return rc;
+}
+
+int avi_library_adopt(avi_search *search, void *runtime, bool simulated, const char *found_by, const char *name,
+                      avenc_library **out) {
+    avenc_library *library = calloc(1, sizeof *library);
+    uint32_t count = 0;
+    if (!library)
+        return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
+    library->runtime = runtime;
+    library->simulated = simulated;
+    avi_resolved_path(runtime, name, library->runtime_path);
+    avenc_library *known = find_registered(library->runtime_path);
+    int rc = AVENC_OK;
+    if (known) {
+        free(library);
+        library = known;
+    } else {
+        rc = fill(search, library, found_by, name);
+    }
+    if (rc == AVENC_OK)
+        rc = count_devices(library, &count);
+    if (rc == AVENC_OK)
+        rc = register_library(&library, count);
+    if (rc == AVENC_OK)
+        *out = library;
+    else if (!known)
+        free(library);
+    return rc;
+}
+
+int avi_library_note_fallback(avenc_library *library, const char *reason) {
+    avi_lock(&registry_lock);
+    int rc = say_locked(library, avenc_library_info_get(library)->device_count, reason);
+    avi_unlock(&registry_lock);
+    return rc;
+}
+
+const acl_api *avenc_library_api(const avenc_library *library) {
+    return &library->api;
+}
+
+const avenc_library_info *avenc_library_info_get(const avenc_library *library) {
+    return &atomic_load(&((avenc_library *)library)->latest)->info;
+}
+
+int avenc_library_has(const avenc_library *library, const char *function) {
+    return avi_table_has(&library->api, function);
+}
+
+/* ---- aclFinalize, fork -------------------------------------------------------------------------- */
+
+void avi_library_owe_finalize(avenc_library *library) {
+    atomic_store(&library->finalize_owed, true);
+}
+
+bool avi_library_take_owed(avenc_library *library) {
+    return atomic_exchange(&library->finalize_owed, false);
+}
+
+/* The libraries stay loaded; aclInit was the parent's, so aclFinalize is not ours to call. */
+static void in_child(void) {
+    pthread_mutex_init(&registry_lock, NULL);
+    for (avenc_library *library = atomic_load(&registry); library; library = atomic_load(&library->next))
+        atomic_store(&library->finalize_owed, false);
+}
+
+__attribute__((constructor)) static void set_up(void) {
+    avi_on_fork(in_child);
+}

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A `Muxer` that knows its encoder: codec, rate, times and colours come out right without being said twice."""
+
+import io
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import ascend_venc as venc
+from ascend_venc.media import AnnexBWriter, ColorTags, Muxer
+
+av = pytest.importorskip("av", reason="PyAV is not installed")
+
+pytestmark = pytest.mark.sim_only
+
+COLORS = ((200, 30, 30), (30, 160, 60), (20, 40, 180))
+REPEAT = 12  # a shorter film of one colour is too small for FFmpeg to see that it is MPEG-TS
+
+
+def film(target, size=(1280, 720), codec="h264", fps=25, muxer=None, repeat=1, **options):
+    """Encode pictures of each colour and write them; return the file."""
+    width, height = size
+    options = {"pixel_format": "rgb24", "bitrate": "8M", **options}
+    enc = venc.Encoder(width, height, codec=codec, fps=fps, backend="sim", **options)
+    with enc, Muxer(target, **(muxer or {"encoder": enc})) as mux:
+        for color in (color for color in COLORS for _ in range(repeat)):
+            mux.write_all(enc.encode(np.full((height, width, 3), color, np.uint8)))
+        mux.write_all(enc.flush())
+    return target
+
+
+def decoded(path):
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        frames = list(container.decode(stream))
+        colors = [frame.to_ndarray(format="rgb24").mean(axis=(0, 1)) for frame in frames]
+        return stream, frames, colors
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "ts"])
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+@pytest.mark.parametrize("size", [(1280, 720), (640, 360)])
+def test_rgb_comes_back_in_its_colours(tmp_path, suffix, codec, size):
+    _, frames, colors = decoded(film(tmp_path / f"film.{suffix}", size, codec, repeat=REPEAT, gop=2))
+    assert len(frames) == len(COLORS) * REPEAT
+    for seen, wanted in zip(colors[::REPEAT], COLORS):
+        assert np.abs(seen - wanted).max() <= 3, (seen, wanted)
+    assert {int(frame.colorspace) for frame in frames} == {1 if size[0] == 1280 else 6}
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+@pytest.mark.parametrize(("matrix", "code"), [("bt601", 6), ("bt709", 1)])
+@pytest.mark.parametrize("color_range", ["limited", "full"])
+def test_the_matrix_and_range_of_the_conversion_are_told(tmp_path, suffix, matrix, code, color_range):
+    path = film(tmp_path / f"film.{suffix}", color_matrix=matrix, color_range=color_range, repeat=REPEAT, gop=2)
+    _, frames, colors = decoded(path)
+    assert {int(frame.colorspace) for frame in frames} == {code}
+    assert {int(frame.color_range) for frame in frames} <= ({2} if color_range == "full" else {0, 1})
+    for seen, wanted in zip(colors[::REPEAT], COLORS):
+        assert np.abs(seen - wanted).max() <= 3, (seen, wanted)
+
+
+def test_rgb_of_hd_without_an_encoder_is_told_as_players_take_it(tmp_path):
+    _, frames, colors = decoded(film(tmp_path / "film.mp4", muxer={"codec": "h264", "fps": 25}))
+    assert {int(frame.colorspace) for frame in frames} == {1}
+    assert np.abs(colors[0] - COLORS[0]).max() <= 3
+    _, frames, _ = decoded(film(tmp_path / "small.mp4", (640, 360), muxer={"codec": "h264", "fps": 25}))
+    assert {int(frame.colorspace) for frame in frames} == {2}
+    _, frames, _ = decoded(film(tmp_path / "none.mp4", muxer={"codec": "h264", "fps": 25, "color": ColorTags()}))
+    assert {int(frame.colorspace) for frame in frames} == {2}
+
+
+def test_yuv_frames_keep_what_is_said_of_them(tmp_path):
+    path = tmp_path / "film.mp4"
+    enc = venc.Encoder(640, 360, codec="h264", backend="sim", color_matrix="bt709")
+    with enc, Muxer(path, encoder=enc) as mux:
+        mux.write_all(enc.encode(bytes(640 * 540)) + enc.flush())
+    _, frames, _ = decoded(path)
+    assert int(frames[0].colorspace) == 2, "the matrix is that of a conversion, and there was none"
+    enc = venc.Encoder(640, 360, codec="h264", backend="sim")
+    with enc, Muxer(path, encoder=enc, color=ColorTags(9, 18, 9)) as mux:
+        mux.write_all(enc.encode(bytes(640 * 540)) + enc.flush())
+    _, frames, _ = decoded(path)
+    assert [int(frames[0].color_primaries), int(frames[0].color_trc), int(frames[0].colorspace)] == [9, 18, 9]
+
+
+@pytest.mark.parametrize("fps", [25, 29.97, "23.976", 480])
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_codec_rate_and_times_are_the_encoder_s(tmp_path, fps, codec):
+    path = film(tmp_path / "film.mp4", (128, 128), codec, fps)
+    stream, frames, _ = decoded(path)
+    rate = venc.config.parse_fps(fps)
+    assert stream.codec_context.name == {"h264": "h264", "h265": "hevc"}[codec]
+    assert stream.average_rate == rate
+    assert [frame.pts * stream.time_base for frame in frames] == [Fraction(n) / rate for n in range(3)]
+    assert stream.duration * stream.time_base == 3 / rate, "the last packet's own duration"
+
+
+def test_change_of_rate_keeps_each_packet_s_own_duration(tmp_path):
+    path = tmp_path / "film.mkv"
+    with venc.Encoder(128, 128, codec="h264", fps=50, backend="sim") as enc, Muxer(path, encoder=enc) as mux:
+        mux.write_all(enc.encode(bytes(128 * 192)))
+        enc.reconfigure(fps=10)
+        mux.write_all(enc.encode(bytes(128 * 192)) + enc.flush())
+    with av.open(str(path)) as file:
+        packets = [packet for packet in file.demux(video=0) if packet.size]
+        assert float(packets[-1].duration * packets[-1].time_base) == pytest.approx(0.1, abs=0.002)
+
+
+def test_names_that_others_use_are_taken_in_any_case():
+    for codec in ("hevc", "HEVC", "H.265", "h265"):
+        with Muxer(io.BytesIO(), codec=codec, fps="29.97", format="MKV") as mux:
+            assert (mux._codec, mux._fps, mux._format) == ("h265", Fraction(30000, 1001), "matroska")
+    with Muxer(io.BytesIO(), codec="AVC", fps=25.0, format="ts") as mux:
+        assert (mux._codec, mux._format) == ("h264", "mpegts")
+    with pytest.raises(venc.InvalidArgumentError, match='did you mean "h264"'):
+        Muxer(io.BytesIO(), codec="libx264", fps=25, format="mp4")
+
+
+def test_what_contradicts_the_encoder_or_is_missing_is_refused(tmp_path):
+    with venc.Encoder(128, 128, codec="h264", backend="sim") as enc:
+        with pytest.raises(venc.InvalidArgumentError, match="'h265', and the encoder's is 'h264'"):
+            Muxer(tmp_path / "film.mp4", encoder=enc, codec="hevc")
+        with pytest.raises(venc.InvalidArgumentError, match="codec and fps are missing"):
+            Muxer(tmp_path / "film.mp4", codec="h264")
+    assert not (tmp_path / "film.mp4").exists()
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_bare_stream_tells_its_colours_at_each_key_frame_and_nothing_else_changes(tmp_path, codec):
+    with venc.Encoder(128, 128, codec=codec, gop=2, backend="sim") as enc:
+        packets = [packet for n in range(4) for packet in enc.encode(bytes([60 + n]) * (128 * 192))] + enc.flush()
+    plain, told = tmp_path / f"plain.{codec}", tmp_path / f"told.{codec}"
+    for path, color in ((plain, None), (told, ColorTags(9, 18, 9))):
+        with AnnexBWriter(path, codec=codec, color=color) as out:
+            for packet in packets:
+                out.write(packet)
+    assert plain.read_bytes() == b"".join(map(bytes, packets))
+    pictures = []
+    for path, tags in ((plain, [2, 2, 2]), (told, [9, 18, 9])):
+        with av.open(str(path)) as file:
+            frames = list(file.decode(video=0))
+        assert len(frames) == 4
+        for frame in (frames[0], frames[2]):
+            assert [int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace)] == tags
+        pictures.append([bytes(plane) for frame in frames for plane in frame.planes])
+    assert pictures[0] == pictures[1]
+    with pytest.raises(venc.InvalidArgumentError, match="codec is missing"):
+        AnnexBWriter(io.BytesIO(), color=ColorTags(1, 1, 1))

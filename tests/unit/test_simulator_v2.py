@@ -1,0 +1,360 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The simulated device's DVPP V2: a program in C that is linked as for hardware, strict mode, threads, sanitizers."""
+
+import ctypes
+import os
+import shutil
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from ascend_venc.cli import sim as cli
+from helpers import annexb, himpi, mpi_program, native, simulator, vendor_headers, video
+from helpers.decode import unit_frames
+from helpers.himpi import error
+from helpers.mpi_program import Program
+
+pytestmark = pytest.mark.sim_only
+
+SOURCE = Path(__file__).resolve().parent / "native" / "v2_flow.c"
+needs_cxx = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler: g++ is not on PATH")
+LIBRARIES = ("acl_dvpp_mpi", "ascendcl")  # the link line of the vendor's sample
+
+
+def compile_with(compiler, *args):
+    done = subprocess.run([compiler, *map(str, args)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
+def link_flags():
+    return [f"-L{cli.libdir()}", *(f"-l{name}" for name in LIBRARIES), "-pthread"]
+
+
+def environment(**extra):
+    """What a shell has after `eval "$(ascend-venc sim --env)"`, in strict mode."""
+    script = "\n".join([*cli.environment(), "env -0"])
+    done = subprocess.run(["sh", "-c", script], capture_output=True, check=True, timeout=20)
+    env = dict(entry.split("=", 1) for entry in os.fsdecode(done.stdout).split("\0") if entry)
+    return {**env, "ASCEND_VENC_SIM_STRICT": "1", **extra}
+
+
+@pytest.fixture(scope="module")
+def flow(tmp_path_factory):
+    program = tmp_path_factory.mktemp("c") / "flow"
+    include = f"-I{himpi.HEADER.parent}"
+    compile_with("gcc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", include, SOURCE, "-o", program, *link_flags())
+    return program
+
+
+def encode(program, folder, codec, frames, *options, **extra):
+    """Encode with the program; returns the access units. Nothing may be said on standard error."""
+    height, width = frames[0].shape[0] * 2 // 3, frames[0].shape[1]
+    (folder / "in.nv12").write_bytes(b"".join(frame.tobytes() for frame in frames))
+    done = subprocess.run(
+        [program, str(codec), str(width), str(height), str(len(frames)), "in.nv12", "out", *options],
+        cwd=folder,
+        env=environment(**extra),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{len(frames)} frames\n", "")
+    return [unit.data for unit in annexb.access_units((folder / "out").read_bytes(), f"h{codec}")]
+
+
+@pytest.mark.parametrize("codec", [264, 265])
+@pytest.mark.parametrize("options", [(), ("one", "limit")], ids=["packs", "one"])
+@pytest.mark.parametrize("soc", ["Ascend310P3", "Ascend310B4"])
+def test_program_in_c_encodes_the_pictures_that_it_sent(flow, tmp_path, codec, options, soc):
+    frames = video.synthetic(200, 144, 40, watermark=True)
+    units = encode(flow, tmp_path, codec, frames, *options, ASCEND_VENC_SIM_SOC=soc)
+    decoded = unit_frames(units, f"h{codec}")
+    assert [video.read_watermark(frame) for frame in decoded] == list(range(40))
+    assert min(video.psnr(*pair) for pair in zip(frames, decoded)) > 28
+
+
+def test_program_asks_for_the_vendor_s_files(flow):
+    text = subprocess.run(["readelf", "-d", str(flow)], capture_output=True, text=True, check=True).stdout
+    needed = [line.split("[")[1].split("]")[0] for line in text.splitlines() if "NEEDED" in line]
+    assert needed[:2] == ["libacl_dvpp_mpi.so", "libascendcl.so"]
+
+
+@needs_cxx
+def test_program_as_cpp_with_our_header(tmp_path):
+    include = f"-I{himpi.HEADER.parent}"
+    compile_with("g++", "-x", "c++", "-std=c++14", "-Wall", include, SOURCE, "-o", tmp_path / "flow", *link_flags())
+    frames = video.synthetic(128, 128, 6, watermark=True)
+    decoded = unit_frames(encode(tmp_path / "flow", tmp_path, 264, frames), "h264")
+    assert [video.read_watermark(frame) for frame in decoded] == list(range(6))
+
+
+@needs_cxx
+def test_program_with_the_vendor_s_headers(tmp_path, tmp_path_factory):
+    headers, why = vendor_headers.find(tmp_path_factory.mktemp("vendor"), vendor_headers.V2)
+    if headers is None:
+        pytest.skip(why)
+    compile_with(
+        "g++", "-x", "c++", "-w", "-DVENDOR_HEADERS", f"-I{headers}", SOURCE, "-o", tmp_path / "flow", *link_flags()
+    )
+    frames = video.synthetic(128, 128, 6, watermark=True)
+    decoded = unit_frames(encode(tmp_path / "flow", tmp_path, 265, frames), "h265")
+    assert [video.read_watermark(frame) for frame in decoded] == list(range(6))
+
+
+@pytest.fixture(scope="module", params=["thread", "address,undefined"])
+def sanitized(request, tmp_path_factory):
+    """Links a program of tests/unit/native with a simulated device that was compiled with a sanitizer."""
+    folder = tmp_path_factory.mktemp("sanitized")
+    native.write_generated(folder)
+    flags = ["-std=gnu11", "-O1", "-g", f"-fsanitize={request.param}", "-pthread"]
+    flags += [f"-I{himpi.HEADER.parent}", f"-I{folder}"]
+    probe = folder / "probe.c"
+    probe.write_text("int main(void) { return 0; }\n")
+    try:
+        compile_with("gcc", *flags, probe, "-o", folder / "probe")
+        subprocess.run([str(folder / "probe")], check=True, capture_output=True, timeout=30)
+    except (AssertionError, subprocess.CalledProcessError) as failure:
+        pytest.skip(f"no runtime for -fsanitize={request.param}: {failure}")
+    flags += ["-fno-sanitize-recover=undefined"] if "undefined" in request.param else []
+    objects = []
+    for source in sorted((simulator.ROOT / "csrc" / "sim").glob("*.c")):
+        objects.append(folder / f"{source.stem}.o")
+        compile_with("gcc", *flags, "-Wno-format-truncation", "-c", source, "-o", objects[-1])
+
+    def link(name):
+        compile_with("gcc", *flags, *objects, SOURCE.with_name(f"{name}.c"), "-o", folder / name, "-ldl")
+        return folder / name
+
+    return link
+
+
+def test_program_is_clean_under_sanitizers(sanitized, tmp_path):
+    program = sanitized("v2_flow")
+    frames = video.synthetic(128, 128, 12)
+    for codec, options in ((264, ""), (265, "null_codec=500"), (264, "null_codec=500,encode_time_us=300")):
+        encode(program, tmp_path, codec, frames, "one", ASCEND_VENC_SIM_OPTIONS=options)
+
+
+OPTIONS = ["", "null_codec=500", "null_codec=9000,v2_stop_drops=1", "null_codec=500,encode_time_us=200"]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_threads_beside_the_end_of_channels_are_clean_under_sanitizers(sanitized, options):
+    """Sending, getting, polling and changing while channels are created and destroyed: none hangs, none is torn."""
+    done = subprocess.run(
+        [sanitized("v2_threads"), "20"],
+        env=environment(ASCEND_VENC_SIM_OPTIONS=options, ASCEND_VENC_SIM_STRICT="0"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "40 lives\n", ""), done.stderr[-4000:]
+
+
+# ---- strict mode ----
+
+
+def test_channels_and_system_left_open_are_a_leak():
+    with simulator.isolated(null_codec=500) as sim:
+        assert sim.aclInit(None) == 0
+        assert sim.aclrtSetDevice(0) == 0
+        assert sim.hi_mpi_sys_init() == 0
+        attr = mpi_program.attributes()
+        assert sim.hi_mpi_venc_create_chn(9, ctypes.byref(attr)) == 0
+        epoll = ctypes.c_int32()
+        assert sim.hi_mpi_sys_create_epoll(1, ctypes.byref(epoll)) == 0
+        assert sim.aclFinalize() == 0
+        leak, other = sim.take_reports()
+        assert leak.startswith("[leak] aclFinalize: 1 V2 channel is left open; the first was created by hi_mpi_venc")
+        assert other.startswith("[leak] aclFinalize: 1 V2 epoll is left open")
+        assert sim.hi_mpi_sys_close_epoll(epoll.value) == 0
+        assert sim.hi_mpi_sys_exit() == 0
+        assert [text.split("]")[0][1:] for text in sim.take_reports()] == ["exit-in-use"]
+        assert sim.aclrtResetDevice(0) == 0
+
+
+def test_reset_ends_channels_and_epolls_with_threads_inside():
+    codes = []
+    with simulator.isolated(null_codec=500) as sim:
+        with Program(sim) as program:
+            program.channel()
+            fd = ctypes.c_int32()
+            program.ok(sim.hi_mpi_sys_create_epoll(1, ctypes.byref(fd)))
+
+            def get():
+                program.bind()
+                codes.append(sim.hi_mpi_venc_get_stream(0, *program.get_arguments(), -1))
+
+            def wait():
+                event, count = mpi_program.Event(), ctypes.c_int32()
+                codes.append(sim.hi_mpi_sys_wait_epoll(fd.value, ctypes.byref(event), 1, -1, ctypes.byref(count)))
+
+            threads = [threading.Thread(target=target) for target in (get, get, wait, wait)]
+            for thread in threads:
+                thread.start()
+            assert sim.aclsim_reset() == 0
+            for thread in threads:
+                thread.join(20)
+                assert not thread.is_alive()
+            assert all(code < 0 for code in codes) and len(codes) == 4
+            # what the program would tear down is gone
+            program.channels.clear()
+            assert sim.aclInit(None) == 0
+            context = ctypes.c_void_p()
+            assert sim.aclrtCreateContext(ctypes.byref(context), 0) == 0
+            program.context = context.value
+            program.ok(sim.hi_mpi_sys_init())
+        sim.take_reports()
+
+
+def test_child_of_fork_begins_anew():
+    """Forking beside open channels: the child has none, and can make its own."""
+    with simulator.isolated(null_codec=500) as sim, Program(sim) as program:
+        chn = program.channel()
+        info = program.picture()
+        program.encode(chn, info)
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                assert (sim.aclInit(None), sim.aclrtSetDevice(0)) == (0, 0)
+                assert sim.hi_mpi_venc_stop_chn(chn) == ctypes.c_int32(0xA0088010).value
+                assert sim.hi_mpi_sys_init() == 0
+                assert sim.hi_mpi_venc_stop_chn(chn) == error("UNEXIST")
+                attr = mpi_program.attributes()
+                assert sim.hi_mpi_venc_create_chn(chn, ctypes.byref(attr)) == 0
+                assert sim.hi_mpi_venc_destroy_chn(chn) == 0
+                code = 0
+            finally:
+                os._exit(code)
+        _, status = os.waitpid(child, 0)
+        assert status == 0
+        program.encode(chn, info, 1)
+
+
+# ---- threads ----
+
+
+def test_destroying_while_others_use_the_channel():
+    """Every call on a channel beside its end: each gives 0 or a code, none hangs, nothing is left."""
+    with simulator.isolated(null_codec=500) as sim, Program(sim) as program:
+        infos = [program.picture() for _ in range(3)]
+        allowed = {
+            0,
+            *(error(name) for name in ("UNEXIST", "NOT_PERM", "NO_BUF", "BUF_EMPTY", "ILLEGAL_PARAM", "EXIST", "BUSY")),
+            ctypes.c_int32(0xA0088014).value,
+        }
+        stop = threading.Event()
+        wrong = []
+
+        def user(step):
+            program.bind()
+            while not stop.is_set():
+                code = step()
+                if code not in allowed and code < 0:
+                    wrong.append((step, hex(code & 0xFFFFFFFF)))
+                    return
+
+        def send():
+            return sim.hi_mpi_venc_send_frame(0, ctypes.byref(infos[0]), 5)
+
+        def get():
+            stream = mpi_program.Stream()
+            packs = (mpi_program.Pack * 8)()
+            stream.pack, stream.pack_cnt = ctypes.addressof(packs), 8
+            code = sim.hi_mpi_venc_get_stream(0, ctypes.byref(stream), 5)
+            return sim.hi_mpi_venc_release_stream(0, ctypes.byref(stream)) if code == 0 else code
+
+        def change():
+            attr = mpi_program.attributes(kbit=1234)
+            return sim.hi_mpi_venc_set_chn_attr(0, ctypes.byref(attr))
+
+        epoll = ctypes.c_int32()
+        program.ok(sim.hi_mpi_sys_create_epoll(1, ctypes.byref(epoll)))
+
+        def wait():
+            event, count = mpi_program.Event(), ctypes.c_int32()
+            return sim.hi_mpi_sys_wait_epoll(epoll.value, ctypes.byref(event), 1, 5, ctypes.byref(count))
+
+        def register():
+            fd = sim.hi_mpi_venc_get_fd(0)
+            if fd > 0:
+                sim.hi_mpi_sys_ctl_epoll(epoll.value, 1, fd, ctypes.byref(mpi_program.Event(1, 0)))
+            return fd
+
+        threads = [
+            threading.Thread(target=user, args=(step,)) for step in (send, send, get, get, change, wait, register)
+        ]
+        for thread in threads:
+            thread.start()
+        for _ in range(60):
+            attr = mpi_program.attributes()
+            assert sim.hi_mpi_venc_create_chn(0, ctypes.byref(attr)) == 0
+            program.start(0)
+            for _ in range(20):
+                sim.hi_mpi_venc_request_idr(0, 1)
+            assert sim.hi_mpi_venc_stop_chn(0) == 0
+            assert sim.hi_mpi_venc_destroy_chn(0) == 0
+        stop.set()
+        for thread in threads:
+            thread.join(20)
+            assert not thread.is_alive()
+        assert wrong == []
+        program.ok(sim.hi_mpi_sys_close_epoll(epoll.value))
+        assert {text.split("]")[0][1:] for text in sim.take_reports()} <= {
+            "still-in-epoll",
+            "not-held",
+            "release-order",
+        }
+
+
+def test_send_takes_the_time_of_an_option_without_a_lock():
+    with simulator.isolated(null_codec=500) as sim, Program(sim) as program:
+        chn = program.channel()
+        info = program.picture()
+        with sim.options(send_time_us=200000):
+            start = time.monotonic()
+            sender = threading.Thread(target=lambda: (program.bind(), program.send(chn, info)))
+            sender.start()
+            assert program.get(chn).seq == 0
+            sender.join(20)
+            assert time.monotonic() - start >= 0.2
+
+
+def test_one_of_two_threads_destroys_a_channel():
+    with simulator.isolated(null_codec=500) as sim, Program(sim) as program:
+        for _ in range(30):
+            attr = mpi_program.attributes()
+            assert sim.hi_mpi_venc_create_chn(0, ctypes.byref(attr)) == 0
+            codes, together = [], threading.Barrier(2)
+
+            def destroy(codes=codes, together=together):
+                program.bind()
+                together.wait()
+                codes.append(sim.hi_mpi_venc_destroy_chn(0))
+
+            threads = [threading.Thread(target=destroy) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(20)
+            assert sorted(codes) == [error("UNEXIST"), 0]
+
+
+def test_wait_that_nothing_can_end_comes_back_with_a_diagnosis():
+    with simulator.isolated(null_codec=500, wait_limit_ms=100) as sim, Program(sim) as program:
+        chn = program.channel()
+        info = program.picture()
+        with sim.options(stall=1):
+            for number in range(6):
+                program.send(chn, info, number)
+            program.send(chn, info, 6, ms=-1, expect=ctypes.c_int32(0xA0088014).value)
+            assert "6 frame(s) wait in channel 0" in sim.error_text()
+            program.take(chn, ms=-1, expect=ctypes.c_int32(0xA0088014).value)
+        for _ in range(6):
+            program.get(chn)
