@@ -15,11 +15,6 @@
 
 /* ---- files: a task each ------------------------------------------------------------------------- */
 
-static void drop_file(avi_sink *sink) {
-    if (atomic_fetch_sub(&sink->references, 1) == 1)
-        avi_sink_free(sink);
-}
-
 static bool file_run(void *arg) {
     avi_sink *sink = arg;
     avi_lock(&sink->stream->lock);
@@ -34,34 +29,31 @@ static bool file_run(void *arg) {
         poll(&writable, 1, 100);
     }
     avi_blocking_ends();
-    if (outcome == AVI_OVER) /* it is no stream's, and posted no more */
-        drop_file(sink);     /* not the last: the queue's is dropped when it is idle */
+    if (outcome == AVI_OVER) { /* it is no stream's, and wanted no more */
+        if (sink->coalesce_us)
+            avi_writer_delist(sink);
+        avi_sink_drop(sink); /* not the last: the queue's is dropped when it is idle */
+    }
     return outcome == AVI_MORE || outcome == AVI_BLOCKED;
 }
 
 static void file_idle(void *arg) {
-    drop_file(arg);
+    avi_sink_drop(arg);
 }
 
 /* ---- for the stream ------------------------------------------------------------------------------ */
 
-static void wake(avi_sink *sink, uint64_t due_ns) {
-    if (sink->kind == AVI_FILE_SINK) {
-        atomic_fetch_add(&sink->references, 1);
-        if (!avi_task_post(&sink->task))
-            atomic_fetch_sub(&sink->references, 1); /* not the last: it is not over */
-        return;
-    }
-    avi_writer_want(sink, due_ns);
+static void wake(avi_sink *sink, uint32_t coalesce_us) {
+    if (sink->kind == AVI_FILE_SINK && !coalesce_us)
+        avi_sink_post(sink);
+    else
+        avi_writer_want(sink, coalesce_us);
 }
 
 void avi_sink_wake_locked(avi_stream *stream, bool urgent) {
     avi_sink *sink = stream->sink;
-    if (!sink || sink->over)
-        return;
-    bool waits = !urgent && sink->coalesce_us && !stream->closed &&
-                 avi_worth_coalescing(&sink->pace, stream->stats.completed, sink->coalesce_us);
-    wake(sink, waits ? avi_now_ns() + sink->coalesce_us * 1000ull : 0);
+    if (sink && !sink->over)
+        wake(sink, urgent || stream->closed ? 0 : sink->coalesce_us);
 }
 
 bool avi_sink_unfinished_locked(const avi_stream *stream) {
@@ -116,7 +108,7 @@ static int create_sink(avi_stream *stream, int fd, uint32_t coalesce_us, avi_sin
     sink->nowait = true;
     avi_task_init(&sink->task, file_run, file_idle, sink);
     atomic_store(&sink->references, 1);
-    if (sink->kind != AVI_FILE_SINK)
+    if (sink->kind != AVI_FILE_SINK || coalesce_us)
         rc = avi_writer_enlist();
     if (rc != AVENC_OK) {
         avi_sink_free(sink);

@@ -21,9 +21,19 @@ static unsigned sinks;                                          /* that the writ
 static bool running;
 static int poll_set = -1, wake_fd = -1;
 static uint64_t sleeps_until;
+static avi_pace pace;   /* of what may be collected, over all sinks */
+static uint64_t events; /* how often there was some */
+
+static void wake_writer_locked(void) {
+    uint64_t one = 1;
+    while (write(wake_fd, &one, sizeof one) < 0 && errno == EINTR)
+        continue;
+}
 
 static void want_locked(avi_sink *sink, uint64_t due_ns) {
     if (!sink->listed) {
+        if (sink->kind == AVI_FILE_SINK)
+            atomic_fetch_add(&sink->references, 1);
         sink->listed = true;
         sink->due_ns = due_ns;
         sink->next = wanted;
@@ -32,26 +42,32 @@ static void want_locked(avi_sink *sink, uint64_t due_ns) {
         sink->due_ns = due_ns;
     }
     if (due_ns < sleeps_until) {
-        uint64_t one = 1;
         sleeps_until = due_ns;
-        while (write(wake_fd, &one, sizeof one) < 0 && errno == EINTR)
-            continue;
+        wake_writer_locked();
     }
 }
 
-/* Those that are due, in a list of their own; *until: when the next one is. */
-static avi_sink *take_due_locked(uint64_t *until) {
-    avi_sink *due = NULL, **link = &wanted;
-    uint64_t now = avi_now_ns();
-    *until = AVI_FOR_EVER;
-    while (*link) {
-        avi_sink *sink = *link;
-        if (sink->due_ns > now) {
-            *until = sink->due_ns < *until ? sink->due_ns : *until;
-            link = &sink->next;
-            continue;
+static void unlist_locked(avi_sink *sink) {
+    for (avi_sink **link = &wanted; *link; link = &(*link)->next) {
+        if (*link == sink) {
+            *link = sink->next;
+            sink->listed = false;
+            return;
         }
-        *link = sink->next;
+    }
+}
+
+/* When the first of them is due all are taken, in a list of their own: one wake-up is enough. *until: when it is. */
+static avi_sink *take_due_locked(uint64_t *until) {
+    avi_sink *due = NULL;
+    *until = AVI_FOR_EVER;
+    for (const avi_sink *sink = wanted; sink; sink = sink->next)
+        *until = sink->due_ns < *until ? sink->due_ns : *until;
+    if (!wanted || *until > avi_now_ns())
+        return NULL;
+    while (wanted) {
+        avi_sink *sink = wanted;
+        wanted = sink->next;
         sink->listed = false; /* from now on it may be wanted again */
         sink->due = due;
         due = sink;
@@ -61,6 +77,11 @@ static avi_sink *take_due_locked(uint64_t *until) {
 
 static void serve(avi_sink *sink) {
     int outcome = AVI_MORE;
+    if (sink->kind == AVI_FILE_SINK) {
+        avi_sink_post(sink);
+        avi_sink_drop(sink); /* the list's reference */
+        return;
+    }
     for (int i = 0; i < TURN && outcome == AVI_MORE; i++)
         outcome = avi_writing_step(sink);
     if (outcome == AVI_MORE) {
@@ -81,12 +102,7 @@ static void serve(avi_sink *sink) {
             epoll_ctl(poll_set, EPOLL_CTL_DEL, sink->fd, NULL);
         avi_lock(&writer_lock);
         sinks--;
-        for (avi_sink **link = &wanted; *link; link = &(*link)->next) {
-            if (*link == sink) {
-                *link = sink->next;
-                break;
-            }
-        }
+        unlist_locked(sink);
         avi_unlock(&writer_lock);
         avi_sink_free(sink);
     }
@@ -154,10 +170,26 @@ static int start_writer_locked(void) {
     return rc;
 }
 
-void avi_writer_want(avi_sink *sink, uint64_t due_ns) {
+void avi_writer_want(avi_sink *sink, uint32_t coalesce_us) {
     avi_lock(&writer_lock);
-    want_locked(sink, due_ns);
+    bool waits = coalesce_us && avi_worth_coalescing(&pace, ++events, coalesce_us);
+    bool post = sink->kind == AVI_FILE_SINK && !waits;
+    if (!post)
+        want_locked(sink, waits ? avi_now_ns() + coalesce_us * 1000ull : 0);
     avi_unlock(&writer_lock);
+    if (post)
+        avi_sink_post(sink);
+}
+
+void avi_writer_delist(avi_sink *sink) {
+    avi_lock(&writer_lock);
+    bool listed = sink->listed;
+    unlist_locked(sink);
+    if (--sinks == 0)
+        wake_writer_locked();
+    avi_unlock(&writer_lock);
+    if (listed)
+        avi_sink_drop(sink); /* not the last */
 }
 
 int avi_writer_enlist(void) {

@@ -136,3 +136,14 @@ void avi_sink_free(avi_sink *sink) {
     free(sink);
     avi_live_add(AVENC_LIVE_SINK, -1);
 }
+
+void avi_sink_post(avi_sink *sink) {
+    atomic_fetch_add(&sink->references, 1);
+    if (!avi_task_post(&sink->task))
+        avi_sink_drop(sink);
+}
+
+void avi_sink_drop(avi_sink *sink) {
+    if (atomic_fetch_sub(&sink->references, 1) == 1)
+        avi_sink_free(sink);
+}

@@ -22,12 +22,11 @@ typedef struct avi_sink {
 
     bool stop;             /* stream.lock: this and the next three. It is to end, whatever is ready */
     bool over;             /* it has ended, or will when it is next looked at: not to be woken */
-    avi_pace pace;         /* of finished frames, when it was last woken */
     avi_packet_list taken; /* off the ready list, in the hands of whoever writes */
     size_t offset;         /* that one's: bytes of the first that are written */
 
     avi_task task;          /* of a file: this and the next one */
-    atomic_uint references; /* one until it is over, and one for each posting of the task */
+    atomic_uint references; /* one until it is over, one for each posting of the task, one in the writer's list */
 
     struct avi_sink *next; /* writer.c's lock: this and the next two. In the list of those to be looked at */
     bool listed;
@@ -43,5 +42,9 @@ int avi_writing_step(avi_sink *sink);
 bool avi_writable_locked(const avi_stream *stream);
 
 void avi_sink_free(avi_sink *sink);
+
+/* Of a file: let its task run; give a reference back. */
+void avi_sink_post(avi_sink *sink);
+void avi_sink_drop(avi_sink *sink);
 
 #endif
