@@ -9,12 +9,15 @@ very callback that the loop makes for the eventfd: see `_Waiter`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
+import threading
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from . import encoder as _encoder
 from ._lowlevel.waitset import WaitSet
-from .errors import EncoderDrained, from_status
+from .errors import EncoderDrained, VencError, from_status
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from ._lowlevel.packet import Packet
     from .stats import EncoderStats
 
+_T = TypeVar("_T")
 _TIMEOUT = -3  # AVENC_E_TIMEOUT
 _CLOSED = -4  # AVENC_E_CLOSED
 
@@ -71,11 +75,12 @@ class Encoder:
     async def __aenter__(self) -> Encoder:
         if self._inner is not None:
             raise from_status(_CLOSED, "", "an aio.Encoder is opened once: make another one")
-        opening = asyncio.ensure_future(asyncio.to_thread(lambda: _encoder.Encoder(*self._arguments, **self._options)))
+        opening = _on_a_thread(lambda: _encoder.Encoder(*self._arguments, **self._options), _close_quietly)
         try:
-            self._inner = await asyncio.shield(opening)
+            self._inner = await opening
         except asyncio.CancelledError:
-            opening.add_done_callback(_close_late)  # the device opens it all the same: not to be left open
+            if not opening.cancelled() and opening.exception() is None:  # it came just now
+                _on_a_thread(lambda: _close_quietly(opening.result()))
             raise
         try:
             self._waitset = WaitSet()
@@ -106,7 +111,7 @@ class Encoder:
                 channel.detach(self._waitset)
             self._waitset = None
             self._on_progress()
-        await asyncio.shield(asyncio.to_thread(inner._close, warn))
+        await asyncio.shield(_on_a_thread(lambda: inner._close(warn)))
 
     def _open(self) -> _encoder.Encoder:
         if self._inner is None:
@@ -130,10 +135,12 @@ class Encoder:
             for waiter in waiting:
                 waiter.wake_soon()
 
-    def _arm(self) -> None:
+    def _arm(self) -> int:
+        """Before a look at the encoder; returns `_seen`."""
         if self._waitset is None:
             raise from_status(_CLOSED, "", "the encoder is closed")
         self._waitset.arm()
+        return self._seen
 
     async def _progress(self, bounds: _Bounds, seen: int | None = None) -> None:
         """Wait for progress since `_arm`; AclTimeoutError at the call's deadline, or on a device that stalls.
@@ -183,16 +190,19 @@ class Encoder:
         """Submit one frame in host memory; wait for room. See `ascend_venc.Encoder.submit_async`."""
         bounds = self._bounds(self._open()._wait_for(timeout))
         while True:
-            self._arm()
-            seen = self._seen
-            channel = self._channel()
-            if channel.short_copy:
-                index = channel.offer(frame, pts, key_frame, token)
-            else:  # the loop goes on meanwhile; a frame that is on its way is submitted, also if this is cancelled
-                index = await asyncio.shield(asyncio.to_thread(channel.offer, frame, pts, key_frame, token))
+            seen = self._arm()
+            index = await self._offer(frame, pts, key_frame, token)
             if index is not False:
                 return index
             await self._progress(bounds, seen)
+
+    async def _offer(self, frame: Any, pts: int | None, key_frame: bool, token: Any) -> int | None:
+        """Submit where there is room; False where there is none."""
+        channel = self._channel()
+        if channel.short_copy:
+            return channel.offer(frame, pts, key_frame, token)
+        # The loop goes on meanwhile; a frame that is on its way is submitted, also if this is cancelled.
+        return await asyncio.shield(asyncio.to_thread(channel.offer, frame, pts, key_frame, token))
 
     async def receive_many(self, max: int = 64, timeout: float | None = None) -> list[Packet]:
         """Wait for a packet and return those that are ready. EncoderDrained after `drain()`. See `Encoder.receive`.
@@ -223,9 +233,24 @@ class Encoder:
     async def encode(
         self, frame: Any, *, pts: int | None = None, key_frame: bool = False, token: Any = None
     ) -> list[Packet]:
-        """Submit one frame and return the packets that are ready."""
-        await self.submit(frame, pts=pts, key_frame=key_frame, token=token)
-        return self._channel().drain()
+        """Submit one frame and return the packets that are ready, which are taken before it waits for room.
+
+        A FrameError is about an earlier frame: this one was submitted, and packets are kept for the next call.
+        """
+        channel = self._channel()
+        bounds = self._bounds(self._open()._wait_for(None))
+        packets: list[Packet] = []
+        try:
+            while True:
+                seen = self._arm()
+                index = await self._offer(frame, pts, key_frame, token)
+                channel.take_into(packets)
+                if index is not False:
+                    return packets + channel.drain()
+                await self._progress(bounds, seen)
+        except BaseException:
+            channel.put_back(packets)
+            raise
 
     async def encode_iter(self, frames: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Packet]:
         """Encode all frames of an iterable or an asynchronous one, and yield every packet."""
@@ -257,7 +282,7 @@ class Encoder:
 
     async def reconfigure(self, **settings: Any) -> int:
         """Change settings; see `ascend_venc.Encoder.reconfigure`. Not undone by cancelling."""
-        return await asyncio.shield(asyncio.to_thread(lambda: self._open().reconfigure(**settings)))
+        return await asyncio.shield(_on_a_thread(lambda: self._open().reconfigure(**settings)))
 
     # ---- looking -------------------------------------------------------------------------------------------------
 
@@ -359,6 +384,48 @@ class _Waiter:
                 context.run(callback, self)
 
 
-def _close_late(opening: asyncio.Future[_encoder.Encoder]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result()._close(warn=False)
+def _on_a_thread(call: Callable[[], _T], undo: Callable[[_T], Any] | None = None) -> asyncio.Future[_T]:
+    """Run what waits for the device on a thread of its own; `undo` gets a result that nobody waits for any more.
+
+    Not on the loop's executor: the interpreter joins that one's threads, however long the device takes, so that the
+    process would not end.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[_T] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def tell(result: _T | None, error: BaseException | None) -> None:
+        if not future.done():
+            if error is None:
+                future.set_result(result)  # type: ignore[arg-type]
+            else:
+                future.set_exception(error)
+        elif error is None:
+            start(lambda: drop(result))  # type: ignore[arg-type]
+
+    def drop(result: _T) -> None:
+        if undo is not None:
+            undo(result)
+
+    def run() -> None:
+        result = error = None
+        try:
+            result = context.run(call)
+        except BaseException as raised:
+            error = raised
+        try:
+            loop.call_soon_threadsafe(tell, result, error)
+        except RuntimeError:  # the loop is closed
+            if error is None:
+                drop(result)  # type: ignore[arg-type]
+
+    def start(target: Callable[[], Any]) -> None:
+        threading.Thread(target=target, name="ascend-venc-aio", daemon=True).start()
+
+    start(run)
+    return future
+
+
+def _close_quietly(inner: _encoder.Encoder) -> None:
+    with contextlib.suppress(VencError):  # nobody is there to be told
+        inner._close(warn=False)

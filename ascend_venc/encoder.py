@@ -330,8 +330,9 @@ class Encoder:
         Frames for which the device has no room are queued natively (`queue`), so that the device has work while the
         program prepares its next batch; one of these that the device refuses later is reported by `receive`.
         `pts`, `key_frames` and `tokens` have one item for each frame. Returns the frames' numbers, None for those that
-        were dropped. Where frame k cannot be sent, the frames before it are, and the exception's `accepted` is k.
-        Other kinds of frames than host memory are refused with TypeError.
+        were dropped. Where frame k cannot be sent, the frames before it are, and the exception's `accepted` is k. Where
+        one is not what it has to be, nothing is sent, and `accepted` is 0; only frames that are converted are looked at
+        one by one. Other kinds of frames than host memory are refused with TypeError.
         """
         batch = list(frames)
         return self._open_channel().submit_many(
@@ -383,7 +384,8 @@ class Encoder:
         """Take a picture buffer to fill in place, and `submit` then; see `Frame`.
 
         Waits up to `timeout` seconds (None: the encoder's) for one where `on_full` is "block", else None comes back at
-        once, or EncoderFullError. Frames that are held count against `depth` + `queue`.
+        once, or EncoderFullError. Frames that are held count against `depth` + `queue`. Like `submit` it finds no room
+        while `max_queued` packets wait: with fewer than `depth` + `queue`, take packets before it.
         """
         return self._open_channel().acquire(self._wait_for(timeout))
 
@@ -531,7 +533,7 @@ class Encoder:
                 refusal = error
                 other = Channel(device, channel.config, _converter(channel.config), self._timeout, channel)
         except BaseException:
-            channel.mark_closed()
+            channel.close_to_frames()
             raise
         first = self._take_place(other, channel)
         if other.config is not config:

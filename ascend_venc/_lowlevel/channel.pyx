@@ -410,6 +410,7 @@ cdef class Channel:
                 if index != REPLACED:
                     break
                 channel = channel.successor
+                frame = plain_memory(frame)
         finally:
             if index < 0 and submission.force_idr and not key_frame:
                 stream.key_frame_owed = True
@@ -508,9 +509,9 @@ cdef class Channel:
         cdef avenc_wait at_once = avenc_wait_for(0), send_wait = wait
         send_wait.stall_ns = AVENC_FOR_EVER
         try:
-            self._take_into(packets)
+            self.take_into(packets)
             while (self.stream.on_full == BLOCK and self.stream.sink < 0
-                   and type(frame) is not Frame and type(frame) is not DeviceFrame):
+                   and type(frame) is not Frame):
                 # Like asyncio: no wait inside, so that what comes meanwhile can be taken.
                 index = self._submit(frame, pts, key_frame, token, None, &at_once, AT_ONCE)
                 if index != NO_ROOM_NOW:
@@ -518,7 +519,7 @@ cdef class Channel:
                 with nogil:
                     status = avenc_channel_wait(channel._h, &wait, 0, AVENC_WAIT_IN_PLACE)
                 if status == AVENC_OK:
-                    self._take_into(packets)
+                    self.take_into(packets)
                 elif status == AVENC_E_REPLACED:  # there is room in another one
                     channel = channel.successor
                 elif status == AVENC_E_DRAINED:
@@ -531,18 +532,18 @@ cdef class Channel:
             self.put_back(packets)
             raise
 
-    cdef int _take_into(self, list packets) except -1:
-        """Take what is ready. The failure of an earlier frame waits until this one is sent: `_take` raises it then."""
+    def take_into(self, list packets):
+        """Take what is ready, without waiting. The failure of a frame is raised by what takes packets next."""
         while True:
             try:
                 packets += self._take_native(-1)
-                return 0
+                return
             except errors.FrameError as failure:
                 self.stream.failures.append(failure)
 
     cdef list _all_of(self, list packets):
         """Those, and what is ready besides; or the failure of an earlier frame, and those stay to be taken."""
-        self._take_into(packets)
+        self.take_into(packets)
         if self.stream.failures:
             raise self.stream.failures.pop(0)
         return packets
@@ -550,7 +551,8 @@ cdef class Channel:
     def submit_many(self, list frames, list pts, list key_frames, list tokens, timeout):
         """Submit host frames in one native call; return their numbers, None for those that were dropped.
 
-        On an exception the frames before the one that caused it were sent; its attribute `accepted` says how many.
+        On an exception its attribute `accepted` says how many were sent: those before the one that caused it, or none
+        where that one was found before any was sent.
         """
         cdef avenc_wait wait
         cdef Channel channel = self
@@ -559,6 +561,9 @@ cdef class Channel:
         begin_wait(&wait, timeout, None)
         self.stream.forget_dropped()
         self.stream.note_submitter()
+        # Once: the program's own code runs here.
+        pts = [None if stamp is None else pts_of(stamp) for stamp in pts]
+        key_frames = [bool(key_frame) for key_frame in key_frames]
         try:
             while len(indices) < len(frames):
                 one_by_one = channel._converter is not None or self.stream.on_full == DROP_OLDEST
@@ -566,6 +571,7 @@ cdef class Channel:
                         frames, pts, key_frames, tokens, indices, wait):
                     break
                 channel = channel.successor
+                frames = frames[:len(indices)] + [plain_memory(frame) for frame in frames[len(indices):]]
         except BaseException as error:
             try:
                 error.accepted = len(indices)
@@ -724,10 +730,13 @@ cdef class Channel:
         return self._take(-1)
 
     def put_back(self, list packets):
-        """Packets that were returned and not used after all: they are the next to be received, in their order."""
+        """Packets that were returned and not used after all: they are the next to be received, in their order.
+
+        After `close` nobody can receive them: they are dropped, and their tokens are left to whoever holds the packets.
+        """
         cdef Packet packet
         for packet in packets:
-            if packet._h == NULL or packet._exports:
+            if packet._h == NULL or packet._exports or self.stream.dropped:
                 continue
             if packet._h.tag:
                 self.stream.entries[packet._h.tag] = packet._token
@@ -900,11 +909,16 @@ cdef class Channel:
         return self.stream.closed
 
     def mark_closed(self):
-        """Close the stream without waiting: it ends natively. Packets that are ready can still be taken.
+        """Close the stream without waiting: it ends natively. Nobody takes packets any more.
 
         Futures that get none are left to be cancelled by the thread that serves Futures. Takes no Python lock.
         """
         self.stream.mark_closed()
+
+    def close_to_frames(self):
+        """Close the stream without waiting, and leave packets that are ready, with their tokens, to be taken."""
+        self.stream.closed = True
+        avenc_channel_close(self._h)
 
     def close(self, timeout):
         """Close the stream, and wait up to `timeout` seconds (None: without bound) for its end.
@@ -963,6 +977,21 @@ cdef int refuse_other_than_host(object frame) except -1:
     if type(frame) is DeviceFrame:
         raise TypeError("submit_many takes frames in host memory: use submit() for a picture on the device")
     return 0
+
+
+cdef object plain_memory(object frame):
+    """The same picture, to be looked at without code of the program's: that may change the settings whenever it is asked,
+    and the frame would be checked anew for ever."""
+    if type(frame) is Frame or type(frame) is DeviceFrame:
+        return frame
+    if type(frame) is tuple:
+        return tuple([plain_memory(plane) for plane in frame])
+    if PyObject_CheckBuffer(frame):
+        return memoryview(frame)
+    if int(frame.__dlpack_device__()[0]) == 1:
+        import numpy
+        return numpy.from_dlpack(frame)
+    return import_tensor(frame, 0, 0, NULL)
 
 
 cdef object as_host_array(object frame, Converter converter):

@@ -132,6 +132,9 @@ cdef class Stream:
 
     def __del__(self):
         self.mark_closed()  # also by the collector, before it takes anything apart
+        if self.entries:  # of packets that could still be taken
+            for future in self.keep_owners():
+                orphans.put(future)
 
     cdef mark_closed(self):
         """Close without waiting: no Python lock is taken, and nothing of the program's runs."""

@@ -252,6 +252,66 @@ def test_tokens_of_packets_that_nobody_took_are_let_go(drop):
     assert core.live()["TICKET"] == 0
 
 
+def leave_packets(enc):
+    loop = enc.packets()
+    next(loop)
+    close_unread(enc)
+    loop.close()
+
+
+def leave_encode_iter(enc):
+    loop = enc.encode_iter([FRAME])
+    next(loop)
+    close_unread(enc)
+    loop.close()
+
+
+def leave_encode(enc):
+    """A signal's handler may close it there; here a frame's own code does."""
+
+    class Picture:
+        def __dlpack_device__(self):
+            return (1, 0)
+
+        def __dlpack__(self, **options):
+            close_unread(enc)
+            return np.zeros((192, 128), np.uint8).__dlpack__(**options)
+
+    with pytest.raises(venc.EncoderClosedError):
+        enc.encode(Picture())
+
+
+@pytest.mark.parametrize("leave", [leave_packets, leave_encode_iter, leave_encode])
+def test_packets_that_come_back_to_a_closed_encoder_are_dropped(leave):
+    tokens = [Token() for _ in range(4)]
+    alive = weakref.WeakSet(tokens)
+    enc = encoder(depth=4)
+    drop_plain(enc, tokens)
+    eventually(lambda: enc.stats.ready == 4)
+    leave(enc)
+    del tokens
+    gc.collect()
+    assert len(alive) == 0
+    assert core.live()["TICKET"] == core.live()["PACKET"] == 0
+
+
+def test_group_that_is_closed_in_its_loop_drops_what_the_loop_did_not_come_to():
+    tokens = [Token() for _ in range(4)]
+    alive = weakref.WeakSet(tokens)
+    group = venc.EncoderGroup(backend="sim")
+    enc = group.add(128, 128, depth=4)
+    drop_plain(enc, tokens)
+    eventually(lambda: enc.stats.ready == 4)
+    loop = group.packets()
+    next(loop)
+    group._close(warn=False)
+    loop.close()
+    del tokens
+    gc.collect()
+    assert len(alive) == 0
+    assert core.live()["TICKET"] == core.live()["PACKET"] == 0
+
+
 def test_token_that_leads_to_its_encoder_is_collected():
     class Camera:
         def __init__(self):

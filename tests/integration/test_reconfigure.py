@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settings that change while an encoder runs."""
 
+import gc
 import threading
+import weakref
 
 import pytest
 
@@ -129,18 +131,43 @@ def test_settings_that_are_refused_twice_leave_the_old_ones(backend, frames):
 
 @pytest.mark.sim_only
 def test_refused_channel_leaves_a_closed_encoder_whose_packets_can_be_read(enc, frames):
-    for frame in frames[:3]:
-        enc.submit(frame)
+    for number, frame in enumerate(frames[:3]):
+        enc.submit(frame, token=number)
     failing = simulator.shared().failing_call("aclvencCreateChannel", persistent=True)
     with failing, pytest.raises(venc.AclError, match="aclvencCreateChannel"):
         enc.reconfigure(bitrate="1M")
     assert enc.closed
     with pytest.raises(venc.EncoderClosedError):
         enc.submit(frames[3])
-    assert [enc.receive().frame_index for _ in range(3)] == [0, 1, 2]
+    packets = [enc.receive() for _ in range(3)]
+    assert [(packet.frame_index, packet.token) for packet in packets] == [(i, i) for i in range(3)]
     with pytest.raises(venc.EncoderClosedError):
         enc.receive()
     enc.close()
+
+
+@pytest.mark.sim_only
+@pytest.mark.parametrize("end", ["close", "drop"])
+def test_encoder_that_a_refused_channel_closed_lets_tokens_go(backend, frames, end):
+    class Token:
+        pass
+
+    enc = venc.Encoder(128, 128, codec="h264", backend=backend)
+    tokens = [Token() for _ in range(3)]
+    alive = weakref.WeakSet(tokens)
+    for frame, token in zip(frames, tokens):
+        enc.submit(frame, token=token)
+    del token, tokens
+    failing = simulator.shared().failing_call("aclvencCreateChannel", persistent=True)
+    with failing, pytest.raises(venc.AclError, match="aclvencCreateChannel"):
+        enc.reconfigure(bitrate="1M")
+    assert len(alive) == 3
+    if end == "close":
+        enc.close()
+    else:
+        del enc
+    gc.collect()
+    assert len(alive) == 0
 
 
 def test_other_threads_go_on_across_changes(enc, frames):

@@ -175,6 +175,35 @@ def test_tensor_uses_the_encoder_that_asks_for_its_memory(way, act):
         enc._close(warn=False)
 
 
+@pytest.mark.parametrize("kind", ["tensor", "pts"])
+@pytest.mark.parametrize("way", ["submit", "submit_async", "submit_many", "encode", "encode_future"])
+def test_code_that_changes_the_settings_whenever_it_is_asked_comes_to_an_end(way, kind):
+    class Tensor:
+        array = np.zeros((192, 128), np.uint8)
+
+        def __dlpack_device__(self):
+            return self.array.__dlpack_device__()
+
+        def __dlpack__(self, **options):
+            enc.reconfigure(bitrate=500_000)
+            return self.array.__dlpack__(**options)
+
+    class Stamp:
+        def __index__(self):
+            enc.reconfigure(bitrate=500_000)
+            return 7
+
+    enc = encoder()
+    frame, pts = (Tensor(), 7) if kind == "tensor" else (FRAME, Stamp())
+    if way == "submit_many":
+        enc.submit_many([frame], pts=[pts])
+    else:
+        getattr(enc, way)(frame, pts=pts)
+    enc.flush()
+    assert enc.stats.submitted == 1
+    enc._close(warn=False)
+
+
 CTRL_C = """
 import sys, time, warnings
 sys.path.insert(0, {tests!r})
@@ -228,6 +257,53 @@ def test_ctrl_c_ends_a_wait_without_bound_and_the_process_exits(function, reques
     process, output, errors, seconds = processes.interrupt_when(program, "ready", function, delay=0.3)
     assert (process.returncode, output, errors) == (0, "interrupted\nend\n", "")
     assert seconds < 2 + 3  # 2 s to the process's end, and the machine may be busy
+
+
+ASYNCIO = """
+import asyncio, sys, warnings
+sys.path.insert(0, {tests!r})
+from ascend_venc import aio
+from ascend_venc._lowlevel import core
+from helpers import simulator
+core.open_library("sim")
+warnings.simplefilter("ignore")
+sim, what = simulator.shared(), sys.argv[1]
+
+async def main():
+    if what == "open":
+        sim.aclsim_hang_call(b"aclvencCreateChannel", 1, 1)
+        print("ready", flush=True)
+    async with aio.Encoder(128, 128, codec="h264", backend="sim", timeout=None) as enc:
+        sim.set_options(stall=1, wait_limit_ms=0)
+        await enc.submit(bytes(128 * 192))
+        if what == "close":
+            task = asyncio.ensure_future(enc.close())
+        else:
+            sim.aclsim_hang_call(b"aclvencCreateChannel", 1, 1)
+            task = asyncio.ensure_future(enc.reconfigure(bitrate="1M"))
+        await asyncio.sleep(0.1)
+        print("ready", flush=True)
+        try:
+            await task
+        finally:
+            enc._inner = None  # the block's end is not to wait
+
+try:
+    asyncio.run(main())
+except BaseException as error:
+    print(type(error).__name__, flush=True)
+print("end", flush=True)
+"""
+
+
+@pytest.mark.parametrize("what", ["open", "close", "reconfigure"])
+def test_ctrl_c_ends_a_loop_whose_encoder_waits_without_bound_and_the_process_exits(what, request):
+    """Python joins an executor's threads at its end."""
+    program = ASYNCIO.format(tests=str(request.config.rootpath / "tests"))
+    process, output, _, seconds = processes.interrupt_when(program, "ready", what, delay=0.3, timeout=30)
+    assert process.returncode == 0
+    assert output.splitlines()[-1] == "end"
+    assert seconds < 2 + 3  # as above
 
 
 CRASH = """

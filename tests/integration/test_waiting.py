@@ -12,7 +12,7 @@ import pytest
 
 import ascend_venc as venc
 from ascend_venc import aio
-from helpers import live, processes, simulator
+from helpers import dlpack, live, processes, simulator
 from helpers.waiting import eventually, is_inside, outcome, started
 
 pytestmark = pytest.mark.sim_only
@@ -35,6 +35,42 @@ def test_encode_makes_its_own_room_at_max_queued():
     with encoder(max_queued=1) as enc:
         count = sum(len(enc.encode(FRAME)) for _ in range(30))
         assert count + len(enc.flush()) == 30
+
+
+def test_encode_of_device_memory_makes_its_own_room_at_max_queued(monkeypatch):
+    monkeypatch.setenv("ASCEND_VENC_BACKEND", "sim")  # of the facade, which allocates
+    with dlpack.DeviceMemory(len(FRAME), FRAME) as memory, encoder(max_queued=1) as enc:
+        picture = venc.DeviceFrame(memory.address, 128, 128)
+        count = sum(len(enc.encode(picture)) for _ in range(30))
+        assert count + len(enc.flush()) == 30
+
+
+@pytest.mark.parametrize("pixel_format", ["nv12", "i420"])
+def test_asyncio_encode_makes_its_own_room_at_max_queued(pixel_format):
+    async def main():
+        options = {"codec": "h264", "backend": "sim", "timeout": 10, "max_queued": 1, "pixel_format": pixel_format}
+        async with aio.Encoder(128, 128, **options) as enc:
+            count = sum([len(await enc.encode(FRAME)) for _ in range(30)])
+            return count + len(await enc.flush())
+
+    assert asyncio.run(main()) == 30
+
+
+def test_asyncio_encode_that_finds_an_earlier_failure_has_sent_its_frame_and_keeps_packets():
+    async def main():
+        sim = simulator.shared()
+        async with aio.Encoder(128, 128, codec="h264", backend="sim", timeout=10, max_queued=2) as enc:
+            with sim.failing_frame(simulator.FRAME_RET_CODE, nth=2, value=5):
+                await enc.submit(FRAME)
+                await enc.submit(FRAME, token="failed")
+                while enc.stats.ready < 2:
+                    await asyncio.sleep(0.001)
+            with pytest.raises(venc.FrameError) as caught:
+                await enc.encode(FRAME)
+            assert caught.value.token == "failed"
+            return [packet.frame_index for packet in await enc.flush()]
+
+    assert asyncio.run(main()) == [0, 2]
 
 
 def test_encode_takes_what_submit_has_left():
