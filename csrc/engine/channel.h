@@ -47,7 +47,10 @@ struct avenc_channel {
     avi_flight flight;
     unsigned active;            /* slots that the engine or the device works on: not FREE, HELD, LEASED or REFUSED */
     unsigned held;              /* slots HELD or LEASED */
-    unsigned window;            /* of the active: FILLING or SENT, at most `depth` */
+    unsigned window;            /* of the active: FILLING or SENT, at most most_in_device */
+    unsigned most_in_device;    /* depth, or what the port says where that is less */
+    uint32_t landed;            /* reports that came; wraps */
+    bool crowded;               /* the device took no more at the last try, and none has landed since */
     unsigned refused;           /* slots REFUSED */
     int refused_code;           /* of the last of them */
     bool making;                /* a slot is being made */

@@ -41,7 +41,7 @@ static int room_locked(const avenc_channel *channel, int purpose) {
         return NO_ROOM;
     if (channel->active + channel->held >= config->depth + config->queue)
         return NO_ROOM;
-    if (purpose == DIRECT && channel->window >= config->depth)
+    if (purpose == DIRECT && channel->window >= channel->most_in_device)
         return NO_ROOM;
     bool staging = purpose == WAITING && !slots->host_writes_memory;
     for (const avi_slot *slot = slots->free; slot; slot = slot->next)
@@ -241,8 +241,20 @@ static avi_slot *unqueue_locked(avenc_channel *channel) {
     return slot;
 }
 
+/* Back to where it came from: the device takes no more frames for now. */
+static void requeue_locked(avenc_channel *channel, avi_slot *slot) {
+    slot->state = AVI_SLOT_QUEUED;
+    slot->next = channel->queued_head;
+    channel->queued_head = slot;
+    if (!channel->queued_tail)
+        channel->queued_tail = slot;
+    channel->window--;
+    channel->stream->window--;
+    channel->stream->stats.queued++;
+}
+
 void avi_intake_go_on_locked(avenc_channel *channel) {
-    if (channel->queued_head && channel->window < channel->config.depth && !channel->sending)
+    if (channel->queued_head && channel->window < channel->most_in_device && !channel->sending && !channel->crowded)
         avi_channel_post(channel, &channel->send_task);
 }
 
@@ -275,6 +287,7 @@ static int hand_over_locked(avenc_channel *channel, avi_slot *slot) {
         stream->idle_since = 0;
     }
     stream->sending_since = since;
+    uint32_t landed = channel->landed;
     slot->state = AVI_SLOT_SENT;
     uint64_t number = avi_flight_enter(&channel->flight, slot, channel->index, &channel->device->sequence);
     avi_unlock(&stream->lock);
@@ -284,6 +297,13 @@ static int hand_over_locked(avenc_channel *channel, avi_slot *slot) {
     stream->stats.send_ns += now - since;
     if (rc == AVENC_OK || !avi_flight_refuse(slot, number))
         return AVENC_OK; /* refused and yet reported: the report counts */
+    if (rc == AVENC_E_AGAIN && gone) {
+        avi_flight_leave(&channel->flight, slot);
+        slot->state = AVI_SLOT_FILLING;
+        stream->idr_owed = stream->idr_owed || idr;
+        channel->crowded = landed == channel->landed; /* else there is room by now */
+        return AVENC_E_AGAIN;
+    }
     stream->stats.refused_sends++;
     stream->idr_owed = true;
     if (gone) {
@@ -293,6 +313,36 @@ static int hand_over_locked(avenc_channel *channel, avi_slot *slot) {
         slot->state = AVI_SLOT_REFUSED;
         channel->refused++;
         channel->refused_code = rc;
+    }
+    return rc;
+}
+
+/* The device takes no more: nothing of this channel's is in it that would make room. */
+static int fail_crowded_locked(const avenc_channel *channel) {
+    return avi_fail(AVENC_E_FULL, channel->port->send_call, "%s takes no frame, although it has none of this channel",
+                    channel->port->name);
+}
+
+/* As hand_over_locked, but while the device takes no more frames, wait for one to be reported. */
+static int hand_over_waiting_locked(avenc_channel *channel, avi_slot *slot, avi_waiter *waiter, const char *call) {
+    avi_stream *stream = channel->stream;
+    int rc;
+    while ((rc = hand_over_locked(channel, slot)) == AVENC_E_AGAIN) {
+        stream->sending_since = 0;
+        while (rc == AVENC_E_AGAIN && channel->crowded) {
+            int verdict;
+            if (stream->closed)
+                rc = avi_fail(AVENC_E_CLOSED, call, "the encoder is closed");
+            else if (atomic_load(&channel->device->lost))
+                rc = avi_fail_lost(channel, call);
+            else if (!channel->flight.head)
+                rc = fail_crowded_locked(channel);
+            else if ((verdict = avi_stream_sleep_locked(stream, waiter, false)) != AVI_WOKEN)
+                rc = fail_full_locked(channel, waiter, verdict, call);
+        }
+        channel->crowded = false;
+        if (rc != AVENC_E_AGAIN)
+            break;
     }
     return rc;
 }
@@ -354,7 +404,7 @@ static int accept_and_send(avenc_channel *channel, avi_slot *slot, const avenc_s
         return AVENC_OK;
     }
     channel->sending = true;
-    rc = hand_over_locked(channel, slot);
+    rc = hand_over_waiting_locked(channel, slot, waiter, "avenc_channel_submit");
     if (rc == AVENC_OK) {
         *frame_index = index;
     } else {
@@ -390,7 +440,7 @@ bool avi_intake_send_run(void *arg) {
     avi_binding binding;
     avenc_channel_stats delta = {0};
     avi_lock(&stream->lock);
-    if (!channel->queued_head || channel->window >= channel->config.depth || channel->sending ||
+    if (!channel->queued_head || channel->window >= channel->most_in_device || channel->sending || channel->crowded ||
         channel->state != AVI_OPEN || atomic_load(&channel->device->lost)) {
         avi_unlock(&stream->lock);
         return false;
@@ -413,12 +463,18 @@ bool avi_intake_send_run(void *arg) {
         rc = AVENC_E_CLOSED;
     if (rc == AVENC_OK)
         rc = hand_over_locked(channel, slot);
-    if (rc == AVENC_E_CLOSED)
+    if (rc == AVENC_E_AGAIN && stream->closed)
+        rc = AVENC_E_CLOSED;
+    else if (rc == AVENC_E_AGAIN && channel->crowded && !channel->flight.head)
+        rc = fail_crowded_locked(channel);
+    if (rc == AVENC_E_AGAIN)
+        requeue_locked(channel, slot);
+    else if (rc == AVENC_E_CLOSED)
         avi_channel_drop_frame_locked(channel, take_refused_locked(channel, slot));
     else if (rc != AVENC_OK)
         fail_accepted_locked(channel, take_refused_locked(channel, slot), rc);
     leave_sending_locked(channel);
-    bool more = channel->queued_head && channel->window < channel->config.depth;
+    bool more = channel->queued_head && channel->window < channel->most_in_device && !channel->crowded;
     avi_unlock(&stream->lock);
     if (bound)
         channel->port->unbind(channel->device, &binding);
@@ -682,7 +738,7 @@ static int claim_frame(avenc_channel *channel, avi_slot *slot, bool queue, avi_w
     if (rc == AVENC_OK && slot->state != AVI_SLOT_HELD)
         rc = avi_fail(AVENC_E_INVALID, call, "the frame was submitted before");
     if (rc == AVENC_OK) {
-        *queued = queue || channel->window >= channel->config.depth || channel->sending || channel->queued_head;
+        *queued = queue || channel->window >= channel->most_in_device || channel->sending || channel->queued_head;
         slot->state = AVI_SLOT_FILLING;
         hold_locked(channel, -1);
         channel->active++;
