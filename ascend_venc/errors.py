@@ -424,7 +424,7 @@ TABLE: tuple[Status, ...] = (
     Status(0xA0088010, "HI_ERR_VENC_SYS_NOT_READY", AclStateError, "hi_mpi_sys_exit was called in this process while an encoder is open."),
     Status(0xA0088011, "HI_ERR_VENC_BAD_ADDR", AclInvalidParamError, "The picture is not in memory of this device's."),
     Status(0xA0088012, "HI_ERR_VENC_BUSY", AclError, ""),
-    Status(0xA0088015, "HI_ERR_VENC_SYS_ERROR", DeviceLostError, "The device no longer answers: it has to be reset.", guess=True),
+    Status(0xA0088015, "HI_ERR_VENC_SYS_ERROR", AclError, ""),
     Status(0xA0028003, "HI_ERR_SYS_ILLEGAL_PARAM", AclInvalidParamError, ""),
     Status(0xA0028004, "HI_ERR_SYS_EXIST", AclStateError, ""),
     Status(0xA0028005, "HI_ERR_SYS_UNEXIST", AclStateError, ""),
@@ -434,7 +434,7 @@ TABLE: tuple[Status, ...] = (
     Status(0xA002800C, "HI_ERR_SYS_NO_MEM", AclMemoryError, "The device is out of memory."),
     Status(0xA0028010, "HI_ERR_SYS_NOT_READY", AclStateError, "hi_mpi_sys_exit was called in this process while an encoder is open."),
     Status(0xA0028012, "HI_ERR_SYS_BUSY", AclError, ""),
-    Status(0xA0028015, "HI_ERR_SYS_ERR", DeviceLostError, "The device no longer answers: it has to be reset.", guess=True),
+    Status(0xA0028015, "HI_ERR_SYS_ERR", DeviceLostError, "The device no longer answers: it has to be reset."),
 )
 # fmt: on
 

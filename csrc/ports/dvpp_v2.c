@@ -77,8 +77,10 @@ static int fetch(avenc_device *device, void *to, size_t room, const void *from, 
 
 static void failed(getter *getter, hi_s32 code, const char *call) {
     const struct timespec pause = {.tv_nsec = 2 * 1000 * 1000};
-    if (++getter->failures == LOST_AFTER_FAILURES)
+    if (++getter->failures == LOST_AFTER_FAILURES) { /* an internal error of a channel is the device's now */
+        code = code == HI_ERR_VENC_SYS_ERROR ? HI_ERR_SYS_ERR : code;
         avi_device_lost(getter->device, avi_v2_fail(getter->device, code, call));
+    }
     nanosleep(&pause, NULL); /* the vendor does not wait any more: or this would be a busy loop */
 }
 
@@ -173,8 +175,8 @@ static void serve(getter *getter) {
 
 /* ---- the device ----------------------------------------------------------------------------------------- */
 
-/* Documented: the 310 has none. Others are asked. */
-static bool lacks_v2(const char *soc) {
+/* Documented: the 310 has none, and the encoder of V1. Others are asked. */
+static bool has_v1_only(const char *soc) {
     const char family[] = "Ascend310";
     size_t length = sizeof family - 1;
     return strncmp(soc, family, length) == 0 && soc[length] != 'P' && soc[length] != 'B';
@@ -182,8 +184,8 @@ static bool lacks_v2(const char *soc) {
 
 static int fail_no_v2(const avenc_device *device) {
     const char *soc = device->info.soc_name;
-    return avi_fail(AVENC_E_INVALID, "hi_mpi_sys_init", "interface is \"v2\"; %s has no DVPP V2: choose interface=\"v1\"",
-                    soc[0] ? soc : "this chip");
+    return avi_fail(AVENC_E_INVALID, "hi_mpi_sys_init", "interface is \"v2\"; %s has no DVPP V2%s",
+                    soc[0] ? soc : "this chip", has_v1_only(soc) ? ": choose interface=\"v1\"" : "");
 }
 
 /* A frame in one pack is one copy. Only while the device has no channel (observed); then packs are put together. */
@@ -203,7 +205,7 @@ static void ask_for_one_pack(avenc_device *device) {
 }
 
 static int open_mpi(avenc_device *device, avi_v2_device *v2) {
-    if (lacks_v2(device->info.soc_name))
+    if (has_v1_only(device->info.soc_name))
         return fail_no_v2(device);
     hi_s32 rc = v2->mpi->hi_mpi_sys_init(); /* repeating it succeeds (documented) */
     if (rc == HI_ERR_SYS_NOT_SUPPORT)
