@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterable
+from math import inf
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -87,6 +88,7 @@ class EncoderGroup:
         self._free_keys: list[int] = []
         self._waitset: WaitSet | None = WaitSet()
         self._failure: Exception | None = None
+        self._look_at = 0.0  # before that no encoder can have been stalled for its `timeout`: nobody needs to be asked
 
     @property
     def encoders(self) -> list[Encoder]:
@@ -117,6 +119,7 @@ class EncoderGroup:
             self._streams[key] = encoder
             try:
                 encoder._open_channel().attach(self._waitset, key)
+                self._look_at = 0.0
             except BaseException:
                 self._forget(key)
                 encoder._close(warn=False)
@@ -162,7 +165,10 @@ class EncoderGroup:
                 waitset.signal()  # for other threads that wait
                 raise from_status(_DRAINED, "", "the end of all streams: all packets have been received")
             left = None if deadline is None else deadline - time.monotonic()
-            patience = self._patience(since)
+            if time.monotonic() >= self._look_at:
+                patience = self._patience(since)
+                self._look_at = inf if patience is None else time.monotonic() + patience
+            patience = None if self._look_at == inf else self._look_at - time.monotonic()
             bound = patience if left is None else left if patience is None else min(left, patience)
             keys = waitset.take(bound, self._max_latency)
             found = self._look(waitset, keys, max)

@@ -33,11 +33,10 @@ class RefusedError(Exception):
 
 
 def libraries():
-    """The compiled parts of the package."""
+    """The compiled parts of the package, in whatever folder of it they are."""
     import ascend_venc
 
-    package = Path(ascend_venc.__file__).parent
-    return [*sorted((package / "_lib").glob("*.so")), *sorted((package / "_lowlevel").glob("*.so"))]
+    return sorted(Path(ascend_venc.__file__).parent.rglob("*.so"))
 
 
 def refuse(paths, py_debug):

@@ -24,9 +24,9 @@ cdef class Channel:
                          avenc_wait *wait, int how) except -9
     cdef int64_t _attempt(self, object frame, avenc_submission *submission, object token, object future,
                           avenc_wait *wait, int how) except -9
-    cdef int64_t _send_host(self, host_frame *held, avenc_submission *submission, avenc_wait *wait) except -9
+    cdef int64_t _send_host(self, host_frame *held, avenc_submission *submission, avenc_wait *wait, int how) except -9
     cdef int64_t _enqueue(self, host_frame *held, avenc_submission *submission, avenc_wait *wait, int how) except -9
-    cdef int64_t _send_device(self, object frame, avenc_submission *submission, avenc_wait *wait) except -9
+    cdef int64_t _send_device(self, object frame, avenc_submission *submission, avenc_wait *wait, int how) except -9
     cdef int64_t _send_acquired(self, object frame, avenc_submission *submission, avenc_wait *wait) except -9
     cdef int64_t _send_converted(self, object frame, avenc_submission *submission, avenc_wait *wait, int how) except -9
     cdef bint _again(self, int status, avenc_wait *wait) except -1
@@ -37,5 +37,5 @@ cdef class Channel:
     cdef int _take_into(self, list packets) except -1
     cdef list _all_of(self, list packets)
     cdef int _end_of_packets(self, int status) except -1
-    cdef int64_t _submit_now(self, object frame, object pts, bint key_frame, object token) except -9
+    cdef bint _is_full(self, int status)
     cdef int _drop_packets(self) except -1

@@ -42,6 +42,7 @@ cdef enum:  # what a submission came to, besides the frame's number
 
 cdef enum:  # how a frame is to go
     DIRECT
+    AT_ONCE  # likewise, and without any wait: NO_ROOM_NOW where `on_full` says to wait
     QUEUED  # copied, and sent by a native thread
     BORROWED  # queued, and copied by that thread
     OFFERED  # QUEUED, and without any wait
@@ -196,7 +197,7 @@ cdef class Channel:
             return status != AVENC_E_AGAIN
         return look(status)
 
-    cdef int64_t _send_host(self, host_frame *held, avenc_submission *submission, avenc_wait *wait) except -9:
+    cdef int64_t _send_host(self, host_frame *held, avenc_submission *submission, avenc_wait *wait, int how) except -9:
         cdef uint64_t index = 0
         cdef int status = AVENC_OK
         cdef const avenc_wait *bound = wait if self.stream.on_full == BLOCK else NULL
@@ -206,8 +207,14 @@ cdef class Channel:
                 status = avenc_channel_submit(self._h, submission, bound, &index)
             if status == AVENC_OK:
                 return <int64_t>index
+            if how == AT_ONCE and self._is_full(status):
+                return NO_ROOM_NOW
             if not self._again(status, wait):
                 return self._refuse(status, submission.force_idr)
+
+    cdef bint _is_full(self, int status):
+        """There is no room, or none yet, and `on_full` says to wait for it."""
+        return status == AVENC_E_AGAIN or (status == AVENC_E_FULL and self.stream.on_full == BLOCK)
 
     cdef int64_t _enqueue(self, host_frame *held, avenc_submission *submission, avenc_wait *wait, int how) except -9:
         """The GIL is kept for a copy that is shorter than winning it back, and given up to wait for room."""
@@ -225,8 +232,7 @@ cdef class Channel:
                 status = avenc_channel_enqueue(self._h, submission, copies, drops, &index)
             if status == AVENC_OK:
                 return <int64_t>index
-            if how == OFFERED and (
-                    status == AVENC_E_AGAIN or (status == AVENC_E_FULL and self.stream.on_full == BLOCK)):
+            if how == OFFERED and self._is_full(status):
                 return NO_ROOM_NOW
             if status == AVENC_E_FULL and self.stream.on_full == BLOCK:
                 status = AVENC_E_LOOK
@@ -239,7 +245,7 @@ cdef class Channel:
                 continue
             return self._refuse(status, submission.force_idr)
 
-    cdef int64_t _send_device(self, object frame, avenc_submission *submission, avenc_wait *wait) except -9:
+    cdef int64_t _send_device(self, object frame, avenc_submission *submission, avenc_wait *wait, int how) except -9:
         cdef DeviceFrame picture = frame
         cdef uint64_t index = 0
         cdef int status = AVENC_OK
@@ -252,6 +258,8 @@ cdef class Channel:
                 return <int64_t>index
             if status > 0:
                 keep_refused(self._h, picture)
+            if how == AT_ONCE and self._is_full(status):
+                return NO_ROOM_NOW
             if not self._again(status, wait):
                 return self._refuse(status, submission.force_idr)
 
@@ -295,7 +303,7 @@ cdef class Channel:
         cdef uint64_t index = 0
         cdef int status = AVENC_OK, i, view_count
         cdef bint drops = self.stream.on_full == DROP_OLDEST
-        cdef int flags = AVENC_FRAME_QUEUE if how != DIRECT or drops else 0
+        cdef int flags = AVENC_FRAME_QUEUE if how > AT_ONCE or drops else 0
         cdef const avenc_wait *bound = wait if self.stream.on_full == BLOCK and how != OFFERED else NULL
         view_count = self._converter.view(frame, views, planes, strides)
         submission.converted = True
@@ -312,8 +320,7 @@ cdef class Channel:
                         avenc_frame_release(slot)
                 if status == AVENC_OK:
                     return <int64_t>index
-                if how == OFFERED and (
-                        status == AVENC_E_AGAIN or (status == AVENC_E_FULL and self.stream.on_full == BLOCK)):
+                if (how == OFFERED or how == AT_ONCE) and self._is_full(status):
                     return NO_ROOM_NOW
                 if not self._again(status, wait):
                     return self._refuse(status, submission.force_idr)
@@ -334,7 +341,7 @@ cdef class Channel:
         cdef bint lent
         held.view_count = 0
         if acquired:
-            if how != DIRECT:
+            if how > AT_ONCE:
                 raise TypeError("frame is a Frame of acquire(): submit() takes it, without a copy")
         elif converted:
             frame = as_host_array(frame, self._converter)
@@ -346,7 +353,7 @@ cdef class Channel:
                 frame = owner
         try:
             if type(frame) is DeviceFrame:
-                if how != DIRECT:
+                if how > AT_ONCE:
                     raise errors.InvalidArgumentError(
                         "frame is in device memory: there is nothing to copy; use submit()")
                 owner = frame  # let go of when the device has read it
@@ -367,9 +374,9 @@ cdef class Channel:
             elif acquired:
                 index = self._send_acquired(frame, submission, wait)
             elif type(frame) is DeviceFrame:
-                index = self._send_device(frame, submission, wait)
-            elif how == DIRECT and self.stream.on_full != DROP_OLDEST:
-                index = self._send_host(&held, submission, wait)
+                index = self._send_device(frame, submission, wait, how)
+            elif how <= AT_ONCE and self.stream.on_full != DROP_OLDEST:
+                index = self._send_host(&held, submission, wait, how)
             else:
                 index = self._enqueue(&held, submission, wait, QUEUED if how == DIRECT else how)
             if index >= 0 and lent and ticket is not None:
@@ -498,14 +505,14 @@ cdef class Channel:
         cdef int status
         cdef list packets = []
         cdef Channel channel = self
-        cdef avenc_wait send_wait = wait
+        cdef avenc_wait at_once = avenc_wait_for(0), send_wait = wait
         send_wait.stall_ns = AVENC_FOR_EVER
         try:
             self._take_into(packets)
             while (self.stream.on_full == BLOCK and self.stream.sink < 0
                    and type(frame) is not Frame and type(frame) is not DeviceFrame):
                 # Like asyncio: no wait inside, so that what comes meanwhile can be taken.
-                index = self._submit_now(frame, pts, key_frame, token)
+                index = self._submit(frame, pts, key_frame, token, None, &at_once, AT_ONCE)
                 if index != NO_ROOM_NOW:
                     return self._all_of(packets)
                 with nogil:
@@ -539,17 +546,6 @@ cdef class Channel:
         if self.stream.failures:
             raise self.stream.failures.pop(0)
         return packets
-
-    cdef int64_t _submit_now(self, object frame, object pts, bint key_frame, object token) except -9:
-        """Send without waiting for room: NO_ROOM_NOW if there is none."""
-        cdef avenc_wait none
-        begin_wait(&none, 0, None)
-        try:
-            return self._submit(frame, pts, key_frame, token, None, &none, DIRECT)
-        except errors.AclTimeoutError as error:
-            if error.code != AVENC_E_TIMEOUT:  # the device's own
-                raise
-            return NO_ROOM_NOW
 
     def submit_many(self, list frames, list pts, list key_frames, list tokens, timeout):
         """Submit host frames in one native call; return their numbers, None for those that were dropped.

@@ -1,32 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The kind of an access unit, from ITU-T H.264 7.3 and H.265 7.3: just enough syntax to reach slice_type. */
+#define _DEFAULT_SOURCE
 #include "engine/bitstream.h"
 
+#include <endian.h>
 #include <string.h>
 
-typedef struct bit_reader {
-    const uint8_t *data;
-    size_t bits, position;
-} bit_reader;
+/*
+ * The first 64 bits of a header, the next one on top; beyond its end every bit reads as 0. What is read of slice headers
+ * and parameter sets takes 40 at most.
+ */
+typedef uint64_t bit_reader;
 
-static uint32_t read_bits(bit_reader *reader, unsigned count) {
-    uint32_t value = 0;
-    while (count--) {
-        uint32_t bit = 0;
-        if (reader->position < reader->bits)
-            bit = (reader->data[reader->position >> 3] >> (7 - (reader->position & 7))) & 1u;
-        reader->position++;
-        value = value << 1 | bit;
-    }
+static bit_reader begin(const uint8_t *data, size_t size) {
+    bit_reader bits = 0;
+    if (size >= sizeof bits)
+        memcpy(&bits, data, sizeof bits);
+    else
+        memcpy(&bits, data, size);
+    return be64toh(bits);
+}
+
+/* 1 to 31 bits. */
+static inline uint32_t read_bits(bit_reader *reader, unsigned count) {
+    uint32_t value = (uint32_t)(*reader >> (64 - count));
+    *reader <<= count;
     return value;
 }
 
-/* ue(v). Beyond the end every bit reads as 0, hence the bound. */
-static uint32_t read_ue(bit_reader *reader) {
-    unsigned zeros = 0;
-    while (zeros < 31 && read_bits(reader, 1) == 0)
-        zeros++;
-    return (1u << zeros) - 1 + read_bits(reader, zeros);
+/* ue(v). UINT32_MAX of what is none. */
+static inline uint32_t read_ue(bit_reader *reader) {
+    unsigned zeros = (unsigned)__builtin_clzll(*reader | 1);
+    if (zeros > 31)
+        return UINT32_MAX;
+    uint32_t value = (uint32_t)(*reader >> (63 - 2 * zeros)) - 1;
+    *reader <<= 2 * zeros + 1;
+    return value;
 }
 
 /* The first byte behind the next 00 00 01 at or after `from`, or `end`. */
@@ -56,16 +65,17 @@ static int h264_nal(const uint8_t *nal, size_t size) {
         return AVENC_KIND_IDR;
     if (type != 1)
         return -1;
-    bit_reader reader = {nal + 1, (size - 1) * 8, 0};
+    bit_reader reader = begin(nal + 1, size - 1);
     read_ue(&reader); /* first_mb_in_slice */
-    return kind_of_slice_type(read_ue(&reader) % 5, 0, 1, 2);
+    uint32_t slice_type = read_ue(&reader);
+    return slice_type > 9 ? AVENC_KIND_UNKNOWN : kind_of_slice_type(slice_type % 5, 0, 1, 2);
 }
 
 static int hevc_nal(avi_parameter_sets *sets, const uint8_t *nal, size_t size) {
     unsigned type = (nal[0] >> 1) & 0x3f;
     if (size < 3)
         return -1;
-    bit_reader reader = {nal + 2, (size - 2) * 8, 0};
+    bit_reader reader = begin(nal + 2, size - 2);
     if (type == 34) {          /* PPS */
         read_ue(&reader);      /* pps_pic_parameter_set_id */
         read_ue(&reader);      /* pps_seq_parameter_set_id */
@@ -82,7 +92,8 @@ static int hevc_nal(avi_parameter_sets *sets, const uint8_t *nal, size_t size) {
     if (type >= 16 && type <= 23)
         read_bits(&reader, 1); /* no_output_of_prior_pics_flag */
     read_ue(&reader);          /* slice_pic_parameter_set_id */
-    read_bits(&reader, sets->hevc_extra_slice_header_bits);
+    if (sets->hevc_extra_slice_header_bits)
+        read_bits(&reader, sets->hevc_extra_slice_header_bits);
     return kind_of_slice_type(read_ue(&reader), 1, 0, 2);
 }
 

@@ -191,13 +191,12 @@ static void let_successors_go_locked(avenc_channel *channel) {
         avi_channel_drop_locked(own);
 }
 
-void avi_channel_check_over_locked(avenc_channel *channel) {
+void avi_channel_no_more_locked(avenc_channel *channel) {
     avi_stream *stream = channel->stream;
     let_successors_go_locked(channel);
     if (stream->closed && stream->stats.in_flight == 0)
         avi_sink_wake_locked(stream, true); /* it ends */
-    bool over = stream->closed || channel->sealed || channel->retiring;
-    if (over && channel->state == AVI_OPEN && channel->active == 0 && !channel->making && !channel->sending)
+    if (channel->state == AVI_OPEN && channel->active == 0 && !channel->making && !channel->sending)
         avi_channel_post(channel, &channel->end_task);
 }
 

@@ -9,6 +9,7 @@
 #ifndef ASCEND_VENC_ENGINE_CHANNEL_H
 #define ASCEND_VENC_ENGINE_CHANNEL_H
 
+#include "base/status.h"
 #include "base/taskq.h"
 #include "engine/bitstream.h"
 #include "engine/device.h"
@@ -71,8 +72,17 @@ struct avenc_channel {
     avi_task create_task, make_task, send_task, end_task, free_task;
 
     avenc_channel *reported_next; /* the reporting thread only */
-    bool reported;                /* likewise: in the device's list of this batch */
+    bool reported;                /* likewise, and the next one: in the device's list of this batch */
+    bool heard;                   /* somebody is to hear of it */
 };
+
+/* Of a call: `argument` and `out` must not be NULL either, and the channel not a parent process's. */
+static inline int avi_channel_check(const avenc_channel *channel, const void *argument, const void *out,
+                                    const char *call) {
+    if (!channel || !argument || !out)
+        return avi_fail(AVENC_E_INVALID, call, "no argument may be NULL");
+    return channel->generation == avi_generation() ? AVENC_OK : avi_fail_forked(call);
+}
 
 void avi_channel_retain(avenc_channel *channel);
 void avi_channel_drop(avenc_channel *channel); /* no lock is held */
@@ -83,8 +93,14 @@ void avi_channel_drop_locked(avenc_channel *channel);
 /* Let a task of the channel run; it holds the channel meanwhile. */
 void avi_channel_post(avenc_channel *channel, avi_task *task);
 
-/* No further frame is to come, and the last one is out of the device: let it end. To be asked whenever that may be. */
-void avi_channel_check_over_locked(avenc_channel *channel);
+/* No further frame is to come: let what waits for that go on, and the channel end when the last one is out of it. */
+void avi_channel_no_more_locked(avenc_channel *channel);
+
+/* To be asked whenever a channel may have come to its end. */
+static inline void avi_channel_check_over_locked(avenc_channel *channel) {
+    if (channel->stream->closed || channel->sealed || channel->retiring)
+        avi_channel_no_more_locked(channel);
+}
 
 /* A slot that the engine had is done: free, or its holders'. */
 void avi_channel_free_slot_locked(avenc_channel *channel, avi_slot *slot);
@@ -98,6 +114,12 @@ void avi_channel_drop_queued_locked(avenc_channel *channel, avi_slot *slot);
 
 /* Slots REFUSED before `until` in flight (NULL: all) cannot be read any more. */
 void avi_channel_release_refused_locked(avenc_channel *channel, const avi_slot *until);
+
+/* There may be room for a queued frame: let the task send it. */
+static inline void avi_channel_send_queued_locked(avenc_channel *channel) {
+    if (channel->queued_head && channel->window < channel->most_in_device && !channel->sending && !channel->crowded)
+        avi_channel_post(channel, &channel->send_task);
+}
 
 /* A new slot, or staging memory for one, is wanted. */
 void avi_channel_want_slot_locked(avenc_channel *channel);

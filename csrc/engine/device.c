@@ -34,10 +34,11 @@ static void dispose(avenc_device *device) {
     avi_taskq_release();
 }
 
+/* One that newcomers share. One that is lost has only those that it lost left to end. */
 static avenc_device *find_locked(const avi_port *port, const avenc_library *library, int32_t device_id) {
     avenc_device *device = registry;
     while (device && (device->port != port || device->library != library || device->info.device_id != device_id ||
-                      device->state > OPEN))
+                      device->state > OPEN || atomic_load(&device->lost)))
         device = device->next;
     return device;
 }

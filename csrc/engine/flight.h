@@ -16,6 +16,8 @@ typedef struct avi_flight {
     avi_slot *head, *tail; /* by `later`; REFUSED ones among them */
 } avi_flight;
 
+static const uint64_t AVI_REFUSED_MARK = 1u << 31; /* in a slot's number, never in the device's */
+
 static inline uint32_t avi_number_channel(uint64_t number) {
     return (uint32_t)(number >> 48);
 }
@@ -25,16 +27,48 @@ static inline uint32_t avi_number_slot(uint64_t number) {
 }
 
 /* The slot is about to be handed over; *sequence is the device's. Its number. */
-uint64_t avi_flight_enter(avi_flight *flight, avi_slot *slot, uint32_t channel_index, atomic_uint *sequence);
+static inline uint64_t avi_flight_enter(avi_flight *flight, avi_slot *slot, uint32_t channel_index,
+                                        atomic_uint *sequence) {
+    uint32_t next = atomic_fetch_add(sequence, 1) & 0x7fffffff;
+    uint64_t number = (uint64_t)channel_index << 48 | (uint64_t)slot->index << 32 | next; /* channels count from 1 */
+    slot->later = NULL;
+    if (flight->tail)
+        flight->tail->later = slot;
+    else
+        flight->head = slot;
+    flight->tail = slot;
+    atomic_store(&slot->number, number);
+    return number;
+}
 
 enum { AVI_REPORT_UNKNOWN, AVI_REPORT_DUE, AVI_REPORT_OF_REFUSED };
 
 /* Whose report this is; the first wins. No lock is needed, and the slot stays in flight until it is taken out. */
-int avi_flight_claim(avi_slot *slot, uint64_t number);
+static inline int avi_flight_claim(avi_slot *slot, uint64_t number) {
+    uint_fast64_t expected = number;
+    if (atomic_compare_exchange_strong(&slot->number, &expected, 0))
+        return AVI_REPORT_DUE;
+    expected = number | AVI_REFUSED_MARK;
+    return atomic_compare_exchange_strong(&slot->number, &expected, 0) ? AVI_REPORT_OF_REFUSED : AVI_REPORT_UNKNOWN;
+}
 
 /* The device refused it. False: it was reported all the same, and the report counts. */
-bool avi_flight_refuse(avi_slot *slot, uint64_t number);
+static inline bool avi_flight_refuse(avi_slot *slot, uint64_t number) {
+    uint_fast64_t expected = number;
+    return atomic_compare_exchange_strong(&slot->number, &expected, number | AVI_REFUSED_MARK);
+}
 
-void avi_flight_leave(avi_flight *flight, avi_slot *slot);
+static inline void avi_flight_leave(avi_flight *flight, avi_slot *slot) {
+    avi_slot **link = &flight->head, *before = NULL;
+    while (*link != slot) {
+        before = *link;
+        link = &before->later;
+    }
+    *link = slot->later;
+    if (flight->tail == slot)
+        flight->tail = before;
+    slot->later = NULL;
+    atomic_store(&slot->number, 0);
+}
 
 #endif

@@ -3,7 +3,7 @@
 #include "base/status.h"
 #include "base/thread.h"
 #include "engine/channel.h"
-#include "engine/intake.h"
+#include "engine/send.h"
 #include "engine/sink.h"
 
 #include <stdlib.h>
@@ -125,7 +125,7 @@ int avenc_channel_create(avenc_device *device, const avenc_channel_config *confi
     channel->placed = !predecessor;
     avi_task_init(&channel->create_task, create_run, task_idle, channel);
     avi_task_init(&channel->make_task, avi_channel_make_run, task_idle, channel);
-    avi_task_init(&channel->send_task, avi_intake_send_run, task_idle, channel);
+    avi_task_init(&channel->send_task, avi_send_run, task_idle, channel);
     avi_task_init(&channel->free_task, avi_channel_free_run, avi_channel_free, channel);
     avi_task_init(&channel->end_task, avi_channel_end_run, task_idle, channel);
     if (predecessor) {

@@ -7,12 +7,6 @@
 
 #include <string.h>
 
-static int check(const avenc_channel *channel, const void *argument, const void *count, const char *call) {
-    if (!channel || !argument || !count)
-        return avi_fail(AVENC_E_INVALID, call, "no argument may be NULL");
-    return channel->generation == avi_generation() ? AVENC_OK : avi_fail_forked(call);
-}
-
 /* ---- taking ------------------------------------------------------------------------------------ */
 
 /* `taken` packets went: who waits for room, or for the end, is to look. */
@@ -26,7 +20,7 @@ static void note_taken_locked(avi_stream *stream, bool was_full, size_t taken) {
 }
 
 int avenc_channel_take(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count) {
-    int rc = check(channel, packets, count, __func__);
+    int rc = avi_channel_check(channel, packets, count, __func__);
     if (rc != AVENC_OK || max == 0)
         return rc;
     avi_stream *stream = channel->stream;
@@ -40,7 +34,7 @@ int avenc_channel_take(avenc_channel *channel, avenc_packet **packets, size_t ma
 }
 
 void avenc_channel_give_back(avenc_channel *channel, avenc_packet **packets, size_t count) {
-    if (check(channel, packets, packets, __func__) != AVENC_OK)
+    if (avi_channel_check(channel, packets, packets, __func__) != AVENC_OK)
         return;
     avi_lock(&channel->stream->lock);
     for (size_t i = 0; i < count; i++)
@@ -51,7 +45,7 @@ void avenc_channel_give_back(avenc_channel *channel, avenc_packet **packets, siz
 }
 
 int avenc_channel_take_promised(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count) {
-    int rc = check(channel, packets, count, __func__);
+    int rc = avi_channel_check(channel, packets, count, __func__);
     if (rc != AVENC_OK)
         return rc;
     avi_stream *stream = channel->stream;
@@ -68,7 +62,7 @@ int avenc_channel_take_promised(avenc_channel *channel, avenc_packet **packets, 
 }
 
 size_t avenc_channel_take_dropped(avenc_channel *channel, uint64_t *tags, size_t max) {
-    if (check(channel, tags, tags, __func__) != AVENC_OK)
+    if (avi_channel_check(channel, tags, tags, __func__) != AVENC_OK)
         return 0;
     size_t taken = 0;
     avi_lock(&channel->stream->lock);
@@ -87,13 +81,11 @@ static bool finished_locked(const avi_stream *stream, int flags) {
            (stream->closed || stream->ended || !(flags & AVENC_WAIT_FOR_FRAMES));
 }
 
-int avenc_channel_wait(avenc_channel *channel, const avenc_wait *wait, uint32_t coalesce_us, int flags) {
-    int rc = check(channel, channel, channel, __func__), verdict;
-    if (rc != AVENC_OK)
-        return rc;
+static int wait_for_packets_locked(avenc_channel *channel, const avenc_wait *wait, uint32_t coalesce_us, int flags,
+                                   const char *call) {
     avi_waiter waiter = avi_waiter_begin(wait);
     avi_stream *stream = channel->stream;
-    avi_lock(&stream->lock);
+    int rc = AVENC_OK, verdict;
     if (coalesce_us && wait && !stream->closed && !stream->ended && (stream->stats.in_flight || flags)) {
         uint64_t until = wait->deadline_ns < waiter.look_at ? wait->deadline_ns : waiter.look_at;
         uint64_t events = stream->stats.completed;
@@ -106,24 +98,35 @@ int avenc_channel_wait(avenc_channel *channel, const avenc_wait *wait, uint32_t 
     while (!avi_stream_receivable_locked(stream)) {
         bool lost = atomic_load(&channel->device->lost);
         if (channel->sealed && flags & AVENC_WAIT_IN_PLACE) {
-            rc = avi_fail(AVENC_E_REPLACED, __func__, "the channel was replaced");
+            rc = avi_fail(AVENC_E_REPLACED, call, "the channel was replaced");
         } else if (finished_locked(stream, flags)) {
             bool closed = stream->closed && !stream->ended;
-            rc = avi_fail(closed ? AVENC_E_CLOSED : AVENC_E_DRAINED, __func__, "no frame is in flight");
+            rc = avi_fail(closed ? AVENC_E_CLOSED : AVENC_E_DRAINED, call, "no frame is in flight");
         } else if (lost) {
-            rc = avi_fail_lost(channel, __func__);
+            rc = avi_fail_lost(channel, call);
         } else if ((verdict = avi_stream_sleep_locked(stream, &waiter, stream->stats.in_flight > 0)) != AVI_WOKEN) {
-            rc = avi_stream_give_up_locked(stream, &waiter, verdict, __func__);
+            rc = avi_stream_give_up_locked(stream, &waiter, verdict, call);
         }
         if (rc != AVENC_OK)
             break;
     }
+    return rc;
+}
+
+int avenc_channel_wait(avenc_channel *channel, const avenc_wait *wait, uint32_t coalesce_us, int flags) {
+    int rc = avi_channel_check(channel, channel, channel, __func__);
+    if (rc != AVENC_OK)
+        return rc;
+    avi_stream *stream = channel->stream;
+    avi_lock(&stream->lock);
+    if (coalesce_us || !avi_stream_receivable_locked(stream))
+        rc = wait_for_packets_locked(channel, wait, coalesce_us, flags, __func__);
     avi_unlock(&stream->lock);
     return rc;
 }
 
 int avenc_channel_wait_idle(avenc_channel *channel, const avenc_wait *wait) {
-    int rc = check(channel, channel, channel, __func__), verdict;
+    int rc = avi_channel_check(channel, channel, channel, __func__), verdict;
     if (rc != AVENC_OK)
         return rc;
     avi_waiter waiter = avi_waiter_begin(wait);
@@ -151,7 +154,7 @@ int avenc_channel_wait_idle(avenc_channel *channel, const avenc_wait *wait) {
 }
 
 uint64_t avenc_channel_stalled_ns(avenc_channel *channel) {
-    if (check(channel, channel, channel, __func__) != AVENC_OK)
+    if (avi_channel_check(channel, channel, channel, __func__) != AVENC_OK)
         return 0;
     avi_stream *stream = channel->stream;
     avi_lock(&stream->lock);
@@ -162,7 +165,7 @@ uint64_t avenc_channel_stalled_ns(avenc_channel *channel) {
 }
 
 int avenc_channel_end(avenc_channel *channel) {
-    int rc = check(channel, channel, channel, __func__);
+    int rc = avi_channel_check(channel, channel, channel, __func__);
     if (rc != AVENC_OK)
         return rc;
     avi_lock(&channel->stream->lock);
@@ -176,7 +179,7 @@ int avenc_channel_end(avenc_channel *channel) {
 /* ---- wait sets --------------------------------------------------------------------------------- */
 
 int avenc_channel_attach(avenc_channel *channel, avenc_waitset *waitset, uint32_t key) {
-    int rc = check(channel, waitset, channel, __func__);
+    int rc = avi_channel_check(channel, waitset, channel, __func__);
     if (rc == AVENC_OK && key >= AVENC_MAX_KEYS)
         rc = avi_fail(AVENC_E_INVALID, __func__, "key is %u, allowed is 0 to %d", key, AVENC_MAX_KEYS - 1);
     if (rc == AVENC_OK)
@@ -184,32 +187,31 @@ int avenc_channel_attach(avenc_channel *channel, avenc_waitset *waitset, uint32_
     if (rc != AVENC_OK)
         return rc;
     avi_stream *stream = channel->stream;
-    rc = AVENC_E_FULL;
     avi_lock(&stream->lock);
-    for (int i = 0; i < AVENC_MAX_WAITSETS && rc != AVENC_OK; i++) {
-        if (!stream->attached[i]) {
-            avi_waitset_retain(waitset);
-            stream->attached[i] = waitset;
-            stream->keys[i] = key;
-            rc = AVENC_OK;
-        }
+    bool room = stream->attached_count < AVENC_MAX_WAITSETS;
+    if (room) {
+        avi_waitset_retain(waitset);
+        stream->attached[stream->attached_count] = waitset;
+        stream->keys[stream->attached_count++] = key;
     }
     avi_unlock(&stream->lock);
-    if (rc != AVENC_OK)
-        return avi_fail(rc, __func__, "the stream has %d wait sets already", AVENC_MAX_WAITSETS);
+    if (!room)
+        return avi_fail(AVENC_E_FULL, __func__, "the stream has %d wait sets already", AVENC_MAX_WAITSETS);
     avi_waitset_signal(waitset, key, true); /* it may have packets already */
     return AVENC_OK;
 }
 
 void avenc_channel_detach(avenc_channel *channel, avenc_waitset *waitset) {
-    if (check(channel, waitset, channel, __func__) != AVENC_OK)
+    if (avi_channel_check(channel, waitset, channel, __func__) != AVENC_OK)
         return;
     avi_stream *stream = channel->stream;
     bool found = false;
     avi_lock(&stream->lock);
-    for (int i = 0; i < AVENC_MAX_WAITSETS && !found; i++) {
+    for (unsigned i = 0; i < stream->attached_count && !found; i++) {
         if (stream->attached[i] == waitset) {
-            stream->attached[i] = NULL;
+            unsigned last = --stream->attached_count;
+            stream->attached[i] = stream->attached[last];
+            stream->keys[i] = stream->keys[last];
             found = true;
         }
     }

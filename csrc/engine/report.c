@@ -2,7 +2,7 @@
 #include "engine/report.h"
 #include "base/status.h"
 #include "base/thread.h"
-#include "engine/intake.h"
+#include "engine/channel.h"
 #include "engine/sink.h"
 
 #include <string.h>
@@ -31,17 +31,26 @@ static void collect(avenc_channel *channel, avi_packet *packet, const avi_output
     pub->kind = avi_access_unit_kind(&channel->sets, channel->config.en_type, pub->data, pub->size);
 }
 
-/* The channel that a number names, counted once more; NULL. */
+/* The channel that a number names, in the list of this batch, which holds a reference until the batch is over; NULL. */
 static avenc_channel *channel_of(avenc_device *device, uint64_t number) {
     uint32_t index = avi_number_channel(number);
     avi_lock(&device->lock);
     avenc_channel *channel = index < device->capacity ? device->channels[index] : NULL;
-    if (channel && avi_number_slot(number) < channel->slots.capacity)
+    if (channel && !channel->reported) {
         avi_channel_retain(channel);
-    else
-        channel = NULL;
+        channel->reported = true;
+        channel->reported_next = device->reported;
+        device->reported = channel;
+    }
     avi_unlock(&device->lock);
     return channel;
+}
+
+static int claim(const avenc_channel *channel, uint64_t number) {
+    uint32_t slot = avi_number_slot(number);
+    if (avi_number_channel(number) != channel->index || slot >= channel->slots.capacity)
+        return AVI_REPORT_UNKNOWN;
+    return avi_flight_claim(&channel->slots.all[slot], number);
 }
 
 /* The frame of a slot in flight is done, whatever its packet says. */
@@ -63,7 +72,8 @@ static void land_locked(avenc_channel *channel, avi_slot *slot) {
 
 /* Reports come in send order: a frame that is still ahead of this one will never be reported. */
 static void land_overtaken_locked(avenc_channel *channel, const avi_slot *slot, uint64_t now) {
-    avi_channel_release_refused_locked(channel, slot);
+    if (channel->refused)
+        avi_channel_release_refused_locked(channel, slot);
     while (channel->flight.head != slot) {
         avi_slot *lost = channel->flight.head;
         lost->packet->pub.status = AVENC_E_LOST;
@@ -101,32 +111,16 @@ static void measure_locked(avi_stream *stream, const avenc_packet *packet, uint6
         stream->stats.max_hold_ns = hold_ns;
 }
 
-/* Somebody is to hear of this channel when the batch is over. Takes the caller's reference. */
-static void note_reported_locked(avenc_device *device, avenc_channel *channel) {
-    const avi_stream *stream = channel->stream;
-    bool heard = avi_stream_heard_locked(stream) || channel->queued_head || stream->has_sink || stream->closed ||
-                 channel->sealed || channel->retiring;
-    if (channel->reported || !heard) {
-        avi_channel_drop_locked(channel); /* not the last: the table, or the batch, has another */
-        return;
-    }
-    channel->reported = true;
-    channel->reported_next = device->reported;
-    device->reported = channel;
-}
-
 void avi_report(avenc_device *device, uint64_t number, const avi_output *output) {
-    avenc_channel *channel = channel_of(device, number);
-    if (!channel)
+    uint64_t entered = avi_now_ns();
+    avenc_channel *channel = device->reported; /* most often the next report is the same channel's: no lock */
+    int whose = channel ? claim(channel, number) : AVI_REPORT_UNKNOWN;
+    if (whose == AVI_REPORT_UNKNOWN && (channel = channel_of(device, number)))
+        whose = claim(channel, number);
+    if (whose == AVI_REPORT_UNKNOWN)
         return;
     avi_slot *slot = &channel->slots.all[avi_number_slot(number)];
     avi_stream *stream = channel->stream;
-    uint64_t entered = avi_now_ns();
-    int whose = avi_flight_claim(slot, number);
-    if (whose == AVI_REPORT_UNKNOWN) {
-        avi_channel_drop(channel);
-        return;
-    }
     if (whose == AVI_REPORT_DUE) {
         collect(channel, slot->packet, output);
         slot->packet->pub.emitted_ns = avi_now_ns();
@@ -142,7 +136,8 @@ void avi_report(avenc_device *device, uint64_t number, const avi_output *output)
         avi_channel_release_refused_locked(channel, slot->later);
         stream->idr_owed = true;
     }
-    note_reported_locked(device, channel);
+    channel->heard = channel->heard || avi_stream_heard_locked(stream) || channel->queued_head || stream->has_sink ||
+                     stream->closed || channel->sealed || channel->retiring;
     avi_unlock(&stream->lock);
 }
 
@@ -152,13 +147,15 @@ void avi_report_batch(avenc_device *device) {
     while (channel) {
         avenc_channel *next = channel->reported_next;
         avi_stream *stream = channel->stream;
-        channel->reported = false;
-        avi_lock(&stream->lock);
-        avi_stream_signal_locked(stream, false);
-        avi_intake_go_on_locked(channel);
-        avi_sink_wake_locked(stream, false);
-        avi_channel_check_over_locked(channel);
-        avi_unlock(&stream->lock);
+        if (channel->heard) {
+            avi_lock(&stream->lock);
+            avi_stream_signal_locked(stream, false);
+            avi_channel_send_queued_locked(channel);
+            avi_sink_wake_locked(stream, false);
+            avi_channel_check_over_locked(channel);
+            avi_unlock(&stream->lock);
+        }
+        channel->reported = channel->heard = false;
         avi_channel_drop(channel);
         channel = next;
     }
@@ -167,7 +164,7 @@ void avi_report_batch(avenc_device *device) {
 static void tell(avenc_channel *channel) {
     avi_lock(&channel->stream->lock);
     avi_stream_signal_locked(channel->stream, true);
-    avi_intake_go_on_locked(channel);
+    avi_channel_send_queued_locked(channel);
     avi_channel_check_over_locked(channel);
     avi_unlock(&channel->stream->lock);
 }

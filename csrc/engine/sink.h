@@ -2,7 +2,7 @@
 /*
  * Access units written to a file descriptor by native threads. One writer thread has all pipes and sockets in one poll
  * set and never sleeps in a write; a file or a terminal, where a write may, is a task of the queue. So no sink delays
- * another one.
+ * another one. With a coalescing delay the writer collects, also for files: one wake-up for all sinks.
  */
 #ifndef ASCEND_VENC_ENGINE_SINK_H
 #define ASCEND_VENC_ENGINE_SINK_H

@@ -48,7 +48,8 @@ int avi_slot_make(avi_slots *slots, avi_slot *slot, bool staging) {
         rc = place_own(slots, slot);
     if (rc == AVENC_OK && staging && !slot->staging && !slots->host_writes_memory) {
         rc = port->alloc_host(slots->device, slots->picture_size, &slot->staging);
-        if (rc == AVENC_OK) /* the padding of each row goes to the device too */
+        if (rc == AVENC_OK &&
+            slots->stride != slots->config->width) /* the padding of each row goes to the device too */
             memset(slot->staging, 0, slots->picture_size);
     }
     if (nothing && (slot->memory || slot->picture || slot->staging))
@@ -82,14 +83,9 @@ avi_slot *avi_slots_pop(avi_slots *slots, bool staging) {
     if (slot) {
         *link = slot->next;
         slot->next = NULL;
+        avi_slot_forget_copies(slot);
     }
     return slot;
-}
-
-void avi_slots_push(avi_slots *slots, avi_slot *slot) {
-    slot->state = AVI_SLOT_FREE;
-    slot->next = slots->free;
-    slots->free = slot;
 }
 
 /* ---- pixels ------------------------------------------------------------------------------------ */
@@ -105,25 +101,25 @@ static void copy_rows(uint8_t *to, size_t to_stride, const uint8_t *from, size_t
 }
 
 /* Lay the picture out as the device wants it, in memory that the host can write. */
-static void lay_out(const avi_slots *slots, uint8_t *to, const avenc_picture *picture, avenc_channel_stats *delta) {
+static void lay_out(const avi_slots *slots, avi_slot *slot, uint8_t *to) {
+    const avenc_picture *picture = &slot->source;
     size_t width = slots->config->width, height = slots->config->height, stride = slots->stride;
     copy_rows(to, stride, picture->y, picture->y_stride, width, height);
     copy_rows(to + stride * height, stride, picture->uv, picture->uv_stride, width, height / 2);
-    delta->host_copies_in++;
-    delta->bytes_copied_in += width * height * 3 / 2;
+    slot->copies.host++;
+    slot->copies.bytes += width * height * 3 / 2;
 }
 
-void avi_slot_stage(avi_slots *slots, avi_slot *slot, avenc_channel_stats *delta) {
-    lay_out(slots, slots->host_writes_memory ? slot->memory : slot->staging, &slot->source, delta);
+void avi_slot_stage(avi_slots *slots, avi_slot *slot) {
+    lay_out(slots, slot, slots->host_writes_memory ? slot->memory : slot->staging);
     slot->pixels = slots->host_writes_memory ? AVI_IN_MEMORY : AVI_IN_STAGING;
 }
 
-static int upload(avi_slots *slots, avi_slot *slot, size_t offset, const void *from, size_t size,
-                  avenc_channel_stats *delta) {
+static int upload(avi_slots *slots, avi_slot *slot, size_t offset, const void *from, size_t size) {
     int rc =
         slots->port->upload(slots->device, (uint8_t *)slot->memory + offset, slots->picture_size - offset, from, size);
     if (rc == AVENC_OK)
-        delta->bytes_copied_in += size;
+        slot->copies.bytes += size;
     return rc;
 }
 
@@ -131,28 +127,28 @@ static int upload(avi_slots *slots, avi_slot *slot, size_t offset, const void *f
  * On a board device memory is host memory: one copy straight into it. On a host one DMA per plane where the rows
  * already lie as the device wants them, else one copy into pinned memory that pads the rows, and one DMA.
  */
-static int copy_from_caller(avi_slots *slots, avi_slot *slot, avenc_channel_stats *delta) {
+static int copy_from_caller(avi_slots *slots, avi_slot *slot) {
     const avenc_picture *picture = &slot->source;
     size_t stride = slots->stride, luma = stride * slots->config->height;
     if (slots->host_writes_memory) {
-        lay_out(slots, slot->memory, picture, delta);
+        lay_out(slots, slot, slot->memory);
         return AVENC_OK;
     }
-    delta->device_copies_in++;
+    slot->copies.device++;
     if (picture->y_stride == stride && picture->uv_stride == stride && slots->config->width == stride) {
         if (picture->uv == picture->y + luma)
-            return upload(slots, slot, 0, picture->y, luma * 3 / 2, delta);
-        int rc = upload(slots, slot, 0, picture->y, luma, delta);
-        return rc ? rc : upload(slots, slot, luma, picture->uv, luma / 2, delta);
+            return upload(slots, slot, 0, picture->y, luma * 3 / 2);
+        int rc = upload(slots, slot, 0, picture->y, luma);
+        return rc ? rc : upload(slots, slot, luma, picture->uv, luma / 2);
     }
     int rc = avi_slot_make(slots, slot, true);
     if (rc != AVENC_OK)
         return rc;
-    lay_out(slots, slot->staging, picture, delta);
-    return upload(slots, slot, 0, slot->staging, slots->picture_size, delta);
+    lay_out(slots, slot, slot->staging);
+    return upload(slots, slot, 0, slot->staging, slots->picture_size);
 }
 
-int avi_slot_prepare(avi_slots *slots, avi_slot *slot, avenc_channel_stats *delta) {
+int avi_slot_prepare(avi_slots *slots, avi_slot *slot) {
     if (slot->pixels == AVI_IN_PLACE)
         return AVENC_OK;
     int rc = place_own(slots, slot);
@@ -160,11 +156,11 @@ int avi_slot_prepare(avi_slots *slots, avi_slot *slot, avenc_channel_stats *delt
         return rc;
     switch (slot->pixels) {
     case AVI_IN_CALLER:
-        rc = copy_from_caller(slots, slot, delta);
+        rc = copy_from_caller(slots, slot);
         break;
     case AVI_IN_STAGING:
-        delta->device_copies_in++;
-        rc = upload(slots, slot, 0, slot->staging, slots->picture_size, delta);
+        slot->copies.device++;
+        rc = upload(slots, slot, 0, slot->staging, slots->picture_size);
         break;
     default:
         break;
@@ -181,8 +177,7 @@ static bool readable_as_it_is(const avi_slots *slots, const avenc_device_picture
 }
 
 /* Copy on the device, row by row: AscendCL has no copy with pitches. */
-static int copy_on_device(avi_slots *slots, avi_slot *slot, const avenc_device_picture *picture,
-                          avenc_channel_stats *delta) {
+static int copy_on_device(avi_slots *slots, avi_slot *slot, const avenc_device_picture *picture) {
     size_t width = slots->config->width, height = slots->config->height, stride = slots->stride;
     const uint8_t *from = picture->data, *chroma = from + (size_t)picture->stride * picture->height_stride;
     for (size_t row = 0; row < height * 3 / 2; row++) {
@@ -191,16 +186,16 @@ static int copy_on_device(avi_slots *slots, avi_slot *slot, const avenc_device_p
         if (rc != AVENC_OK)
             return rc;
     }
-    delta->device_copies_in++;
-    delta->bytes_copied_in += width * height * 3 / 2;
+    slot->copies.device++;
+    slot->copies.bytes += width * height * 3 / 2;
     return AVENC_OK;
 }
 
-int avi_slot_place(avi_slots *slots, avi_slot *slot, const avenc_device_picture *picture, avenc_channel_stats *delta) {
+int avi_slot_place(avi_slots *slots, avi_slot *slot, const avenc_device_picture *picture) {
     if (!readable_as_it_is(slots, picture)) {
         slot->pixels = AVI_IN_MEMORY;
         int rc = place_own(slots, slot);
-        return rc ? rc : copy_on_device(slots, slot, picture, delta);
+        return rc ? rc : copy_on_device(slots, slot, picture);
     }
     slot->pixels = AVI_IN_PLACE;
     slot->foreign = true;

@@ -53,6 +53,10 @@ typedef struct avi_slot {
     bool foreign;                /* the descriptor names the caller's device memory at the moment */
     bool force_idr;
     avenc_picture source;
+    struct {
+        uint32_t host, device; /* as avenc_channel_stats counts them */
+        uint64_t bytes;
+    } copies; /* of this frame, not counted yet */
 } avi_slot;
 
 typedef struct avi_slots {
@@ -82,17 +86,27 @@ void avi_slots_free(avi_slots *slots); /* the table itself, every slot unmade */
 
 /* A free slot, with staging if it is asked for, off the free list; or NULL. */
 avi_slot *avi_slots_pop(avi_slots *slots, bool staging);
-void avi_slots_push(avi_slots *slots, avi_slot *slot);
 
-/* ---- pixels: the device is bound, no lock is held, the slot is the caller's; what was copied is added to *delta ---- */
+static inline void avi_slots_push(avi_slots *slots, avi_slot *slot) {
+    slot->state = AVI_SLOT_FREE;
+    slot->next = slots->free;
+    slots->free = slot;
+}
+
+static inline void avi_slot_forget_copies(avi_slot *slot) {
+    slot->copies.host = slot->copies.device = 0;
+    slot->copies.bytes = 0;
+}
+
+/* ---- pixels: the device is bound, no lock is held, the slot is the caller's; what was copied is noted in it ---- */
 
 /* Lay the source out in memory that the host can write. Calls nothing of the vendor's; staging is there. */
-void avi_slot_stage(avi_slots *slots, avi_slot *slot, avenc_channel_stats *delta);
+void avi_slot_stage(avi_slots *slots, avi_slot *slot);
 
 /* Get the pixels where the device reads them: the slot's own memory, which the descriptor names then. */
-int avi_slot_prepare(avi_slots *slots, avi_slot *slot, avenc_channel_stats *delta);
+int avi_slot_prepare(avi_slots *slots, avi_slot *slot);
 
 /* The descriptor names the caller's picture in device memory; copied on the device where it cannot be read there. */
-int avi_slot_place(avi_slots *slots, avi_slot *slot, const avenc_device_picture *picture, avenc_channel_stats *delta);
+int avi_slot_place(avi_slots *slots, avi_slot *slot, const avenc_device_picture *picture);
 
 #endif

@@ -92,9 +92,8 @@ void avi_stream_drop(avi_stream *stream) {
     release_all(&stream->ready);
     release_all(&stream->promised);
     release_all(&stream->dropped);
-    for (int i = 0; i < AVENC_MAX_WAITSETS; i++)
-        if (stream->attached[i])
-            avi_waitset_drop(stream->attached[i]);
+    for (unsigned i = 0; i < stream->attached_count; i++)
+        avi_waitset_drop(stream->attached[i]);
     avi_waitset_drop(stream->progress);
     pthread_mutex_destroy(&stream->lock);
     free(stream);
@@ -105,29 +104,22 @@ void avi_stream_drop(avi_stream *stream) {
 void avi_stream_signal_locked(avi_stream *stream, bool urgent) {
     if (stream->waiting)
         avi_waitset_signal(stream->progress, 0, urgent);
-    for (int i = 0; i < AVENC_MAX_WAITSETS; i++)
-        if (stream->attached[i])
-            avi_waitset_signal(stream->attached[i], stream->keys[i], urgent);
-}
-
-bool avi_stream_heard_locked(const avi_stream *stream) {
-    bool heard = stream->waiting > 0;
-    for (int i = 0; i < AVENC_MAX_WAITSETS; i++)
-        heard = heard || stream->attached[i];
-    return heard;
+    for (unsigned i = 0; i < stream->attached_count; i++)
+        avi_waitset_signal(stream->attached[i], stream->keys[i], urgent);
 }
 
 avenc_wait avenc_wait_for(uint32_t timeout_ms) {
-    return (avenc_wait){avi_now_ns(), avi_deadline_after(timeout_ms), AVI_FOR_EVER, AVI_FOR_EVER};
+    uint64_t now = avi_now_ns();
+    uint64_t deadline = timeout_ms == AVENC_NO_TIMEOUT ? AVI_FOR_EVER : now + (uint64_t)timeout_ms * 1000000u;
+    return (avenc_wait){now, deadline, AVI_FOR_EVER, AVI_FOR_EVER};
 }
 
 static uint64_t later(uint64_t moment, uint64_t by) {
     return by >= AVI_FOR_EVER - moment ? AVI_FOR_EVER : moment + by;
 }
 
-avi_waiter avi_waiter_begin(const avenc_wait *wait) {
-    bool looks = wait && wait->look_ns != AVI_FOR_EVER;
-    return (avi_waiter){wait, looks ? later(avi_now_ns(), wait->look_ns) : AVI_FOR_EVER};
+uint64_t avi_look_at(const avenc_wait *wait) {
+    return later(avi_now_ns(), wait->look_ns);
 }
 
 int avi_stream_sleep_locked(avi_stream *stream, avi_waiter *waiter, bool busy) {
@@ -187,10 +179,6 @@ int avi_stream_give_up_locked(avi_stream *stream, const avi_waiter *waiter, int 
 
 /* ---- packets ----------------------------------------------------------------------------------- */
 
-bool avi_stream_full_locked(const avi_stream *stream) {
-    return stream->max_ready && !stream->drop_oldest && stream->stats.ready >= stream->max_ready;
-}
-
 void avi_stream_discard_locked(avi_stream *stream, avi_packet *packet) {
     if (packet->pub.tag)
         avi_packet_append(&stream->dropped, packet);
@@ -237,19 +225,25 @@ size_t avi_stream_take_locked(avi_stream *stream, avi_packet **packets, size_t m
     if (stream->sink_error && stream->writing)
         return 0; /* those come first */
     avi_packet *before = NULL, *packet = stream->ready.head;
-    for (size_t seen = 0; packet && (writes || seen < max); before = packet, packet = packet->next, seen++) {
+    size_t seen = 0;
+    for (; packet && (writes || seen < max); before = packet, packet = packet->next, seen++) {
         if (packet->pub.status != 0) {
             take_out(&stream->ready, before, packet);
             stream->stats.ready--;
             packets[0] = packet;
             return 1;
         }
+        if (!writes)
+            packets[seen] = packet;
     }
-    size_t taken = 0;
-    while (!writes && taken < max && stream->ready.head)
-        packets[taken++] = avi_packet_pop(&stream->ready);
-    stream->stats.ready -= (uint32_t)taken;
-    return taken;
+    if (writes || seen == 0)
+        return 0;
+    stream->ready.head = packet;
+    if (!packet)
+        stream->ready.tail = NULL;
+    stream->ready.count -= (uint32_t)seen;
+    stream->stats.ready -= (uint32_t)seen;
+    return seen;
 }
 
 void avi_stream_give_back_locked(avi_stream *stream, avi_packet *packet) {

@@ -30,6 +30,7 @@ typedef struct avi_stream {
     pthread_mutex_t lock;    /* everything below, and what channels say of theirs */
     avenc_waitset *progress; /* threads inside calls on the stream's channels wait here */
     unsigned waiting;        /* so many of them */
+    unsigned attached_count;
     avenc_waitset *attached[AVENC_MAX_WAITSETS];
     uint32_t keys[AVENC_MAX_WAITSETS];
 
@@ -68,7 +69,9 @@ void avi_stream_drop(avi_stream *stream);
 void avi_stream_signal_locked(avi_stream *stream, bool urgent);
 
 /* Somebody would hear of it. */
-bool avi_stream_heard_locked(const avi_stream *stream);
+static inline bool avi_stream_heard_locked(const avi_stream *stream) {
+    return stream->waiting || stream->attached_count;
+}
 
 /* ---- waiting: one call's look at its avenc_wait ---- */
 
@@ -77,7 +80,11 @@ typedef struct avi_waiter {
     uint64_t look_at;
 } avi_waiter;
 
-avi_waiter avi_waiter_begin(const avenc_wait *wait);
+uint64_t avi_look_at(const avenc_wait *wait);
+
+static inline avi_waiter avi_waiter_begin(const avenc_wait *wait) {
+    return (avi_waiter){wait, wait && wait->look_ns != AVENC_FOR_EVER ? avi_look_at(wait) : AVENC_FOR_EVER};
+}
 
 enum { AVI_WOKEN, AVI_DEADLINE, AVI_STALLED, AVI_LOOK };
 
@@ -95,7 +102,9 @@ void avi_stream_bound(const avi_waiter *waiter, int verdict, char *text, size_t 
 /* ---- packets ---- */
 
 /* The packets that nobody takes are as many as may be, and none gives way. */
-bool avi_stream_full_locked(const avi_stream *stream);
+static inline bool avi_stream_full_locked(const avi_stream *stream) {
+    return stream->max_ready && !stream->drop_oldest && stream->stats.ready >= stream->max_ready;
+}
 
 /* An accepted frame is finished: count it and put its packet where it is to be taken, in the frames' order. */
 void avi_stream_finish_locked(avi_stream *stream, avi_packet *packet);

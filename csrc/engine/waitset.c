@@ -31,7 +31,7 @@ struct avenc_waitset {
     unsigned collecting;  /* threads that an urgent signal wakes */
     bool *listed;         /* by key */
     uint32_t *ring;       /* `count` keys from `first` on; room for each key once */
-    uint32_t capacity;    /* keys that there is room for */
+    uint32_t capacity;    /* keys that there is room for: a power of two */
     uint32_t first, count;
     avi_pace pace;
     int fd;     /* eventfd, or -1 */
@@ -92,12 +92,14 @@ int avi_waitset_reserve(avenc_waitset *waitset, uint32_t key) {
     int rc = AVENC_OK;
     avi_lock(&waitset->lock);
     if (key >= waitset->capacity) {
-        uint32_t capacity = key < 32 ? 64 : 2 * key;
+        uint32_t capacity = 64;
+        while (capacity <= key)
+            capacity *= 2;
         bool *listed = calloc(capacity, sizeof *listed);
         uint32_t *ring = calloc(capacity, sizeof *ring);
         if (listed && ring) {
             for (uint32_t i = 0; i < waitset->count; i++) {
-                ring[i] = waitset->ring[(waitset->first + i) % waitset->capacity];
+                ring[i] = waitset->ring[(waitset->first + i) & (waitset->capacity - 1)];
                 listed[ring[i]] = true;
             }
             free(waitset->listed);
@@ -150,7 +152,7 @@ void avi_waitset_signal(avenc_waitset *waitset, uint32_t key, bool urgent) {
     waitset->urgent = waitset->urgent || urgent;
     if (key < waitset->capacity && !waitset->listed[key]) {
         waitset->listed[key] = true;
-        waitset->ring[(waitset->first + waitset->count++) % waitset->capacity] = key;
+        waitset->ring[(waitset->first + waitset->count++) & (waitset->capacity - 1)] = key;
     }
     make_readable_locked(waitset);
     bool collected = urgent && waitset->collecting > 0;
@@ -213,15 +215,20 @@ void avi_waitset_collect(avenc_waitset *waitset, uint64_t events, uint32_t coale
 
 /* ---- taking keys ------------------------------------------------------------------------------- */
 
-static uint32_t take_locked(avenc_waitset *waitset, uint32_t *keys, uint32_t max) {
-    uint32_t taken = 0;
+static void make_unreadable_locked(avenc_waitset *waitset) {
     uint64_t signalled;
-    while (waitset->readable && read(waitset->fd, &signalled, sizeof signalled) < 0 && errno == EINTR)
+    while (read(waitset->fd, &signalled, sizeof signalled) < 0 && errno == EINTR)
         continue;
     waitset->readable = false;
+}
+
+static uint32_t take_locked(avenc_waitset *waitset, uint32_t *keys, uint32_t max) {
+    uint32_t taken = 0;
+    if (waitset->readable)
+        make_unreadable_locked(waitset);
     while (taken < max && waitset->count > 0) {
         uint32_t key = waitset->ring[waitset->first];
-        waitset->first = (waitset->first + 1) % waitset->capacity;
+        waitset->first = (waitset->first + 1) & (waitset->capacity - 1);
         waitset->count--;
         waitset->listed[key] = false;
         keys[taken++] = key;
@@ -285,7 +292,7 @@ void avenc_waitset_arm(avenc_waitset *waitset) {
     avi_lock(&waitset->lock);
     for (; waitset->count > 0; waitset->count--) {
         waitset->listed[waitset->ring[waitset->first]] = false;
-        waitset->first = (waitset->first + 1) % waitset->capacity;
+        waitset->first = (waitset->first + 1) & (waitset->capacity - 1);
     }
     waitset->armed = true;
     avi_unlock(&waitset->lock);

@@ -386,7 +386,7 @@ typedef struct hi_venc_attr {
     };
 } hi_venc_attr;
 
-/* Of all: gop [1, 65536], stats_time [1, 60] s, frame rates [1, 240] and dst <= src, bit rates [2, 614400] kbit/s. */
+/* Of all: stats_time [1, 60] s, dst_frame_rate <= src_frame_rate, bit rates in kbit/s; ascend_venc/chips.py has the ranges. */
 typedef struct hi_venc_h264_cbr {
     hi_u32 gop, stats_time, src_frame_rate, dst_frame_rate, bit_rate;
 } hi_venc_h264_cbr;

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-static const sim_range gop_range = {1, 65536}, stats_range = {1, 60}, fps_range = {1, 240}, rate_range = {2, 614400};
+static const sim_range stats_range = {1, 60};
 static const sim_range short_range = {1, 120}, long_range = {1, 1440}, share_range = {1, 100};
 enum { MOST_QP = 51, BUFFER_STEP = 64, BUFFER_LEAST = 32 * 1024, BUFFER_MOST = 1 << 30 };
 
@@ -35,7 +35,7 @@ typedef struct rate_attr {
 static rate_attr common(const hi_venc_rc_attr *rc) {
     if (kind_of(rc->rc_mode) == SIM_FIXQP)
         return (rate_attr){rc->h264_fixqp.gop, stats_range.min, rc->h264_fixqp.src_frame_rate,
-                           rc->h264_fixqp.dst_frame_rate, rate_range.min};
+                           rc->h264_fixqp.dst_frame_rate, sim_profile_get()->bit_rate.min};
     const hi_venc_h264_cbr *cbr = &rc->h264_cbr; /* the others begin alike: himpi_layout.h */
     return (rate_attr){cbr->gop, cbr->stats_time, cbr->src_frame_rate, cbr->dst_frame_rate, cbr->bit_rate};
 }
@@ -76,17 +76,18 @@ static hi_s32 check_rate(const char *function, const hi_venc_chn_attr *attr) {
     if (kind == 0 || is_h265(rc->rc_mode) != h265)
         return sim_fail_at(function, HI_ERR_VENC_ILLEGAL_PARAM, "rc_mode %d err, should be one of %s", rc->rc_mode,
                            h265 ? "H.265, 11 to 16" : "H.264, 1 to 6");
+    const sim_profile *profile = sim_profile_get();
     rate_attr values = common(rc);
-    CHECK("gop", values.gop, gop_range);
+    CHECK("gop", values.gop, profile->gop);
     CHECK("stats_time", values.stats_time, stats_range);
-    CHECK("src_frame_rate", values.src, fps_range);
-    CHECK("dst_frame_rate", values.dst, ((sim_range){fps_range.min, values.src}));
-    CHECK("bit_rate (kbit/s)", values.kbit, rate_range);
+    CHECK("src_frame_rate", values.src, profile->src_rate);
+    CHECK("dst_frame_rate", values.dst, ((sim_range){profile->src_rate.min, values.src}));
+    CHECK("bit_rate (kbit/s)", values.kbit, profile->bit_rate);
     if (kind == SIM_CVBR) {
         const hi_venc_h264_cvbr *cvbr = &rc->h264_cvbr;
         CHECK("short_term_stats_time", cvbr->short_term_stats_time, short_range);
         CHECK("long_term_stats_time", cvbr->long_term_stats_time, long_range);
-        CHECK("long_term_max_bit_rate", cvbr->long_term_max_bit_rate, rate_range);
+        CHECK("long_term_max_bit_rate", cvbr->long_term_max_bit_rate, profile->bit_rate);
         CHECK("long_term_min_bit_rate", cvbr->long_term_min_bit_rate, ((sim_range){0, cvbr->long_term_max_bit_rate}));
     }
     if (kind == SIM_FIXQP) {

@@ -708,7 +708,7 @@ class Table:
         self.may_warn = False
 
     def warned(self, message, category, *rest, **more):
-        if not (category is ResourceWarning and self.may_warn):
+        if not (category in (ResourceWarning, venc.DroppedPacketsWarning) and self.may_warn):
             self.asides.append(f"{category.__name__}: {message}")
 
     def fault(self, world):

@@ -270,3 +270,18 @@ def test_bad_arguments(backend):
         group.add(128, 128)
     with pytest.raises(venc.InvalidArgumentError, match="closed"):
         group.receive()
+
+
+def test_encoders_are_not_asked_for_a_stall_before_there_can_be_one(monkeypatch):
+    """The wait for a packet of 16 encoders costs what that of one does."""
+    asked = []
+    patience = venc.EncoderGroup._patience
+    monkeypatch.setattr(venc.EncoderGroup, "_patience", lambda *args: asked.append(1) or patience(*args))
+    with venc.EncoderGroup(backend="sim") as group:
+        encoders = [group.add(128, 128, codec="h264") for _ in range(16)]
+        for _ in range(10):
+            for enc in encoders:
+                enc.submit(bytes(128 * 192))
+            for _ in encoders:
+                group.receive(10)
+    assert len(asked) <= 2, "160 packets within the 30 s of the first look"

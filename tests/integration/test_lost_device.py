@@ -48,6 +48,21 @@ def end_well(*encoders):
             enc.close()
 
 
+def test_newcomer_does_not_share_a_lost_device():
+    """The device answers again, while an encoder that lost frames is open: another one opens it anew."""
+    sim = simulator.shared()
+    enc = encoder(timeout=10)
+    with sim.options(stall=1):
+        enc.submit(FRAME)
+        with sim.lost_device(), pytest.raises(venc.DeviceLostError):
+            enc.flush()
+        with pytest.raises(venc.DeviceLostError):
+            enc.submit(FRAME)
+    with encoder(timeout=10) as newcomer:
+        assert len(newcomer.encode(FRAME) + newcomer.flush()) == 1
+    end_well(enc)
+
+
 # ---- one call that never returns ----
 
 HANGS_ON_CLOSE = [

@@ -2,13 +2,19 @@
 """The benchmarks' report: goals, builds that are refused, tables and plots."""
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-SOURCE = Path(__file__).resolve().parents[2] / "benchmarks" / "report.py"
+from ascend_venc._lowlevel import core
+from ascend_venc._lowlevel.pyacl import functions
+from helpers import c_calls
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "benchmarks" / "report.py"
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +56,12 @@ def test_goal_is_reached_or_missed(report, median, goal, expected):
 def test_goal_without_a_limit_is_an_error(report):
     with pytest.raises(ValueError, match="must begin"):
         report.reached(row(1, "less than before"))
+
+
+def test_every_compiled_part_is_looked_at(report):
+    parts = {path.resolve() for path in report.libraries()}
+    assert {Path(module.__file__).resolve() for module in (core, functions)} <= parts
+    assert {"libavenc.so", "libascendvenc_sim.so", "libascendcl.so"} <= {path.name for path in parts}
 
 
 @pytest.mark.parametrize(("content", "reason"), [(b"\0__tsan_init\0", "sanitizer"), (b"\0.debug_info\0", "debug")])
@@ -107,3 +119,13 @@ def test_group_that_fails_fails_the_run_and_replaces_no_complete_report(report, 
     monkeypatch.setattr(report, "groups", lambda: {"good": lambda quick: [row(10)]})
     assert report.main([]) == 0
     assert (tmp_path / "docs" / "README.md").exists()
+
+
+def test_functions_whose_instructions_the_profiles_tell_exist():
+    page = (ROOT / "docs" / "benchmarks" / "profiles.md").read_text()
+    table = page.split("The engine's own instructions")[1].split("\n\n*")[0]
+    named = set(re.findall(r"`(\w+)`", table))
+    files = [path for path in (ROOT / "csrc").rglob("*.[ch]") if "sim" not in path.parts]
+    defined = set().union(*(unit.defined for unit in c_calls.read_units(ROOT / "csrc", files).values()))
+    assert {"avi_report", "trampoline"} <= named
+    assert named - defined == set()

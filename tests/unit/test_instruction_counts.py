@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from ascend_venc._lowlevel import core
-from helpers import callgrind
+from helpers import c_calls, callgrind
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = ROOT / "tests" / "data" / "instruction_counts.json"
@@ -30,9 +30,10 @@ PATHS = ("submit", "batch", "enqueue", "acquire")
 NOT_COUNTED = {
     "avenc_channel_stats_get", "avi_pool_allocations", "report_thread",
     "avi_report_batch", "avi_stream_signal_locked", "avi_waitset_signal", "avi_sink_wake_locked",
-    "avi_channel_check_over_locked", "avi_intake_go_on_locked", "avi_channel_drop", "avi_channel_drop_locked",
+    "avi_channel_retain", "avi_channel_drop", "avi_channel_drop_locked",
     "avi_channel_free_slot_locked", "avenc_frame_release",
-    "worker", "want_worker_locked", "run_locked", "avi_task_post", "avi_channel_post", "avi_cond_wait_until", "avi_now_ns",
+    "worker", "want_worker_locked", "run_locked", "avi_task_post", "avi_channel_post",
+    "avi_cond_wait_until", "avi_now_ns",
 }  # fmt: skip
 
 pytestmark = pytest.mark.sim_only
@@ -92,6 +93,12 @@ def test_a_frame_costs_the_engine_as_many_instructions_as_committed(program, tmp
     committed = figures[build][path]
     most = ", ".join(f"{name} {count:.0f}" for name, count in sorted(counts.items(), key=lambda item: -item[1])[:12])
     assert abs(total - committed) <= TOLERANCE * committed, f"{path}: {total:.0f}, committed {committed}; {most}"
+
+
+def test_what_is_not_counted_are_functions_of_the_engine():
+    files = [path for path in (ROOT / "csrc").rglob("*.[ch]") if "sim" not in path.parts]
+    units = c_calls.read_units(ROOT / "csrc", files).values()
+    assert NOT_COUNTED - set().union(*(unit.defined for unit in units)) == set()
 
 
 def test_callgrind_output_is_summed_by_function_without_callees():

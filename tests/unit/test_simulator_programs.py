@@ -285,7 +285,7 @@ def test_sim_libdir_and_env_are_what_a_shell_takes(capsys, libdir, tmp_path):
 def test_sim_env_quotes_paths(monkeypatch, tmp_path):
     folder = tmp_path / 'it\'s a $HOME `dir` "here"'
     folder.mkdir()
-    for name in ("libascendcl.so", "libacl_dvpp.so"):
+    for name in ("libascendcl.so", "libacl_dvpp.so", "libacl_dvpp_mpi.so"):
         (folder / name).touch()
     codec = "/opt/two  spaces/libavcodec.so"
     monkeypatch.setattr("ascend_venc._lowlevel.core.link_folder", lambda: str(folder))

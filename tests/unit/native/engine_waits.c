@@ -276,6 +276,15 @@ static void devices_come_and_go(void) {
     }
 }
 
+/* One that was released goes on opening or ending: it is not to be shared, nor to meet what is said of the next. */
+static void wait_until_no_device_is_left(void) {
+    struct timespec pause = {.tv_nsec = 1000000};
+    for (int tries = 0; avenc_live(AVENC_LIVE_DEVICE) != 0; tries++) {
+        CHECK(tries < 20000);
+        nanosleep(&pause, NULL);
+    }
+}
+
 static void opening_never_returns(void) {
     static const char *const calls[] = {"aclInit", "aclrtCreateContext", "aclrtSubscribeReport"};
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
@@ -287,6 +296,7 @@ static void opening_never_returns(void) {
         elsewhere_it_goes_on();
         avenc_device_release(device);
         sim.release_hung();
+        wait_until_no_device_is_left();
     }
 }
 
@@ -305,6 +315,7 @@ static void closing_never_returns(void) {
         elsewhere_it_goes_on();
         CHECK(avenc_library_finalize(library, NULL) == AVENC_OK); /* skipped: somebody is inside */
         sim.release_hung();
+        wait_until_no_device_is_left();
     }
 }
 

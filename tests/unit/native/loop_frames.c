@@ -380,6 +380,55 @@ SCENARIO(a_frame_reported_twice_comes_once) {
     end_channel(channel);
 }
 
+SCENARIO(reports_of_several_channels_in_one_batch_each_find_their_frame) {
+    avenc_device *device = loop_open(0);
+    avenc_channel *one = open_channel(device, 3, 0), *other = open_channel(device, 3, 0);
+    avenc_device_release(device);
+    loop_default(0, (loop_plan){.when = LOOP_HELD, .times = 2});
+    for (uint64_t i = 1; i <= 3; i++)
+        CHECK(submit(one, i) == AVENC_OK && submit(other, 10 + i) == AVENC_OK);
+    loop_report(0, 6);
+    for (uint64_t i = 1; i <= 3; i++) {
+        expect(one, i);
+        expect(other, 10 + i);
+    }
+    CHECK(take_none(one) == 0 && take_none(other) == 0);
+    CHECK(stats_of(one).completed == 3 && stats_of(other).completed == 3);
+    end_channel(one);
+    end_channel(other);
+}
+
+static void *submit_four(void *channel) {
+    avenc_submission frames[4] = {frame_of(1), frame_of(1), frame_of(1), frame_of(1)};
+    uint64_t indices[4];
+    size_t accepted;
+    CHECK(avenc_channel_submit_many(channel, frames, 4, PATIENT, indices, &accepted) == AVENC_OK && accepted == 4);
+    return NULL;
+}
+
+SCENARIO(a_batch_binds_its_thread_once_and_not_while_it_waits_for_room) {
+    for (uint32_t queue = 0; queue <= 1; queue++) {
+        avenc_channel *channel = open_on(0, 2, queue);
+        unsigned before = loop_count(0, LOOP_BIND);
+        submit_four(channel);
+        CHECK(loop_count(0, LOOP_BIND) == before + 1);
+        for (int i = 0; i < 4; i++)
+            expect(channel, 1);
+        loop_default(0, held);
+        pthread_t thread;
+        CHECK(pthread_create(&thread, NULL, submit_four, channel) == 0);
+        UNTIL(loop_held(0) == 2 && stats_of(channel).queued == queue && loop_threads_bound() == 0);
+        loop_report(0, 2);
+        UNTIL(loop_held(0) == 2);
+        loop_report(0, 2);
+        CHECK(pthread_join(thread, NULL) == 0);
+        for (int i = 0; i < 4; i++)
+            expect(channel, 1);
+        loop_default(0, (loop_plan){.when = LOOP_AT_ONCE});
+        end_channel(channel);
+    }
+}
+
 SCENARIO(frames_that_are_overtaken_are_lost_and_their_late_reports_nobody_s) {
     avenc_channel *channel = open_on(0, 3, 0);
     loop_default(0, held);

@@ -515,6 +515,39 @@ SCENARIO(a_closed_stream_whose_last_frame_is_refused_ends_its_sink) {
     close(ends[0]);
 }
 
+/* What is collected is collected over all sinks: 64 that are slow by themselves are fast together. */
+SCENARIO(files_that_coalesce_are_collected_for_over_all_sinks) {
+    enum { SINKS = 3, HOUR_US = 3600u * 1000 * 1000 };
+    avenc_channel *channels[SINKS], *urgent = open_on(1, 1, 0);
+    int fds[SINKS], other = temporary_file();
+    for (int i = 0; i < SINKS; i++) {
+        channels[i] = open_on(0, 2, 0);
+        fds[i] = temporary_file();
+        CHECK(avenc_channel_set_sink(channels[i], fds[i], HOUR_US, PATIENT) == AVENC_OK);
+    }
+    set_sink(urgent, other);
+    CHECK(submit(channels[0], 1) == AVENC_OK); /* from this one on there is a rate, whichever sink it is of */
+    CHECK(avenc_channel_wait_idle(channels[0], PATIENT) == AVENC_OK);
+    for (int i = 1; i < SINKS; i++) {
+        CHECK(submit(channels[i], 1) == AVENC_OK);
+        UNTIL(stats_of(channels[i]).completed == 1);
+    }
+    for (uint64_t i = 1; i <= 8; i++) { /* the tasks' queue goes on: nothing of theirs is in it */
+        CHECK(submit(urgent, i) == AVENC_OK);
+        CHECK(avenc_channel_wait_idle(urgent, PATIENT) == AVENC_OK);
+    }
+    for (int i = 1; i < SINKS; i++)
+        CHECK(stats_of(channels[i]).written == 0 && stats_of(channels[i]).ready == 1);
+    for (int i = 0; i < SINKS; i++) {
+        CHECK(avenc_channel_wait_idle(channels[i], PATIENT) == AVENC_OK);
+        check_file(fds[i], LOOP_HEAD + LOOP_STAMP, 1, 1);
+        close(fds[i]);
+        end_channel(channels[i]);
+    }
+    end_channel(urgent);
+    close(other);
+}
+
 /* Access units are collected for the delay; who waits for them to be written does not wait for it. */
 SCENARIO(a_sink_that_coalesces_writes_at_once_what_somebody_waits_for) {
     enum { HOUR_US = 3600u * 1000 * 1000 };

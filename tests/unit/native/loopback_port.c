@@ -272,6 +272,10 @@ static void unbind(avenc_device *device, avi_binding *binding) {
     __atomic_sub_fetch(&bound_threads, 1, __ATOMIC_RELAXED);
 }
 
+long loop_threads_bound(void) {
+    return __atomic_load_n(&bound_threads, __ATOMIC_RELAXED);
+}
+
 static void count_memory(avenc_device *device, int by) {
     loop_device *loop = device->port_data;
     __atomic_add_fetch(&loop->memory, by, __ATOMIC_RELAXED);
@@ -685,7 +689,7 @@ bool loop_last_idr(int device) {
 
 void loop_check_clean(void) {
     pthread_mutex_lock(&lock);
-    CHECK(__atomic_load_n(&bound_threads, __ATOMIC_RELAXED) == 0);
+    CHECK(loop_threads_bound() == 0);
     for (int i = 0; i < LOOP_DEVICES; i++) {
         loop_device *loop = &devices[i];
         CHECK(!loop->opened);

@@ -47,6 +47,9 @@ void loop_wait_hung(int device, loop_call call, unsigned count); /* so many thre
 void loop_release(int device, loop_call call);                   /* all that are inside */
 unsigned loop_count(int device, loop_call call);                 /* calls that were made */
 
+/* Threads that are bound to a device, of any number. */
+long loop_threads_bound(void);
+
 /* ---- frames ---- */
 
 typedef enum loop_report {

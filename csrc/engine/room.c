@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/room.h"
+#include "base/status.h"
+#include "base/thread.h"
+
+#include <stdio.h>
+
+int avi_fail_refused_locked(const avenc_channel *channel, const char *call) {
+    const avi_stream *stream = channel->stream;
+    if (stream->closed)
+        return avi_fail(AVENC_E_CLOSED, call, "the encoder is closed");
+    if (stream->ended)
+        return avi_fail(AVENC_E_DRAINED, call, "the end of the stream was declared: no further frames");
+    if (channel->sealed)
+        return avi_fail(AVENC_E_REPLACED, call, "the channel was replaced: submit to the one that took its place");
+    if (channel->state == AVI_OPENING || channel->state == AVI_FAILED || !channel->placed)
+        return avi_fail(AVENC_E_INVALID, call, "the channel is not open, or has not its predecessor's place yet");
+    if (stream->sink_error)
+        return avi_fail_sink_locked(stream, call);
+    return avi_fail_lost(channel, call);
+}
+
+enum { NO_ROOM, ROOM, ROOM_IN_MAKING, WEDGED };
+
+static int room_locked(const avenc_channel *channel, int purpose) {
+    const avi_slots *slots = &channel->slots;
+    const avenc_channel_config *config = &channel->config;
+    if (channel->stream->paused || avi_stream_full_locked(channel->stream))
+        return NO_ROOM;
+    if (channel->active + channel->held >= config->depth + config->queue)
+        return NO_ROOM;
+    if (purpose == AVI_TO_SEND && channel->window >= channel->most_in_device)
+        return NO_ROOM;
+    bool staging = purpose == AVI_TO_KEEP && !slots->host_writes_memory;
+    for (const avi_slot *slot = slots->free; slot; slot = slot->next)
+        if (!staging || slot->staging)
+            return ROOM;
+    if (slots->free || slots->begun < slots->capacity)
+        return ROOM_IN_MAKING;
+    /* Every spare one went to frames that the device refused. Reports of later frames bring them back, if any come. */
+    return channel->active || channel->held ? NO_ROOM : WEDGED;
+}
+
+int avi_fail_full_locked(const avenc_channel *channel, avi_waiter *waiter, int verdict, const char *call) {
+    avi_stream *stream = channel->stream;
+    const avenc_channel_stats *stats = &stream->stats;
+    const avenc_channel_config *config = &channel->config;
+    char bound[64];
+    if (verdict == AVI_LOOK)
+        return avi_fail(AVENC_E_LOOK, call, "the wait goes on");
+    avi_stream_bound(waiter, verdict, bound, sizeof bound);
+    if (stream->paused)
+        return avi_fail(AVENC_E_FULL, call, "no room for another frame %s: reconfigure() waits for the device", bound);
+    if (avi_stream_full_locked(stream))
+        return avi_fail(AVENC_E_FULL, call,
+                        "no room for another frame %s: %u packets wait to be received, of %u that may", bound,
+                        stats->ready, stream->max_ready);
+    double sending = stream->sending_since ? (double)(avi_now_ns() - stream->sending_since) * 1e-9 : 0;
+    char stuck[128] = "";
+    if (sending > 0.5)
+        snprintf(stuck, sizeof stuck, "; %s has not returned for %.3g s%s", channel->port->send_call, sending,
+                 stream->hint);
+    return avi_fail(AVENC_E_FULL, call,
+                    "no room for another frame %s: %u in flight (depth %u), %u queued (queue %u), %u held by the "
+                    "program%s",
+                    bound, stats->in_flight - stats->queued, config->depth, stats->queued, config->queue, stats->held,
+                    stuck);
+}
+
+/* Wait for room; the lock is given up meanwhile. */
+static int wait_room_locked(avenc_channel *channel, int purpose, avi_waiter *waiter, const char *call) {
+    avi_stream *stream = channel->stream;
+    uint64_t start = 0;
+    int rc, room;
+    while ((rc = avi_refused_locked(channel, call)) == AVENC_OK && (room = room_locked(channel, purpose)) != ROOM) {
+        if (room == WEDGED) {
+            rc = avi_fail(channel->refused_code, channel->port->send_call,
+                          "the device refused %u frames and has not given their picture buffers back: reconfigure() "
+                          "opens the channel anew",
+                          channel->refused);
+            break;
+        }
+        if (room == ROOM_IN_MAKING) {
+            if (channel->make_failure.code) {
+                rc = avi_fail_again(&channel->make_failure);
+                channel->make_failure.code = 0;
+                break;
+            }
+            avi_channel_want_slot_locked(channel);
+        }
+        start = start ? start : avi_now_ns();
+        int verdict = avi_stream_sleep_locked(stream, waiter, false);
+        if (verdict == AVI_WOKEN)
+            continue;
+        if (room == ROOM_IN_MAKING && verdict != AVI_LOOK)
+            rc = avi_fail(AVENC_E_AGAIN, call, "memory for another picture is being allocated");
+        else
+            rc = avi_fail_full_locked(channel, waiter, verdict, call);
+        break;
+    }
+    if (start)
+        stream->stats.full_ns += avi_now_ns() - start;
+    return rc;
+}
+
+void avi_leave_window_locked(avenc_channel *channel) {
+    channel->window--;
+    channel->stream->window--;
+    avi_channel_send_queued_locked(channel);
+}
+
+void avi_return_slot_locked(avenc_channel *channel, avi_slot *slot) {
+    avi_packet *packet = slot->packet;
+    slot->packet = NULL;
+    if (packet)
+        avi_pool_release(packet);
+    if (slot->state == AVI_SLOT_FILLING) {
+        channel->active--;
+        avi_leave_window_locked(channel);
+    } else {
+        avi_hold_locked(channel, -1);
+    }
+    avi_channel_free_slot_locked(channel, slot);
+    avi_channel_check_over_locked(channel);
+    avi_stream_signal_locked(channel->stream, true);
+}
+
+void avi_return_slot(avenc_channel *channel, avi_slot *slot) {
+    avenc_failure kept = *avenc_last_failure();
+    avi_lock(&channel->stream->lock);
+    avi_return_slot_locked(channel, slot);
+    avi_unlock(&channel->stream->lock);
+    avi_fail_again(&kept);
+}
+
+int avi_take_slot(avenc_channel *channel, int purpose, avi_waiter *waiter, const char *call, avi_slot **out) {
+    avi_slot *slot = NULL;
+    avi_lock(&channel->stream->lock);
+    int rc = avi_refused_locked(channel, call);
+    if (rc == AVENC_OK && room_locked(channel, purpose) != ROOM)
+        rc = wait_room_locked(channel, purpose, waiter, call);
+    if (rc == AVENC_OK) {
+        slot = avi_slots_pop(&channel->slots, purpose == AVI_TO_KEEP);
+        if (purpose == AVI_TO_SEND) {
+            slot->state = AVI_SLOT_FILLING;
+            channel->active++;
+            channel->window++;
+            channel->stream->window++;
+        } else {
+            slot->state = AVI_SLOT_HELD;
+            avi_hold_locked(channel, 1);
+        }
+    }
+    avi_unlock(&channel->stream->lock);
+    if (rc != AVENC_OK)
+        return rc;
+    if (!(slot->packet = avi_pool_acquire(channel->pool))) {
+        rc = avi_fail(AVENC_E_NOMEM, "mmap", "no memory for another packet buffer of %zu bytes",
+                      avi_pool_capacity(channel->pool));
+        avi_return_slot(channel, slot);
+        return rc;
+    }
+    *out = slot;
+    return AVENC_OK;
+}
+
+int avi_wait_pause_locked(avenc_channel *channel, avi_waiter *waiter, const char *call) {
+    int rc;
+    while ((rc = avi_refused_locked(channel, call)) == AVENC_OK && channel->stream->paused) {
+        int verdict = avi_stream_sleep_locked(channel->stream, waiter, false);
+        if (verdict != AVI_WOKEN)
+            return avi_fail_full_locked(channel, waiter, verdict, call);
+    }
+    return rc;
+}
+
+int avenc_channel_wait_room(avenc_channel *channel, const avenc_wait *wait) {
+    int rc = avi_channel_check(channel, channel, channel, __func__);
+    if (rc != AVENC_OK)
+        return rc;
+    avi_waiter waiter = avi_waiter_begin(wait);
+    avi_lock(&channel->stream->lock);
+    rc = wait_room_locked(channel, AVI_TO_KEEP, &waiter, __func__);
+    avi_unlock(&channel->stream->lock);
+    return rc;
+}

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/send.h"
+#include "base/status.h"
+#include "base/thread.h"
+#include "engine/room.h"
+
+static void accept_locked(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission, uint64_t now) {
+    avi_stream *stream = channel->stream;
+    avenc_packet *packet = &slot->packet->pub;
+    stream->stats.submitted++;
+    packet->frame_index = stream->next_number++;
+    packet->pts = submission->number_pts ? channel->next_pts : submission->pts;
+    packet->tag = submission->tag;
+    packet->promised = submission->promised;
+    packet->epoch = channel->epoch;
+    packet->submitted_ns = now;
+    channel->next_pts++;
+    channel->last_end = packet->pts + (packet->pts < INT64_MAX);
+    slot->force_idr = submission->force_idr;
+    if (stream->stats.in_flight++ == 0)
+        stream->progressed_ns = packet->submitted_ns;
+    if (submission->converted) {
+        stream->stats.host_copies_in++;
+        stream->stats.bytes_copied_in += (uint64_t)channel->config.width * channel->config.height * 3 / 2;
+    }
+}
+
+static void count_copies_locked(avi_stream *stream, avi_slot *slot) {
+    stream->stats.host_copies_in += slot->copies.host;
+    stream->stats.device_copies_in += slot->copies.device;
+    stream->stats.bytes_copied_in += slot->copies.bytes;
+    avi_slot_forget_copies(slot);
+}
+
+/* An accepted slot, HELD or FILLING, joins the queue. */
+static void queue_locked(avenc_channel *channel, avi_slot *slot) {
+    if (slot->state == AVI_SLOT_HELD) {
+        avi_hold_locked(channel, -1);
+        channel->active++;
+    } else {
+        channel->window--;
+        channel->stream->window--;
+    }
+    slot->state = AVI_SLOT_QUEUED;
+    slot->next = NULL;
+    if (channel->queued_tail)
+        channel->queued_tail->next = slot;
+    else
+        channel->queued_head = slot;
+    channel->queued_tail = slot;
+    channel->stream->stats.queued++;
+    avi_channel_send_queued_locked(channel);
+}
+
+static avi_slot *unqueue_locked(avenc_channel *channel) {
+    avi_slot *slot = channel->queued_head;
+    channel->queued_head = slot->next;
+    if (!channel->queued_head)
+        channel->queued_tail = NULL;
+    slot->next = NULL;
+    channel->stream->stats.queued--;
+    return slot;
+}
+
+/* Back to where it came from: the device takes no more frames for now. */
+static void requeue_locked(avenc_channel *channel, avi_slot *slot) {
+    slot->state = AVI_SLOT_QUEUED;
+    slot->next = channel->queued_head;
+    channel->queued_head = slot;
+    if (!channel->queued_tail)
+        channel->queued_tail = slot;
+    channel->window--;
+    channel->stream->window--;
+    channel->stream->stats.queued++;
+}
+
+static void leave_sending_locked(avenc_channel *channel) {
+    channel->sending = channel->sending_queued = false;
+    channel->stream->sending_since = 0;
+    avi_channel_send_queued_locked(channel);
+    avi_channel_check_over_locked(channel);
+    if (channel->turns_wanted)
+        avi_stream_signal_locked(channel->stream, true);
+}
+
+/* The device has nothing of this stream any more. */
+static void note_idle_locked(avi_stream *stream, uint64_t now) {
+    if (stream->window == 0 && stream->stats.completed)
+        stream->idle_since = now;
+}
+
+/*
+ * Hand an accepted slot, FILLING, to the device. The caller has the right to send; the lock is given up meanwhile. On
+ * failure the slot is FILLING still, or REFUSED: in flight, since the device may read it. AVENC_E_AGAIN: it takes no more
+ * frames for now; there is none as long as the channel is `crowded`.
+ */
+static int hand_over_locked(avenc_channel *channel, avi_slot *slot, uint64_t since) {
+    avi_stream *stream = channel->stream;
+    bool idr = slot->force_idr || stream->idr_owed, gone = false;
+    stream->idr_owed = false;
+    if (stream->idle_since) {
+        stream->stats.idle_ns += since - stream->idle_since;
+        stream->idle_since = 0;
+    }
+    stream->sending_since = since;
+    uint32_t landed = channel->landed;
+    slot->state = AVI_SLOT_SENT;
+    uint64_t number = avi_flight_enter(&channel->flight, slot, channel->index, &channel->device->sequence);
+    avi_unlock(&stream->lock);
+    int rc = channel->port->send(channel->device, channel->hardware, slot->picture, idr, number, &gone);
+    uint64_t now = avi_now_ns();
+    avi_lock(&stream->lock);
+    stream->stats.send_ns += now - since;
+    if (rc == AVENC_OK || !avi_flight_refuse(slot, number))
+        return AVENC_OK; /* refused and yet reported: the report counts */
+    if (rc == AVENC_E_AGAIN && gone) {
+        avi_flight_leave(&channel->flight, slot);
+        slot->state = AVI_SLOT_FILLING;
+        stream->idr_owed = stream->idr_owed || idr;
+        channel->crowded = landed == channel->landed; /* else there is room by now */
+        return AVENC_E_AGAIN;
+    }
+    stream->stats.refused_sends++;
+    stream->idr_owed = true;
+    if (gone) {
+        avi_flight_leave(&channel->flight, slot);
+        slot->state = AVI_SLOT_FILLING;
+    } else {
+        slot->state = AVI_SLOT_REFUSED;
+        channel->refused++;
+        channel->refused_code = rc;
+    }
+    return rc;
+}
+
+/* The device takes no more, and nothing of this channel's is in it that would make room. */
+static int fail_crowded_locked(const avenc_channel *channel) {
+    return avi_fail(AVENC_E_FULL, channel->port->send_call, "%s takes no frame, although it has none of this channel",
+                    channel->port->name);
+}
+
+/* Wait, as far as the caller may, for a frame of the channel to be reported. AVENC_OK: there may be room again. */
+static int wait_uncrowded_locked(avenc_channel *channel, avi_waiter *waiter, const char *call) {
+    avi_stream *stream = channel->stream;
+    while (channel->crowded) {
+        if (stream->closed)
+            return avi_fail(AVENC_E_CLOSED, call, "the encoder is closed");
+        if (atomic_load(&channel->device->lost))
+            return avi_fail_lost(channel, call);
+        if (!channel->flight.head)
+            return fail_crowded_locked(channel);
+        int verdict = avi_stream_sleep_locked(stream, waiter, false);
+        if (verdict != AVI_WOKEN)
+            return avi_fail_full_locked(channel, waiter, verdict, call);
+    }
+    return AVENC_OK;
+}
+
+/* hand_over_locked, again where the device takes no more frames: each time when one has been reported. */
+static int hand_over_waiting_locked(avenc_channel *channel, avi_slot *slot, uint64_t since, avi_waiter *waiter) {
+    int rc = hand_over_locked(channel, slot, since);
+    while (rc == AVENC_E_AGAIN) {
+        channel->stream->sending_since = 0;
+        if ((rc = wait_uncrowded_locked(channel, waiter, "avenc_channel_submit")) == AVENC_OK)
+            rc = hand_over_locked(channel, slot, avi_now_ns());
+        else
+            channel->crowded = false;
+    }
+    return rc;
+}
+
+/* After a failed hand-over: the slot is out of the window, and its packet in the caller's hands. */
+static avi_packet *take_refused_locked(avenc_channel *channel, avi_slot *slot) {
+    avi_packet *packet = slot->packet;
+    slot->packet = NULL;
+    channel->active--;
+    avi_leave_window_locked(channel);
+    note_idle_locked(channel->stream, avi_now_ns());
+    if (slot->state == AVI_SLOT_FILLING)
+        avi_channel_free_slot_locked(channel, slot);
+    return packet;
+}
+
+/* Wait for the right to send. AVENC_OK with *queue: frames wait in front, and this one goes behind them. */
+static int wait_turn_locked(avenc_channel *channel, avi_waiter *waiter, bool *queue, const char *call) {
+    int rc;
+    while ((rc = avi_refused_locked(channel, call)) == AVENC_OK) {
+        *queue = channel->queued_head || channel->sending_queued;
+        if (*queue || !channel->sending)
+            return AVENC_OK;
+        channel->turns_wanted++;
+        int verdict = avi_stream_sleep_locked(channel->stream, waiter, false);
+        channel->turns_wanted--;
+        if (verdict != AVI_WOKEN)
+            return avi_fail_full_locked(channel, waiter, verdict, call);
+    }
+    return rc;
+}
+
+int avi_accept_and_send(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission, avi_waiter *waiter,
+                        uint64_t *frame_index, bool *kept) {
+    avi_stream *stream = channel->stream;
+    bool queue = false;
+    *kept = true;
+    avi_lock(&stream->lock);
+    int rc = wait_turn_locked(channel, waiter, &queue, "avenc_channel_submit");
+    if (rc != AVENC_OK) {
+        avi_unlock(&stream->lock);
+        return rc;
+    }
+    int64_t pts = channel->next_pts, end = channel->last_end;
+    uint64_t now = avi_now_ns();
+    *kept = false;
+    accept_locked(channel, slot, submission, now);
+    count_copies_locked(stream, slot);
+    uint64_t index = slot->packet->pub.frame_index;
+    if (queue) {
+        *frame_index = index;
+        queue_locked(channel, slot);
+        avi_unlock(&stream->lock);
+        return AVENC_OK;
+    }
+    channel->sending = true;
+    rc = hand_over_waiting_locked(channel, slot, now, waiter);
+    if (rc == AVENC_OK) {
+        *frame_index = index;
+    } else {
+        stream->stats.in_flight--;
+        stream->stats.submitted--;
+        if (stream->next_number == index + 1) { /* else later frames are numbered already: this number stays unused */
+            stream->next_number--;
+            channel->next_pts = pts;
+            channel->last_end = end;
+        }
+        *kept = slot->state == AVI_SLOT_FILLING;
+        if (!*kept)
+            avi_pool_release(take_refused_locked(channel, slot));
+        avi_stream_signal_locked(stream, true);
+    }
+    leave_sending_locked(channel);
+    avi_unlock(&stream->lock);
+    return rc;
+}
+
+/* A frame that was accepted comes back as a packet that says why it was not encoded. */
+static void fail_accepted_locked(avenc_channel *channel, avi_packet *packet, int code) {
+    channel->stream->idr_owed = true;
+    packet->pub.status = code;
+    packet->pub.emitted_ns = avi_now_ns();
+    avi_channel_finish_locked(channel, packet);
+    avi_stream_signal_locked(channel->stream, true);
+}
+
+bool avi_send_run(void *arg) {
+    avenc_channel *channel = arg;
+    avi_stream *stream = channel->stream;
+    avi_binding binding;
+    avi_lock(&stream->lock);
+    if (!channel->queued_head || channel->window >= channel->most_in_device || channel->sending || channel->crowded ||
+        channel->state != AVI_OPEN || atomic_load(&channel->device->lost)) {
+        avi_unlock(&stream->lock);
+        return false;
+    }
+    avi_slot *slot = unqueue_locked(channel);
+    channel->sending = channel->sending_queued = true;
+    channel->window++;
+    stream->window++;
+    slot->state = AVI_SLOT_FILLING;
+    avi_unlock(&stream->lock);
+
+    avi_blocking_begins();
+    int rc = channel->port->bind(channel->device, &binding);
+    bool bound = rc == AVENC_OK;
+    if (bound)
+        rc = avi_slot_prepare(&channel->slots, slot);
+    avi_lock(&stream->lock);
+    count_copies_locked(stream, slot);
+    if (rc == AVENC_OK && stream->closed)
+        rc = AVENC_E_CLOSED;
+    if (rc == AVENC_OK)
+        rc = hand_over_locked(channel, slot, avi_now_ns());
+    if (rc == AVENC_E_AGAIN && stream->closed)
+        rc = AVENC_E_CLOSED;
+    else if (rc == AVENC_E_AGAIN && channel->crowded && !channel->flight.head)
+        rc = fail_crowded_locked(channel);
+    if (rc != AVENC_E_AGAIN)
+        channel->crowded = false;
+    if (rc == AVENC_E_AGAIN)
+        requeue_locked(channel, slot);
+    else if (rc == AVENC_E_CLOSED)
+        avi_channel_drop_frame_locked(channel, take_refused_locked(channel, slot));
+    else if (rc != AVENC_OK)
+        fail_accepted_locked(channel, take_refused_locked(channel, slot), rc);
+    leave_sending_locked(channel);
+    bool more = channel->queued_head && channel->window < channel->most_in_device && !channel->crowded;
+    avi_unlock(&stream->lock);
+    if (bound)
+        channel->port->unbind(channel->device, &binding);
+    avi_blocking_ends();
+    return more;
+}
+
+int avi_accept_and_queue(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission, avi_waiter *waiter,
+                         uint64_t *frame_index) {
+    static const char call[] = "avenc_channel_enqueue";
+    avi_lock(&channel->stream->lock);
+    int rc =
+        slot->state == AVI_SLOT_HELD ? avi_wait_pause_locked(channel, waiter, call) : avi_refused_locked(channel, call);
+    if (rc == AVENC_OK) {
+        accept_locked(channel, slot, submission, avi_now_ns());
+        count_copies_locked(channel->stream, slot);
+        *frame_index = slot->packet->pub.frame_index;
+        queue_locked(channel, slot);
+    }
+    avi_unlock(&channel->stream->lock);
+    return rc;
+}
+
+bool avi_drop_oldest_queued(avenc_channel *channel) {
+    avi_stream *stream = channel->stream;
+    avi_lock(&stream->lock);
+    bool found = channel->queued_head;
+    if (found) {
+        avi_slot *slot = unqueue_locked(channel);
+        stream->idr_owed = stream->idr_owed || slot->force_idr;
+        avi_channel_drop_queued_locked(channel, slot);
+        avi_channel_check_over_locked(channel);
+    }
+    avi_unlock(&stream->lock);
+    return found;
+}

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/writer.h"
+#include "base/status.h"
+#include "base/thread.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum {
+    TURN = 64,   /* calls made for one sink before the others are looked at */
+    EVENTS = 64, /* sinks that can be written, of one look */
+};
+
+static const uint64_t RETRY_NS = 10 * 1000 * 1000;
+
+static pthread_mutex_t writer_lock = PTHREAD_MUTEX_INITIALIZER; /* everything below; a stream's lock may be held */
+static avi_sink *wanted;                                        /* to be looked at, each when it is due */
+static unsigned sinks;                                          /* that the writer serves */
+static bool running;
+static int poll_set = -1, wake_fd = -1;
+static uint64_t sleeps_until;
+static avi_pace pace;   /* of what may be collected, over all sinks */
+static uint64_t events; /* how often there was some */
+
+static void wake_writer_locked(void) {
+    uint64_t one = 1;
+    while (write(wake_fd, &one, sizeof one) < 0 && errno == EINTR)
+        continue;
+}
+
+static void want_locked(avi_sink *sink, uint64_t due_ns) {
+    if (!sink->listed) {
+        if (sink->kind == AVI_FILE_SINK)
+            atomic_fetch_add(&sink->references, 1);
+        sink->listed = true;
+        sink->due_ns = due_ns;
+        sink->next = wanted;
+        wanted = sink;
+    } else if (due_ns < sink->due_ns) {
+        sink->due_ns = due_ns;
+    }
+    if (due_ns < sleeps_until) {
+        sleeps_until = due_ns;
+        wake_writer_locked();
+    }
+}
+
+static void unlist_locked(avi_sink *sink) {
+    for (avi_sink **link = &wanted; *link; link = &(*link)->next) {
+        if (*link == sink) {
+            *link = sink->next;
+            sink->listed = false;
+            return;
+        }
+    }
+}
+
+/* When the first of them is due all are taken, in a list of their own: one wake-up is enough. *until: when it is. */
+static avi_sink *take_due_locked(uint64_t *until) {
+    avi_sink *due = NULL;
+    *until = AVI_FOR_EVER;
+    for (const avi_sink *sink = wanted; sink; sink = sink->next)
+        *until = sink->due_ns < *until ? sink->due_ns : *until;
+    if (!wanted || *until > avi_now_ns())
+        return NULL;
+    while (wanted) {
+        avi_sink *sink = wanted;
+        wanted = sink->next;
+        sink->listed = false; /* from now on it may be wanted again */
+        sink->due = due;
+        due = sink;
+    }
+    return due;
+}
+
+static void serve(avi_sink *sink) {
+    int outcome = AVI_MORE;
+    if (sink->kind == AVI_FILE_SINK) {
+        avi_sink_post(sink);
+        avi_sink_drop(sink); /* the list's reference */
+        return;
+    }
+    for (int i = 0; i < TURN && outcome == AVI_MORE; i++)
+        outcome = avi_writing_step(sink);
+    if (outcome == AVI_MORE) {
+        avi_lock(&writer_lock);
+        want_locked(sink, 0);
+        avi_unlock(&writer_lock);
+    } else if (outcome == AVI_BLOCKED) {
+        struct epoll_event event = {.events = EPOLLOUT | EPOLLONESHOT, .data.ptr = sink};
+        if (epoll_ctl(poll_set, sink->armed ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, sink->fd, &event) == 0) {
+            sink->armed = true;
+        } else { /* no memory for it: look by and by */
+            avi_lock(&writer_lock);
+            want_locked(sink, avi_now_ns() + RETRY_NS);
+            avi_unlock(&writer_lock);
+        }
+    } else if (outcome == AVI_OVER) {
+        if (sink->armed)
+            epoll_ctl(poll_set, EPOLL_CTL_DEL, sink->fd, NULL);
+        avi_lock(&writer_lock);
+        sinks--;
+        unlist_locked(sink);
+        avi_unlock(&writer_lock);
+        avi_sink_free(sink);
+    }
+}
+
+static void *writer_thread(void *unused) {
+    (void)unused;
+    avi_thread_begins("avenc-writer");
+    struct epoll_event events[EVENTS];
+    avi_lock(&writer_lock);
+    while (sinks > 0) {
+        uint64_t until, now = avi_now_ns();
+        avi_sink *due = take_due_locked(&until);
+        sleeps_until = due ? 0 : until;
+        avi_unlock(&writer_lock);
+        int timeout = due ? 0 : until == AVI_FOR_EVER ? -1 : until > now ? (int)((until - now) / 1000000u) + 1 : 0;
+        int count = epoll_wait(poll_set, events, EVENTS, timeout);
+        avi_lock(&writer_lock);
+        sleeps_until = 0;
+        avi_unlock(&writer_lock);
+        for (avi_sink *next; due; due = next) {
+            next = due->due;
+            /* One that can be written again is in both lists: served once, by its event. */
+            bool twice = false;
+            for (int i = 0; i < count; i++)
+                twice = twice || events[i].data.ptr == due;
+            if (!twice)
+                serve(due);
+        }
+        for (int i = 0; i < count; i++) {
+            uint64_t woken;
+            if (events[i].data.ptr)
+                serve(events[i].data.ptr);
+            else if (read(wake_fd, &woken, sizeof woken) < 0 && errno != EAGAIN)
+                break;
+        }
+        avi_lock(&writer_lock);
+    }
+    running = false;
+    close(poll_set);
+    close(wake_fd);
+    poll_set = wake_fd = -1;
+    avi_unlock(&writer_lock);
+    avi_thread_ends();
+    return NULL;
+}
+
+static int start_writer_locked(void) {
+    if (running)
+        return AVENC_OK;
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+    poll_set = epoll_create1(EPOLL_CLOEXEC);
+    wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    int rc = poll_set < 0 || wake_fd < 0 || epoll_ctl(poll_set, EPOLL_CTL_ADD, wake_fd, &event) < 0
+                 ? avi_fail(AVENC_E_SINK, "epoll_create1", "no file descriptor to be had: errno %d", errno)
+                 : avi_thread_start(writer_thread, NULL);
+    running = rc == AVENC_OK;
+    if (running)
+        return AVENC_OK;
+    if (poll_set >= 0)
+        close(poll_set);
+    if (wake_fd >= 0)
+        close(wake_fd);
+    poll_set = wake_fd = -1;
+    return rc;
+}
+
+void avi_writer_want(avi_sink *sink, uint32_t coalesce_us) {
+    avi_lock(&writer_lock);
+    bool waits = coalesce_us && avi_worth_coalescing(&pace, ++events, coalesce_us);
+    bool post = sink->kind == AVI_FILE_SINK && !waits;
+    if (!post)
+        want_locked(sink, waits ? avi_now_ns() + coalesce_us * 1000ull : 0);
+    avi_unlock(&writer_lock);
+    if (post)
+        avi_sink_post(sink);
+}
+
+void avi_writer_delist(avi_sink *sink) {
+    avi_lock(&writer_lock);
+    bool listed = sink->listed;
+    unlist_locked(sink);
+    if (--sinks == 0)
+        wake_writer_locked();
+    avi_unlock(&writer_lock);
+    if (listed)
+        avi_sink_drop(sink); /* not the last */
+}
+
+int avi_writer_enlist(void) {
+    avi_lock(&writer_lock);
+    int rc = start_writer_locked();
+    if (rc == AVENC_OK)
+        sinks++;
+    avi_unlock(&writer_lock);
+    return rc;
+}
+
+/* The writer stayed in the parent. */
+static void after_fork(void) {
+    pthread_mutex_init(&writer_lock, NULL);
+    if (poll_set >= 0)
+        close(poll_set);
+    if (wake_fd >= 0)
+        close(wake_fd);
+    poll_set = wake_fd = -1;
+    wanted = NULL;
+    sinks = 0;
+    running = false;
+    sleeps_until = 0;
+}
+
+__attribute__((constructor)) static void set_up(void) {
+    avi_on_fork(after_fork);
+}
