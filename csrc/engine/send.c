@@ -62,7 +62,7 @@ static avi_slot *unqueue_locked(avenc_channel *channel) {
     return slot;
 }
 
-/* Back to where it came from: the device takes no more frames for now. */
+/* The device takes no more frames for now: it is the first to be sent when one of the channel has been reported. */
 static void requeue_locked(avenc_channel *channel, avi_slot *slot) {
     slot->state = AVI_SLOT_QUEUED;
     slot->next = channel->queued_head;
@@ -91,12 +91,12 @@ static void note_idle_locked(avi_stream *stream, uint64_t now) {
 
 /*
  * Hand an accepted slot, FILLING, to the device. The caller has the right to send; the lock is given up meanwhile. On
- * failure the slot is FILLING still, or REFUSED: in flight, since the device may read it. AVENC_E_AGAIN: it takes no more
- * frames for now; there is none as long as the channel is `crowded`.
+ * failure the slot is FILLING still, or REFUSED: in flight, since the device may read it. AVENC_E_AGAIN: it is FILLING,
+ * and the device takes no more for now: requeue_locked.
  */
 static int hand_over_locked(avenc_channel *channel, avi_slot *slot, uint64_t since) {
     avi_stream *stream = channel->stream;
-    bool idr = slot->force_idr || stream->idr_owed, gone = false;
+    bool owed = stream->idr_owed, idr = slot->force_idr || owed, gone = false;
     stream->idr_owed = false;
     if (stream->idle_since) {
         stream->stats.idle_ns += since - stream->idle_since;
@@ -116,9 +116,13 @@ static int hand_over_locked(avenc_channel *channel, avi_slot *slot, uint64_t sin
     if (rc == AVENC_E_AGAIN && gone) {
         avi_flight_leave(&channel->flight, slot);
         slot->state = AVI_SLOT_FILLING;
-        stream->idr_owed = stream->idr_owed || idr;
+        stream->idr_owed = stream->idr_owed || owed;
         channel->crowded = landed == channel->landed; /* else there is room by now */
-        return AVENC_E_AGAIN;
+        if (!channel->crowded || channel->flight.head)
+            return AVENC_E_AGAIN;
+        channel->crowded = false;
+        return avi_fail(AVENC_E_FULL, channel->port->send_call,
+                        "%s takes no frame, although it has none of this channel", channel->port->name);
     }
     stream->stats.refused_sends++;
     stream->idr_owed = true;
@@ -129,42 +133,6 @@ static int hand_over_locked(avenc_channel *channel, avi_slot *slot, uint64_t sin
         slot->state = AVI_SLOT_REFUSED;
         channel->refused++;
         channel->refused_code = rc;
-    }
-    return rc;
-}
-
-/* The device takes no more, and nothing of this channel's is in it that would make room. */
-static int fail_crowded_locked(const avenc_channel *channel) {
-    return avi_fail(AVENC_E_FULL, channel->port->send_call, "%s takes no frame, although it has none of this channel",
-                    channel->port->name);
-}
-
-/* Wait, as far as the caller may, for a frame of the channel to be reported. AVENC_OK: there may be room again. */
-static int wait_uncrowded_locked(avenc_channel *channel, avi_waiter *waiter, const char *call) {
-    avi_stream *stream = channel->stream;
-    while (channel->crowded) {
-        if (stream->closed)
-            return avi_fail(AVENC_E_CLOSED, call, "the encoder is closed");
-        if (atomic_load(&channel->device->lost))
-            return avi_fail_lost(channel, call);
-        if (!channel->flight.head)
-            return fail_crowded_locked(channel);
-        int verdict = avi_stream_sleep_locked(stream, waiter, false);
-        if (verdict != AVI_WOKEN)
-            return avi_fail_full_locked(channel, waiter, verdict, call);
-    }
-    return AVENC_OK;
-}
-
-/* hand_over_locked, again where the device takes no more frames: each time when one has been reported. */
-static int hand_over_waiting_locked(avenc_channel *channel, avi_slot *slot, uint64_t since, avi_waiter *waiter) {
-    int rc = hand_over_locked(channel, slot, since);
-    while (rc == AVENC_E_AGAIN) {
-        channel->stream->sending_since = 0;
-        if ((rc = wait_uncrowded_locked(channel, waiter, "avenc_channel_submit")) == AVENC_OK)
-            rc = hand_over_locked(channel, slot, avi_now_ns());
-        else
-            channel->crowded = false;
     }
     return rc;
 }
@@ -221,9 +189,14 @@ int avi_accept_and_send(avenc_channel *channel, avi_slot *slot, const avenc_subm
         return AVENC_OK;
     }
     channel->sending = true;
-    rc = hand_over_waiting_locked(channel, slot, now, waiter);
-    if (rc == AVENC_OK) {
+    rc = hand_over_locked(channel, slot, now);
+    if (rc == AVENC_E_AGAIN && stream->closed) /* what is queued has been dropped */
+        rc = avi_fail(AVENC_E_CLOSED, "avenc_channel_submit", "the encoder is closed");
+    if (rc == AVENC_OK || rc == AVENC_E_AGAIN) {
         *frame_index = index;
+        if (rc == AVENC_E_AGAIN)
+            requeue_locked(channel, slot);
+        rc = AVENC_OK;
     } else {
         stream->stats.in_flight--;
         stream->stats.submitted--;
@@ -281,10 +254,6 @@ bool avi_send_run(void *arg) {
         rc = hand_over_locked(channel, slot, avi_now_ns());
     if (rc == AVENC_E_AGAIN && stream->closed)
         rc = AVENC_E_CLOSED;
-    else if (rc == AVENC_E_AGAIN && channel->crowded && !channel->flight.head)
-        rc = fail_crowded_locked(channel);
-    if (rc != AVENC_E_AGAIN)
-        channel->crowded = false;
     if (rc == AVENC_E_AGAIN)
         requeue_locked(channel, slot);
     else if (rc == AVENC_E_CLOSED)
