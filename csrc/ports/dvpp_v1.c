@@ -175,7 +175,8 @@ static void trampoline(acldvppPicDesc *input, acldvppStreamDesc *output, void *u
         finished.ret_code = device->api->acldvppGetStreamDescRetCode(output);
         finished.data = device->api->acldvppGetStreamDescData(output);
         finished.size = device->api->acldvppGetStreamDescSize(output);
-        finished.fetch = device->info.run_mode == ACL_DEVICE ? NULL : avi_runtime_fetch; /* host memory is device memory there */
+        finished.fetch =
+            device->info.run_mode == ACL_DEVICE ? NULL : avi_runtime_fetch; /* host memory is device memory there */
     }
     avi_report(device, (uint64_t)(uintptr_t)userdata, &finished);
 }
@@ -302,4 +303,3 @@ const avi_port avi_dvpp_v1 = {
     .free_picture = free_picture,
     .send = send,
 };
-

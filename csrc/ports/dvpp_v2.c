@@ -161,8 +161,7 @@ static void serve(getter *getter) {
     hi_dvpp_epoll_event events[MOST_EVENTS];
     while (wait_for_frames(getter->device, getter->v2)) {
         hi_s32 count = 0;
-        hi_s32 rc =
-            getter->v2->mpi->hi_mpi_sys_wait_epoll(getter->v2->epoll, events, MOST_EVENTS, WAIT_MS, &count);
+        hi_s32 rc = getter->v2->mpi->hi_mpi_sys_wait_epoll(getter->v2->epoll, events, MOST_EVENTS, WAIT_MS, &count);
         if (rc != HI_SUCCESS) {
             failed(getter, rc, "hi_mpi_sys_wait_epoll");
             continue;

@@ -4,9 +4,9 @@
 #include "base/thread.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* a leaf */
-static int chosen;       /* AVENC_DVPP_*; 0: none */
-static unsigned claims;  /* not settled */
-static bool used_before; /* else the choice lasts as long as the claims */
+static int chosen;                                       /* AVENC_DVPP_*; 0: none */
+static unsigned claims;                                  /* not settled */
+static bool used_before;                                 /* else the choice lasts as long as the claims */
 
 int avi_family_claim(int family, const char *call) {
     avi_lock(&lock);
@@ -18,10 +18,11 @@ int avi_family_claim(int family, const char *call) {
     avi_unlock(&lock);
     if (before == 0 || before == family)
         return AVENC_OK;
-    return avi_fail(AVENC_E_MIXED, call,
-                    "DVPP V1 and V2 must not be mixed in one process, and this one uses V%d: choose interface=\"v%d\", or "
-                    "another process",
-                    before, before);
+    return avi_fail(
+        AVENC_E_MIXED, call,
+        "DVPP V1 and V2 must not be mixed in one process, and this one uses V%d: choose interface=\"v%d\", or "
+        "another process",
+        before, before);
 }
 
 void avi_family_settle(int family, bool used) {

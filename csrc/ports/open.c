@@ -12,8 +12,8 @@ static int check(avenc_library *library, int32_t device_id, int interface, const
     if (interface != AVENC_DVPP_V1 && interface != AVENC_DVPP_V2)
         return avi_fail(AVENC_E_INVALID, call, "interface is %d, allowed are 1 and 2", interface);
     if (count == 0)
-        return avi_fail(AVENC_E_NO_DEVICE, "aclrtGetDeviceCount",
-                        "%s works, but reports no device%s", info->runtime_path,
+        return avi_fail(AVENC_E_NO_DEVICE, "aclrtGetDeviceCount", "%s works, but reports no device%s",
+                        info->runtime_path,
                         info->simulated ? ": ASCEND_VENC_SIM_DEVICES says how many there are, 1 to 64"
                                         : ": npu-smi info lists them");
     if (device_id < 0 || (uint32_t)device_id >= count)

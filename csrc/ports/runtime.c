@@ -45,7 +45,8 @@ int avi_runtime_bind(avenc_device *device, avi_binding *binding) {
     if (current == own && ours)
         return AVENC_OK;
     TRY(device, aclrtSetCurrentContext, own); /* an equal address may be a destroyed context's */
-    if (current && current != own && !ours) {
+    /* On a task thread every context was ours; another thread may destroy it before it could be restored. */
+    if (current && current != own && !ours && !avi_on_task_thread()) {
         binding->restore = current;
     } else {
         left_behind.context = own;

@@ -11,9 +11,7 @@ LIST = re.findall(
 )
 
 
-MPI = re.findall(
-    r"^    X\((REQUIRED|OPTIONAL), [\w *]+?, (\w+), ", (HEADER.parent / "himpi.h").read_text(), flags=re.M
-)
+MPI = re.findall(r"^    X\((REQUIRED|OPTIONAL), [\w *]+?, (\w+), ", (HEADER.parent / "himpi.h").read_text(), flags=re.M)
 
 
 def compile_library(path, functions, bodies=None, code=""):

@@ -118,7 +118,10 @@ def many_channels(count):
             for number, enc in enumerate(encoders):
                 found = [simulator.mark_of(packet)[3][0] for packet in enc.flush()]
                 assert found == [(number + round_) % 256 for round_ in range(5)], (number, found)
-            assert threads() <= before + 2, (before, threads())  # the task queue may have added one, and one that looks on
+            assert threads() <= before + 2, (
+                before,
+                threads(),
+            )  # the task queue may have added one, and one that looks on
         finally:
             for enc in encoders:
                 enc.close()

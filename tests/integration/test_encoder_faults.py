@@ -288,7 +288,9 @@ def test_closing_survives_one_failure_of_any_call_without_a_leak(frames, backend
     assert enc.closed
 
 
-@pytest.mark.parametrize("function", ["aclrtMemcpy", interface.REPORT, interface.of("acldvppGetStreamDescSize", interface.GET)])
+@pytest.mark.parametrize(
+    "function", ["aclrtMemcpy", interface.REPORT, interface.of("acldvppGetStreamDescSize", interface.GET)]
+)
 @pytest.mark.parametrize("nth", [1, 2, 3, 5, 8])
 def test_encoding_survives_one_failure_of_any_call(frames, backend, function, nth):
     delivered, refused, failed = [], [], []

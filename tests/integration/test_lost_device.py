@@ -212,9 +212,7 @@ print("nobody waited")
 """
 
 
-@pytest.mark.parametrize(
-    "function", ["aclrtGetDeviceCount", "aclInit", "aclrtCreateContext", *interface.opening()]
-)
+@pytest.mark.parametrize("function", ["aclrtGetDeviceCount", "aclInit", "aclrtCreateContext", *interface.opening()])
 def test_device_that_does_not_open_delays_no_other(function, request):
     program = SICK.format(tests=str(request.config.rootpath / "tests"))
     if function == "aclInit":  # of the second device: the first has made it already, and the runtime says so

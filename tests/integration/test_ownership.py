@@ -295,7 +295,10 @@ def test_refused_send_lets_token_and_memory_go(way, code):
     memory, token = Memory(FRAME), Token()
     seen = weakref.ref(token)
     references = sys.getrefcount(memory)
-    with simulator.shared().failing_call(interface.SEND, code=interface.fault(code)), pytest.raises(venc.AclError) as caught:
+    with (
+        simulator.shared().failing_call(interface.SEND, code=interface.fault(code)),
+        pytest.raises(venc.AclError) as caught,
+    ):
         REFUSED_SENDS[way](enc, memory, token)
     assert caught.value.code == code
     del caught, token

@@ -59,7 +59,9 @@ def test_packets_are_their_frames(codec, chip):
     run("encode", codec, ASCEND_VENC_SIM_SOC=chip)
 
 
-@pytest.mark.parametrize("options", ["v2_second_frame=1", "v2_second_frame=2", "v2_second_frame=3", "v2_pack_offset=64"])
+@pytest.mark.parametrize(
+    "options", ["v2_second_frame=1", "v2_second_frame=2", "v2_second_frame=3", "v2_pack_offset=64"]
+)
 def test_what_is_not_known_of_v2_does_not_matter(options):
     run("encode", "h264", ASCEND_VENC_SIM_OPTIONS=options)
 
