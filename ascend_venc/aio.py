@@ -299,6 +299,10 @@ class Encoder:
         return self._open().backend
 
     @property
+    def interface(self) -> str:
+        return self._open().interface
+
+    @property
     def closed(self) -> bool:
         return self._inner is None or self._inner.closed
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from . import stats as _stats
 from ._lowlevel.channel import ON_FULL, Channel
 from ._lowlevel.convert import Converter
-from ._lowlevel.core import open_library
+from ._lowlevel.core import open_library, parse_interface
 from ._lowlevel.device import Device
 from ._lowlevel.stream import open_channels
 from .config import EncoderConfig, limits_of, parse_choice, shown
@@ -81,8 +81,13 @@ class Encoder:
         SimulatedDeviceWarning.
     device : int
         Number of the device.
+    interface : str, optional
+        Which of the vendor's two interfaces drives the device: "v1" (aclvenc*), "v2" (hi_mpi_venc_*, on the 310P and
+        310B), or "auto". The vendor forbids both in one process: the first one used decides, and "auto" takes that, or
+        V1 where none was used yet. Default: $ASCEND_VENC_INTERFACE, or "auto".
     depth : int
-        Frames in the device at most, 1 to 256. Each costs one picture of device memory.
+        Frames in the device at most, 1 to 256; on V2 no more than 6 of them, which is what the device takes. Each costs
+        one picture of device memory.
     queue : int, optional
         Further frames that may wait natively for the device (`submit_async`, `on_full="drop_oldest"`), or be held by
         the program (`acquire`): 0 to 256, default `depth`. Their memory is taken when it is first needed.
@@ -115,6 +120,8 @@ class Encoder:
         The chip has no video encoder.
     DeviceFullError
         The device refused the channel because it has no more of them, or of the streams that they take.
+    AclStateError
+        This process uses the other one of the vendor's interfaces; the message names the one to choose.
     AclError
         No usable library or device, or the device refused to open a channel.
 
@@ -155,6 +162,7 @@ class Encoder:
         gop: int | None = None,
         backend: str | os.PathLike[str] | None = None,
         device: int = 0,
+        interface: str | None = None,
         depth: int = 4,
         queue: int | None = None,
         on_full: str = "block",
@@ -187,10 +195,12 @@ class Encoder:
             queue = config.depth
         _check_range(queue, "queue", 1 if on_full == "drop_oldest" else 0, 256)
         self._timeout = _check_timeout(timeout)
+        interface = parse_interface(interface)
         library = open_library(backend, self._timeout)
         _check_device(device, library.device_count)
         descriptor = _file_descriptor(sink, on_full)
-        self._device = Device(library, device, self._timeout)
+        self._device = Device(library, device, self._timeout, interface)
+        self._interface = self._device.interface
         try:
             self._soc_name = self._device.soc_name
             self._simulated = library.simulated
@@ -637,6 +647,11 @@ class Encoder:
     def backend(self) -> str:
         """What encodes: "ascend:<chip>" or "sim:<chip>"."""
         return f"{'sim' if self._simulated else 'ascend'}:{self._soc_name or 'unknown'}"
+
+    @property
+    def interface(self) -> str:
+        """Which of the vendor's interfaces drives the device: "v1" or "v2"."""
+        return self._interface
 
     @property
     def simulated(self) -> bool:

@@ -67,7 +67,7 @@ class AclError(VencError):
     Attributes
     ----------
     code : int
-        The status: positive AscendCL's, negative the engine's.
+        The status: positive the vendor's (of DVPP V2 as an unsigned number, such as 0xA008800D), negative the engine's.
     name : str
         Its name, e.g. "ACL_ERROR_RT_AICPU_EXCEPTION"; for a code that is not in the table, its range.
     call : str
@@ -224,6 +224,7 @@ TABLE: tuple[Status, ...] = (
     Status(-23, "AVENC_E_REPLACED", AclStateError, ""),
     Status(-24, "AVENC_E_AGAIN", AclTimeoutError, ""),
     Status(-25, "AVENC_E_LOOK", AclTimeoutError, ""),
+    Status(-26, "AVENC_E_MIXED", AclStateError, ""),
     Status(0, "ACL_SUCCESS", AclError, ""),
     Status(100000, "ACL_ERROR_INVALID_PARAM", AclInvalidParamError, "A handle is NULL or stale, or a value is outside what the function takes."),
     Status(100001, "ACL_ERROR_UNINITIALIZE", AclStateError, "Call acl.init (the Encoder does it by itself) before anything else."),
@@ -408,10 +409,38 @@ TABLE: tuple[Status, ...] = (
     Status(507914, "ACL_ERROR_RT_L3_PORT_ERROR", AclError, ""),
     Status(507915, "ACL_ERROR_RT_CCU_TIMEOUT", AclError, ""),
     Status(507916, "ACL_ERROR_RT_CCU_EXCEPTION", AclError, ""),
+    Status(0xA0088002, "HI_ERR_VENC_INVALID_CHN_ID", DeviceFullError, "Too many channels are open on the device: close an encoder, or use another device."),
+    Status(0xA0088003, "HI_ERR_VENC_ILLEGAL_PARAM", AclInvalidParamError, "A value is outside the chip's range: size, bit rate, frame rate or gop.", guess=True),
+    Status(0xA0088004, "HI_ERR_VENC_EXIST", AclStateError, ""),
+    Status(0xA0088005, "HI_ERR_VENC_UNEXIST", AclStateError, "The channel was destroyed, or never created."),
+    Status(0xA0088006, "HI_ERR_VENC_NULL_PTR", AclInvalidParamError, ""),
+    Status(0xA0088007, "HI_ERR_VENC_NOT_CFG", AclStateError, ""),
+    Status(0xA0088008, "HI_ERR_VENC_NOT_SUPPORT", AclNotSupportedError, ""),
+    Status(0xA0088009, "HI_ERR_VENC_NOT_PERM", AclStateError, ""),
+    Status(0xA008800C, "HI_ERR_VENC_NO_MEM", DeviceFullError, "The device has no memory for another channel: close an encoder, or use another device."),
+    Status(0xA008800D, "HI_ERR_VENC_NO_BUF", EncoderFullError, "As many frames wait in the device as it holds."),
+    Status(0xA008800E, "HI_ERR_VENC_BUF_EMPTY", AclError, ""),
+    Status(0xA008800F, "HI_ERR_VENC_BUF_FULL", AclError, ""),
+    Status(0xA0088010, "HI_ERR_VENC_SYS_NOT_READY", AclStateError, "hi_mpi_sys_exit was called in this process while an encoder is open."),
+    Status(0xA0088011, "HI_ERR_VENC_BAD_ADDR", AclInvalidParamError, "The picture is not in memory of this device's."),
+    Status(0xA0088012, "HI_ERR_VENC_BUSY", AclError, ""),
+    Status(0xA0088015, "HI_ERR_VENC_SYS_ERROR", AclError, ""),
+    Status(0xA0028003, "HI_ERR_SYS_ILLEGAL_PARAM", AclInvalidParamError, ""),
+    Status(0xA0028004, "HI_ERR_SYS_EXIST", AclStateError, ""),
+    Status(0xA0028005, "HI_ERR_SYS_UNEXIST", AclStateError, ""),
+    Status(0xA0028006, "HI_ERR_SYS_NULL_PTR", AclInvalidParamError, ""),
+    Status(0xA0028008, "HI_ERR_SYS_NOT_SUPPORT", AclNotSupportedError, 'This chip has no DVPP V2: choose interface="v1".'),
+    Status(0xA0028009, "HI_ERR_SYS_NOT_PERM", AclStateError, ""),
+    Status(0xA002800C, "HI_ERR_SYS_NO_MEM", AclMemoryError, "The device is out of memory."),
+    Status(0xA0028010, "HI_ERR_SYS_NOT_READY", AclStateError, "hi_mpi_sys_exit was called in this process while an encoder is open."),
+    Status(0xA0028012, "HI_ERR_SYS_BUSY", AclError, ""),
+    Status(0xA0028015, "HI_ERR_SYS_ERR", DeviceLostError, "The device no longer answers: it has to be reset."),
 )
 # fmt: on
 
 _BY_CODE = {row.code: row for row in TABLE}
+
+_V2_MODULES = 0xA0000000  # DVPP V2's codes begin here; in C they are negative numbers
 
 _RANGES = (
     (100000, 199999, "the caller or the environment"),
@@ -423,13 +452,20 @@ _RANGES = (
 
 def lookup(code: int) -> Status:
     """Return the row of a code; for a code that is not in the table, one that says what its range means."""
+    code = _unsigned(code)
     row = _BY_CODE.get(code)
     if row is not None:
         return row
+    if code >= _V2_MODULES:
+        return Status(code, f"unlisted code of DVPP V2 ({code:#x})", AclError, "")
     for first, last, meaning in _RANGES:
         if first <= code <= last:
             return Status(code, f"unlisted code ({meaning})", AclError, "")
     return Status(code, "unlisted code", AclError, "")
+
+
+def _unsigned(code: int) -> int:
+    return code + (1 << 32) if code < -(1 << 16) else code  # the engine's are small
 
 
 def explain(code: int) -> str:
@@ -445,6 +481,7 @@ def explain(code: int) -> str:
 def from_status(code: int, call: str = "", detail: str = "") -> VencError:
     """Build the exception of a status: the only place where `AclError` and its subclasses are made."""
     row = lookup(code)
+    code = row.code
     detail = _of_this_call(call, detail)
     hint = "" if row.guess and detail else row.hint
     if row.exception is InvalidArgumentError:
@@ -464,7 +501,7 @@ def _of_this_call(call: str, detail: str) -> str:
     """
     lines = []
     for line in dict.fromkeys(detail.strip().splitlines()):
-        named = re.match(r"(acl\w+): ", line)
+        named = re.match(r"(acl\w+|hi_mpi_\w+): ", line)
         if named is None or not call:
             lines.append(line)
         elif named.group(1) == call:
@@ -475,6 +512,7 @@ def _of_this_call(call: str, detail: str) -> str:
 def frame_error(code: int, frame_index: int, pts: int, ret_code: int) -> FrameError:
     """Build the exception of a frame that the device did not encode."""
     row = lookup(code)
+    code = row.code
     reason = f"the device reported {ret_code}" if ret_code else f"{code} {row.name}"
     error = FrameError(f"frame {frame_index} (pts {pts}) was not encoded: {reason}", code, row.name, "", "", row.hint)
     error.frame_index = frame_index

@@ -34,6 +34,7 @@ cdef extern from "avenc.h" nogil:
         AVENC_E_REPLACED
         AVENC_E_AGAIN
         AVENC_E_LOOK
+        AVENC_E_MIXED
 
     const uint64_t AVENC_FOR_EVER
 
@@ -67,6 +68,8 @@ cdef extern from "avenc.h" nogil:
         int simulated
         const char *runtime_path
         const char *media_path
+        const char *mpi_path
+        const char *mpi_problem
         const char *found_by
         const char *fallback
         const char *warnings
@@ -95,7 +98,13 @@ cdef extern from "avenc.h" nogil:
         int32_t run_mode
         char soc_name[64]
 
-    int avenc_device_open(avenc_library *library, int32_t device_id, avenc_device **device)
+    enum:
+        AVENC_DVPP_V1
+        AVENC_DVPP_V2
+
+    int avenc_interface_in_use()
+    int avenc_interface_use(int interface)
+    int avenc_device_open(avenc_library *library, int32_t device_id, int interface, avenc_device **device)
     int avenc_device_wait_open(avenc_device *device, const avenc_wait *wait)
     void avenc_device_release(avenc_device *device)
     const avenc_device_info *avenc_device_info_get(const avenc_device *device)

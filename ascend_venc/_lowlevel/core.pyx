@@ -32,6 +32,8 @@ cdef class Library:
         Whether it is the simulated device.
     runtime_path, media_path : str
         Resolved paths of what stands for libascendcl.so and libacl_dvpp.so.
+    mpi_path, mpi_problem : str
+        The same of libacl_dvpp_mpi.so, which DVPP V2 needs, or why that cannot be used; the other one is "".
     found_by : str
         The rule of the search that found it.
     device_count : int
@@ -52,6 +54,14 @@ cdef class Library:
     @property
     def media_path(self):
         return os.fsdecode(avenc_library_info_get(self._h).media_path)
+
+    @property
+    def mpi_path(self):
+        return os.fsdecode(avenc_library_info_get(self._h).mpi_path)
+
+    @property
+    def mpi_problem(self):
+        return os.fsdecode(avenc_library_info_get(self._h).mpi_problem)
 
     @property
     def found_by(self):
@@ -176,6 +186,19 @@ def parse_backend(backend=None):
             f'backend is {backend!r}; allowed are "auto", "ascend", "sim", "sim:<chip>" such as "sim:Ascend310B4", '
             "or the absolute path of libascendcl.so or its folder")
     return backend, None
+
+
+def parse_interface(interface=None):
+    """Return "auto", "v1" or "v2" of an interface's name; None stands for $ASCEND_VENC_INTERFACE, and that for "auto"."""
+    source = "interface"
+    if interface is None:
+        source = "$ASCEND_VENC_INTERFACE"
+        interface = os.environ.get("ASCEND_VENC_INTERFACE") or "auto"
+    if not isinstance(interface, str):
+        raise TypeError(f"interface must be a str, got {type(interface).__name__}")
+    if interface.lower() not in ("auto", "v1", "v2"):
+        raise errors.InvalidArgumentError(f'{source} is {interface!r}; allowed are "auto", "v1", "v2"')
+    return interface.lower()
 
 
 cdef warn_of_paths(const char *lines, int stacklevel):
@@ -352,7 +375,7 @@ def describe(backend=None):
     """Open a library and describe it: a dict with backend, chip, paths, version and what of the list it lacks.
 
     Keys: "simulated", "reason" (see `reason`), "soc_name" ("" if the runtime cannot tell), "device_count", "runtime_path", "media_path",
-    "found_by", "version" (AscendCL's interface version as "1.2.3", "" if it cannot tell), "missing" (optional
+    "mpi_path" and "mpi_problem" (see `Library`), "found_by", "version" (AscendCL's interface version as "1.2.3", "" if it cannot tell), "missing" (optional
     functions that the library lacks). Raises as `open_library` does.
     """
     cdef Library library = open_library(backend)
@@ -371,6 +394,8 @@ def describe(backend=None):
         "device_count": library.device_count,
         "runtime_path": library.runtime_path,
         "media_path": library.media_path,
+        "mpi_path": library.mpi_path,
+        "mpi_problem": library.mpi_problem,
         "found_by": library.found_by,
         "version": f"{major}.{minor}.{patch}" if status == ACL_SUCCESS else "",
         "missing": [name for name, _, _ in functions() if not library.has(name)],

@@ -71,6 +71,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--backend", metavar="B", help="auto, ascend, sim, sim:CHIP or a path (default: $ASCEND_VENC_BACKEND or auto)"
     )
     parser.add_argument("--device", metavar="N", type=int, default=0, help="number of the device (default: 0)")
+    parser.add_argument(
+        "--interface",
+        type=str.lower,
+        choices=("auto", "v1", "v2"),
+        help="of the vendor's: V1, or V2 on chips that have it (default: $ASCEND_VENC_INTERFACE or auto)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(quiet=True)  # which device it is stands above the figures
 
@@ -155,7 +161,15 @@ def _figures(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
         for codec in args.codec or CODECS:
 
             def encoder(width: int = width, height: int = height, codec: str = codec) -> Encoder:
-                return Encoder(width, height, codec=codec, depth=DEPTH, backend=args.backend, device=args.device)
+                return Encoder(
+                    width,
+                    height,
+                    codec=codec,
+                    depth=DEPTH,
+                    backend=args.backend,
+                    device=args.device,
+                    interface=args.interface,
+                )
 
             with encoder() as enc:
                 median, longest = latency(enc, frames, args.seconds)
@@ -239,6 +253,8 @@ def _overhead_elsewhere(args: argparse.Namespace) -> list[dict[str, Any]]:
         ASCEND_VENC_SIM_OPTIONS=",".join([*options, f"null_codec={ACCESS_UNIT}"]),
         PYTHONPATH=os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")])),
     )
+    if args.interface:
+        env["ASCEND_VENC_INTERFACE"] = args.interface
     program = "import sys; from ascend_venc.cli import bench; bench.print_overhead(*sys.argv[1:])"
     sizes = ["x".join(map(str, size)) for size in args.size or SIZES]
     command = [sys.executable, "-c", program, str(args.device), str(args.seconds), args.backend or "", *sizes]

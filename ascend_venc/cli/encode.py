@@ -131,6 +131,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     device.add_argument("--device", metavar="N", type=int, default=0, help="number of the device (default: 0)")
     device.add_argument(
+        "--interface",
+        type=str.lower,
+        choices=("auto", "v1", "v2"),
+        help="of the vendor's: V1, or V2 on chips that have it (default: $ASCEND_VENC_INTERFACE or auto)",
+    )
+    device.add_argument(
         "--device-timeout",
         metavar="SECONDS",
         type=_checked(_seconds),
@@ -324,6 +330,7 @@ def _encode(
                 gop=args.gop,
                 backend=args.backend,
                 device=args.device,
+                interface=args.interface,
                 timeout=args.device_timeout,
             )
         )
@@ -418,5 +425,6 @@ def _report(
         "bit_rate": round(tally.bit_rate),  # bit/s, achieved
         "backend": backend,
         "chip": chip,
+        "interface": encoder.interface,
         "elapsed": round(elapsed, 3),  # seconds
     }

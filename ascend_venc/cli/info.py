@@ -56,6 +56,7 @@ def describe(backend: str | None) -> dict[str, Any]:
         "devices": library["device_count"],
         "runtime_library": library["runtime_path"],
         "media_library": library["media_path"],
+        "v2_library": library["mpi_path"] or f"none: {' '.join(library['mpi_problem'].split())}",
         "found_by": library["found_by"],
         "interface_version": library["version"],
         "missing_functions": library["missing"],

@@ -205,6 +205,10 @@ void avi_task_finish(avi_task *task) {
     avi_unlock(&lock);
 }
 
+bool avi_on_task_thread(void) {
+    return is_worker;
+}
+
 void avi_blocking_begins(void) {
     if (!is_worker)
         return;

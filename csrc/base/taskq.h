@@ -37,6 +37,9 @@ bool avi_task_post(avi_task *task);
 /* Wait until the task is done; one that has not begun is run here. For tasks that call no vendor and that one thread posts. */
 void avi_task_finish(avi_task *task);
 
+/* Whether this is a thread of the queue: what a program sets for its threads is never found there. */
+bool avi_on_task_thread(void);
+
 /* A thread of the queue enters or leaves a call that may block. Of other threads these are nothing. */
 void avi_blocking_begins(void);
 void avi_blocking_ends(void);

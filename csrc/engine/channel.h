@@ -48,7 +48,10 @@ struct avenc_channel {
     avi_flight flight;
     unsigned active;            /* slots that the engine or the device works on: not FREE, HELD, LEASED or REFUSED */
     unsigned held;              /* slots HELD or LEASED */
-    unsigned window;            /* of the active: FILLING or SENT, at most `depth` */
+    unsigned window;            /* of the active: FILLING or SENT, at most most_in_device */
+    unsigned most_in_device;    /* depth, or what the port says where that is less */
+    uint32_t landed;            /* reports that came; wraps */
+    bool crowded;               /* the device took no more at the last try, and none has landed since */
     unsigned refused;           /* slots REFUSED */
     int refused_code;           /* of the last of them */
     bool making;                /* a slot is being made */
@@ -114,7 +117,7 @@ void avi_channel_release_refused_locked(avenc_channel *channel, const avi_slot *
 
 /* There may be room for a queued frame: let the task send it. */
 static inline void avi_channel_send_queued_locked(avenc_channel *channel) {
-    if (channel->queued_head && channel->window < channel->config.depth && !channel->sending)
+    if (channel->queued_head && channel->window < channel->most_in_device && !channel->sending && !channel->crowded)
         avi_channel_post(channel, &channel->send_task);
 }
 

@@ -43,7 +43,7 @@ static int claim_frame(avenc_channel *channel, avi_slot *slot, bool queue, avi_w
     if (rc == AVENC_OK && slot->state != AVI_SLOT_HELD)
         rc = avi_fail(AVENC_E_INVALID, call, "the frame was submitted before");
     if (rc == AVENC_OK) {
-        *queued = queue || channel->window >= channel->config.depth || channel->sending || channel->queued_head;
+        *queued = queue || channel->window >= channel->most_in_device || channel->sending || channel->queued_head;
         slot->state = AVI_SLOT_FILLING;
         avi_hold_locked(channel, -1);
         channel->active++;

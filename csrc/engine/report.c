@@ -126,6 +126,8 @@ void avi_report(avenc_device *device, uint64_t number, const avi_output *output)
         slot->packet->pub.emitted_ns = avi_now_ns();
     }
     avi_lock(&stream->lock);
+    channel->landed++;
+    channel->crowded = false;
     if (whose == AVI_REPORT_DUE) {
         land_overtaken_locked(channel, slot, slot->packet->pub.emitted_ns);
         measure_locked(stream, &slot->packet->pub, slot->packet->pub.emitted_ns - entered);

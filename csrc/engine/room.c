@@ -29,7 +29,7 @@ static int room_locked(const avenc_channel *channel, int purpose) {
         return NO_ROOM;
     if (channel->active + channel->held >= config->depth + config->queue)
         return NO_ROOM;
-    if (purpose == AVI_TO_SEND && channel->window >= config->depth)
+    if (purpose == AVI_TO_SEND && channel->window >= channel->most_in_device)
         return NO_ROOM;
     bool staging = purpose == AVI_TO_KEEP && !slots->host_writes_memory;
     for (const avi_slot *slot = slots->free; slot; slot = slot->next)

@@ -62,6 +62,18 @@ static avi_slot *unqueue_locked(avenc_channel *channel) {
     return slot;
 }
 
+/* The device takes no more frames for now: it is the first to be sent when one of the channel has been reported. */
+static void requeue_locked(avenc_channel *channel, avi_slot *slot) {
+    slot->state = AVI_SLOT_QUEUED;
+    slot->next = channel->queued_head;
+    channel->queued_head = slot;
+    if (!channel->queued_tail)
+        channel->queued_tail = slot;
+    channel->window--;
+    channel->stream->window--;
+    channel->stream->stats.queued++;
+}
+
 static void leave_sending_locked(avenc_channel *channel) {
     channel->sending = channel->sending_queued = false;
     channel->stream->sending_since = 0;
@@ -79,17 +91,19 @@ static void note_idle_locked(avi_stream *stream, uint64_t now) {
 
 /*
  * Hand an accepted slot, FILLING, to the device. The caller has the right to send; the lock is given up meanwhile. On
- * failure the slot is FILLING still, or REFUSED: in flight, since the device may read it.
+ * failure the slot is FILLING still, or REFUSED: in flight, since the device may read it. AVENC_E_AGAIN: it is FILLING,
+ * and the device takes no more for now: requeue_locked.
  */
 static int hand_over_locked(avenc_channel *channel, avi_slot *slot, uint64_t since) {
     avi_stream *stream = channel->stream;
-    bool idr = slot->force_idr || stream->idr_owed, gone = false;
+    bool owed = stream->idr_owed, idr = slot->force_idr || owed, gone = false;
     stream->idr_owed = false;
     if (stream->idle_since) {
         stream->stats.idle_ns += since - stream->idle_since;
         stream->idle_since = 0;
     }
     stream->sending_since = since;
+    uint32_t landed = channel->landed;
     slot->state = AVI_SLOT_SENT;
     uint64_t number = avi_flight_enter(&channel->flight, slot, channel->index, &channel->device->sequence);
     avi_unlock(&stream->lock);
@@ -99,6 +113,17 @@ static int hand_over_locked(avenc_channel *channel, avi_slot *slot, uint64_t sin
     stream->stats.send_ns += now - since;
     if (rc == AVENC_OK || !avi_flight_refuse(slot, number))
         return AVENC_OK; /* refused and yet reported: the report counts */
+    if (rc == AVENC_E_AGAIN && gone) {
+        avi_flight_leave(&channel->flight, slot);
+        slot->state = AVI_SLOT_FILLING;
+        stream->idr_owed = stream->idr_owed || owed;
+        channel->crowded = landed == channel->landed; /* else there is room by now */
+        if (!channel->crowded || channel->flight.head)
+            return AVENC_E_AGAIN;
+        channel->crowded = false;
+        return avi_fail(AVENC_E_FULL, channel->port->send_call,
+                        "%s takes no frame, although it has none of this channel", channel->port->name);
+    }
     stream->stats.refused_sends++;
     stream->idr_owed = true;
     if (gone) {
@@ -165,8 +190,13 @@ int avi_accept_and_send(avenc_channel *channel, avi_slot *slot, const avenc_subm
     }
     channel->sending = true;
     rc = hand_over_locked(channel, slot, now);
-    if (rc == AVENC_OK) {
+    if (rc == AVENC_E_AGAIN && stream->closed) /* what is queued has been dropped */
+        rc = avi_fail(AVENC_E_CLOSED, "avenc_channel_submit", "the encoder is closed");
+    if (rc == AVENC_OK || rc == AVENC_E_AGAIN) {
         *frame_index = index;
+        if (rc == AVENC_E_AGAIN)
+            requeue_locked(channel, slot);
+        rc = AVENC_OK;
     } else {
         stream->stats.in_flight--;
         stream->stats.submitted--;
@@ -199,7 +229,7 @@ bool avi_send_run(void *arg) {
     avi_stream *stream = channel->stream;
     avi_binding binding;
     avi_lock(&stream->lock);
-    if (!channel->queued_head || channel->window >= channel->config.depth || channel->sending ||
+    if (!channel->queued_head || channel->window >= channel->most_in_device || channel->sending || channel->crowded ||
         channel->state != AVI_OPEN || atomic_load(&channel->device->lost)) {
         avi_unlock(&stream->lock);
         return false;
@@ -222,12 +252,16 @@ bool avi_send_run(void *arg) {
         rc = AVENC_E_CLOSED;
     if (rc == AVENC_OK)
         rc = hand_over_locked(channel, slot, avi_now_ns());
-    if (rc == AVENC_E_CLOSED)
+    if (rc == AVENC_E_AGAIN && stream->closed)
+        rc = AVENC_E_CLOSED;
+    if (rc == AVENC_E_AGAIN)
+        requeue_locked(channel, slot);
+    else if (rc == AVENC_E_CLOSED)
         avi_channel_drop_frame_locked(channel, take_refused_locked(channel, slot));
     else if (rc != AVENC_OK)
         fail_accepted_locked(channel, take_refused_locked(channel, slot), rc);
     leave_sending_locked(channel);
-    bool more = channel->queued_head && channel->window < channel->config.depth;
+    bool more = channel->queued_head && channel->window < channel->most_in_device && !channel->crowded;
     avi_unlock(&stream->lock);
     if (bound)
         channel->port->unbind(channel->device, &binding);

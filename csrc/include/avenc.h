@@ -31,7 +31,11 @@
 #ifndef ACL_NO_PROTOTYPES
 #define ACL_NO_PROTOTYPES
 #endif
+#ifndef HI_NO_PROTOTYPES
+#define HI_NO_PROTOTYPES
+#endif
 #include "ascendcl.h"
+#include "himpi.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -67,7 +71,8 @@ extern "C" {
     X(AVENC_E_SINK, -22, "the sink cannot be written")                                                                 \
     X(AVENC_E_REPLACED, -23, "another channel has taken this one's place")                                             \
     X(AVENC_E_AGAIN, -24, "a picture buffer is being made")                                                            \
-    X(AVENC_E_LOOK, -25, "the wait goes on: look for signals and call again")
+    X(AVENC_E_LOOK, -25, "the wait goes on: look for signals and call again")                                          \
+    X(AVENC_E_MIXED, -26, "the process uses the other one of the vendor's interfaces")
 
 #define AVENC_ENUM_STATUS(name, value, meaning) name = (value),
 enum { AVENC_STATUS_CODES(AVENC_ENUM_STATUS) AVENC_OK = 0 };
@@ -115,6 +120,13 @@ typedef struct acl_api {
 #undef ACL_FIELD
 } acl_api;
 
+/* DVPP V2. Optional functions may be NULL. */
+typedef struct himpi_api {
+#define HIMPI_FIELD(presence, ret, name, params) ret(*name) params;
+    HIMPI_FUNCTIONS(HIMPI_FIELD)
+#undef HIMPI_FIELD
+} himpi_api;
+
 typedef struct avenc_library avenc_library;
 
 typedef struct avenc_library_options {
@@ -131,6 +143,8 @@ typedef struct avenc_library_info {
     int simulated;            /* the simulated device */
     const char *runtime_path; /* resolved path of libascendcl.so or what stands for it */
     const char *media_path;   /* resolved path of libacl_dvpp.so or what stands for it */
+    const char *mpi_path;     /* the same of libacl_dvpp_mpi.so, DVPP V2; "" where it cannot be used */
+    const char *mpi_problem;  /* why not; "" where it can */
     const char *found_by;     /* which rule of the search found it */
     const char *fallback;     /* "auto" chose the simulated device: why. "" otherwise */
     const char *warnings;     /* newline-separated safety warnings about the paths; "" if none */
@@ -167,6 +181,9 @@ AVENC_API int avenc_library_wait_open(avenc_opening *opening, const avenc_wait *
 AVENC_API void avenc_opening_release(avenc_opening *opening);
 
 AVENC_API const acl_api *avenc_library_api(const avenc_library *library);
+
+/* The functions of DVPP V2; NULL where info.mpi_problem says why. A runtime without them is whole all the same. */
+AVENC_API const himpi_api *avenc_library_himpi(const avenc_library *library);
 AVENC_API const avenc_library_info *avenc_library_info_get(const avenc_library *library);
 
 /* 1 if the library has the function, 0 if not, AVENC_E_INVALID if no function of the list has that name. */
@@ -197,11 +214,24 @@ typedef struct avenc_device_info {
 } avenc_device_info;
 
 /*
+ * The vendor's two interfaces to the encoder. They must not be mixed in one process (documented): the first that is used
+ * through this API decides, until the process ends. A child of fork() chooses anew.
+ */
+enum { AVENC_DVPP_V1 = 1, AVENC_DVPP_V2 = 2 };
+
+/* That one, or 0 while none was used. */
+AVENC_API int avenc_interface_in_use(void);
+
+/* For who uses an interface without opening a device here: decide, or AVENC_E_MIXED. */
+AVENC_API int avenc_interface_use(int interface);
+
+/*
  * Begin to open a device, on a native thread of its own: aclInit (100002 counts as success; then aclFinalize is not
- * ours to call), an explicit context, report thread. A device that is open, or being opened, is shared: the call
+ * ours to call), an explicit context, report thread. AVENC_E_MIXED: the process uses the other interface;
+ * AVENC_E_INVALID: there is no such device, or V2 is asked of a library or a chip without it. A device that is open, or being opened, is shared: the call
  * counts a reference. Does not block; avenc_device_wait_open tells how it went.
  */
-AVENC_API int avenc_device_open(avenc_library *library, int32_t device_id, avenc_device **device);
+AVENC_API int avenc_device_open(avenc_library *library, int32_t device_id, int interface, avenc_device **device);
 
 /* Wait until it is open: AVENC_OK, or why it could not be opened, which goes for everybody who waited for it. */
 AVENC_API int avenc_device_wait_open(avenc_device *device, const avenc_wait *wait);

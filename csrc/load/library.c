@@ -19,8 +19,11 @@ typedef struct snapshot {
 
 struct avenc_library {
     acl_api api;
+    himpi_api himpi; /* valid while mpi_problem is "" */
     char runtime_path[PATH_MAX];
     char media_path[PATH_MAX];
+    char mpi_path[PATH_MAX];
+    char mpi_problem[2048];
     char found_by[128];
     char warnings[sizeof((avi_search *)0)->warnings];
     void *runtime;
@@ -37,25 +40,49 @@ static _Atomic(avenc_library *) registry;
 
 /* ---- filling a library ------------------------------------------------------------------------- */
 
-static bool has_media(void *handle) {
-    return avi_symbol(handle, "aclvencCreateChannel") != NULL;
-}
-
-/* The media library that belongs to the runtime: the same file, its neighbour, or by soname. */
-static void *load_media(avi_search *search, avenc_library *library) {
-    if (has_media(library->runtime))
+/* A library that belongs to the runtime, which has that function: the same file, its neighbour, or by soname. */
+static void *load_companion(avi_search *search, const avenc_library *library, const char *soname,
+                            const char *function) {
+    if (avi_symbol(library->runtime, function))
         return library->runtime;
-    char path[PATH_MAX];
+    char path[PATH_MAX + 32];
     bool exists = false;
-    snprintf(path, sizeof path - 16, "%s", library->runtime_path);
+    snprintf(path, sizeof path - 32, "%s", library->runtime_path);
     char *slash = strrchr(path, '/');
     if (slash) {
-        strcpy(slash + 1, "libacl_dvpp.so");
+        snprintf(slash + 1, 32, "%s", soname);
         void *handle = avi_load_file(search, path, &exists);
         if (handle || exists)
             return handle;
     }
-    return avi_load_soname(search, "libacl_dvpp.so");
+    return avi_load_soname(search, soname);
+}
+
+static void *load_media(avi_search *search, const avenc_library *library) {
+    return load_companion(search, library, "libacl_dvpp.so", "aclvencCreateChannel");
+}
+
+/* DVPP V2, which older runtimes lack: without it the library is whole. Its paths' texts are apart from the search's. */
+static void fill_mpi(avi_search *search, avenc_library *library) {
+    static const char soname[] = "libacl_dvpp_mpi.so";
+    char missing[1024] = "";
+    size_t tried = strlen(search->tried);
+    bool broken_before = search->found_broken;
+    void *mpi = load_companion(search, library, soname, "hi_mpi_venc_create_chn");
+    if (!mpi) {
+        snprintf(library->mpi_problem, sizeof library->mpi_problem, "%s is %s. Tried:%s", soname,
+                 search->found_broken && !broken_before ? "not usable" : "not there", search->tried + tried);
+    } else {
+        avi_resolved_path(mpi, soname, library->mpi_path);
+        avi_fill_himpi(&library->himpi, mpi, missing, sizeof missing);
+        if (missing[0])
+            snprintf(library->mpi_problem, sizeof library->mpi_problem,
+                     "%s lacks functions that every version with video encoding has: %s", library->mpi_path, missing);
+    }
+    if (library->mpi_problem[0])
+        library->mpi_path[0] = '\0';
+    search->tried[tried] = '\0';
+    search->found_broken = broken_before;
 }
 
 /* Say this of the library from now on; fallback NULL: as before. The lock is held. */
@@ -73,6 +100,8 @@ static int say_locked(avenc_library *library, uint32_t device_count, const char 
             .simulated = library->simulated,
             .runtime_path = library->runtime_path,
             .media_path = library->media_path,
+            .mpi_path = library->mpi_path,
+            .mpi_problem = library->mpi_problem,
             .found_by = library->found_by,
             .fallback = made->fallback,
             .warnings = library->warnings,
@@ -169,6 +198,10 @@ static int fill(avi_search *search, avenc_library *library, const char *found_by
         rc =
             avi_fill_table(&library->api, library->runtime, library->runtime_path, library->media, library->media_path);
     }
+    if (rc == AVENC_OK)
+        fill_mpi(search, library);
+    if (search->stopped) /* a warning comes first, and the library another time */
+        rc = AVENC_E_BROKEN;
     snprintf(library->found_by, sizeof library->found_by, "%s", found_by);
     snprintf(library->warnings, sizeof library->warnings, "%s", search->warnings);
     return rc;
@@ -231,6 +264,10 @@ int avi_library_note_fallback(avenc_library *library, const char *reason) {
 
 const acl_api *avenc_library_api(const avenc_library *library) {
     return &library->api;
+}
+
+const himpi_api *avenc_library_himpi(const avenc_library *library) {
+    return library->mpi_problem[0] ? NULL : &library->himpi;
 }
 
 const avenc_library_info *avenc_library_info_get(const avenc_library *library) {

@@ -53,6 +53,28 @@ int avi_fill_table(acl_api *api, void *runtime, const char *runtime_path, void *
     return AVENC_OK;
 }
 
+typedef struct himpi_entry {
+    const char *name;
+    size_t offset; /* of the pointer in himpi_api */
+    bool required;
+} himpi_entry;
+
+static const himpi_entry himpi_functions[] = {
+#define ENTRY(presence, ret, name, params) {#name, offsetof(himpi_api, name), presence},
+    HIMPI_FUNCTIONS(ENTRY)
+#undef ENTRY
+};
+
+void avi_fill_himpi(himpi_api *api, void *mpi, char *missing, size_t size) {
+    for (size_t i = 0; i < sizeof himpi_functions / sizeof himpi_functions[0]; i++) {
+        const himpi_entry *entry = &himpi_functions[i];
+        void *symbol = avi_symbol(mpi, entry->name);
+        if (!symbol && entry->required)
+            avi_append(missing, size, "%s%s", missing[0] ? ", " : "", entry->name);
+        memcpy((char *)api + entry->offset, &symbol, sizeof symbol);
+    }
+}
+
 int avi_table_has(const acl_api *api, const char *function) {
     for (size_t i = 0; i < FUNCTION_COUNT; i++) {
         if (strcmp(functions[i].name, function) == 0) {

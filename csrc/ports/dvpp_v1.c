@@ -12,12 +12,12 @@
  * Invariant: the thread runs as long as any channel of the device exists (a channel holds its device): destroying a
  * channel waits for its callbacks.
  */
-#include "engine/device.h"
-#include "engine/report.h"
-#include "load/library.h"
 #include "base/status.h"
 #include "base/taskq.h"
 #include "base/thread.h"
+#include "engine/report.h"
+#include "ports/family.h"
+#include "ports/runtime.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -30,8 +30,8 @@ enum {
 
 /* A device's part that is V1. */
 typedef struct v1_device {
-    uint64_t thread; /* the report thread's number, as the runtime knows it */
-    aclrtContext context;
+    avi_runtime runtime;
+    uint64_t thread;    /* the report thread's number, as the runtime knows it */
     aclrtStream stream; /* only wakes the report thread */
     atomic_bool stop;
     avi_task wake; /* launches the callback that ends aclrtProcessReport */
@@ -45,58 +45,8 @@ typedef struct v1_channel {
     bool created;
 } v1_channel;
 
-#define TRY(device, call, ...)                                                                                         \
-    do {                                                                                                               \
-        int rc_ = (device)->api->call(__VA_ARGS__);                                                                    \
-        if (rc_ != ACL_SUCCESS)                                                                                        \
-            return avi_fail_acl((device)->api, rc_, #call);                                                            \
-    } while (0)
-
 static v1_device *of(const avenc_device *device) {
     return device->port_data;
-}
-
-/* ---- context ----------------------------------------------------------------------------------- */
-
-/* How many contexts of the engine's are destroyed or about to be: after that an address may be somebody else's. */
-static atomic_uint contexts_destroyed;
-
-/* A context of ours that stayed current on this thread because it had none before: AscendCL cannot unset it. */
-static _Thread_local struct {
-    aclrtContext context;
-    unsigned destroyed; /* contexts_destroyed at that time */
-} left_behind;
-
-/* This thread's context, or NULL. That it has none is no failure: what the runtime says of it is not left for others. */
-static aclrtContext current_context(const avenc_device *device) {
-    aclrtContext current = NULL;
-    if (device->api->aclrtGetCurrentContext(&current) == ACL_SUCCESS)
-        return current;
-    if (device->api->aclGetRecentErrMsg)
-        (void)device->api->aclGetRecentErrMsg();
-    return NULL;
-}
-
-static int bind(avenc_device *device, avi_binding *binding) {
-    aclrtContext current = current_context(device), own = of(device)->context;
-    binding->restore = NULL;
-    unsigned destroyed = atomic_load(&contexts_destroyed);
-    bool ours = current && current == left_behind.context && left_behind.destroyed == destroyed;
-    if (current == own && ours)
-        return AVENC_OK;
-    TRY(device, aclrtSetCurrentContext, own); /* an equal address may be a destroyed context's */
-    if (current && current != own && !ours) {
-        binding->restore = current;
-    } else {
-        left_behind.context = own;
-        left_behind.destroyed = destroyed;
-    }
-    return AVENC_OK;
-}
-
-static void unbind(avenc_device *device, avi_binding *binding) {
-    if (binding->restore)
-        device->api->aclrtSetCurrentContext(binding->restore);
 }
 
 /* ---- report thread ----------------------------------------------------------------------------- */
@@ -107,18 +57,7 @@ static void wake_up(void *arg) {
     ((v1_device *)arg)->woken = true;
 }
 
-static int open_context(avenc_device *device, v1_device *v1) {
-    const acl_api *api = device->api;
-    int rc = api->aclInit(NULL);
-    if (rc == ACL_SUCCESS)
-        avi_library_owe_finalize(device->library);
-    else if (rc != ACL_ERROR_REPEAT_INITIALIZE)
-        return avi_fail_acl(api, rc, "aclInit");
-    TRY(device, aclrtGetRunMode, &device->info.run_mode);
-    const char *soc = api->aclrtGetSocName ? api->aclrtGetSocName() : NULL;
-    strncpy(device->info.soc_name, soc ? soc : "", sizeof device->info.soc_name - 1);
-    TRY(device, aclrtCreateContext, &v1->context, device->info.device_id);
-    TRY(device, aclrtSetCurrentContext, v1->context);
+static int open_stream(avenc_device *device, v1_device *v1) {
     TRY(device, aclrtCreateStream, &v1->stream);
     TRY(device, aclrtSubscribeReport, v1->thread, v1->stream);
     return AVENC_OK;
@@ -147,16 +86,12 @@ static void process_reports(avenc_device *device, v1_device *v1) {
 }
 
 /* Each ending call once: a runtime may free the object and return a code. */
-static void close_context(avenc_device *device, v1_device *v1, bool subscribed) {
-    const acl_api *api = device->api;
+static void close_stream(avenc_device *device, v1_device *v1, bool subscribed) {
     if (subscribed)
-        api->aclrtUnSubscribeReport(v1->thread, v1->stream);
+        device->api->aclrtUnSubscribeReport(v1->thread, v1->stream);
     if (v1->stream)
-        api->aclrtDestroyStream(v1->stream);
-    if (v1->context) {
-        atomic_fetch_add(&contexts_destroyed, 1); /* before: then its address is free */
-        api->aclrtDestroyContext(v1->context);
-    }
+        device->api->aclrtDestroyStream(v1->stream);
+    avi_runtime_close(device);
 }
 
 static void *report_thread(void *arg) {
@@ -165,14 +100,17 @@ static void *report_thread(void *arg) {
     avi_thread_begins("avenc-report");
     reporting = device;
     v1->thread = (uint64_t)pthread_self();
-    int rc = open_context(device, v1);
+    int rc = avi_runtime_open(device);
+    if (rc == AVENC_OK)
+        rc = open_stream(device, v1);
+    avi_family_settle(AVENC_DVPP_V1, rc == AVENC_OK);
     bool wanted = avi_device_opened(device, rc);
     if (rc == AVENC_OK && wanted)
         process_reports(device, v1);
     avi_task_finish(&v1->wake);
     if (v1->launched && !v1->woken) /* it came between two calls: the stream is not to end with it */
         device->api->aclrtProcessReport(REPORT_TIMEOUT_MS);
-    close_context(device, v1, rc == AVENC_OK);
+    close_stream(device, v1, rc == AVENC_OK);
     free(v1);
     avi_thread_ends();
     avi_device_ended(device);
@@ -184,10 +122,10 @@ static bool wake_report_thread(void *arg) {
     avi_binding binding; /* a launch needs a current context */
     atomic_store(&of(device)->stop, true);
     avi_blocking_begins();
-    if (bind(device, &binding) == AVENC_OK) {
+    if (avi_runtime_bind(device, &binding) == AVENC_OK) {
         v1_device *v1 = of(device);
         v1->launched = device->api->aclrtLaunchCallback(wake_up, v1, ACL_CALLBACK_NO_BLOCK, v1->stream) == ACL_SUCCESS;
-        unbind(device, &binding);
+        avi_runtime_unbind(device, &binding);
     }
     avi_blocking_ends();
     return false;
@@ -199,8 +137,10 @@ static int open_device(avenc_device *device) {
         return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
     avi_task_init(&v1->wake, wake_report_thread, NULL, device);
     device->port_data = v1;
-    device->hint = avenc_library_info_get(device->library)->simulated ? "" : " (npu-smi info shows its health)";
-    int rc = avi_thread_start(report_thread, device);
+    device->hint = avi_runtime_hint(device);
+    int rc = avi_family_claim(AVENC_DVPP_V1, "avenc_device_open");
+    if (rc == AVENC_OK && (rc = avi_thread_start(report_thread, device)) != AVENC_OK)
+        avi_family_settle(AVENC_DVPP_V1, false);
     if (rc != AVENC_OK)
         free(v1);
     return rc;
@@ -222,43 +162,6 @@ static void free_memory(avenc_device *device, void *memory) {
     device->api->acldvppFree(memory);
 }
 
-static int alloc_host(avenc_device *device, size_t size, void **memory) {
-    TRY(device, aclrtMallocHost, memory, size);
-    return AVENC_OK;
-}
-
-static void free_host(avenc_device *device, void *memory) {
-    device->api->aclrtFreeHost(memory);
-}
-
-static int upload(avenc_device *device, void *to, size_t room, const void *from, size_t size) {
-    TRY(device, aclrtMemcpy, to, room, from, size, ACL_MEMCPY_HOST_TO_DEVICE);
-    return AVENC_OK;
-}
-
-static int copy(avenc_device *device, void *to, const void *from, size_t size) {
-    TRY(device, aclrtMemcpy, to, size, from, size, ACL_MEMCPY_DEVICE_TO_DEVICE);
-    return AVENC_OK;
-}
-
-static int fetch(avenc_device *device, void *to, size_t room, const void *from, size_t size) {
-    TRY(device, aclrtMemcpy, to, room, from, size, ACL_MEMCPY_DEVICE_TO_HOST);
-    return AVENC_OK;
-}
-
-/* A stream belongs to the context in which it was created, and each context has a default stream of its own. */
-static int wait_stream(avenc_device *device, aclrtStream stream) {
-    if (!current_context(device)) {
-        if (!stream)
-            return AVENC_OK; /* a thread without a context has given the device nothing to do */
-        return avi_fail(AVENC_E_INVALID, "aclrtSynchronizeStream",
-                        "this thread has no current context: make that of the stream current, or wait for the stream "
-                        "before submitting");
-    }
-    TRY(device, aclrtSynchronizeStream, stream);
-    return AVENC_OK;
-}
-
 /* ---- channel ----------------------------------------------------------------------------------- */
 
 /* The one function that the runtime calls, on the report thread. userdata is a frame's number. */
@@ -272,7 +175,8 @@ static void trampoline(acldvppPicDesc *input, acldvppStreamDesc *output, void *u
         finished.ret_code = device->api->acldvppGetStreamDescRetCode(output);
         finished.data = device->api->acldvppGetStreamDescData(output);
         finished.size = device->api->acldvppGetStreamDescSize(output);
-        finished.fetch = device->info.run_mode == ACL_DEVICE ? NULL : fetch; /* host memory is device memory there */
+        finished.fetch =
+            device->info.run_mode == ACL_DEVICE ? NULL : avi_runtime_fetch; /* host memory is device memory there */
     }
     avi_report(device, (uint64_t)(uintptr_t)userdata, &finished);
 }
@@ -377,21 +281,21 @@ static int send(avenc_device *device, void *opaque, void *picture, bool idr, uin
     return avi_fail_acl(device->api, rc, "aclvencSendFrame");
 }
 
-static const avi_port port = {
+const avi_port avi_dvpp_v1 = {
     .name = "DVPP V1",
     .send_call = "aclvencSendFrame",
     .report_call = "aclrtProcessReport",
     .open = open_device,
     .close = close_device,
-    .bind = bind,
-    .unbind = unbind,
+    .bind = avi_runtime_bind,
+    .unbind = avi_runtime_unbind,
     .alloc = alloc,
     .free = free_memory,
-    .alloc_host = alloc_host,
-    .free_host = free_host,
-    .upload = upload,
-    .copy = copy,
-    .wait_stream = wait_stream,
+    .alloc_host = avi_runtime_alloc_host,
+    .free_host = avi_runtime_free_host,
+    .upload = avi_runtime_upload,
+    .copy = avi_runtime_copy,
+    .wait_stream = avi_runtime_wait_stream,
     .create = create_channel,
     .destroy = destroy_channel,
     .create_picture = create_picture,
@@ -399,86 +303,3 @@ static const avi_port port = {
     .free_picture = free_picture,
     .send = send,
 };
-
-int avenc_device_open(avenc_library *library, int32_t device_id, avenc_device **out) {
-    if (!library || !out)
-        return avi_fail(AVENC_E_INVALID, __func__, "library and device must not be NULL");
-    const avenc_library_info *info = avenc_library_info_get(library);
-    uint32_t count = info->device_count;
-    if (count == 0)
-        return avi_fail(AVENC_E_NO_DEVICE, "aclrtGetDeviceCount",
-                        "%s works, but reports no device%s", info->runtime_path,
-                        info->simulated ? ": ASCEND_VENC_SIM_DEVICES says how many there are, 1 to 64"
-                                        : ": npu-smi info lists them");
-    if (device_id < 0 || (uint32_t)device_id >= count)
-        return avi_fail(AVENC_E_INVALID, __func__, "device is %d, allowed is 0 to %u (%u device%s)", device_id,
-                        count - 1, count, count == 1 ? "" : "s");
-    return avi_device_open(&port, library, avenc_library_api(library), device_id, out);
-}
-
-/* ---- the library's end -------------------------------------------------------------------------- */
-
-/* aclFinalize, on a thread of the queue: it may not return either. Freed by the last of the two who have it. */
-typedef struct finalizing {
-    avi_task task;
-    avenc_library *library;
-    avenc_waitset *progress;
-    atomic_int rc;
-    atomic_bool done;
-    atomic_uint references;
-} finalizing;
-
-static void drop_finalizing(finalizing *job) {
-    if (atomic_fetch_sub(&job->references, 1) != 1)
-        return;
-    avi_waitset_drop(job->progress);
-    free(job);
-    avi_taskq_release();
-}
-
-static bool finalize(void *arg) {
-    finalizing *job = arg;
-    avi_blocking_begins();
-    int rc = avenc_library_api(job->library)->aclFinalize();
-    avi_blocking_ends();
-    atomic_store(&job->rc, rc == ACL_ERROR_REPEAT_FINALIZE ? AVENC_OK : rc);
-    atomic_store(&job->done, true);
-    avi_waitset_signal(job->progress, 0, true);
-    return false;
-}
-
-static void finalized(void *arg) {
-    drop_finalizing(arg);
-}
-
-int avenc_library_finalize(avenc_library *library, const avenc_wait *wait) {
-    if (!library)
-        return avi_fail(AVENC_E_INVALID, __func__, "library must not be NULL");
-    uint64_t deadline = wait ? wait->deadline_ns : 0;
-    if (!avi_library_wait_unused(library, deadline) || avi_taskq_blocked() || !avi_library_take_owed(library))
-        return AVENC_OK; /* not ours to call, or somebody is inside: the process's end is all that is left */
-    finalizing *job = calloc(1, sizeof *job);
-    if (!job || !(job->progress = avi_waitset_create()) || avi_taskq_retain() != AVENC_OK) {
-        if (job && job->progress)
-            avi_waitset_drop(job->progress);
-        free(job);
-        avi_library_owe_finalize(library); /* still */
-        return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
-    }
-    job->library = library;
-    atomic_store(&job->references, 2);
-    avi_task_init(&job->task, finalize, finalized, job);
-    avi_task_post(&job->task);
-    while (!atomic_load(&job->done) && avi_now_ns() < deadline) {
-        uint32_t seen = avi_waitset_signals(job->progress);
-        if (!atomic_load(&job->done))
-            avi_waitset_sleep(job->progress, seen, deadline);
-    }
-    int rc = AVENC_OK;
-    if (!atomic_load(&job->done))
-        rc = avi_fail(AVENC_E_TIMEOUT, "aclFinalize", "aclFinalize has not returned");
-    else if ((rc = atomic_load(&job->rc)) != AVENC_OK)
-        avi_fail(rc, "aclFinalize", "%s", "");
-    drop_finalizing(job);
-    return rc;
-}

@@ -2,7 +2,7 @@
 /*
  * A port: everything that is peculiar to one hardware interface of the vendor's, behind one small table. The engine
  * reaches the hardware through it only. ports/dvpp_v1.c is AscendCL's aclvenc*; the tests have another, which loops
- * pictures back.
+ * pictures back. ports/dvpp_v2.c is hi_mpi_venc_*.
  *
  * Towards the port: the functions below. They return 0, or a code that goes to the caller unchanged, with the reason
  * recorded by avi_fail. Each may block for ever: the engine calls them without a lock, and open, close, create,
@@ -39,6 +39,7 @@ typedef struct avi_port {
     const char *send_call;   /* the vendor's name of `send`, for messages */
     const char *report_call; /* and of what brings the reports */
     uint32_t live_settings;  /* AVI_LIVE_*; 0: each change needs another channel */
+    uint32_t most_in_device; /* frames that a channel of the device takes at most; 0: as many as `depth` */
 
     /* Begin to open or to end device->port_data; *device is the engine's, with library and info.device_id filled in. */
     int (*open)(avenc_device *device);
@@ -70,7 +71,8 @@ typedef struct avi_port {
 
     /*
      * Bound: hand a picture over. It is reported under `number`, perhaps before this returns, and perhaps even
-     * where it fails; *gone: it failed before the device can have seen the picture.
+     * where it fails; *gone: it failed before the device can have seen the picture. AVENC_E_AGAIN, with *gone: not
+     * before a frame that the channel has in the device is reported.
      */
     int (*send)(avenc_device *device, void *channel, void *picture, bool idr, uint64_t number, bool *gone);
 } avi_port;

@@ -11,6 +11,9 @@ LIST = re.findall(
 )
 
 
+MPI = re.findall(r"^    X\((REQUIRED|OPTIONAL), [\w *]+?, (\w+), ", (HEADER.parent / "himpi.h").read_text(), flags=re.M)
+
+
 def compile_library(path, functions, bodies=None, code=""):
     """Build a shared library whose functions return 0, or what `bodies` says for a name; `code` comes before them."""
     bodies = bodies or {}
@@ -45,3 +48,9 @@ def install(root, *, devices=1, media=True, without=(), count_code=0, bodies=Non
         names = [name for library, _, name in LIST if library == "MEDIA" and name not in without]
         compile_library(lib / "libacl_dvpp.so", names)
     return lib
+
+
+def install_mpi(lib, *, without=(), code=""):
+    """Add libacl_dvpp_mpi.so, DVPP V2, with its required functions."""
+    names = [name for presence, name in MPI if presence == "REQUIRED" and name not in without]
+    return compile_library(lib / "libacl_dvpp_mpi.so", names, code=code)

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from ascend_venc._lowlevel import core
-from helpers import himpi
+from helpers import himpi, interface
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = ROOT / "csrc" / "include" / "ascendcl.h"
@@ -240,10 +240,10 @@ class Simulator(AscendCL):
 
     @contextlib.contextmanager
     def dead_reports(self, code=507010):
-        """aclrtProcessReport fails for good inside the block, and no wait has a limit: with frames in flight EOS and
+        """What brings reports fails for good inside the block, and no wait has a limit: with frames in flight EOS and
         DestroyChannel do not return, as on hardware (statement 3.9.11). Behind the block they do. A call that is inside
         already still delivers: stall the device (option `stall`) where that matters."""
-        with self.options(wait_limit_ms=0), self.failing_call("aclrtProcessReport", code=code, persistent=True):
+        with self.options(wait_limit_ms=0), self.failing_call(interface.REPORT, code=code, persistent=True):
             yield
 
     @contextlib.contextmanager

@@ -7,7 +7,7 @@ import time
 import pytest
 
 import ascend_venc as venc
-from helpers import decode, simulator, video
+from helpers import decode, interface, simulator, video
 from helpers.waiting import eventually
 
 pytestmark = pytest.mark.sim_only  # the device is stalled on purpose
@@ -235,7 +235,7 @@ def test_key_frame_that_is_dropped_while_another_thread_sends_is_made_up_for(fra
             sim.lib.aclsim_count_calls(1)
             thread = threading.Thread(target=enc.submit_many, args=([frames[1]],))
             thread.start()
-            eventually(lambda: sim.lib.aclsim_calls(b"aclvencSendFrame"))
+            eventually(lambda: sim.lib.aclsim_calls(interface.SEND.encode()))
             sim.lib.aclsim_count_calls(0)
             assert enc.submit(frames[2], key_frame=True) is None
             thread.join()

@@ -14,7 +14,7 @@ import pytest
 
 import ascend_venc as venc
 from ascend_venc._lowlevel import core, stream
-from helpers import simulator
+from helpers import interface, simulator
 from helpers.waiting import eventually, is_inside, outcome, started
 
 pytestmark = pytest.mark.sim_only
@@ -152,7 +152,7 @@ def test_frame_that_another_thread_is_submitting_can_neither_be_released_nor_sub
     frame = enc.acquire()
     view = frame.array
     view[:] = 80
-    with sim.hanging_call("aclvencSendFrame") as wait_hung:
+    with sim.hanging_call(interface.SEND) as wait_hung:
         thread = started(enc.submit, frame)
         wait_hung()
         with pytest.raises(ValueError, match="submitted by another thread"):
@@ -346,7 +346,7 @@ REFUSED_SENDS = {
 }
 
 
-@pytest.mark.parametrize("code", [507018, 100000])
+@pytest.mark.parametrize("code", [507018, interface.INVALID])
 @pytest.mark.parametrize("way", REFUSED_SENDS)
 def test_refused_send_lets_token_and_memory_go(way, code):
     enc = encoder(depth=2)
@@ -355,7 +355,10 @@ def test_refused_send_lets_token_and_memory_go(way, code):
     memory, token = Memory(FRAME), Token()
     seen = weakref.ref(token)
     references = sys.getrefcount(memory)
-    with simulator.shared().failing_call("aclvencSendFrame", code=code), pytest.raises(venc.AclError) as caught:
+    with (
+        simulator.shared().failing_call(interface.SEND, code=interface.fault(code)),
+        pytest.raises(venc.AclError) as caught,
+    ):
         REFUSED_SENDS[way](enc, memory, token)
     assert caught.value.code == code
     del caught, token
@@ -371,7 +374,7 @@ def test_queued_frame_that_is_refused_gives_token_and_memory_back():
     enc = encoder(depth=2)
     memory, token = Memory(FRAME), Token()
     seen = weakref.ref(token)
-    with simulator.shared().failing_call("aclvencSendFrame", code=507018):
+    with simulator.shared().failing_call(interface.SEND, code=507018):
         enc.submit_async(memory, token=token, copy=False)
         assert not memory.is_free()
         with pytest.raises(venc.FrameError) as caught:

@@ -8,7 +8,7 @@ import weakref
 import pytest
 
 import ascend_venc as venc
-from helpers import decode, simulator, video
+from helpers import decode, interface, simulator, video
 
 COUNT = 12
 
@@ -95,7 +95,7 @@ def test_reconfigure_does_not_wait_for_the_frames_of_a_stalled_device(backend, f
 @pytest.mark.sim_only
 def test_device_with_one_channel_that_finishes_nothing_changes_nothing(backend, frames):
     with venc.Encoder(128, 128, codec="h264", gop=1000, timeout=0.2, backend=backend) as enc:
-        with simulator.shared().options(stall=1), simulator.shared().failing_call("aclvencCreateChannel"):
+        with simulator.shared().options(stall=1), simulator.shared().failing_call(interface.CREATE):
             enc.submit(frames[0])
             with pytest.raises(venc.AclTimeoutError):
                 enc.reconfigure(bitrate="1M")
@@ -107,7 +107,7 @@ def test_device_with_one_channel_that_finishes_nothing_changes_nothing(backend, 
 def test_device_with_one_channel_gets_the_new_one_when_the_old_one_has_ended(backend, frames):
     with venc.Encoder(128, 128, codec="h264", gop=1000, backend=backend) as enc:
         numbers = [enc.submit(frame) for frame in frames[:3]]
-        with simulator.shared().failing_call("aclvencCreateChannel"):
+        with simulator.shared().failing_call(interface.CREATE):
             assert enc.reconfigure(bitrate="1M") == 3
         assert enc.config.bitrate == 1_000_000
         numbers.append(enc.submit(frames[3]))
@@ -121,8 +121,8 @@ def test_settings_that_are_refused_twice_leave_the_old_ones(backend, frames):
     with venc.Encoder(128, 128, codec="h264", gop=1000, bitrate="2M", backend=backend) as enc:
         enc.submit(frames[0])
         device = simulator.shared()
-        twice = [device.failing_call("aclvencCreateChannel", nth=nth) for nth in (1, 2)]
-        with twice[0], twice[1], pytest.raises(venc.AclError, match="aclvencCreateChannel"):
+        twice = [device.failing_call(interface.CREATE, nth=nth) for nth in (1, 2)]
+        with twice[0], twice[1], pytest.raises(venc.AclError, match=interface.CREATE):
             enc.reconfigure(bitrate="1M")
         assert enc.config.bitrate == 2_000_000
         assert enc.submit(frames[1]) == 1
@@ -133,8 +133,8 @@ def test_settings_that_are_refused_twice_leave_the_old_ones(backend, frames):
 def test_refused_channel_leaves_a_closed_encoder_whose_packets_can_be_read(enc, frames):
     for number, frame in enumerate(frames[:3]):
         enc.submit(frame, token=number)
-    failing = simulator.shared().failing_call("aclvencCreateChannel", persistent=True)
-    with failing, pytest.raises(venc.AclError, match="aclvencCreateChannel"):
+    failing = simulator.shared().failing_call(interface.CREATE, persistent=True)
+    with failing, pytest.raises(venc.AclError, match=interface.CREATE):
         enc.reconfigure(bitrate="1M")
     assert enc.closed
     with pytest.raises(venc.EncoderClosedError):
@@ -158,8 +158,8 @@ def test_encoder_that_a_refused_channel_closed_lets_tokens_go(backend, frames, e
     for frame, token in zip(frames, tokens):
         enc.submit(frame, token=token)
     del token, tokens
-    failing = simulator.shared().failing_call("aclvencCreateChannel", persistent=True)
-    with failing, pytest.raises(venc.AclError, match="aclvencCreateChannel"):
+    failing = simulator.shared().failing_call(interface.CREATE, persistent=True)
+    with failing, pytest.raises(venc.AclError, match=interface.CREATE):
         enc.reconfigure(bitrate="1M")
     assert len(alive) == 3
     if end == "close":

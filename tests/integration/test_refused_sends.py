@@ -39,7 +39,8 @@ def test_send_that_fails_after_its_launch_costs_this_frame_only(frames, way, nth
     sim = simulator.shared()
     refused, packets = [], []
     with encoder(depth=12) as enc:  # room for all: a frame that has to be queued is refused by receive()
-        with sim.failing_call("aclvencSendFrame", nth=nth, code=SYNC_TIMEOUT, after=True):
+        # Stalled: a report that comes before the code counts, and such a frame is not refused.
+        with sim.options(stall=1), sim.failing_call("aclvencSendFrame", nth=nth, code=SYNC_TIMEOUT, after=True):
             for number, frame in enumerate(frames):
                 try:
                     if way == "encode":
@@ -65,9 +66,12 @@ def test_send_that_fails_after_its_launch_costs_this_frame_only(frames, way, nth
 
 def test_queued_send_that_fails_after_its_launch_costs_this_frame_only(frames):
     sim = simulator.shared()
-    with encoder() as enc, sim.failing_call("aclvencSendFrame", nth=3, code=SYNC_TIMEOUT, after=True):
+    failing = sim.failing_call("aclvencSendFrame", nth=3, code=SYNC_TIMEOUT, after=True)
+    with encoder() as enc, sim.options(stall=1), failing:
         for number, frame in enumerate(frames[:4]):
             enc.submit_async(frame, token=number)
+        eventually(lambda: enc.stats.queued == 0)
+        sim.set_options(stall=0)
         packets, failed = [], []
         while len(packets) + len(failed) < 4:
             try:

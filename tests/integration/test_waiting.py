@@ -12,7 +12,7 @@ import pytest
 
 import ascend_venc as venc
 from ascend_venc import aio
-from helpers import dlpack, live, processes, simulator
+from helpers import dlpack, interface, live, processes, simulator
 from helpers.waiting import eventually, is_inside, outcome, started
 
 pytestmark = pytest.mark.sim_only
@@ -177,7 +177,7 @@ def test_bounds_hold_beside_a_reconfigure_that_does_not_come_to_an_end():
     enc = encoder(depth=1, queue=0, timeout=30)
     with sim.options(stall=1):
         enc.submit(FRAME)
-        with sim.hanging_call("aclvencCreateChannel") as wait_hung:
+        with sim.hanging_call(interface.CREATE) as wait_hung:
             thread = started(lambda: enc.reconfigure(bitrate=500_000))
             wait_hung()
             assert enc.stats.in_flight == 1
@@ -194,7 +194,7 @@ def test_the_loop_runs_on_during_a_reconfigure():
 
     async def main():
         async with aio.Encoder(128, 128, codec="h264", backend="sim", timeout=20) as enc:
-            with sim.hanging_call("aclvencCreateChannel") as wait_hung:
+            with sim.hanging_call(interface.CREATE) as wait_hung:
                 changing = asyncio.ensure_future(enc.reconfigure(bitrate=500_000))
                 await asyncio.get_running_loop().run_in_executor(None, wait_hung)
                 receiving = asyncio.ensure_future(enc.receive())
@@ -319,12 +319,12 @@ def test_queued_sends_of_sixteen_channels_are_in_the_device_at_the_same_time():
     """As those of sixteen threads are: one slow send delays no other channel."""
     sim = simulator.shared()
     encoders = [encoder(depth=2, queue=4, timeout=30) for _ in range(16)]
-    with sim.hanging_call("aclvencSendFrame", persistent=True) as wait_hung:
+    with sim.hanging_call(interface.SEND, persistent=True) as wait_hung:
         for enc in encoders:
             for _ in range(4):
                 enc.submit_async(FRAME)
         wait_hung(16)
-        assert sim.hung_calls("aclvencSendFrame") == 16
+        assert sim.hung_calls(interface.SEND) == 16
     for enc in encoders:
         assert len(enc.flush()) == 4
         enc.close()

@@ -36,6 +36,7 @@ class FakeEncoder:
     """Returns one packet for each frame; `spoil` may do something else."""
 
     backend = "sim:Fake"
+    interface = "v1"
     made = ()
 
     def __init__(self, width, height, **options):
@@ -88,7 +89,7 @@ def test_encode_writes_every_packet_and_prints_nothing(tmp_path, y4m, capfd):
 
 
 def test_encode_hands_its_options_to_the_encoder(tmp_path, y4m):
-    more = ["--backend", "sim", "--device", 3, "--device-timeout", "2.5"]
+    more = ["--backend", "sim", "--device", 3, "--interface", "V2", "--device-timeout", "2.5"]
     video_options = ["-b", "2.5M", "-g", 7, "-r", "29.97", "--rc", "cbr", "--profile", "main"]
     assert run("encode", y4m, tmp_path / "out.264", *video_options, *more) == 0
     (made,) = FakeEncoder.made
@@ -102,6 +103,7 @@ def test_encode_hands_its_options_to_the_encoder(tmp_path, y4m):
         "gop": 7,
         "backend": "sim",
         "device": 3,
+        "interface": "v2",
         "timeout": 2.5,
     }
 
@@ -151,6 +153,7 @@ def test_json_is_one_object_with_the_result(tmp_path, y4m, capfd):
         "bit_rate": 1000,
         "backend": "sim",
         "chip": "Fake",
+        "interface": "v1",
     }
 
 

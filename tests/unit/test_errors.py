@@ -47,6 +47,15 @@ def test_from_status_unlisted_code_raises_with_its_range(code, meaning):
     assert meaning in str(error)
 
 
+@pytest.mark.parametrize("code", [0xA008800D, 0xA008800D - (1 << 32)])
+def test_codes_of_v2_are_the_vendors_unsigned_numbers(code):
+    error = errors.from_status(code, "hi_mpi_venc_send_frame", "hi_mpi_venc_send_frame: 6 frames wait")
+    assert (type(error), error.code, error.name) == (errors.EncoderFullError, 0xA008800D, "HI_ERR_VENC_NO_BUF")
+    assert error.detail == "6 frames wait"
+    assert errors.frame_error(code, 0, 0, 0).code == 0xA008800D
+    assert "0xa00880aa" in errors.lookup(0xA00880AA - (1 << 32)).name
+
+
 def test_explain_names_every_listed_code():
     for row in errors.TABLE:
         assert errors.explain(row.code).startswith(f"{row.code} {row.name}")

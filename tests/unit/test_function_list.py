@@ -114,6 +114,10 @@ def test_error_table_holds_every_code_of_the_headers():
     engine = (ROOT / "csrc" / "include" / "avenc.h").read_text()
     codes.update({name: int(value) for name, value in re.findall(r"X\((AVENC_E_\w+), (-\d+),", engine)})
     codes["ACL_SUCCESS"] = codes.pop("ACL_ERROR_NONE")
+    himpi = (ROOT / "csrc" / "include" / "himpi.h").read_text()
+    codes_of_v2 = {name: int(value, 16) for name, value in re.findall(r"X\((HI_ERR_\w+), (0xA\w+)\)", himpi)}
+    assert len(codes_of_v2) > 20
+    codes.update(codes_of_v2)
     assert {row.name: row.code for row in errors.TABLE} == codes
 
 

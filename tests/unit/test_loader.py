@@ -25,7 +25,8 @@ with warnings.catch_warnings(record=True) as caught:
     try:
         library = core.open_library(*sys.argv[1:])
         out = {"simulated": library.simulated, "runtime": library.runtime_path, "media": library.media_path,
-               "found_by": library.found_by, "devices": library.device_count}
+               "found_by": library.found_by, "devices": library.device_count, "mpi": library.mpi_path,
+               "mpi_problem": library.mpi_problem}
     except errors.VencError as error:
         out = {"raised": type(error).__name__, "message": str(error)}
 out["warnings"] = [(w.category.__name__, str(w.message)) for w in caught]
@@ -725,3 +726,71 @@ def test_record_of_an_installer_is_read(tmp_path, monkeypatch):
     )
     monkeypatch.setattr(device_search, "INSTALL_RECORDS", (str(tmp_path / "record"), "/nope"))
     assert device_search.installation_folders()[2:] == ["/opt/a", "/opt/b"]
+
+
+# ---- DVPP V2 ----
+
+
+def test_v2_is_found_beside_the_runtime_and_needs_no_optional_function(tmp_path):
+    mpi = fake_cann.install_mpi(fake_cann.install(tmp_path))
+    found = open_in_a_process(ASCEND_TOOLKIT_HOME=tmp_path)
+    assert (found["mpi"], found["mpi_problem"]) == (str(mpi), "")
+
+
+def test_simulated_device_is_its_own_library_of_v2():
+    found = open_in_a_process("sim")
+    assert found["mpi"] == found["runtime"]
+
+
+def test_installation_without_v2_works_and_says_where_it_was_looked_for(tmp_path):
+    lib = fake_cann.install(tmp_path)
+    found = open_in_a_process(ASCEND_TOOLKIT_HOME=tmp_path)
+    assert (found["devices"], found["mpi"], found["warnings"]) == (1, "", [])
+    assert found["mpi_problem"].startswith("libacl_dvpp_mpi.so is not there. Tried:")
+    assert f"{lib}/libacl_dvpp_mpi.so" in found["mpi_problem"]
+
+
+def test_broken_library_of_v2_does_no_harm_to_v1(tmp_path):
+    lib = fake_cann.install(tmp_path)
+    (lib / "libacl_dvpp_mpi.so").write_text("no library")
+    found = open_in_a_process(ASCEND_TOOLKIT_HOME=tmp_path)
+    assert (found["devices"], found["mpi"]) == (1, "")
+    assert found["mpi_problem"].startswith("libacl_dvpp_mpi.so is not usable. Tried:")
+
+
+def test_library_of_v2_that_lacks_a_required_function_is_not_used(tmp_path):
+    fake_cann.install_mpi(fake_cann.install(tmp_path), without=("hi_mpi_venc_get_fd", "hi_mpi_sys_init"))
+    found = open_in_a_process(ASCEND_TOOLKIT_HOME=tmp_path)
+    assert (found["devices"], found["mpi"]) == (1, "")
+    assert found["mpi_problem"].endswith("has: hi_mpi_sys_init, hi_mpi_venc_get_fd")
+
+
+def test_library_of_v2_that_others_may_replace_is_warned_about_before_it_runs(tmp_path):
+    lib = fake_cann.install(tmp_path)
+    mark = tmp_path / "mark"
+    mpi = fake_cann.install_mpi(lib, code=fake_cann.leaving_a_mark(mark))
+    mpi.chmod(0o777)
+    program = PROGRAM.replace('simplefilter("always")', 'simplefilter("error", errors.LibraryPathWarning)').replace(
+        "except errors.VencError", "except Exception"
+    )
+    found = open_in_a_process(program=program, ASCEND_TOOLKIT_HOME=tmp_path)
+    assert (found["raised"], mark.exists()) == ("LibraryPathWarning", False)
+    found = open_in_a_process(ASCEND_TOOLKIT_HOME=tmp_path)
+    assert (found["mpi"], mark.exists()) == (str(mpi), True)
+    assert [str(mpi) in text for _, text in found["warnings"]] == [True]
+    mark.unlink()
+    found = open_in_a_process(ASCEND_TOOLKIT_HOME=tmp_path, ASCEND_VENC_STRICT_PATHS="1")
+    assert (found["devices"], found["mpi"], mark.exists()) == (1, "", False)
+
+
+def test_v2_is_refused_where_the_library_is_missing(tmp_path):
+    fake_cann.install(tmp_path)
+    program = """
+import ascend_venc as venc
+try:
+    venc.Encoder(128, 128, interface="v2")
+except venc.InvalidArgumentError as error:
+    print(error)
+"""
+    text = run_in_a_process(program, ASCEND_TOOLKIT_HOME=tmp_path)
+    assert 'choose interface="v1"' in text and "libacl_dvpp_mpi.so is not there" in text

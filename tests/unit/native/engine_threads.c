@@ -105,7 +105,7 @@ int main(int argc, char **argv) {
     CHECK(open_library(&options, &library) == AVENC_OK);
     avenc_device *device;
     avenc_wait wait = avenc_wait_for(20000);
-    CHECK(avenc_device_open(library, 0, &device) == AVENC_OK);
+    CHECK(avenc_device_open(library, 0, AVENC_DVPP_V1, &device) == AVENC_OK);
     CHECK(avenc_device_wait_open(device, &wait) == AVENC_OK);
     enum { MAX = 64 };
     unsigned channels = (unsigned)atoi(argv[3]);

@@ -60,7 +60,7 @@ static void wait_hung(const char *call) {
 
 static avenc_device *open_device(int number) {
     avenc_device *device;
-    CHECK(avenc_device_open(library, number, &device) == AVENC_OK);
+    CHECK(avenc_device_open(library, number, AVENC_DVPP_V1, &device) == AVENC_OK);
     CHECK(avenc_device_wait_open(device, PATIENT) == AVENC_OK);
     return device;
 }
@@ -258,14 +258,14 @@ static void end_while_a_frame_is_submitted(void) {
 static void devices_come_and_go(void) {
     for (int i = 0; i < 60; i++) { /* closed at once: it is on its way to the first report still */
         avenc_device *device;
-        CHECK(avenc_device_open(library, 0, &device) == AVENC_OK);
+        CHECK(avenc_device_open(library, 0, AVENC_DVPP_V1, &device) == AVENC_OK);
         if (i % 4)
             CHECK(avenc_device_wait_open(device, PATIENT) == AVENC_OK);
         avenc_device_release(device);
     }
     for (int i = 0; i < 20; i++) {
         avenc_device *device = open_device(i % 2), *again;
-        CHECK(avenc_device_open(library, i % 2, &again) == AVENC_OK && again == device);
+        CHECK(avenc_device_open(library, i % 2, AVENC_DVPP_V1, &again) == AVENC_OK && again == device);
         avenc_device_release(device);
         if (i % 3 == 0) {
             avenc_channel *channel = open_channel(again, 1, 0);
@@ -290,7 +290,7 @@ static void opening_never_returns(void) {
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         avenc_device *device;
         hang(calls[i], 1);
-        CHECK(avenc_device_open(library, 0, &device) == AVENC_OK);
+        CHECK(avenc_device_open(library, 0, AVENC_DVPP_V1, &device) == AVENC_OK);
         wait_hung(calls[i]);
         CHECK(avenc_device_wait_open(device, BRIEFLY) == AVENC_E_TIMEOUT);
         elsewhere_it_goes_on();

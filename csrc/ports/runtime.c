@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ports/runtime.h"
+#include "base/status.h"
+#include "base/taskq.h"
+#include "base/thread.h"
+#include "load/library.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static avi_runtime *of(const avenc_device *device) {
+    return device->port_data;
+}
+
+const char *avi_runtime_hint(const avenc_device *device) {
+    return avenc_library_info_get(device->library)->simulated ? "" : " (npu-smi info shows its health)";
+}
+
+/* ---- context ----------------------------------------------------------------------------------- */
+
+/* How many contexts of the engine's are destroyed or about to be: after that an address may be somebody else's. */
+static atomic_uint contexts_destroyed;
+
+/* A context of ours that stayed current on this thread because it had none before: AscendCL cannot unset it. */
+static _Thread_local struct {
+    aclrtContext context;
+    unsigned destroyed; /* contexts_destroyed at that time */
+} left_behind;
+
+/* This thread's context, or NULL. That it has none is no failure: what the runtime says of it is not left for others. */
+static aclrtContext current_context(const avenc_device *device) {
+    aclrtContext current = NULL;
+    if (device->api->aclrtGetCurrentContext(&current) == ACL_SUCCESS)
+        return current;
+    if (device->api->aclGetRecentErrMsg)
+        (void)device->api->aclGetRecentErrMsg();
+    return NULL;
+}
+
+int avi_runtime_bind(avenc_device *device, avi_binding *binding) {
+    aclrtContext current = current_context(device), own = of(device)->context;
+    binding->restore = NULL;
+    unsigned destroyed = atomic_load(&contexts_destroyed);
+    bool ours = current && current == left_behind.context && left_behind.destroyed == destroyed;
+    if (current == own && ours)
+        return AVENC_OK;
+    TRY(device, aclrtSetCurrentContext, own); /* an equal address may be a destroyed context's */
+    /* On a task thread every context was ours; another thread may destroy it before it could be restored. */
+    if (current && current != own && !ours && !avi_on_task_thread()) {
+        binding->restore = current;
+    } else {
+        left_behind.context = own;
+        left_behind.destroyed = destroyed;
+    }
+    return AVENC_OK;
+}
+
+void avi_runtime_unbind(avenc_device *device, avi_binding *binding) {
+    if (binding->restore)
+        device->api->aclrtSetCurrentContext(binding->restore);
+}
+
+int avi_runtime_open(avenc_device *device) {
+    const acl_api *api = device->api;
+    int rc = api->aclInit(NULL);
+    if (rc == ACL_SUCCESS)
+        avi_library_owe_finalize(device->library);
+    else if (rc != ACL_ERROR_REPEAT_INITIALIZE)
+        return avi_fail_acl(api, rc, "aclInit");
+    TRY(device, aclrtGetRunMode, &device->info.run_mode);
+    const char *soc = api->aclrtGetSocName ? api->aclrtGetSocName() : NULL;
+    strncpy(device->info.soc_name, soc ? soc : "", sizeof device->info.soc_name - 1);
+    TRY(device, aclrtCreateContext, &of(device)->context, device->info.device_id);
+    TRY(device, aclrtSetCurrentContext, of(device)->context);
+    return AVENC_OK;
+}
+
+/* Once: a runtime may free the object and return a code. */
+void avi_runtime_close(avenc_device *device) {
+    if (!of(device)->context)
+        return;
+    atomic_fetch_add(&contexts_destroyed, 1); /* before: then its address is free */
+    device->api->aclrtDestroyContext(of(device)->context);
+}
+
+/* ---- memory ------------------------------------------------------------------------------------ */
+
+int avi_runtime_alloc_host(avenc_device *device, size_t size, void **memory) {
+    TRY(device, aclrtMallocHost, memory, size);
+    return AVENC_OK;
+}
+
+void avi_runtime_free_host(avenc_device *device, void *memory) {
+    device->api->aclrtFreeHost(memory);
+}
+
+int avi_runtime_upload(avenc_device *device, void *to, size_t room, const void *from, size_t size) {
+    TRY(device, aclrtMemcpy, to, room, from, size, ACL_MEMCPY_HOST_TO_DEVICE);
+    return AVENC_OK;
+}
+
+int avi_runtime_copy(avenc_device *device, void *to, const void *from, size_t size) {
+    TRY(device, aclrtMemcpy, to, size, from, size, ACL_MEMCPY_DEVICE_TO_DEVICE);
+    return AVENC_OK;
+}
+
+int avi_runtime_fetch(avenc_device *device, void *to, size_t room, const void *from, size_t size) {
+    TRY(device, aclrtMemcpy, to, room, from, size, ACL_MEMCPY_DEVICE_TO_HOST);
+    return AVENC_OK;
+}
+
+/* A stream belongs to the context in which it was created, and each context has a default stream of its own. */
+int avi_runtime_wait_stream(avenc_device *device, aclrtStream stream) {
+    if (!current_context(device)) {
+        if (!stream)
+            return AVENC_OK; /* a thread without a context has given the device nothing to do */
+        return avi_fail(AVENC_E_INVALID, "aclrtSynchronizeStream",
+                        "this thread has no current context: make that of the stream current, or wait for the stream "
+                        "before submitting");
+    }
+    TRY(device, aclrtSynchronizeStream, stream);
+    return AVENC_OK;
+}
+
+/* ---- the library's end -------------------------------------------------------------------------- */
+
+/* aclFinalize, on a thread of the queue: it may not return either. Freed by the last of the two who have it. */
+typedef struct finalizing {
+    avi_task task;
+    avenc_library *library;
+    avenc_waitset *progress;
+    atomic_int rc;
+    atomic_bool done;
+    atomic_uint references;
+} finalizing;
+
+static void drop_finalizing(finalizing *job) {
+    if (atomic_fetch_sub(&job->references, 1) != 1)
+        return;
+    avi_waitset_drop(job->progress);
+    free(job);
+    avi_taskq_release();
+}
+
+static bool finalize(void *arg) {
+    finalizing *job = arg;
+    avi_blocking_begins();
+    int rc = avenc_library_api(job->library)->aclFinalize();
+    avi_blocking_ends();
+    atomic_store(&job->rc, rc == ACL_ERROR_REPEAT_FINALIZE ? AVENC_OK : rc);
+    atomic_store(&job->done, true);
+    avi_waitset_signal(job->progress, 0, true);
+    return false;
+}
+
+static void finalized(void *arg) {
+    drop_finalizing(arg);
+}
+
+int avenc_library_finalize(avenc_library *library, const avenc_wait *wait) {
+    if (!library)
+        return avi_fail(AVENC_E_INVALID, __func__, "library must not be NULL");
+    uint64_t deadline = wait ? wait->deadline_ns : 0;
+    if (!avi_library_wait_unused(library, deadline) || avi_taskq_blocked() || !avi_library_take_owed(library))
+        return AVENC_OK; /* not ours to call, or somebody is inside: the process's end is all that is left */
+    finalizing *job = calloc(1, sizeof *job);
+    if (!job || !(job->progress = avi_waitset_create()) || avi_taskq_retain() != AVENC_OK) {
+        if (job && job->progress)
+            avi_waitset_drop(job->progress);
+        free(job);
+        avi_library_owe_finalize(library); /* still */
+        return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
+    }
+    job->library = library;
+    atomic_store(&job->references, 2);
+    avi_task_init(&job->task, finalize, finalized, job);
+    avi_task_post(&job->task);
+    while (!atomic_load(&job->done) && avi_now_ns() < deadline) {
+        uint32_t seen = avi_waitset_signals(job->progress);
+        if (!atomic_load(&job->done))
+            avi_waitset_sleep(job->progress, seen, deadline);
+    }
+    int rc = AVENC_OK;
+    if (!atomic_load(&job->done))
+        rc = avi_fail(AVENC_E_TIMEOUT, "aclFinalize", "aclFinalize has not returned");
+    else if ((rc = atomic_load(&job->rc)) != AVENC_OK)
+        avi_fail(rc, "aclFinalize", "%s", "");
+    drop_finalizing(job);
+    return rc;
+}

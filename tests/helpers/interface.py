@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which of the vendor's interfaces `Encoder` uses in this process ($ASCEND_VENC_INTERFACE), and its names for what both have."""
+
+import os
+
+V2 = os.environ.get("ASCEND_VENC_INTERFACE", "").lower() == "v2"
+
+
+def of(v1, v2):
+    """What is meant for the interface under test."""
+    return v2 if V2 else v1
+
+
+CREATE = of("aclvencCreateChannel", "hi_mpi_venc_create_chn")
+DESTROY = of("aclvencDestroyChannel", "hi_mpi_venc_destroy_chn")
+SEND = of("aclvencSendFrame", "hi_mpi_venc_send_frame")
+MALLOC = of("acldvppMalloc", "hi_mpi_dvpp_malloc")
+FREE = of("acldvppFree", "hi_mpi_dvpp_free")
+REPORT = of("aclrtProcessReport", "hi_mpi_sys_wait_epoll")
+GET = of("acldvppGetStreamDescRetCode", "hi_mpi_venc_get_stream")  # made for each finished frame
+
+INVALID = of(100000, 0xA0088003)  # refused before the device saw it, as `AclError.code`
+
+
+def fault(code):
+    """`AclError.code` as the simulated device's faults take it: what the function returns."""
+    return code - (1 << 32) if code >= 1 << 31 else code
+
+
+def opening():
+    """Calls of opening that may fail or hang, the interface's own."""
+    return of(
+        ["aclrtCreateStream", "aclrtSubscribeReport"],
+        ["hi_mpi_sys_init", "hi_mpi_sys_create_epoll"],
+    )

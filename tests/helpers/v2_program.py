@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `Encoder` does on DVPP V2, a program for each subject: see tests/integration/test_v2.py.
+
+    python v2_program.py NAME [ARGUMENT...]
+
+V1 and V2 must not be mixed in one process, so none of this can run beside the other tests. Raises, or prints "ok".
+"""
+
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+import ascend_venc as venc
+from ascend_venc._lowlevel import core
+from helpers import decode, live, simulator, video, waiting
+
+FRAME = bytes(128 * 192)
+HELD = ("hi_mpi_venc_send_frame",)  # the thread that calls `encode` makes it: no bound of ours
+SLACK = 3.0  # seconds that a busy machine may add to a bound; what is held up is so for ever
+
+
+def encoder(**options):
+    return venc.Encoder(128, 128, **{"codec": "h264", "backend": "sim", "interface": "v2", "timeout": 20, **options})
+
+
+def threads():
+    return len(os.listdir("/proc/self/task"))
+
+
+def encode(codec):
+    """Each packet is its own frame's, in order; a key frame is the frame that was to be one."""
+    frames = video.synthetic(128, 128, 40, watermark=True)
+    with encoder(codec=codec, depth=8, gop=1000) as enc:
+        packets = []
+        for number, frame in enumerate(frames):
+            packets += enc.encode(frame, pts=3 * number, key_frame=number in (7, 8, 30), token=number)
+        packets += enc.flush()
+        assert enc.interface == "v2"
+    assert [packet.frame_index for packet in packets] == list(range(40))
+    assert [(packet.pts, packet.token) for packet in packets] == [(3 * number, number) for number in range(40)]
+    assert [packet.frame_index for packet in packets if packet.is_keyframe] == [0, 7, 8, 30]
+    shown = decode.frames(b"".join(map(bytes, packets)), codec)
+    assert [video.read_watermark(frame) for frame in shown] == list(range(40))
+
+
+def queue_of(slots):
+    """NO_BUF is no error: nothing is lost, and no call is made again before a frame has been reported."""
+    sim = simulator.shared()
+    sim.set_options(v2_input_slots=int(slots), null_codec=300, watermark=1, encode_time_us=2000)
+    sim.aclsim_count_calls(1)
+    with encoder(depth=8, queue=8) as enc:
+        for value in range(60):
+            picture = np.full((192, 128), value, np.uint8)
+            if value % 3:
+                enc.submit(picture)
+            else:
+                enc.submit_async(picture)
+        packets = enc.flush()
+        assert enc.stats.failed == 0
+    assert [simulator.mark_of(packet)[3][0] for packet in packets] == list(range(60))
+    sends = sim.aclsim_calls(b"hi_mpi_venc_send_frame")
+    assert 60 < sends <= 120, sends  # at most one refusal for each frame that was reported
+
+
+def full_for_ever():
+    """Where the device takes nothing more, `submit` has its bound, and the encoder works on afterwards."""
+    sim = simulator.shared()
+    sim.set_options(v2_input_slots=2)
+    with encoder(depth=4, queue=0) as enc:
+        with sim.options(stall=1):
+            for _ in range(4):  # two in the device, two in front of it
+                enc.submit(FRAME)
+            begin = time.monotonic()
+            try:
+                enc.submit(FRAME, timeout=0.3)
+                raise AssertionError("a frame went into a queue that is full")
+            except venc.AclTimeoutError as error:
+                assert "0.3 s" in str(error), error
+            assert 0.3 <= time.monotonic() - begin < 0.3 + SLACK
+        assert len(enc.flush()) == 4
+        assert len(enc.encode(FRAME) + enc.flush()) == 1
+
+
+def failed_frame():
+    """A packet without data is a frame that failed; those around it come."""
+    with encoder() as enc, simulator.shared().failing_frame(simulator.FRAME_EMPTY, nth=2):
+        for _ in range(4):
+            enc.submit(FRAME)
+        failed, indices = [], []
+        while True:
+            try:
+                indices += [packet.frame_index for packet in enc.flush()]
+                break
+            except venc.FrameError as error:
+                failed.append(error.frame_index)
+        assert (failed, indices) == ([1], [0, 2, 3]), (failed, indices)
+
+
+def many_channels(count):
+    """Threads do not grow with channels, and each packet comes to its own."""
+    count = int(count)
+    simulator.shared().set_options(null_codec=300, watermark=1)
+    with encoder() as first:
+        first.encode(FRAME)
+        first.flush()
+        before = threads()
+        encoders = [encoder(depth=2) for _ in range(count - 1)]
+        try:
+            for round_ in range(5):
+                for number, enc in enumerate(encoders):
+                    enc.submit(np.full((192, 128), (number + round_) % 256, np.uint8))
+            for number, enc in enumerate(encoders):
+                found = [simulator.mark_of(packet)[3][0] for packet in enc.flush()]
+                assert found == [(number + round_) % 256 for round_ in range(5)], (number, found)
+            assert threads() <= before + 2, (
+                before,
+                threads(),
+            )  # the task queue may have added one, and one that looks on
+        finally:
+            for enc in encoders:
+                enc.close()
+
+
+def refused(function, code):
+    """A call of opening that fails: its code and its name are told, nothing is left, and the next one works."""
+    code = int(code)
+    with simulator.shared().failing_call(function, code=code):
+        try:
+            encoder()
+            raise AssertionError(f"{function} failed, and the encoder is open")
+        except venc.AclError as error:
+            assert function in str(error) and error.code in (code + (1 << 32), 500001), error
+    with encoder() as enc:
+        assert len(enc.encode(FRAME) + enc.flush()) == 1
+
+
+def hangs(function, nth):
+    """A call of the vendor's that never returns holds up nobody for longer than the bound, but a send its caller."""
+    sim = simulator.shared()
+    timeout = 0.4
+
+    def flow():
+        enc = None
+        try:
+            enc = encoder(timeout=timeout)
+            enc.encode(FRAME)
+            enc.flush()
+            enc.submit_async(FRAME)
+            enc.flush()
+        except venc.VencError:
+            pass
+        finally:
+            if enc is not None:
+                enc._close(warn=False)
+
+    with sim.hanging_call(function, nth=int(nth)) as wait_hung:
+        thread = threading.Thread(target=flow)
+        begin = time.monotonic()
+        thread.start()
+        wait_hung()
+        thread.join(3 * timeout + 2 * SLACK)
+        seconds = time.monotonic() - begin
+        assert thread.is_alive() == (function in HELD), (function, seconds)
+        assert sim.hung_calls(function) >= 1, "it hung to the end"
+    thread.join(30)
+    assert not thread.is_alive()
+    waiting.eventually(lambda: core.live()["CHANNEL"] == 0)
+    with encoder() as enc:
+        assert len(enc.encode(FRAME) + enc.flush()) == 1
+
+
+def lost():
+    """A lost device ends waits, close returns, and the channel ends when the device is back."""
+    sim = simulator.shared()
+    enc = encoder(timeout=10)
+    with sim.options(stall=1):
+        enc.submit(FRAME)
+        with sim.lost_device(code=507010):
+            begin = time.monotonic()
+            try:
+                enc.flush()
+                raise AssertionError("a lost device has finished a frame")
+            except venc.DeviceLostError:
+                assert time.monotonic() - begin < 10
+            enc._close(warn=False)
+            assert core.live()["CHANNEL"] == 1
+    waiting.eventually(lambda: core.live()["CHANNEL"] == 0)
+
+
+def mixed():
+    """The first interface that is used decides for the process; a refusal names it."""
+    with encoder() as enc:
+        assert enc.interface == "v2"
+    with venc.Encoder(128, 128, backend="sim", codec="h264") as enc:
+        assert enc.interface == "v2", "auto takes what the process uses"
+    try:
+        venc.Encoder(128, 128, backend="sim", codec="h264", interface="v1")
+        raise AssertionError("both interfaces in one process")
+    except venc.errors.AclStateError as error:
+        assert 'interface="v2"' in str(error), error
+
+
+def main():
+    before = live.counts()
+    globals()[sys.argv[1]](*sys.argv[2:])
+    live.assert_unchanged(before, patience=10)
+    assert simulator.shared().take_reports() == []
+    print("ok")
+
+
+if __name__ == "__main__":
+    main()
