@@ -37,7 +37,8 @@ class _Bounds(NamedTuple):
     """When a call began to wait, and when it gives up, by time.monotonic()."""
 
     since: float
-    deadline: float | None
+    timeout: float | None
+    missing: str  # what it waits for, as errors say it
 
 
 class Encoder:
@@ -151,9 +152,15 @@ class Encoder:
         now = time.monotonic()
         channel = self._channel()
         stall = channel.stream.stall
-        ends = [] if bounds.deadline is None else [bounds.deadline]
+        ends = [] if bounds.timeout is None else [bounds.since + bounds.timeout]
         if ends and ends[0] <= now:
-            raise from_status(_TIMEOUT, "", "nothing came in the time allowed")
+            counters = channel.stats()
+            raise from_status(
+                _TIMEOUT,
+                "",
+                f"{bounds.missing} within {bounds.timeout:.3g} s: {counters['in_flight']} frame(s) are in flight, "
+                f"{counters['queued']} of them queued, and {counters['ready']} packet(s) wait to be received",
+            )
         if stall is not None:
             ends.append(max(bounds.since, now - channel.stalled) + stall)
             if ends[-1] <= now and channel.stalled:
@@ -172,9 +179,8 @@ class Encoder:
             if timer is not None:
                 timer.cancel()
 
-    def _bounds(self, timeout: float | None) -> _Bounds:
-        now = time.monotonic()
-        return _Bounds(now, None if timeout is None else now + timeout)
+    def _bounds(self, timeout: float | None, missing: str = "no packet came") -> _Bounds:
+        return _Bounds(time.monotonic(), timeout, missing)
 
     # ---- frames and packets --------------------------------------------------------------------------------------
 
@@ -188,7 +194,7 @@ class Encoder:
         timeout: float | None = None,
     ) -> int | None:
         """Submit one frame in host memory; wait for room. See `ascend_venc.Encoder.submit_async`."""
-        bounds = self._bounds(self._open()._wait_for(timeout))
+        bounds = self._bounds(self._open()._wait_for(timeout), "no room for another frame")
         while True:
             seen = self._arm()
             index = await self._offer(frame, pts, key_frame, token)
@@ -238,7 +244,7 @@ class Encoder:
         A FrameError is about an earlier frame: this one was submitted, and packets are kept for the next call.
         """
         channel = self._channel()
-        bounds = self._bounds(self._open()._wait_for(None))
+        bounds = self._bounds(self._open()._wait_for(None), "no room for another frame")
         packets: list[Packet] = []
         try:
             while True:

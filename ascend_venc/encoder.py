@@ -606,8 +606,9 @@ class Encoder:
         channel = self._channel
         if channel is None or channel.closed:
             return
+        text = f"unclosed {self!r}"  # as it was
         channel.mark_closed()  # neither waits nor locks: the collector may call this anywhere
-        warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+        warnings.warn(text, ResourceWarning, source=self, stacklevel=2)
 
     def __copy__(self) -> Encoder:
         raise TypeError("an Encoder cannot be copied: two owners would close one channel; make another Encoder")

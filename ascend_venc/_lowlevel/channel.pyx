@@ -7,6 +7,8 @@ replaced is checked anew against its successor. Packets, counters and the end be
 Invariant: no Python code runs (signal handlers, `__buffer__`, DLPack, callbacks) while a native lock, a picture buffer or
 the right to send is held by the call. A wait that Python's signals interrupt is a native call that came back first.
 """
+import time
+
 cimport cython
 from cpython.buffer cimport PyBuffer_Release, PyObject_CheckBuffer
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
@@ -524,6 +526,8 @@ cdef class Channel:
                     channel = channel.successor
                 elif status == AVENC_E_DRAINED:
                     break  # nothing is in flight: it is not the device that there is to wait for
+                elif status == AVENC_E_TIMEOUT and time.monotonic() * 1e9 >= <double>wait.deadline_ns:
+                    break  # to be told what there is no room for
                 elif not look(status):
                     self._fail(status)
             self._submit(frame, pts, key_frame, token, None, &send_wait, DIRECT)

@@ -254,6 +254,36 @@ void avenc_channel_retire(avenc_channel *channel) {
     avi_unlock(&channel->stream->lock);
 }
 
+/* Who is in the way of the stream's end. */
+static int fail_to_end_locked(avi_stream *stream, const avenc_wait *wait, const char *call) {
+    double seconds = wait ? (double)(wait->deadline_ns - wait->since_ns) * 1e-9 : 0; /* the bound that was given */
+    unsigned in_device = 0, making = 0, ending = 0;
+    const char *send_call = "";
+    for (const avenc_channel *channel = stream->channels; channel; channel = channel->next) {
+        in_device += channel->active;
+        making += channel->making || channel->state == AVI_OPENING;
+        ending += channel->state == AVI_ENDING;
+        if (channel->sending)
+            send_call = channel->port->send_call;
+    }
+    if (ending)
+        return avi_fail(AVENC_E_TIMEOUT, call,
+                        "the device has not destroyed the channel after %.3g s: its call has not returned%s", seconds,
+                        stream->hint);
+    if (*send_call)
+        return avi_fail(AVENC_E_TIMEOUT, call, "%s has not returned, and the channel is not closed after %.3g s%s",
+                        send_call, seconds, stream->hint);
+    if (making)
+        return avi_fail(AVENC_E_TIMEOUT, call, "a call that allocates device memory has not returned after %.3g s%s",
+                        seconds, stream->hint);
+    if (in_device)
+        return avi_fail(AVENC_E_TIMEOUT, call, "%u frame(s) are still in the device after %.3g s%s", in_device, seconds,
+                        stream->hint);
+    return avi_fail(AVENC_E_TIMEOUT, call,
+                    "the reader of the sink is slow: %u access units are not written after %.3g s", stream->stats.ready,
+                    seconds);
+}
+
 int avenc_channel_wait_retired(avenc_channel *channel, const avenc_wait *wait) {
     if (!channel)
         return avi_fail(AVENC_E_INVALID, __func__, "channel must not be NULL");
@@ -265,7 +295,10 @@ int avenc_channel_wait_retired(avenc_channel *channel, const avenc_wait *wait) {
     avi_lock(&stream->lock);
     while (channel->state != AVI_ENDED && (verdict = avi_stream_sleep_locked(stream, &waiter, false)) == AVI_WOKEN)
         continue;
-    int rc = channel->state == AVI_ENDED ? AVENC_OK : avi_stream_give_up_locked(stream, &waiter, verdict, __func__);
+    int rc = AVENC_OK;
+    if (channel->state != AVI_ENDED)
+        rc = verdict == AVI_LOOK ? avi_fail(AVENC_E_LOOK, __func__, "the wait goes on")
+                                 : fail_to_end_locked(stream, wait, __func__);
     avi_unlock(&stream->lock);
     return rc;
 }
@@ -315,36 +348,6 @@ static bool ended_locked(const avi_stream *stream) {
         if (channel->state != AVI_ENDED)
             return false;
     return true;
-}
-
-/* Who is in the way of the stream's end. */
-static int fail_to_end_locked(avi_stream *stream, const avenc_wait *wait, const char *call) {
-    double seconds = wait ? (double)(wait->deadline_ns - wait->since_ns) * 1e-9 : 0; /* the bound that was given */
-    unsigned in_device = 0, making = 0, ending = 0;
-    const char *send_call = "";
-    for (const avenc_channel *channel = stream->channels; channel; channel = channel->next) {
-        in_device += channel->active;
-        making += channel->making || channel->state == AVI_OPENING;
-        ending += channel->state == AVI_ENDING;
-        if (channel->sending)
-            send_call = channel->port->send_call;
-    }
-    if (ending)
-        return avi_fail(AVENC_E_TIMEOUT, call,
-                        "the device has not destroyed the channel after %.3g s: its call has not returned%s", seconds,
-                        stream->hint);
-    if (*send_call)
-        return avi_fail(AVENC_E_TIMEOUT, call, "%s has not returned, and the channel is not closed after %.3g s%s",
-                        send_call, seconds, stream->hint);
-    if (making)
-        return avi_fail(AVENC_E_TIMEOUT, call, "a call that allocates device memory has not returned after %.3g s%s",
-                        seconds, stream->hint);
-    if (in_device)
-        return avi_fail(AVENC_E_TIMEOUT, call, "%u frame(s) are still in the device after %.3g s%s", in_device, seconds,
-                        stream->hint);
-    return avi_fail(AVENC_E_TIMEOUT, call,
-                    "the reader of the sink is slow: %u access units are not written after %.3g s", stream->stats.ready,
-                    seconds);
 }
 
 int avenc_channel_wait_closed(avenc_channel *channel, const avenc_wait *wait) {

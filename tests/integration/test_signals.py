@@ -264,14 +264,14 @@ import asyncio, sys, warnings
 sys.path.insert(0, {tests!r})
 from ascend_venc import aio
 from ascend_venc._lowlevel import core
-from helpers import simulator
+from helpers import interface, simulator
 core.open_library("sim")
 warnings.simplefilter("ignore")
 sim, what = simulator.shared(), sys.argv[1]
 
 async def main():
     if what == "open":
-        sim.aclsim_hang_call(b"aclvencCreateChannel", 1, 1)
+        sim.aclsim_hang_call(interface.CREATE.encode(), 1, 1)
         print("ready", flush=True)
     async with aio.Encoder(128, 128, codec="h264", backend="sim", timeout=None) as enc:
         sim.set_options(stall=1, wait_limit_ms=0)
@@ -279,7 +279,7 @@ async def main():
         if what == "close":
             task = asyncio.ensure_future(enc.close())
         else:
-            sim.aclsim_hang_call(b"aclvencCreateChannel", 1, 1)
+            sim.aclsim_hang_call(interface.CREATE.encode(), 1, 1)
             task = asyncio.ensure_future(enc.reconfigure(bitrate="1M"))
         await asyncio.sleep(0.1)
         print("ready", flush=True)
