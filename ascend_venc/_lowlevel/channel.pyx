@@ -565,9 +565,6 @@ cdef class Channel:
         begin_wait(&wait, timeout, None)
         self.stream.forget_dropped()
         self.stream.note_submitter()
-        # Once: the program's own code runs here.
-        pts = [None if stamp is None else pts_of(stamp) for stamp in pts]
-        key_frames = [bool(key_frame) for key_frame in key_frames]
         try:
             while len(indices) < len(frames):
                 one_by_one = channel._converter is not None or self.stream.on_full == DROP_OLDEST
@@ -575,7 +572,10 @@ cdef class Channel:
                         frames, pts, key_frames, tokens, indices, wait):
                     break
                 channel = channel.successor
+                # As in _submit: from here on without the program's code.
                 frames = frames[:len(indices)] + [plain_memory(frame) for frame in frames[len(indices):]]
+                pts = [None if stamp is None else pts_of(stamp) for stamp in pts]
+                key_frames = [bool(key_frame) for key_frame in key_frames]
         except BaseException as error:
             try:
                 error.accepted = len(indices)

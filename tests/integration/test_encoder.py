@@ -315,7 +315,7 @@ def test_exception_inside_with_closes_without_another_warning(backend):
 def test_dropped_encoder_is_closed_with_a_resource_warning(backend):
     enc = venc.Encoder(128, 128, backend=backend)
     enc.encode(bytes(128 * 192))
-    with pytest.warns(ResourceWarning, match="unclosed"):
+    with pytest.warns(ResourceWarning, match=r"unclosed <Encoder .* on sim:\w+>$"):
         del enc
 
 
