@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which of the vendor's interfaces `Encoder` uses in this process ($ASCEND_VENC_INTERFACE), and its names for what both have."""
+"""Which interface `Encoder` uses in this process ($ASCEND_VENC_INTERFACE), and the names of calls that both have."""
 
 import os
 
