@@ -573,9 +573,9 @@ class Encoder:
         if channel is None:
             return
         again = channel.closed  # perhaps by a call that was interrupted, or timed out: wait for the end
-        futures = sys.modules.get("ascend_venc.futures")
-        if futures is not None and not again:
-            futures.deliver(channel)  # packets that are ready are not lost to a thread that comes late
+        deliver = getattr(sys.modules.get("ascend_venc.futures"), "deliver", None)  # another thread may just import it
+        if deliver is not None and not again:
+            deliver(channel)  # packets that are ready are not lost to a thread that comes late
         before = channel.stats()
         try:
             channel.close(self._timeout)
@@ -716,9 +716,9 @@ def _seconds(value: Any) -> float:
 
 def _log(text: str, *args: Any) -> None:
     """Log to "ascend_venc" if anybody can listen: a program that does not use logging need not pay for its import."""
-    logging = sys.modules.get("logging")
-    if logging is not None:
-        logging.getLogger("ascend_venc").info(text, *args)
+    logger = getattr(sys.modules.get("logging"), "getLogger", None)  # another thread may just import it
+    if logger is not None:
+        logger("ascend_venc").info(text, *args)
 
 
 def _file_descriptor(sink: Any, on_full: str) -> int:

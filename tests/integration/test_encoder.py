@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`Encoder` as its user sees it: streams are checked by an independent decoder and by a parser of our own."""
 
+import sys
 import threading
 import time
+import types
 from fractions import Fraction
 
 import numpy as np
@@ -399,3 +401,13 @@ def test_bad_argument_leaves_no_native_object(backend, kwargs):
     arguments = {"width": 128, "height": 128, "backend": backend, **kwargs}
     with pytest.raises(venc.InvalidArgumentError, match=next(iter(kwargs))):
         venc.Encoder(**arguments)
+
+
+@pytest.mark.sim_only
+@pytest.mark.parametrize("name", ["ascend_venc.futures", "logging"])
+def test_module_that_another_thread_just_imports_stops_nobody(monkeypatch, name):
+    """It is in sys.modules from the beginning of its import on, and empty."""
+    monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    enc = venc.Encoder(128, 128, codec="h264", backend="sim")
+    enc.close()
+    assert enc.closed
