@@ -353,31 +353,35 @@ def _encode(
             progress.update(tally.packets, tally.bit_rate)
 
         kept = reader.live or args.keep_partial
-        while True:
-            try:
+        patience = PATIENCE if kept else 0.0
+        try:
+            ended = False
+            while not ended:
                 check()
-                frame = next(frames, None)
-                if frame is None:
-                    break
-                tally.frames += 1
-                times.append(frame._replace(data=None))
-                # A signal's exception just here would lose the packets that come.
-                with shielded(PATIENCE) if kept else contextlib.nullcontext():
-                    packets = encoder.encode(frame.data)
-            except (VencError, OSError, MemoryError, KeyboardInterrupt, Terminated) as error:
-                if not kept:
-                    raise
-                tally.failure = error
-                break
-            with shielded():  # a file in which a packet is torn cannot be finished
-                put(packets)
+                with shielded():  # a packet that was taken is written, and whole
+                    try:
+                        with shielded(0.0):
+                            frame = next(frames, None)
+                        ended = frame is None
+                        if frame is not None:
+                            tally.frames += 1
+                            times.append(frame._replace(data=None))
+                        with shielded(patience):
+                            packets = encoder.flush() if frame is None else encoder.encode(frame.data)
+                    except (VencError, OSError, MemoryError) as error:
+                        if not kept:
+                            raise
+                        tally.failure = error
+                        break
+                    put(packets)
+            check()
+        except (KeyboardInterrupt, Terminated) as error:  # it may come at any line of the loop
+            if not kept:
+                raise
+            tally.failure = tally.failure or error
         if tally.failure is not None:
             _keep_the_rest(encoder, tally, put)
             return encoder, tally
-        packets = encoder.flush()
-        with shielded():
-            put(packets)
-        check()
         if tally.packets != tally.frames:
             raise VencError(f"{tally.frames} frames went in, {tally.packets} packets came out")
         return encoder, tally

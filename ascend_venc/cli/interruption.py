@@ -50,10 +50,15 @@ def by_exception() -> Iterator[None]:
 def shielded(patience: float | None = None) -> Iterator[None]:
     """Hold signals back. They are raised by the next `check`, or by the one that arrives next outside.
 
-    After `patience` seconds they are raised within the block after all; None: never. Blocks are not nested.
+    After `patience` seconds they are raised within the block after all; None: never; 0: at once. Of nested blocks the
+    innermost counts.
     """
     _shields.append(patience)
     try:
+        if _held and patience is not None:  # it came within the block around this one
+            if patience == 0:
+                check()
+            _set_alarm(patience)
         yield
     finally:
         _shields.pop()
@@ -75,7 +80,7 @@ def code_of(error: BaseException) -> int:
 
 
 def _arrive(signum: int, frame: Any) -> None:
-    if _shields:
+    if _shields and _shields[-1] != 0:
         _held.append(signum)
         if _shields[-1] is not None:
             _set_alarm(_shields[-1])

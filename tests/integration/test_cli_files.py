@@ -14,7 +14,8 @@ from fractions import Fraction
 
 import pytest
 
-from ascend_venc.cli import main
+from ascend_venc import Encoder
+from ascend_venc.cli import encode, interruption, main
 from helpers import clips, processes
 
 
@@ -227,6 +228,44 @@ def test_signal_ends_the_wait_for_a_stalled_network(backend, out, stream, signum
         assert kept > 0 and f"{kept} frames" in line and str(out / "a.mp4") in line
     else:
         assert errors == b"" and os.listdir(out) == []
+
+
+@pytest.mark.parametrize("step", range(40))
+def test_signal_at_any_line_of_the_loop_keeps_what_was_encoded(backend, tmp_path, out, capsys, monkeypatch, step):
+    """The signal comes `step` lines of Python after the third frame went in; no frame that went in is lost."""
+    source = tmp_path / "a.y4m"
+    source.write_bytes(clips.y4m(frames=12))
+    taken, left = 0, step
+
+    class Counting(Encoder):
+        def encode(self, *args, **options):
+            nonlocal taken
+            packets = super().encode(*args, **options)
+            taken += 1
+            return packets
+
+    monkeypatch.setattr(encode, "Encoder", Counting)
+    monkeypatch.setattr(encode, "PATIENCE", 60.0)
+
+    def trace(frame, event, argument):
+        nonlocal left
+        if frame.f_code.co_filename not in (encode.__file__, interruption.__file__):
+            return None
+        if event == "line" and taken >= 3:
+            left -= 1
+            if left == -1:
+                signal.raise_signal(signal.SIGTERM)
+        return trace
+
+    sys.settrace(trace)
+    try:
+        code = main(["encode", str(source), str(out / "a.mp4"), "--backend", backend, "--keep-partial"])
+    finally:
+        sys.settrace(None)
+    assert left < 0 and code == 143
+    line = one_line(capsys.readouterr().err)
+    kept = len(clips.read_video(out / "a.mp4")[2])
+    assert kept == taken < 12 and f"interrupted; {kept} frames" in line
 
 
 def test_time_out_of_a_stalled_network_is_an_error_and_what_came_is_kept(backend, out, stream, capsys):
