@@ -75,8 +75,10 @@ const sim_profile *sim_profile_find(const char *name);
 const char *sim_profile_name(size_t index);
 void sim_profile_set(const sim_profile *profile);
 
-/* ---- clock.c ---------------------------------------------------------------------------------- */
+/* ---- thread.c ---------------------------------------------------------------------------------- */
 
+/* Start a thread that takes no signals, counted as live. The name is cut at 15 characters by the caller. */
+int sim_start_worker(pthread_t *thread, void *(*run)(void *), void *arg, const char *name);
 uint64_t sim_now_ns(void); /* CLOCK_MONOTONIC */
 void sim_cond_init(pthread_cond_t *cond);
 /* Wait on a condition of sim_cond_init until a time; the thread cannot be cancelled meanwhile. False: time is over. */
