@@ -213,7 +213,7 @@ typedef struct avenc_device avenc_device;
 
 typedef struct avenc_device_info {
     int32_t device_id;
-    int32_t run_mode;  /* aclrtRunMode */
+    int32_t run_mode;                   /* aclrtRunMode */
     char soc_name[AVENC_SOC_NAME_SIZE]; /* e.g. "Ascend310P3"; "" where the runtime cannot tell */
 } avenc_device_info;
 
