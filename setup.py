@@ -17,7 +17,7 @@ from setuptools.command.build_ext import build_ext
 
 LIB_PACKAGE = "ascend_venc._lib"
 PLAIN_LIBRARIES = {
-    "libavenc": ["csrc/base", "csrc/load", "csrc/convert", "csrc/engine", "csrc/ports"],
+    "libavenc": ["csrc/base", "csrc/bitstream", "csrc/load", "csrc/convert", "csrc/engine", "csrc/ports"],
     "libascendvenc_sim": ["csrc/sim"],
 }
 # What programs in C and C++ link, by the names that it has on an Ascend host: see csrc/sim/link/filter.h.

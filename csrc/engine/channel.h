@@ -11,7 +11,8 @@
 
 #include "base/status.h"
 #include "base/taskq.h"
-#include "engine/bitstream.h"
+#include "bitstream/access_unit.h"
+#include "bitstream/vui.h"
 #include "engine/device.h"
 #include "engine/flight.h"
 #include "engine/slot.h"

@@ -277,6 +277,37 @@ AVENC_API void avenc_packet_release(avenc_packet *packet);
  */
 AVENC_API int avenc_next_nal(const uint8_t *data, size_t size, size_t *position, size_t *start, size_t *length);
 
+/*
+ * What a stream's parameter sets tell of its pictures (VUI: ITU-T H.264 and H.265, annex E). Only what `tells` names is
+ * changed; colours are code points of ITU-T H.273.
+ */
+enum {
+    AVENC_VUI_PRIMARIES = 1,
+    AVENC_VUI_TRANSFER = 2,
+    AVENC_VUI_MATRIX = 4,
+    AVENC_VUI_RANGE = 8,
+    AVENC_VUI_SHAPE = 16,
+    AVENC_VUI_TIMING = 32,
+    AVENC_VUI_FIXED_RATE = 64, /* H.264 only, beside timing */
+};
+
+typedef struct avenc_vui {
+    uint32_t tells; /* AVENC_VUI_*; 0: nothing */
+    uint8_t primaries, transfer, matrix;
+    uint8_t full_range;                 /* 1: full, 0: limited */
+    uint8_t fixed_rate;                 /* fixed_frame_rate_flag */
+    uint16_t sar_width, sar_height;     /* shape of a sample, in lowest terms */
+    uint32_t units_in_tick, time_scale; /* seconds a tick: the first by the second. H.264 has two ticks a frame */
+} avenc_vui;
+
+/*
+ * Write it into one NAL unit: H.264's SPS, H.265's SPS, and H.265's VPS where it tells timing. Without start code; `to`
+ * is written with emulation prevention, 128 bytes more than `size` are always enough. en_type is acldvppStreamFormat.
+ * AVENC_E_INVALID for other NAL units, for syntax that is not known and for want of room. May be called from any thread.
+ */
+AVENC_API int avenc_vui_put(const avenc_vui *vui, int32_t en_type, const uint8_t *nal, size_t size, uint8_t *to,
+                            size_t room, size_t *written);
+
 /* ---- wait set -------------------------------------------------------------------------------- */
 
 /*
@@ -331,6 +362,7 @@ typedef struct avenc_channel_config {
     uint32_t max_ready;         /* packets that may wait for a consumer; 0: any number. Of the stream's first channel */
     int drop_oldest;            /* at max_ready: drop the oldest packet, instead of taking no more frames. Likewise */
     int64_t time_num, time_den; /* seconds per unit of pts, for number_pts; both 1..2^31 - 1 */
+    avenc_vui vui; /* written into the parameter sets of key frames; fixed_rate ends where a pts is given */
 } avenc_channel_config;
 
 enum { AVENC_MAX_DEPTH = 256 };
@@ -394,6 +426,7 @@ typedef struct avenc_channel_stats {
     uint64_t max_hold_ns;      /* longest time that a callback kept the device waiting */
     uint64_t written;          /* access units written to the sink */
     uint64_t refused_sends;    /* frames that the device refused when they were sent */
+    uint64_t undescribed;      /* parameter sets whose syntax is not known: they went out as the device wrote them */
     uint64_t failed_destroys;  /* channels of the stream whose destruction the device answered with a code */
     uint32_t in_flight;        /* accepted, callback not yet run */
     uint32_t queued;           /* of these, not yet sent to the device */
