@@ -12,6 +12,7 @@ from ._lowlevel.device_memory import DeviceFrame
 from ._lowlevel.frames import Frame
 from ._lowlevel.packet import Packet
 from ._version import __version__
+from .color import ColorInfo
 from .config import EncoderConfig
 from .encoder import Encoder
 from .errors import (
@@ -56,6 +57,7 @@ __all__ = [
     "AclStubLibraryError",
     "AclTimeoutError",
     "BitRateWarning",
+    "ColorInfo",
     "DeviceFrame",
     "DeviceFullError",
     "DeviceLostError",

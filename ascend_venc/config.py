@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from . import chips
+from .color import NAMED, ColorInfo, Vui, parse_color
 from .constants import PixelFormat, RateControl, StreamFormat
 from .errors import InvalidArgumentError, UnsupportedDeviceError
 from .pixel_formats import ALIASES, PIXEL_FORMATS, RANGES, name_of_format, parse_matrix
@@ -80,6 +81,8 @@ MAX_FPS = 1_000_000  # and one frame in so many seconds at least: what a time ba
 _RATE_CONTROL = {"default": RateControl.DEFAULT, "vbr": RateControl.VBR, "cbr": RateControl.CBR}
 _DEVICE_PIXEL_FORMATS = {"nv12": PixelFormat.NV12, "nv21": PixelFormat.NV21}
 MAX_DEPTH = 256
+# AVENC_VUI_*
+_TELLS_COLOR, _TELLS_RANGE, _TELLS_SHAPE, _TELLS_TIMING, _TELLS_FIXED_RATE = 7, 8, 16, 32, 64
 
 
 def limits_of(soc_name: str) -> ChipLimits:
@@ -213,6 +216,58 @@ def parse_choice(name: str, value: Any, allowed: dict | tuple, aliases: dict[str
     raise InvalidArgumentError(f"{name} is {value!r}; allowed are {options}{hint}")
 
 
+def parse_shape(value: Any) -> Fraction | None:
+    """Return a sample aspect ratio as the nearest one that 16 bits a side can tell; None stays.
+
+    Of a number, or a text such as "4/3" or "4:3". Raises TypeError or InvalidArgumentError.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*(\d{1,9})\s*[:/]\s*(\d{1,9})\s*|\s*(\d{1,9}(?:\.\d{1,9})?)\s*", value)
+        if not match or match.group(2) and not int(match.group(2)):
+            raise InvalidArgumentError(f'sample_aspect_ratio is {value!r}; give width by height, such as "4:3"')
+        shape = Fraction(match.group(3)) if match.group(3) else Fraction(int(match.group(1)), int(match.group(2)))
+    elif isinstance(value, bool) or not isinstance(value, (int, float, Fraction)) and not hasattr(value, "__index__"):
+        raise TypeError(f"sample_aspect_ratio must be a Fraction or None, got {type(value).__name__}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise InvalidArgumentError(f"sample_aspect_ratio is {value}; give width by height of a pixel")
+    else:
+        shape = Fraction(value if isinstance(value, (float, Fraction)) else operator.index(value))
+    if not Fraction(1, 65535) <= shape <= 65535:
+        raise InvalidArgumentError(f"sample_aspect_ratio is {value}; it must be greater than 0, 1/65535 to 65535")
+    return shape.limit_denominator(65535) if shape < 1 else 1 / (1 / shape).limit_denominator(65535)
+
+
+def _matrix_of(color: ColorInfo | None, color_matrix: str | None, pixel_format: str) -> str | None:
+    """Return by which matrix RGB is to be converted, where `color` says something of it."""
+    if color is None or color.matrix == 2 or PIXEL_FORMATS[pixel_format].color != "rgb":
+        return color_matrix
+    named = {1: "bt709", 5: "bt601", 6: "bt601"}.get(color.matrix)
+    if named is None:
+        raise InvalidArgumentError(
+            f'color.matrix is {color.matrix}; {pixel_format} is converted with "bt709" or "bt601": give one of these, or '
+            "frames in YUV"
+        )
+    if color_matrix is not None and isinstance(color_matrix, str) and color_matrix.lower() != named:
+        raise InvalidArgumentError(f"color_matrix is {color_matrix!r}, and color says {named!r}: give one of them")
+    return named
+
+
+def _range_of(color: ColorInfo | None, color_range: str | None) -> str:
+    told = None if color is None else color.range
+    if told is not None and color_range is not None and color_range != told:
+        raise InvalidArgumentError(f"color_range is {color_range!r}, and color says {told!r}: give one of them")
+    return color_range or told or "limited"
+
+
+def _color_of(pixel_format: str, color_matrix: str, color_range: str) -> ColorInfo | None:
+    """Return what is known of the samples where the caller does not say it. RGB is taken for sRGB."""
+    if PIXEL_FORMATS[pixel_format].color != "yuv":
+        return NAMED["bt709"] if color_matrix == "bt709" else ColorInfo(1, 1, 6)
+    return ColorInfo() if color_range == "full" else None
+
+
 def default_bitrate(width: int, height: int, fps: Fraction, codec: str) -> int:
     """Return the bit rate, in bit/s, that is used where none is given: 0.1 bit a pixel for H.264, 0.07 for H.265."""
     per_pixel = Fraction(1, 10) if codec == "h264" else Fraction(7, 100)
@@ -240,6 +295,12 @@ class EncoderConfig:
         "limited" or "full": of the samples in the stream.
     source_range : str
         "limited" or "full": of the samples in the frames.
+    color : ColorInfo, optional
+        How the samples in the stream are to be understood, as the stream tells it; None: it tells nothing of that.
+    sample_aspect_ratio : fractions.Fraction, optional
+        Width of a pixel divided by its height, as the stream tells it; None: nothing.
+    vui : bool
+        Whether the stream tells these and the frame rate.
     fps : fractions.Fraction
         Frames per second.
     bitrate : int
@@ -260,6 +321,9 @@ class EncoderConfig:
     color_matrix: str
     color_range: str
     source_range: str
+    color: ColorInfo | None
+    sample_aspect_ratio: Fraction | None
+    vui: bool
     fps: Fraction
     bitrate: int
     rc: str
@@ -277,8 +341,11 @@ class EncoderConfig:
         profile: str | None = None,
         pixel_format: str = "nv12",
         color_matrix: str | None = None,
-        color_range: str = "limited",
+        color_range: str | None = None,
         source_range: str | None = None,
+        color: Any = None,
+        sample_aspect_ratio: Any = None,
+        vui: bool = True,
         fps: int | float | str | Fraction = 25,
         bitrate: int | float | str | None = None,
         rc: str = "default",
@@ -307,15 +374,27 @@ class EncoderConfig:
         pixel_format = parse_choice("pixel_format", name_of_format(pixel_format), PIXEL_FORMATS, ALIASES)
         if source_range is None:
             source_range = PIXEL_FORMATS[pixel_format].range
+        told = parse_color(color)
+        if not isinstance(vui, bool):
+            raise TypeError(f"vui must be a bool, got {type(vui).__name__}")
+        if not vui and (told is not None or sample_aspect_ratio is not None):
+            raise InvalidArgumentError("vui is False: then the stream cannot tell color or sample_aspect_ratio")
+        color_matrix = parse_matrix(_matrix_of(told, color_matrix, pixel_format), width, height)
+        color_range = parse_choice("color_range", _range_of(told, color_range), tuple(RANGES))
+        if told is None and vui:
+            told = _color_of(pixel_format, color_matrix, color_range)
         return cls(
             width=width,
             height=height,
             codec=codec,
             profile=profile,
             pixel_format=pixel_format,
-            color_matrix=parse_matrix(color_matrix, width, height),
-            color_range=parse_choice("color_range", color_range, tuple(RANGES)),
+            color_matrix=color_matrix,
+            color_range=color_range,
             source_range=parse_choice("source_range", source_range, tuple(RANGES)),
+            color=None if told is None else told._replace(range=color_range),
+            sample_aspect_ratio=parse_shape(sample_aspect_ratio),
+            vui=vui,
             fps=exact_fps,
             bitrate=bits,
             rc=parse_choice("rc", rc, _RATE_CONTROL),
@@ -371,6 +450,29 @@ class EncoderConfig:
     def device_pixel_format(self) -> PixelFormat:
         """The device's value for the pixel format that it gets."""
         return _DEVICE_PIXEL_FORMATS.get(self.pixel_format, PixelFormat.NV12)
+
+    @property
+    def described(self) -> Vui:
+        """What the parameter sets are to tell. H.264 counts two ticks a frame. See csrc/include/avenc.h, avenc_vui."""
+        if not self.vui:
+            return Vui()
+        tells, told = 0, Vui()
+        if self.color is not None:
+            primaries, transfer, matrix, extent = self.color
+            tells |= _TELLS_RANGE
+            told = told._replace(full_range=int(extent == "full"))
+            if (primaries, transfer, matrix) != (2, 2, 2):
+                tells |= _TELLS_COLOR
+                told = told._replace(primaries=primaries, transfer=transfer, matrix=matrix)
+        if self.sample_aspect_ratio is not None:
+            tells |= _TELLS_SHAPE
+            shape = self.sample_aspect_ratio
+            told = told._replace(sar_width=shape.numerator, sar_height=shape.denominator)
+        ticks = self.fps * (2 if self.codec == "h264" else 1)
+        if ticks.numerator < 2**32 and ticks.denominator < 2**32:
+            tells |= _TELLS_TIMING | (_TELLS_FIXED_RATE if self.codec == "h264" else 0)
+            told = told._replace(time_scale=ticks.numerator, units_in_tick=ticks.denominator, fixed_rate=1)
+        return told._replace(tells=tells)
 
     @property
     def converted(self) -> bool:

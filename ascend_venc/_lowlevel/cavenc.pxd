@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # The engine's C API, csrc/include/avenc.h: contracts are there.
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from .cascendcl cimport *
 
@@ -149,6 +149,17 @@ cdef extern from "avenc.h" nogil:
     ctypedef struct avenc_channel:
         pass
 
+    ctypedef struct avenc_vui:
+        uint32_t tells
+        uint8_t primaries, transfer, matrix
+        uint8_t full_range
+        uint8_t fixed_rate
+        uint16_t sar_width, sar_height
+        uint32_t units_in_tick, time_scale
+
+    int avenc_vui_put(const avenc_vui *vui, int32_t en_type, const uint8_t *nal, size_t size, uint8_t *to, size_t room,
+                      size_t *written)
+
     ctypedef struct avenc_channel_config:
         int32_t en_type
         int32_t pic_format
@@ -164,6 +175,7 @@ cdef extern from "avenc.h" nogil:
         int drop_oldest
         int64_t time_num
         int64_t time_den
+        avenc_vui vui
 
     enum:
         AVENC_MAX_DEPTH
@@ -219,6 +231,7 @@ cdef extern from "avenc.h" nogil:
         uint64_t max_hold_ns
         uint64_t written
         uint64_t refused_sends
+        uint64_t undescribed
         uint64_t failed_destroys
         uint32_t in_flight
         uint32_t queued

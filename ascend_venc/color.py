@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the samples of a stream are to be understood, as ITU-T H.273 numbers it, and how parameter sets tell it."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, NamedTuple
+
+from .errors import InvalidArgumentError
+
+UNSPECIFIED = 2
+
+PRIMARIES = {"bt709": 1, "bt470m": 4, "bt470bg": 5, "smpte170m": 6, "smpte240m": 7, "film": 8, "bt2020": 9}
+PRIMARIES.update({"smpte428": 10, "smpte431": 11, "smpte432": 12, "unspecified": UNSPECIFIED})
+TRANSFERS = {"bt709": 1, "gamma22": 4, "gamma28": 5, "smpte170m": 6, "smpte240m": 7, "linear": 8, "srgb": 13}
+TRANSFERS.update({"bt2020-10": 14, "bt2020-12": 15, "pq": 16, "smpte428": 17, "hlg": 18, "unspecified": UNSPECIFIED})
+# 0, RGB itself, is for 4:4:4 only.
+MATRICES = {"bt709": 1, "fcc": 4, "bt470bg": 5, "smpte170m": 6, "smpte240m": 7, "bt2020": 9, "bt2020-cl": 10}
+MATRICES.update({"ictcp": 14, "unspecified": UNSPECIFIED})
+RANGES = ("limited", "full")
+
+
+class ColorInfo(NamedTuple):
+    """How the samples of a stream are to be understood.
+
+    `Encoder(color=...)` writes it into the stream. The three numbers are code points of ITU-T H.273, or their names
+    there: 2, "unspecified", says nothing. The pictures are not changed by it.
+
+    Attributes
+    ----------
+    primaries : int or str
+        "bt709" (1, also sRGB's), "bt470bg" (5, PAL), "smpte170m" (6, NTSC), "bt2020" (9), "smpte432" (12, P3), ...
+    transfer : int or str
+        "bt709" (1), "smpte170m" (6), "srgb" (13), "pq" (16), "hlg" (18), ...
+    matrix : int or str
+        "bt709" (1), "bt470bg" (5) and "smpte170m" (6), which are the same, BT.601, "bt2020" (9), ...
+    range : str, optional
+        "limited" or "full". None: the encoder's `color_range`.
+    """
+
+    primaries: Any = UNSPECIFIED
+    transfer: Any = UNSPECIFIED
+    matrix: Any = UNSPECIFIED
+    range: str | None = None
+
+
+NAMED = {
+    "bt709": ColorInfo(1, 1, 1),
+    "bt601": ColorInfo(6, 6, 6),
+    "bt601-625": ColorInfo(5, 6, 5),
+    "srgb": ColorInfo(1, 13, 1),
+    "bt2020": ColorInfo(9, 14, 9),
+    "bt2020-pq": ColorInfo(9, 16, 9),
+    "bt2020-hlg": ColorInfo(9, 18, 9),
+}
+_ALIASES = {"smpte170m": "bt601", "ntsc": "bt601", "pal": "bt601-625", "bt470bg": "bt601-625", "rec709": "bt709"}
+_ALIASES.update({"hdr10": "bt2020-pq", "pq": "bt2020-pq", "hlg": "bt2020-hlg", "rec2020": "bt2020", "bt.709": "bt709"})
+
+
+def parse_color(value: Any) -> ColorInfo | None:
+    """Return a ColorInfo with numbers: of its like, of three or four values in a tuple, or of a name; None stays.
+
+    Raises TypeError or InvalidArgumentError.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        name = _ALIASES.get(value.lower(), value.lower())
+        if name not in NAMED:
+            close = difflib.get_close_matches(name, [*NAMED, *_ALIASES], 1)
+            hint = f'; did you mean "{close[0]}"?' if close else ""
+            names = ", ".join(f'"{known}"' for known in NAMED)
+            raise InvalidArgumentError(f"color is {value!r}; allowed are {names}, or a ColorInfo{hint}")
+        return NAMED[name]
+    if not isinstance(value, tuple) or len(value) not in (3, 4):
+        raise TypeError(f"color must be a ColorInfo or a name such as \"bt709\", got {type(value).__name__}")
+    primaries, transfer, matrix = (
+        _code(label, given, table)
+        for label, given, table in zip(("primaries", "transfer", "matrix"), value, (PRIMARIES, TRANSFERS, MATRICES))
+    )
+    if matrix == 0:
+        raise InvalidArgumentError("color.matrix is 0, RGB: the encoder's pictures are 4:2:0, which have another")
+    extent = value[3] if len(value) == 4 else None
+    if extent is not None and (not isinstance(extent, str) or extent.lower() not in RANGES):
+        raise InvalidArgumentError(f'color.range is {extent!r}; allowed are "limited", "full"')
+    return ColorInfo(primaries, transfer, matrix, None if extent is None else extent.lower())
+
+
+def _code(label: str, value: Any, table: dict[str, int]) -> int:
+    if isinstance(value, str):
+        if value.lower() not in table:
+            names = ", ".join(f'"{name}"' for name in table)
+            raise InvalidArgumentError(f"color.{label} is {value!r}; allowed are {names}, or the number of ITU-T H.273")
+        return table[value.lower()]
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"color.{label} must be an int of ITU-T H.273 or its name, got {type(value).__name__}")
+    number = value.__index__()
+    if not 0 <= number <= 255:
+        raise InvalidArgumentError(f"color.{label} is {number}; ITU-T H.273 numbers them from 0 to 255")
+    return number
+
+
+class Vui(NamedTuple):
+    """What the engine writes into the parameter sets, by the names of avenc_vui; `tells` 0: nothing."""
+
+    tells: int = 0
+    primaries: int = 0
+    transfer: int = 0
+    matrix: int = 0
+    full_range: int = 0
+    fixed_rate: int = 0
+    sar_width: int = 0
+    sar_height: int = 0
+    units_in_tick: int = 0
+    time_scale: int = 0
