@@ -32,6 +32,7 @@ MODULES = [
     "core",
     "waitset",
     "device",
+    "bitstream",
     "packet",
     "frames",
     "device_memory",

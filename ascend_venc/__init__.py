@@ -83,10 +83,11 @@ __all__ = [
     "__version__",
     "acl",
     "aio",
+    "bitstream",
     "media",
 ]
 
-_SUBMODULES = ("acl", "aio", "media")  # imported when they are first asked for
+_SUBMODULES = ("acl", "aio", "bitstream", "media")  # imported when they are first asked for
 
 
 def __getattr__(name: str) -> Any:

@@ -4,8 +4,13 @@
 from __future__ import annotations
 
 import difflib
+import math
+import operator
+import re
+from fractions import Fraction
 from typing import Any, NamedTuple
 
+from .constants import StreamFormat
 from .errors import InvalidArgumentError
 
 UNSPECIFIED = 2
@@ -18,6 +23,9 @@ TRANSFERS.update({"bt2020-10": 14, "bt2020-12": 15, "pq": 16, "smpte428": 17, "h
 MATRICES = {"bt709": 1, "fcc": 4, "bt470bg": 5, "smpte170m": 6, "smpte240m": 7, "bt2020": 9, "bt2020-cl": 10}
 MATRICES.update({"ictcp": 14, "unspecified": UNSPECIFIED})
 RANGES = ("limited", "full")
+# AVENC_VUI_* of csrc/include/avenc.h; and a stream format of each codec, all profiles are alike here.
+TELLS_COLOR, TELLS_RANGE, TELLS_SHAPE, TELLS_TIMING, TELLS_FIXED_RATE = 7, 8, 16, 32, 64
+PROFILE_FORMATS = {"h264": StreamFormat.H264_MAIN, "h265": StreamFormat.H265_MAIN}
 
 
 class ColorInfo(NamedTuple):
@@ -73,7 +81,7 @@ def parse_color(value: Any) -> ColorInfo | None:
             raise InvalidArgumentError(f"color is {value!r}; allowed are {names}, or a ColorInfo{hint}")
         return NAMED[name]
     if not isinstance(value, tuple) or len(value) not in (3, 4):
-        raise TypeError(f"color must be a ColorInfo or a name such as \"bt709\", got {type(value).__name__}")
+        raise TypeError(f'color must be a ColorInfo or a name such as "bt709", got {type(value).__name__}')
     primaries, transfer, matrix = (
         _code(label, given, table)
         for label, given, table in zip(("primaries", "transfer", "matrix"), value, (PRIMARIES, TRANSFERS, MATRICES))
@@ -100,6 +108,29 @@ def _code(label: str, value: Any, table: dict[str, int]) -> int:
     return number
 
 
+def parse_shape(value: Any) -> Fraction | None:
+    """Return a sample aspect ratio as the nearest one that 16 bits a side can tell; None stays.
+
+    Of a number, or a text such as "4/3" or "4:3". Raises TypeError or InvalidArgumentError.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*(\d{1,9})\s*[:/]\s*(\d{1,9})\s*|\s*(\d{1,9}(?:\.\d{1,9})?)\s*", value)
+        if not match or (match.group(2) and not int(match.group(2))):
+            raise InvalidArgumentError(f'sample_aspect_ratio is {value!r}; give width by height, such as "4:3"')
+        shape = Fraction(match.group(3)) if match.group(3) else Fraction(int(match.group(1)), int(match.group(2)))
+    elif isinstance(value, bool) or (not isinstance(value, (int, float, Fraction)) and not hasattr(value, "__index__")):
+        raise TypeError(f"sample_aspect_ratio must be a Fraction or None, got {type(value).__name__}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise InvalidArgumentError(f"sample_aspect_ratio is {value}; give width by height of a pixel")
+    else:
+        shape = Fraction(value if isinstance(value, (float, Fraction)) else operator.index(value))
+    if not Fraction(1, 65535) <= shape <= 65535:
+        raise InvalidArgumentError(f"sample_aspect_ratio is {value}; it must be greater than 0, 1/65535 to 65535")
+    return shape.limit_denominator(65535) if shape < 1 else 1 / (1 / shape).limit_denominator(65535)
+
+
 class Vui(NamedTuple):
     """What the engine writes into the parameter sets, by the names of avenc_vui; `tells` 0: nothing."""
 
@@ -113,3 +144,30 @@ class Vui(NamedTuple):
     sar_height: int = 0
     units_in_tick: int = 0
     time_scale: int = 0
+
+    def with_fixed_rate(self, fixed: bool) -> Vui:
+        return self._replace(tells=self.tells | TELLS_FIXED_RATE, fixed_rate=int(fixed))
+
+
+def vui_of(codec: str, color: ColorInfo | None, shape: Fraction | None, fps: Fraction | None) -> Vui:
+    """Return what the engine is to write; of what is None nothing. H.264 counts two ticks a frame."""
+    told = Vui()
+    if color is not None:
+        if color.range is not None:
+            told = told._replace(tells=TELLS_RANGE, full_range=int(color.range == "full"))
+        if color[:3] != ColorInfo()[:3]:
+            told = told._replace(
+                tells=told.tells | TELLS_COLOR,
+                primaries=color.primaries,
+                transfer=color.transfer,
+                matrix=color.matrix,
+            )
+    if shape is not None:
+        told = told._replace(tells=told.tells | TELLS_SHAPE, sar_width=shape.numerator, sar_height=shape.denominator)
+    if fps is not None:
+        ticks = fps * (2 if codec == "h264" else 1)
+        if ticks.numerator < 2**32 and ticks.denominator < 2**32:  # else there is no place for it
+            told = told._replace(
+                tells=told.tells | TELLS_TIMING, time_scale=ticks.numerator, units_in_tick=ticks.denominator
+            )
+    return told

@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from . import chips
-from .color import NAMED, ColorInfo, Vui, parse_color
+from .color import NAMED, ColorInfo, Vui, parse_color, parse_shape, vui_of
 from .constants import PixelFormat, RateControl, StreamFormat
 from .errors import InvalidArgumentError, UnsupportedDeviceError
 from .pixel_formats import ALIASES, PIXEL_FORMATS, RANGES, name_of_format, parse_matrix
@@ -81,8 +81,6 @@ MAX_FPS = 1_000_000  # and one frame in so many seconds at least: what a time ba
 _RATE_CONTROL = {"default": RateControl.DEFAULT, "vbr": RateControl.VBR, "cbr": RateControl.CBR}
 _DEVICE_PIXEL_FORMATS = {"nv12": PixelFormat.NV12, "nv21": PixelFormat.NV21}
 MAX_DEPTH = 256
-# AVENC_VUI_*
-_TELLS_COLOR, _TELLS_RANGE, _TELLS_SHAPE, _TELLS_TIMING, _TELLS_FIXED_RATE = 7, 8, 16, 32, 64
 
 
 def limits_of(soc_name: str) -> ChipLimits:
@@ -216,29 +214,6 @@ def parse_choice(name: str, value: Any, allowed: dict | tuple, aliases: dict[str
     raise InvalidArgumentError(f"{name} is {value!r}; allowed are {options}{hint}")
 
 
-def parse_shape(value: Any) -> Fraction | None:
-    """Return a sample aspect ratio as the nearest one that 16 bits a side can tell; None stays.
-
-    Of a number, or a text such as "4/3" or "4:3". Raises TypeError or InvalidArgumentError.
-    """
-    if value is None:
-        return None
-    if isinstance(value, str):
-        match = re.fullmatch(r"\s*(\d{1,9})\s*[:/]\s*(\d{1,9})\s*|\s*(\d{1,9}(?:\.\d{1,9})?)\s*", value)
-        if not match or match.group(2) and not int(match.group(2)):
-            raise InvalidArgumentError(f'sample_aspect_ratio is {value!r}; give width by height, such as "4:3"')
-        shape = Fraction(match.group(3)) if match.group(3) else Fraction(int(match.group(1)), int(match.group(2)))
-    elif isinstance(value, bool) or not isinstance(value, (int, float, Fraction)) and not hasattr(value, "__index__"):
-        raise TypeError(f"sample_aspect_ratio must be a Fraction or None, got {type(value).__name__}")
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise InvalidArgumentError(f"sample_aspect_ratio is {value}; give width by height of a pixel")
-    else:
-        shape = Fraction(value if isinstance(value, (float, Fraction)) else operator.index(value))
-    if not Fraction(1, 65535) <= shape <= 65535:
-        raise InvalidArgumentError(f"sample_aspect_ratio is {value}; it must be greater than 0, 1/65535 to 65535")
-    return shape.limit_denominator(65535) if shape < 1 else 1 / (1 / shape).limit_denominator(65535)
-
-
 def _matrix_of(color: ColorInfo | None, color_matrix: str | None, pixel_format: str) -> str | None:
     """Return by which matrix RGB is to be converted, where `color` says something of it."""
     if color is None or color.matrix == 2 or PIXEL_FORMATS[pixel_format].color != "rgb":
@@ -246,8 +221,8 @@ def _matrix_of(color: ColorInfo | None, color_matrix: str | None, pixel_format: 
     named = {1: "bt709", 5: "bt601", 6: "bt601"}.get(color.matrix)
     if named is None:
         raise InvalidArgumentError(
-            f'color.matrix is {color.matrix}; {pixel_format} is converted with "bt709" or "bt601": give one of these, or '
-            "frames in YUV"
+            f'color.matrix is {color.matrix}; {pixel_format} is converted with "bt709" or "bt601": give one of these, '
+            "or frames in YUV"
         )
     if color_matrix is not None and isinstance(color_matrix, str) and color_matrix.lower() != named:
         raise InvalidArgumentError(f"color_matrix is {color_matrix!r}, and color says {named!r}: give one of them")
@@ -456,23 +431,8 @@ class EncoderConfig:
         """What the parameter sets are to tell. H.264 counts two ticks a frame. See csrc/include/avenc.h, avenc_vui."""
         if not self.vui:
             return Vui()
-        tells, told = 0, Vui()
-        if self.color is not None:
-            primaries, transfer, matrix, extent = self.color
-            tells |= _TELLS_RANGE
-            told = told._replace(full_range=int(extent == "full"))
-            if (primaries, transfer, matrix) != (2, 2, 2):
-                tells |= _TELLS_COLOR
-                told = told._replace(primaries=primaries, transfer=transfer, matrix=matrix)
-        if self.sample_aspect_ratio is not None:
-            tells |= _TELLS_SHAPE
-            shape = self.sample_aspect_ratio
-            told = told._replace(sar_width=shape.numerator, sar_height=shape.denominator)
-        ticks = self.fps * (2 if self.codec == "h264" else 1)
-        if ticks.numerator < 2**32 and ticks.denominator < 2**32:
-            tells |= _TELLS_TIMING | (_TELLS_FIXED_RATE if self.codec == "h264" else 0)
-            told = told._replace(time_scale=ticks.numerator, units_in_tick=ticks.denominator, fixed_rate=1)
-        return told._replace(tells=tells)
+        told = vui_of(self.codec, self.color, self.sample_aspect_ratio, self.fps)
+        return told.with_fixed_rate(True) if self.codec == "h264" else told
 
     @property
     def converted(self) -> bool:

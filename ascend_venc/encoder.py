@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ._lowlevel.frames import Frame
-    from .color import ColorInfo
     from ._lowlevel.packet import Packet
+    from .color import ColorInfo
 
 _LEAST_BITS_PER_PIXEL = Fraction(2, 1000)  # below that nothing can be made out
 DELIVERY = ("immediate", "coalesced")
@@ -61,7 +61,8 @@ class Encoder:
         "bt601" or "bt709": how RGB becomes YUV. Default: that of `color`, else what players assume of a stream that
         tells nothing: BT.709 from 1280 pixels of width or 577 of height on, else BT.601.
     color_range : str, optional
-        "limited" or "full": of the samples in the stream. Default: that of `color`, else "limited", which players assume.
+        "limited" or "full": of the samples in the stream. Default: that of `color`, else "limited", which players
+        assume.
     source_range : str, optional
         "limited" or "full": of the samples in YUV or grey frames that are converted. Default: limited for YUV, full
         for grey. RGB is always full.
@@ -73,10 +74,10 @@ class Encoder:
         Width of a pixel divided by its height, such as "4:3"; written into the stream. Default: nothing, which players
         take for 1.
     vui : bool
-        Whether the engine writes `color`, `color_range`, `sample_aspect_ratio` and `fps` into the parameter sets of every
-        key frame (VUI, ITU-T H.264 and H.265 annex E; H.265's VPS too). The device writes none of them. False:
-        parameter sets stay as the device made them. Where their syntax is not known they do so too, and are counted in
-        `stats.undescribed`.
+        Whether the engine writes `color`, `color_range`, `sample_aspect_ratio` and `fps` into the parameter sets of
+        every key frame (VUI, ITU-T H.264 and H.265 annex E; H.265's VPS too). The device writes none of them. False:
+        parameter sets stay as the device made them. Where their syntax is not known they do so too, and are counted
+        in `stats.undescribed`.
     fps : int, float, str or fractions.Fraction
         Frames per second of the input; sets the packets' time base and the rate control's pace. 29.97 and the like
         mean n * 1000/1001. The device itself counts in whole frames per second; it gets the nearest that it has.

@@ -440,10 +440,14 @@ int avenc_vui_put(const avenc_vui *vui, int32_t en_type, const uint8_t *nal, siz
     bool slice;
     put_into *rule = vui && nal && to && written && size ? rule_of(vui, en_type, *nal, &slice) : NULL;
     if (!rule)
-        return avi_fail(AVENC_E_INVALID, __func__, "give a parameter set that the description is for, and room");
+        return avi_fail(
+            AVENC_E_INVALID, __func__,
+            "the NAL unit is no parameter set that can tell it: give H.264's SPS, H.265's SPS, or its VPS for "
+            "the frame rate");
     *written = change(rule, vui, nal, size, to, room);
     if (!*written)
         return avi_fail(AVENC_E_INVALID, __func__,
-                        "the syntax of the parameter set is not known, or %zu bytes are too few", room);
+                        "the syntax of the parameter set is not known: it is damaged, or longer than %d bytes",
+                        AVI_PARAMETER_SET_SIZE);
     return AVENC_OK;
 }
