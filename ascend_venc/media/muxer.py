@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..config import parse_codec, parse_fps
 from ..errors import InvalidArgumentError, MediaError
-from ..pixel_formats import PIXEL_FORMATS, default_matrix
+from ..pixel_formats import default_matrix
 from .container import import_av, speaking_of
 from .parameter_sets import DEMUXERS, ParameterSets, description
 from .reader import ColorTags, suffix_of
@@ -46,7 +46,7 @@ class Muxer:
         A file object needs `format`, and is not closed by `close`. MP4 and MOV need one that can seek, which a pipe
         cannot.
     encoder : Encoder, optional
-        Where the packets come from: tells `codec`, `fps`, and the colours of RGB and grey pictures.
+        Where the packets come from: tells `codec`, `fps`, `sample_aspect_ratio` and `color`.
     codec : str, optional
         "h264" or "h265", by any of their names. Needed without `encoder`.
     fps : int, float, str or fractions.Fraction, optional
@@ -62,7 +62,7 @@ class Muxer:
         the parameter sets of the stream.
     color : ColorTags, optional
         How the samples are to be understood; written into the header, where the format has a place for it, and into
-        the parameter sets of the stream. Default: what `encoder` converted to; else BT.709 for HD, from 1280 pixels of
+        the parameter sets of the stream. Default: what `encoder` tells; else BT.709 for HD, from 1280 pixels of
         width or 577 of height on, which most players take it for unasked, and nothing for smaller pictures.
         `ColorTags()`: nothing.
 
@@ -123,9 +123,15 @@ class Muxer:
         self._sample_aspect_ratio = sample_aspect_ratio
         self._color = color
         self._full_range = False
-        if color is None and config is not None and PIXEL_FORMATS[config.pixel_format].color != "yuv":
-            self._color = _COLORS[config.color_matrix]
-            self._full_range = config.color_range == "full"
+        self._told: dict[str, str] = {}  # by the stream already
+        if config is not None and config.vui:
+            if sample_aspect_ratio is None:
+                self._sample_aspect_ratio = config.sample_aspect_ratio
+            if color is None and config.color is not None:
+                self._color = ColorTags(*config.color[:3])
+                self._full_range = config.color.range == "full"
+                self._told = description(self._color, self._full_range)
+            self._told.update(description(ColorTags(), sample_aspect_ratio=config.sample_aspect_ratio))
         self._stream: Any = None
         self._container: Any = None
         self._parameter_sets: ParameterSets | None = None
@@ -251,7 +257,7 @@ class Muxer:
                 hd = default_matrix(context.width, context.height) == "bt709"
                 self._color = _COLORS["bt709"] if hd else ColorTags()
         shape = None if self._format in _ISO_FORMATS else self._sample_aspect_ratio
-        told = description(self._color, self._full_range, shape)
+        told = dict(description(self._color, self._full_range, shape).items() - self._told.items())
         if told:
             self._parameter_sets = ParameterSets(self._codec, packet, told)
             data = self._parameter_sets.put_into(packet)

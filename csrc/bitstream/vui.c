@@ -403,11 +403,15 @@ static size_t change(put_into *rule, const avenc_vui *vui, const uint8_t *nal, s
     return rule(&bits, vui) ? avi_escape(after, (bits.put + 7) / 8, to, room) : 0;
 }
 
-uint8_t *avi_vui_put(const avenc_vui *vui, int32_t en_type, uint8_t *data, size_t *size, uint32_t *left_out) {
-    uint8_t prefix[PREFIX_SIZE];
-    const uint8_t *end = data + *size, *copied = data, *next;
+/*
+ * Up to `stop` an access unit becomes `prefix`; returns the size of that. Its first slice begins at
+ * `first_slice`, or there is none.
+ */
+static size_t change_all(const avenc_vui *vui, int32_t en_type, const uint8_t *data, size_t size, uint8_t *prefix,
+                         const uint8_t **stop, const uint8_t **first_slice, uint32_t *left_out) {
+    const uint8_t *end = data + size, *copied = data, *next, *nal;
     size_t made = 0;
-    for (const uint8_t *nal = avi_next_nal(data, end); nal < end; nal = next) {
+    for (nal = avi_next_nal(data, end); nal < end; nal = next) {
         bool slice;
         put_into *rule = rule_of(vui, en_type, *nal, &slice);
         if (slice)
@@ -415,23 +419,54 @@ uint8_t *avi_vui_put(const avenc_vui *vui, int32_t en_type, uint8_t *data, size_
         next = avi_next_nal(nal, end);
         if (!rule)
             continue;
-        const uint8_t *stop = next == end ? end : next - 3;
-        while (stop > nal && stop[-1] == 0)
-            stop--;
-        size_t before = (size_t)(nal - copied), left = sizeof prefix - made, changed = 0;
+        const uint8_t *last = next == end ? end : next - 3;
+        while (last > nal && last[-1] == 0)
+            last--;
+        size_t before = (size_t)(nal - copied), left = PREFIX_SIZE - made, changed = 0;
         if (before < left)
-            changed = change(rule, vui, nal, (size_t)(stop - nal), prefix + made + before, left - before);
-        if (!changed || made + before + changed > (size_t)(stop - data) + AVI_VUI_ROOM) {
+            changed = change(rule, vui, nal, (size_t)(last - nal), prefix + made + before, left - before);
+        if (!changed || made + before + changed > (size_t)(last - data) + AVI_VUI_ROOM) {
             ++*left_out;
             continue;
         }
         memcpy(prefix + made, copied, before);
         made += before + changed;
-        copied = stop;
+        copied = last;
     }
-    uint8_t *begin = data + (copied - data) - made;
-    memcpy(begin, prefix, made);
-    *size = (size_t)(end - begin);
+    *stop = copied;
+    *first_slice = nal;
+    return made;
+}
+
+static bool is_last(const avi_vui_last *last, const avenc_vui *vui, const uint8_t *data, size_t size) {
+    return last->begin_size && size >= last->begin_size && memcmp(data, last->begin, last->begin_size) == 0 &&
+           memcmp(vui, &last->vui, sizeof *vui) == 0;
+}
+
+uint8_t *avi_vui_put(avi_vui_last *last, const avenc_vui *vui, int32_t en_type, uint8_t *data, size_t *size,
+                     uint32_t *left_out) {
+    uint8_t prefix[PREFIX_SIZE];
+    const uint8_t *made_of = last->after, *stop = data + last->before_size, *slice;
+    size_t made = last->after_size;
+    if (!is_last(last, vui, data, *size)) {
+        uint32_t unknown = 0;
+        made = change_all(vui, en_type, data, *size, prefix, &stop, &slice, &unknown);
+        made_of = prefix;
+        *left_out += unknown;
+        last->begin_size = 0;
+        if (unknown == 0 && slice < data + *size && slice - data < AVI_VUI_KEPT) {
+            last->vui = *vui;
+            last->begin_size = (size_t)(slice - data) + 1;
+            last->before_size = (size_t)(stop - data);
+            last->after_size = made;
+            memcpy(last->begin, data, last->begin_size);
+            memcpy(last->after, prefix, made);
+        }
+    }
+    size_t before = (size_t)(stop - data);
+    uint8_t *begin = data + before - made;
+    memcpy(begin, made_of, made);
+    *size = *size - before + made;
     return begin;
 }
 

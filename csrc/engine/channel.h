@@ -34,8 +34,9 @@ struct avenc_channel {
     uint32_t index;         /* in the device's table */
     atomic_uint references; /* of all kinds */
     avi_pool *pool;
-    avi_parameter_sets sets; /* the reporting thread only */
-    void *hardware;          /* the port's; set before it is open */
+    avi_parameter_sets sets; /* this and the next: the reporting thread only */
+    avi_vui_last vui_last;
+    void *hardware; /* the port's; set before it is open */
 
     int state;
     unsigned users;        /* references from outside */

@@ -9,11 +9,11 @@
 #include <string.h>
 
 /* A key frame's parameter sets tell what was asked for. A fixed rate is not told where the caller gives the times. */
-static uint8_t *describe(const avenc_channel *channel, uint8_t *data, size_t *size, uint32_t *left_out) {
+static uint8_t *describe(avenc_channel *channel, uint8_t *data, size_t *size, uint32_t *left_out) {
     avenc_vui vui = channel->config.vui;
     if (atomic_load_explicit(&channel->stream->times_given, memory_order_relaxed))
         vui.fixed_rate = 0;
-    return avi_vui_put(&vui, channel->config.en_type, data, size, left_out);
+    return avi_vui_put(&channel->vui_last, &vui, channel->config.en_type, data, size, left_out);
 }
 
 /* Copy the access unit into the packet, whose status says how that went. Returns how many parameter sets are not known. */

@@ -75,9 +75,18 @@ static void access_unit(const avenc_vui *vui, int32_t en_type, const uint8_t *da
     avi_parameter_sets sets = {0};
     memcpy(memory + AVI_VUI_ROOM, data, size);
     int kind = avi_access_unit_kind(&sets, en_type, memory + AVI_VUI_ROOM, size);
-    uint8_t *begin = avi_vui_put(vui, en_type, memory + AVI_VUI_ROOM, &now, &left_out);
+    static avi_vui_last last;
+    uint8_t *begin = avi_vui_put(&last, vui, en_type, memory + AVI_VUI_ROOM, &now, &left_out);
     if (begin < memory || begin + now != memory + AVI_VUI_ROOM + size)
         fail("the access unit does not end where it ended");
+    /* The same again takes the shorter way, to the same bytes. */
+    uint8_t *again = malloc(AVI_VUI_ROOM + size);
+    size_t size_again = size;
+    memcpy(again + AVI_VUI_ROOM, data, size);
+    uint8_t *begin_again = avi_vui_put(&last, vui, en_type, again + AVI_VUI_ROOM, &size_again, &left_out);
+    if (size_again != now || memcmp(begin_again, begin, now) != 0)
+        fail("the second time it became something else");
+    free(again);
     memset(&sets, 0, sizeof sets);
     if (avi_access_unit_kind(&sets, en_type, begin, now) != kind)
         fail("the access unit is of another kind now");
