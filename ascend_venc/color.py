@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from .constants import StreamFormat
 from .errors import InvalidArgumentError
+from .pixel_formats import PIXEL_FORMATS
 
 UNSPECIFIED = 2
 
@@ -129,6 +130,35 @@ def parse_shape(value: Any) -> Fraction | None:
     if not Fraction(1, 65535) <= shape <= 65535:
         raise InvalidArgumentError(f"sample_aspect_ratio is {value}; it must be greater than 0, 1/65535 to 65535")
     return shape.limit_denominator(65535) if shape < 1 else 1 / (1 / shape).limit_denominator(65535)
+
+
+def matrix_of(color: ColorInfo | None, color_matrix: str | None, pixel_format: str) -> str | None:
+    """Return by which matrix RGB is to be converted, where `color` says something of it."""
+    if color is None or color.matrix == 2 or PIXEL_FORMATS[pixel_format].color != "rgb":
+        return color_matrix
+    named = {1: "bt709", 5: "bt601", 6: "bt601"}.get(color.matrix)
+    if named is None:
+        raise InvalidArgumentError(
+            f'color.matrix is {color.matrix}; {pixel_format} is converted with "bt709" or "bt601": give one of these, '
+            "or frames in YUV"
+        )
+    if color_matrix is not None and isinstance(color_matrix, str) and color_matrix.lower() != named:
+        raise InvalidArgumentError(f"color_matrix is {color_matrix!r}, and color says {named!r}: give one of them")
+    return named
+
+
+def range_of(color: ColorInfo | None, color_range: str | None) -> str:
+    told = None if color is None else color.range
+    if told is not None and color_range is not None and color_range != told:
+        raise InvalidArgumentError(f"color_range is {color_range!r}, and color says {told!r}: give one of them")
+    return color_range or told or "limited"
+
+
+def color_of(pixel_format: str, color_matrix: str, color_range: str) -> ColorInfo | None:
+    """Return what is known of the samples where the caller does not say it. RGB is taken for sRGB."""
+    if PIXEL_FORMATS[pixel_format].color != "yuv":
+        return NAMED["bt709"] if color_matrix == "bt709" else ColorInfo(1, 1, 6)
+    return ColorInfo() if color_range == "full" else None
 
 
 class Vui(NamedTuple):

@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from . import chips
-from .color import NAMED, ColorInfo, Vui, parse_color, parse_shape, vui_of
+from .color import ColorInfo, Vui, color_of, matrix_of, parse_color, parse_shape, range_of, vui_of
 from .constants import PixelFormat, RateControl, StreamFormat
 from .errors import InvalidArgumentError, UnsupportedDeviceError
 from .pixel_formats import ALIASES, PIXEL_FORMATS, RANGES, name_of_format, parse_matrix
@@ -214,35 +214,6 @@ def parse_choice(name: str, value: Any, allowed: dict | tuple, aliases: dict[str
     raise InvalidArgumentError(f"{name} is {value!r}; allowed are {options}{hint}")
 
 
-def _matrix_of(color: ColorInfo | None, color_matrix: str | None, pixel_format: str) -> str | None:
-    """Return by which matrix RGB is to be converted, where `color` says something of it."""
-    if color is None or color.matrix == 2 or PIXEL_FORMATS[pixel_format].color != "rgb":
-        return color_matrix
-    named = {1: "bt709", 5: "bt601", 6: "bt601"}.get(color.matrix)
-    if named is None:
-        raise InvalidArgumentError(
-            f'color.matrix is {color.matrix}; {pixel_format} is converted with "bt709" or "bt601": give one of these, '
-            "or frames in YUV"
-        )
-    if color_matrix is not None and isinstance(color_matrix, str) and color_matrix.lower() != named:
-        raise InvalidArgumentError(f"color_matrix is {color_matrix!r}, and color says {named!r}: give one of them")
-    return named
-
-
-def _range_of(color: ColorInfo | None, color_range: str | None) -> str:
-    told = None if color is None else color.range
-    if told is not None and color_range is not None and color_range != told:
-        raise InvalidArgumentError(f"color_range is {color_range!r}, and color says {told!r}: give one of them")
-    return color_range or told or "limited"
-
-
-def _color_of(pixel_format: str, color_matrix: str, color_range: str) -> ColorInfo | None:
-    """Return what is known of the samples where the caller does not say it. RGB is taken for sRGB."""
-    if PIXEL_FORMATS[pixel_format].color != "yuv":
-        return NAMED["bt709"] if color_matrix == "bt709" else ColorInfo(1, 1, 6)
-    return ColorInfo() if color_range == "full" else None
-
-
 def default_bitrate(width: int, height: int, fps: Fraction, codec: str) -> int:
     """Return the bit rate, in bit/s, that is used where none is given: 0.1 bit a pixel for H.264, 0.07 for H.265."""
     per_pixel = Fraction(1, 10) if codec == "h264" else Fraction(7, 100)
@@ -354,10 +325,10 @@ class EncoderConfig:
             raise TypeError(f"vui must be a bool, got {type(vui).__name__}")
         if not vui and (told is not None or sample_aspect_ratio is not None):
             raise InvalidArgumentError("vui is False: then the stream cannot tell color or sample_aspect_ratio")
-        color_matrix = parse_matrix(_matrix_of(told, color_matrix, pixel_format), width, height)
-        color_range = parse_choice("color_range", _range_of(told, color_range), tuple(RANGES))
+        color_matrix = parse_matrix(matrix_of(told, color_matrix, pixel_format), width, height)
+        color_range = parse_choice("color_range", range_of(told, color_range), tuple(RANGES))
         if told is None and vui:
-            told = _color_of(pixel_format, color_matrix, color_range)
+            told = color_of(pixel_format, color_matrix, color_range)
         return cls(
             width=width,
             height=height,
