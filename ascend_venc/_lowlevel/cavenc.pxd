@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # The engine's C API, csrc/include/avenc.h: contracts are there.
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from .cascendcl cimport *
 
 include "acl_api.pxi"  # acl_api, the table of AscendCL's functions: made of ascendcl.h by scripts/generate_pyacl.py
+include "himpi_api.pxi"  # himpi_api, the same of DVPP V2, and its structures: made of himpi.h
 
 cdef extern from "avenc.h" nogil:
     enum:
@@ -83,6 +84,7 @@ cdef extern from "avenc.h" nogil:
                                 const char **warned)
     void avenc_opening_release(avenc_opening *opening)
     const acl_api *avenc_library_api(const avenc_library *library)
+    const himpi_api *avenc_library_himpi(const avenc_library *library)
     const avenc_library_info *avenc_library_info_get(const avenc_library *library)
     int avenc_library_has(const avenc_library *library, const char *function)
     const char *avenc_function_name(size_t index)
@@ -323,6 +325,7 @@ cdef extern from "avenc.h" nogil:
         AVENC_SHORT_COPY_BYTES
 
     enum:
+        AVENC_LIVE_DEVICE
         AVENC_LIVE_COUNT
 
     int64_t avenc_live(int kind)
