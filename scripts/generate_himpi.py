@@ -346,6 +346,8 @@ class Call:
             )
             return [*lines, f"return lacking({row.quoted}, args, given)"]
         result = f"mpi_status({row.quoted}, code, args, given)"
+        if any(kind == "const hi_venc_chn_attr *" for kind, _ in self.inputs):
+            result = f"attributes_status({row.quoted}, code, &in_attr, args, given)"
         return [
             *lines,
             *made,

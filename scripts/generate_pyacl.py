@@ -253,11 +253,16 @@ class Function:
         ]
 
 
+def every_function():
+    """The same of both headers."""
+    found, enums = c_functions()
+    return {**found, **HIMPI["calls"](HIMPI_HEADER)}, enums | HIMPI_HEADER.enums
+
+
 def functions():
     """Read functions.txt: a list of Function."""
     found, namespace, head, doc, mark = [], None, None, [], ""
-    c, enums = c_functions()
-    c, enums = {**c, **HIMPI["calls"](HIMPI_HEADER)}, enums | HIMPI_HEADER.enums
+    c, enums = every_function()
     for line in [*FUNCTIONS.read_text().splitlines(), "[]"]:
         if line.startswith("    "):
             doc.append(line.strip())

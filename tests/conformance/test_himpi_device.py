@@ -29,7 +29,11 @@ def run(backend):
     return run
 
 
-SUBJECTS = [name for name, function in vars(himpi_program).items() if getattr(function, "is_subject", False)]
+SUBJECTS = [
+    pytest.param(name, marks=pytest.mark.sim_only if hasattr(function, "is_simulated") else ())
+    for name, function in vars(himpi_program).items()
+    if hasattr(function, "is_subject")
+]
 
 
 @pytest.mark.parametrize("name", SUBJECTS)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ascend_venc import acl
+from ascend_venc import acl, diagnosis
 from helpers import himpi, himpi_names, live, simulator, waiting
 from helpers.pyacl import function, ok
 
@@ -34,8 +34,15 @@ def code(name):
 
 
 def subject(function):
+    """A subject for any device."""
     function.is_subject = True
     return function
+
+
+def simulated(function):
+    """One that asks the simulated device what hardware cannot tell, or of which hardware may do otherwise."""
+    function.is_simulated = True
+    return subject(function)
 
 
 # ---- a program -------------------------------------------------------------------------------------------------------
@@ -130,7 +137,7 @@ REFUSED = ("slice_split", "cu_pred", "streamcopy_param", "jpeg_param", "jpeg_huf
 REFUSED += ("jpege_frame", "jpege_predicted_size", "jpeg_tables")
 
 
-@subject
+@simulated
 def every_function():
     """Each gives what pyACL's does: numbers, dicts, and the code as an unsigned int."""
     with Session() as session:
@@ -208,7 +215,7 @@ def every_function():
         assert seen == set(himpi_names.BY_NAME)
 
 
-@subject
+@simulated
 def codes_are_unsigned_and_explained():
     with Session() as session:
         assert acl.himpi.venc_destroy_chn(7) == code("UNEXIST") == 0xA0088005
@@ -276,7 +283,64 @@ def dicts_of_a_channel():
         assert ok(acl.himpi.venc_get_mod_param({"mod_type": 2})) == param
 
 
+def changed(place, value, codec="h264", mode="cbr"):
+    """Attributes with one number that is another, by "part.member"."""
+    attr = attributes(codec, mode)
+    part, member = place.split(".")
+    target = attr[part]
+    if part == "rc_attr" and member != "rc_mode":
+        target = target[f"{codec}_{mode}"]
+    if member == "ip_qp_delta":
+        target = target["normal_p"]
+    target[member] = value
+    return attr
+
+
+REFUSED_ATTRIBUTES = [
+    ("venc_attr.type", 3, "type is 3; allowed are 96 (H.264) and 265 (H.265); 3 is a mod_type: 265 is meant"),
+    ("venc_attr.profile", 4, "profile is 4; H.264 has "),
+    ("venc_attr.pic_width", 126, "pic_width is 126; allowed are 128 to 128 (max_pic_width)"),
+    ("venc_attr.max_pic_height", 5000, "max_pic_height is 5000; allowed are 128 to 4096 pixels"),
+    ("venc_attr.buf_size", 1000, "buf_size is 1000; allowed are 32768 to 1073741824 bytes"),
+    ("venc_attr.buf_size", 65537, "buf_size is 65537; it must be a multiple of 64"),
+    ("rc_attr.rc_mode", 11, "rc_mode is 11; H.264 has 1 to 6"),
+    ("rc_attr.gop", 0, "gop is 0; allowed are 1 to 65536"),
+    ("rc_attr.stats_time", 61, "stats_time is 61; allowed are 1 to 60 s"),
+    ("rc_attr.src_frame_rate", 241, "src_frame_rate is 241; allowed are 1 to 240"),
+    ("rc_attr.dst_frame_rate", 26, "dst_frame_rate is 26; allowed are 1 to 25 (src_frame_rate)"),
+    ("rc_attr.bit_rate", 1, "bit_rate is 1; allowed are 2 to 614400 kbit/s"),
+    ("gop_attr.gop_mode", 1, "gop_mode is 1; 0 (NORMAL_P) works"),
+    ("gop_attr.ip_qp_delta", 31, "ip_qp_delta is 31; allowed are -10 to 30"),
+]
+
+
 @subject
+def attributes_that_are_refused_are_named():
+    """The reason names member, value and range, which the code does not; nothing of them if something else is wrong."""
+    with Session() as session:
+        for place, value, text in REFUSED_ATTRIBUTES:
+            attr = changed(place, value)
+            if place == "rc_attr.rc_mode":
+                attr["rc_attr"]["h265_cbr"] = attr["rc_attr"]["h264_cbr"]
+            ret = acl.himpi.venc_create_chn(0, attr)
+            assert ret in (code("ILLEGAL_PARAM"), code("NOT_SUPPORT")), (place, value, hex(ret))
+            told = acl.get_recent_err_msg()
+            assert f": {text}" in told, (text, told)
+        session.channel()
+        assert acl.himpi.venc_set_chn_attr(0, attributes(bit_rate=0)) == code("ILLEGAL_PARAM")
+        assert "bit_rate is 0; allowed are 2 to" in acl.get_recent_err_msg()
+        assert acl.himpi.venc_create_chn(0, attributes(bit_rate=0)) != 0
+        assert acl.himpi.venc_create_chn(0, attributes()) == code("EXIST")
+        assert "allowed are" not in acl.get_recent_err_msg()
+        for codec in CODECS:
+            for mode in MODES:
+                ok(acl.himpi.venc_create_chn(1, attributes(codec, mode)))
+                got = ok(acl.himpi.venc_get_chn_attr(1))
+                assert diagnosis.of_v2_channel(acl.get_soc_name(), got) is None
+                ok(acl.himpi.venc_destroy_chn(1))
+
+
+@simulated
 def streams():
     """A stream's dict has pyACL's members; packs are in the device's memory; times and addresses come back."""
     with Session() as session:
@@ -352,7 +416,7 @@ def ctrl_c_in_a_wait():
         ok(acl.himpi.sys_close_epoll(epoll))
 
 
-@subject
+@simulated
 def threads():
     """One thread sends, one gets: neither holds the GIL while it waits, so all frames come, with waits for ever."""
     frames = 300
@@ -376,7 +440,7 @@ def threads():
         assert got == [1000 * number for number in range(frames)]
 
 
-@subject
+@simulated
 def without_memory():
     """Python's memory runs out at each place in turn: a stream that nobody could release is given back."""
     import _testcapi
@@ -427,6 +491,44 @@ def without_memory():
                     if call == "venc_send_frame":
                         session.take(chn)
             assert struck or call in ("venc_set_chn_param", "venc_send_frame"), call
+
+
+@simulated
+def nothing_is_left():
+    """Calls that work, that the device refuses, and that raise, again and again: Python's memory does not grow."""
+    simulator.shared().set_options(null_codec=500)
+    with Session() as session:
+        chn = session.channel()
+
+        def raising(error, call, *arguments):
+            try:
+                getattr(acl.himpi, call)(*arguments)
+                raise AssertionError(f"{call} has not raised")
+            except error:
+                pass
+
+        def once():
+            session.send(chn)
+            session.take(chn)
+            ok(acl.himpi.venc_set_chn_attr(chn, ok(acl.himpi.venc_get_chn_attr(chn))))
+            ok(acl.himpi.venc_set_rc_param(chn, ok(acl.himpi.venc_get_rc_param(chn, 1))))
+            ok(acl.himpi.venc_get_mod_param({"mod_type": 2}))
+            ok(acl.himpi.dvpp_free(ok(acl.himpi.dvpp_malloc(0, 64))))
+            assert acl.himpi.venc_get_stream(chn, {"pack_cnt": 4}, 0)[1] == code("BUF_EMPTY")
+            assert acl.himpi.venc_get_chn_attr(9)[1] == code("UNEXIST")
+            assert acl.himpi.sys_wait_epoll(1, 8, 0)[2] != 0
+            raising(ValueError, "venc_send_frame", chn, {"v_frame": {"virt_addr": [1, "x"]}}, 0)
+            raising(TypeError, "venc_create_chn", 1, {"rc_attr": {"rc_mode": 1, "h264_cbr": 5}})
+            raising(TypeError, "venc_release_stream", chn, {"pack_cnt": 2, "pack": [{}, 5]})
+            raising(ValueError, "venc_get_stream", chn, {"pack_cnt": -1}, 0)
+            raising(TypeError, "venc_get_stream", chn, {"pack_cnt": 2**32 - 1}, 0)
+
+        for _ in range(50):
+            once()
+        before = sys.getallocatedblocks()
+        for _ in range(300):
+            once()
+        assert sys.getallocatedblocks() - before < 100, sys.getallocatedblocks() - before
 
 
 # ---- members ---------------------------------------------------------------------------------------------------------
@@ -689,7 +791,7 @@ def v2_first():
         waiting.eventually(lambda: live.counts()["engine DEVICE"] == 0)
 
 
-@subject
+@simulated
 def exit_beside_an_encoder():
     """sys_exit, which would end an Encoder's channel, waits for it: it is not forwarded."""
     import ascend_venc as venc

@@ -183,6 +183,21 @@ cdef object mpi_status(const char *call, hi_s32 code, PyObject **args, Py_ssize_
     return 0 if code == 0 else failed(call, <uint32_t>code, args, given, reason, False)
 
 
+cdef object attributes_status(
+        const char *call, hi_s32 code, const hi_venc_chn_attr *attr, PyObject **args, Py_ssize_t given):
+    """The code of a call that takes a channel's attributes; with what is outside the chip's ranges, if that is why."""
+    cdef const char *soc = NULL
+    if code not in (HI_ERR_VENC_ILLEGAL_PARAM, HI_ERR_VENC_NOT_SUPPORT):
+        return mpi_status(call, code, args, given)
+    from ... import diagnosis
+
+    if loaded_api.aclrtGetSocName != NULL:
+        soc = loaded_api.aclrtGetSocName()
+    reason = diagnosis.of_v2_channel("" if soc == NULL else soc.decode("ascii", "replace"),
+                                     write_dict(&himpi_hi_venc_chn_attr, <const char *>attr, HIMPI_NO_CHOICE))
+    return mpi_status(call, code, args, given, reason)
+
+
 cdef object lacking(const char *call, PyObject **args, Py_ssize_t given):
     """The code of a call that the loaded AscendCL does not have."""
     cdef const avenc_library_info *info = avenc_library_info_get(default_library())
@@ -317,10 +332,15 @@ cdef object himpi_sys_wait_epoll(PyObject *self, PyObject **args, Py_ssize_t giv
     return found, count, ret
 
 
+cdef enum:
+    MOST_PACKS = 1 << 20  # 144 MiB: what asks for more is no number of packs
+
+
 cdef int begin_stream(PyObject *given, hi_venc_stream *stream) except -1:
     """Read a stream's dict, and make room for as many packs as it says."""
     read_dict(<object>given, &himpi_hi_venc_stream, <char *>stream)
-    stream.pack = <hi_venc_pack *>calloc(<size_t>stream.pack_cnt + 1, sizeof(hi_venc_pack))
+    if stream.pack_cnt <= MOST_PACKS:
+        stream.pack = <hi_venc_pack *>calloc(<size_t>stream.pack_cnt + 1, sizeof(hi_venc_pack))
     if stream.pack == NULL:
         raise TypeError(f"hi_venc_stream malloc failed! pack_cnt is {stream.pack_cnt}: give what venc_query_status says")
     return 0
