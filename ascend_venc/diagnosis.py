@@ -142,9 +142,9 @@ def of_v2_channel(soc_name: str, attr: dict[str, Any]) -> str | None:
         return f"{soc_name} has no DVPP V2"
     found = []
 
-    def check(name: str, value: int, low: int, high: int, unit: str = "") -> None:
-        if not low <= value <= high:
-            found.append(f"{name} is {value}; allowed are {low} to {high}{unit}")
+    def check(name: str, value: int, allowed: tuple[int, int], unit: str = "") -> None:
+        if not allowed[0] <= value <= allowed[1]:
+            found.append(f"{name} is {value}; allowed are {allowed[0]} to {allowed[1]}{unit}")
 
     venc, rates, gop = attr["venc_attr"], attr["rc_attr"], attr["gop_attr"]
     codec = _V2_CODECS.get(venc["type"])
@@ -156,15 +156,15 @@ def of_v2_channel(soc_name: str, attr: dict[str, Any]) -> str | None:
     if venc["profile"] > (3 if prefix == "h264" else 1):
         found.append(f"profile is {venc['profile']}; {name} has {profiles}")
     for word, limits in (("width", chip.width.value), ("height", chip.height.value)):
-        check(f"max_pic_{word}", venc[f"max_pic_{word}"], *limits, " pixels")
-        check(f"pic_{word}", venc[f"pic_{word}"], limits[0], venc[f"max_pic_{word}"], f" (max_pic_{word})")
+        check(f"max_pic_{word}", venc[f"max_pic_{word}"], limits, " pixels")
+        check(f"pic_{word}", venc[f"pic_{word}"], (limits[0], venc[f"max_pic_{word}"]), f" (max_pic_{word})")
         if venc[f"pic_{word}"] % 2:
             found.append(f"pic_{word} is {venc[f'pic_{word}']}; it must be even")
     area = venc["pic_width"] * venc["pic_height"]
     if prefix == "h264" and chip.h264_area.value and area > chip.h264_area.value:
         found.append(f"pic_width * pic_height is {area}; {soc_name} takes {chip.h264_area.value} in H.264")
     low, high, step = _V2_BUFFER
-    check("buf_size", venc["buf_size"], low, high, " bytes")
+    check("buf_size", venc["buf_size"], (low, high), " bytes")
     if venc["buf_size"] % step:
         found.append(f"buf_size is {venc['buf_size']}; it must be a multiple of {step}")
     mode = rates["rc_mode"]
@@ -172,18 +172,20 @@ def of_v2_channel(soc_name: str, attr: dict[str, Any]) -> str | None:
         found.append(f"rc_mode is {mode}; {name} has {first} to {first + len(_V2_MODES) - 1}")
     else:
         rate = rates[f"{prefix}_{_V2_MODES[mode - first]}"]
-        check("gop", rate["gop"], *chip.gop.value)
-        check("src_frame_rate", rate["src_frame_rate"], *chip.fps.value)
-        check("dst_frame_rate", rate["dst_frame_rate"], chip.fps.value[0], rate["src_frame_rate"], " (src_frame_rate)")
+        check("gop", rate["gop"], chip.gop.value)
+        check("src_frame_rate", rate["src_frame_rate"], chip.fps.value)
+        check(
+            "dst_frame_rate", rate["dst_frame_rate"], (chip.fps.value[0], rate["src_frame_rate"]), " (src_frame_rate)"
+        )
         for word, value in rate.items():
             if word == "stats_time":
-                check(word, value, 1, 60, " s")
+                check(word, value, (1, 60), " s")
             elif word.endswith("bit_rate") and not word.startswith("long_term"):
-                check(word, value, *chip.bit_rate.value, " kbit/s")
+                check(word, value, chip.bit_rate.value, " kbit/s")
             elif word in ("i_qp", "p_qp"):
-                check(word, value, 0, 51)
+                check(word, value, (0, 51))
     if gop["gop_mode"] != 0:
         found.append(f"gop_mode is {gop['gop_mode']}; 0 (NORMAL_P) works")
     else:
-        check("ip_qp_delta", gop["normal_p"]["ip_qp_delta"], -10, 30)
+        check("ip_qp_delta", gop["normal_p"]["ip_qp_delta"], (-10, 30))
     return "; ".join(found) or None

@@ -328,7 +328,7 @@ def test_program_imports_acl_and_its_parts_in_every_way(run):
 import sys
 import acl
 import acl.media as m
-import acl.rt, acl.util
+import acl.rt, acl.util, acl.himpi
 from acl import media, rt as r
 from acl.util import start_thread
 print(acl.media is m is media, acl.rt is r, acl.util.start_thread is start_thread)
@@ -340,7 +340,7 @@ except ImportError as error:
     print("acl.mdl" in str(error))
 """
     )
-    assert_clean(process, "True True True\nTrue ['acl', 'acl.media', 'acl.rt', 'acl.util']\nTrue\n")
+    assert_clean(process, "True True True\nTrue ['acl', 'acl.himpi', 'acl.media', 'acl.rt', 'acl.util']\nTrue\n")
 
 
 def test_program_runs_as_main_with_its_arguments_and_its_folder(run, tmp_path):
