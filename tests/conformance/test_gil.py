@@ -204,6 +204,7 @@ HIMPI_WRITTEN = {
     "acl.himpi.sys_init": True,
     "acl.himpi.sys_exit": True,
     "acl.himpi.dvpp_malloc": True,
+    "acl.himpi.sys_create_epoll": True,
     "acl.himpi.dvpp_free": False,
     "acl.himpi.sys_wait_epoll": None,
     "acl.himpi.venc_get_stream": None,

@@ -470,6 +470,22 @@ def without_memory():
                 assert ret == 0
                 ok(acl.himpi.venc_release_stream(chn, stream))
         assert struck > 3 and lost > 0, (struck, lost)  # one that was left would have to be released before the next
+        for make, end in (
+            (lambda: acl.himpi.dvpp_malloc(0, 64), acl.himpi.dvpp_free),
+            (lambda: acl.himpi.sys_create_epoll(1), acl.himpi.sys_close_epoll),
+        ):
+            struck = 0
+            for place in range(20):  # what is left is counted at the end, and reported by strict mode
+                _testcapi.set_nomemory(place, place + 1)
+                try:
+                    made = make()
+                except MemoryError:
+                    made, struck = None, struck + 1
+                finally:
+                    _testcapi.remove_mem_hooks()
+                if made is not None:
+                    ok(end(ok(made)))
+            assert struck
         for call, arguments in (
             ("venc_query_status", (chn,)),
             ("venc_get_chn_attr", (chn,)),

@@ -259,9 +259,34 @@ cdef object himpi_dvpp_malloc(PyObject *self, PyObject **args, Py_ssize_t given)
     reserve(&device_memory)
     with nogil:
         code = mpi.hi_mpi_dvpp_malloc(<uint32_t>device, &memory, size)
+    try:
+        result = <uint64_t>memory, mpi_status(call, code, args, given)
+    except MemoryError:
+        if code == 0:  # the program could not free what it does not know
+            mpi.hi_mpi_dvpp_free(memory)
+        raise
     if code == 0:
         insert(&device_memory, memory, 0)
-    return <uint64_t>memory, mpi_status(call, code, args, given)
+    return result
+
+
+cdef object himpi_sys_create_epoll(PyObject *self, PyObject **args, Py_ssize_t given):
+    cdef const char *call = b"acl.himpi.sys_create_epoll"
+    cdef int32_t size = 0, epoll = 0
+    cdef hi_s32 code
+    if given != 1 or not as_int32(args[0], &size):
+        refuse(b"acl.himpi.sys_create_epoll args parse failed!")
+    cdef const himpi_api *mpi = mpi_api()
+    if mpi == NULL:
+        return 0, lacking(call, args, given)
+    with nogil:
+        code = mpi.hi_mpi_sys_create_epoll(size, &epoll)
+    try:
+        return epoll, mpi_status(call, code, args, given)
+    except MemoryError:
+        if code == 0:
+            mpi.hi_mpi_sys_close_epoll(epoll)
+        raise
 
 
 cdef object himpi_dvpp_free(PyObject *self, PyObject **args, Py_ssize_t given):
