@@ -108,6 +108,8 @@ cdef extern from "avenc.h" nogil:
 
     int avenc_interface_in_use()
     int avenc_interface_use(int interface)
+    int avenc_interface_begin_exit()
+    void avenc_interface_end_exit()
     int avenc_device_open(avenc_library *library, int32_t device_id, int interface, avenc_device **device)
     int avenc_device_wait_open(avenc_device *device, const avenc_wait *wait)
     void avenc_device_release(avenc_device *device)
@@ -327,7 +329,6 @@ cdef extern from "avenc.h" nogil:
         AVENC_SHORT_COPY_BYTES
 
     enum:
-        AVENC_LIVE_DEVICE
         AVENC_LIVE_COUNT
 
     int64_t avenc_live(int kind)

@@ -103,6 +103,11 @@ FRAME = {"v_frame": {}, "pool_id": 0, "mod_id": 8}
     ("call", "arguments", "text"),
     [
         ("venc_start_chn", (0, {"recv_pic_num": 2**63}), "PyLong_AsLong failed: recv_pic_num is "),
+        (
+            "venc_create_chn",
+            (0, {"rc_attr": {"rc_mode": 1, "h264_cbr": {"gop": -1}}}),
+            "PyLong_AsUnsignedLong failed: gop is -1; ",
+        ),
         ("venc_send_frame", (0, {**FRAME, "pool_id": -1}, 0), "PyLong_AsUnsignedLong failed: pool_id is -1; "),
         ("venc_send_frame", (0, {"v_frame": {"pts": -5}}, 0), "PyLong_AsUnsignedLong failed: pts is -5; "),
         ("venc_send_frame", (0, {"v_frame": {"pts": 2**64}}, 0), "PyLong_AsUnsignedLong failed: pts is "),

@@ -783,6 +783,11 @@ def v1_first():
     assert "this process uses DVPP V1" in text and "they must not be mixed" in text, text
     with venc.Encoder(128, 128, codec="h264") as enc:
         assert enc.interface == "v1"
+    try:
+        venc.Encoder(128, 128, codec="h264", interface="v2")
+        raise AssertionError("both interfaces in one process")
+    except venc.errors.AclStateError as error:
+        assert 'interface="v1"' in str(error), error
     waiting.eventually(lambda: live.counts()["engine DEVICE"] == 0)
     ok(acl.rt.reset_device(0))
     ok(acl.finalize())
@@ -827,6 +832,41 @@ def exit_beside_an_encoder():
     waiting.eventually(lambda: live.counts()["engine DEVICE"] == 0)
     ok(acl.himpi.sys_exit())
     assert sim.aclsim_calls(b"hi_mpi_sys_exit") == 1
+    ok(acl.rt.reset_device(0))
+    ok(acl.finalize())
+
+
+@simulated
+def exit_that_is_under_way():
+    """While sys_exit runs on another thread, no Encoder is opened for it to end; afterwards one is."""
+    import ascend_venc as venc
+
+    sim = simulator.shared()
+    ok(acl.init())
+    ok(acl.rt.set_device(0))
+    context = ok(acl.rt.get_context())
+    ok(acl.himpi.sys_init())
+
+    def leave():
+        ok(acl.rt.set_context(context))
+        ok(acl.himpi.sys_exit())
+
+    thread = threading.Thread(target=leave)
+    with sim.hanging_call("hi_mpi_sys_exit") as wait_hung:
+        thread.start()
+        wait_hung()
+        try:
+            venc.Encoder(128, 128, codec="h264", interface="v2", timeout=20)
+            raise AssertionError("an Encoder was opened while sys_exit runs")
+        except venc.errors.AclStateError as error:
+            assert "acl.himpi.sys_exit is under way" in str(error), error
+    thread.join()
+    with venc.Encoder(128, 128, codec="h264", interface="v2", timeout=20) as enc:
+        packets = enc.encode(bytes(SIZE)) + enc.flush()
+        assert len(packets) == 1
+        del packets
+    waiting.eventually(lambda: live.counts()["engine DEVICE"] == 0)
+    ok(acl.himpi.sys_exit())
     ok(acl.rt.reset_device(0))
     ok(acl.finalize())
 

@@ -25,6 +25,7 @@ include "special.pyx"
 include "venc.pyx"
 include "util.pyx"
 include "himpi_members.pxi"
+include "dicts.pyx"
 include "himpi.pyx"
 include "functions.pxi"
 
