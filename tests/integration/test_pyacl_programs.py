@@ -187,9 +187,27 @@ print("end")
 """
 
 
+# On a board, whose own CPU runs the program, old programs give a channel's descriptor to select.
+SELECTED = """\
+        import select
+        assert select.select([fd], [], [], 10)[0] == [fd]
+"""
+WAITED = DOCUMENTED[DOCUMENTED.index("        events, count") : DOCUMENTED.index("        status, ret")]
+EPOLL = DOCUMENTED[DOCUMENTED.index("epoll, ret =") : DOCUMENTED.index("with open")]
+LEFT = DOCUMENTED[
+    DOCUMENTED.index("check(himpi.sys_ctl_epoll(epoll, 3") : DOCUMENTED.index("check(himpi.venc_destroy_chn")
+]
+
+
 @pytest.mark.parametrize("codec", ["h264", "h265"])
-def test_himpi_program_in_the_order_of_the_vendors_page(run, tmp_path, codec):
-    process = run(DOCUMENTED, codec, tmp_path / "out", env={"ASCEND_VENC_SIM_STRICT": "1"})
+@pytest.mark.parametrize("way", ["epoll", pytest.param("select", marks=pytest.mark.sim_only)])
+def test_himpi_program_in_the_order_of_the_vendors_page(run, tmp_path, codec, way):
+    program, env = DOCUMENTED, {"ASCEND_VENC_SIM_STRICT": "1"}
+    if way == "select":
+        program = program.replace(WAITED, SELECTED).replace(EPOLL, "").replace(LEFT, "check(himpi.venc_close_fd(0))\n")
+        assert "epoll" not in program
+        env["ASCEND_VENC_SIM_SOC"] = "Ascend310B4"
+    process = run(program, codec, tmp_path / "out", env=env)
     assert_clean(process, "end\n")
     frames = decode.frames((tmp_path / "out").read_bytes(), codec)
     assert all(abs(int(frame[:128].mean()) - 40 - 8 * i) < 6 for i, frame in enumerate(frames)) and len(frames) == 20
