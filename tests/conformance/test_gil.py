@@ -209,8 +209,8 @@ HIMPI_WRITTEN = {
     "acl.himpi.sys_wait_epoll": None,
     "acl.himpi.venc_get_stream": None,
     "acl.himpi.venc_release_stream": False,
-    "acl.himpi.venc_get_mod_param": False,
-    "acl.himpi.venc_get_rc_param": False,
+    "acl.himpi.venc_get_mod_param": True,
+    "acl.himpi.venc_get_rc_param": True,
 }
 
 

@@ -266,23 +266,33 @@ cdef object himpi_venc_release_stream(PyObject *self, PyObject **args, Py_ssize_
 cdef object himpi_venc_get_mod_param(PyObject *self, PyObject **args, Py_ssize_t given):
     cdef const char *call = b"acl.himpi.venc_get_mod_param"
     cdef hi_venc_mod_param param
+    cdef hi_s32 code
     if given != 1:
         refuse(b"acl.himpi.venc_get_mod_param args parse failed!")
     read_dict(<object>args[0], &himpi_hi_venc_mod_param, <char *>&param)
     cdef const himpi_api *mpi = mpi_api()
-    ret = lacking(call, args, given) if mpi == NULL else \
-        mpi_status(call, mpi.hi_mpi_venc_get_mod_param(&param), args, given)
+    if mpi == NULL:
+        ret = lacking(call, args, given)
+    else:
+        with nogil:
+            code = mpi.hi_mpi_venc_get_mod_param(&param)
+        ret = mpi_status(call, code, args, given)
     return write_dict(&himpi_hi_venc_mod_param, <char *>&param, HIMPI_NO_CHOICE), ret
 
 
 cdef object himpi_venc_get_rc_param(PyObject *self, PyObject **args, Py_ssize_t given):
     cdef const char *call = b"acl.himpi.venc_get_rc_param"
     cdef int32_t chn = 0, mode = 0
+    cdef hi_s32 code
     cdef hi_venc_rc_param param
     if given != 2 or not as_int32(args[0], &chn) or not as_int32(args[1], &mode):
         refuse(b"acl.himpi.venc_get_rc_param args parse failed!")
     memset(&param, 0, sizeof(param))
     cdef const himpi_api *mpi = mpi_api()
-    ret = lacking(call, args, given) if mpi == NULL else \
-        mpi_status(call, mpi.hi_mpi_venc_get_rc_param(chn, &param), args, given)
+    if mpi == NULL:
+        ret = lacking(call, args, given)
+    else:
+        with nogil:
+            code = mpi.hi_mpi_venc_get_rc_param(chn, &param)
+        ret = mpi_status(call, code, args, given)
     return write_dict(&himpi_hi_venc_rc_param, <char *>&param, mode), ret
