@@ -41,7 +41,7 @@ MODULES = [
     "channel",
     "pyacl.functions",
 ]
-# What is made of pyacl/functions.txt and of ascendcl.h: files that Cython includes, and stubs.
+# What is made of pyacl/functions.txt, ascendcl.h and himpi.h: files that Cython includes, and stubs.
 GENERATOR = runpy.run_path("scripts/generate_pyacl.py")
 GENERATED = "build/generated"
 INCLUDE = ["csrc/include", "csrc", GENERATED]
@@ -131,7 +131,7 @@ def cython_module(name):
     return Extension(
         f"ascend_venc._lowlevel.{name}",
         [f"ascend_venc/_lowlevel/{path}.pyx"],
-        depends=["csrc/include/ascendcl.h", "csrc/include/avenc.h"],
+        depends=[f"csrc/include/{name}.h" for name in ("ascendcl", "avenc", "himpi", "himpi_layout")],
         include_dirs=INCLUDE,
         libraries=["avenc"],
         extra_compile_args=CYTHON_FLAGS,

@@ -5,6 +5,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from .cascendcl cimport *
 
 include "acl_api.pxi"  # acl_api, the table of AscendCL's functions: made of ascendcl.h by scripts/generate_pyacl.py
+include "himpi_api.pxi"  # himpi_api, the same of DVPP V2, and its structures: made of himpi.h
 
 cdef extern from "avenc.h" nogil:
     enum:
@@ -85,6 +86,7 @@ cdef extern from "avenc.h" nogil:
                                 const char **warned)
     void avenc_opening_release(avenc_opening *opening)
     const acl_api *avenc_library_api(const avenc_library *library)
+    const himpi_api *avenc_library_himpi(const avenc_library *library)
     const avenc_library_info *avenc_library_info_get(const avenc_library *library)
     int avenc_library_has(const avenc_library *library, const char *function)
     const char *avenc_function_name(size_t index)
@@ -106,6 +108,8 @@ cdef extern from "avenc.h" nogil:
 
     int avenc_interface_in_use()
     int avenc_interface_use(int interface)
+    int avenc_interface_begin_exit()
+    void avenc_interface_end_exit()
     int avenc_device_open(avenc_library *library, int32_t device_id, int interface, avenc_device **device)
     int avenc_device_wait_open(avenc_device *device, const avenc_wait *wait)
     void avenc_device_release(avenc_device *device)

@@ -230,6 +230,14 @@ AVENC_API int avenc_interface_in_use(void);
 AVENC_API int avenc_interface_use(int interface);
 
 /*
+ * Before hi_mpi_sys_exit, which ends what everybody in the process has on the device. 1: no device is open here, and
+ * opening one on V2 is AVENC_E_MIXED until avenc_interface_end_exit. 0: one is open, or ends, or is being opened: leave
+ * it, and do not call avenc_interface_end_exit. Neither waits.
+ */
+AVENC_API int avenc_interface_begin_exit(void);
+AVENC_API void avenc_interface_end_exit(void);
+
+/*
  * Begin to open a device, on a native thread of its own: aclInit (100002 counts as success; then aclFinalize is not
  * ours to call), an explicit context, report thread. AVENC_E_MIXED: the process uses the other interface;
  * AVENC_E_INVALID: there is no such device, or V2 is asked of a library or a chip without it. A device that is open, or being opened, is shared: the call
