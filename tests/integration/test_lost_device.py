@@ -63,6 +63,28 @@ def test_newcomer_does_not_share_a_lost_device():
     end_well(enc)
 
 
+def test_receiver_beside_a_close_ends_when_the_device_has_given_back_what_it_has_or_in_its_own_bound():
+    sim = simulator.shared()
+    enc = encoder(timeout=0.3)
+    with sim.options(stall=1):
+        enc.submit(FRAME)
+        receiver = started(enc.receive)
+        eventually(lambda: is_inside(receiver, "receive"))
+        with pytest.raises(venc.AclTimeoutError, match="still in the device"):
+            enc.close()
+        assert isinstance(outcome(receiver), venc.AclTimeoutError)
+    end_well(enc)
+    enc = encoder(timeout=20)
+    with sim.options(stall=1):
+        enc.submit(FRAME)
+        receiver, closer = started(enc.receive), started(close, enc)
+        eventually(lambda: enc.closed)
+        sim.set_options(stall=0)
+        assert isinstance(outcome(receiver), (venc.EncoderClosedError, venc.Packet))
+        assert outcome(closer) is None
+    end_well(enc)
+
+
 # ---- one call that never returns ----
 
 HANGS_ON_CLOSE = [
