@@ -129,6 +129,9 @@ cdef extern from "avenc.h" nogil:
         uint64_t tag
         uint32_t epoch
         int promised
+        int32_t device_kind
+        int32_t mean_qp
+        uint64_t picture_bits
 
     void avenc_packet_release(avenc_packet *packet)
     int avenc_next_nal(const uint8_t *data, size_t size, size_t *position, size_t *start, size_t *length)

@@ -11,7 +11,11 @@
 static void collect(avenc_channel *channel, avi_packet *packet, const avi_output *output) {
     avenc_packet *pub = &packet->pub;
     size_t room = avi_pool_capacity(packet->pool);
+    const avi_told told = output->told ? *output->told : (avi_told){.kind = AVENC_KIND_UNKNOWN, .mean_qp = -1};
     pub->ret_code = output->ret_code;
+    pub->device_kind = told.kind;
+    pub->mean_qp = told.mean_qp;
+    pub->picture_bits = told.picture_bits;
     if (output->ret_code != 0 || !output->data || output->size == 0) {
         pub->status = AVENC_E_FRAME;
         return;

@@ -259,6 +259,9 @@ typedef struct avenc_packet {
     uint64_t tag;          /* as given with the frame */
     uint32_t epoch;        /* of the channel that encoded it: 0 for the first, 1 for its successor, ... */
     int promised;          /* as given with the frame: avenc_channel_take_promised returns it */
+    int32_t device_kind;   /* AVENC_KIND_* as the device tells it; UNKNOWN where it does not, and on DVPP V1 */
+    int32_t mean_qp;       /* likewise, the picture's mean quantiser, 0..51; -1 */
+    uint64_t picture_bits; /* likewise, bits that the picture took; 0 */
 } avenc_packet;
 
 /*

@@ -217,6 +217,7 @@ int avi_v2_create(avenc_device *device, const avenc_channel_config *config, void
     avi_v2_channel *channel = calloc(1, sizeof *channel);
     if (!channel)
         return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
+    channel->h265 = config->en_type == H265_MAIN_LEVEL;
     channel->room = config->depth + config->queue + SPARE;
     channel->frame_us = config->src_rate ? MICROSECONDS / config->src_rate : MICROSECONDS;
     channel->sent = calloc(channel->room, sizeof *channel->sent);

@@ -22,6 +22,7 @@ typedef struct avi_v2_sent {
 typedef struct avi_v2_channel {
     hi_venc_chn id;
     hi_s32 fd;
+    bool h265;
     bool created, started, has_fd, registered; /* what there is to end */
     hi_u64 frame_us;
     hi_u32 count; /* frames that were sent; only who has the right to send */

@@ -77,11 +77,19 @@ typedef struct avi_port {
     int (*send)(avenc_device *device, void *channel, void *picture, bool idr, uint64_t number, bool *gone);
 } avi_port;
 
+/* What a device tells of a picture besides its access unit. */
+typedef struct avi_told {
+    int32_t kind;          /* AVENC_KIND_* */
+    int32_t mean_qp;       /* -1: it does not */
+    uint64_t picture_bits; /* 0: it does not */
+} avi_told;
+
 /* A finished access unit, valid until avi_report returns. */
 typedef struct avi_output {
-    const void *data;  /* NULL: none */
-    size_t size;       /* bytes */
-    uint32_t ret_code; /* the device's code for this frame; 0: encoded */
+    const void *data;     /* NULL: none */
+    size_t size;          /* bytes */
+    uint32_t ret_code;    /* the device's code for this frame; 0: encoded */
+    const avi_told *told; /* NULL: nothing */
     /* How to bring it into host memory; NULL: memcpy. */
     int (*fetch)(avenc_device *device, void *to, size_t room, const void *from, size_t size);
 } avi_output;
