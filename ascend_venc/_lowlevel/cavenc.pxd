@@ -234,6 +234,17 @@ cdef extern from "avenc.h" nogil:
                              avenc_channel **channel)
     int avenc_channel_wait_open(avenc_channel *channel, const avenc_wait *wait)
     int avenc_channel_succeed(avenc_channel *channel, uint64_t *first_index)
+
+    ctypedef struct avenc_change:
+        pass
+
+    uint32_t avenc_channel_epoch(avenc_channel *channel)
+    int avenc_channel_change(avenc_channel *channel, uint32_t epoch, const avenc_channel_config *config,
+                             avenc_change **change)
+    int avenc_change_wait(avenc_change *change, const avenc_wait *wait, uint64_t *first_index)
+    void avenc_change_release(avenc_change *change)
+    int avenc_channel_wait_changes(avenc_channel *channel, const avenc_wait *wait)
+
     void avenc_channel_pause(avenc_channel *channel, int paused)
     void avenc_channel_retire(avenc_channel *channel)
     int avenc_channel_wait_retired(avenc_channel *channel, const avenc_wait *wait)

@@ -140,8 +140,8 @@ void avi_report(avenc_device *device, uint64_t number, const avi_output *output)
         avi_channel_release_refused_locked(channel, slot->later);
         stream->idr_owed = true;
     }
-    channel->heard = channel->heard || avi_stream_heard_locked(stream) || channel->queued_head || stream->has_sink ||
-                     stream->closed || channel->sealed || channel->retiring;
+    channel->heard = channel->heard || avi_stream_heard_locked(stream) || channel->queued_head || channel->change ||
+                     stream->has_sink || stream->closed || channel->sealed || channel->retiring;
     avi_unlock(&stream->lock);
 }
 
@@ -154,6 +154,7 @@ void avi_report_batch(avenc_device *device) {
         if (channel->heard) {
             avi_lock(&stream->lock);
             avi_stream_signal_locked(stream, false);
+            avi_channel_check_change_locked(channel);
             avi_channel_send_queued_locked(channel);
             avi_sink_wake_locked(stream, false);
             avi_channel_check_over_locked(channel);

@@ -154,8 +154,8 @@ static int create_at_free_id(avenc_device *device, const hi_venc_chn_attr *attr,
 
 static int create_parts(avenc_device *device, const avenc_channel_config *config, avi_v2_channel *channel) {
     avi_v2_device *v2 = avi_v2_of(device);
-    hi_venc_chn_attr attr = attributes(config);
-    int rc = create_at_free_id(device, &attr, channel);
+    channel->attr = attributes(config);
+    int rc = create_at_free_id(device, &channel->attr, channel);
     if (rc != AVENC_OK)
         return rc;
     avi_lock(&v2->lock);
@@ -212,14 +212,19 @@ int avi_v2_destroy(avenc_device *device, void *opaque) {
     return rc;
 }
 
+static hi_u64 frame_time(const avenc_channel_config *config) {
+    enum { MICROSECONDS = 1000 * 1000 };
+    return config->src_rate ? MICROSECONDS / config->src_rate : MICROSECONDS;
+}
+
 int avi_v2_create(avenc_device *device, const avenc_channel_config *config, void **out) {
-    enum { MICROSECONDS = 1000 * 1000, SPARE = 64 };
+    enum { SPARE = 64 };
     avi_v2_channel *channel = calloc(1, sizeof *channel);
     if (!channel)
         return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
     channel->h265 = config->en_type == H265_MAIN_LEVEL;
     channel->room = config->depth + config->queue + SPARE;
-    channel->frame_us = config->src_rate ? MICROSECONDS / config->src_rate : MICROSECONDS;
+    channel->frame_us = frame_time(config);
     channel->sent = calloc(channel->room, sizeof *channel->sent);
     int rc = channel->sent ? create_parts(device, config, channel) : avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
     if (rc == AVENC_OK) {
@@ -229,6 +234,47 @@ int avi_v2_create(avenc_device *device, const avenc_channel_config *config, void
     avenc_failure kept = *avenc_last_failure();
     avi_v2_destroy(device, channel);
     return avi_fail_again(&kept);
+}
+
+/* ---- changing ------------------------------------------------------------------------------------------ */
+
+bool avi_v2_changes(const avenc_device *device) {
+    return avi_v2_of(device)->mpi->hi_mpi_venc_set_chn_attr != NULL; /* not in the oldest releases */
+}
+
+/*
+ * Attributes, and then the parameters of rate control, which go back to their defaults with them (documented). Those of
+ * another mode are another structure: what all modes have is kept, the rest is as the device begins.
+ */
+static int write_settings(avenc_device *device, const avi_v2_channel *channel, const hi_venc_chn_attr *attr,
+                          const hi_venc_rc_param *kept, hi_venc_rc_mode kept_mode) {
+    TRY_MPI(device, hi_mpi_venc_set_chn_attr, channel->id, attr);
+    hi_venc_rc_param param = *kept;
+    if (attr->rc_attr.rc_mode != kept_mode) {
+        TRY_MPI(device, hi_mpi_venc_get_rc_param, channel->id, &param);
+        memcpy(&param, kept, offsetof(hi_venc_rc_param, h264_cbr_param));
+    }
+    TRY_MPI(device, hi_mpi_venc_set_rc_param, channel->id, &param);
+    return AVENC_OK;
+}
+
+/* Whether a device would take it with frames in it is not known: the engine sees to it that there are none. */
+int avi_v2_change(avenc_device *device, void *opaque, const avenc_channel_config *config, bool *whole) {
+    avi_v2_channel *channel = opaque;
+    hi_venc_rc_param kept;
+    memset(&kept, 0, sizeof kept);
+    *whole = true;
+    TRY_MPI(device, hi_mpi_venc_get_rc_param, channel->id, &kept);
+    const hi_venc_chn_attr before = channel->attr, attr = attributes(config);
+    int rc = write_settings(device, channel, &attr, &kept, before.rc_attr.rc_mode);
+    if (rc == AVENC_OK) {
+        channel->attr = attr;
+        channel->frame_us = frame_time(config);
+        return AVENC_OK;
+    }
+    const avenc_failure failure = *avenc_last_failure();
+    *whole = write_settings(device, channel, &before, &kept, before.rc_attr.rc_mode) == AVENC_OK;
+    return avi_fail_again(&failure);
 }
 
 /* ---- pictures ------------------------------------------------------------------------------------------ */
@@ -307,7 +353,7 @@ int avi_v2_send(avenc_device *device, void *opaque, void *picture, bool idr, uin
     int rc = idr && channel->count ? ask_for_idr(device, channel) : AVENC_OK; /* the first is one by itself */
     if (rc != AVENC_OK)
         return rc;
-    frame->v_frame.pts = (channel->count + (hi_u64)1) * channel->frame_us;
+    frame->v_frame.pts = channel->last_us + channel->frame_us;
     frame->v_frame.time_ref = (channel->count + 1) * 2; /* even (observed) */
     note_sent(v2, channel, frame->v_frame.pts, number);
     hi_s32 code = v2->mpi->hi_mpi_venc_send_frame(channel->id, frame, 0); /* does not wait */
@@ -315,7 +361,7 @@ int avi_v2_send(avenc_device *device, void *opaque, void *picture, bool idr, uin
     if (*gone)
         note_refused(v2, channel, number);
     else
-        channel->count++;
+        channel->count++, channel->last_us = frame->v_frame.pts;
     if (code == HI_ERR_VENC_NO_BUF)
         return avi_fail(AVENC_E_AGAIN, "hi_mpi_venc_send_frame", "as many frames wait in the device as it holds");
     return code == HI_SUCCESS ? AVENC_OK : avi_v2_fail(device, code, "hi_mpi_venc_send_frame");

@@ -24,9 +24,11 @@ typedef struct avi_v2_channel {
     hi_s32 fd;
     bool h265;
     bool created, started, has_fd, registered; /* what there is to end */
-    hi_u64 frame_us;
-    hi_u32 count; /* frames that were sent; only who has the right to send */
-    bool served;  /* the device's lock: this and the rest. Its streams are being got: it cannot end */
+    hi_u64 frame_us;                           /* this and the next three: only who has the right to send */
+    hi_u64 last_us;                            /* time stamp of the last frame that was sent */
+    hi_u32 count;                              /* frames that were sent */
+    hi_venc_chn_attr attr;
+    bool served; /* the device's lock: this and the rest. Its streams are being got: it cannot end */
     avi_v2_sent *sent;
     unsigned first, pending, room; /* a ring in `sent` of `room`: what may be in the device, in the order of sends */
 } avi_v2_channel;
@@ -67,6 +69,8 @@ uint64_t avi_v2_take_number(avi_v2_device *v2, avi_v2_channel *channel, hi_u64 p
 /* As port.h has them. */
 int avi_v2_create(avenc_device *device, const avenc_channel_config *config, void **channel);
 int avi_v2_destroy(avenc_device *device, void *channel);
+bool avi_v2_changes(const avenc_device *device);
+int avi_v2_change(avenc_device *device, void *channel, const avenc_channel_config *config, bool *whole);
 int avi_v2_create_picture(avenc_device *device, const avenc_channel_config *config, void **picture);
 int avi_v2_place_picture(avenc_device *device, void *picture, const avi_placement *placement);
 void avi_v2_free_picture(avenc_device *device, void *picture);
