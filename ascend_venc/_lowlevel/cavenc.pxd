@@ -74,6 +74,8 @@ cdef extern from "avenc.h" nogil:
         const char *fallback
         const char *warnings
         uint32_t device_count
+        const char *soc_name
+        int32_t version[3]
 
     ctypedef struct avenc_opening:
         pass

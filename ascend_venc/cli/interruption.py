@@ -44,6 +44,7 @@ def by_exception() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         _held.clear()
+        _shields.clear()
 
 
 @contextlib.contextmanager
@@ -53,15 +54,16 @@ def shielded(patience: float | None = None) -> Iterator[None]:
     After `patience` seconds they are raised within the block after all; None: never; 0: at once. Of nested blocks the
     innermost counts.
     """
-    _shields.append(patience)
-    try:
+    depth = len(_shields)
+    try:  # a signal may be raised at any line
+        _shields.append(patience)
         if _held and patience is not None:  # it came within the block around this one
             if patience == 0:
                 check()
             _set_alarm(patience)
         yield
     finally:
-        _shields.pop()
+        del _shields[depth:]
         if _held:
             _set_alarm(0.0)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import abc
 import os
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -44,7 +45,7 @@ class ColorTags(NamedTuple):
     matrix: int = 2
 
 
-class VideoReader:
+class VideoReader(abc.ABC):
     """A video file, read once from its beginning to its end. Iterate it for its `VideoFrame`s.
 
     Close it, or use it in a `with` statement. It is used by one thread at a time. Iterating blocks while the file is
@@ -93,9 +94,11 @@ class VideoReader:
     def notes(self) -> tuple[str, ...]:
         return ()
 
+    @abc.abstractmethod
     def __iter__(self) -> Iterator[VideoFrame]:
-        raise NotImplementedError
+        """Frames in the order in which they are shown. Once only."""
 
+    @abc.abstractmethod
     def close(self) -> None:
         """Close the file, unless it was handed in open. Idempotent."""
 

@@ -50,7 +50,11 @@ int avi_fail_full_locked(const avenc_channel *channel, avi_waiter *waiter, int v
         return avi_fail(AVENC_E_LOOK, call, "the wait goes on");
     avi_stream_bound(waiter, verdict, bound, sizeof bound);
     if (stream->paused)
-        return avi_fail(AVENC_E_FULL, call, "no room for another frame %s: reconfigure() waits for the device", bound);
+        return avi_fail(
+            AVENC_E_FULL, call,
+            "no room for another frame %s: reconfigure() is ending the old channel; if it has timed out or was "
+            "interrupted, call it again",
+            bound);
     if (avi_stream_full_locked(stream))
         return avi_fail(AVENC_E_FULL, call,
                         "no room for another frame %s: %u packets wait to be received, of %u that may", bound,

@@ -33,7 +33,7 @@ struct avenc_waitset {
     uint32_t *ring;       /* `count` keys from `first` on; room for each key once */
     uint32_t capacity;    /* keys that there is room for: a power of two */
     uint32_t first, count;
-    avi_pace pace;
+    avi_event_rate event_rate;
     int fd;     /* eventfd, or -1 */
     bool armed; /* the next signal makes it readable */
     bool readable;
@@ -182,15 +182,15 @@ bool avi_waitset_sleep(avenc_waitset *waitset, uint32_t seen, uint64_t deadline_
 
 /* ---- coalescing -------------------------------------------------------------------------------- */
 
-bool avi_worth_coalescing(avi_pace *pace, uint64_t events, uint32_t coalesce_us) {
-    uint64_t now = avi_now_ns(), passed = now - pace->time, happened = events - pace->events;
-    bool known = pace->time != 0 && passed > 0;
-    *pace = (avi_pace){now, events};
+bool avi_worth_coalescing(avi_event_rate *rate, uint64_t events, uint32_t coalesce_us) {
+    uint64_t now = avi_now_ns(), passed = now - rate->time, happened = events - rate->events;
+    bool known = rate->time != 0 && passed > 0;
+    *rate = (avi_event_rate){now, events};
     return known && happened * coalesce_us * 1000ull >= 2 * passed;
 }
 
 static void collect_locked(avenc_waitset *waitset, uint64_t events, uint32_t coalesce_us, uint64_t deadline_ns) {
-    if (!coalesce_us || !avi_worth_coalescing(&waitset->pace, events, coalesce_us))
+    if (!coalesce_us || !avi_worth_coalescing(&waitset->event_rate, events, coalesce_us))
         return;
     uint64_t until = avi_now_ns() + coalesce_us * 1000ull;
     until = until < deadline_ns ? until : deadline_ns;

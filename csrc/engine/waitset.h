@@ -32,10 +32,10 @@ bool avi_waitset_sleep(avenc_waitset *waitset, uint32_t seen, uint64_t deadline_
  */
 void avi_waitset_collect(avenc_waitset *waitset, uint64_t events, uint32_t coalesce_us, uint64_t deadline_ns);
 
-typedef struct avi_pace {
+typedef struct avi_event_rate {
     uint64_t time, events; /* when it was last asked, and how many there had been */
-} avi_pace;
+} avi_event_rate;
 
-bool avi_worth_coalescing(avi_pace *pace, uint64_t events, uint32_t coalesce_us);
+bool avi_worth_coalescing(avi_event_rate *rate, uint64_t events, uint32_t coalesce_us);
 
 #endif

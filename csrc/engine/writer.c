@@ -21,8 +21,8 @@ static unsigned sinks;                                          /* that the writ
 static bool running;
 static int poll_set = -1, wake_fd = -1;
 static uint64_t sleeps_until;
-static avi_pace pace;   /* of what may be collected, over all sinks */
-static uint64_t events; /* how often there was some */
+static avi_event_rate event_rate; /* of what may be collected, over all sinks */
+static uint64_t events;           /* how often there was some */
 
 static void wake_writer_locked(void) {
     uint64_t one = 1;
@@ -172,7 +172,7 @@ static int start_writer_locked(void) {
 
 void avi_writer_want(avi_sink *sink, uint32_t coalesce_us) {
     avi_lock(&writer_lock);
-    bool waits = coalesce_us && avi_worth_coalescing(&pace, ++events, coalesce_us);
+    bool waits = coalesce_us && avi_worth_coalescing(&event_rate, ++events, coalesce_us);
     bool post = sink->kind == AVI_FILE_SINK && !waits;
     if (!post)
         want_locked(sink, waits ? avi_now_ns() + coalesce_us * 1000ull : 0);

@@ -139,6 +139,8 @@ typedef struct avenc_library_options {
     size_t warned_room;    /* the engine's own */
 } avenc_library_options;
 
+enum { AVENC_SOC_NAME_SIZE = 64 };
+
 typedef struct avenc_library_info {
     int simulated;            /* the simulated device */
     const char *runtime_path; /* resolved path of libascendcl.so or what stands for it */
@@ -148,7 +150,9 @@ typedef struct avenc_library_info {
     const char *found_by;     /* which rule of the search found it */
     const char *fallback;     /* "auto" chose the simulated device: why. "" otherwise */
     const char *warnings;     /* newline-separated safety warnings about the paths; "" if none */
-    uint32_t device_count;    /* devices reported when the library was opened */
+    uint32_t device_count;    /* devices reported when the library was opened the last time */
+    const char *soc_name;     /* e.g. "Ascend310P3", as reported then; "" where the runtime cannot tell */
+    int32_t version[3];       /* AscendCL's interface version; 0, 0, 0 where the runtime cannot tell */
 } avenc_library_info;
 
 /*
@@ -209,8 +213,8 @@ typedef struct avenc_device avenc_device;
 
 typedef struct avenc_device_info {
     int32_t device_id;
-    int32_t run_mode;  /* aclrtRunMode */
-    char soc_name[64]; /* e.g. "Ascend310P3"; "" where the runtime cannot tell */
+    int32_t run_mode;                   /* aclrtRunMode */
+    char soc_name[AVENC_SOC_NAME_SIZE]; /* e.g. "Ascend310P3"; "" where the runtime cannot tell */
 } avenc_device_info;
 
 /*

@@ -2,7 +2,6 @@
 /* From an accepted frame to one that can be got. See mpi.h for the lists. */
 #include "mpi.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -341,19 +340,11 @@ static void *work(void *arg) {
 }
 
 static int start_worker_locked(sim_mpi_channel *ch) {
-    sigset_t all, before;
-    sigfillset(&all); /* signals are the program's threads' business */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&ch->worker, NULL, work, ch);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rc != 0)
-        return rc;
     char name[16];
     snprintf(name, sizeof name, "aclsim-mpi%d", ch->id % 1000);
-    pthread_setname_np(ch->worker, name);
-    ch->has_worker = true;
-    sim_live_add(SIM_THREAD, 1);
-    return 0;
+    int rc = sim_start_worker(&ch->worker, work, ch, name);
+    ch->has_worker = rc == 0;
+    return rc;
 }
 
 void sim_mpi_kick_locked(sim_mpi_channel *ch) {

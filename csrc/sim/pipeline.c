@@ -4,7 +4,6 @@
  */
 #include "channel.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -249,19 +248,11 @@ static void *work(void *arg) {
 }
 
 int sim_channel_start_worker(sim_channel *ch) {
-    sigset_t all, before;
-    sigfillset(&all); /* signals are the program's threads' business */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&ch->worker, NULL, work, ch);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rc != 0)
-        return rc;
     char name[16];
     snprintf(name, sizeof name, "aclsim-venc%u", ch->id % 1000);
-    pthread_setname_np(ch->worker, name);
-    ch->has_worker = true;
-    sim_live_add(SIM_THREAD, 1);
-    return 0;
+    int rc = sim_start_worker(&ch->worker, work, ch, name);
+    ch->has_worker = rc == 0;
+    return rc;
 }
 
 /* There may be something to do. */

@@ -75,7 +75,7 @@ const sim_profile *sim_profile_find(const char *name);
 const char *sim_profile_name(size_t index);
 void sim_profile_set(const sim_profile *profile);
 
-/* ---- clock.c ---------------------------------------------------------------------------------- */
+/* ---- clock.c ----------------------------------------------------------------------------------- */
 
 uint64_t sim_now_ns(void); /* CLOCK_MONOTONIC */
 void sim_cond_init(pthread_cond_t *cond);
@@ -83,6 +83,11 @@ void sim_cond_init(pthread_cond_t *cond);
 bool sim_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ns);
 /* Sleep for the option send_time_us; not cancelled meanwhile. */
 void sim_take_send_time(void);
+
+/* ---- worker.c --------------------------------------------------------------------------------- */
+
+/* Start a thread that takes no signals; it is counted as live. `name` has up to 15 characters. */
+int sim_start_worker(pthread_t *thread, void *(*run)(void *), void *arg, const char *name);
 
 /* ---- faults.c: calls and frames that go wrong on purpose --------------------------------------- */
 

@@ -262,7 +262,7 @@ def test_signal_at_any_line_of_the_loop_keeps_what_was_encoded(backend, tmp_path
         code = main(["encode", str(source), str(out / "a.mp4"), "--backend", backend, "--keep-partial"])
     finally:
         sys.settrace(None)
-    assert left < 0 and code == 143
+    assert left < 0 and code == 143 and interruption._shields == [] == interruption._held
     line = one_line(capsys.readouterr().err)
     kept = len(clips.read_video(out / "a.mp4")[2])
     assert kept == taken < 12 and f"interrupted; {kept} frames" in line

@@ -216,7 +216,8 @@ core.open_library("sim")
 warnings.simplefilter("ignore")
 sim, function, frame = simulator.shared(), sys.argv[1], bytes(128 * 192)
 enc = None
-if function not in ("aclrtGetDeviceCount", "aclrtCreateContext", "aclvencCreateChannel", "acldvppMalloc"):
+opening = ("aclrtGetDeviceCount", "aclrtGetSocName", "aclrtCreateContext", "aclvencCreateChannel", "acldvppMalloc")
+if function not in opening:
     enc = venc.Encoder(128, 128, codec="h264", backend="sim", depth=2, timeout=None)
 if function == "stall":
     sim.set_options(stall=1, wait_limit_ms=0)
@@ -249,6 +250,7 @@ print("end", flush=True)
         "acldvppFree",
         "aclvencSendFrame",
         "aclrtGetDeviceCount",
+        "aclrtGetSocName",
         "aclrtCreateContext",
         "aclvencCreateChannel",
         "acldvppMalloc",

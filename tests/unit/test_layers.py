@@ -376,7 +376,7 @@ def test_no_module_of_the_product_has_a_name_that_says_nothing():
 
 # Words that an earlier version had of its own; the field says: coalescing delay, flush, ready, task queue, helper
 # thread, eventfd of a wait set.
-OWN_WORDS = r"(?i)\b(linger\w*|hurry\w*|news|spent|assistants?|notifiers?|selectors?)\b"
+OWN_WORDS = r"(?i)\b(linger\w*|hurry\w*|news|spent|assistants?|notifiers?|selectors?|avi_pace)\b"
 
 
 def all_lines(path):

@@ -9,6 +9,7 @@ import atexit
 import os
 import sys
 import threading
+import time
 import types
 
 cimport cython

@@ -20,9 +20,6 @@ from libc.stdlib cimport realloc
 cdef extern from "pythread.h":
     unsigned long PyThread_get_thread_ident() nogil
 
-cdef extern from "unistd.h" nogil:
-    int usleep(unsigned int microseconds)
-
 cdef extern from *:
     """
     #define ordered_add(word, value) __atomic_fetch_add(word, value, __ATOMIC_SEQ_CST)
@@ -36,13 +33,14 @@ cdef extern from *:
     void *thread_report
 
 cdef enum:
-    EXIT_PATIENCE_MS = 2000
+    EXIT_PATIENCE_S = 2
     WAITS_WITHOUT_PROGRESS = 60  # of 50 ms, before a wait is left to the runtime
     WAITS_WHEN_LEFT_OUT = 4      # the same once the runtime was seen to leave a callback of the channel out
 
 cdef int closing = 0             # the gate, by ordered_... only
 cdef int inside = 0              # callbacks in Python or on their way
 cdef unsigned long closing_thread = 0
+cdef object gate_left = _thread.allocate_lock()  # released by each callback that leaves while the gate is closing
 cdef set ended = set()           # threads of acl.util.start_thread whose function has returned, until they are joined
 cdef dict channels = {}          # handle of a channel description -> Channel
 
@@ -61,7 +59,7 @@ cdef class Channel:
     cdef object thread        # its threading.Thread, None if it has none
     cdef uint64_t accepted    # frames sent so far
     cdef uint64_t pending     # of these, not delivered yet
-    cdef list waiters         # locks, released when pending reaches 0
+    cdef list waiters         # locks, released when pending or users reaches 0
 
     def __cinit__(self):
         self.waiters = []
@@ -144,6 +142,34 @@ cdef bint take(uint64_t number, delivery *taken) noexcept:
     return True
 
 
+cdef int wake(Channel channel) except -1:
+    waiters, channel.waiters = channel.waiters, []
+    for lock in waiters:
+        lock.release()
+    return 0
+
+
+cdef int leave(Channel channel) except -1:
+    """A thread has left the channel's call of the runtime."""
+    channel.users -= 1
+    if channel.users == 0 and channel.waiters:
+        wake(channel)
+    return 0
+
+
+cdef int wait_once(Channel channel, object lock) except -1:
+    """Wait until pending or users reaches 0, or for 50 ms: the runtime may leave callbacks out. Raises for Ctrl-C."""
+    if lock not in channel.waiters:
+        channel.waiters.append(lock)
+    try:
+        lock.acquire(True, 0.05)
+        PyErr_CheckSignals()
+    finally:
+        if lock in channel.waiters:
+            channel.waiters.remove(lock)
+    return 0
+
+
 cdef int settle(delivery *taken) except -1:
     """Count a delivery as done: wake who waits for the channel's last one, and drop the references."""
     cdef Channel channel
@@ -153,9 +179,7 @@ cdef int settle(delivery *taken) except -1:
         if channel.pending > 0:
             channel.pending -= 1
         if channel.pending == 0 and channel.waiters:
-            for lock in channel.waiters:
-                lock.release()
-            channel.waiters = []
+            wake(channel)
     Py_DECREF(<object>taken.function)
     Py_DECREF(<object>taken.user_data)
     return 0
@@ -238,36 +262,40 @@ cdef bint gate_enter() noexcept nogil:
 cdef void venc_trampoline(acldvppPicDesc *input, acldvppStreamDesc *output, void *user_data) noexcept nogil:
     if user_data != NULL and gate_enter():
         deliver(input, output, <uint64_t>user_data)
-        ordered_add(&inside, -1)
 
 
 cdef void launch_trampoline(void *user_data) noexcept nogil:
     if user_data != NULL and gate_enter():
         deliver(NULL, NULL, <uint64_t>user_data)
-        ordered_add(&inside, -1)
 
 
 # With the GIL: this is where the runtime, which knows nothing of Python, reaches the program's callback.
 cdef void deliver(acldvppPicDesc *input, acldvppStreamDesc *output, uint64_t number) noexcept with gil:
-    cdef report_call *call = <report_call *>thread_report
     cdef delivery taken
-    if not take(number, &taken):
-        return
+    if take(number, &taken):
+        call_back(&taken, input, output)
+    ordered_add(&inside, -1)  # the GIL, which is still held, keeps the interpreter's end away until it is given up
+    if ordered_load(&closing) and gate_left.locked():
+        gate_left.release()
+
+
+cdef void call_back(delivery *taken, acldvppPicDesc *input, acldvppStreamDesc *output) noexcept:
+    cdef report_call *call = <report_call *>thread_report
     if call != NULL:
         call.callbacks += 1
         call.depth += 1
     try:
-        run(&taken, input, output)
+        run(taken, input, output)
     except BaseException as exception:
         # Kept for end_report, which raises it: the runtime's frames are between here and there.
         if call != NULL and call.stopped == NULL and isinstance(exception, (KeyboardInterrupt, SystemExit)):
             Py_INCREF(exception)
             call.stopped = <PyObject *>exception
         else:
-            report_unraisable(&taken, exception)
+            report_unraisable(taken, exception)
     if call != NULL:
         call.depth -= 1
-    settle(&taken)
+    settle(taken)
     note_caller()  # what the callback called is over
 
 
@@ -348,21 +376,25 @@ cdef str wait_for_callbacks(Channel channel):
         return ""
     idle = _thread.allocate_lock()
     idle.acquire()
-    channel.waiters.append(idle)
-    try:
-        while channel.pending and stalled < (WAITS_WHEN_LEFT_OUT if channel.left_out else WAITS_WITHOUT_PROGRESS):
-            if ordered_load(&closing):
-                return f"{channel.pending} frames of the channel wait for their callback, and the interpreter is ending"
-            if report_thread_is_gone(channel):
-                return f"{channel.pending} frames of the channel wait for their callback, but its report thread has ended"
-            stalled = stalled + 1 if channel.pending == before else 0
-            before = channel.pending
-            idle.acquire(True, 0.05)
-            PyErr_CheckSignals()
-    finally:
-        if idle in channel.waiters:
-            channel.waiters.remove(idle)
+    while channel.pending and stalled < (WAITS_WHEN_LEFT_OUT if channel.left_out else WAITS_WITHOUT_PROGRESS):
+        if ordered_load(&closing):
+            return f"{channel.pending} frames of the channel wait for their callback, and the interpreter is ending"
+        if report_thread_is_gone(channel):
+            return f"{channel.pending} frames of the channel wait for their callback, but its report thread has ended"
+        stalled = stalled + 1 if channel.pending == before else 0
+        before = channel.pending
+        wait_once(channel, idle)
     return ""
+
+
+cdef int wait_for_users(Channel channel) except -1:
+    """Wait until no thread is inside a call of the runtime for the channel; each ends when the device took its frame."""
+    if channel.users:
+        idle = _thread.allocate_lock()
+        idle.acquire()
+        while channel.users:
+            wait_once(channel, idle)
+    return 0
 
 
 # ---- the end of the process, and fork ------------------------------------------------------------------------------------
@@ -370,13 +402,12 @@ cdef str wait_for_callbacks(Channel channel):
 def _close_gate():
     """At exit: let no callback into Python any more, and wait a moment for those that are inside."""
     global closing_thread
-    cdef int waited = 0
     closing_thread = PyThread_get_thread_ident()
-    with nogil:
-        ordered_store(&closing, 1)
-        while waited < EXIT_PATIENCE_MS and ordered_load(&inside) != 0:
-            usleep(1000)
-            waited += 1
+    gate_left.acquire(False)
+    deadline = time.monotonic() + EXIT_PATIENCE_S
+    ordered_store(&closing, 1)
+    while ordered_load(&inside) != 0 and gate_left.acquire(True, max(0.0, deadline - time.monotonic())):
+        pass
 
 
 cdef int forget_reports() except -1:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What stands in `acl` itself, and the functions of acl.rt that do more than call AscendCL.
 from cpython.object cimport PyCallable_Check
+from posix.time cimport nanosleep, timespec
 
 cdef extern from "Python.h":
     bint PyUnicode_Check(PyObject *)
@@ -9,6 +10,7 @@ cdef enum:
     SLICE_MS = 50  # the longest that Ctrl-C waits in process_report
     FINALIZE_MS = 30 * 1000  # for the engine's own aclFinalize before acl.init
 
+cdef timespec unsubscribed_pause = timespec(0, 500 * 1000)
 cdef bint initialised = False    # by acl.init, and not finalised since
 cdef dict device_users = {}      # device -> set_device calls that no reset_device has undone
 cdef unsigned long main_thread = threading.main_thread().ident  # where Python's signal handlers run
@@ -227,9 +229,10 @@ cdef object rt_process_report(PyObject *self, PyObject **args, Py_ssize_t given)
         if acl.aclGetRecentErrMsg != NULL:
             acl.aclGetRecentErrMsg()
         if code == ACL_ERROR_RT_THREAD_SUBSCRIBE:
-            # Loops start before their channel exists: let the thread that creates it have the GIL.
+            # Loops start before their channel exists. The runtime returns at once, so that such a loop would hold the GIL
+            # nearly always, and the thread that creates the channel would win it 5 ms late at each of its calls.
             with nogil:
-                usleep(500)
+                nanosleep(&unsubscribed_pause, NULL)
         return code
     return status(b"acl.rt.process_report", code, args, given)
 

@@ -200,7 +200,7 @@ cdef object media_venc_create_channel(PyObject *self, PyObject **args, Py_ssize_
     channel.users += 1
     with nogil:
         code = acl.aclvencCreateChannel(<aclvencChannelDesc *>handle)
-    channel.users -= 1
+    leave(channel)
     if code != ACL_SUCCESS:
         return failed(call, code, args, given, why_refused(acl, handle))
     channel.created = True
@@ -229,10 +229,8 @@ cdef object media_venc_destroy_channel(PyObject *self, PyObject **args, Py_ssize
     channel.destroying = True
     try:
         reason = wait_for_callbacks(channel)
-        while channel.users and not reason:  # a send of another thread, which ends when the device took the frame
-            with nogil:
-                usleep(1000)
-            PyErr_CheckSignals()
+        if not reason:
+            wait_for_users(channel)
         if reason:
             return failed(call, ACL_ERROR_INVALID_PARAM, args, given, reason)
         with nogil:
@@ -263,7 +261,7 @@ cdef object send_end_of_stream(
     with nogil:
         code = acl.aclvencSendFrame(
             <aclvencChannelDesc *>channel.desc, NULL, NULL, <aclvencFrameConfig *>config, NULL)
-    channel.users -= 1
+    leave(channel)
     if code == ACL_SUCCESS:
         forget_deliveries(channel, earlier)  # callbacks that the runtime has left out
     return status(call, code, args, given)
@@ -305,7 +303,7 @@ cdef object media_venc_send_frame(PyObject *self, PyObject **args, Py_ssize_t gi
     with nogil:  # `reserve` is never used, as AscendCL has it
         code = acl.aclvencSendFrame(
             <aclvencChannelDesc *>handle, <acldvppPicDesc *>picture, NULL, <aclvencFrameConfig *>config, <void *>number)
-    channel.users -= 1
+    leave(channel)
     unpin(&frame_configs, config)
     unpin(&pic_descs, picture)
     if code != ACL_SUCCESS:
