@@ -41,6 +41,7 @@ from .errors import (
     VencError,
 )
 from .group import EncoderGroup
+from .rate_control import RateControl
 from .stats import EncoderStats
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ __all__ = [
     "LibraryPathWarning",
     "MediaError",
     "Packet",
+    "RateControl",
     "SimulatedDeviceWarning",
     "SinkError",
     "UnsupportedDeviceError",

@@ -4,18 +4,19 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import numbers
 import operator
 import re
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import chips
-from .constants import PixelFormat, RateControl, StreamFormat
+from .arguments import as_int, parse_choice, shown
+from .constants import PixelFormat, StreamFormat
 from .errors import InvalidArgumentError, UnsupportedDeviceError
 from .pixel_formats import ALIASES, PIXEL_FORMATS, RANGES, name_of_format, parse_matrix
+from .rate_control import LIMITS, MODES, RateControl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,6 +36,7 @@ class ChipLimits:
     bit_rate: tuple[int, int]
     gop: tuple[int, int]
     h264_area: int | None = None  # pixels, width x height
+    v2: bool = True  # DVPP V2 has its encoder
 
 
 CHIPS = tuple(
@@ -46,6 +48,7 @@ CHIPS = tuple(
         chip.bit_rate.value,
         chip.gop.value,
         chip.h264_area.value,
+        bool(chip.channels_v2.value),
     )
     for chip in chips.CHIPS
     if chip.encoder
@@ -77,7 +80,6 @@ _DEFAULT_PROFILE = {"h264": "high", "h265": "main"}
 CODECS = tuple(_DEFAULT_PROFILE)
 CODEC_ALIASES = {"avc": "h264", "h.264": "h264", "hevc": "h265", "h.265": "h265"}  # in any case
 MAX_FPS = 1_000_000  # and one frame in so many seconds at least: what a time base holds without loss
-_RATE_CONTROL = {"default": RateControl.DEFAULT, "vbr": RateControl.VBR, "cbr": RateControl.CBR}
 _DEVICE_PIXEL_FORMATS = {"nv12": PixelFormat.NV12, "nv21": PixelFormat.NV21}
 MAX_DEPTH = 256
 
@@ -132,7 +134,7 @@ def parse_bitrate(value: int | float | str) -> int:
     if isinstance(value, bool) or not (hasattr(value, "__index__") or isinstance(value, numbers.Real)):
         raise TypeError(f'bitrate must be a number (bit/s) or a str such as "2M", got {type(value).__name__}')
     if hasattr(value, "__index__"):
-        return _as_int("bitrate", value)
+        return as_int("bitrate", value)
     if not math.isfinite(value):
         raise InvalidArgumentError(f"bitrate is {value}; give a finite number of bit/s")
     return round(value)
@@ -182,37 +184,6 @@ def _fps_of_decimal(value: Fraction) -> Fraction:
     return value.limit_denominator(1001)
 
 
-def _as_int(name: str, value: Any, kind: str = "") -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an int{kind}, got {type(value).__name__}")
-    number = operator.index(value)
-    if number.bit_length() > 63:
-        raise InvalidArgumentError(f"{name} is {shown(number)}, beyond every range")
-    return number
-
-
-def shown(value: Any) -> str:
-    """A number as text: Python does not write very long ones out, and nobody wants to read them."""
-    if isinstance(value, int) and value.bit_length() > 63:
-        return f"{'an' if value > 0 else 'a negative'} integer of {value.bit_length()} bits"
-    return str(value)
-
-
-def parse_choice(name: str, value: Any, allowed: dict | tuple, aliases: dict[str, str] | None = None) -> str:
-    """Return one of the allowed names, whose case does not count. Raises TypeError or InvalidArgumentError."""
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, got {type(value).__name__}")
-    if value in allowed:
-        return value
-    if value.lower() in allowed:
-        return value.lower()
-    aliases = aliases or {}
-    close = difflib.get_close_matches(value.lower(), [*allowed, *aliases], 1)
-    hint = f'; did you mean "{aliases.get(close[0], close[0])}"?' if close else ""
-    options = ", ".join(f'"{option}"' for option in allowed)
-    raise InvalidArgumentError(f"{name} is {value!r}; allowed are {options}{hint}")
-
-
 def default_bitrate(width: int, height: int, fps: Fraction, codec: str) -> int:
     """Return the bit rate, in bit/s, that is used where none is given: 0.1 bit a pixel for H.264, 0.07 for H.265."""
     per_pixel = Fraction(1, 10) if codec == "h264" else Fraction(7, 100)
@@ -244,8 +215,8 @@ class EncoderConfig:
         Frames per second.
     bitrate : int
         bit/s.
-    rc : str
-        "default" (the chip's), "vbr" or "cbr".
+    rate_control : RateControl
+        Mode and limits.
     gop : int
         Frames from one IDR to the next.
     depth : int
@@ -262,7 +233,7 @@ class EncoderConfig:
     source_range: str
     fps: Fraction
     bitrate: int
-    rc: str
+    rate_control: RateControl
     gop: int
     depth: int
     chip: ChipLimits = dataclasses.field(default=UNKNOWN_CHIP, init=False, repr=False, compare=False)
@@ -281,7 +252,7 @@ class EncoderConfig:
         source_range: str | None = None,
         fps: int | float | str | Fraction = 25,
         bitrate: int | float | str | None = None,
-        rc: str = "default",
+        rc: str | RateControl = "default",
         gop: int | None = None,
         depth: int = 4,
     ) -> EncoderConfig:
@@ -289,8 +260,8 @@ class EncoderConfig:
 
         Raises TypeError, or InvalidArgumentError.
         """
-        width = _as_int("width", width)
-        height = _as_int("height", height)
+        width = as_int("width", width)
+        height = as_int("height", height)
         codec = parse_codec(codec)
         if profile is None:
             profile = _DEFAULT_PROFILE[codec]
@@ -318,13 +289,16 @@ class EncoderConfig:
             source_range=parse_choice("source_range", source_range, tuple(RANGES)),
             fps=exact_fps,
             bitrate=bits,
-            rc=parse_choice("rc", rc, _RATE_CONTROL),
-            gop=min(max(1, round(exact_fps * 2)), UNKNOWN_CHIP.gop[1]) if gop is None else _as_int("gop", gop),
-            depth=_as_int("depth", depth),
+            rate_control=RateControl.of(rc),
+            gop=min(max(1, round(exact_fps * 2)), UNKNOWN_CHIP.gop[1]) if gop is None else as_int("gop", gop),
+            depth=as_int("depth", depth),
         )
 
-    def problems(self, limits: ChipLimits) -> list[str]:
-        """List what the chip would not take: one sentence each with name, value, range and fix."""
+    def problems(self, limits: ChipLimits, interface: str | None = None) -> list[str]:
+        """List what the chip, by "v1" or "v2" (None: by either), would not take.
+
+        One sentence each with name, value, range and fix.
+        """
         found = []
         name = limits.family
         for label, value, (low, high) in (
@@ -353,11 +327,13 @@ class EncoderConfig:
             found.append(f"gop is {self.gop}; it must be {low} to {high} frames")
         if not 1 <= self.depth <= MAX_DEPTH:
             found.append(f"depth is {self.depth}; it must be 1 to {MAX_DEPTH} frames in flight")
+        if interface == "v1" or not limits.v2:
+            found += self.rate_control.problems_on_v1(limits.v2)
         return found
 
-    def check(self, limits: ChipLimits) -> None:
+    def check(self, limits: ChipLimits, interface: str | None = None) -> None:
         """Raise InvalidArgumentError with everything that the chip would not take; else remember the chip."""
-        found = self.problems(limits)
+        found = self.problems(limits, interface)
         if found:
             raise InvalidArgumentError(*found)
         object.__setattr__(self, "chip", limits)
@@ -378,9 +354,19 @@ class EncoderConfig:
         return self.pixel_format not in _DEVICE_PIXEL_FORMATS
 
     @property
-    def rc_mode(self) -> RateControl:
-        """The device's value for the rate control."""
-        return _RATE_CONTROL[self.rc]
+    def rc(self) -> str:
+        """Name of the mode of rate control."""
+        return self.rate_control.mode
+
+    @property
+    def rc_mode(self) -> int:
+        """The engine's value for the mode of rate control; those of DVPP V1 are the device's."""
+        return MODES[self.rc][0]
+
+    @property
+    def rc_limits(self) -> tuple[int | None, ...]:
+        """Limits of rate control, in the order of the engine's."""
+        return tuple(self.rate_control.limits.get(name) for name in LIMITS)
 
     @property
     def src_rate(self) -> int:

@@ -15,7 +15,8 @@ from ._lowlevel.convert import Converter
 from ._lowlevel.core import open_library, parse_interface
 from ._lowlevel.device import Device
 from ._lowlevel.stream import open_channels
-from .config import EncoderConfig, limits_of, parse_choice, shown
+from .arguments import parse_choice, shown
+from .config import EncoderConfig, limits_of
 from .errors import (
     AclError,
     AclTimeoutError,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from ._lowlevel.frames import Frame
     from ._lowlevel.packet import Packet
+    from .rate_control import RateControl
 
 _LEAST_BITS_PER_PIXEL = Fraction(2, 1000)  # below that nothing can be made out
 DELIVERY = ("immediate", "coalesced")
@@ -71,8 +73,9 @@ class Encoder:
         bit/s as a number, or "800k", "2M". The device counts in kbit/s, within the chip's range. Less than 0.002 bit
         per pixel is taken, with a BitRateWarning: is kbit/s meant?
         Default: 0.1 bit per pixel for H.264, 0.07 for H.265.
-    rc : str
-        "default" (the chip's own: VBR on 310P and 310B, CBR on 310), "vbr" or "cbr".
+    rc : str or RateControl
+        "default" (the chip's own: VBR on 310P and 310B, CBR on 310), "vbr" or "cbr"; on V2 also "avbr", "qvbr", "cvbr",
+        and a `RateControl` with limits of the quantiser, or "fixqp".
     gop : int, optional
         Frames from one IDR to the next, 1 to 65536. Default: two seconds.
     backend : str or path, optional
@@ -158,7 +161,7 @@ class Encoder:
         source_range: str | None = None,
         fps: int | float | str | Fraction = 25,
         bitrate: int | float | str | None = None,
-        rc: str = "default",
+        rc: str | RateControl = "default",
         gop: int | None = None,
         backend: str | os.PathLike[str] | None = None,
         device: int = 0,
@@ -204,7 +207,7 @@ class Encoder:
         try:
             self._soc_name = self._device.soc_name
             self._simulated = library.simulated
-            config.check(limits_of(self._soc_name))
+            config.check(limits_of(self._soc_name), self._interface)
             _warn_of_bit_rate(config, bitrate)
             self._channel = Channel(
                 self._device,
@@ -468,7 +471,7 @@ class Encoder:
         bitrate: int | float | str | None = None,
         fps: int | float | str | Fraction | None = None,
         gop: int | None = None,
-        rc: str | None = None,
+        rc: str | RateControl | None = None,
         width: int | None = None,
         height: int | None = None,
     ) -> int:
@@ -487,8 +490,8 @@ class Encoder:
         On V1, and for a size, the first frame is an IDR: the hardware fixes settings when a channel is created (source:
         the vendor's documentation of DVPP V1), so another channel takes the place of the present one behind this same
         encoder. It is opened first, and waited for up to `timeout` seconds; then frames go to it, in one step, and the
-        old one encodes what it has and ends, which is not waited for. A frame is checked against the channel that gets it:
-        one of the old size is refused from then on. Frames of `acquire` that were not submitted cannot be any more.
+        old one encodes what it has and ends, which is not waited for. A frame is checked against the channel that gets
+        it: one of the old size is refused from then on. Frames of `acquire` that were not submitted cannot be any more.
 
         Frame numbers, counters and the order of packets go on. `fps` changes the time base of the packets that follow;
         counted time stamps go on where the last frame ended, rounded up.
@@ -516,11 +519,11 @@ class Encoder:
                 source_range=old.source_range,
                 fps=old.fps if fps is None else fps,
                 bitrate=old.bitrate if bitrate is None else bitrate,
-                rc=old.rc if rc is None else rc,
+                rc=old.rate_control if rc is None else rc,
                 gop=old.gop if gop is None else gop,
                 depth=old.depth,
             )
-            config.check(limits_of(self._soc_name))
+            config.check(limits_of(self._soc_name), self._interface)
             _warn_of_bit_rate(config, bitrate)
             first = channel.change(epoch, config, self._timeout)
             if first is False:

@@ -167,6 +167,10 @@ cdef extern from "avenc.h" nogil:
         int drop_oldest
         int64_t time_num
         int64_t time_den
+        uint32_t limits_given
+        uint32_t *limits
+        uint32_t i_qp
+        uint32_t p_qp
 
     enum:
         AVENC_MAX_DEPTH

@@ -1058,6 +1058,12 @@ cdef int set_rate(avenc_channel_config *settings, object config) except -1:
     """What can change while a channel lives."""
     settings.key_frame_interval = config.gop
     settings.rc_mode = config.rc_mode
+    settings.i_qp, settings.p_qp = config.rate_control.qp or (0, 0)
+    settings.limits_given = 0
+    for index, limit in enumerate(config.rc_limits):
+        if limit is not None:
+            settings.limits_given |= <uint32_t>1 << <int>index
+            settings.limits[<int>index] = limit
     settings.src_rate = config.src_rate
     settings.max_bit_rate = config.max_bit_rate
     settings.time_num = config.fps.denominator

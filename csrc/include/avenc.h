@@ -321,12 +321,35 @@ AVENC_API void avenc_waitset_arm(avenc_waitset *waitset);
  */
 typedef struct avenc_channel avenc_channel;
 
+/* Modes of rate control; V1 has the first three. */
+enum {
+    AVENC_RC_DEFAULT = 0,
+    AVENC_RC_VBR = 1,
+    AVENC_RC_CBR = 2,
+    AVENC_RC_AVBR = 3,
+    AVENC_RC_QVBR = 4,
+    AVENC_RC_CVBR = 5,
+    AVENC_RC_FIXQP = 6,
+};
+
+/* Limits that V2 takes with all modes but FIXQP: quantisers, proportions of I to P, times a picture is encoded again. */
+enum {
+    AVENC_LIMIT_MIN_QP,
+    AVENC_LIMIT_MAX_QP,
+    AVENC_LIMIT_MIN_I_QP,
+    AVENC_LIMIT_MAX_I_QP,
+    AVENC_LIMIT_MIN_I_PROPORTION,
+    AVENC_LIMIT_MAX_I_PROPORTION,
+    AVENC_LIMIT_MAX_REENCODE,
+    AVENC_LIMITS,
+};
+
 typedef struct avenc_channel_config {
     int32_t en_type;             /* acldvppStreamFormat */
     int32_t pic_format;          /* acldvppPixelFormat: NV12 or NV21 */
     uint32_t width, height;      /* pixels, even */
     uint32_t key_frame_interval; /* frames from one IDR to the next, >= 1 */
-    uint32_t rc_mode;            /* 0 the chip's default, 1 VBR, 2 CBR */
+    uint32_t rc_mode;            /* AVENC_RC_* */
     uint32_t src_rate;           /* frames per second, >= 1 */
     uint32_t max_bit_rate;       /* kbit/s, >= 1 */
     uint32_t depth;              /* frames inside the device, 1..AVENC_MAX_DEPTH */
@@ -334,6 +357,9 @@ typedef struct avenc_channel_config {
     uint32_t max_ready;         /* packets that may wait for a consumer; 0: any number. Of the stream's first channel */
     int drop_oldest;            /* at max_ready: drop the oldest packet, instead of taking no more frames. Likewise */
     int64_t time_num, time_den; /* seconds per unit of pts, for number_pts; both 1..2^31 - 1 */
+    uint32_t limits_given;      /* a bit for each AVENC_LIMIT_*; the others are the device's. V1 has none */
+    uint32_t limits[AVENC_LIMITS];
+    uint32_t i_qp, p_qp; /* of AVENC_RC_FIXQP */
 } avenc_channel_config;
 
 enum { AVENC_MAX_DEPTH = 256 };
@@ -446,7 +472,8 @@ AVENC_API uint32_t avenc_channel_epoch(avenc_channel *channel);
 typedef struct avenc_change avenc_change;
 
 /*
- * Begin to change key_frame_interval, rc_mode, src_rate, max_bit_rate and the time base of a channel that has its place,
+ * Begin to change key_frame_interval, rc_mode with its limits and quantisers, src_rate, max_bit_rate and the time base of a
+ * channel that has its place,
  * without another channel and without an IDR, to those of `config`. `epoch` is that of the settings which `config` was
  * made from. Does not block. A native thread makes the change when the frames that were accepted before it are out of
  * the device; those accepted from then on wait in the queue behind it, so the next one to be accepted is the first

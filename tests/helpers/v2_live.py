@@ -5,6 +5,7 @@ python v2_live.py NAME [ARGUMENT...]
 """
 
 import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -21,7 +22,7 @@ import numpy as np
 
 import ascend_venc as venc
 from ascend_venc._lowlevel import core
-from helpers import decode, live, simulator, video, waiting
+from helpers import decode, himpi, live, simulator, video, waiting
 from helpers.v2_program import FRAME, SLACK, encoder
 
 BUSY = -1610121198  # 0xA0088012
@@ -138,7 +139,7 @@ def first_frame(codec):
     assert_continuous(packets)
     assert [packet.size for packet in packets] == sizes
     order = [name for name in names if name in CHANGES]
-    assert order == list(CHANGES) * 5, order
+    assert order == [CHANGES[0], *CHANGES[1:] * 5], order  # the parameters that are kept are asked for once
 
 
 def modes():
@@ -166,6 +167,113 @@ def modes():
         assert calls()["hi_mpi_venc_create_chn"] == 2
         assert packets[0].kind == "P" and sum(packet.is_keyframe for packet in packets) >= 2
         assert (enc.config.width, enc.config.gop, enc.config.bitrate, enc.config.rc) == (256, 3, 200_000, "cbr")
+
+
+MODE_NUMBERS = {"cbr": 1, "vbr": 2, "avbr": 3, "qvbr": 4, "cvbr": 5, "fixqp": 6, "default": 2}
+
+
+def device_has(codec):
+    """(mode of rate control, its attributes, its parameters) of channel 0, as the device has them."""
+    sim = simulator.shared()
+    assert sim.aclrtSetDevice(0) == 0
+    attr, param = himpi.structure("hi_venc_chn_attr")(), himpi.structure("hi_venc_rc_param")()
+    assert sim.hi_mpi_venc_get_chn_attr(0, ctypes.byref(attr)) == 0
+    assert sim.hi_mpi_venc_get_rc_param(0, ctypes.byref(param)) == 0
+    assert sim.aclrtResetDevice(0) == 0
+    number = attr.rc_attr.rc_mode - (0 if codec == "h264" else 10)
+    name = next(name for name, mode in MODE_NUMBERS.items() if mode == number)
+    return name, getattr(attr.rc_attr, f"{codec}_{name}"), getattr(param, f"{codec}_{name}_param", None)
+
+
+def rate_controls(codec):
+    """Every mode, with limits where it takes them, when the encoder is opened and when it is changed."""
+    clip = video.synthetic(128, 128, 6)
+    limits = {
+        "min_qp": 20,
+        "max_qp": 40,
+        "min_i_qp": 18,
+        "max_i_qp": 38,
+        "min_i_proportion": 2,
+        "max_i_proportion": 30,
+        "max_reencode": 1,
+    }
+    names = {"max_reencode": "max_reencode_times"}
+
+    def check(enc, control):
+        mode, attr, param = device_has(codec)
+        assert MODE_NUMBERS[mode] == MODE_NUMBERS[control.mode]
+        assert enc.config.rate_control == control and enc.config.rc == control.mode
+        assert attr.gop == 1000 and attr.src_frame_rate == attr.dst_frame_rate == 25
+        if control.mode == "fixqp":
+            assert (attr.i_qp, attr.p_qp) == control.qp
+        else:
+            assert attr.stats_time == 1
+            found = {name: getattr(param, names.get(name, name)) for name in control.limits}
+            assert found == control.limits
+
+    controls = [venc.RateControl(mode, **limits) for mode in MODE_NUMBERS if mode != "fixqp"]
+    controls.append(venc.RateControl("fixqp", qp=(21, 33)))
+    for first, second in zip(controls, controls[1:] + controls[:1]):
+        with encoder(codec=codec, gop=1000, bitrate="300k", rc=first) as enc:
+            check(enc, first)
+            packets = [packet for frame in clip for packet in enc.encode(frame)]
+            assert enc.reconfigure(rc=second) == 6
+            check(enc, second)
+            packets += [packet for frame in clip for packet in enc.encode(frame)] + enc.flush()
+            enc.reconfigure(bitrate="200k")
+            check(enc, second)  # setting attributes has reset them
+            assert_whole(packets, 12)
+            assert len(decode.frames(b"".join(map(bytes, packets)), codec)) == 12
+            for control, part in ((first, packets[:6]), (second, packets[6:])):
+                if control.mode == "fixqp":
+                    assert [packet.mean_qp for packet in part if not packet.is_keyframe] == [33] * (
+                        5 + (part != packets[:6])
+                    )
+
+
+def limits(codec):
+    """Limits of the quantiser hold, stay across a change of bit rate, and go with a change of mode that has none."""
+    rng = np.random.default_rng(2)
+    noise = [rng.integers(0, 255, (192, 128), dtype=np.uint8) for _ in range(4)]
+
+    def quantisers(enc):
+        packets = [packet for frame in noise for packet in enc.encode(frame)] + enc.flush()
+        return [packet.mean_qp for packet in packets if not packet.is_keyframe]
+
+    with encoder(codec=codec, gop=1000, bitrate="50k", rc=venc.RateControl("cbr", max_qp=9)) as enc:
+        assert device_has(codec)[2].min_qp <= 9, "the device's own least gives way"
+        assert set(quantisers(enc)) == {9}
+        enc.reconfigure(bitrate="40k")
+        assert set(quantisers(enc)) == {9}
+        enc.reconfigure(rc=venc.RateControl("cbr", min_qp=48))
+        assert min(quantisers(enc)) >= 48
+        enc.reconfigure(rc="cbr", bitrate="20M")
+        assert device_has(codec)[2].min_qp < 48, "as the device begins"
+
+
+def limits_refused():
+    """Opening fails whole where the device refuses the limits, and a change to them changes nothing."""
+    control = venc.RateControl("cbr", max_qp=40)
+    for function in (CHANGES[0], CHANGES[2]):
+        with refusing(function, False):
+            try:
+                encoder(rc=control)
+                raise AssertionError(f"{function} failed, and the encoder is open")
+            except venc.AclError as error:
+                assert function in str(error), error
+    with encoder(rc=control, gop=1000) as enc:
+        packets = enc.encode(FRAME)
+        with refusing(CHANGES[2], False):
+            try:
+                enc.reconfigure(rc=venc.RateControl("avbr", max_qp=30))
+                raise AssertionError("refused, and changed")
+            except venc.AclError as error:
+                assert CHANGES[2] in str(error), error
+        assert enc.config.rate_control == control
+        mode, _, param = device_has("h264")
+        assert (mode, param.max_qp) == ("cbr", 40)
+        packets += enc.encode(FRAME) + enc.flush()
+    assert_whole(packets, 2)
 
 
 def frames_behind(kind):

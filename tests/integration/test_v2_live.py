@@ -46,6 +46,16 @@ def test_modes_and_gop_change_live_and_a_size_does_not():
     run("modes")
 
 
+@BOTH
+@pytest.mark.parametrize("program", ["rate_controls", "limits"])
+def test_rate_control(program, codec):
+    run(program, codec)
+
+
+def test_device_that_refuses_the_limits_refuses_the_encoder():
+    run("limits_refused")
+
+
 @pytest.mark.parametrize("kind", ["counted", "given"])
 def test_frames_behind_a_pending_change_are_taken(kind):
     run("frames_behind", kind)
