@@ -12,7 +12,8 @@ from ._lowlevel.device_memory import DeviceFrame
 from ._lowlevel.frames import Frame
 from ._lowlevel.packet import Packet
 from ._version import __version__
-from .config import EncoderConfig
+from .config import EncoderConfig, Support
+from .device_capabilities import Capabilities, capabilities
 from .encoder import Encoder
 from .errors import (
     AclError,
@@ -57,6 +58,7 @@ __all__ = [
     "AclStubLibraryError",
     "AclTimeoutError",
     "BitRateWarning",
+    "Capabilities",
     "DeviceFrame",
     "DeviceFullError",
     "DeviceLostError",
@@ -78,11 +80,13 @@ __all__ = [
     "RateControl",
     "SimulatedDeviceWarning",
     "SinkError",
+    "Support",
     "UnsupportedDeviceError",
     "VencError",
     "__version__",
     "acl",
     "aio",
+    "capabilities",
     "media",
 ]
 

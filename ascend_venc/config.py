@@ -9,66 +9,13 @@ import numbers
 import operator
 import re
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
-from . import chips
 from .arguments import as_int, parse_choice, shown
+from .chip_limits import UNKNOWN_CHIP, ChipLimits, limits_of
 from .constants import PixelFormat, StreamFormat
 from .errors import InvalidArgumentError, UnsupportedDeviceError
 from .pixel_formats import ALIASES, PIXEL_FORMATS, RANGES, name_of_format, parse_matrix
 from .rate_control import LIMITS, MODES, RateControl
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-
-@dataclasses.dataclass(frozen=True)
-class ChipLimits:
-    """What a family of chips takes, by chips.py.
-
-    Sizes in pixels, bit rates in kbit/s, rates in frames per second; each range includes both ends.
-    """
-
-    family: str
-    width: tuple[int, int]
-    height: tuple[int, int]
-    fps: tuple[int, int]
-    bit_rate: tuple[int, int]
-    gop: tuple[int, int]
-    h264_area: int | None = None  # pixels, width x height
-    v2: bool = True  # DVPP V2 has its encoder
-
-
-CHIPS = tuple(
-    ChipLimits(
-        chip.family,
-        chip.width.value,
-        chip.height.value,
-        chip.fps.value,
-        chip.bit_rate.value,
-        chip.gop.value,
-        chip.h264_area.value,
-        bool(chip.channels_v2.value),
-    )
-    for chip in chips.CHIPS
-    if chip.encoder
-)
-
-
-def _widest(ranges: Iterable[tuple[int, int]]) -> tuple[int, int]:
-    lows, highs = zip(*ranges)
-    return min(lows), max(highs)
-
-
-# A chip that is not in the list: whatever some chip takes; the device has the last word.
-UNKNOWN_CHIP = ChipLimits(
-    "an unlisted chip",
-    _widest(chip.width for chip in CHIPS),
-    _widest(chip.height for chip in CHIPS),
-    _widest(chip.fps for chip in CHIPS),
-    _widest(chip.bit_rate for chip in CHIPS),
-    _widest(chip.gop for chip in CHIPS),
-)
 
 _FORMATS = {
     ("h264", "baseline"): StreamFormat.H264_BASELINE,
@@ -82,23 +29,6 @@ CODEC_ALIASES = {"avc": "h264", "h.264": "h264", "hevc": "h265", "h.265": "h265"
 MAX_FPS = 1_000_000  # and one frame in so many seconds at least: what a time base holds without loss
 _DEVICE_PIXEL_FORMATS = {"nv12": PixelFormat.NV12, "nv21": PixelFormat.NV21}
 MAX_DEPTH = 256
-
-
-def limits_of(soc_name: str) -> ChipLimits:
-    """Return the limits of a chip by its name, e.g. "Ascend310P3".
-
-    Raises UnsupportedDeviceError for a chip without a video encoder.
-    """
-    chip = chips.chip_of(soc_name)
-    if chip is None:
-        return UNKNOWN_CHIP
-    if not chip.encoder:
-        raise UnsupportedDeviceError(
-            f"{soc_name} has no video encoder: chips of the families "
-            f"{', '.join(limits.family for limits in CHIPS)} have one",
-            soc_name,
-        )
-    return next(limits for limits in CHIPS if limits.family == chip.family)
 
 
 def parse_codec(value: str) -> str:
@@ -184,10 +114,40 @@ def _fps_of_decimal(value: Fraction) -> Fraction:
     return value.limit_denominator(1001)
 
 
+def _nearest(value: int, within: tuple[int, int]) -> int:
+    return min(max(within[0], value), within[1])
+
+
+def _nearest_even(value: int, within: tuple[int, int]) -> int:
+    """The even number within a range, whose ends are even, that comes nearest; of two the smaller, which cuts off."""
+    return _nearest(value - value % 2, within)
+
+
 def default_bitrate(width: int, height: int, fps: Fraction, codec: str) -> int:
     """Return the bit rate, in bit/s, that is used where none is given: 0.1 bit a pixel for H.264, 0.07 for H.265."""
     per_pixel = Fraction(1, 10) if codec == "h264" else Fraction(7, 100)
     return max(64000, round(width * height * fps * per_pixel / 1000) * 1000)
+
+
+@dataclasses.dataclass(frozen=True)
+class Support:
+    """The answer of `EncoderConfig.is_supported`; true where the configuration is taken as it is.
+
+    Attributes
+    ----------
+    supported : bool
+    reasons : tuple of str
+        What is not taken, a sentence each with name, value, range and fix.
+    nearest : EncoderConfig or None
+        The configuration itself, or the nearest one that is taken; None where the chip has no encoder.
+    """
+
+    supported: bool
+    reasons: tuple[str, ...]
+    nearest: EncoderConfig | None
+
+    def __bool__(self) -> bool:
+        return self.supported
 
 
 @dataclasses.dataclass(frozen=True)
@@ -330,6 +290,42 @@ class EncoderConfig:
         if interface == "v1" or not limits.v2:
             found += self.rate_control.problems_on_v1(limits.v2)
         return found
+
+    def is_supported(self, chip: str, interface: str = "v1") -> Support:
+        """Say whether a chip, by its name, takes this by "v1" or "v2"; if not, why, and what comes nearest.
+
+        Touches no device. A chip that is not listed is taken to have the widest ranges of all. Raises
+        InvalidArgumentError for another interface.
+        """
+        if interface not in ("v1", "v2"):
+            raise InvalidArgumentError(f'interface is {interface!r}; allowed are "v1", "v2"')
+        try:
+            limits = limits_of(chip)
+        except UnsupportedDeviceError as error:
+            return Support(False, (str(error.args[0]),), None)
+        reasons = self.problems(limits, interface)
+        if interface == "v2" and not limits.v2:
+            reasons.insert(0, f'interface is "v2"; {chip} has no DVPP V2: choose interface="v1"')
+        return Support(not reasons, tuple(reasons), self._nearest(limits, interface))
+
+    def _nearest(self, limits: ChipLimits, interface: str) -> EncoderConfig:
+        codec, profile = self.codec, self.profile
+        width, height = _nearest_even(self.width, limits.width), _nearest_even(self.height, limits.height)
+        if codec == "h264" and limits.h264_area and width * height > limits.h264_area:
+            codec, profile = "h265", _DEFAULT_PROFILE["h265"]
+        on_v1 = interface == "v1" or not limits.v2
+        low, high = limits.bit_rate
+        return dataclasses.replace(
+            self,
+            codec=codec,
+            profile=profile,
+            width=width,
+            height=height,
+            bitrate=_nearest(self.bitrate, (low * 1000, high * 1000)),
+            gop=_nearest(self.gop, limits.gop),
+            depth=_nearest(self.depth, (1, MAX_DEPTH)),
+            rate_control=self.rate_control.nearest_on_v1() if on_v1 else self.rate_control,
+        )
 
     def check(self, limits: ChipLimits, interface: str | None = None) -> None:
         """Raise InvalidArgumentError with everything that the chip would not take; else remember the chip."""

@@ -16,7 +16,9 @@ from ._lowlevel.core import open_library, parse_interface
 from ._lowlevel.device import Device
 from ._lowlevel.stream import open_channels
 from .arguments import parse_choice, shown
-from .config import EncoderConfig, limits_of
+from .chip_limits import limits_of
+from .config import EncoderConfig
+from .device_capabilities import Capabilities, capabilities_of
 from .errors import (
     AclError,
     AclTimeoutError,
@@ -674,6 +676,10 @@ class Encoder:
     def interface(self) -> str:
         """Which of the vendor's interfaces drives the device: "v1" or "v2"."""
         return self._interface
+
+    def capabilities(self) -> Capabilities:
+        """What the device of this encoder can do by its interface: see `Capabilities`."""
+        return capabilities_of(self._soc_name, self._interface)
 
     @property
     def simulated(self) -> bool:

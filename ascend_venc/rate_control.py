@@ -19,6 +19,7 @@ MODES = {
     "cvbr": (5, "vbr"),
     "fixqp": (6, "vbr"),
 }
+V1_MODES = tuple(name for name, (_, nearest) in MODES.items() if name == nearest)
 _MOST_QP = 51
 # Ranges are documented in the vendor's headers of DVPP V2. In the order of AVENC_LIMIT_* (avenc.h).
 LIMITS = {
@@ -104,6 +105,10 @@ class RateControl:
     def limits(self) -> dict[str, int]:
         """Those that were given, by name."""
         return {name: getattr(self, name) for name in LIMITS if getattr(self, name) is not None}
+
+    def nearest_on_v1(self) -> RateControl:
+        """What DVPP V1 has that comes nearest."""
+        return RateControl(MODES[self.mode][1])
 
     def problems_on_v1(self, has_v2: bool) -> list[str]:
         """What DVPP V1 has not, a sentence each with the nearest thing that works."""

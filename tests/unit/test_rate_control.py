@@ -8,7 +8,8 @@ import pickle
 import pytest
 
 import ascend_venc as venc
-from ascend_venc.config import EncoderConfig, limits_of
+from ascend_venc.chip_limits import limits_of
+from ascend_venc.config import EncoderConfig
 from ascend_venc.rate_control import LIMITS, MODES, RateControl
 
 
