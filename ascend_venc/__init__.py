@@ -12,6 +12,7 @@ from ._lowlevel.device_memory import DeviceFrame
 from ._lowlevel.frames import Frame
 from ._lowlevel.packet import Packet
 from ._version import __version__
+from .color import ColorInfo
 from .config import EncoderConfig, Support
 from .device_capabilities import Capabilities, capabilities
 from .encoder import Encoder
@@ -59,6 +60,7 @@ __all__ = [
     "AclTimeoutError",
     "BitRateWarning",
     "Capabilities",
+    "ColorInfo",
     "DeviceFrame",
     "DeviceFullError",
     "DeviceLostError",
@@ -86,11 +88,12 @@ __all__ = [
     "__version__",
     "acl",
     "aio",
+    "bitstream",
     "capabilities",
     "media",
 ]
 
-_SUBMODULES = ("acl", "aio", "media")  # imported when they are first asked for
+_SUBMODULES = ("acl", "aio", "bitstream", "media")  # imported when they are first asked for
 
 
 def __getattr__(name: str) -> Any:

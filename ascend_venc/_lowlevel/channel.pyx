@@ -1068,6 +1068,7 @@ cdef int set_rate(avenc_channel_config *settings, object config) except -1:
     settings.max_bit_rate = config.max_bit_rate
     settings.time_num = config.fps.denominator
     settings.time_den = config.fps.numerator
+    settings.vui = config.described._asdict()  # which tells the frame rate
     return 0
 
 

@@ -230,6 +230,14 @@ AVENC_API int avenc_interface_in_use(void);
 AVENC_API int avenc_interface_use(int interface);
 
 /*
+ * Before hi_mpi_sys_exit, which ends what everybody in the process has on the device. 1: no device is open here, and
+ * opening one on V2 is AVENC_E_MIXED until avenc_interface_end_exit. 0: one is open, or ends, or is being opened: leave
+ * it, and do not call avenc_interface_end_exit. Neither waits.
+ */
+AVENC_API int avenc_interface_begin_exit(void);
+AVENC_API void avenc_interface_end_exit(void);
+
+/*
  * Begin to open a device, on a native thread of its own: aclInit (100002 counts as success; then aclFinalize is not
  * ours to call), an explicit context, report thread. AVENC_E_MIXED: the process uses the other interface;
  * AVENC_E_INVALID: there is no such device, or V2 is asked of a library or a chip without it. A device that is open, or being opened, is shared: the call
@@ -279,6 +287,37 @@ AVENC_API void avenc_packet_release(avenc_packet *packet);
  * byte is, after the start code, and its length without trailing zeros. 1 if there is one, else 0.
  */
 AVENC_API int avenc_next_nal(const uint8_t *data, size_t size, size_t *position, size_t *start, size_t *length);
+
+/*
+ * What a stream's parameter sets tell of its pictures (VUI: ITU-T H.264 and H.265, annex E). Only what `tells` names is
+ * changed; colours are code points of ITU-T H.273.
+ */
+enum {
+    AVENC_VUI_PRIMARIES = 1,
+    AVENC_VUI_TRANSFER = 2,
+    AVENC_VUI_MATRIX = 4,
+    AVENC_VUI_RANGE = 8,
+    AVENC_VUI_SHAPE = 16,
+    AVENC_VUI_TIMING = 32,
+    AVENC_VUI_FIXED_RATE = 64, /* H.264 only, beside timing */
+};
+
+typedef struct avenc_vui {
+    uint32_t tells; /* AVENC_VUI_*; 0: nothing */
+    uint8_t primaries, transfer, matrix;
+    uint8_t full_range;                 /* 1: full, 0: limited */
+    uint8_t fixed_rate;                 /* fixed_frame_rate_flag */
+    uint16_t sar_width, sar_height;     /* shape of a sample, in lowest terms */
+    uint32_t units_in_tick, time_scale; /* seconds a tick: the first by the second. H.264 has two ticks a frame */
+} avenc_vui;
+
+/*
+ * Write it into one NAL unit: H.264's SPS, H.265's SPS, and H.265's VPS where it tells timing. Without start code; `to`
+ * is written with emulation prevention, 128 bytes more than `size` are always enough. en_type is acldvppStreamFormat.
+ * AVENC_E_INVALID for other NAL units, for syntax that is not known and for want of room. May be called from any thread.
+ */
+AVENC_API int avenc_vui_put(const avenc_vui *vui, int32_t en_type, const uint8_t *nal, size_t size, uint8_t *to,
+                            size_t room, size_t *written);
 
 /* ---- wait set -------------------------------------------------------------------------------- */
 
@@ -360,6 +399,7 @@ typedef struct avenc_channel_config {
     uint32_t limits_given;      /* a bit for each AVENC_LIMIT_*; the others are the device's. V1 has none */
     uint32_t limits[AVENC_LIMITS];
     uint32_t i_qp, p_qp; /* of AVENC_RC_FIXQP */
+    avenc_vui vui; /* written into the parameter sets of key frames; fixed_rate ends where a pts is given */
 } avenc_channel_config;
 
 enum { AVENC_MAX_DEPTH = 256 };
@@ -423,6 +463,7 @@ typedef struct avenc_channel_stats {
     uint64_t max_hold_ns;      /* longest time that a callback kept the device waiting */
     uint64_t written;          /* access units written to the sink */
     uint64_t refused_sends;    /* frames that the device refused when they were sent */
+    uint64_t undescribed;      /* parameter sets whose syntax is not known: they went out as the device wrote them */
     uint64_t failed_destroys;  /* channels of the stream whose destruction the device answered with a code */
     uint32_t in_flight;        /* accepted, callback not yet run */
     uint32_t queued;           /* of these, not yet sent to the device */

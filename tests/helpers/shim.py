@@ -6,12 +6,14 @@ import subprocess
 from pathlib import Path
 
 from ascend_venc._lowlevel import core
+from helpers import himpi
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = ROOT / "csrc" / "include" / "ascendcl.h"
 FUNCTIONS = re.findall(
     r"^    X\((?:RUNTIME|MEDIA), \w+, ([\w *]+?), (\w+), \((.*?)\)\)", HEADER.read_text(), flags=re.M
 )
+V2_FUNCTIONS = [entry[1:] for entry in himpi.FUNCTIONS]
 
 
 def build(folder, source):
@@ -28,6 +30,7 @@ def build(folder, source):
 #include <time.h>
 #include <unistd.h>
 #include "ascendcl.h"
+#include "himpi.h"
 static void *find_real(const char *name) {{
     return dlsym(dlopen("{device}", RTLD_NOW | RTLD_NOLOAD), name);
 }}
@@ -41,10 +44,10 @@ static void *find_real(const char *name) {{
     return target
 
 
-def around_every_function(before, after):
-    """C source that calls `before` and `after` with a function's name around each function of the list."""
+def around_every_function(before, after, functions=FUNCTIONS):
+    """C source that calls `before` and `after` with a function's name around each function of a list."""
     text = ""
-    for result, name, parameters in FUNCTIONS:
+    for result, name, parameters in functions:
         words = [] if parameters == "void" else [word.split("*")[-1].split()[-1] for word in parameters.split(",")]
         text += f"""{result} {name}({parameters}) {{
     {before}("{name}");

@@ -6,6 +6,7 @@ python v2_live.py NAME [ARGUMENT...]
 
 import contextlib
 import ctypes
+import io
 import json
 import os
 import signal
@@ -18,12 +19,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import av
 import numpy as np
 
 import ascend_venc as venc
 from ascend_venc._lowlevel import core
-from helpers import decode, himpi, live, simulator, video, waiting
-from helpers.v2_program import FRAME, SLACK, encoder
+from helpers import decode, himpi, live, simulator, v2_program, video, waiting
+from helpers.v2_program import FRAME, SLACK
 
 BUSY = -1610121198  # 0xA0088012
 CHANGES = ("hi_mpi_venc_get_rc_param", "hi_mpi_venc_set_chn_attr", "hi_mpi_venc_set_rc_param")
@@ -35,6 +37,11 @@ def outcome(thread, seconds=20):
     if isinstance(found, BaseException):
         raise found
     return found
+
+
+def encoder(**options):
+    """Without a description, which the engine writes into key frames: access units are the device's, by their bytes."""
+    return v2_program.encoder(**{"vui": False, **options})
 
 
 def by_rate(**options):
@@ -167,6 +174,21 @@ def modes():
         assert calls()["hi_mpi_venc_create_chn"] == 2
         assert packets[0].kind == "P" and sum(packet.is_keyframe for packet in packets) >= 2
         assert (enc.config.width, enc.config.gop, enc.config.bitrate, enc.config.rc) == (256, 3, 200_000, "cbr")
+
+
+def described(codec):
+    """The next key frame behind a change tells the new frame rate; until then the old one is told."""
+
+    def timing(unit):
+        with av.open(io.BytesIO(unit), format={"h264": "h264", "h265": "hevc"}[codec]) as container:
+            return container.streams.video[0].codec_context.framerate
+
+    with encoder(codec=codec, vui=True, gop=1000, fps=25) as enc:
+        packets = [packet for _ in range(3) for packet in enc.encode(FRAME)] + enc.flush()
+        assert enc.reconfigure(fps=50) == 3
+        packets += enc.encode(FRAME) + enc.encode(FRAME, key_frame=True) + enc.flush()
+    assert_whole(packets, 5, (0, 4))
+    assert [timing(bytes(packets[n])) for n in (0, 4)] == [25, 50]
 
 
 MODE_NUMBERS = {"cbr": 1, "vbr": 2, "avbr": 3, "qvbr": 4, "cvbr": 5, "fixqp": 6, "default": 2}

@@ -58,7 +58,7 @@ def told(codec, packs):
     several = contextlib.nullcontext()
     if packs == "several":
         several = sim.failing_call("hi_mpi_venc_set_mod_param", code=-1610121207, persistent=True)  # 0xA0088009
-    with several, encoder(codec=codec, gop=1000, rc="cbr", bitrate="30k") as enc:
+    with several, encoder(codec=codec, gop=1000, rc="cbr", bitrate="30k", vui=False) as enc:
         packets = []
         for number, frame in enumerate(video.synthetic(128, 128, 12)):
             packets += enc.encode(frame, key_frame=number == 7)

@@ -47,7 +47,7 @@ def test_modes_and_gop_change_live_and_a_size_does_not():
 
 
 @BOTH
-@pytest.mark.parametrize("program", ["rate_controls", "limits"])
+@pytest.mark.parametrize("program", ["rate_controls", "limits", "described"])
 def test_rate_control(program, codec):
     run(program, codec)
 
