@@ -76,4 +76,7 @@ def limits_of(soc_name: str) -> ChipLimits:
             f"{', '.join(limits.family for limits in CHIPS)} have one",
             soc_name,
         )
-    return next(limits for limits in CHIPS if limits.family == chip.family)
+    for limits in CHIPS:
+        if limits.family == chip.family:
+            return limits
+    return UNKNOWN_CHIP

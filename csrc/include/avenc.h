@@ -399,7 +399,7 @@ typedef struct avenc_channel_config {
     uint32_t limits_given;      /* a bit for each AVENC_LIMIT_*; the others are the device's. V1 has none */
     uint32_t limits[AVENC_LIMITS];
     uint32_t i_qp, p_qp; /* of AVENC_RC_FIXQP */
-    avenc_vui vui; /* written into the parameter sets of key frames; fixed_rate ends where a pts is given */
+    avenc_vui vui;       /* written into the parameter sets of key frames; fixed_rate ends where a pts is given */
 } avenc_channel_config;
 
 enum { AVENC_MAX_DEPTH = 256 };
