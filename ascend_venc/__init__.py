@@ -13,7 +13,8 @@ from ._lowlevel.frames import Frame
 from ._lowlevel.packet import Packet
 from ._version import __version__
 from .color import ColorInfo
-from .config import EncoderConfig
+from .config import EncoderConfig, Support
+from .device_capabilities import Capabilities, capabilities
 from .encoder import Encoder
 from .errors import (
     AclError,
@@ -42,6 +43,7 @@ from .errors import (
     VencError,
 )
 from .group import EncoderGroup
+from .rate_control import RateControl
 from .stats import EncoderStats
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ __all__ = [
     "AclStubLibraryError",
     "AclTimeoutError",
     "BitRateWarning",
+    "Capabilities",
     "ColorInfo",
     "DeviceFrame",
     "DeviceFullError",
@@ -76,14 +79,17 @@ __all__ = [
     "LibraryPathWarning",
     "MediaError",
     "Packet",
+    "RateControl",
     "SimulatedDeviceWarning",
     "SinkError",
+    "Support",
     "UnsupportedDeviceError",
     "VencError",
     "__version__",
     "acl",
     "aio",
     "bitstream",
+    "capabilities",
     "media",
 ]
 

@@ -178,4 +178,7 @@ def chip_of(soc_name: str) -> Chip | None:
 
     The families' names begin alike, and the longest comes first.
     """
-    return next((chip for chip in CHIPS if soc_name.startswith(chip.family)), None)
+    for chip in CHIPS:  # no generator: one that memory runs out in cannot be closed in silence
+        if soc_name.startswith(chip.family):
+            return chip
+    return None

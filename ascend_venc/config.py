@@ -4,69 +4,20 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import numbers
 import operator
 import re
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from . import chips
+from .arguments import as_int, parse_choice, shown
+from .chip_limits import UNKNOWN_CHIP, ChipLimits, limits_of
 from .color import ColorInfo, Vui, color_of, matrix_of, parse_color, parse_shape, range_of, vui_of
-from .constants import PixelFormat, RateControl, StreamFormat
+from .constants import PixelFormat, StreamFormat
 from .errors import InvalidArgumentError, UnsupportedDeviceError
 from .pixel_formats import ALIASES, PIXEL_FORMATS, RANGES, name_of_format, parse_matrix
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-
-@dataclasses.dataclass(frozen=True)
-class ChipLimits:
-    """What a family of chips takes, by chips.py.
-
-    Sizes in pixels, bit rates in kbit/s, rates in frames per second; each range includes both ends.
-    """
-
-    family: str
-    width: tuple[int, int]
-    height: tuple[int, int]
-    fps: tuple[int, int]
-    bit_rate: tuple[int, int]
-    gop: tuple[int, int]
-    h264_area: int | None = None  # pixels, width x height
-
-
-CHIPS = tuple(
-    ChipLimits(
-        chip.family,
-        chip.width.value,
-        chip.height.value,
-        chip.fps.value,
-        chip.bit_rate.value,
-        chip.gop.value,
-        chip.h264_area.value,
-    )
-    for chip in chips.CHIPS
-    if chip.encoder
-)
-
-
-def _widest(ranges: Iterable[tuple[int, int]]) -> tuple[int, int]:
-    lows, highs = zip(*ranges)
-    return min(lows), max(highs)
-
-
-# A chip that is not in the list: whatever some chip takes; the device has the last word.
-UNKNOWN_CHIP = ChipLimits(
-    "an unlisted chip",
-    _widest(chip.width for chip in CHIPS),
-    _widest(chip.height for chip in CHIPS),
-    _widest(chip.fps for chip in CHIPS),
-    _widest(chip.bit_rate for chip in CHIPS),
-    _widest(chip.gop for chip in CHIPS),
-)
+from .rate_control import LIMITS, MODES, RateControl
 
 _FORMATS = {
     ("h264", "baseline"): StreamFormat.H264_BASELINE,
@@ -78,26 +29,8 @@ _DEFAULT_PROFILE = {"h264": "high", "h265": "main"}
 CODECS = tuple(_DEFAULT_PROFILE)
 CODEC_ALIASES = {"avc": "h264", "h.264": "h264", "hevc": "h265", "h.265": "h265"}  # in any case
 MAX_FPS = 1_000_000  # and one frame in so many seconds at least: what a time base holds without loss
-_RATE_CONTROL = {"default": RateControl.DEFAULT, "vbr": RateControl.VBR, "cbr": RateControl.CBR}
 _DEVICE_PIXEL_FORMATS = {"nv12": PixelFormat.NV12, "nv21": PixelFormat.NV21}
 MAX_DEPTH = 256
-
-
-def limits_of(soc_name: str) -> ChipLimits:
-    """Return the limits of a chip by its name, e.g. "Ascend310P3".
-
-    Raises UnsupportedDeviceError for a chip without a video encoder.
-    """
-    chip = chips.chip_of(soc_name)
-    if chip is None:
-        return UNKNOWN_CHIP
-    if not chip.encoder:
-        raise UnsupportedDeviceError(
-            f"{soc_name} has no video encoder: chips of the families "
-            f"{', '.join(limits.family for limits in CHIPS)} have one",
-            soc_name,
-        )
-    return next(limits for limits in CHIPS if limits.family == chip.family)
 
 
 def parse_codec(value: str) -> str:
@@ -133,7 +66,7 @@ def parse_bitrate(value: int | float | str) -> int:
     if isinstance(value, bool) or not (hasattr(value, "__index__") or isinstance(value, numbers.Real)):
         raise TypeError(f'bitrate must be a number (bit/s) or a str such as "2M", got {type(value).__name__}')
     if hasattr(value, "__index__"):
-        return _as_int("bitrate", value)
+        return as_int("bitrate", value)
     if not math.isfinite(value):
         raise InvalidArgumentError(f"bitrate is {value}; give a finite number of bit/s")
     return round(value)
@@ -183,41 +116,40 @@ def _fps_of_decimal(value: Fraction) -> Fraction:
     return value.limit_denominator(1001)
 
 
-def _as_int(name: str, value: Any, kind: str = "") -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an int{kind}, got {type(value).__name__}")
-    number = operator.index(value)
-    if number.bit_length() > 63:
-        raise InvalidArgumentError(f"{name} is {shown(number)}, beyond every range")
-    return number
+def _nearest(value: int, within: tuple[int, int]) -> int:
+    return min(max(within[0], value), within[1])
 
 
-def shown(value: Any) -> str:
-    """A number as text: Python does not write very long ones out, and nobody wants to read them."""
-    if isinstance(value, int) and value.bit_length() > 63:
-        return f"{'an' if value > 0 else 'a negative'} integer of {value.bit_length()} bits"
-    return str(value)
-
-
-def parse_choice(name: str, value: Any, allowed: dict | tuple, aliases: dict[str, str] | None = None) -> str:
-    """Return one of the allowed names, whose case does not count. Raises TypeError or InvalidArgumentError."""
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, got {type(value).__name__}")
-    if value in allowed:
-        return value
-    if value.lower() in allowed:
-        return value.lower()
-    aliases = aliases or {}
-    close = difflib.get_close_matches(value.lower(), [*allowed, *aliases], 1)
-    hint = f'; did you mean "{aliases.get(close[0], close[0])}"?' if close else ""
-    options = ", ".join(f'"{option}"' for option in allowed)
-    raise InvalidArgumentError(f"{name} is {value!r}; allowed are {options}{hint}")
+def _nearest_even(value: int, within: tuple[int, int]) -> int:
+    """The even number within a range, whose ends are even, that comes nearest; of two the smaller, which cuts off."""
+    return _nearest(value - value % 2, within)
 
 
 def default_bitrate(width: int, height: int, fps: Fraction, codec: str) -> int:
     """Return the bit rate, in bit/s, that is used where none is given: 0.1 bit a pixel for H.264, 0.07 for H.265."""
     per_pixel = Fraction(1, 10) if codec == "h264" else Fraction(7, 100)
     return max(64000, round(width * height * fps * per_pixel / 1000) * 1000)
+
+
+@dataclasses.dataclass(frozen=True)
+class Support:
+    """The answer of `EncoderConfig.is_supported`; true where the configuration is taken as it is.
+
+    Attributes
+    ----------
+    supported : bool
+    reasons : tuple of str
+        What is not taken, a sentence each with name, value, range and fix.
+    nearest : EncoderConfig or None
+        The configuration itself, or the nearest one that is taken; None where the chip has no encoder.
+    """
+
+    supported: bool
+    reasons: tuple[str, ...]
+    nearest: EncoderConfig | None
+
+    def __bool__(self) -> bool:
+        return self.supported
 
 
 @dataclasses.dataclass(frozen=True)
@@ -251,8 +183,8 @@ class EncoderConfig:
         Frames per second.
     bitrate : int
         bit/s.
-    rc : str
-        "default" (the chip's), "vbr" or "cbr".
+    rate_control : RateControl
+        Mode and limits.
     gop : int
         Frames from one IDR to the next.
     depth : int
@@ -272,7 +204,7 @@ class EncoderConfig:
     vui: bool
     fps: Fraction
     bitrate: int
-    rc: str
+    rate_control: RateControl
     gop: int
     depth: int
     chip: ChipLimits = dataclasses.field(default=UNKNOWN_CHIP, init=False, repr=False, compare=False)
@@ -294,7 +226,7 @@ class EncoderConfig:
         vui: bool = True,
         fps: int | float | str | Fraction = 25,
         bitrate: int | float | str | None = None,
-        rc: str = "default",
+        rc: str | RateControl = "default",
         gop: int | None = None,
         depth: int = 4,
     ) -> EncoderConfig:
@@ -302,8 +234,8 @@ class EncoderConfig:
 
         Raises TypeError, or InvalidArgumentError.
         """
-        width = _as_int("width", width)
-        height = _as_int("height", height)
+        width = as_int("width", width)
+        height = as_int("height", height)
         codec = parse_codec(codec)
         if profile is None:
             profile = _DEFAULT_PROFILE[codec]
@@ -343,13 +275,16 @@ class EncoderConfig:
             vui=vui,
             fps=exact_fps,
             bitrate=bits,
-            rc=parse_choice("rc", rc, _RATE_CONTROL),
-            gop=min(max(1, round(exact_fps * 2)), UNKNOWN_CHIP.gop[1]) if gop is None else _as_int("gop", gop),
-            depth=_as_int("depth", depth),
+            rate_control=RateControl.of(rc),
+            gop=min(max(1, round(exact_fps * 2)), UNKNOWN_CHIP.gop[1]) if gop is None else as_int("gop", gop),
+            depth=as_int("depth", depth),
         )
 
-    def problems(self, limits: ChipLimits) -> list[str]:
-        """List what the chip would not take: one sentence each with name, value, range and fix."""
+    def problems(self, limits: ChipLimits, interface: str | None = None) -> list[str]:
+        """List what the chip, by "v1" or "v2" (None: by either), would not take.
+
+        One sentence each with name, value, range and fix.
+        """
         found = []
         name = limits.family
         for label, value, (low, high) in (
@@ -378,11 +313,49 @@ class EncoderConfig:
             found.append(f"gop is {self.gop}; it must be {low} to {high} frames")
         if not 1 <= self.depth <= MAX_DEPTH:
             found.append(f"depth is {self.depth}; it must be 1 to {MAX_DEPTH} frames in flight")
+        if interface == "v1" or not limits.v2:
+            found += self.rate_control.problems_on_v1(limits.v2)
         return found
 
-    def check(self, limits: ChipLimits) -> None:
+    def is_supported(self, chip: str, interface: str = "v1") -> Support:
+        """Say whether a chip, by its name, takes this by "v1" or "v2"; if not, why, and what comes nearest.
+
+        Touches no device. A chip that is not listed is taken to have the widest ranges of all. Raises
+        InvalidArgumentError for another interface.
+        """
+        if interface not in ("v1", "v2"):
+            raise InvalidArgumentError(f'interface is {interface!r}; allowed are "v1", "v2"')
+        try:
+            limits = limits_of(chip)
+        except UnsupportedDeviceError as error:
+            return Support(False, (str(error.args[0]),), None)
+        reasons = self.problems(limits, interface)
+        if interface == "v2" and not limits.v2:
+            reasons.insert(0, f'interface is "v2"; {chip} has no DVPP V2: choose interface="v1"')
+        return Support(not reasons, tuple(reasons), self._nearest(limits, interface))
+
+    def _nearest(self, limits: ChipLimits, interface: str) -> EncoderConfig:
+        codec, profile = self.codec, self.profile
+        width, height = _nearest_even(self.width, limits.width), _nearest_even(self.height, limits.height)
+        if codec == "h264" and limits.h264_area and width * height > limits.h264_area:
+            codec, profile = "h265", _DEFAULT_PROFILE["h265"]
+        on_v1 = interface == "v1" or not limits.v2
+        low, high = limits.bit_rate
+        return dataclasses.replace(
+            self,
+            codec=codec,
+            profile=profile,
+            width=width,
+            height=height,
+            bitrate=_nearest(self.bitrate, (low * 1000, high * 1000)),
+            gop=_nearest(self.gop, limits.gop),
+            depth=_nearest(self.depth, (1, MAX_DEPTH)),
+            rate_control=self.rate_control.nearest_on_v1() if on_v1 else self.rate_control,
+        )
+
+    def check(self, limits: ChipLimits, interface: str | None = None) -> None:
         """Raise InvalidArgumentError with everything that the chip would not take; else remember the chip."""
-        found = self.problems(limits)
+        found = self.problems(limits, interface)
         if found:
             raise InvalidArgumentError(*found)
         object.__setattr__(self, "chip", limits)
@@ -411,9 +384,19 @@ class EncoderConfig:
         return self.pixel_format not in _DEVICE_PIXEL_FORMATS
 
     @property
-    def rc_mode(self) -> RateControl:
-        """The device's value for the rate control."""
-        return _RATE_CONTROL[self.rc]
+    def rc(self) -> str:
+        """Name of the mode of rate control."""
+        return self.rate_control.mode
+
+    @property
+    def rc_mode(self) -> int:
+        """The engine's value for the mode of rate control; those of DVPP V1 are the device's."""
+        return MODES[self.rc][0]
+
+    @property
+    def rc_limits(self) -> tuple[int | None, ...]:
+        """Limits of rate control, in the order of the engine's."""
+        return tuple(self.rate_control.limits.get(name) for name in LIMITS)
 
     @property
     def src_rate(self) -> int:

@@ -22,14 +22,6 @@ class PixelFormat(enum.IntEnum):
     NV21 = 2
 
 
-class RateControl(enum.IntEnum):
-    """Rate control of a channel (rcMode)."""
-
-    DEFAULT = 0
-    VBR = 1
-    CBR = 2
-
-
 class RunMode(enum.IntEnum):
     """Where this program runs (aclrtRunMode)."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import chips, config
+from . import chip_limits, chips
 from .errors import UnsupportedDeviceError
 
 _PARAM_NAMES = (
@@ -81,7 +81,7 @@ def of_channel(
 ) -> str | None:
     """Explain why a channel with these attributes was not created; None if they are all within the chip's ranges."""
     try:
-        limits = config.limits_of(soc_name)
+        limits = chip_limits.limits_of(soc_name)
     except UnsupportedDeviceError as error:
         return str(error)
     chip = soc_name or limits.family

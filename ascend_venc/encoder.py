@@ -15,7 +15,10 @@ from ._lowlevel.convert import Converter
 from ._lowlevel.core import open_library, parse_interface
 from ._lowlevel.device import Device
 from ._lowlevel.stream import open_channels
-from .config import EncoderConfig, limits_of, parse_choice, shown
+from .arguments import parse_choice, shown
+from .chip_limits import limits_of
+from .config import EncoderConfig
+from .device_capabilities import Capabilities, capabilities_of
 from .errors import (
     AclError,
     AclTimeoutError,
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from ._lowlevel.frames import Frame
     from ._lowlevel.packet import Packet
     from .color import ColorInfo
+    from .rate_control import RateControl
 
 _LEAST_BITS_PER_PIXEL = Fraction(2, 1000)  # below that nothing can be made out
 DELIVERY = ("immediate", "coalesced")
@@ -85,8 +89,9 @@ class Encoder:
         bit/s as a number, or "800k", "2M". The device counts in kbit/s, within the chip's range. Less than 0.002 bit
         per pixel is taken, with a BitRateWarning: is kbit/s meant?
         Default: 0.1 bit per pixel for H.264, 0.07 for H.265.
-    rc : str
-        "default" (the chip's own: VBR on 310P and 310B, CBR on 310), "vbr" or "cbr".
+    rc : str or RateControl
+        "default" (the chip's own: VBR on 310P and 310B, CBR on 310), "vbr" or "cbr"; on V2 also "avbr", "qvbr", "cvbr",
+        and a `RateControl` with limits of the quantiser, or "fixqp".
     gop : int, optional
         Frames from one IDR to the next, 1 to 65536. Default: two seconds.
     backend : str or path, optional
@@ -175,7 +180,7 @@ class Encoder:
         vui: bool = True,
         fps: int | float | str | Fraction = 25,
         bitrate: int | float | str | None = None,
-        rc: str = "default",
+        rc: str | RateControl = "default",
         gop: int | None = None,
         backend: str | os.PathLike[str] | None = None,
         device: int = 0,
@@ -224,7 +229,7 @@ class Encoder:
         try:
             self._soc_name = self._device.soc_name
             self._simulated = library.simulated
-            config.check(limits_of(self._soc_name))
+            config.check(limits_of(self._soc_name), self._interface)
             _warn_of_bit_rate(config, bitrate)
             self._channel = Channel(
                 self._device,
@@ -488,19 +493,30 @@ class Encoder:
         bitrate: int | float | str | None = None,
         fps: int | float | str | Fraction | None = None,
         gop: int | None = None,
-        rc: str | None = None,
+        rc: str | RateControl | None = None,
         width: int | None = None,
         height: int | None = None,
     ) -> int:
-        """Change settings; return the number of the first frame to which they apply, which is an IDR.
+        """Change settings; return the number of the next frame that is submitted, the first to which they apply.
 
-        The hardware fixes them when a channel is created (source: the vendor's documentation of DVPP V1), so another
-        channel takes the place of the present one behind this same encoder. It is opened first, and waited for up to
-        `timeout` seconds; then frames go to it, in one step, and the old one encodes what it has and ends, which is not
-        waited for. Frame numbers, counters and the order of packets go on. A frame is checked against the channel that
-        gets it: one of the old size is refused from then on. Frames of `acquire` that were not submitted cannot be any
-        more. `fps` changes the time base of the packets that follow; counted time stamps go on where the last frame
-        ended, rounded up.
+        On DVPP V2 `bitrate`, `fps`, `gop` and `rc` change in the channel that is there, without an IDR (source: the
+        vendor's documentation of hi_mpi_venc_set_chn_attr). The call waits until the frames submitted before it are out
+        of the device, since whether it would take the change with frames inside is not known; AclTimeoutError when it
+        finishes none, or a call of the vendor's does not return, for `timeout` seconds. Frames submitted meanwhile are
+        taken and wait behind the change: their counted time stamps are in the new time base, those that were given in
+        the old one. Where the device refuses the change, the old settings are written back and AclError is raised: like
+        any exception that comes before the change is made, this changes nothing. `Frame`s of `acquire` stay good. Only
+        where the old settings are refused too, or the library is too old, or the device may still read frames that it
+        refused, does it go as on V1.
+
+        On V1, and for a size, the first frame is an IDR: the hardware fixes settings when a channel is created (source:
+        the vendor's documentation of DVPP V1), so another channel takes the place of the present one behind this same
+        encoder. It is opened first, and waited for up to `timeout` seconds; then frames go to it, in one step, and the
+        old one encodes what it has and ends, which is not waited for. A frame is checked against the channel that gets
+        it: one of the old size is refused from then on. Frames of `acquire` that were not submitted cannot be any more.
+
+        Frame numbers, counters and the order of packets go on. `fps` changes the time base of the packets that follow;
+        counted time stamps go on where the last frame ended, rounded up.
 
         Everything is validated first: InvalidArgumentError changes nothing. Only where the device has no second
         channel, submitting waits until the old one has encoded its frames and ended: AclTimeoutError, when the device
@@ -513,7 +529,7 @@ class Encoder:
             channel = self._open_channel()
             while channel.successor is not None:  # another thread's change that is not stored here yet
                 channel = channel.successor
-            old = channel.config
+            epoch, old = channel.settings()
             config = EncoderConfig.resolve(
                 old.width if width is None else width,
                 old.height if height is None else height,
@@ -528,48 +544,55 @@ class Encoder:
                 vui=old.vui,
                 fps=old.fps if fps is None else fps,
                 bitrate=old.bitrate if bitrate is None else bitrate,
-                rc=old.rc if rc is None else rc,
+                rc=old.rate_control if rc is None else rc,
                 gop=old.gop if gop is None else gop,
                 depth=old.depth,
             )
-            config.check(limits_of(self._soc_name))
+            config.check(limits_of(self._soc_name), self._interface)
             _warn_of_bit_rate(config, bitrate)
-            first = self._replace(channel, config)
+            first = channel.change(epoch, config, self._timeout)
+            if first is False:
+                first = self._replace(channel, epoch, config)
             if first is not None:
                 _log("reconfigured from frame %d: %r", first, self)
                 return int(first)
 
-    def _replace(self, channel: Channel, config: EncoderConfig) -> int | None:
-        """Put a channel with these settings in the place of `channel`; None if that has lost its place meanwhile."""
+    def _replace(self, channel: Channel, epoch: int, config: EncoderConfig) -> int | None:
+        """Put a channel with these settings in the place of `channel`.
+
+        None if that has lost its place meanwhile, or the settings of `epoch` that `config` was made from.
+        """
         device = channel.stream.device
         converter = _converter(config)
         try:
-            other = Channel(device, config, converter, self._timeout, channel)
+            other = Channel(device, config, converter, self._timeout, channel, epoch)
         except AclTimeoutError:
             raise
         except AclError as refusal:
             if channel.closed:
                 raise
-            return self._replace_alone(channel, config, converter, refusal)
+            return self._replace_alone(channel, epoch, config, converter, refusal)
         return self._take_place(other, channel)
 
     def _replace_alone(
-        self, channel: Channel, config: EncoderConfig, converter: Converter | None, refusal: AclError
+        self, channel: Channel, epoch: int, config: EncoderConfig, converter: Converter | None, refusal: AclError
     ) -> int | None:
         """The device refused a second channel: end the present one first."""
         device = channel.stream.device
-        channel.retire(self._timeout)
+        if not channel.retire(epoch, self._timeout):
+            return None
+        old = channel.config
         try:
             try:
-                other = Channel(device, config, converter, self._timeout, channel)
+                other = Channel(device, config, converter, self._timeout, channel, epoch)
             except AclError as error:
                 refusal = error
-                other = Channel(device, channel.config, _converter(channel.config), self._timeout, channel)
+                other = Channel(device, old, _converter(old), self._timeout, channel, epoch)
         except BaseException:
             channel.close_to_frames()
             raise
         first = self._take_place(other, channel)
-        if other.config is not config:
+        if other.config is old:
             raise refusal
         return first
 
@@ -678,6 +701,10 @@ class Encoder:
     def interface(self) -> str:
         """Which of the vendor's interfaces drives the device: "v1" or "v2"."""
         return self._interface
+
+    def capabilities(self) -> Capabilities:
+        """What the device of this encoder can do by its interface: see `Capabilities`."""
+        return capabilities_of(self._soc_name, self._interface)
 
     @property
     def simulated(self) -> bool:

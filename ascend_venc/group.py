@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from ._lowlevel.core import open_library
 from ._lowlevel.waitset import WaitSet
-from .config import parse_choice
+from .arguments import parse_choice
 from .encoder import DELIVERY, Encoder, _check_latency, _check_range, _check_timeout
 from .errors import DeviceFullError, EncoderClosedError, EncoderDrained, InvalidArgumentError, from_status
 

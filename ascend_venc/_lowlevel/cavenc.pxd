@@ -135,6 +135,9 @@ cdef extern from "avenc.h" nogil:
         uint64_t tag
         uint32_t epoch
         int promised
+        int32_t device_kind
+        int32_t mean_qp
+        uint64_t picture_bits
 
     void avenc_packet_release(avenc_packet *packet)
     int avenc_next_nal(const uint8_t *data, size_t size, size_t *position, size_t *start, size_t *length)
@@ -179,6 +182,10 @@ cdef extern from "avenc.h" nogil:
         int drop_oldest
         int64_t time_num
         int64_t time_den
+        uint32_t limits_given
+        uint32_t *limits
+        uint32_t i_qp
+        uint32_t p_qp
         avenc_vui vui
 
     enum:
@@ -250,6 +257,17 @@ cdef extern from "avenc.h" nogil:
                              avenc_channel **channel)
     int avenc_channel_wait_open(avenc_channel *channel, const avenc_wait *wait)
     int avenc_channel_succeed(avenc_channel *channel, uint64_t *first_index)
+
+    ctypedef struct avenc_change:
+        pass
+
+    uint32_t avenc_channel_epoch(avenc_channel *channel)
+    int avenc_channel_change(avenc_channel *channel, uint32_t epoch, const avenc_channel_config *config,
+                             avenc_change **change)
+    int avenc_change_wait(avenc_change *change, const avenc_wait *wait, uint64_t *first_index)
+    void avenc_change_release(avenc_change *change)
+    int avenc_channel_wait_changes(avenc_channel *channel, const avenc_wait *wait)
+
     void avenc_channel_pause(avenc_channel *channel, int paused)
     void avenc_channel_retire(avenc_channel *channel)
     int avenc_channel_wait_retired(avenc_channel *channel, const avenc_wait *wait)

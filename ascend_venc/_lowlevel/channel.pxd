@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from .cavenc cimport avenc_channel, avenc_channel_config, avenc_submission, avenc_wait
 from .convert cimport Converter
@@ -10,7 +10,9 @@ cdef class Channel:
     cdef object __weakref__
     cdef avenc_channel *_h  # valid as long as this object lives
     cdef readonly Stream stream
-    cdef readonly object config  # EncoderConfig: fixed, as everything here
+    cdef object _first_config  # EncoderConfig that it was opened with; the present one is the stream's, by epoch
+    cdef bint _placed  # it has its place: frames come to it
+    cdef bint _outdated  # its predecessor's settings were changed after its own had been made from them
     cdef readonly int width
     cdef readonly int height
     cdef avenc_channel_config _config
@@ -19,7 +21,7 @@ cdef class Channel:
     cdef void *_scratch  # of submit_many, for _scratch_size frames; NULL: in use, or none yet
     cdef Py_ssize_t _scratch_size
 
-    cdef int _create(self, Channel predecessor, avenc_wait *wait) except -1
+    cdef int _create(self, Channel predecessor, uint32_t epoch, avenc_wait *wait) except -1
     cdef int64_t _submit(self, object frame, object pts, bint key_frame, object token, object future,
                          avenc_wait *wait, int how) except -9
     cdef int64_t _attempt(self, object frame, avenc_submission *submission, object token, object future,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The C-level channel that `Encoder` drives: one native call per frame or batch, waits that Ctrl-C interrupts.
 
-A `Channel` never changes. Other settings are another Channel, which takes its place; a frame that comes to one that was
-replaced is checked anew against its successor. Packets, counters and the end belong to the stream that they share.
+What a frame is checked against never changes in a `Channel`. Another size is another Channel, which takes its place; a frame
+that comes to one that was replaced is checked anew against its successor. Settings are values, by epoch. Packets, counters and the end belong to the stream that they share.
 
 Invariant: no Python code runs (signal handlers, `__buffer__`, DLPack, callbacks) while a native lock, a picture buffer or
 the right to send is held by the call. A wait that Python's signals interrupt is a native call that came back first.
@@ -87,7 +87,9 @@ cdef class Channel:
     timeout : float or None
         Seconds to wait for the device; None: without bound.
     predecessor : Channel, optional
-        Whose place it is to take by `succeed`; it shares that one's stream. The rest is the first channel's:
+        Whose place it is to take by `succeed`; it shares that one's stream.
+    epoch : int
+        Of the predecessor's settings that `config` was made from. The rest is the first channel's:
     queue : int
         Frames that may wait natively, 0 to 256.
     max_queued : int
@@ -106,14 +108,14 @@ cdef class Channel:
     """
 
     def __cinit__(self, Device device not None, object config, Converter converter, object timeout,
-                  Channel predecessor=None, *, unsigned int queue=0, unsigned int max_queued=0, str on_full="block",
+                  Channel predecessor=None, uint32_t epoch=0, *, unsigned int queue=0, unsigned int max_queued=0, str on_full="block",
                   double max_latency=0.0, object stall=None, int sink=-1):
         cdef avenc_wait wait
         cdef int status = AVENC_E_LOOK
         device._info()
         begin_wait(&wait, timeout, None)
         self._converter = converter
-        self.config = config
+        self._first_config = config
         self.width = config.width
         self.height = config.height
         if predecessor is not None:
@@ -131,19 +133,14 @@ cdef class Channel:
         self._config.pic_format = config.device_pixel_format
         self._config.width = self.width
         self._config.height = self.height
-        self._config.key_frame_interval = config.gop
-        self._config.rc_mode = config.rc_mode
-        self._config.src_rate = config.src_rate
-        self._config.max_bit_rate = config.max_bit_rate
         self._config.depth = config.depth
-        self._config.time_num = config.fps.denominator
-        self._config.time_den = config.fps.numerator
-        self._config.vui = config.described._asdict()
-        self._create(predecessor, &wait)
+        set_rate(&self._config, config)
+        self._create(predecessor, epoch, &wait)
         if predecessor is None:
             avenc_channel_retain(self._h)
             self.stream._h = self._h
-            self.stream.time_bases.append(1 / config.fps)
+            self.stream.begin_epoch(config, 1 / config.fps)
+            self._placed = True
             _open_streams.add(self.stream)
             if sink >= 0:
                 while look(status):
@@ -152,10 +149,11 @@ cdef class Channel:
                 check(status)
                 self.stream.sink = sink
 
-    cdef int _create(self, Channel predecessor, avenc_wait *wait) except -1:
+    cdef int _create(self, Channel predecessor, uint32_t epoch, avenc_wait *wait) except -1:
         cdef int status = AVENC_E_LOOK
         check(avenc_channel_create(
             self.stream.device._h, &self._config, NULL if predecessor is None else predecessor._h, &self._h))
+        self._outdated = predecessor is not None and avenc_channel_epoch(predecessor._h) != epoch
         while look(status):
             with nogil:
                 status = avenc_channel_wait_open(self._h, wait)
@@ -860,50 +858,130 @@ cdef class Channel:
         counters["hold"] = [histograms.hold[i] for i in range(AVENC_BUCKETS)]
         return counters
 
+    # ---- settings ----------------------------------------------------------------------------------------------------
+
+    @property
+    def epoch(self):
+        """Number of the stream's settings that this channel has: 0 for the first."""
+        return avenc_channel_epoch(self._h)
+
+    @property
+    def config(self):
+        """What it encodes with: an EncoderConfig."""
+        return self.settings()[1]
+
+    def settings(self):
+        """(epoch, EncoderConfig) of one moment."""
+        cdef uint32_t epoch = avenc_channel_epoch(self._h)
+        return epoch, self.stream.configs[epoch] if self._placed else self._first_config
+
+    def change(self, uint32_t epoch, object config, object timeout):
+        """Change rates, GOP and time base without another channel; return the number of the first frame that it applies to.
+
+        `epoch` is that of the settings that `config` was made from. None: they are not the present ones any more. False:
+        this takes another channel, and nothing has changed, unless the device took neither the new settings nor the old
+        ones. AclTimeoutError when the device finishes no frame for `timeout` seconds, or a call of the vendor's does not
+        return: nothing has changed, as with any other exception that comes before the change is made.
+        """
+        cdef avenc_channel_config settings = self._config
+        cdef avenc_change *change = NULL
+        cdef avenc_wait wait
+        cdef uint64_t first = 0
+        cdef int status
+        cdef Stream stream = self.stream
+        settings.width, settings.height = config.width, config.height
+        set_rate(&settings, config)
+        begin_wait(&wait, None, timeout)
+        time_base = 1 / config.fps
+        stream.begin_epoch(config, time_base)
+        status = avenc_channel_change(self._h, epoch, &settings, &change)
+        if status != AVENC_OK:
+            stream.undo_epoch()
+            if status == AVENC_E_UNSUPPORTED:
+                return False
+            if status == AVENC_E_AGAIN:
+                status = AVENC_E_LOOK
+                while look(status):
+                    with nogil:
+                        status = avenc_channel_wait_changes(self._h, &wait)
+            elif status == AVENC_E_REPLACED:
+                status = AVENC_OK
+            self._fail(status)
+            return None
+        status = AVENC_E_LOOK
+        try:
+            while look(status):
+                with nogil:
+                    status = avenc_change_wait(change, &wait, &first)
+            if status == AVENC_E_UNSUPPORTED:
+                return False
+            if status == AVENC_E_REPLACED:
+                return None
+            self._fail(status)
+            return first
+        finally:
+            avenc_change_release(change)
+
     # ---- changing and ending -----------------------------------------------------------------------------------------
 
     def succeed(self, Channel current not None):
         """Take the place of `current`; return the number of the first frame that comes here, or None if it has none any more.
 
-        Does not block. `current` encodes what it has and ends behind; its packets come first.
+        Does not block. `current` encodes what it has and ends behind; its packets come first. None, too, if its settings
+        were changed after those of this channel had been made from them.
         """
         cdef uint64_t first = 0
         cdef int status
         cdef Stream stream = self.stream
-        if stream._h != current._h:
+        if stream._h != current._h or self._outdated:
             return None
-        stream.time_bases.append(1 / self.config.fps)  # may raise, and is taken back below
+        time_base = 1 / self._first_config.fps
+        stream.begin_epoch(self._first_config, time_base)
         current.successor = self  # whoever is refused by the old one finds it
         status = avenc_channel_succeed(self._h, &first)
         if status != AVENC_OK:
             current.successor = None
-            stream.time_bases.pop()
+            stream.undo_epoch()
+            if status == AVENC_E_REPLACED:
+                return None
             self._fail(status)
+        self._placed = True
         avenc_channel_retain(self._h)
         avenc_channel_release(stream._h)
         stream._h = self._h
         return first
 
-    def retire(self, timeout):
+    def retire(self, uint32_t epoch, timeout):
         """For a device that has no second channel: keep submitters waiting, finish the frames, end the hardware channel.
 
         AclTimeoutError when the device finishes no frame for `timeout` seconds: then nothing has changed. After success
-        a successor takes its place, or the stream is closed.
+        a successor takes its place, or the stream is closed. False: its settings have not this epoch any more, and
+        nothing has changed.
         """
         cdef avenc_wait wait
         cdef int status = AVENC_E_LOOK
         avenc_channel_pause(self._h, 1)
         try:
             self.wait_idle(timeout)
+            begin_wait(&wait, None, timeout)
+            while look(status):  # none begins while it is paused
+                with nogil:
+                    status = avenc_channel_wait_changes(self._h, &wait)
+            self._fail(status)
         except BaseException:
             avenc_channel_pause(self._h, 0)
             raise
+        if avenc_channel_epoch(self._h) != epoch:
+            avenc_channel_pause(self._h, 0)
+            return False
+        status = AVENC_E_LOOK
         begin_wait(&wait, timeout, None)
         avenc_channel_retire(self._h)
         while look(status):
             with nogil:
                 status = avenc_channel_wait_retired(self._h, &wait)
         self._fail(status)
+        return True
 
     @property
     def sink(self):
@@ -974,6 +1052,24 @@ cdef class Channel:
 
     def __reduce__(self):
         raise TypeError("a Channel cannot be pickled: it belongs to this process")
+
+
+cdef int set_rate(avenc_channel_config *settings, object config) except -1:
+    """What can change while a channel lives."""
+    settings.key_frame_interval = config.gop
+    settings.rc_mode = config.rc_mode
+    settings.i_qp, settings.p_qp = config.rate_control.qp or (0, 0)
+    settings.limits_given = 0
+    for index, limit in enumerate(config.rc_limits):
+        if limit is not None:
+            settings.limits_given |= <uint32_t>1 << <int>index
+            settings.limits[<int>index] = limit
+    settings.src_rate = config.src_rate
+    settings.max_bit_rate = config.max_bit_rate
+    settings.time_num = config.fps.denominator
+    settings.time_den = config.fps.numerator
+    settings.vui = config.described._asdict()  # which tells the frame rate
+    return 0
 
 
 cdef int refuse_other_than_host(object frame) except -1:

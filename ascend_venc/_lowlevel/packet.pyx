@@ -61,6 +61,15 @@ cdef class Packet:
         Whether it is an IDR, with parameter sets before it.
     kind : str
         "IDR", "I" or "P", read from the bitstream.
+    device_kind : str or None
+        The same as the device tells it: the type of the picture's slice (source: `data_type` and `pack_info` of DVPP V2's
+        packs). None on DVPP V1, and where the device does not tell.
+    mean_qp : int or None
+        Mean quantiser of the picture, 0 (finest) to 51, as the device tells it (source: `mean_qp` of DVPP V2's stream
+        information). None on DVPP V1, and where the device does not tell.
+    picture_bits : int or None
+        Bits that the picture took, as the device tells it (source: eight times `pic_bytes` there). None likewise. Whether
+        it counts the parameter sets is not documented; `size` does.
     token : object
         As given with the frame; None by default.
     submitted_at, emitted_at : float
@@ -107,7 +116,7 @@ cdef class Packet:
         cdef avenc_packet *packet = self._handle()
         return _restore, (
             bytes(self), packet.frame_index, packet.pts, packet.kind, packet.submitted_ns, packet.emitted_ns,
-            self._time_base, self._token)
+            self._time_base, self._token, packet.device_kind, packet.mean_qp, packet.picture_bits)
 
     @property
     def size(self):
@@ -145,6 +154,21 @@ cdef class Packet:
     @property
     def kind(self):
         return _KIND_NAMES[self._handle().kind]
+
+    @property
+    def device_kind(self):
+        cdef int32_t kind = self._handle().device_kind
+        return None if kind == AVENC_KIND_UNKNOWN else _KIND_NAMES[kind]
+
+    @property
+    def mean_qp(self):
+        cdef int32_t qp = self._handle().mean_qp
+        return None if qp < 0 else qp
+
+    @property
+    def picture_bits(self):
+        cdef uint64_t bits = self._handle().picture_bits
+        return bits if bits else None
 
     @property
     def token(self):
@@ -187,12 +211,13 @@ cdef class Packet:
 
 
 def _restore(bytes data not None, uint64_t frame_index, int64_t pts, int32_t kind, uint64_t submitted_ns,
-             uint64_t emitted_ns, time_base, token):
+             uint64_t emitted_ns, time_base, token, int32_t device_kind, int32_t mean_qp, uint64_t picture_bits):
     """Make the packet of what `Packet.__reduce__` gave."""
     cdef Packet packet = Packet.__new__(Packet)
     cdef Py_ssize_t size = len(data)
-    if kind not in _KIND_NAMES:
-        raise ValueError(f"kind is {kind}, which no packet has")
+    for each in (kind, device_kind):
+        if each not in _KIND_NAMES:
+            raise ValueError(f"kind is {each}, which no packet has")
     # The description and behind it the access unit; the memory of a bytes object is aligned for both.
     packet._own = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>sizeof(avenc_packet) + size)
     cdef char *room = PyBytes_AS_STRING(packet._own)
@@ -206,6 +231,9 @@ def _restore(bytes data not None, uint64_t frame_index, int64_t pts, int32_t kin
     made.kind = kind
     made.submitted_ns = submitted_ns
     made.emitted_ns = emitted_ns
+    made.device_kind = device_kind
+    made.mean_qp = mean_qp
+    made.picture_bits = picture_bits
     packet._h = made
     packet._time_base = time_base
     packet._token = token

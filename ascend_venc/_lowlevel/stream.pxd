@@ -16,7 +16,8 @@ cdef class Stream:
     cdef readonly Device device
     cdef dict entries  # what frames brought along, by their tag: tokens, owners, Futures
     cdef uint64_t next_tag
-    cdef list time_bases  # by epoch
+    cdef list time_bases  # by epoch, and the next: EncoderConfig. Those of changes that came to nothing are among them
+    cdef list configs
     cdef list failures  # of frames, that encode() met before it had sent its own: the next to be raised
     cdef int on_full
     cdef uint32_t coalesce_us
@@ -33,6 +34,8 @@ cdef class Stream:
     cdef uint64_t add_entry(self, object entry) except 0
     cdef int drop_entry(self, object tag) except -1
     cdef int forget_dropped(self) except -1
+    cdef int begin_epoch(self, object config, object time_base) except -1
+    cdef int undo_epoch(self) except -1
     cdef int note_submitter(self) noexcept
     cdef list keep_owners(self)
     cdef mark_closed(self)

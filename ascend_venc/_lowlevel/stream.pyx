@@ -127,6 +127,7 @@ cdef class Stream:
         self.device = device
         self.entries = {}
         self.time_bases = []
+        self.configs = []
         self.failures = []
         self.sink = -1
 
@@ -156,6 +157,22 @@ cdef class Stream:
     cdef int drop_entry(self, object tag) except -1:
         if self.entries.pop(tag, self) is not self:
             count_tickets(-1)
+        return 0
+
+    cdef int begin_epoch(self, object config, object time_base) except -1:
+        """Note the settings of the native stream's next epoch. No Python code may run until the native call that begins it."""
+        self.time_bases.append(time_base)
+        try:
+            self.configs.append(config)
+        except MemoryError:
+            self.time_bases.pop()
+            raise
+        return 0
+
+    cdef int undo_epoch(self) except -1:
+        """That call refused."""
+        self.time_bases.pop()
+        self.configs.pop()
         return 0
 
     cdef int forget_dropped(self) except -1:

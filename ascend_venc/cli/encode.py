@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 NAME = "encode"
 HELP = "Encode a video to H.264 or H.265."
 DEFAULT_CODEC = "h265"
+_RATE_CONTROL = ("cbr", "vbr", "avbr", "qvbr", "cvbr")
 PATIENCE = 0.5  # seconds that a signal waits for the device, where what was encoded is kept
 EPILOG = """\
 examples:
@@ -110,7 +111,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=_checked(_rate),
         help="frames per second of INPUT, e.g. 25 or 30000/1001, evenly spaced (default: INPUT's own times)",
     )
-    video.add_argument("--rc", type=str.lower, choices=("cbr", "vbr"), help="rate control (default: the chip's)")
+    video.add_argument("--rc", type=str.lower, choices=_RATE_CONTROL, help="rate control; cbr and vbr alone on V1")
     video.add_argument("--profile", metavar="P", help="baseline, main or high (H.264); main (H.265)")
     video.add_argument("-s", "--size", metavar="WxH", type=_size, help="size of raw INPUT")
     reading = parser.add_argument_group("input")

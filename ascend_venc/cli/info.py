@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import chips
 from .._version import __version__
-from ..config import limits_of
+from ..chip_limits import limits_of
 from ..errors import UnsupportedDeviceError
 from ..media.container import import_av
 

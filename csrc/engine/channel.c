@@ -143,6 +143,35 @@ void avi_channel_want_slot_locked(avenc_channel *channel) {
     avi_channel_post(channel, &channel->make_task);
 }
 
+/* ---- the right to send ---------------------------------------------------------------------------- */
+
+static bool in_device_locked(const avenc_channel *channel) {
+    for (const avi_slot *slot = channel->flight.head; slot; slot = slot->later)
+        if (slot->state == AVI_SLOT_SENT)
+            return true;
+    return false;
+}
+
+void avi_channel_check_change_locked(avenc_channel *channel) {
+    avenc_change *change = channel->change;
+    if (!change || change->state != AVI_CHANGE_WANTED || channel->sending || in_device_locked(channel) ||
+        (channel->queued_head && !avi_channel_held_back_locked(channel)))
+        return;
+    change->state = AVI_CHANGE_RUNNING;
+    channel->sending = channel->sending_queued = true;
+    avi_channel_post(channel, &channel->change_task);
+}
+
+void avi_channel_leave_sending_locked(avenc_channel *channel) {
+    channel->sending = channel->sending_queued = false;
+    channel->stream->sending_since = 0;
+    avi_channel_check_change_locked(channel);
+    avi_channel_send_queued_locked(channel);
+    avi_channel_check_over_locked(channel);
+    if (channel->turns_wanted)
+        avi_stream_signal_locked(channel->stream, true);
+}
+
 /* ---- frames that are finished ------------------------------------------------------------------ */
 
 static void finish_in_turn_locked(avenc_channel *channel, avi_packet *packet) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * One hardware channel: made, sealed, ended; it never changes in between. Its stream's lock guards what is not said to
+ * One hardware channel: made, sealed, ended; in between only rates, GOP and time base may change. Its stream's lock guards what is not said to
  * be otherwise.
  *
  * References: each call's caller, each task that is posted, each frame handle, the device's table, the stream (the one
@@ -24,13 +24,17 @@ enum { AVI_OPENING, AVI_OPEN, AVI_ENDING, AVI_ENDED, AVI_FAILED };
 /* Slots beyond depth + queue, for frames that the device refused and may still read. */
 enum { AVI_SPARE_SLOTS = 32 };
 
+/* A time, in units of a time base. */
+typedef struct avi_moment {
+    int64_t units, num, den;
+} avi_moment;
+
 struct avenc_channel {
     avenc_device *device;
     const avi_port *port;
     avi_stream *stream;
-    avenc_channel_config config; /* fixed, and so is everything up to here */
+    avenc_channel_config config; /* as it was made; fixed, and so is everything up to here */
     uint32_t generation;
-    uint32_t epoch;         /* how many channels the stream had before */
     uint32_t index;         /* in the device's table */
     atomic_uint references; /* of all kinds */
     avi_pool *pool;
@@ -38,6 +42,12 @@ struct avenc_channel {
     avi_vui_last vui_last;
     void *hardware; /* the port's; set before it is open */
 
+    uint32_t epoch;                  /* of its settings; from here on under the lock */
+    avenc_channel_config settings;   /* as `config`, with what was changed since */
+    const avenc_channel *made_after; /* its predecessor, to compare only, and the epoch of that one's settings */
+    uint32_t made_after_epoch;
+    avenc_change *change; /* the one that is pending; counted */
+    bool unsure;          /* which settings the hardware has is not known */
     int state;
     unsigned users;        /* references from outside */
     bool unsettled;        /* counted as live, and by the device as one that needs it open */
@@ -60,18 +70,18 @@ struct avenc_channel {
     avenc_failure make_failure; /* code: why that did not succeed, for the next who needs one */
     unsigned end_failures;      /* how often it could not be ended */
     bool sending;               /* somebody has the right to send */
-    bool sending_queued;        /* and it is the task: who comes now queues behind */
+    bool sending_queued;        /* and it is a task: who comes now queues behind */
     unsigned turns_wanted;      /* threads that wait for the right to send */
     avi_slot *queued_head, *queued_tail;
     int64_t next_pts;      /* of the next frame whose pts is counted */
-    int64_t last_end;      /* pts of the last frame that was accepted, and one */
+    avi_moment last_end;   /* of the last frame that was accepted: its pts, and one */
     avi_packet_list early; /* finished before the last frame of the predecessor: not to be taken yet */
 
     avenc_channel *predecessor; /* counted; until it has finished its frames */
     avenc_channel *successor;   /* likewise: one that is finished itself may be waited for */
     avenc_channel *next;        /* stream->channels */
 
-    avi_task create_task, make_task, send_task, end_task, free_task;
+    avi_task create_task, make_task, send_task, change_task, end_task, free_task;
 
     avenc_channel *reported_next; /* the reporting thread only */
     bool reported;                /* likewise, and the next one: in the device's list of this batch */
@@ -117,11 +127,43 @@ void avi_channel_drop_queued_locked(avenc_channel *channel, avi_slot *slot);
 /* Slots REFUSED before `until` in flight (NULL: all) cannot be read any more. */
 void avi_channel_release_refused_locked(avenc_channel *channel, const avi_slot *until);
 
+/* A change of settings that is pending: change.c. */
+enum { AVI_CHANGE_WANTED, AVI_CHANGE_RUNNING, AVI_CHANGE_OVER };
+struct avenc_change {
+    avenc_channel *channel; /* counted */
+    unsigned references;    /* the stream's lock: this and the rest. The handle's, and the channel's until it is over */
+    int state;
+    bool given_up; /* nobody waits for it any more */
+    avenc_channel_config settings;
+    uint32_t epoch;
+    uint64_t first_index; /* of the frames behind it */
+    avi_moment last_end;  /* of the frames in front of it, as avenc_channel.last_end */
+    int code;
+    avenc_failure failure;
+};
+
+/* The first of the queue is behind a change that is pending. */
+static inline bool avi_channel_held_back_locked(const avenc_channel *channel) {
+    return channel->change && channel->queued_head->packet->pub.frame_index >= channel->change->first_index;
+}
+
+/* There are queued frames, and the device may take one. */
+static inline bool avi_channel_can_send_locked(const avenc_channel *channel) {
+    return channel->queued_head && channel->window < channel->most_in_device && !channel->sending &&
+           !channel->crowded && !avi_channel_held_back_locked(channel);
+}
+
 /* There may be room for a queued frame: let the task send it. */
 static inline void avi_channel_send_queued_locked(avenc_channel *channel) {
-    if (channel->queued_head && channel->window < channel->most_in_device && !channel->sending && !channel->crowded)
+    if (avi_channel_can_send_locked(channel))
         avi_channel_post(channel, &channel->send_task);
 }
+
+/* To be asked whenever the frames in front of a pending change may be out of the device: its task has the right to send. */
+void avi_channel_check_change_locked(avenc_channel *channel);
+
+/* Give the right to send back. */
+void avi_channel_leave_sending_locked(avenc_channel *channel);
 
 /* A new slot, or staging memory for one, is wanted. */
 void avi_channel_want_slot_locked(avenc_channel *channel);

@@ -2,6 +2,7 @@
 /* A channel's life as a caller sees it: made, put in its predecessor's place, closed, waited for. */
 #include "base/status.h"
 #include "base/thread.h"
+#include "engine/change.h"
 #include "engine/channel.h"
 #include "engine/send.h"
 #include "engine/sink.h"
@@ -118,7 +119,8 @@ int avenc_channel_create(avenc_device *device, const avenc_channel_config *confi
     channel->device = device;
     channel->port = device->port;
     channel->generation = avi_generation();
-    channel->config = *config;
+    channel->config = channel->settings = *config;
+    channel->last_end = (avi_moment){0, config->time_num, config->time_den};
     channel->users = 1;
     uint32_t most = device->port->most_in_device;
     channel->most_in_device = most && most < config->depth ? most : config->depth;
@@ -126,6 +128,7 @@ int avenc_channel_create(avenc_device *device, const avenc_channel_config *confi
     avi_task_init(&channel->create_task, create_run, task_idle, channel);
     avi_task_init(&channel->make_task, avi_channel_make_run, task_idle, channel);
     avi_task_init(&channel->send_task, avi_send_run, task_idle, channel);
+    avi_task_init(&channel->change_task, avi_change_run, task_idle, channel);
     avi_task_init(&channel->free_task, avi_channel_free_run, avi_channel_free, channel);
     avi_task_init(&channel->end_task, avi_channel_end_run, task_idle, channel);
     if (predecessor) {
@@ -158,6 +161,9 @@ int avenc_channel_create(avenc_device *device, const avenc_channel_config *confi
     if (!predecessor) {
         avi_channel_retain(channel);
         stream->current = channel;
+    } else {
+        channel->made_after = predecessor;
+        channel->made_after_epoch = predecessor->epoch;
     }
     avi_unlock(&stream->lock);
     avi_channel_post(channel, &channel->create_task);
@@ -192,14 +198,6 @@ int avenc_channel_wait_open(avenc_channel *channel, const avenc_wait *wait) {
 
 /* ---- taking a predecessor's place -------------------------------------------------------------- */
 
-/* Time goes on where the last frame ended, in units of another base: rounded up, never back. */
-static int64_t rebased(int64_t end, const avenc_channel_config *from, const avenc_channel_config *to) {
-    __extension__ typedef __int128 wide;
-    wide numerator = (wide)end * from->time_num * to->time_den, denominator = (wide)from->time_den * to->time_num;
-    wide units = numerator / denominator;
-    return (int64_t)(units * denominator < numerator ? units + 1 : units);
-}
-
 int avenc_channel_succeed(avenc_channel *channel, uint64_t *first_index) {
     if (!channel || !first_index)
         return avi_fail(AVENC_E_INVALID, __func__, "channel and first_index must not be NULL");
@@ -213,12 +211,14 @@ int avenc_channel_succeed(avenc_channel *channel, uint64_t *first_index) {
         rc = avi_fail(AVENC_E_CLOSED, __func__, "the encoder is closed");
     } else if (channel->placed || channel->state != AVI_OPEN) {
         rc = avi_fail(AVENC_E_INVALID, __func__, "the channel is not open, or has its place already");
+    } else if (channel->made_after == old && channel->made_after_epoch != old->epoch) {
+        rc = avi_fail(AVENC_E_REPLACED, __func__, "the settings were changed meanwhile");
     } else {
-        bool same =
-            old->config.time_num == channel->config.time_num && old->config.time_den == channel->config.time_den;
-        channel->next_pts = same ? old->next_pts : rebased(old->last_end, &old->config, &channel->config);
-        channel->last_end = same ? old->last_end : channel->next_pts;
-        channel->epoch = old->epoch + 1;
+        bool same = avi_same_time_base(&old->settings, &channel->settings);
+        avi_change_cancel_locked(old, AVENC_E_REPLACED, "the channel was replaced");
+        channel->next_pts = same ? old->next_pts : avi_rebased(&old->last_end, &channel->settings);
+        channel->last_end = old->last_end;
+        channel->epoch = ++stream->epochs;
         channel->placed = true;
         channel->predecessor = old;
         avi_channel_retain(old);
@@ -251,6 +251,8 @@ void avenc_channel_retire(avenc_channel *channel) {
         return;
     avi_lock(&channel->stream->lock);
     channel->retiring = channel->stream->paused;
+    if (channel->retiring)
+        avi_change_cancel_locked(channel, AVENC_E_REPLACED, "the channel is being replaced");
     avi_channel_check_over_locked(channel);
     avi_unlock(&channel->stream->lock);
 }
@@ -265,7 +267,7 @@ static int fail_to_end_locked(avi_stream *stream, const avenc_wait *wait, const 
         making += channel->making || channel->state == AVI_OPENING;
         ending += channel->state == AVI_ENDING;
         if (channel->sending)
-            send_call = channel->port->send_call;
+            send_call = channel->change ? channel->port->change_call : channel->port->send_call;
     }
     if (ending)
         return avi_fail(AVENC_E_TIMEOUT, call,
@@ -323,6 +325,7 @@ static void close_locked(avi_stream *stream) {
     stream->closed = true;
     for (avenc_channel *channel = stream->channels, *next; channel; channel = next) {
         next = channel->next;
+        avi_change_cancel_locked(channel, AVENC_E_CLOSED, "the encoder is closed");
         drop_queued_locked(channel);
         avi_channel_check_over_locked(channel);
     }

@@ -10,7 +10,7 @@
 
 /* A key frame's parameter sets tell what was asked for. A fixed rate is not told where the caller gives the times. */
 static uint8_t *describe(avenc_channel *channel, uint8_t *data, size_t *size, uint32_t *left_out) {
-    avenc_vui vui = channel->config.vui;
+    avenc_vui vui = channel->settings.vui; /* it changes while no frame is in the device: no lock */
     if (atomic_load_explicit(&channel->stream->times_given, memory_order_relaxed))
         vui.fixed_rate = 0;
     return avi_vui_put(&channel->vui_last, &vui, channel->config.en_type, data, size, left_out);
@@ -19,11 +19,15 @@ static uint8_t *describe(avenc_channel *channel, uint8_t *data, size_t *size, ui
 /* Copy the access unit into the packet, whose status says how that went. Returns how many parameter sets are not known. */
 static uint32_t collect(avenc_channel *channel, avi_packet *packet, const avi_output *output) {
     avenc_packet *pub = &packet->pub;
+    const avi_told told = output->told ? *output->told : (avi_told){.kind = AVENC_KIND_UNKNOWN, .mean_qp = -1};
     bool tells = channel->config.vui.tells != 0;
     size_t front = tells ? AVI_VUI_ROOM : 0, room = avi_pool_capacity(packet->pool) - front;
     uint8_t *data = packet->memory + front;
     uint32_t left_out = 0;
     pub->ret_code = output->ret_code;
+    pub->device_kind = told.kind;
+    pub->mean_qp = told.mean_qp;
+    pub->picture_bits = told.picture_bits;
     if (output->ret_code != 0 || !output->data || output->size == 0) {
         pub->status = AVENC_E_FRAME;
         return 0;
@@ -151,8 +155,8 @@ void avi_report(avenc_device *device, uint64_t number, const avi_output *output)
         avi_channel_release_refused_locked(channel, slot->later);
         stream->idr_owed = true;
     }
-    channel->heard = channel->heard || avi_stream_heard_locked(stream) || channel->queued_head || stream->has_sink ||
-                     stream->closed || channel->sealed || channel->retiring;
+    channel->heard = channel->heard || avi_stream_heard_locked(stream) || channel->queued_head || channel->change ||
+                     stream->has_sink || stream->closed || channel->sealed || channel->retiring;
     avi_unlock(&stream->lock);
 }
 
@@ -165,6 +169,7 @@ void avi_report_batch(avenc_device *device) {
         if (channel->heard) {
             avi_lock(&stream->lock);
             avi_stream_signal_locked(stream, false);
+            avi_channel_check_change_locked(channel);
             avi_channel_send_queued_locked(channel);
             avi_sink_wake_locked(stream, false);
             avi_channel_check_over_locked(channel);

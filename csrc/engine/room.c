@@ -61,7 +61,10 @@ int avi_fail_full_locked(const avenc_channel *channel, avi_waiter *waiter, int v
                         stats->ready, stream->max_ready);
     double sending = stream->sending_since ? (double)(avi_now_ns() - stream->sending_since) * 1e-9 : 0;
     char stuck[128] = "";
-    if (sending > 0.5)
+    if (channel->change)
+        snprintf(stuck, sizeof stuck, "; frames wait behind a change of settings%s",
+                 channel->change->state == AVI_CHANGE_RUNNING ? ", whose call has not returned" : "");
+    else if (sending > 0.5)
         snprintf(stuck, sizeof stuck, "; %s has not returned for %.3g s%s", channel->port->send_call, sending,
                  stream->hint);
     return avi_fail(AVENC_E_FULL, call,

@@ -17,8 +17,10 @@ static void accept_locked(avenc_channel *channel, avi_slot *slot, const avenc_su
     packet->epoch = channel->epoch;
     packet->submitted_ns = now;
     channel->next_pts++;
-    channel->last_end = packet->pts + (packet->pts < INT64_MAX);
+    channel->last_end =
+        (avi_moment){packet->pts + (packet->pts < INT64_MAX), channel->settings.time_num, channel->settings.time_den};
     slot->force_idr = submission->force_idr;
+    slot->counted_pts = submission->number_pts;
     if (stream->stats.in_flight++ == 0)
         stream->progressed_ns = packet->submitted_ns;
     if (submission->converted) {
@@ -74,15 +76,6 @@ static void requeue_locked(avenc_channel *channel, avi_slot *slot) {
     channel->window--;
     channel->stream->window--;
     channel->stream->stats.queued++;
-}
-
-static void leave_sending_locked(avenc_channel *channel) {
-    channel->sending = channel->sending_queued = false;
-    channel->stream->sending_since = 0;
-    avi_channel_send_queued_locked(channel);
-    avi_channel_check_over_locked(channel);
-    if (channel->turns_wanted)
-        avi_stream_signal_locked(channel->stream, true);
 }
 
 /* The device has nothing of this stream any more. */
@@ -155,7 +148,7 @@ static avi_packet *take_refused_locked(avenc_channel *channel, avi_slot *slot) {
 static int wait_turn_locked(avenc_channel *channel, avi_waiter *waiter, bool *queue, const char *call) {
     int rc;
     while ((rc = avi_refused_locked(channel, call)) == AVENC_OK) {
-        *queue = channel->queued_head || channel->sending_queued;
+        *queue = channel->queued_head || channel->sending_queued || channel->change;
         if (*queue || !channel->sending)
             return AVENC_OK;
         channel->turns_wanted++;
@@ -178,7 +171,8 @@ int avi_accept_and_send(avenc_channel *channel, avi_slot *slot, const avenc_subm
         avi_unlock(&stream->lock);
         return rc;
     }
-    int64_t pts = channel->next_pts, end = channel->last_end;
+    int64_t pts = channel->next_pts;
+    avi_moment end = channel->last_end;
     uint64_t now = avi_now_ns();
     *kept = false;
     accept_locked(channel, slot, submission, now);
@@ -202,7 +196,8 @@ int avi_accept_and_send(avenc_channel *channel, avi_slot *slot, const avenc_subm
     } else {
         stream->stats.in_flight--;
         stream->stats.submitted--;
-        if (stream->next_number == index + 1) { /* else later frames are numbered already: this number stays unused */
+        /* Else later frames, or those behind a change, are numbered already: this number stays unused. */
+        if (stream->next_number == index + 1 && !channel->change) {
             stream->next_number--;
             channel->next_pts = pts;
             channel->last_end = end;
@@ -212,7 +207,7 @@ int avi_accept_and_send(avenc_channel *channel, avi_slot *slot, const avenc_subm
             avi_pool_release(take_refused_locked(channel, slot));
         avi_stream_signal_locked(stream, true);
     }
-    leave_sending_locked(channel);
+    avi_channel_leave_sending_locked(channel);
     avi_unlock(&stream->lock);
     return rc;
 }
@@ -231,8 +226,7 @@ bool avi_send_run(void *arg) {
     avi_stream *stream = channel->stream;
     avi_binding binding;
     avi_lock(&stream->lock);
-    if (!channel->queued_head || channel->window >= channel->most_in_device || channel->sending || channel->crowded ||
-        channel->state != AVI_OPEN || atomic_load(&channel->device->lost)) {
+    if (!avi_channel_can_send_locked(channel) || channel->state != AVI_OPEN || atomic_load(&channel->device->lost)) {
         avi_unlock(&stream->lock);
         return false;
     }
@@ -262,8 +256,8 @@ bool avi_send_run(void *arg) {
         avi_channel_drop_frame_locked(channel, take_refused_locked(channel, slot));
     else if (rc != AVENC_OK)
         fail_accepted_locked(channel, take_refused_locked(channel, slot), rc);
-    leave_sending_locked(channel);
-    bool more = channel->queued_head && channel->window < channel->most_in_device && !channel->crowded;
+    avi_channel_leave_sending_locked(channel);
+    bool more = avi_channel_can_send_locked(channel);
     avi_unlock(&stream->lock);
     if (bound)
         channel->port->unbind(channel->device, &binding);
@@ -295,6 +289,7 @@ bool avi_drop_oldest_queued(avenc_channel *channel) {
         avi_slot *slot = unqueue_locked(channel);
         stream->idr_owed = stream->idr_owed || slot->force_idr;
         avi_channel_drop_queued_locked(channel, slot);
+        avi_channel_check_change_locked(channel);
         avi_channel_check_over_locked(channel);
     }
     avi_unlock(&stream->lock);

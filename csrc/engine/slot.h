@@ -52,6 +52,7 @@ typedef struct avi_slot {
     int pixels;                  /* AVI_IN_* */
     bool foreign;                /* the descriptor names the caller's device memory at the moment */
     bool force_idr;
+    bool counted_pts; /* its pts was counted, not given */
     avenc_picture source;
     struct {
         uint32_t host, device; /* as avenc_channel_stats counts them */

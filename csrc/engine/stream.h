@@ -42,6 +42,7 @@ typedef struct avi_stream {
     bool paused;   /* frames wait for another channel */
     bool idr_owed; /* something was dropped or failed: the next frame must be an IDR */
     uint64_t next_number;
+    uint32_t epochs;          /* the last one that was given: channel.h */
     uint64_t idle_since;      /* when the device ran out of frames; 0: it has some, or never had one */
     uint64_t progressed_ns;   /* when a frame was last finished, or written, or the first of several was accepted */
     uint64_t sending_since;   /* a thread is inside the call that hands a frame to the device; 0: none */

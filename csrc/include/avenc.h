@@ -269,8 +269,11 @@ typedef struct avenc_packet {
     uint64_t submitted_ns; /* CLOCK_MONOTONIC when the frame was accepted by the engine */
     uint64_t emitted_ns;   /* CLOCK_MONOTONIC when its callback ran */
     uint64_t tag;          /* as given with the frame */
-    uint32_t epoch;        /* of the channel that encoded it: 0 for the first, 1 for its successor, ... */
+    uint32_t epoch;        /* of the settings that its pts was made by: avenc_channel_epoch */
     int promised;          /* as given with the frame: avenc_channel_take_promised returns it */
+    int32_t device_kind;   /* AVENC_KIND_* as the device tells it; UNKNOWN where it does not, and on DVPP V1 */
+    int32_t mean_qp;       /* likewise, the picture's mean quantiser, 0..51; -1 */
+    uint64_t picture_bits; /* likewise, bits that the picture took; 0 */
 } avenc_packet;
 
 /*
@@ -351,18 +354,41 @@ AVENC_API void avenc_waitset_arm(avenc_waitset *waitset);
 /* ---- channel --------------------------------------------------------------------------------- */
 
 /*
- * One hardware channel. It never changes: other settings are another channel, which takes its place and shares its
- * stream: lock, frame numbers, packets, counters, wait sets and sink. Functions that take or wait for packets, and
+ * One hardware channel. Size, formats and depth never change: others are another channel, which takes its place and
+ * shares its stream: lock, frame numbers, packets, counters, wait sets and sink. Functions that take or wait for packets, and
  * those that end, mean the stream, whichever of its channels they are given.
  */
 typedef struct avenc_channel avenc_channel;
+
+/* Modes of rate control; V1 has the first three. */
+enum {
+    AVENC_RC_DEFAULT = 0,
+    AVENC_RC_VBR = 1,
+    AVENC_RC_CBR = 2,
+    AVENC_RC_AVBR = 3,
+    AVENC_RC_QVBR = 4,
+    AVENC_RC_CVBR = 5,
+    AVENC_RC_FIXQP = 6,
+};
+
+/* Limits that V2 takes with all modes but FIXQP: quantisers, proportions of I to P, times a picture is encoded again. */
+enum {
+    AVENC_LIMIT_MIN_QP,
+    AVENC_LIMIT_MAX_QP,
+    AVENC_LIMIT_MIN_I_QP,
+    AVENC_LIMIT_MAX_I_QP,
+    AVENC_LIMIT_MIN_I_PROPORTION,
+    AVENC_LIMIT_MAX_I_PROPORTION,
+    AVENC_LIMIT_MAX_REENCODE,
+    AVENC_LIMITS,
+};
 
 typedef struct avenc_channel_config {
     int32_t en_type;             /* acldvppStreamFormat */
     int32_t pic_format;          /* acldvppPixelFormat: NV12 or NV21 */
     uint32_t width, height;      /* pixels, even */
     uint32_t key_frame_interval; /* frames from one IDR to the next, >= 1 */
-    uint32_t rc_mode;            /* 0 the chip's default, 1 VBR, 2 CBR */
+    uint32_t rc_mode;            /* AVENC_RC_* */
     uint32_t src_rate;           /* frames per second, >= 1 */
     uint32_t max_bit_rate;       /* kbit/s, >= 1 */
     uint32_t depth;              /* frames inside the device, 1..AVENC_MAX_DEPTH */
@@ -370,7 +396,10 @@ typedef struct avenc_channel_config {
     uint32_t max_ready;         /* packets that may wait for a consumer; 0: any number. Of the stream's first channel */
     int drop_oldest;            /* at max_ready: drop the oldest packet, instead of taking no more frames. Likewise */
     int64_t time_num, time_den; /* seconds per unit of pts, for number_pts; both 1..2^31 - 1 */
-    avenc_vui vui; /* written into the parameter sets of key frames; fixed_rate ends where a pts is given */
+    uint32_t limits_given;      /* a bit for each AVENC_LIMIT_*; the others are the device's. V1 has none */
+    uint32_t limits[AVENC_LIMITS];
+    uint32_t i_qp, p_qp; /* of AVENC_RC_FIXQP */
+    avenc_vui vui;       /* written into the parameter sets of key frames; fixed_rate ends where a pts is given */
 } avenc_channel_config;
 
 enum { AVENC_MAX_DEPTH = 256 };
@@ -461,7 +490,8 @@ AVENC_API int avenc_channel_wait_open(avenc_channel *channel, const avenc_wait *
 /*
  * Put an open channel in its predecessor's place, in one step: the predecessor takes no more frames (AVENC_E_REPLACED),
  * encodes what it has and ends; *first_index is the first number of the new one. Packets keep the frames' order.
- * AVENC_E_CLOSED if the stream was closed meanwhile. Does not block.
+ * AVENC_E_CLOSED if the stream was closed meanwhile, AVENC_E_REPLACED if the predecessor that it was created after has
+ * changed its settings since. A change that is pending there ends with AVENC_E_REPLACED. Does not block.
  */
 AVENC_API int avenc_channel_succeed(avenc_channel *channel, uint64_t *first_index);
 
@@ -473,6 +503,48 @@ AVENC_API int avenc_channel_succeed(avenc_channel *channel, uint64_t *first_inde
 AVENC_API void avenc_channel_pause(avenc_channel *channel, int paused);
 AVENC_API void avenc_channel_retire(avenc_channel *channel);
 AVENC_API int avenc_channel_wait_retired(avenc_channel *channel, const avenc_wait *wait);
+
+/*
+ * Settings are numbered, in the order in which a stream's changes begin: 0 for those that it was opened with; the next one
+ * for each change, also one that fails, and for each successor that takes its place. That of the channel's present ones.
+ */
+AVENC_API uint32_t avenc_channel_epoch(avenc_channel *channel);
+
+typedef struct avenc_change avenc_change;
+
+/*
+ * Begin to change key_frame_interval, rc_mode with its limits and quantisers, src_rate, max_bit_rate and the time base of a
+ * channel that has its place,
+ * without another channel and without an IDR, to those of `config`. `epoch` is that of the settings which `config` was
+ * made from. Does not block. A native thread makes the change when the frames that were accepted before it are out of
+ * the device; those accepted from then on wait in the queue behind it, so the next one to be accepted is the first
+ * that it applies to. Counted pts go on in time; a frame that brings its own pts while the change is pending has it in
+ * the time base, and the epoch, of before.
+ *
+ * AVENC_E_UNSUPPORTED: this takes another channel (the interface or the library has no such call, `config` differs in
+ * more, or the device may still read frames that it refused); AVENC_E_REPLACED: the channel has lost its place, or
+ * `epoch` is over; AVENC_E_AGAIN: another change is pending, see avenc_channel_wait_changes; AVENC_E_CLOSED.
+ */
+AVENC_API int avenc_channel_change(avenc_channel *channel, uint32_t epoch, const avenc_channel_config *config,
+                                   avenc_change **change);
+
+/*
+ * Wait until it is over. AVENC_OK: it is made, and *first_index the first frame that it applies to. A code of the
+ * vendor's: a call failed, and what had been written was written back. AVENC_E_UNSUPPORTED: that failed too; which
+ * settings the channel has is not known, and another one is to take its place. AVENC_E_REPLACED, _CLOSED: it lost its
+ * place, or was closed, before. AVENC_E_TIMEOUT: not within the deadline, or nothing moved for the stall's time; the
+ * code of a lost device. After these two, and AVENC_E_LOOK, it goes on until it is released.
+ */
+AVENC_API int avenc_change_wait(avenc_change *change, const avenc_wait *wait, uint64_t *first_index);
+
+/*
+ * Give the handle up, and with it a change that is not over: one that has not begun is forgotten; of one in the vendor's
+ * hands the old settings are written back when the call returns. Does not block. NULL is allowed.
+ */
+AVENC_API void avenc_change_release(avenc_change *change);
+
+/* Wait until no change of the channel is pending. AVENC_E_TIMEOUT as above. */
+AVENC_API int avenc_channel_wait_changes(avenc_channel *channel, const avenc_wait *wait);
 
 /* Count one more reference; any number may be held. Does not block. */
 AVENC_API void avenc_channel_retain(avenc_channel *channel);
@@ -710,7 +782,8 @@ AVENC_API void avenc_converter_destroy(avenc_converter *converter);
 #define AVENC_LIVE_KINDS(X)                                                                                            \
     X(DEVICE, 0)                                                                                                       \
     X(CHANNEL, 1)                                                                                                      \
-    X(SLOT, 2) X(POOL, 3) X(PACKET, 4) X(THREAD, 5) X(FRAME, 6) X(CONVERTER, 7) X(WAITSET, 8) X(SINK, 9)
+    X(SLOT, 2)                                                                                                         \
+    X(POOL, 3) X(PACKET, 4) X(THREAD, 5) X(FRAME, 6) X(CONVERTER, 7) X(WAITSET, 8) X(SINK, 9) X(CHANGE, 10)
 
 #define AVENC_ENUM_KIND(name, index) AVENC_LIVE_##name = (index),
 enum { AVENC_LIVE_KINDS(AVENC_ENUM_KIND) AVENC_LIVE_COUNT };

@@ -22,6 +22,7 @@ enum {
     MOST_AT_ONCE = 16,       /* streams of one channel before another one's turn */
     LOST_AFTER_FAILURES = 3, /* consecutive ones, before the device counts as lost */
     LEAST_PACKS = 16,        /* of a frame; one, or one for each NAL unit */
+    MOST_QP = 51,            /* of a picture (documented) */
     IN_DEVICE = 6,           /* frames that a channel takes before it encodes the first (documented) */
 };
 
@@ -71,6 +72,37 @@ static int fetch(avenc_device *device, void *to, size_t room, const void *from, 
         room -= part;
     }
     return AVENC_OK;
+}
+
+/* Of the last slice that the packs name: a frame in one pack names its parts, one in several is a NAL unit in each. */
+static int32_t kind_of(const unit *unit, bool h265) {
+    hi_s32 idr = h265 ? HI_VENC_H265_NALU_IDR_SLICE : HI_VENC_H264_NALU_IDR_SLICE;
+    int32_t kind = AVENC_KIND_UNKNOWN;
+    for (hi_u32 i = 0; i < unit->count; i++) {
+        const hi_venc_pack *pack = &unit->packs[i];
+        hi_u32 parts = pack->data_num < HI_VENC_MAX_PACK_INFO_NUM ? pack->data_num : HI_VENC_MAX_PACK_INFO_NUM;
+        for (hi_u32 part = 0; part < (parts ? parts : 1); part++) {
+            hi_s32 type = parts ? pack->pack_info[part].pack_type.h264_type : pack->data_type.h264_type;
+            if (type == idr)
+                kind = AVENC_KIND_IDR;
+            else if (type == HI_VENC_H264_NALU_I_SLICE) /* these two have the same numbers in H.265 */
+                kind = AVENC_KIND_I;
+            else if (type == HI_VENC_H264_NALU_P_SLICE)
+                kind = AVENC_KIND_P; /* 0 would be a B slice, which the encoder does not make: it was not filled in */
+        }
+    }
+    return kind;
+}
+
+/* Which statistics a device fills in is not documented: one that names no bytes of the picture has told nothing. */
+static avi_told told_of(const hi_venc_stream *stream, const unit *unit, bool h265) {
+    hi_u32 bytes = h265 ? stream->h265_info.pic_bytes : stream->h264_info.pic_bytes;
+    hi_u32 qp = h265 ? stream->h265_info.mean_qp : stream->h264_info.mean_qp;
+    return (avi_told){
+        .kind = kind_of(unit, h265),
+        .mean_qp = bytes && qp <= MOST_QP ? (int32_t)qp : -1,
+        .picture_bits = (uint64_t)bytes * 8,
+    };
 }
 
 /* ---- getting streams -------------------------------------------------------------------------------- */
@@ -124,7 +156,8 @@ static bool get_one(getter *getter, avi_v2_channel *channel) {
     }
     worked(getter);
     unit whole = {stream.pack, stream.pack_cnt};
-    avi_output output = {.size = size_of(&whole), .fetch = fetch};
+    avi_told told = told_of(&stream, &whole, channel->h265);
+    avi_output output = {.size = size_of(&whole), .told = &told, .fetch = fetch};
     output.data = output.size ? &whole : NULL;
     uint64_t number = avi_v2_take_number(getter->v2, channel, stream.pack[0].pts);
     if (number)
@@ -292,6 +325,7 @@ const avi_port avi_dvpp_v2 = {
     .name = "DVPP V2",
     .send_call = "hi_mpi_venc_send_frame",
     .report_call = "hi_mpi_sys_wait_epoll",
+    .change_call = "hi_mpi_venc_set_chn_attr, or a call that goes with it,",
     .most_in_device = IN_DEVICE,
     .open = open_device,
     .close = close_device,
@@ -306,6 +340,8 @@ const avi_port avi_dvpp_v2 = {
     .wait_stream = avi_runtime_wait_stream,
     .create = avi_v2_create,
     .destroy = avi_v2_destroy,
+    .changes = avi_v2_changes,
+    .change = avi_v2_change,
     .create_picture = avi_v2_create_picture,
     .place_picture = avi_v2_place_picture,
     .free_picture = avi_v2_free_picture,

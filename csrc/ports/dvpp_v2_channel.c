@@ -80,20 +80,8 @@ void avi_v2_leave(avi_v2_device *v2, avi_v2_channel *channel) {
 enum {
     LEAST_BUFFER = 256 * 1024, /* of streams; the vendor advises a picture's size, which is little for a small one */
     BUFFER_STEP = 64,
-    STATS_SECONDS = 1,
     IP_QP_DELTA = 2,
 };
-
-/* The modes' attributes begin alike: himpi_layout.h. */
-static void fill_rate(hi_venc_rc_attr *rc, const avenc_channel_config *config, bool h265) {
-    bool cbr = config->rc_mode == 2;
-    rc->rc_mode = h265 ? (cbr ? HI_VENC_RC_MODE_H265_CBR : HI_VENC_RC_MODE_H265_VBR)
-                       : (cbr ? HI_VENC_RC_MODE_H264_CBR : HI_VENC_RC_MODE_H264_VBR);
-    rc->h264_cbr.gop = config->key_frame_interval;
-    rc->h264_cbr.stats_time = STATS_SECONDS;
-    rc->h264_cbr.src_frame_rate = rc->h264_cbr.dst_frame_rate = config->src_rate;
-    rc->h264_cbr.bit_rate = config->max_bit_rate;
-}
 
 static hi_venc_chn_attr attributes(const avenc_channel_config *config) {
     hi_venc_chn_attr attr;
@@ -107,7 +95,7 @@ static hi_venc_chn_attr attributes(const avenc_channel_config *config) {
     attr.venc_attr.buf_size = (hi_u32)buffer;
     attr.venc_attr.profile = h265 ? 0 : (hi_u32)(config->en_type - H264_BASELINE_LEVEL);
     attr.venc_attr.is_by_frame = HI_TRUE;
-    fill_rate(&attr.rc_attr, config, h265);
+    avi_v2_fill_rate(&attr.rc_attr, config, h265);
     attr.gop_attr.gop_mode = HI_VENC_GOP_MODE_NORMAL_P;
     attr.gop_attr.normal_p.ip_qp_delta = IP_QP_DELTA;
     return attr;
@@ -132,6 +120,29 @@ static hi_venc_chn take_id(avi_v2_device *v2, hi_venc_chn id) {
     return id;
 }
 
+/* The parameters as the device begins in this mode, before limits of ours. */
+static int learn_base(avenc_device *device, avi_v2_channel *channel, hi_venc_rc_mode mode) {
+    hi_venc_rc_param base;
+    memset(&base, 0, sizeof base);
+    TRY_MPI(device, hi_mpi_venc_get_rc_param, channel->id, &base);
+    if (channel->base_mode) /* what all modes have is kept */
+        memcpy(&base, &channel->base, offsetof(hi_venc_rc_param, h264_cbr_param));
+    channel->base = base;
+    channel->base_mode = mode;
+    return AVENC_OK;
+}
+
+static int write_limits(avenc_device *device, avi_v2_channel *channel, const avenc_channel_config *config,
+                        hi_venc_rc_mode mode) {
+    int rc = channel->base_mode == mode ? AVENC_OK : learn_base(device, channel, mode);
+    if (rc != AVENC_OK)
+        return rc;
+    hi_venc_rc_param param = channel->base;
+    avi_v2_limit(&param, mode, config);
+    TRY_MPI(device, hi_mpi_venc_set_rc_param, channel->id, &param);
+    return AVENC_OK;
+}
+
 /* The program chooses the id. Others, of this process or another one, have some too. */
 static int create_at_free_id(avenc_device *device, const hi_venc_chn_attr *attr, avi_v2_channel *channel) {
     avi_v2_device *v2 = avi_v2_of(device);
@@ -154,8 +165,11 @@ static int create_at_free_id(avenc_device *device, const hi_venc_chn_attr *attr,
 
 static int create_parts(avenc_device *device, const avenc_channel_config *config, avi_v2_channel *channel) {
     avi_v2_device *v2 = avi_v2_of(device);
-    hi_venc_chn_attr attr = attributes(config);
-    int rc = create_at_free_id(device, &attr, channel);
+    channel->attr = attributes(config);
+    channel->config = *config;
+    int rc = create_at_free_id(device, &channel->attr, channel);
+    if (rc == AVENC_OK && config->limits_given)
+        rc = write_limits(device, channel, config, channel->attr.rc_attr.rc_mode);
     if (rc != AVENC_OK)
         return rc;
     avi_lock(&v2->lock);
@@ -212,13 +226,19 @@ int avi_v2_destroy(avenc_device *device, void *opaque) {
     return rc;
 }
 
+static hi_u64 frame_time(const avenc_channel_config *config) {
+    enum { MICROSECONDS = 1000 * 1000 };
+    return config->src_rate ? MICROSECONDS / config->src_rate : MICROSECONDS;
+}
+
 int avi_v2_create(avenc_device *device, const avenc_channel_config *config, void **out) {
-    enum { MICROSECONDS = 1000 * 1000, SPARE = 64 };
+    enum { SPARE = 64 };
     avi_v2_channel *channel = calloc(1, sizeof *channel);
     if (!channel)
         return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
+    channel->h265 = config->en_type == H265_MAIN_LEVEL;
     channel->room = config->depth + config->queue + SPARE;
-    channel->frame_us = config->src_rate ? MICROSECONDS / config->src_rate : MICROSECONDS;
+    channel->frame_us = frame_time(config);
     channel->sent = calloc(channel->room, sizeof *channel->sent);
     int rc = channel->sent ? create_parts(device, config, channel) : avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
     if (rc == AVENC_OK) {
@@ -228,6 +248,47 @@ int avi_v2_create(avenc_device *device, const avenc_channel_config *config, void
     avenc_failure kept = *avenc_last_failure();
     avi_v2_destroy(device, channel);
     return avi_fail_again(&kept);
+}
+
+/* ---- changing ------------------------------------------------------------------------------------------ */
+
+bool avi_v2_changes(const avenc_device *device) {
+    return avi_v2_of(device)->mpi->hi_mpi_venc_set_chn_attr != NULL; /* not in the oldest releases */
+}
+
+/*
+ * Attributes, and then the parameters of rate control that were kept, which go back to their defaults with them
+ * (documented). Those of another mode are another structure: what all modes have is kept, the rest is as the device begins.
+ */
+static int write_settings(avenc_device *device, avi_v2_channel *channel, const hi_venc_chn_attr *attr,
+                          const avenc_channel_config *config) {
+    TRY_MPI(device, hi_mpi_venc_set_chn_attr, channel->id, attr);
+    return write_limits(device, channel, config, attr->rc_attr.rc_mode);
+}
+
+/* Whether a device would take it with frames in it is not known: the engine sees to it that there are none. */
+int avi_v2_change(avenc_device *device, void *opaque, const avenc_channel_config *config, bool *whole) {
+    avi_v2_channel *channel = opaque;
+    const hi_venc_chn_attr attr = attributes(config);
+    *whole = true;
+    int rc = channel->base_mode ? AVENC_OK : learn_base(device, channel, channel->attr.rc_attr.rc_mode);
+    if (rc != AVENC_OK)
+        return rc;
+    const hi_venc_rc_param base = channel->base;
+    const hi_venc_rc_mode base_mode = channel->base_mode;
+    rc = write_settings(device, channel, &attr, config);
+    if (rc == AVENC_OK) {
+        channel->attr = attr;
+        channel->config = *config;
+        channel->frame_us = frame_time(config);
+        return AVENC_OK;
+    }
+    const avenc_failure failure = *avenc_last_failure();
+    channel->base = base;
+    channel->base_mode = base_mode;
+    const avenc_channel_config before = channel->config;
+    *whole = write_settings(device, channel, &channel->attr, &before) == AVENC_OK;
+    return avi_fail_again(&failure);
 }
 
 /* ---- pictures ------------------------------------------------------------------------------------------ */
@@ -306,7 +367,7 @@ int avi_v2_send(avenc_device *device, void *opaque, void *picture, bool idr, uin
     int rc = idr && channel->count ? ask_for_idr(device, channel) : AVENC_OK; /* the first is one by itself */
     if (rc != AVENC_OK)
         return rc;
-    frame->v_frame.pts = (channel->count + (hi_u64)1) * channel->frame_us;
+    frame->v_frame.pts = channel->last_us + channel->frame_us;
     frame->v_frame.time_ref = (channel->count + 1) * 2; /* even (observed) */
     note_sent(v2, channel, frame->v_frame.pts, number);
     hi_s32 code = v2->mpi->hi_mpi_venc_send_frame(channel->id, frame, 0); /* does not wait */
@@ -314,7 +375,7 @@ int avi_v2_send(avenc_device *device, void *opaque, void *picture, bool idr, uin
     if (*gone)
         note_refused(v2, channel, number);
     else
-        channel->count++;
+        channel->count++, channel->last_us = frame->v_frame.pts;
     if (code == HI_ERR_VENC_NO_BUF)
         return avi_fail(AVENC_E_AGAIN, "hi_mpi_venc_send_frame", "as many frames wait in the device as it holds");
     return code == HI_SUCCESS ? AVENC_OK : avi_v2_fail(device, code, "hi_mpi_venc_send_frame");

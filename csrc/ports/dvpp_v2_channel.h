@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * DVPP V2 (hi_mpi_venc_*), what its two files share. dvpp_v2_channel.c: channels, and frames going in. dvpp_v2.c: the
+ * DVPP V2 (hi_mpi_venc_*), what its three files share. dvpp_v2_channel.c: channels, and frames going in. dvpp_v2.c: the
  * device, and the thread that gets its streams.
  *
  * A frame goes in with a time stamp that rises by one frame's time, since programs are seen to need that; it comes back
@@ -22,10 +22,16 @@ typedef struct avi_v2_sent {
 typedef struct avi_v2_channel {
     hi_venc_chn id;
     hi_s32 fd;
+    bool h265;
     bool created, started, has_fd, registered; /* what there is to end */
-    hi_u64 frame_us;
-    hi_u32 count; /* frames that were sent; only who has the right to send */
-    bool served;  /* the device's lock: this and the rest. Its streams are being got: it cannot end */
+    hi_u64 frame_us;                           /* this and the next six: only who has the right to send */
+    hi_u64 last_us;                            /* time stamp of the last frame that was sent */
+    hi_u32 count;                              /* frames that were sent */
+    hi_venc_chn_attr attr;
+    avenc_channel_config config; /* that these were made of */
+    hi_venc_rc_param base;       /* rate control's parameters without our limits, in `base_mode` */
+    hi_venc_rc_mode base_mode;   /* 0: not asked for yet */
+    bool served;                 /* the device's lock: this and the rest. Its streams are being got: it cannot end */
     avi_v2_sent *sent;
     unsigned first, pending, room; /* a ring in `sent` of `room`: what may be in the device, in the order of sends */
 } avi_v2_channel;
@@ -63,9 +69,15 @@ void avi_v2_leave(avi_v2_device *v2, avi_v2_channel *channel);
 /* The number of the frame with that time stamp, which has left the device; 0: none has it. */
 uint64_t avi_v2_take_number(avi_v2_device *v2, avi_v2_channel *channel, hi_u64 pts);
 
+/* dvpp_v2_rate.c: attributes of rate control, and limits in its parameters. */
+void avi_v2_fill_rate(hi_venc_rc_attr *rc, const avenc_channel_config *config, bool h265);
+void avi_v2_limit(hi_venc_rc_param *param, hi_venc_rc_mode mode, const avenc_channel_config *config);
+
 /* As port.h has them. */
 int avi_v2_create(avenc_device *device, const avenc_channel_config *config, void **channel);
 int avi_v2_destroy(avenc_device *device, void *channel);
+bool avi_v2_changes(const avenc_device *device);
+int avi_v2_change(avenc_device *device, void *channel, const avenc_channel_config *config, bool *whole);
 int avi_v2_create_picture(avenc_device *device, const avenc_channel_config *config, void **picture);
 int avi_v2_place_picture(avenc_device *device, void *picture, const avi_placement *placement);
 void avi_v2_free_picture(avenc_device *device, void *picture);

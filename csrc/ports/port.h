@@ -31,14 +31,11 @@ typedef struct avi_placement {
     uint32_t stride, height_stride;
 } avi_placement;
 
-/* Settings that a hardware channel takes while it runs: avi_port.live_settings. */
-enum { AVI_LIVE_BIT_RATE = 1, AVI_LIVE_FRAME_RATE = 2, AVI_LIVE_GOP = 4, AVI_LIVE_RC_MODE = 8 };
-
 typedef struct avi_port {
     const char *name;
     const char *send_call;   /* the vendor's name of `send`, for messages */
     const char *report_call; /* and of what brings the reports */
-    uint32_t live_settings;  /* AVI_LIVE_*; 0: each change needs another channel */
+    const char *change_call; /* and of what `change` calls */
     uint32_t most_in_device; /* frames that a channel of the device takes at most; 0: as many as `depth` */
 
     /* Begin to open or to end device->port_data; *device is the engine's, with library and info.device_id filled in. */
@@ -64,6 +61,14 @@ typedef struct avi_port {
     int (*create)(avenc_device *device, const avenc_channel_config *config, void **channel);
     int (*destroy)(avenc_device *device, void *channel);
 
+    /*
+     * Whether `change` is there to be called; both NULL: each change of settings needs another channel. Bound, and the
+     * channel has no frame: give it the settings of `config` that can change while it lives (avenc_channel_change). Where
+     * that fails *whole says whether it has the old ones all the same, or again.
+     */
+    bool (*changes)(const avenc_device *device);
+    int (*change)(avenc_device *device, void *channel, const avenc_channel_config *config, bool *whole);
+
     /* Bound: what describes a picture to the device; place says where it lies. */
     int (*create_picture)(avenc_device *device, const avenc_channel_config *config, void **picture);
     int (*place_picture)(avenc_device *device, void *picture, const avi_placement *placement);
@@ -77,11 +82,19 @@ typedef struct avi_port {
     int (*send)(avenc_device *device, void *channel, void *picture, bool idr, uint64_t number, bool *gone);
 } avi_port;
 
+/* What a device tells of a picture besides its access unit. */
+typedef struct avi_told {
+    int32_t kind;          /* AVENC_KIND_* */
+    int32_t mean_qp;       /* -1: it does not */
+    uint64_t picture_bits; /* 0: it does not */
+} avi_told;
+
 /* A finished access unit, valid until avi_report returns. */
 typedef struct avi_output {
-    const void *data;  /* NULL: none */
-    size_t size;       /* bytes */
-    uint32_t ret_code; /* the device's code for this frame; 0: encoded */
+    const void *data;     /* NULL: none */
+    size_t size;          /* bytes */
+    uint32_t ret_code;    /* the device's code for this frame; 0: encoded */
+    const avi_told *told; /* NULL: nothing */
     /* How to bring it into host memory; NULL: memcpy. */
     int (*fetch)(avenc_device *device, void *to, size_t room, const void *from, size_t size);
 } avi_output;

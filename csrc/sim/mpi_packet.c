@@ -134,8 +134,9 @@ void sim_mpi_describe_pack(const sim_mpi_channel *ch, const sim_mpi_frame *frame
     pack->addr = frame->no_address ? NULL : (hi_u8 *)(ch->output->address + frame->place + before);
     pack->len = ch->pack_offset + part.size;
     pack->offset = ch->pack_offset;
-    pack->data_type.h264_type = part.type;
-    if (!ch->one_pack)
+    bool silent = atomic_load(&sim_option.v2_no_statistics) != 0;
+    pack->data_type.h264_type = silent ? 0 : part.type;
+    if (!ch->one_pack || silent)
         return;
     /* Documented: the parts of a pack that is a whole frame. Guessed: all of them, the slice too, from `offset` on. */
     pack->data_num = frame->part_count;

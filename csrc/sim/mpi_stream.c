@@ -68,6 +68,8 @@ static void describe_stream(const sim_mpi_channel *ch, const sim_mpi_frame *fram
     memset((char *)stream + offsetof(hi_venc_stream, h264_info), 0,
            sizeof *stream - offsetof(hi_venc_stream, h264_info));
     stream->seq = frame->seq;
+    if (atomic_load(&sim_option.v2_no_statistics) != 0)
+        return;
     if (ch->h265) {
         stream->h265_info.pic_bytes = bytes;
         stream->h265_info.ref_type = reference_type(frame);

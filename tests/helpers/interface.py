@@ -19,6 +19,8 @@ FREE = of("acldvppFree", "hi_mpi_dvpp_free")
 REPORT = of("aclrtProcessReport", "hi_mpi_sys_wait_epoll")
 GET = of("acldvppGetStreamDescRetCode", "hi_mpi_venc_get_stream")  # made for each finished frame
 
+CHANGE = of(CREATE, "hi_mpi_venc_set_chn_attr")  # what `reconfigure` of rates and GOP calls
+
 INVALID = of(100000, 0xA0088003)  # refused before the device saw it, as `AclError.code`
 
 

@@ -6,7 +6,10 @@
 V1 and V2 must not be mixed in one process, so none of this can run beside the other tests. Raises, or prints "ok".
 """
 
+import contextlib
+import copy
 import os
+import pickle
 import sys
 import threading
 import time
@@ -47,6 +50,35 @@ def encode(codec):
     assert [packet.frame_index for packet in packets if packet.is_keyframe] == [0, 7, 8, 30]
     shown = decode.frames(b"".join(map(bytes, packets)), codec)
     assert [video.read_watermark(frame) for frame in shown] == list(range(40))
+
+
+def told(codec, packs):
+    """Kind, mean quantiser and bits of each picture, as the device tells them, in one pack and in several."""
+    sim = simulator.shared()
+    several = contextlib.nullcontext()
+    if packs == "several":
+        several = sim.failing_call("hi_mpi_venc_set_mod_param", code=-1610121207, persistent=True)  # 0xA0088009
+    with several, encoder(codec=codec, gop=1000, rc="cbr", bitrate="30k", vui=False) as enc:
+        packets = []
+        for number, frame in enumerate(video.synthetic(128, 128, 12)):
+            packets += enc.encode(frame, key_frame=number == 7)
+        packets += enc.flush()
+    assert [packet.device_kind for packet in packets] == [packet.kind for packet in packets]
+    assert [n for n, packet in enumerate(packets) if packet.device_kind == "IDR"] == [0, 7]
+    assert [packet.picture_bits for packet in packets] == [8 * packet.size for packet in packets]
+    assert all(0 <= packet.mean_qp <= 51 for packet in packets)
+    assert len({packet.mean_qp for packet in packets}) > 1, "the simulated device's rate control moves it"
+    other = pickle.loads(pickle.dumps(packets[7]))
+    facts = [(each.device_kind, each.mean_qp, each.picture_bits) for each in (packets[7], other, copy.copy(other))]
+    assert facts[0][0] == "IDR" and facts[1:] == [facts[0]] * 2
+
+
+def not_told():
+    """A device that fills nothing in has told nothing: the bitstream says the kind."""
+    with simulator.shared().options(v2_no_statistics=1), encoder() as enc:
+        packets = enc.encode(FRAME) + enc.encode(FRAME) + enc.flush()
+    assert [packet.kind for packet in packets] == ["IDR", "P"]
+    assert {(packet.device_kind, packet.mean_qp, packet.picture_bits) for packet in packets} == {(None, None, None)}
 
 
 def queue_of(slots):

@@ -324,7 +324,7 @@ def test_packet_facts(backend, frames, codec):
 
 FIELDS = (
     *("pts", "dts", "time", "time_base", "duration", "frame_index", "is_keyframe", "kind", "size"),
-    *("submitted_at", "emitted_at", "latency", "token"),
+    *("submitted_at", "emitted_at", "latency", "token", "device_kind", "mean_qp", "picture_bits"),
 )
 
 

@@ -59,6 +59,22 @@ def test_packets_are_their_frames(codec, chip):
     run("encode", codec, ASCEND_VENC_SIM_SOC=chip)
 
 
+@pytest.mark.parametrize("packs", ["one", "several"])
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_packets_tell_what_the_device_tells(codec, packs):
+    run("told", codec, packs)
+
+
+def test_v1_tells_nothing_besides_the_stream():
+    program = """
+import ascend_venc as venc
+with venc.Encoder(128, 128, backend="sim", codec="h264", interface="v1") as enc:
+    packet, = enc.encode(bytes(128 * 192)) + enc.flush()
+print(packet.kind, packet.device_kind, packet.mean_qp, packet.picture_bits)
+"""
+    assert processes.run(program, env={"ASCEND_VENC_INTERFACE": ""}).stdout == "IDR None None None\n"
+
+
 @pytest.mark.parametrize(
     "options", ["v2_second_frame=1", "v2_second_frame=2", "v2_second_frame=3", "v2_pack_offset=64"]
 )
@@ -72,7 +88,9 @@ def test_device_that_takes_no_more_is_back_pressure(slots):
 
 
 @pytest.mark.parametrize(
-    "program", [["full_for_ever"], ["failed_frame"], ["many_channels", 64], ["lost"], ["mixed"]], ids=lambda p: p[0]
+    "program",
+    [["full_for_ever"], ["failed_frame"], ["not_told"], ["many_channels", 64], ["lost"], ["mixed"]],
+    ids=lambda p: p[0],
 )
 def test_program(program):
     run(*program)

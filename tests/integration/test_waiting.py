@@ -173,6 +173,7 @@ def test_exception_in_a_callback_of_a_future_stops_nothing(monkeypatch):
 # ---- beside a reconfigure ----
 
 
+@pytest.mark.skipif(interface.V2, reason="V2 changes the channel that is there: test_v2_live.py")
 def test_bounds_hold_beside_a_reconfigure_that_does_not_come_to_an_end():
     sim = simulator.shared()
     enc = encoder(depth=1, queue=0, timeout=30)
@@ -190,6 +191,7 @@ def test_bounds_hold_beside_a_reconfigure_that_does_not_come_to_an_end():
     close(enc)
 
 
+@pytest.mark.skipif(interface.V2, reason="V2 changes the channel that is there: test_v2_live.py")
 def test_the_loop_runs_on_during_a_reconfigure():
     sim = simulator.shared()
 
@@ -391,6 +393,8 @@ def test_errors_of_asyncio_name_the_bound_and_what_is_missing(call):
 def test_destroy_that_does_not_return_is_named_by_the_reconfigure_that_waits_for_it():
     sim = simulator.shared()
     with encoder(timeout=0.2) as enc, sim.hanging_call(interface.DESTROY):
+        if interface.V2:  # which changes the channel that is there
+            sim.aclsim_fail_call(interface.CHANGE.encode(), 1, 507899, 1)
         sim.aclsim_fail_call(interface.CREATE.encode(), 1, 507899, 0)  # there is no second channel
         with pytest.raises(venc.AclTimeoutError) as caught:
             enc.reconfigure(bitrate="1M")

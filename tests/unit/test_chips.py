@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ascend_venc import chips, cli, config, diagnosis, errors
+from ascend_venc import chip_limits, chips, cli, diagnosis, errors
 from ascend_venc._lowlevel import core
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,15 +73,15 @@ def test_profile_in_c_is_made_of_every_figure():
 def test_encoder_s_limits_are_the_table_s():
     for chip in ENCODERS:
         for soc_name in (chip.family, *chip.simulated, chip.family + "9"):
-            limits = config.limits_of(soc_name)
+            limits = chip_limits.limits_of(soc_name)
             assert limits.family == chip.family
             for name in ("width", "height", "fps", "bit_rate", "gop", "h264_area"):
                 assert getattr(limits, name) == getattr(chip, name).value
     for chip in chips.CHIPS:
         if not chip.encoder:
             with pytest.raises(errors.UnsupportedDeviceError):
-                config.limits_of(chip.family + "B1")
-    unknown = config.limits_of("Ascend777")
+                chip_limits.limits_of(chip.family + "B1")
+    unknown = chip_limits.limits_of("Ascend777")
     assert unknown.width == (114, 8192) and unknown.bit_rate == (2, 614400)
 
 

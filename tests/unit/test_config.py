@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ascend_venc import config, errors
-from ascend_venc.config import CHIPS, EncoderConfig, limits_of
+from ascend_venc.chip_limits import CHIPS, limits_of
+from ascend_venc.config import EncoderConfig
 
 P310P = limits_of("Ascend310P3")
 

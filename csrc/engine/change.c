@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/change.h"
+#include "base/status.h"
+#include "base/thread.h"
+
+#include <stdlib.h>
+
+int64_t avi_rebased(const avi_moment *end, const avenc_channel_config *to) {
+    __extension__ typedef __int128 wide;
+    wide numerator = (wide)end->units * end->num * to->time_den, denominator = (wide)end->den * to->time_num;
+    wide units = numerator / denominator;
+    return (int64_t)(units * denominator < numerator ? units + 1 : units);
+}
+
+/* ---- life --------------------------------------------------------------------------------------------- */
+
+static void drop_locked(avenc_change *change) {
+    if (--change->references)
+        return;
+    avenc_channel *channel = change->channel;
+    free(change);
+    avi_live_add(AVENC_LIVE_CHANGE, -1);
+    avi_channel_drop_locked(channel);
+}
+
+/* It is over, with the thread's last failure where `code` is one. */
+static void finish_locked(avenc_change *change, int code) {
+    avenc_channel *channel = change->channel;
+    change->state = AVI_CHANGE_OVER;
+    change->code = code;
+    if (code != AVENC_OK) {
+        change->failure = *avenc_last_failure();
+        change->failure.code = code;
+    }
+    channel->change = NULL;
+    avi_stream_signal_locked(channel->stream, true);
+    drop_locked(change);
+}
+
+void avi_change_cancel_locked(avenc_channel *channel, int code, const char *why) {
+    avenc_change *change = channel->change;
+    if (!change || change->state != AVI_CHANGE_WANTED)
+        return;
+    finish_locked(change, avi_fail(code, "avenc_channel_change", "%s", why));
+    avi_channel_send_queued_locked(channel);
+}
+
+/* What a live channel takes; everything else that differs is another channel's. */
+static bool is_live(const avenc_channel_config *was, const avenc_channel_config *now) {
+    return was->en_type == now->en_type && was->pic_format == now->pic_format && was->width == now->width &&
+           was->height == now->height && was->depth == now->depth && was->queue == now->queue;
+}
+
+static int check_locked(const avenc_channel *channel, uint32_t epoch, const avenc_channel_config *config) {
+    static const char call[] = "avenc_channel_change";
+    const avi_stream *stream = channel->stream;
+    const avi_port *port = channel->port;
+    if (stream->closed)
+        return avi_fail(AVENC_E_CLOSED, call, "the encoder is closed");
+    if (channel->sealed || channel->epoch != epoch)
+        return avi_fail(AVENC_E_REPLACED, call, "the settings were changed meanwhile");
+    if (!port->changes || !port->changes(channel->device))
+        return avi_fail(AVENC_E_UNSUPPORTED, call, "%s changes no settings of a channel that lives", port->name);
+    if (!is_live(&channel->settings, config) || channel->unsure || channel->refused || channel->retiring ||
+        stream->paused || !channel->placed || channel->state != AVI_OPEN || atomic_load(&channel->device->lost))
+        return avi_fail(AVENC_E_UNSUPPORTED, call, "this change takes another channel");
+    if (channel->change)
+        return avi_fail(AVENC_E_AGAIN, call, "another change is pending");
+    return AVENC_OK;
+}
+
+int avenc_channel_change(avenc_channel *channel, uint32_t epoch, const avenc_channel_config *config,
+                         avenc_change **out) {
+    int rc = avi_channel_check(channel, config, out, __func__);
+    if (rc == AVENC_OK &&
+        (config->time_num < 1 || config->time_den < 1 || config->time_num > INT32_MAX || config->time_den > INT32_MAX))
+        rc = avi_fail(AVENC_E_INVALID, __func__, "time base is %lld/%lld, allowed are 1 to %d for both",
+                      (long long)config->time_num, (long long)config->time_den, INT32_MAX);
+    if (rc != AVENC_OK)
+        return rc;
+    avenc_change *change = calloc(1, sizeof *change);
+    if (!change)
+        return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
+    avi_stream *stream = channel->stream;
+    avi_lock(&stream->lock);
+    rc = check_locked(channel, epoch, config);
+    if (rc == AVENC_OK) {
+        avi_live_add(AVENC_LIVE_CHANGE, 1);
+        avi_channel_retain(channel);
+        change->channel = channel;
+        change->references = 2;
+        change->settings = *config;
+        change->epoch = ++stream->epochs;
+        change->first_index = stream->next_number;
+        change->last_end = channel->last_end;
+        channel->change = change;
+        avi_channel_check_change_locked(channel);
+        *out = change;
+    }
+    avi_unlock(&stream->lock);
+    if (rc != AVENC_OK)
+        free(change);
+    return rc;
+}
+
+void avenc_change_release(avenc_change *change) {
+    if (!change || change->channel->generation != avi_generation())
+        return;
+    avi_stream *stream = change->channel->stream;
+    avi_stream_retain(stream);
+    avi_lock(&stream->lock);
+    change->given_up = true;
+    if (change->state == AVI_CHANGE_WANTED)
+        avi_change_cancel_locked(change->channel, AVENC_E_TIMEOUT, "nobody waits for the change any more");
+    drop_locked(change);
+    avi_unlock(&stream->lock);
+    avi_stream_drop(stream);
+}
+
+/* ---- making it ------------------------------------------------------------------------------------------ */
+
+/* Frames that were accepted while it was pending: a counted pts goes on in time, one that was given stays what it is. */
+static void stamp_locked(avenc_channel *channel, const avenc_change *change) {
+    const avenc_channel_config *from = &channel->settings, *to = &change->settings;
+    if (avi_same_time_base(from, to))
+        return;
+    int64_t next = avi_rebased(&change->last_end, to);
+    for (avi_slot *slot = channel->queued_head; slot; slot = slot->next, next++) {
+        avenc_packet *packet = &slot->packet->pub;
+        if (!slot->counted_pts)
+            continue;
+        packet->pts = next;
+        packet->epoch = change->epoch;
+        if (!slot->next)
+            channel->last_end = (avi_moment){next + 1, to->time_num, to->time_den};
+    }
+    channel->next_pts = next;
+}
+
+static void apply_locked(avenc_channel *channel, const avenc_change *change) {
+    stamp_locked(channel, change);
+    channel->settings = change->settings;
+    channel->epoch = change->epoch;
+}
+
+/* What becomes of a change that the port has tried: AVENC_OK, it is applied; else why not. */
+static int judge_locked(avenc_channel *channel, avenc_change *change, int rc, bool whole) {
+    static const char call[] = "avenc_channel_change";
+    if (rc != AVENC_OK && !whole)
+        channel->unsure = true;
+    if (channel->stream->closed)
+        return avi_fail(AVENC_E_CLOSED, call, "the encoder is closed");
+    if (channel->sealed || channel->retiring)
+        return avi_fail(AVENC_E_REPLACED, call, "the channel was replaced");
+    if (rc != AVENC_OK && !whole) {
+        const avenc_failure why = *avenc_last_failure();
+        return avi_fail(AVENC_E_UNSUPPORTED, call,
+                        "the device refused the settings, and those before them too: %s returned %d: %s", why.call, rc,
+                        why.detail);
+    }
+    if (rc == AVENC_OK)
+        apply_locked(channel, change);
+    return rc;
+}
+
+bool avi_change_run(void *arg) {
+    avenc_channel *channel = arg;
+    avi_stream *stream = channel->stream;
+    const avi_port *port = channel->port;
+    avenc_change *change = channel->change; /* the right to send keeps it */
+    avi_binding binding;
+    bool whole = true;
+    avi_blocking_begins();
+    int rc = port->bind(channel->device, &binding);
+    bool bound = rc == AVENC_OK;
+    if (bound)
+        rc = port->change(channel->device, channel->hardware, &change->settings, &whole);
+    avi_lock(&stream->lock);
+    if (rc == AVENC_OK && change->given_up && !stream->closed && !channel->sealed && !channel->retiring) {
+        avenc_channel_config before = channel->settings; /* the caller was told that nothing changed */
+        bool kept = true;
+        avi_unlock(&stream->lock);
+        int back = port->change(channel->device, channel->hardware, &before, &kept);
+        avi_lock(&stream->lock);
+        channel->unsure = back != AVENC_OK;
+        finish_locked(change,
+                      avi_fail(AVENC_E_TIMEOUT, "avenc_channel_change", "nobody waits for the change any more"));
+    } else {
+        finish_locked(change, judge_locked(channel, change, rc, whole));
+    }
+    avi_channel_leave_sending_locked(channel);
+    avi_unlock(&stream->lock);
+    if (bound)
+        port->unbind(channel->device, &binding);
+    avi_blocking_ends();
+    return false;
+}
+
+/* ---- waiting --------------------------------------------------------------------------------------------- */
+
+static int give_up_locked(const avenc_channel *channel, const avi_waiter *waiter, int verdict, const char *call) {
+    const avenc_change *change = channel->change;
+    char bound[64];
+    if (verdict == AVI_LOOK)
+        return avi_fail(AVENC_E_LOOK, call, "the wait goes on");
+    avi_stream_bound(waiter, verdict, bound, sizeof bound);
+    if (change && change->state == AVI_CHANGE_RUNNING)
+        return avi_fail(AVENC_E_TIMEOUT, call, "the settings are not changed: %s has not returned %s%s",
+                        channel->port->change_call, bound, channel->stream->hint);
+    return avi_fail(AVENC_E_TIMEOUT, call,
+                    "the settings are not changed: the device has finished no frame %s, and %u are in front of the "
+                    "change%s",
+                    bound, channel->stream->stats.in_flight, channel->stream->hint);
+}
+
+int avenc_change_wait(avenc_change *change, const avenc_wait *wait, uint64_t *first_index) {
+    if (!change || !first_index)
+        return avi_fail(AVENC_E_INVALID, __func__, "no argument may be NULL");
+    avenc_channel *channel = change->channel;
+    if (channel->generation != avi_generation())
+        return avi_fail_forked(__func__);
+    avi_waiter waiter = avi_waiter_begin(wait);
+    avi_stream *stream = channel->stream;
+    int rc = AVENC_OK, verdict = AVI_WOKEN;
+    avi_lock(&stream->lock);
+    while (change->state != AVI_CHANGE_OVER && !atomic_load(&channel->device->lost) && verdict == AVI_WOKEN)
+        verdict = avi_stream_sleep_locked(stream, &waiter, true);
+    if (change->state == AVI_CHANGE_OVER)
+        rc = change->code != AVENC_OK ? avi_fail_again(&change->failure) : AVENC_OK;
+    else if (atomic_load(&channel->device->lost))
+        rc = avi_fail_lost(channel, __func__);
+    else
+        rc = give_up_locked(channel, &waiter, verdict, __func__);
+    if (rc == AVENC_OK)
+        *first_index = change->first_index;
+    avi_unlock(&stream->lock);
+    return rc;
+}
+
+int avenc_channel_wait_changes(avenc_channel *channel, const avenc_wait *wait) {
+    int rc = avi_channel_check(channel, channel, channel, __func__), verdict = AVI_WOKEN;
+    if (rc != AVENC_OK)
+        return rc;
+    avi_waiter waiter = avi_waiter_begin(wait);
+    avi_lock(&channel->stream->lock);
+    while (channel->change && verdict == AVI_WOKEN)
+        verdict = avi_stream_sleep_locked(channel->stream, &waiter, true);
+    if (channel->change)
+        rc = give_up_locked(channel, &waiter, verdict, __func__);
+    avi_unlock(&channel->stream->lock);
+    return rc;
+}
+
+uint32_t avenc_channel_epoch(avenc_channel *channel) {
+    if (!channel || channel->generation != avi_generation())
+        return channel ? channel->epoch : 0;
+    avi_lock(&channel->stream->lock);
+    uint32_t epoch = channel->epoch;
+    avi_unlock(&channel->stream->lock);
+    return epoch;
+}
