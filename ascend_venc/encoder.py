@@ -175,7 +175,7 @@ class Encoder:
         color_matrix: str | None = None,
         color_range: str | None = None,
         source_range: str | None = None,
-        color: ColorInfo | str | None = None,
+        color: ColorInfo | tuple[int, int, int] | str | None = None,
         sample_aspect_ratio: Fraction | str | None = None,
         vui: bool = True,
         fps: int | float | str | Fraction = 25,
@@ -605,10 +605,10 @@ class Encoder:
     def close(self) -> None:
         """Take no more frames, wait for those in the device, up to `timeout` seconds, and end the hardware channel.
 
-        Idempotent; other threads' calls end with EncoderClosedError, those that receive when the device has given back what
-        it has, or with AclTimeoutError within their own bound where it does not. Queued frames, and packets that were not taken by
-        `encode` or `flush`, are dropped, with one DroppedPacketsWarning, shown by default, that tells their number;
-        packets that were taken stay valid. What the device does not give back in time is ended natively when it does:
+        Idempotent; other threads' calls end with EncoderClosedError, those that receive when the device has given back
+        what it has, or with AclTimeoutError within their own bound where it does not. Queued frames, and packets that
+        were not taken by `encode` or `flush`, are dropped, with one DroppedPacketsWarning, shown by default, that tells
+        their number; packets that were taken stay valid. What the device does not give back in time is ended natively when it does:
         AclTimeoutError says who is in the way, and the channel stays counted. A sink whose reader alone is in the way is
         given up after `timeout` seconds, with that warning and no error. On a lost device the call returns at
         once. Interrupted by Ctrl-C, it can be called again. Raises AclError if the device answered the channel's end
