@@ -185,7 +185,8 @@ static int end_parts(avenc_device *device, const avi_v2_channel *channel) {
         call = #name;                                                                                                  \
         failure = *avenc_last_failure();                                                                               \
     }
-    END(channel->started, hi_mpi_venc_stop_chn, channel->id)
+    /* Destroying wants it, and it may be repeated (documented): once more where it failed. */
+    END(channel->started && mpi->hi_mpi_venc_stop_chn(channel->id) != HI_SUCCESS, hi_mpi_venc_stop_chn, channel->id)
     END(channel->registered, hi_mpi_sys_ctl_epoll, avi_v2_of(device)->epoll, HI_DVPP_EPOLL_CTL_DEL, channel->fd, NULL)
     END(channel->has_fd, hi_mpi_venc_close_fd, channel->id)
     END(channel->created, hi_mpi_venc_destroy_chn, channel->id)
