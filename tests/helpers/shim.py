@@ -6,12 +6,14 @@ import subprocess
 from pathlib import Path
 
 from ascend_venc._lowlevel import core
+from helpers import himpi
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = ROOT / "csrc" / "include" / "ascendcl.h"
+# (result, name, parameters) of AscendCL's functions, and of those of DVPP V2
 FUNCTIONS = re.findall(
     r"^    X\((?:RUNTIME|MEDIA), \w+, ([\w *]+?), (\w+), \((.*?)\)\)", HEADER.read_text(), flags=re.M
-)
+) + [entry[1:] for entry in himpi.FUNCTIONS]
 
 
 def build(folder, source):
@@ -28,6 +30,7 @@ def build(folder, source):
 #include <time.h>
 #include <unistd.h>
 #include "ascendcl.h"
+#include "himpi.h"
 static void *find_real(const char *name) {{
     return dlsym(dlopen("{device}", RTLD_NOW | RTLD_NOLOAD), name);
 }}
