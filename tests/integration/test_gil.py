@@ -7,9 +7,7 @@ from helpers import interface, processes, shim
 
 pytestmark = pytest.mark.sim_only
 
-LEAST_CALLS = interface.of(
-    50, 35
-)  # of the vendor's, opening to closing; V2 has no descriptions to fill
+LEAST_CALLS = interface.of(50, 35)  # of the vendor's, opening to closing; V2 has no descriptions to fill
 
 GATE = """
 volatile long turns;       /* of another Python thread */
