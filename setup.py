@@ -17,7 +17,7 @@ from setuptools.command.build_ext import build_ext
 
 LIB_PACKAGE = "ascend_venc._lib"
 PLAIN_LIBRARIES = {
-    "libavenc": ["csrc/base", "csrc/load", "csrc/convert", "csrc/engine", "csrc/ports"],
+    "libavenc": ["csrc/base", "csrc/bitstream", "csrc/load", "csrc/convert", "csrc/engine", "csrc/ports"],
     "libascendvenc_sim": ["csrc/sim"],
 }
 # What programs in C and C++ link, by the names that it has on an Ascend host: see csrc/sim/link/filter.h.
@@ -32,6 +32,7 @@ MODULES = [
     "core",
     "waitset",
     "device",
+    "bitstream",
     "packet",
     "frames",
     "device_memory",
@@ -40,7 +41,7 @@ MODULES = [
     "channel",
     "pyacl.functions",
 ]
-# What is made of pyacl/functions.txt and of ascendcl.h: files that Cython includes, and stubs.
+# What is made of pyacl/functions.txt, ascendcl.h and himpi.h: files that Cython includes, and stubs.
 GENERATOR = runpy.run_path("scripts/generate_pyacl.py")
 GENERATED = "build/generated"
 INCLUDE = ["csrc/include", "csrc", GENERATED]
@@ -130,7 +131,7 @@ def cython_module(name):
     return Extension(
         f"ascend_venc._lowlevel.{name}",
         [f"ascend_venc/_lowlevel/{path}.pyx"],
-        depends=["csrc/include/ascendcl.h", "csrc/include/avenc.h"],
+        depends=[f"csrc/include/{name}.h" for name in ("ascendcl", "avenc", "himpi", "himpi_layout")],
         include_dirs=INCLUDE,
         libraries=["avenc"],
         extra_compile_args=CYTHON_FLAGS,

@@ -12,6 +12,7 @@ from ._lowlevel.device_memory import DeviceFrame
 from ._lowlevel.frames import Frame
 from ._lowlevel.packet import Packet
 from ._version import __version__
+from .color import ColorInfo
 from .config import EncoderConfig
 from .encoder import Encoder
 from .errors import (
@@ -56,6 +57,7 @@ __all__ = [
     "AclStubLibraryError",
     "AclTimeoutError",
     "BitRateWarning",
+    "ColorInfo",
     "DeviceFrame",
     "DeviceFullError",
     "DeviceLostError",
@@ -81,10 +83,11 @@ __all__ = [
     "__version__",
     "acl",
     "aio",
+    "bitstream",
     "media",
 ]
 
-_SUBMODULES = ("acl", "aio", "media")  # imported when they are first asked for
+_SUBMODULES = ("acl", "aio", "bitstream", "media")  # imported when they are first asked for
 
 
 def __getattr__(name: str) -> Any:

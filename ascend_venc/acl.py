@@ -13,6 +13,7 @@ from ._lowlevel.pyacl import (
     get_recent_err_msg,
     get_soc_name,
     get_version,
+    himpi,
     init,
     media,
     rt,
@@ -26,6 +27,7 @@ __all__ = [
     "get_recent_err_msg",
     "get_soc_name",
     "get_version",
+    "himpi",
     "init",
     "media",
     "rt",
@@ -36,14 +38,14 @@ _OWN_NAME, __name__ = __name__, "acl"  # as messages and programs know pyACL's m
 
 
 def _install():
-    """Make `import acl` give this module, and `acl.rt`, `acl.media`, `acl.util` its parts, in this process.
+    """Make `import acl` give this module, and `acl.rt`, `acl.media`, ... its parts, in this process.
 
     Takes the place of a pyACL that is importable or was imported already. Idempotent.
     """
     import sys
 
     sys.modules["acl"] = sys.modules[_OWN_NAME]
-    for module in (rt, media, util):
+    for module in (rt, media, util, himpi):
         sys.modules[module.__name__] = module
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Drop-in for pyACL's `acl`, as far as video encoding goes: the same names, arguments, return shapes and codes."""
 
-from ._lowlevel.pyacl import media, rt, util
+from ._lowlevel.pyacl import himpi, media, rt, util
 from ._lowlevel.pyacl.functions import (
     app_log,
     finalize,
@@ -19,6 +19,7 @@ __all__ = [
     "get_recent_err_msg",
     "get_soc_name",
     "get_version",
+    "himpi",
     "init",
     "media",
     "rt",
@@ -26,7 +27,7 @@ __all__ = [
 ]
 
 def install() -> None:
-    """Make `import acl` give this module, and `acl.rt`, `acl.media`, `acl.util` its parts, in this process.
+    """Make `import acl` give this module, and `acl.rt`, `acl.media`, ... its parts, in this process.
 
     Takes the place of a pyACL that is importable or was imported already. Idempotent. Not listed by `dir(acl)`.
     """

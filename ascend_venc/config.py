@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from . import chips
+from .color import ColorInfo, Vui, color_of, matrix_of, parse_color, parse_shape, range_of, vui_of
 from .constants import PixelFormat, RateControl, StreamFormat
 from .errors import InvalidArgumentError, UnsupportedDeviceError
 from .pixel_formats import ALIASES, PIXEL_FORMATS, RANGES, name_of_format, parse_matrix
@@ -240,6 +241,12 @@ class EncoderConfig:
         "limited" or "full": of the samples in the stream.
     source_range : str
         "limited" or "full": of the samples in the frames.
+    color : ColorInfo, optional
+        How the samples in the stream are to be understood, as the stream tells it; None: it tells nothing of that.
+    sample_aspect_ratio : fractions.Fraction, optional
+        Width of a pixel divided by its height, as the stream tells it; None: nothing.
+    vui : bool
+        Whether the stream tells these and the frame rate.
     fps : fractions.Fraction
         Frames per second.
     bitrate : int
@@ -260,6 +267,9 @@ class EncoderConfig:
     color_matrix: str
     color_range: str
     source_range: str
+    color: ColorInfo | None
+    sample_aspect_ratio: Fraction | None
+    vui: bool
     fps: Fraction
     bitrate: int
     rc: str
@@ -277,8 +287,11 @@ class EncoderConfig:
         profile: str | None = None,
         pixel_format: str = "nv12",
         color_matrix: str | None = None,
-        color_range: str = "limited",
+        color_range: str | None = None,
         source_range: str | None = None,
+        color: Any = None,
+        sample_aspect_ratio: Any = None,
+        vui: bool = True,
         fps: int | float | str | Fraction = 25,
         bitrate: int | float | str | None = None,
         rc: str = "default",
@@ -307,15 +320,27 @@ class EncoderConfig:
         pixel_format = parse_choice("pixel_format", name_of_format(pixel_format), PIXEL_FORMATS, ALIASES)
         if source_range is None:
             source_range = PIXEL_FORMATS[pixel_format].range
+        told = parse_color(color)
+        if not isinstance(vui, bool):
+            raise TypeError(f"vui must be a bool, got {type(vui).__name__}")
+        if not vui and (told is not None or sample_aspect_ratio is not None):
+            raise InvalidArgumentError("vui is False: then the stream cannot tell color or sample_aspect_ratio")
+        color_matrix = parse_matrix(matrix_of(told, color_matrix, pixel_format), width, height)
+        color_range = parse_choice("color_range", range_of(told, color_range), tuple(RANGES))
+        if told is None and vui:
+            told = color_of(pixel_format, color_matrix, color_range)
         return cls(
             width=width,
             height=height,
             codec=codec,
             profile=profile,
             pixel_format=pixel_format,
-            color_matrix=parse_matrix(color_matrix, width, height),
-            color_range=parse_choice("color_range", color_range, tuple(RANGES)),
+            color_matrix=color_matrix,
+            color_range=color_range,
             source_range=parse_choice("source_range", source_range, tuple(RANGES)),
+            color=None if told is None else told._replace(range=color_range),
+            sample_aspect_ratio=parse_shape(sample_aspect_ratio),
+            vui=vui,
             fps=exact_fps,
             bitrate=bits,
             rc=parse_choice("rc", rc, _RATE_CONTROL),
@@ -371,6 +396,14 @@ class EncoderConfig:
     def device_pixel_format(self) -> PixelFormat:
         """The device's value for the pixel format that it gets."""
         return _DEVICE_PIXEL_FORMATS.get(self.pixel_format, PixelFormat.NV12)
+
+    @property
+    def described(self) -> Vui:
+        """What the parameter sets are to tell. H.264 counts two ticks a frame. See csrc/include/avenc.h, avenc_vui."""
+        if not self.vui:
+            return Vui()
+        told = vui_of(self.codec, self.color, self.sample_aspect_ratio, self.fps)
+        return told.with_fixed_rate(True) if self.codec == "h264" else told
 
     @property
     def converted(self) -> bool:

@@ -119,3 +119,73 @@ def of_channel(
         note = f" kbit/s: is {max_bit_rate} meant as bit/s?" if max_bit_rate > high else " kbit/s, or 0 for the default"
         check("max_bit_rate", max_bit_rate, low, high, note)
     return "; ".join(found) or None
+
+
+_V2_CODECS = {
+    96: ("H.264", "h264", 1, "0 (baseline), 1 (main), 2 (high) and 3 (SVC-T)"),
+    265: ("H.265", "h265", 11, "0 (main) and 1 (main 10)"),
+}
+_V2_MODES = ("cbr", "vbr", "avbr", "qvbr", "cvbr", "fixqp")  # by their numbers, from each codec's first one on
+_V2_BUFFER = (32 * 1024, 1 << 30, 64)  # bytes: from, to, multiple of
+_MOD_TYPES = {2: 96, 3: 265}  # HI_VENC_MOD_H264 and _H265, which the vendor's page has where a type belongs
+
+
+def of_v2_channel(soc_name: str, attr: dict[str, Any]) -> str | None:
+    """Explain why a DVPP V2 channel with these attributes was refused; None if they are all within the chip's ranges.
+
+    `attr` is what acl.himpi.venc_get_chn_attr gives for them.
+    """
+    chip = chips.chip_of(soc_name)
+    if chip is None:
+        return None
+    if not chip.channels_v2.value:
+        return f"{soc_name} has no DVPP V2"
+    found = []
+
+    def check(name: str, value: int, allowed: tuple[int, int], unit: str = "") -> None:
+        if not allowed[0] <= value <= allowed[1]:
+            found.append(f"{name} is {value}; allowed are {allowed[0]} to {allowed[1]}{unit}")
+
+    venc, rates, gop = attr["venc_attr"], attr["rc_attr"], attr["gop_attr"]
+    codec = _V2_CODECS.get(venc["type"])
+    if codec is None:
+        right = _MOD_TYPES.get(venc["type"])
+        meant = f"; {venc['type']} is a mod_type: {right} is meant" if right else ""
+        return f"type is {venc['type']}; allowed are 96 (H.264) and 265 (H.265){meant}"
+    name, prefix, first, profiles = codec
+    if venc["profile"] > (3 if prefix == "h264" else 1):
+        found.append(f"profile is {venc['profile']}; {name} has {profiles}")
+    for word, limits in (("width", chip.width.value), ("height", chip.height.value)):
+        check(f"max_pic_{word}", venc[f"max_pic_{word}"], limits, " pixels")
+        check(f"pic_{word}", venc[f"pic_{word}"], (limits[0], venc[f"max_pic_{word}"]), f" (max_pic_{word})")
+        if venc[f"pic_{word}"] % 2:
+            found.append(f"pic_{word} is {venc[f'pic_{word}']}; it must be even")
+    area = venc["pic_width"] * venc["pic_height"]
+    if prefix == "h264" and chip.h264_area.value and area > chip.h264_area.value:
+        found.append(f"pic_width * pic_height is {area}; {soc_name} takes {chip.h264_area.value} in H.264")
+    low, high, step = _V2_BUFFER
+    check("buf_size", venc["buf_size"], (low, high), " bytes")
+    if venc["buf_size"] % step:
+        found.append(f"buf_size is {venc['buf_size']}; it must be a multiple of {step}")
+    mode = rates["rc_mode"]
+    if not first <= mode < first + len(_V2_MODES):
+        found.append(f"rc_mode is {mode}; {name} has {first} to {first + len(_V2_MODES) - 1}")
+    else:
+        rate = rates[f"{prefix}_{_V2_MODES[mode - first]}"]
+        check("gop", rate["gop"], chip.gop.value)
+        check("src_frame_rate", rate["src_frame_rate"], chip.fps.value)
+        check(
+            "dst_frame_rate", rate["dst_frame_rate"], (chip.fps.value[0], rate["src_frame_rate"]), " (src_frame_rate)"
+        )
+        for word, value in rate.items():
+            if word == "stats_time":
+                check(word, value, (1, 60), " s")
+            elif word.endswith("bit_rate") and not word.startswith("long_term"):
+                check(word, value, chip.bit_rate.value, " kbit/s")
+            elif word in ("i_qp", "p_qp"):
+                check(word, value, (0, 51))
+    if gop["gop_mode"] != 0:
+        found.append(f"gop_mode is {gop['gop_mode']}; 0 (NORMAL_P) works")
+    else:
+        check("ip_qp_delta", gop["normal_p"]["ip_qp_delta"], (-10, 30))
+    return "; ".join(found) or None

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from ._lowlevel.frames import Frame
     from ._lowlevel.packet import Packet
+    from .color import ColorInfo
 
 _LEAST_BITS_PER_PIXEL = Fraction(2, 1000)  # below that nothing can be made out
 DELIVERY = ("immediate", "coalesced")
@@ -57,13 +58,26 @@ class Encoder:
         bytes). "i420", "yv12", "gray8", "rgb24", "bgr24", "rgba", "bgra", "yuyv422" and "uyvy422" are converted on
         the CPU, in one pass and without the GIL, into the buffer that goes to the device.
     color_matrix : str, optional
-        "bt601" or "bt709": how RGB becomes YUV. The device writes no colour description into the stream, so the
-        default is what players assume then: BT.709 from 1280 pixels of width or 577 of height on, else BT.601.
-    color_range : str
-        "limited" or "full": of the samples in the stream. Players assume "limited".
+        "bt601" or "bt709": how RGB becomes YUV. Default: that of `color`, else what players assume of a stream that
+        tells nothing: BT.709 from 1280 pixels of width or 577 of height on, else BT.601.
+    color_range : str, optional
+        "limited" or "full": of the samples in the stream. Default: that of `color`, else "limited", which players
+        assume.
     source_range : str, optional
         "limited" or "full": of the samples in YUV or grey frames that are converted. Default: limited for YUV, full
         for grey. RGB is always full.
+    color : ColorInfo or str, optional
+        How the samples in the stream are to be understood: "bt709", "bt601", "bt2020-pq", ..., or a ColorInfo. It is
+        written into the stream, and changes no picture but the conversion of RGB. Default: of RGB and grey frames what
+        they were converted to, taking them for sRGB; of other frames nothing.
+    sample_aspect_ratio : fractions.Fraction or str, optional
+        Width of a pixel divided by its height, such as "4:3"; written into the stream. Default: nothing, which players
+        take for 1.
+    vui : bool
+        Whether the engine writes `color`, `color_range`, `sample_aspect_ratio` and `fps` into the parameter sets of
+        every key frame (VUI, ITU-T H.264 and H.265 annex E; H.265's VPS too). The device writes none of them. False:
+        parameter sets stay as the device made them. Where their syntax is not known they do so too, and are counted
+        in `stats.undescribed`.
     fps : int, float, str or fractions.Fraction
         Frames per second of the input; sets the packets' time base and the rate control's pace. 29.97 and the like
         mean n * 1000/1001. The device itself counts in whole frames per second; it gets the nearest that it has.
@@ -154,8 +168,11 @@ class Encoder:
         profile: str | None = None,
         pixel_format: str = "nv12",
         color_matrix: str | None = None,
-        color_range: str = "limited",
+        color_range: str | None = None,
         source_range: str | None = None,
+        color: ColorInfo | str | None = None,
+        sample_aspect_ratio: Fraction | str | None = None,
+        vui: bool = True,
         fps: int | float | str | Fraction = 25,
         bitrate: int | float | str | None = None,
         rc: str = "default",
@@ -185,6 +202,9 @@ class Encoder:
             color_matrix=color_matrix,
             color_range=color_range,
             source_range=source_range,
+            color=color,
+            sample_aspect_ratio=sample_aspect_ratio,
+            vui=vui,
             fps=fps,
             bitrate=bitrate,
             rc=rc,
@@ -503,6 +523,9 @@ class Encoder:
                 color_matrix=old.color_matrix,
                 color_range=old.color_range,
                 source_range=old.source_range,
+                color=old.color,
+                sample_aspect_ratio=old.sample_aspect_ratio,
+                vui=old.vui,
                 fps=old.fps if fps is None else fps,
                 bitrate=old.bitrate if bitrate is None else bitrate,
                 rc=old.rc if rc is None else rc,

@@ -85,6 +85,8 @@ class EncoderStats:
         Copies of pixels by the CPU, copies of pixels to or in device memory, bytes of both, copies of access units.
     written : int
         Access units written to the sink.
+    undescribed : int
+        Parameter sets whose syntax is not known: they went out as the device wrote them (`Encoder(vui=)`).
     refused_sends, failed_ends : int
         Frames that the device refused when they were sent; channels of this encoder whose end it answered with a code.
     picture_buffers, packet_buffers : int
@@ -116,6 +118,7 @@ class EncoderStats:
     bytes_copied_in: int
     copies_out: int
     written: int
+    undescribed: int
     refused_sends: int
     failed_ends: int
     picture_buffers: int
@@ -149,6 +152,7 @@ class EncoderStats:
             bytes_copied_in=counters["bytes_copied_in"],
             copies_out=counters["copies_out"],
             written=counters["written"],
+            undescribed=counters["undescribed"],
             refused_sends=counters["refused_sends"],
             failed_ends=counters["failed_destroys"],
             picture_buffers=counters["slots"],

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the build makes of ascend_venc/_lowlevel/pyacl/functions.txt and of ACL_FUNCTIONS in csrc/include/ascendcl.h.
+"""What the build makes of ascend_venc/_lowlevel/pyacl/functions.txt, of ACL_FUNCTIONS in csrc/include/ascendcl.h and of
+csrc/include/himpi.h (generate_himpi.py).
 
-    acl_api.pxi     the engine's table of AscendCL functions, for cavenc.pxd
-    functions.pxi   the builtins of acl, acl.rt, acl.media and acl.util, for functions.pyx
+    acl_api.pxi     the engine's table of AscendCL functions, for cavenc.pxd; himpi_api.pxi: of DVPP V2's
+    functions.pxi   the builtins of acl, acl.rt, acl.media, acl.util and acl.himpi, for functions.pyx
     *.pyi           their stubs
 
 setup.py calls `sources` and `stubs`. Python 3.9 and nothing but the standard library.
@@ -10,6 +11,7 @@ setup.py calls `sources` and `stubs`. Python 3.9 and nothing but the standard li
 
 import ast
 import re
+import runpy
 import textwrap
 from pathlib import Path
 
@@ -17,6 +19,9 @@ ROOT = Path(__file__).resolve().parents[1]
 HEADER = ROOT / "csrc" / "include" / "ascendcl.h"
 FUNCTIONS = ROOT / "ascend_venc" / "_lowlevel" / "pyacl" / "functions.txt"
 NOTE = "# Made by scripts/generate_pyacl.py at build: change functions.txt or ascendcl.h instead.\n"
+HIMPI = runpy.run_path(str(Path(__file__).with_name("generate_himpi.py")))
+HIMPI_HEADER = HIMPI["Header"]()
+HIMPI_NOTE = "Made by scripts/generate_himpi.py at build: change himpi.h instead."
 
 # Tables of live handles (handles.pyx), by the C type of the handle.
 TABLES = {
@@ -31,6 +36,7 @@ TABLES = {
 # What fastcall.pyx parses, and the types that stubs name. Enums are 32-bit ints; sizes and addresses 64-bit.
 PARSED = {"int32": "int32_t", "uint32": "uint32_t", "uint64": "uint64_t", "uint8": "uint8_t"}
 SCALARS = {"int32_t": "int32", "uint32_t": "uint32", "uint64_t": "uint64", "size_t": "uint64", "uint8_t": "uint8"}
+SCALARS.update({"hi_s32": "int32", "hi_u32": "uint32", "hi_u64": "uint64", "hi_bool": "int32", "hi_venc_chn": "int32"})
 PRIMITIVES = {*SCALARS, "float", "void *"}
 
 
@@ -66,7 +72,7 @@ def c_functions():
 class Function:
     """A row of functions.txt, with the C function that it calls (None: it calls none of the list)."""
 
-    def __init__(self, namespace, head, doc, functions, enums):
+    def __init__(self, namespace, head, doc, functions, enums, mark=""):
         signature, c_name, self.how = head.rsplit(" | ", 2)
         tree = ast.parse(f"def {signature}: ...").body[0]
         self.namespace, self.name, self.text = namespace, tree.name, doc
@@ -75,7 +81,7 @@ class Function:
         self.full = f"{namespace}.{self.name}"
         self.quoted = f'b"{self.full}"'
         self.symbol = f"{namespace.rpartition('.')[2]}_{self.name}"
-        self.refusal = f"{self.full} args parse failed" + ("!" if namespace == "acl.media" else "")
+        self.refusal = f"{self.full} args parse failed{mark}"
         self.arguments = [argument.arg for argument in tree.args.args]
         self.annotations = [argument.annotation and ast.unparse(argument.annotation) for argument in tree.args.args]
         self.defaults = [ast.unparse(default) for default in tree.args.defaults]
@@ -84,6 +90,10 @@ class Function:
         if self.how != "written" and len(inputs) != len(self.arguments):
             raise ValueError(f"{self.full} has {len(self.arguments)} arguments, {c_name} takes {len(inputs)}")
         self.types = [kind for kind, _ in inputs] + [""] * (len(self.arguments) - len(inputs))
+        self.is_himpi = self.c is not None and self.c.name.startswith("hi_")
+        if self.is_himpi:
+            notes = [self.annotations[i] or self.c.annotation(kind) for i, kind in enumerate(self.types) if kind]
+            self.annotations[: len(notes)] = notes
 
     def table(self, kind, word=""):
         """The table of live handles that a value of a C type belongs to, or None."""
@@ -104,7 +114,7 @@ class Function:
     @property
     def doc(self):
         words = [self.text]
-        if self.c and self.c.result == "aclError" and not re.search(r"Returns? ", self.text):
+        if self.c and self.c.result in ("aclError", "hi_s32") and not re.search(r"Returns? ", self.text):
             names = self.result_names
             words.append(f"Returns ({', '.join(names)})." if len(names) > 1 else "Returns ret.")
         if self.c:
@@ -123,11 +133,17 @@ class Function:
                 words[-1] += f" = {default}" if stub else f"={default}"
         return f"({', '.join(words)}, /)"
 
+    def output(self, kind):
+        """The annotation of a result of a C type."""
+        if self.is_himpi and self.c.is_dict(kind):
+            return "dict[str, Any]"
+        return "float" if kind == "float" else "int"
+
     @property
     def stub(self):
         result = self.returns
         if result is None:
-            outputs = ["float" if kind == "float" else "int" for kind, _ in self.c.outputs]
+            outputs = [self.output(kind) for kind, _ in self.c.outputs]
             result = f"tuple[{', '.join([*outputs, 'int'])}]" if outputs else "int"
         lines = textwrap.wrap(f'"""{self.doc}', 112, break_long_words=False, break_on_hyphens=False)
         end = '"""' if len(lines) == 1 else '\n"""'
@@ -149,7 +165,10 @@ class Function:
     @property
     def body(self):
         head = f"cdef object {self.symbol}(PyObject *self, PyObject **args, Py_ssize_t given):"
-        lines = self.creator() or self.destroyer() or self.getter() or self.caller()
+        if self.is_himpi:
+            lines = self.c.body(self)
+        else:
+            lines = self.creator() or self.destroyer() or self.getter() or self.caller()
         return "\n    ".join([head, *lines]) + "\n"
 
     def creator(self):
@@ -234,19 +253,25 @@ class Function:
         ]
 
 
+def every_function():
+    """The same of both headers."""
+    found, enums = c_functions()
+    return {**found, **HIMPI["calls"](HIMPI_HEADER)}, enums | HIMPI_HEADER.enums
+
+
 def functions():
     """Read functions.txt: a list of Function."""
-    found, namespace, head, doc = [], None, None, []
-    c, enums = c_functions()
+    found, namespace, head, doc, mark = [], None, None, [], ""
+    c, enums = every_function()
     for line in [*FUNCTIONS.read_text().splitlines(), "[]"]:
         if line.startswith("    "):
             doc.append(line.strip())
             continue
         if head:
-            found.append(Function(namespace, head, " ".join(doc), c, enums))
+            found.append(Function(namespace, head, " ".join(doc), c, enums, mark))
         head, doc = None, []
         if line.startswith("["):
-            namespace = line.strip("[]")
+            namespace, _, mark = line.strip("[]").partition(" ")
         elif line and not line.startswith("#"):
             head = line
     return found
@@ -261,22 +286,29 @@ def sources():
         rows.append(f"        {function.result}{space}(*{function.name})({parameters}) noexcept nogil\n")
     api = f'{NOTE}cdef extern from "avenc.h" nogil:\n    ctypedef struct acl_api:\n{"".join(rows)}'
     text = "".join(("" if row.how == "written" else row.body) + row.export for row in functions())
-    return {"acl_api.pxi": api, "functions.pxi": NOTE + text}
+    return {
+        "acl_api.pxi": api,
+        "functions.pxi": NOTE + text,
+        "himpi_api.pxi": HIMPI_HEADER.pxi(f"# {HIMPI_NOTE}\n"),
+        "himpi_members.pxi": HIMPI_HEADER.members_pxi(f"# {HIMPI_NOTE}\n"),
+        "himpi_members.h": HIMPI_HEADER.members_header(f"/* {HIMPI_NOTE} */\n"),
+    }
 
 
 def stubs():
     """The text of each stub, by name."""
     found = {}
-    for namespace in ("acl", "acl.rt", "acl.media", "acl.util"):
+    rows = functions()
+    for namespace in dict.fromkeys(row.namespace for row in rows):
         module = "functions" if namespace == "acl" else namespace.rpartition(".")[2]
-        text = "".join("\n" + row.stub for row in functions() if row.namespace == namespace)
+        text = "".join("\n" + row.stub for row in rows if row.namespace == namespace)
         imports = {
             "from collections.abc import Callable\n": "Callable[" in text,
             "from typing import "
             + ", ".join(sorted(set(re.findall(r"\b(Any|Optional|SupportsIndex)\b", text))))
             + "\n": True,
             "\nimport numpy\n": "numpy." in text,
-            "\nfrom . import media as media, rt as rt, util as util\n": namespace == "acl",
+            "\nfrom . import himpi as himpi, media as media, rt as rt, util as util\n": namespace == "acl",
         }
         used = "".join(line for line, wanted in imports.items() if wanted)
         found[f"{module}.pyi"] = f"{NOTE}{used}{text}"

@@ -129,7 +129,7 @@ import hashlib, os, sys
 
 root = sys.argv[1]
 digest = hashlib.sha256(repr((os.path.realpath(sys.executable), sys.version, root)).encode())
-paths = [os.path.join(root, name) for name in ("setup.py", "pyproject.toml", "scripts/generate_pyacl.py", "scripts/generate_chips.py", "ascend_venc/chips.py")]
+paths = [os.path.join(root, name) for name in ("setup.py", "pyproject.toml", "scripts/generate_pyacl.py", "scripts/generate_himpi.py", "scripts/generate_chips.py", "ascend_venc/chips.py")]
 for folder in ("csrc", "ascend_venc"):
     for parent, _, names in os.walk(os.path.join(root, folder)):
         paths += [os.path.join(parent, name) for name in names if name.endswith((".c", ".h", ".pyx", ".pxd", ".txt"))]

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # The engine's C API, csrc/include/avenc.h: contracts are there.
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from .cascendcl cimport *
 
 include "acl_api.pxi"  # acl_api, the table of AscendCL's functions: made of ascendcl.h by scripts/generate_pyacl.py
+include "himpi_api.pxi"  # himpi_api, the same of DVPP V2, and its structures: made of himpi.h
 
 cdef extern from "avenc.h" nogil:
     enum:
@@ -74,6 +75,8 @@ cdef extern from "avenc.h" nogil:
         const char *fallback
         const char *warnings
         uint32_t device_count
+        const char *soc_name
+        int32_t version[3]
 
     ctypedef struct avenc_opening:
         pass
@@ -83,6 +86,7 @@ cdef extern from "avenc.h" nogil:
                                 const char **warned)
     void avenc_opening_release(avenc_opening *opening)
     const acl_api *avenc_library_api(const avenc_library *library)
+    const himpi_api *avenc_library_himpi(const avenc_library *library)
     const avenc_library_info *avenc_library_info_get(const avenc_library *library)
     int avenc_library_has(const avenc_library *library, const char *function)
     const char *avenc_function_name(size_t index)
@@ -104,6 +108,8 @@ cdef extern from "avenc.h" nogil:
 
     int avenc_interface_in_use()
     int avenc_interface_use(int interface)
+    int avenc_interface_begin_exit()
+    void avenc_interface_end_exit()
     int avenc_device_open(avenc_library *library, int32_t device_id, int interface, avenc_device **device)
     int avenc_device_wait_open(avenc_device *device, const avenc_wait *wait)
     void avenc_device_release(avenc_device *device)
@@ -147,6 +153,17 @@ cdef extern from "avenc.h" nogil:
     ctypedef struct avenc_channel:
         pass
 
+    ctypedef struct avenc_vui:
+        uint32_t tells
+        uint8_t primaries, transfer, matrix
+        uint8_t full_range
+        uint8_t fixed_rate
+        uint16_t sar_width, sar_height
+        uint32_t units_in_tick, time_scale
+
+    int avenc_vui_put(const avenc_vui *vui, int32_t en_type, const uint8_t *nal, size_t size, uint8_t *to, size_t room,
+                      size_t *written)
+
     ctypedef struct avenc_channel_config:
         int32_t en_type
         int32_t pic_format
@@ -162,6 +179,7 @@ cdef extern from "avenc.h" nogil:
         int drop_oldest
         int64_t time_num
         int64_t time_den
+        avenc_vui vui
 
     enum:
         AVENC_MAX_DEPTH
@@ -217,6 +235,7 @@ cdef extern from "avenc.h" nogil:
         uint64_t max_hold_ns
         uint64_t written
         uint64_t refused_sends
+        uint64_t undescribed
         uint64_t failed_destroys
         uint32_t in_flight
         uint32_t queued

@@ -138,6 +138,7 @@ cdef class Channel:
         self._config.depth = config.depth
         self._config.time_num = config.fps.denominator
         self._config.time_den = config.fps.numerator
+        self._config.vui = config.described._asdict()
         self._create(predecessor, &wait)
         if predecessor is None:
             avenc_channel_retain(self._h)

@@ -3,43 +3,20 @@
 import os
 
 cimport cython
-from cpython.buffer cimport (
-    PyBUF_FORMAT,
-    PyBUF_STRIDES,
-    PyBUF_WRITABLE,
-    PyBuffer_Release,
-    PyObject_GetBuffer,
-)
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release
 from libc.stdint cimport uint8_t
 
 from .. import errors
-from ..pixel_formats import MATRICES, PIXEL_FORMATS, RANGES, fix_of_shape, fix_of_type, name_of_format, parse_matrix
+from ..pixel_formats import MATRICES, PIXEL_FORMATS, RANGES, fix_of_shape, name_of_format, parse_matrix
 from .cavenc cimport *
 from .convert cimport *
 from .core cimport check
+from .frames cimport get_bytes_view, shape_of
 
 from . import core
 
 cdef dict _DESTINATIONS = {"nv12": 1, "nv21": 2}  # acldvppPixelFormat
 cdef dict _LIBRARIES = {None: AVENC_BY_ENGINE, "libyuv": AVENC_BY_LIBYUV, "libswscale": AVENC_BY_SWSCALE}
-
-
-cdef str shape_of(Py_buffer *view):
-    return "(" + ", ".join(str(view.shape[i]) for i in range(view.ndim)) + ("," if view.ndim == 1 else "") + ")"
-
-
-cdef int open_view(object array, str name, int flags, Py_buffer *view) except -1:
-    try:
-        PyObject_GetBuffer(array, view, PyBUF_STRIDES | PyBUF_FORMAT | flags)
-    except (TypeError, BufferError, ValueError) as error:
-        raise TypeError(
-            f"{name} must support the buffer protocol with {'writable ' if flags else ''}uint8 items (a NumPy array, "
-            f"bytes, memoryview, ...), got {type(array).__name__}: {error}{fix_of_type(array)}") from None
-    if view.itemsize != 1 or (view.format != NULL and view.format[0] not in (b"B", b"b", b"c")):
-        text = f"{name} items must be uint8, got format {(<bytes>view.format).decode()!r}"
-        PyBuffer_Release(view)
-        raise TypeError(text)
-    return 0
 
 
 cdef bint rows_are_whole(Py_buffer *view, Py_ssize_t rows, Py_ssize_t width, Py_ssize_t channels):
@@ -165,7 +142,7 @@ cdef class Converter:
                     raise errors.InvalidArgumentError(
                         f"frame has {len(picture)} planes; {self.pixel_format} has 3")
                 for i in range(3):
-                    open_view(picture[i], f"plane {i} of frame", 0, &views[i])
+                    get_bytes_view(picture[i], f"plane {i} of frame", 0, &views[i])
                     opened += 1
                     rows, columns = (height, width) if i == 0 else (height // 2, width // 2)
                     if not rows_are_whole(&views[i], rows, columns, 1):
@@ -175,7 +152,7 @@ cdef class Converter:
                     planes[i] = <const uint8_t *>views[i].buf
                     strides[i] = <size_t>views[i].strides[0]
                 return opened
-            open_view(picture, "frame", 0, &views[0])
+            get_bytes_view(picture, "frame", 0, &views[0])
             opened = 1
             shape = info.shape(width, height)
             nbytes = info.nbytes(width, height)
@@ -217,7 +194,7 @@ cdef class Converter:
         cdef size_t stride
         cdef uint8_t *y
         cdef size_t rows = self.height
-        open_view(into, "into", PyBUF_WRITABLE, &to)
+        get_bytes_view(into, "into", PyBUF_WRITABLE, &to)
         try:
             if not rows_are_whole(&to, self.height * 3 // 2, self.width, 1):
                 raise errors.InvalidArgumentError(

@@ -379,25 +379,19 @@ def describe(backend=None):
     functions that the library lacks). Raises as `open_library` does.
     """
     cdef Library library = open_library(backend)
-    cdef const acl_api *api = avenc_library_api(library._h)
-    cdef const char *soc = NULL
-    cdef int32_t major = 0, minor = 0, patch = 0
-    cdef int status
-    with nogil:
-        if api.aclrtGetSocName != NULL:
-            soc = api.aclrtGetSocName()
-        status = api.aclrtGetVersion(&major, &minor, &patch)
+    cdef const avenc_library_info *info = avenc_library_info_get(library._h)
+    version = [info.version[i] for i in range(3)]
     return {
         "simulated": library.simulated,
         "reason": reason(backend),
-        "soc_name": "" if soc == NULL else soc.decode("ascii", "replace"),
+        "soc_name": info.soc_name.decode("ascii", "replace"),
         "device_count": library.device_count,
         "runtime_path": library.runtime_path,
         "media_path": library.media_path,
         "mpi_path": library.mpi_path,
         "mpi_problem": library.mpi_problem,
         "found_by": library.found_by,
-        "version": f"{major}.{minor}.{patch}" if status == ACL_SUCCESS else "",
+        "version": ".".join(map(str, version)) if any(version) else "",
         "missing": [name for name, _, _ in functions() if not library.has(name)],
     }
 

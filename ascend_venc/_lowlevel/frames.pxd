@@ -28,6 +28,10 @@ cdef struct host_frame:
     int view_count
     avenc_picture picture
 
+# A view of items of one byte, with strides; `flags` is 0 or PyBUF_WRITABLE. TypeError for anything else.
+cdef int get_bytes_view(object source, str name, int flags, Py_buffer *view) except -1
+cdef str shape_of(Py_buffer *view)
+
 # Describe NV12 or NV21 in a buffer, or in a pair of buffers (y, uv). Runs Python: nothing native is held meanwhile.
 cdef int hold_host_frame(object frame, uint32_t width, uint32_t height, host_frame *held) except -1
 cdef void release_host_frame(host_frame *held) noexcept

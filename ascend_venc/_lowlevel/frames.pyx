@@ -181,13 +181,16 @@ cdef bint is_byte(const char *text) noexcept:
     return text[0] in (c"B", c"b", c"c") and text[1] == 0
 
 
-cdef int get_bytes_view(object source, str name, Py_buffer *view) except -1:
+cdef int get_bytes_view(object source, str name, int flags, Py_buffer *view) except -1:
     try:
-        PyObject_GetBuffer(source, view, PyBUF_STRIDES | PyBUF_FORMAT)
+        PyObject_GetBuffer(source, view, PyBUF_STRIDES | PyBUF_FORMAT | flags)
+        if view.strides == NULL and view.ndim > 0:  # ctypes gives none though they were asked for; a memoryview has them
+            PyBuffer_Release(view)
+            PyObject_GetBuffer(memoryview(source), view, PyBUF_STRIDES | PyBUF_FORMAT | flags)
     except (TypeError, ValueError, BufferError) as error:  # ValueError: NumPy's, of a dtype without a format
         raise TypeError(
-            f"{name} must support the buffer protocol with uint8 items (a NumPy array, bytes, memoryview, ...), got "
-            f"{type(source).__name__}: {error}{fix_of_type(source)}") from None
+            f"{name} must support the buffer protocol with {'writable ' if flags else ''}uint8 items (a NumPy array, "
+            f"bytes, memoryview, ...), got {type(source).__name__}: {error}{fix_of_type(source)}") from None
     if view.itemsize != 1 or not is_byte(view.format):
         text = (<bytes>view.format).decode()
         PyBuffer_Release(view)
@@ -215,7 +218,7 @@ cdef int rows_of(Py_buffer *view, str name, size_t width, size_t *stride) except
 cdef int hold_plane(object plane, str name, uint32_t width, uint32_t rows, Py_buffer *view,
                     const uint8_t **data, size_t *stride) except -1:
     cdef Py_ssize_t row_bytes
-    get_bytes_view(plane, name, view)
+    get_bytes_view(plane, name, 0, view)
     try:
         if view.ndim == 1 and view.len == <Py_ssize_t>rows * width and view.strides[0] == 1:
             stride[0] = width
@@ -265,7 +268,7 @@ cdef int hold_host_frame(object frame, uint32_t width, uint32_t height, host_fra
     held.view_count = 0
     if type(frame) is tuple:
         return hold_pair(frame, width, height, held)
-    get_bytes_view(frame, "frame", view)
+    get_bytes_view(frame, "frame", 0, view)
     held.view_count = 1
     try:
         if view.ndim == 1:

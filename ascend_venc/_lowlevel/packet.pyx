@@ -16,6 +16,9 @@ from .cavenc cimport *
 from .core cimport count_tickets
 from .packet cimport *
 
+
+from .bitstream import nal_units
+
 cdef dict _KIND_NAMES = {
     AVENC_KIND_IDR: "IDR", AVENC_KIND_I: "I", AVENC_KIND_P: "P", AVENC_KIND_B: "B", AVENC_KIND_UNKNOWN: "unknown"}
 
@@ -165,13 +168,8 @@ cdef class Packet:
 
         The views keep the packet's buffer; `release()` refuses while one of them is alive.
         """
-        cdef avenc_packet *packet = self._handle()
-        cdef size_t position = 0, start = 0, length = 0
-        whole = memoryview(self)
-        units = []
-        while avenc_next_nal(packet.data, packet.size, &position, &start, &length):
-            units.append(whole[start:start + length])
-        return units
+        self._handle()
+        return nal_units(self)
 
     def release(self):
         """Give the buffer back to the pool now. Idempotent; afterwards the packet's data cannot be read.

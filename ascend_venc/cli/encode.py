@@ -304,7 +304,7 @@ def _encode(
         stack.callback(progress.clear)
         writer: Any
         if args.output == "-" or codec_of(args.output):
-            writer = stack.enter_context(AnnexBWriter(file, codec=codec, color=reader.color))
+            writer = stack.enter_context(AnnexBWriter(file))
         else:
             writer = stack.enter_context(
                 Muxer(
@@ -324,6 +324,8 @@ def _encode(
                 codec=codec,
                 profile=args.profile,
                 pixel_format=reader.pixel_format,
+                color=reader.color,
+                sample_aspect_ratio=reader.sample_aspect_ratio,
                 fps=reader.fps,
                 bitrate=args.bitrate,
                 rc=args.rc or "default",

@@ -24,6 +24,7 @@ FORMAT_ALIASES = {suffix[1:]: name for suffix, name in FORMATS.items()}
 _ISO_FORMATS = ("mp4", "mov")
 # Code points of ITU-T H.273. Pictures in RGB are taken for sRGB, whose primaries and transfer BT.709 has too.
 _COLORS = {"bt709": ColorTags(1, 1, 1), "bt601": ColorTags(1, 1, 6)}
+_COLOR_FIELDS = ("color_primaries", "color_trc", "colorspace")
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 # The longest step from one packet to the next, in units of the file's clock: mp4 stores it as a number of 32 bits, of
 # which FFmpeg uses 31; a reader of ts, whose clock has 33 bits, takes half its range for a step back.
@@ -46,7 +47,7 @@ class Muxer:
         A file object needs `format`, and is not closed by `close`. MP4 and MOV need one that can seek, which a pipe
         cannot.
     encoder : Encoder, optional
-        Where the packets come from: tells `codec`, `fps`, and the colours of RGB and grey pictures.
+        Where the packets come from: tells `codec`, `fps`, `sample_aspect_ratio` and `color`.
     codec : str, optional
         "h264" or "h265", by any of their names. Needed without `encoder`.
     fps : int, float, str or fractions.Fraction, optional
@@ -62,9 +63,9 @@ class Muxer:
         the parameter sets of the stream.
     color : ColorTags, optional
         How the samples are to be understood; written into the header, where the format has a place for it, and into
-        the parameter sets of the stream. Default: what `encoder` converted to; else BT.709 for HD, from 1280 pixels of
-        width or 577 of height on, which most players take it for unasked, and nothing for smaller pictures.
-        `ColorTags()`: nothing.
+        the parameter sets of the stream. Default: what `encoder`, or the stream itself, tells; else BT.709 for HD, from
+        1280 pixels of width or 577 of height on, which most players take it for unasked, and nothing for smaller ones.
+        `ColorTags()`: nothing more than the stream does.
 
     Raises
     ------
@@ -123,9 +124,14 @@ class Muxer:
         self._sample_aspect_ratio = sample_aspect_ratio
         self._color = color
         self._full_range = False
-        if color is None and config is not None and PIXEL_FORMATS[config.pixel_format].color != "yuv":
-            self._color = _COLORS[config.color_matrix]
-            self._full_range = config.color_range == "full"
+        if config is not None and sample_aspect_ratio is None:
+            self._sample_aspect_ratio = config.sample_aspect_ratio
+        if config is not None and color is None:
+            if config.color is not None and config.color[:3] != ColorTags():
+                self._color = ColorTags(*config.color[:3])
+            elif PIXEL_FORMATS[config.pixel_format].color != "yuv":
+                self._color = _COLORS[config.color_matrix]
+            self._full_range = self._color is not None and config.color_range == "full"
         self._stream: Any = None
         self._container: Any = None
         self._parameter_sets: ParameterSets | None = None
@@ -247,11 +253,18 @@ class Muxer:
             context = template.codec_context
             if not context.extradata or not context.width:
                 raise MediaError("the first packet has no parameter sets: it must be a key frame of the encoder")
+            own = ColorTags(*(int(getattr(context, name, 2) or 2) for name in _COLOR_FIELDS))
+            own_full_range = int(context.color_range) == _FULL_RANGE
+            if self._color is None and own != ColorTags():
+                self._color, self._full_range = own, own_full_range
             if self._color is None:
                 hd = default_matrix(context.width, context.height) == "bt709"
                 self._color = _COLORS["bt709"] if hd else ColorTags()
         shape = None if self._format in _ISO_FORMATS else self._sample_aspect_ratio
         told = description(self._color, self._full_range, shape)
+        already = description(own, own_full_range, template.sample_aspect_ratio)
+        if told.items() <= already.items():
+            told = {}
         if told:
             self._parameter_sets = ParameterSets(self._codec, packet, told)
             data = self._parameter_sets.put_into(packet)
@@ -272,7 +285,7 @@ class Muxer:
         context.framerate = self._fps.limit_denominator(_MAX_INT)
         if self._sample_aspect_ratio:
             context.sample_aspect_ratio = self._sample_aspect_ratio
-        for name, value in zip(("color_primaries", "color_trc", "colorspace"), self._color):
+        for name, value in zip(_COLOR_FIELDS, self._color):
             setattr(context, name, value)
         if self._full_range:
             context.color_range = _FULL_RANGE

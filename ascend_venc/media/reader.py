@@ -98,6 +98,7 @@ class VideoReader(abc.ABC):
     def __iter__(self) -> Iterator[VideoFrame]:
         """Frames in the order in which they are shown. Once only."""
 
+    @abc.abstractmethod
     def close(self) -> None:
         """Close the file, unless it was handed in open. Idempotent."""
 

@@ -45,6 +45,7 @@ class EncoderPeer:
         self.consumer = None
         self.running = True
         settings = {"gop": 65536, "depth": workload.buffers, "backend": workload.device or native.device_library()}
+        settings["vui"] = False  # the same bytes as the other peers
         if has("receive_many"):
             settings["max_queued"] = 4096  # one thread submits and receives: it must not wait for itself
         settings.update(options)
@@ -231,6 +232,7 @@ class Asyncio(EncoderPeer):
         self.encoder.close()
         self.encoders = []
         self.settings = {
+            "vui": False,
             "gop": 65536,
             "depth": workload.buffers,
             "backend": workload.device or native.device_library(),

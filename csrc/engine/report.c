@@ -2,33 +2,46 @@
 #include "engine/report.h"
 #include "base/status.h"
 #include "base/thread.h"
+#include "bitstream/vui.h"
 #include "engine/channel.h"
 #include "engine/sink.h"
 
 #include <string.h>
 
-/* Copy the access unit into the packet. The packet's status says how that went. */
-static void collect(avenc_channel *channel, avi_packet *packet, const avi_output *output) {
+/* A key frame's parameter sets tell what was asked for. A fixed rate is not told where the caller gives the times. */
+static uint8_t *describe(avenc_channel *channel, uint8_t *data, size_t *size, uint32_t *left_out) {
+    avenc_vui vui = channel->config.vui;
+    if (atomic_load_explicit(&channel->stream->times_given, memory_order_relaxed))
+        vui.fixed_rate = 0;
+    return avi_vui_put(&channel->vui_last, &vui, channel->config.en_type, data, size, left_out);
+}
+
+/* Copy the access unit into the packet, whose status says how that went. Returns how many parameter sets are not known. */
+static uint32_t collect(avenc_channel *channel, avi_packet *packet, const avi_output *output) {
     avenc_packet *pub = &packet->pub;
-    size_t room = avi_pool_capacity(packet->pool);
+    bool tells = channel->config.vui.tells != 0;
+    size_t front = tells ? AVI_VUI_ROOM : 0, room = avi_pool_capacity(packet->pool) - front;
+    uint8_t *data = packet->memory + front;
+    uint32_t left_out = 0;
     pub->ret_code = output->ret_code;
     if (output->ret_code != 0 || !output->data || output->size == 0) {
         pub->status = AVENC_E_FRAME;
-        return;
+        return 0;
     }
     if (output->size > room) {
         pub->status = AVENC_E_TOO_LARGE;
-        return;
+        return 0;
     }
     if (output->fetch)
-        pub->status = output->fetch(channel->device, packet->memory, room, output->data, output->size);
+        pub->status = output->fetch(channel->device, data, room, output->data, output->size);
     else
-        memcpy(packet->memory, output->data, output->size);
+        memcpy(data, output->data, output->size);
     if (pub->status != AVENC_OK)
-        return;
-    pub->data = packet->memory;
+        return 0;
     pub->size = output->size;
-    pub->kind = avi_access_unit_kind(&channel->sets, channel->config.en_type, pub->data, pub->size);
+    pub->kind = avi_access_unit_kind(&channel->sets, channel->config.en_type, data, pub->size);
+    pub->data = tells && pub->kind == AVENC_KIND_IDR ? describe(channel, data, &pub->size, &left_out) : data;
+    return left_out;
 }
 
 /* The channel that a number names, in the list of this batch, which holds a reference until the batch is over; NULL. */
@@ -121,13 +134,15 @@ void avi_report(avenc_device *device, uint64_t number, const avi_output *output)
         return;
     avi_slot *slot = &channel->slots.all[avi_number_slot(number)];
     avi_stream *stream = channel->stream;
+    uint32_t left_out = 0;
     if (whose == AVI_REPORT_DUE) {
-        collect(channel, slot->packet, output);
+        left_out = collect(channel, slot->packet, output);
         slot->packet->pub.emitted_ns = avi_now_ns();
     }
     avi_lock(&stream->lock);
     channel->landed++;
     channel->crowded = false;
+    stream->stats.undescribed += left_out;
     if (whose == AVI_REPORT_DUE) {
         land_overtaken_locked(channel, slot, slot->packet->pub.emitted_ns);
         measure_locked(stream, &slot->packet->pub, slot->packet->pub.emitted_ns - entered);

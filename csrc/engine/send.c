@@ -9,6 +9,8 @@ static void accept_locked(avenc_channel *channel, avi_slot *slot, const avenc_su
     avenc_packet *packet = &slot->packet->pub;
     stream->stats.submitted++;
     packet->frame_index = stream->next_number++;
+    if (!submission->number_pts)
+        atomic_store_explicit(&channel->stream->times_given, true, memory_order_relaxed);
     packet->pts = submission->number_pts ? channel->next_pts : submission->pts;
     packet->tag = submission->tag;
     packet->promised = submission->promised;

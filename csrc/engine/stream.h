@@ -27,6 +27,7 @@ typedef struct avi_stream {
     uint32_t generation;
     atomic_uint references;
     const char *hint;        /* what to do about a device that makes no progress; "" */
+    atomic_bool times_given; /* a frame came with a pts of its own */
     pthread_mutex_t lock;    /* everything below, and what channels say of theirs */
     avenc_waitset *progress; /* threads inside calls on the stream's channels wait here */
     unsigned waiting;        /* so many of them */

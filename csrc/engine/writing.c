@@ -103,7 +103,7 @@ int avi_writing_step(avi_sink *sink) {
     }
     size_t offset = sink->offset;
     for (const avi_packet *packet = sink->taken.head; packet; packet = packet->next, offset = 0)
-        parts[count++] = (struct iovec){packet->memory + offset, packet->pub.size - offset};
+        parts[count++] = (struct iovec){(uint8_t *)packet->pub.data + offset, packet->pub.size - offset};
     avi_unlock(&stream->lock);
     if (!count)
         return AVI_NOTHING;

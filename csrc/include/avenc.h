@@ -139,6 +139,8 @@ typedef struct avenc_library_options {
     size_t warned_room;    /* the engine's own */
 } avenc_library_options;
 
+enum { AVENC_SOC_NAME_SIZE = 64 };
+
 typedef struct avenc_library_info {
     int simulated;            /* the simulated device */
     const char *runtime_path; /* resolved path of libascendcl.so or what stands for it */
@@ -148,7 +150,9 @@ typedef struct avenc_library_info {
     const char *found_by;     /* which rule of the search found it */
     const char *fallback;     /* "auto" chose the simulated device: why. "" otherwise */
     const char *warnings;     /* newline-separated safety warnings about the paths; "" if none */
-    uint32_t device_count;    /* devices reported when the library was opened */
+    uint32_t device_count;    /* devices reported when the library was opened the last time */
+    const char *soc_name;     /* e.g. "Ascend310P3", as reported then; "" where the runtime cannot tell */
+    int32_t version[3];       /* AscendCL's interface version; 0, 0, 0 where the runtime cannot tell */
 } avenc_library_info;
 
 /*
@@ -209,8 +213,8 @@ typedef struct avenc_device avenc_device;
 
 typedef struct avenc_device_info {
     int32_t device_id;
-    int32_t run_mode;  /* aclrtRunMode */
-    char soc_name[64]; /* e.g. "Ascend310P3"; "" where the runtime cannot tell */
+    int32_t run_mode;                   /* aclrtRunMode */
+    char soc_name[AVENC_SOC_NAME_SIZE]; /* e.g. "Ascend310P3"; "" where the runtime cannot tell */
 } avenc_device_info;
 
 /*
@@ -224,6 +228,14 @@ AVENC_API int avenc_interface_in_use(void);
 
 /* For who uses an interface without opening a device here: decide, or AVENC_E_MIXED. */
 AVENC_API int avenc_interface_use(int interface);
+
+/*
+ * Before hi_mpi_sys_exit, which ends what everybody in the process has on the device. 1: no device is open here, and
+ * opening one on V2 is AVENC_E_MIXED until avenc_interface_end_exit. 0: one is open, or ends, or is being opened: leave
+ * it, and do not call avenc_interface_end_exit. Neither waits.
+ */
+AVENC_API int avenc_interface_begin_exit(void);
+AVENC_API void avenc_interface_end_exit(void);
 
 /*
  * Begin to open a device, on a native thread of its own: aclInit (100002 counts as success; then aclFinalize is not
@@ -272,6 +284,37 @@ AVENC_API void avenc_packet_release(avenc_packet *packet);
  * byte is, after the start code, and its length without trailing zeros. 1 if there is one, else 0.
  */
 AVENC_API int avenc_next_nal(const uint8_t *data, size_t size, size_t *position, size_t *start, size_t *length);
+
+/*
+ * What a stream's parameter sets tell of its pictures (VUI: ITU-T H.264 and H.265, annex E). Only what `tells` names is
+ * changed; colours are code points of ITU-T H.273.
+ */
+enum {
+    AVENC_VUI_PRIMARIES = 1,
+    AVENC_VUI_TRANSFER = 2,
+    AVENC_VUI_MATRIX = 4,
+    AVENC_VUI_RANGE = 8,
+    AVENC_VUI_SHAPE = 16,
+    AVENC_VUI_TIMING = 32,
+    AVENC_VUI_FIXED_RATE = 64, /* H.264 only, beside timing */
+};
+
+typedef struct avenc_vui {
+    uint32_t tells; /* AVENC_VUI_*; 0: nothing */
+    uint8_t primaries, transfer, matrix;
+    uint8_t full_range;                 /* 1: full, 0: limited */
+    uint8_t fixed_rate;                 /* fixed_frame_rate_flag */
+    uint16_t sar_width, sar_height;     /* shape of a sample, in lowest terms */
+    uint32_t units_in_tick, time_scale; /* seconds a tick: the first by the second. H.264 has two ticks a frame */
+} avenc_vui;
+
+/*
+ * Write it into one NAL unit: H.264's SPS, H.265's SPS, and H.265's VPS where it tells timing. Without start code; `to`
+ * is written with emulation prevention, 128 bytes more than `size` are always enough. en_type is acldvppStreamFormat.
+ * AVENC_E_INVALID for other NAL units, for syntax that is not known and for want of room. May be called from any thread.
+ */
+AVENC_API int avenc_vui_put(const avenc_vui *vui, int32_t en_type, const uint8_t *nal, size_t size, uint8_t *to,
+                            size_t room, size_t *written);
 
 /* ---- wait set -------------------------------------------------------------------------------- */
 
@@ -327,6 +370,7 @@ typedef struct avenc_channel_config {
     uint32_t max_ready;         /* packets that may wait for a consumer; 0: any number. Of the stream's first channel */
     int drop_oldest;            /* at max_ready: drop the oldest packet, instead of taking no more frames. Likewise */
     int64_t time_num, time_den; /* seconds per unit of pts, for number_pts; both 1..2^31 - 1 */
+    avenc_vui vui; /* written into the parameter sets of key frames; fixed_rate ends where a pts is given */
 } avenc_channel_config;
 
 enum { AVENC_MAX_DEPTH = 256 };
@@ -390,6 +434,7 @@ typedef struct avenc_channel_stats {
     uint64_t max_hold_ns;      /* longest time that a callback kept the device waiting */
     uint64_t written;          /* access units written to the sink */
     uint64_t refused_sends;    /* frames that the device refused when they were sent */
+    uint64_t undescribed;      /* parameter sets whose syntax is not known: they went out as the device wrote them */
     uint64_t failed_destroys;  /* channels of the stream whose destruction the device answered with a code */
     uint32_t in_flight;        /* accepted, callback not yet run */
     uint32_t queued;           /* of these, not yet sent to the device */

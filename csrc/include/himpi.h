@@ -729,7 +729,19 @@ typedef struct hi_venc_jpeg_param {
     hi_bool ecs_output_en;
 } hi_venc_jpeg_param;
 
-typedef struct hi_venc_jpeg_huffman_param hi_venc_jpeg_huffman_param;
+typedef struct hi_venc_huffman_dc_table {
+    hi_u8 dc_bits[16], dc_value[12];
+} hi_venc_huffman_dc_table;
+
+typedef struct hi_venc_huffman_ac_table {
+    hi_u8 ac_bits[16], ac_value[162];
+} hi_venc_huffman_ac_table;
+
+typedef struct hi_venc_jpeg_huffman_param {
+    hi_venc_huffman_dc_table dc_tables[HI_MAX_COLOR_COMPONENT];
+    hi_venc_huffman_ac_table ac_tables[HI_MAX_COLOR_COMPONENT];
+    hi_u32 reserved[2];
+} hi_venc_jpeg_huffman_param;
 
 /* ---- in no public header ------------------------------------------------------------------------ */
 

@@ -232,7 +232,13 @@
         AT(hi_venc_chn_status, stream_info, 40) \
     SIZE(hi_venc_jpeg_param, 204) AT(hi_venc_jpeg_param, qfactor, 0) AT(hi_venc_jpeg_param, y_qt, 4) \
         AT(hi_venc_jpeg_param, cb_qt, 68) AT(hi_venc_jpeg_param, cr_qt, 132) \
-        AT(hi_venc_jpeg_param, mcu_per_ecs, 196) AT(hi_venc_jpeg_param, ecs_output_en, 200)
+        AT(hi_venc_jpeg_param, mcu_per_ecs, 196) AT(hi_venc_jpeg_param, ecs_output_en, 200) \
+    SIZE(hi_venc_huffman_dc_table, 28) AT(hi_venc_huffman_dc_table, dc_bits, 0) \
+        AT(hi_venc_huffman_dc_table, dc_value, 16) \
+    SIZE(hi_venc_huffman_ac_table, 178) AT(hi_venc_huffman_ac_table, ac_bits, 0) \
+        AT(hi_venc_huffman_ac_table, ac_value, 16) \
+    SIZE(hi_venc_jpeg_huffman_param, 628) AT(hi_venc_jpeg_huffman_param, dc_tables, 0) \
+        AT(hi_venc_jpeg_huffman_param, ac_tables, 84) AT(hi_venc_jpeg_huffman_param, reserved, 620)
 
 #define HIMPI_DOCUMENTED_LAYOUT(SIZE, AT) \
     SIZE(hi_venc_vui_aspect_ratio, 8) AT(hi_venc_vui_aspect_ratio, sar_width, 4) AT(hi_venc_vui_aspect_ratio, sar_height, 6) \

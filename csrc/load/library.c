@@ -10,9 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What the runtime said when the library was opened the last time. Cleared before, so that it is compared by bytes. */
+typedef struct answers {
+    uint32_t device_count;
+    int32_t version[3];
+    char soc_name[AVENC_SOC_NAME_SIZE];
+} answers;
+
 /* What is said of a library. Made anew when something changes and never changed: readers take no lock. */
 typedef struct snapshot {
     avenc_library_info info;
+    answers answers;
     char fallback[AVI_FALLBACK_SIZE];
     struct snapshot *next;
 } snapshot;
@@ -86,16 +94,17 @@ static void fill_mpi(avi_search *search, avenc_library *library) {
 }
 
 /* Say this of the library from now on; fallback NULL: as before. The lock is held. */
-static int say_locked(avenc_library *library, uint32_t device_count, const char *fallback) {
+static int say_locked(avenc_library *library, const answers *answers, const char *fallback) {
     snapshot *latest = atomic_load(&library->latest), *made = library->snapshots;
     if (!fallback)
         fallback = latest ? latest->fallback : "";
-    while (made && (made->info.device_count != device_count || strcmp(made->fallback, fallback) != 0))
+    while (made && (memcmp(&made->answers, answers, sizeof *answers) != 0 || strcmp(made->fallback, fallback) != 0))
         made = made->next;
     if (!made) {
         if (!(made = calloc(1, sizeof *made)))
             return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
         snprintf(made->fallback, sizeof made->fallback, "%s", fallback);
+        made->answers = *answers;
         made->info = (avenc_library_info){
             .simulated = library->simulated,
             .runtime_path = library->runtime_path,
@@ -105,7 +114,9 @@ static int say_locked(avenc_library *library, uint32_t device_count, const char 
             .found_by = library->found_by,
             .fallback = made->fallback,
             .warnings = library->warnings,
-            .device_count = device_count,
+            .device_count = answers->device_count,
+            .soc_name = made->answers.soc_name,
+            .version = {answers->version[0], answers->version[1], answers->version[2]},
         };
         made->next = library->snapshots;
         library->snapshots = made;
@@ -155,6 +166,22 @@ static int count_devices(avenc_library *library, uint32_t *count) {
                                          "CANN and the driver fit each other");
 }
 
+/* No lock is held, as above. The chip's name and the version are told where the runtime can tell them. */
+static int ask(avenc_library *library, answers *answers) {
+    const acl_api *api = &library->api;
+    memset(answers, 0, sizeof *answers);
+    int rc = count_devices(library, &answers->device_count);
+    if (rc != AVENC_OK)
+        return rc;
+    const char *soc = api->aclrtGetSocName ? api->aclrtGetSocName() : NULL;
+    if (soc)
+        snprintf(answers->soc_name, sizeof answers->soc_name, "%s", soc);
+    int32_t version[3];
+    if (api->aclrtGetVersion(&version[0], &version[1], &version[2]) == ACL_SUCCESS)
+        memcpy(answers->version, version, sizeof version);
+    return AVENC_OK;
+}
+
 /* Stubs are recognised before the symbol check: a stub folder may well be incomplete too. */
 static int refuse_stub(avenc_library *library) {
     aclError (*get_count)(uint32_t *) = NULL;
@@ -173,7 +200,7 @@ static avenc_library *find_registered(const char *runtime_path) {
     return library;
 }
 
-/* Everything but the number of devices. */
+/* Everything but the runtime's answers. */
 static int fill(avi_search *search, avenc_library *library, const char *found_by, const char *name) {
     int rc = refuse_stub(library);
     if (rc == AVENC_OK) {
@@ -208,11 +235,11 @@ static int fill(avi_search *search, avenc_library *library, const char *found_by
 }
 
 /* Put a library that is filled into the list, unless another thread was faster: then that one is the library. */
-static int register_library(avenc_library **library, uint32_t count) {
+static int register_library(avenc_library **library, const answers *answers) {
     avenc_library *own = *library;
     avi_lock(&registry_lock);
     avenc_library *known = find_registered(own->runtime_path);
-    int rc = say_locked(known ? known : own, count, NULL);
+    int rc = say_locked(known ? known : own, answers, NULL);
     if (rc == AVENC_OK && !known) {
         atomic_store(&own->next, atomic_load(&registry));
         atomic_store(&registry, own);
@@ -230,7 +257,7 @@ static int register_library(avenc_library **library, uint32_t count) {
 int avi_library_adopt(avi_search *search, void *runtime, bool simulated, const char *found_by, const char *name,
                       avenc_library **out) {
     avenc_library *library = calloc(1, sizeof *library);
-    uint32_t count = 0;
+    answers answers;
     if (!library)
         return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
     library->runtime = runtime;
@@ -245,9 +272,9 @@ int avi_library_adopt(avi_search *search, void *runtime, bool simulated, const c
         rc = fill(search, library, found_by, name);
     }
     if (rc == AVENC_OK)
-        rc = count_devices(library, &count);
+        rc = ask(library, &answers);
     if (rc == AVENC_OK)
-        rc = register_library(&library, count);
+        rc = register_library(&library, &answers);
     if (rc == AVENC_OK)
         *out = library;
     else if (!known)
@@ -257,7 +284,7 @@ int avi_library_adopt(avi_search *search, void *runtime, bool simulated, const c
 
 int avi_library_note_fallback(avenc_library *library, const char *reason) {
     avi_lock(&registry_lock);
-    int rc = say_locked(library, avenc_library_info_get(library)->device_count, reason);
+    int rc = say_locked(library, &atomic_load(&library->latest)->answers, reason);
     avi_unlock(&registry_lock);
     return rc;
 }

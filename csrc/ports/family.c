@@ -6,16 +6,23 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* a leaf */
 static int chosen;                                       /* AVENC_DVPP_*; 0: none */
 static unsigned claims;                                  /* not settled */
+static unsigned exits;                                   /* of V2, under way: it is not to be opened meanwhile */
 static bool used_before;                                 /* else the choice lasts as long as the claims */
 
 int avi_family_claim(int family, const char *call) {
     avi_lock(&lock);
     int before = chosen;
-    if (before == 0 || before == family) {
+    bool leaving = exits > 0 && family == AVENC_DVPP_V2;
+    if (!leaving && (before == 0 || before == family)) {
         chosen = family;
         claims++;
     }
     avi_unlock(&lock);
+    if (leaving)
+        return avi_fail(
+            AVENC_E_MIXED, call,
+            "acl.himpi.sys_exit is under way on another thread, and would end this device too: open it when "
+            "sys_exit has returned");
     if (before == 0 || before == family)
         return AVENC_OK;
     return avi_fail(
@@ -48,10 +55,25 @@ int avenc_interface_use(int interface) {
     return rc;
 }
 
+int avenc_interface_begin_exit(void) {
+    avi_lock(&lock);
+    bool free_to = claims == 0 && avenc_live(AVENC_LIVE_DEVICE) == 0; /* opening counts the device before it settles */
+    exits += free_to;
+    avi_unlock(&lock);
+    return free_to;
+}
+
+void avenc_interface_end_exit(void) {
+    avi_lock(&lock);
+    exits--;
+    avi_unlock(&lock);
+}
+
 static void after_fork(void) {
     pthread_mutex_init(&lock, NULL);
     chosen = 0;
     claims = 0;
+    exits = 0;
     used_before = false;
 }
 

@@ -18,13 +18,41 @@ const char *avi_runtime_hint(const avenc_device *device) {
 
 /* ---- context ----------------------------------------------------------------------------------- */
 
-/* How many contexts of the engine's are destroyed or about to be: after that an address may be somebody else's. */
-static atomic_uint contexts_destroyed;
+/* Those whose context is alive: another context may get the address of one that was destroyed. */
+static pthread_mutex_t alive_lock = PTHREAD_MUTEX_INITIALIZER; /* no other lock is taken within */
+static avi_runtime *alive;
+static uint64_t last_serial;
+
+static void enter_alive(avi_runtime *runtime) {
+    avi_lock(&alive_lock);
+    runtime->serial = ++last_serial;
+    runtime->next = alive;
+    alive = runtime;
+    avi_unlock(&alive_lock);
+}
+
+static void leave_alive(avi_runtime *runtime) {
+    avi_lock(&alive_lock);
+    avi_runtime **link = &alive;
+    while (*link != runtime)
+        link = &(*link)->next;
+    *link = runtime->next;
+    avi_unlock(&alive_lock);
+}
+
+static bool is_alive(uint64_t serial) {
+    avi_lock(&alive_lock);
+    const avi_runtime *runtime = alive;
+    while (runtime && runtime->serial != serial)
+        runtime = runtime->next;
+    avi_unlock(&alive_lock);
+    return runtime != NULL;
+}
 
 /* A context of ours that stayed current on this thread because it had none before: AscendCL cannot unset it. */
 static _Thread_local struct {
     aclrtContext context;
-    unsigned destroyed; /* contexts_destroyed at that time */
+    uint64_t serial;
 } left_behind;
 
 /* This thread's context, or NULL. That it has none is no failure: what the runtime says of it is not left for others. */
@@ -38,19 +66,20 @@ static aclrtContext current_context(const avenc_device *device) {
 }
 
 int avi_runtime_bind(avenc_device *device, avi_binding *binding) {
-    aclrtContext current = current_context(device), own = of(device)->context;
+    const avi_runtime *own = of(device);
+    aclrtContext current = current_context(device);
+    bool may_be_ours = current && current == left_behind.context;
     binding->restore = NULL;
-    unsigned destroyed = atomic_load(&contexts_destroyed);
-    bool ours = current && current == left_behind.context && left_behind.destroyed == destroyed;
-    if (current == own && ours)
+    if (may_be_ours && left_behind.serial == own->serial)
         return AVENC_OK;
-    TRY(device, aclrtSetCurrentContext, own); /* an equal address may be a destroyed context's */
-    /* On a task thread every context was ours; another thread may destroy it before it could be restored. */
-    if (current && current != own && !ours && !avi_on_task_thread()) {
+    /* Restored is what the program made current, never ours: another thread may destroy that before it could be. */
+    bool ours = avi_on_task_thread() || (may_be_ours && is_alive(left_behind.serial));
+    TRY(device, aclrtSetCurrentContext, own->context); /* an equal address may be a destroyed context's */
+    if (current && current != own->context && !ours) {
         binding->restore = current;
     } else {
-        left_behind.context = own;
-        left_behind.destroyed = destroyed;
+        left_behind.context = own->context;
+        left_behind.serial = own->serial;
     }
     return AVENC_OK;
 }
@@ -71,6 +100,7 @@ int avi_runtime_open(avenc_device *device) {
     const char *soc = api->aclrtGetSocName ? api->aclrtGetSocName() : NULL;
     strncpy(device->info.soc_name, soc ? soc : "", sizeof device->info.soc_name - 1);
     TRY(device, aclrtCreateContext, &of(device)->context, device->info.device_id);
+    enter_alive(of(device));
     TRY(device, aclrtSetCurrentContext, of(device)->context);
     return AVENC_OK;
 }
@@ -79,7 +109,7 @@ int avi_runtime_open(avenc_device *device) {
 void avi_runtime_close(avenc_device *device) {
     if (!of(device)->context)
         return;
-    atomic_fetch_add(&contexts_destroyed, 1); /* before: then its address is free */
+    leave_alive(of(device)); /* before: then its address is free */
     device->api->aclrtDestroyContext(of(device)->context);
 }
 

@@ -11,6 +11,8 @@
 /* A device's part of it. The first member of what device->port_data points to. */
 typedef struct avi_runtime {
     aclrtContext context; /* NULL: none */
+    uint64_t serial;      /* of the context, of all that the engine ever made */
+    struct avi_runtime *next;
 } avi_runtime;
 
 #define TRY(device, call, ...)                                                                                         \

@@ -5,7 +5,6 @@
 hi_s32 hi_mpi_sys_init(void) {
     SIM_ENTER(hi_mpi_sys_init);
     int32_t device;
-    sim_interface_used(SIM_V2, __func__);
     hi_s32 rc = sim_mpi_device(__func__, SIM_SYS_MODULE, &device);
     if (rc == HI_SUCCESS)
         rc = sim_mpi_lost(__func__, SIM_SYS_MODULE, device);
@@ -13,6 +12,7 @@ hi_s32 hi_mpi_sys_init(void) {
         return rc;
     if (sim_profile_get()->max_channels_v2 == 0) /* documented: not there; guessed code */
         return FAIL(HI_ERR_SYS_NOT_SUPPORT, "%s has no DVPP V2", sim_profile_get()->name);
+    sim_interface_used(SIM_V2, __func__);
     sim_mpi_set_ready(device, true); /* documented: repeating it succeeds */
     return HI_SUCCESS;
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import processes, shim
+from helpers import himpi_names, processes, shim
 from helpers.pyacl_names import ROWS
 
 pytestmark = pytest.mark.sim_only
@@ -138,7 +138,7 @@ LEFT_OUT |= {"acl.media.venc_get_channel_desc_callback", "acl.media.venc_destroy
 def test_every_function_of_the_table_gives_the_gil_up_or_keeps_it_as_it_says(run):
     cases = []
     for row in TABLE:
-        if row.c is None or row.full in LEFT_OUT:
+        if row.c is None or row.is_himpi or row.full in LEFT_OUT:
             continue
         assert row.how in ("keeps", "waits") or row.full in WRITTEN, row.full
         gives_up = row.how == "waits" if row.how != "written" else WRITTEN[row.full]
@@ -199,9 +199,54 @@ made.close()
     )
 
 
+# Of acl.himpi, written by hand; None: unless its last argument is 0.
+HIMPI_WRITTEN = {
+    "acl.himpi.sys_init": True,
+    "acl.himpi.sys_exit": True,
+    "acl.himpi.dvpp_malloc": True,
+    "acl.himpi.sys_create_epoll": True,
+    "acl.himpi.dvpp_free": False,
+    "acl.himpi.sys_wait_epoll": None,
+    "acl.himpi.venc_get_stream": None,
+    "acl.himpi.venc_release_stream": False,
+    "acl.himpi.venc_get_mod_param": True,
+    "acl.himpi.venc_get_rc_param": True,
+}
+
+
+def test_every_function_of_himpi_gives_the_gil_up_unless_it_cannot_wait(run):
+    """Those that wait as long as they are told: without a time, and for ever. The device refuses most; no matter."""
+    words = {"keeps": False, "waits": True, "timed": None}
+    cases = []
+    for row in TABLE:
+        if row.is_himpi:
+            gives_up = HIMPI_WRITTEN[row.full] if row.how == "written" else words[row.how]
+            for last in (0, 1, 1000, -1) if gives_up is None else (None,):
+                cases.append((row.full, row.c.name, last != 0 if gives_up is None else gives_up, last))
+    assert len(cases) > 60
+    run(
+        f"""
+from helpers import himpi_names
+pyacl.ok(acl.himpi.sys_init())
+for name, c_name, gives_up, last in {cases!r}:
+    arguments = himpi_names.plain_arguments(himpi_names.BY_NAME[name])
+    if last is not None:
+        arguments[-1] = last
+    function = pyacl.function(acl, name)
+    results = []
+    check(f"{{name}} {{last}}", c_name, gives_up, lambda: results.append(function(*arguments)))
+    if name == "acl.himpi.sys_exit":
+        pyacl.ok(acl.himpi.sys_init())
+    if name == "acl.himpi.sys_create_epoll" and results[0][1] == 0:
+        acl.himpi.sys_close_epoll(results[0][0])
+"""
+    )
+
+
 def test_every_row_has_its_gil_tested():
-    assert {row.name for row in ROWS} == {row.full for row in TABLE}
-    assert {row.full for row in TABLE if row.how == "written" and row.c} <= {*WRITTEN, *LEFT_OUT}
+    assert {row.name for row in (*ROWS, *himpi_names.ROWS)} == {row.full for row in TABLE}
+    written = {row.full for row in TABLE if row.how == "written" and row.c}
+    assert written <= {*WRITTEN, *LEFT_OUT, *HIMPI_WRITTEN}
 
 
 def test_gate_notices_a_call_that_does_the_opposite(run):

@@ -85,7 +85,7 @@ def code_of(result):
 # ---- names -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("namespace", ["acl", *(f"acl.{name}" for name in sorted(MODULES))])
+@pytest.mark.parametrize("namespace", ["acl", *(f"acl.{name}" for name in sorted(MODULES - {"himpi"}))])
 def test_namespace_holds_exactly_the_names_of_pyacl(initialised, namespace):
     module = initialised if namespace == "acl" else getattr(initialised, namespace.rpartition(".")[2])
     visible = {name for name in dir(module) if not name.startswith("__")}
@@ -97,7 +97,7 @@ def test_namespace_holds_exactly_the_names_of_pyacl(initialised, namespace):
         getattr(module, "missing")  # noqa: B009 - what a program would write as an attribute
 
 
-@pytest.mark.parametrize("name", ["mdl", "himpi", "ACL_MEMCPY_HOST_TO_DEVICE", "get_soc_version", "Encoder"])
+@pytest.mark.parametrize("name", ["mdl", "op", "ACL_MEMCPY_HOST_TO_DEVICE", "get_soc_version", "Encoder"])
 def test_namespace_lacks_what_pyacl_lacks_or_what_is_not_for_video_encoding(initialised, name):
     assert not hasattr(initialised, name)
     assert not hasattr(initialised.rt, "get_soc_name")

@@ -27,8 +27,9 @@ VARIANTS = {
     "address-delays": [*ADDRESS, *DELAYS],
 }
 
-ENGINE = ("base/*.c", "load/*.c", "convert/*.c", "engine/*.c", "ports/*.c")
+ENGINE = ("base/*.c", "bitstream/*.c", "load/*.c", "convert/*.c", "engine/*.c", "ports/*.c")
 LOAD_ALONE = ("base/*.c", "load/*.c")
+BITSTREAM_ALONE = ("base/*.c", "bitstream/*.c")
 CONVERT_ALONE = ("base/*.c", "load/paths.c", "load/trust.c", "convert/*.c")
 
 

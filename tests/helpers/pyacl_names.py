@@ -167,7 +167,12 @@ ROWS = (
 )
 
 BY_NAME = {row.name: row for row in ROWS}
-MODULES = {"rt", "media", "util"}  # of what pyACL's `acl` holds, the parts that a program for the encoder can touch
+MODULES = {
+    "rt",
+    "media",
+    "util",
+    "himpi",
+}  # of what pyACL's `acl` holds, the parts that a program for the encoder can touch
 
 
 def names_of(namespace):

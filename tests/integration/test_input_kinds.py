@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Frames from anywhere: each kind is encoded, and copied as often as docs/encoder.md says."""
 
+import ctypes
 import gc
 import io
 import subprocess
@@ -53,6 +54,15 @@ HOST_KINDS = {
     "bytes": (lambda f: f.tobytes(), 0),
     "bytearray": (lambda f: bytearray(f.tobytes()), 0),
     "memoryview": (memoryview, 0),
+    "ctypes": (lambda f: (ctypes.c_uint8 * SIZE).from_buffer_copy(f.tobytes()), 0),
+    "ctypes of rows": (lambda f: (ctypes.c_char * WIDTH * (HEIGHT * 3 // 2)).from_buffer_copy(f.tobytes()), 0),
+    "pair of ctypes": (
+        lambda f: (
+            (ctypes.c_byte * (HEIGHT * WIDTH)).from_buffer_copy(f[:HEIGHT].tobytes()),
+            (ctypes.c_uint8 * 2 * (WIDTH // 2) * (HEIGHT // 2)).from_buffer_copy(f[HEIGHT:].tobytes()),
+        ),
+        0,
+    ),
     "flat": (lambda f: f.reshape(-1), 0),
     "read-only": (read_only, 0),
     "padded": (lambda f: padded(f, 9), 1),

@@ -169,6 +169,8 @@ def test_calls_beside_a_send_that_never_returns_keep_their_bounds():
 
 OPENING = [
     "aclrtGetDeviceCount",
+    "aclrtGetSocName",
+    "aclrtGetVersion",
     "aclrtCreateContext",
     *interface.opening(),
     interface.CREATE,

@@ -62,13 +62,32 @@ def test_the_matrix_and_range_of_the_conversion_are_told(tmp_path, suffix, matri
 
 
 def test_rgb_of_hd_without_an_encoder_is_told_as_players_take_it(tmp_path):
-    frames, colors = decoded(film(tmp_path / "film.mp4", muxer={"codec": "h264", "fps": 25}))
+    frames, colors = decoded(film(tmp_path / "film.mp4", muxer={"codec": "h264", "fps": 25}, vui=False))
     assert {int(frame.colorspace) for frame in frames} == {1}
     assert np.abs(colors[0] - COLORS[0]).max() <= 3
-    frames, _ = decoded(film(tmp_path / "small.mp4", (640, 360), muxer={"codec": "h264", "fps": 25}))
+    frames, _ = decoded(film(tmp_path / "small.mp4", (640, 360), muxer={"codec": "h264", "fps": 25}, vui=False))
     assert {int(frame.colorspace) for frame in frames} == {2}
-    frames, _ = decoded(film(tmp_path / "none.mp4", muxer={"codec": "h264", "fps": 25, "color": ColorTags()}))
+    frames, _ = decoded(
+        film(tmp_path / "none.mp4", muxer={"codec": "h264", "fps": 25, "color": ColorTags()}, vui=False)
+    )
     assert {int(frame.colorspace) for frame in frames} == {2}
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+@pytest.mark.parametrize("size", [(1280, 720), (128, 128)])
+def test_what_the_stream_tells_is_told_by_the_container_too(tmp_path, codec, size):
+    options = {"color": venc.ColorInfo(1, 13, 6, "full"), "sample_aspect_ratio": "4:3"}
+    for suffix in ("mp4", "mov", "mkv"):
+        path = film(tmp_path / f"film.{suffix}", size, codec, muxer={"codec": codec, "fps": 25}, **options)
+        with av.open(str(path)) as container:  # before anything is decoded
+            context = container.streams.video[0].codec_context
+            found = (context.color_primaries, context.color_trc, context.colorspace, context.color_range)
+        assert found == (1, 13, 6, 2)
+        frames, colors = decoded(path)
+        assert np.abs(colors[0] - COLORS[0]).max() <= 3
+        assert {(int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace)) for frame in frames} == {
+            (1, 13, 6)
+        }
 
 
 def test_yuv_frames_keep_what_is_said_of_them(tmp_path):

@@ -89,6 +89,130 @@ def test_camera_example_makes_key_frames_on_demand(run, tmp_path):
     assert len(decode.frames(out.read_bytes(), "h264")) == 50
 
 
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+@pytest.mark.parametrize("chip", ["Ascend310P3", "Ascend310B4"])
+def test_himpi_example_writes_two_streams_in_order(run, tmp_path, codec, chip):
+    process = run(
+        EXAMPLES / "himpi.py",
+        codec,
+        tmp_path / "out",
+        40,
+        env={"ASCEND_VENC_SIM_SOC": chip, "ASCEND_VENC_SIM_STRICT": "1"},
+    )
+    assert_clean(process, "40 frames in each of 2 channels\n")
+    for chn, level in ((0, 160), (1, 60)):
+        stream = (tmp_path / "out" / f"{chn}.{codec}").read_bytes()
+        frames = decode.frames(stream, codec)
+        assert [frame.shape for frame in frames] == [(216, 256)] * 40
+        assert [unit.is_idr for unit in annexb.access_units(stream, codec)] == [i % 25 == 0 for i in range(40)]
+        for number, frame in enumerate(frames):  # a bright bar that moves by 8 pixels, on the channel's own level
+            column = number * 8 % 256
+            assert abs(int(frame[70, (column + 128) % 256]) - level) < 12, (chn, number)
+            assert int(frame[70, column + 4]) > level + 40, (chn, number)
+
+
+# The order of calls of the vendor's page on encoding, one picture after the other on one thread.
+DOCUMENTED = """\
+import sys
+import acl
+import acl.himpi
+from acl import himpi
+assert himpi is acl.himpi is sys.modules["acl.himpi"]
+codec, path = sys.argv[1:]
+type_, mod, mode = {"h264": (96, 2, 2), "h265": (265, 3, 12)}[codec]
+def check(ret):
+    assert ret == 0, (hex(ret), acl.get_recent_err_msg())
+run_mode, ret = acl.rt.get_run_mode()
+check(acl.init())
+check(acl.rt.set_device(0))
+check(himpi.sys_init())
+param, ret = himpi.venc_get_mod_param({"mod_type": mod})
+check(ret)
+param[f"{codec}_mod_param"]["one_stream_buf"] = 1
+check(himpi.venc_set_mod_param(param))
+venc_attr = {"type": type_, "profile": 0, "max_pic_width": 128, "pic_width": 128,
+             "max_pic_height": 128, "pic_height": 128, "buf_size": 1024 * 1024 * 2, "is_by_frame": 1}
+rc_attr = {"rc_mode": mode, f"{codec}_vbr": {"gop": 30, "stats_time": 1, "src_frame_rate": 30, "dst_frame_rate": 30,
+                                             "max_bit_rate": 4000}}
+check(himpi.venc_create_chn(0, {"venc_attr": venc_attr, "rc_attr": rc_attr,
+                                "gop_attr": {"gop_mode": 0, "normal_p": {"ip_qp_delta": 3}}}))
+param, ret = himpi.venc_get_rc_param(0, mode)
+check(ret)
+param[f"{codec}_vbr_param"]["max_qp"] = 40
+check(himpi.venc_set_rc_param(0, param))
+check(himpi.venc_set_scene_mode(0, 0))
+check(himpi.venc_start_chn(0, {"recv_pic_num": -1}))
+size = 128 * 128 * 3 // 2
+address, ret = himpi.dvpp_malloc(0, size)
+check(ret)
+fd = himpi.venc_get_fd(0)
+epoll, ret = himpi.sys_create_epoll(10)
+check(ret)
+event = {"data": fd, "events": 1}
+check(himpi.sys_ctl_epoll(epoll, 1, fd, event))
+with open(path, "wb") as out:
+    for number in range(20):
+        picture = bytes([40 + 8 * number]) * (128 * 128) + bytes([128]) * (128 * 64)
+        check(acl.rt.memcpy(address, size, acl.util.bytes_to_ptr(picture), size, 1))
+        frame = {"width": 128, "height": 128, "field": 4, "pixel_format": 1, "video_format": 0, "compress_mode": 0,
+                 "dynamic_range": 0, "color_gamut": 1, "header_stride": [0, 0, 0], "width_stride": [128, 128, 0],
+                 "height_stride": [0, 0, 0], "header_phys_addr": [0, 0, 0], "phys_addr": [0, 0, 0],
+                 "header_virt_addr": [0, 0, 0], "virt_addr": [address, address + 128 * 128, 0],
+                 "time_ref": 2 * number, "pts": number * 33333}
+        check(himpi.venc_send_frame(0, {"v_frame": frame, "pool_id": 0, "mod_id": 8}, 0))
+        events, count, ret = himpi.sys_wait_epoll(epoll, 3, 10000)
+        check(ret)
+        assert count == 1 and events[0]["data"] == fd
+        status, ret = himpi.venc_query_status(0)
+        check(ret)
+        stream, ret = himpi.venc_get_stream(0, {"pack_cnt": status["cur_packs"]}, 1000)
+        check(ret)
+        assert len(stream["pack"]) == 1 and stream["pack"][0]["pts"] == number * 33333
+        length = stream["pack"][0]["len"]
+        buffer, ret = acl.rt.malloc_host(length)
+        check(ret)
+        check(acl.rt.memcpy(buffer, length, stream["pack"][0]["addr"], length, 2))
+        out.write(acl.util.ptr_to_bytes(buffer, length))
+        check(acl.rt.free_host(buffer))
+        check(himpi.venc_release_stream(0, stream))
+check(himpi.dvpp_free(address))
+check(himpi.venc_stop_chn(0))
+check(himpi.sys_ctl_epoll(epoll, 3, fd, event))
+check(himpi.sys_close_epoll(epoll))
+check(himpi.venc_destroy_chn(0))
+check(himpi.sys_exit())
+check(acl.rt.reset_device(0))
+check(acl.finalize())
+print("end")
+"""
+
+
+# On a board, whose own CPU runs the program, old programs give a channel's descriptor to select.
+SELECTED = """\
+        import select
+        assert select.select([fd], [], [], 10)[0] == [fd]
+"""
+WAITED = DOCUMENTED[DOCUMENTED.index("        events, count") : DOCUMENTED.index("        status, ret")]
+EPOLL = DOCUMENTED[DOCUMENTED.index("epoll, ret =") : DOCUMENTED.index("with open")]
+LEFT = DOCUMENTED[
+    DOCUMENTED.index("check(himpi.sys_ctl_epoll(epoll, 3") : DOCUMENTED.index("check(himpi.venc_destroy_chn")
+]
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+@pytest.mark.parametrize("way", ["epoll", pytest.param("select", marks=pytest.mark.sim_only)])
+def test_himpi_program_in_the_order_of_the_vendors_page(run, tmp_path, codec, way):
+    program, env = DOCUMENTED, {"ASCEND_VENC_SIM_STRICT": "1"}
+    if way == "select":
+        program = program.replace(WAITED, SELECTED).replace(EPOLL, "").replace(LEFT, "check(himpi.venc_close_fd(0))\n")
+        assert "epoll" not in program
+        env["ASCEND_VENC_SIM_SOC"] = "Ascend310B4"
+    process = run(program, codec, tmp_path / "out", env=env)
+    assert_clean(process, "end\n")
+    frames = decode.frames((tmp_path / "out").read_bytes(), codec)
+    assert all(abs(int(frame[:128].mean()) - 40 - 8 * i) < 6 for i, frame in enumerate(frames)) and len(frames) == 20
+
+
 @pytest.mark.parametrize("example", sorted(path.name for path in EXAMPLES.glob("*.py")))
 def test_example_is_listed_and_knows_nothing_of_ascend_venc(example):
     assert f"`{example} " in (EXAMPLES / "README.md").read_text()
@@ -126,6 +250,34 @@ print(acl.rt.malloc_host(64)[1],
         assert f"[leak] aclFinalize, called from {path}:9 in <module>: 1 " in line
         assert f"the first was created by {function} (object " in line
         assert f" called from {place}" in line
+
+
+@pytest.mark.sim_only
+def test_strict_mode_names_file_line_and_function_of_a_himpi_program(run, tmp_path):
+    process = run(
+        """\
+import acl
+def create():
+    venc = {"type": 96, "max_pic_width": 128, "max_pic_height": 128, "pic_width": 128, "pic_height": 128,
+            "buf_size": 1 << 20, "is_by_frame": 1}
+    rate = {"gop": 30, "stats_time": 1, "src_frame_rate": 30, "dst_frame_rate": 30, "bit_rate": 1000}
+    return acl.himpi.venc_create_chn(0, {"venc_attr": venc, "rc_attr": {"rc_mode": 1, "h264_cbr": rate},
+                                         "gop_attr": {"gop_mode": 0}})
+def leave():
+    return acl.himpi.sys_exit()
+acl.init(); acl.rt.set_device(0); acl.himpi.sys_init()
+memory, ret = acl.himpi.dvpp_malloc(0, 4096)
+print(create(), leave(), acl.finalize())
+""",
+        env={"ASCEND_VENC_SIM_STRICT": "1"},
+    )
+    path = tmp_path / "program.py"
+    assert process.stdout == "0 0 0\n", process.stderr
+    lines = process.stderr.splitlines()
+    assert f"[exit-in-use] hi_mpi_sys_exit, called from {path}:9 in leave: 1 channel was left open" in lines[0]
+    assert len(lines) == 2 and f"[leak] aclFinalize, called from {path}:12 in <module>: 1 " in lines[1], lines
+    assert "the first was created by hi_mpi_dvpp_malloc (object " in lines[1]
+    assert f" called from {path}:11 in <module> " in lines[1]
 
 
 @pytest.mark.sim_only
@@ -194,7 +346,7 @@ def test_program_imports_acl_and_its_parts_in_every_way(run):
 import sys
 import acl
 import acl.media as m
-import acl.rt, acl.util
+import acl.rt, acl.util, acl.himpi
 from acl import media, rt as r
 from acl.util import start_thread
 print(acl.media is m is media, acl.rt is r, acl.util.start_thread is start_thread)
@@ -206,7 +358,7 @@ except ImportError as error:
     print("acl.mdl" in str(error))
 """
     )
-    assert_clean(process, "True True True\nTrue ['acl', 'acl.media', 'acl.rt', 'acl.util']\nTrue\n")
+    assert_clean(process, "True True True\nTrue ['acl', 'acl.himpi', 'acl.media', 'acl.rt', 'acl.util']\nTrue\n")
 
 
 def test_program_runs_as_main_with_its_arguments_and_its_folder(run, tmp_path):

@@ -116,6 +116,46 @@ def test_the_programs_context_is_restored_also_where_it_has_the_address_of_an_en
     assert (done.returncode, done.stderr) == (0, "")
 
 
+LEFT_BEHIND = """
+import sys, threading, warnings
+sys.path.insert(0, {tests!r})
+import ascend_venc as venc
+from ascend_venc._lowlevel import core
+from helpers import interface, simulator
+from helpers.waiting import eventually
+core.open_library("sim")
+sim, frame = simulator.shared(), bytes(128 * 192)
+first, second, third = (venc.Encoder(128, 128, codec="h264", backend="sim", device=n) for n in (1, 2, 3))
+
+def end(enc, left):
+    enc.flush()
+    enc.close()
+    eventually(lambda: core.live()["DEVICE"] == left)
+
+def use():
+    first.submit(frame)  # the device's context stays current on this thread
+    end(second, 2)       # a context was destroyed, another one
+    third.submit(frame)  # while it is inside, the one that was current is destroyed
+
+with sim.strict() as reports:
+    with sim.hanging_call(interface.SEND, nth=2) as wait_hung:
+        thread = threading.Thread(target=use)
+        thread.start()
+        wait_hung()
+        end(first, 1)
+    thread.join(20)
+    assert not thread.is_alive()
+    end(third, 0)
+    assert reports() == [], reports()
+"""
+
+
+def test_the_engines_context_is_not_made_current_again_once_it_was_destroyed(request):
+    program = LEFT_BEHIND.format(tests=str(request.config.rootpath / "tests"))
+    done = processes.run(program, env={"ASCEND_VENC_SIM_DEVICES": 4}, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 ENDING_V1 = [
     "aclvencDestroyChannelDesc",
     "aclvencDestroyFrameConfig",

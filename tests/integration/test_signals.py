@@ -214,7 +214,8 @@ core.open_library("sim")
 warnings.simplefilter("ignore")
 sim, function, frame = simulator.shared(), sys.argv[1], bytes(128 * 192)
 enc = None
-if function not in ("aclrtGetDeviceCount", "aclrtCreateContext", interface.CREATE, interface.MALLOC):
+opening = ("aclrtGetDeviceCount", "aclrtGetSocName", "aclrtCreateContext", interface.CREATE, interface.MALLOC)
+if function not in opening:
     enc = venc.Encoder(128, 128, codec="h264", backend="sim", depth=2, timeout=None)
 if function == "stall":
     sim.set_options(stall=1, wait_limit_ms=0)
@@ -247,6 +248,7 @@ print("end", flush=True)
         interface.FREE,
         interface.SEND,
         "aclrtGetDeviceCount",
+        "aclrtGetSocName",
         "aclrtCreateContext",
         interface.CREATE,
         interface.MALLOC,

@@ -97,6 +97,8 @@ def test_encode_hands_its_options_to_the_encoder(tmp_path, y4m):
         "codec": "h264",
         "profile": "main",
         "pixel_format": "nv12",
+        "color": (2, 2, 2),
+        "sample_aspect_ratio": None,
         "fps": Fraction(30000, 1001),
         "bitrate": 2500000,
         "rc": "cbr",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pickle
 import re
@@ -62,6 +63,24 @@ def convert(one, picture, stride_extra=0):
 
 def worst(found, wanted):
     return np.abs(found - wanted).max()
+
+
+@pytest.mark.parametrize("pixel_format", CONVERTED)
+def test_ctypes_memory_is_taken_as_numpys(pixel_format):
+    """ctypes gives no strides, and formats with a byte order."""
+    one = converter(pixel_format, 130, 66)
+    shape = PIXEL_FORMATS[pixel_format].shape(130, 66)
+    picture = np.random.default_rng(2).integers(0, 256, shape, np.uint8)
+    kind = ctypes.c_uint8
+    for length in reversed(shape):
+        kind = kind * length
+    flat = (ctypes.c_char * picture.nbytes).from_buffer_copy(picture.tobytes())
+    wanted = convert(one, picture)
+    assert (convert(one, kind.from_buffer_copy(picture.tobytes())) == wanted).all()
+    assert (convert(one, flat) == wanted).all()
+    into = (ctypes.c_ubyte * 130 * (66 * 3 // 2))()
+    one.convert(picture, into)
+    assert (np.ctypeslib.as_array(into) == wanted).all()
 
 
 # ---- RGB ------------------------------------------------------------------------------------------

@@ -71,6 +71,15 @@ def test_scenarios_on_a_port_without_a_device(builds, variant, program, link):
     assert native.run(builds.program(variant, sources, link=link)) == "ok\n"
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_damaged_access_units_are_not_read_or_written_beyond(builds, seed):
+    """A short run; scripts/fuzz.sh makes a long one. What it begins with is tests/data/bitstream."""
+    program = builds.program("address", [NATIVE / "fuzz_bitstream.c"], native.BITSTREAM_ALONE)
+    corpus = sorted((native.ROOT / "tests" / "data" / "bitstream").iterdir())
+    assert len(corpus) > 10
+    assert native.run(program, 100000, seed, *corpus) == "ok\n"
+
+
 @pytest.mark.parametrize("variant", ["plain", "thread-delays", "address"])
 def test_converters_on_several_threads_give_the_same_pictures(builds, variant):
     """Conversion stands alone: nothing of the engine is linked."""

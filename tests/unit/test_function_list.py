@@ -43,6 +43,8 @@ def test_cython_table_has_a_field_for_each_function():
     """The compiler compares the types: a field of another type than the header's does not build."""
     fields = re.findall(r"\(\*(\w+)\)\(", GENERATOR["sources"]()["acl_api.pxi"])
     assert fields == [name for *_, name, _ in LIST]
+    fields = re.findall(r"\(\*(\w+)\)\(", GENERATOR["sources"]()["himpi_api.pxi"])
+    assert fields == [name for _, _, name, _ in himpi.FUNCTIONS]
 
 
 def test_every_row_of_the_facades_table_is_a_builtin_with_that_signature_and_a_stub():
@@ -68,11 +70,12 @@ def test_every_row_of_the_facades_table_is_a_builtin_with_that_signature_and_a_s
     [
         ("set_context() | aclrtSetCurrentContext | keeps", "has 0 arguments, aclrtSetCurrentContext takes 1"),
         ("set_context(context) | aclrtSetContext | keeps", "aclrtSetContext"),
+        ("venc_stop_chn() | hi_mpi_venc_stop_chn | waits", "has 0 arguments, hi_mpi_venc_stop_chn takes 1"),
         ("set_context(context | aclrtSetCurrentContext | keeps", "'(' was never closed|unexpected EOF|invalid syntax"),
     ],
 )
 def test_row_that_does_not_fit_its_c_function_stops_the_build(row, reason):
-    functions, enums = GENERATOR["c_functions"]()
+    functions, enums = GENERATOR["every_function"]()
     with pytest.raises((ValueError, KeyError, SyntaxError), match=reason.replace("(", r"\(")):
         GENERATOR["Function"]("acl.rt", row, "Does it.", functions, enums)
 

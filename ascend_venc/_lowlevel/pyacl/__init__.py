@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""pyACL's functions: the modules `acl.rt`, `acl.media` and `acl.util`, and what stands in `acl` itself.
+"""pyACL's functions: the modules `acl.rt`, `acl.media`, `acl.util` and `acl.himpi`, and what stands in `acl` itself.
 
 functions.txt lists them, functions.pyx is the compiled module that holds them all.
 """
@@ -11,6 +11,7 @@ from .functions import (
     get_recent_err_msg,
     get_soc_name,
     get_version,
+    himpi,
     init,
     media,
     rt,
@@ -24,6 +25,7 @@ __all__ = [
     "get_recent_err_msg",
     "get_soc_name",
     "get_version",
+    "himpi",
     "init",
     "media",
     "rt",

@@ -9,7 +9,7 @@
 # The last failure of each thread is kept as text: call, arguments, code, name, reason, hint. `last_failure` takes it.
 # With ASCEND_VENC_LOG=debug each failing call is also logged, through the logger "ascend_venc".
 from cpython.object cimport PyObject
-from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 cdef extern from "Python.h":
     int METH_FASTCALL
@@ -31,14 +31,16 @@ ctypedef object (*fastcall)(PyObject *, PyObject **, Py_ssize_t)
 
 # ---- builtins ----------------------------------------------------------------------------------------------------------
 
-cdef dict namespaces = {"acl": {}, "acl.rt": {}, "acl.media": {}, "acl.util": {}}
-cdef PyMethodDef method_slots[160]  # they must never move
+cdef dict namespaces = {"acl": {}, "acl.rt": {}, "acl.media": {}, "acl.util": {}, "acl.himpi": {}}
+cdef PyMethodDef method_slots[200]  # they must never move
 cdef int methods = 0
 
 
 cdef int export(str namespace, const char *name, fastcall function, const char *doc) except -1:
     """Make a builtin of `function` and put it into a namespace of pyACL."""
     global methods
+    if methods == <int>(sizeof(method_slots) // sizeof(method_slots[0])):
+        raise SystemError("method_slots is too short")
     cdef PyMethodDef *slot = &method_slots[methods]
     slot.ml_name = name
     slot.ml_meth = <PyCFunction>function
@@ -159,7 +161,8 @@ cdef inline object status(const char *call, aclError code, PyObject **args, Py_s
     return 0 if code == ACL_SUCCESS else failed(call, code, args, given)
 
 
-cdef object failed(const char *call, int32_t code, PyObject **args, Py_ssize_t given, object reason=None):
+cdef object failed(
+        const char *call, int64_t code, PyObject **args, Py_ssize_t given, object reason=None, bint hint=True):
     """Return the code of a call that failed, after keeping it with its reason as the thread's last failure."""
     cdef const char *runtime_text = NULL
     # The runtime's text dies with this thread's next call, and reading clears it.
@@ -172,7 +175,7 @@ cdef object failed(const char *call, int32_t code, PyObject **args, Py_ssize_t g
     message = f"{(<bytes>call).decode()}({describe_arguments(args, given)}) returned {code} {row.name}"
     if reason:
         message = f"{message}: {reason}"
-    if row.hint:
+    if hint and row.hint:
         message = f"{message.rstrip('.')}. {row.hint}"
     failures.text = message
     if not log_decided:

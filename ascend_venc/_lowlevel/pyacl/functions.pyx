@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The functions of pyACL that the facade has, as builtins, and the modules `acl.rt`, `acl.media` and `acl.util`.
+"""The functions of pyACL that the facade has, as builtins, and the modules `acl.rt`, `acl.media`, `acl.util` and `acl.himpi`.
 
 One compiled module, so that a call passes no border on its way to AscendCL. functions.txt says what there is; most of it is
-generated from there (functions.pxi), the rest is written in special.pyx, venc.pyx and util.pyx.
+generated from there (functions.pxi), the rest is written in special.pyx, venc.pyx, util.pyx and himpi.pyx.
 """
 import _thread
 import atexit
@@ -24,6 +24,9 @@ include "report.pyx"
 include "special.pyx"
 include "venc.pyx"
 include "util.pyx"
+include "himpi_members.pxi"
+include "dicts.pyx"
+include "himpi.pyx"
 include "functions.pxi"
 
 _DOCS = {
@@ -39,6 +42,12 @@ Functions take positional arguments only. Setters, destroyers and the encoder's 
 success); creators return a handle, 0 if that was not possible; getters return the bare value. Handles and addresses are
 ints, 0 for NULL. A handle that is not alive gives 100000; to a getter it is NULL.""",
     "acl.util": "threads for the report loop, and addresses of bytes and arrays.",
+    "acl.himpi": """video encoding by DVPP V2 (hi_mpi_*).
+
+Functions take positional arguments only. Structures are dicts with the C names, arrays are lists, addresses ints. What a
+dict lacks is 0, and so is a number that is no int. Each call but the few that return a bare value gives DVPP's code `ret`
+(0 is success) as an unsigned int, alone or as the last element of a tuple. Calls that may wait give the GIL up. Addresses
+in dicts are not checked.""",
 }
 
 globals().update(namespaces["acl"])

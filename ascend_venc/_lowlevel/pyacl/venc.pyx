@@ -193,8 +193,8 @@ cdef object media_venc_create_channel(PyObject *self, PyObject **args, Py_ssize_
         return status(call, acl.aclvencCreateChannel(NULL), args, given)
     if avenc_interface_use(AVENC_DVPP_V1) != AVENC_OK:
         return failed(call, ACL_ERROR_FEATURE_UNSUPPORTED, args, given,
-                      "this process uses DVPP V2 (an Encoder with interface=\"v2\"), and acl.media is V1: they must not be "
-                      "mixed; give the Encoder interface=\"v1\"")
+                      "this process uses DVPP V2 (acl.himpi, or an Encoder with interface=\"v2\"), and acl.media is V1: they "
+                      "must not be mixed; use acl.himpi here, or another process; an Encoder takes interface=\"v1\"", False)
     if channel.created or channel.users:
         return failed(call, ACL_ERROR_INVALID_PARAM, args, given, "the description has a channel already")
     channel.users += 1

@@ -742,3 +742,103 @@ SCENARIO(a_packet_outlives_its_channel) {
     CHECK(stamp_of(packet) == 1 && avenc_live(AVENC_LIVE_PACKET) == 1 && avenc_live(AVENC_LIVE_POOL) == 1);
     avenc_packet_release(packet);
 }
+
+/* ---- parameter sets --------------------------------------------------------------------------------- */
+
+/* An access unit delimiter, an SPS of the baseline profile, 128 x 128, without VUI, a PPS, and an IDR slice. */
+static const uint8_t key_frame[] = {
+    0, 0, 0, 1,    0x09, 0x10,                                           /* */
+    0, 0, 0, 1,    0x67, 0x42, 0x00, 0x0b, 0xda, 0x08, 0x11, 0x90,       /* */
+    0, 0, 0, 1,    0x68, 0xee, 0x38, 0x80,                               /* */
+    0, 0, 1, 0x65, 0x88, 0x84, 0xc0, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, /* */
+};
+enum { BEFORE_SPS = 10, SPS_SIZE = 8, AFTER_SPS = sizeof key_frame - BEFORE_SPS - SPS_SIZE };
+
+static const avenc_vui colors = {.tells = AVENC_VUI_PRIMARIES | AVENC_VUI_TRANSFER | AVENC_VUI_MATRIX |
+                                          AVENC_VUI_RANGE | AVENC_VUI_TIMING | AVENC_VUI_FIXED_RATE,
+                                 .primaries = 9,
+                                 .transfer = 16,
+                                 .matrix = 9,
+                                 .full_range = 1,
+                                 .fixed_rate = 1,
+                                 .units_in_tick = 1001,
+                                 .time_scale = 60000};
+
+static avenc_channel *open_described(void) {
+    avenc_device *device = loop_open(0);
+    avenc_channel_config config = config_of(2, 0);
+    config.en_type = H264_MAIN_LEVEL;
+    config.vui = colors;
+    avenc_channel *channel = open_configured(device, &config, NULL);
+    avenc_device_release(device);
+    return channel;
+}
+
+static avenc_packet *encode_as(avenc_channel *channel, uint64_t stamp, const uint8_t *unit, size_t size) {
+    loop_next(0, (loop_plan){.unit = unit, .size = size});
+    CHECK(submit(channel, stamp) == AVENC_OK);
+    return take_packet(channel);
+}
+
+/* Fails unless the access unit has this parameter set between what it had before and behind it. */
+static void expect_around(const avenc_packet *packet, const uint8_t *sps, size_t size) {
+    CHECK(packet->size == BEFORE_SPS + size + AFTER_SPS);
+    CHECK(memcmp(packet->data, key_frame, BEFORE_SPS) == 0);
+    CHECK(memcmp(packet->data + BEFORE_SPS, sps, size) == 0);
+    CHECK(memcmp(packet->data + BEFORE_SPS + size, key_frame + BEFORE_SPS + SPS_SIZE, AFTER_SPS) == 0);
+}
+
+SCENARIO(key_frames_tell_what_was_asked_for_and_other_frames_stay) {
+    avenc_channel *channel = open_described();
+    avenc_vui told = colors;
+    uint8_t wanted[256];
+    size_t size;
+    CHECK(avenc_vui_put(&told, H264_MAIN_LEVEL, key_frame + BEFORE_SPS, SPS_SIZE, wanted, sizeof wanted, &size) ==
+          AVENC_OK);
+    CHECK(size > SPS_SIZE);
+    for (uint64_t i = 1; i <= 3; i++) {
+        avenc_packet *packet = encode_as(channel, i, key_frame, sizeof key_frame);
+        CHECK(packet->kind == AVENC_KIND_IDR);
+        expect_around(packet, wanted, size);
+        avenc_packet_release(packet);
+        CHECK(submit(channel, 10 + i) == AVENC_OK); /* not a key frame: as the device made it */
+        packet = take_packet(channel);
+        CHECK(packet->size == LOOP_HEAD + LOOP_STAMP && stamp_of(packet) == 10 + i);
+        avenc_packet_release(packet);
+    }
+    /* From the first frame on whose time the caller gives, the rate is not said to be fixed. */
+    avenc_submission frame = frame_of(20);
+    uint64_t index;
+    frame.number_pts = 0;
+    frame.pts = 1000;
+    loop_next(0, (loop_plan){.unit = key_frame, .size = sizeof key_frame});
+    CHECK(avenc_channel_submit(channel, &frame, PATIENT, &index) == AVENC_OK);
+    told.fixed_rate = 0;
+    CHECK(avenc_vui_put(&told, H264_MAIN_LEVEL, key_frame + BEFORE_SPS, SPS_SIZE, wanted, sizeof wanted, &size) ==
+          AVENC_OK);
+    avenc_packet *packet = take_packet(channel);
+    expect_around(packet, wanted, size);
+    avenc_packet_release(packet);
+    CHECK(stats_of(channel).undescribed == 0);
+    end_channel(channel);
+}
+
+SCENARIO(parameter_sets_of_unknown_syntax_stay_and_are_counted) {
+    avenc_channel *channel = open_described();
+    uint8_t damaged[sizeof key_frame];
+    memcpy(damaged, key_frame, sizeof damaged);
+    damaged[BEFORE_SPS + 4] = 0x00; /* numbers that are larger than any */
+    damaged[BEFORE_SPS + 5] = 0x01;
+    avenc_packet *packet = encode_as(channel, 1, damaged, sizeof damaged);
+    CHECK(packet->kind == AVENC_KIND_IDR && packet->size == sizeof damaged);
+    CHECK(memcmp(packet->data, damaged, sizeof damaged) == 0);
+    avenc_packet_release(packet);
+    CHECK(stats_of(channel).undescribed == 1);
+    /* Access units that end anywhere: nothing beyond them is read, nor moved. */
+    for (size_t size = 5; size < sizeof key_frame; size++) {
+        packet = encode_as(channel, 2, key_frame, size);
+        CHECK(packet->size >= size && packet->size <= size + 64);
+        avenc_packet_release(packet);
+    }
+    end_channel(channel);
+}

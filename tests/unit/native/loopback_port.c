@@ -121,10 +121,14 @@ static void report_one(loop_device *loop, const held_frame *frame) {
     if (posix_memalign((void **)&unit, 16, size) != 0)
         broken("no memory for an access unit");
     static const uint8_t heads[2][LOOP_HEAD] = {{0, 0, 0, 1, 0x41, 0x9a}, {0, 0, 0, 1, 0x65, 0x88}}; /* P and IDR */
-    memcpy(unit, heads[frame->idr], LOOP_HEAD);
-    memset(unit + LOOP_HEAD, 0xa5, size - LOOP_HEAD);
-    if (frame->pixels)
-        memcpy(unit + LOOP_HEAD, frame->pixels, LOOP_STAMP);
+    if (frame->plan.unit) {
+        memcpy(unit, frame->plan.unit, size);
+    } else {
+        memcpy(unit, heads[frame->idr], LOOP_HEAD);
+        memset(unit + LOOP_HEAD, 0xa5, size - LOOP_HEAD);
+        if (frame->pixels)
+            memcpy(unit + LOOP_HEAD, frame->pixels, LOOP_STAMP);
+    }
     avi_output output = {.data = unit, .size = size, .ret_code = frame->plan.ret_code};
     if (frame->plan.ret_code)
         output = (avi_output){.ret_code = frame->plan.ret_code};

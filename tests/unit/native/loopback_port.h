@@ -61,11 +61,12 @@ typedef enum loop_report {
 /* What becomes of the next frame that has no plan yet. Without one: as loop_default says, at first AT_ONCE. */
 typedef struct loop_plan {
     loop_report_when when;
-    int code;          /* `send` returns it */
-    bool gone;         /* with a code: the device never saw the picture */
-    uint32_t ret_code; /* of the report */
-    unsigned times;    /* reports of it, 0 counts as 1 */
-    size_t size;       /* bytes of the access unit; 0: LOOP_HEAD + LOOP_STAMP */
+    int code;            /* `send` returns it */
+    bool gone;           /* with a code: the device never saw the picture */
+    uint32_t ret_code;   /* of the report */
+    unsigned times;      /* reports of it, 0 counts as 1 */
+    size_t size;         /* bytes of the access unit; 0: LOOP_HEAD + LOOP_STAMP */
+    const uint8_t *unit; /* that is reported: `size` bytes, without a stamp; NULL: one of the port's own */
 } loop_plan;
 
 void loop_next(int device, loop_plan plan);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The kind of an access unit, from ITU-T H.264 7.3 and H.265 7.3: just enough syntax to reach slice_type. */
 #define _DEFAULT_SOURCE
-#include "engine/bitstream.h"
+#include "bitstream/access_unit.h"
 
 #include <endian.h>
 #include <string.h>
@@ -38,8 +38,7 @@ static inline uint32_t read_ue(bit_reader *reader) {
     return value;
 }
 
-/* The first byte behind the next 00 00 01 at or after `from`, or `end`. */
-static const uint8_t *next_nal(const uint8_t *from, const uint8_t *end) {
+const uint8_t *avi_next_nal(const uint8_t *from, const uint8_t *end) {
     while (end - from >= 4) {
         const uint8_t *one = memchr(from + 2, 1, (size_t)(end - from) - 3);
         if (!one)
@@ -99,7 +98,7 @@ static int hevc_nal(avi_parameter_sets *sets, const uint8_t *nal, size_t size) {
 
 int avi_access_unit_kind(avi_parameter_sets *sets, int32_t en_type, const uint8_t *data, size_t size) {
     const uint8_t *end = data + size;
-    for (const uint8_t *nal = next_nal(data, end); nal < end; nal = next_nal(nal, end)) {
+    for (const uint8_t *nal = avi_next_nal(data, end); nal < end; nal = avi_next_nal(nal, end)) {
         size_t left = (size_t)(end - nal);
         int kind = en_type == H265_MAIN_LEVEL ? hevc_nal(sets, nal, left) : h264_nal(nal, left);
         if (kind >= 0)
@@ -111,10 +110,10 @@ int avi_access_unit_kind(avi_parameter_sets *sets, int32_t en_type, const uint8_
 int avenc_next_nal(const uint8_t *data, size_t size, size_t *position, size_t *start, size_t *length) {
     if (!data || *position >= size)
         return 0;
-    const uint8_t *end = data + size, *nal = next_nal(data + *position, end);
+    const uint8_t *end = data + size, *nal = avi_next_nal(data + *position, end);
     if (nal == end)
         return 0;
-    const uint8_t *stop = next_nal(nal, end);
+    const uint8_t *stop = avi_next_nal(nal, end);
     *position = (size_t)(stop - data) - (stop == end ? 0 : 3);
     const uint8_t *last = data + *position;
     while (last > nal && last[-1] == 0) /* trailing_zero_8bits, or the zero_byte of the next start code */

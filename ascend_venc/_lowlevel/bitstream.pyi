@@ -1,0 +1,6 @@
+from typing import Any
+
+from ..color import Vui
+
+def nal_units(data: Any) -> list[memoryview]: ...
+def put_vui(described: Vui, stream_format: int, nal: Any) -> bytes: ...
