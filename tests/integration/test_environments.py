@@ -378,7 +378,7 @@ def test_info_names_a_chip_without_an_encoder(places):
 def tree(tmp_path):
     """A copy of the set-up alone, with what it needs of the system and nothing that installs or compiles."""
     (tmp_path / "scripts").mkdir()
-    for name in ("setup.sh", "generate_pyacl.py", "generate_chips.py"):
+    for name in ("setup.sh", "generate_pyacl.py", "generate_himpi.py", "generate_chips.py"):
         shutil.copy(ROOT / "scripts" / name, tmp_path / "scripts")
     (tmp_path / "ascend_venc").mkdir()
     for name in ("setup.py", "pyproject.toml", "ascend_venc/chips.py"):
