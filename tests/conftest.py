@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options and the fixtures that every test gets. Shared code is in tests/helpers."""
 
+import importlib
 import os
 import signal
 
 import pytest
 
-from helpers import live, simulator, statements
+from helpers import interface, live, simulator, statements
 
 # Read when the simulated device is loaded, in this process and in those that tests start.
 os.environ.setdefault("ASCEND_VENC_SIM_STRICT", "1")
@@ -23,6 +24,26 @@ def pytest_addoption(parser):
         default="sim",
         help="run against the simulated device (default) or the real AscendCL of this host",
     )
+    parser.addoption(
+        "--interface",
+        choices=("v1", "v2"),
+        help="the vendor's interface that each Encoder uses which names none: $ASCEND_VENC_INTERFACE of the run",
+    )
+    parser.addoption(
+        "--every",
+        type=int,
+        default=1,
+        metavar="N",
+        help="one of N points of the sweep over the vendor's calls that fail (default: each)",
+    )
+
+
+def pytest_configure(config):
+    """Before any test module reads it; programs that tests start inherit it."""
+    chosen = config.getoption("--interface")
+    if chosen:
+        os.environ["ASCEND_VENC_INTERFACE"] = chosen
+        importlib.reload(interface)
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +53,10 @@ def backend(request):
 
 
 def pytest_collection_modifyitems(config, items):
+    for item in items:
+        marker = item.get_closest_marker("v1_only")
+        if marker and interface.V2:
+            item.add_marker(pytest.mark.skip(reason=f"of V1: {marker.args[0]}"))
     if config.getoption("--acl") != "real":
         return
     reason = pytest.mark.skip(reason="asks the simulated device what hardware cannot tell; run without --acl=real")

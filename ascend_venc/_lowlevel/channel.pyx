@@ -190,11 +190,11 @@ cdef class Channel:
 
     cdef bint _again(self, int status, avenc_wait *wait) except -1:
         """Whether to call again after a status of a submission. Nothing native is held: handlers may run here."""
-        if status == AVENC_E_AGAIN:  # a picture buffer is being made: whatever `on_full` says, there is room
+        if status == AVENC_E_AGAIN:  # a picture buffer is being made: that is waited for whatever `on_full` says
             status = AVENC_E_LOOK
             while look(status):
                 with nogil:
-                    status = avenc_channel_wait_room(self._h, wait)
+                    status = avenc_channel_wait_memory(self._h, wait)
             return status != AVENC_E_AGAIN
         return look(status)
 

@@ -74,12 +74,14 @@ int avi_fail_full_locked(const avenc_channel *channel, avi_waiter *waiter, int v
                     stuck);
 }
 
-/* Wait for room; the lock is given up meanwhile. */
-static int wait_room_locked(avenc_channel *channel, int purpose, avi_waiter *waiter, const char *call) {
+/* Wait for room, or, `memory`, only while memory is what is missing; the lock is given up meanwhile. */
+static int wait_room_locked(avenc_channel *channel, int purpose, bool memory, avi_waiter *waiter, const char *call) {
     avi_stream *stream = channel->stream;
     uint64_t start = 0;
     int rc, room;
     while ((rc = avi_refused_locked(channel, call)) == AVENC_OK && (room = room_locked(channel, purpose)) != ROOM) {
+        if (memory && room != ROOM_IN_MAKING)
+            break;
         if (room == WEDGED) {
             rc = avi_fail(channel->refused_code, channel->port->send_call,
                           "the device refused %u frames and has not given their picture buffers back: reconfigure() "
@@ -145,7 +147,7 @@ int avi_take_slot(avenc_channel *channel, int purpose, avi_waiter *waiter, const
     avi_lock(&channel->stream->lock);
     int rc = avi_refused_locked(channel, call);
     if (rc == AVENC_OK && room_locked(channel, purpose) != ROOM)
-        rc = wait_room_locked(channel, purpose, waiter, call);
+        rc = wait_room_locked(channel, purpose, false, waiter, call);
     if (rc == AVENC_OK) {
         slot = avi_slots_pop(&channel->slots, purpose == AVI_TO_KEEP);
         if (purpose == AVI_TO_SEND) {
@@ -181,13 +183,21 @@ int avi_wait_pause_locked(avenc_channel *channel, avi_waiter *waiter, const char
     return rc;
 }
 
-int avenc_channel_wait_room(avenc_channel *channel, const avenc_wait *wait) {
-    int rc = avi_channel_check(channel, channel, channel, __func__);
+static int wait_room(avenc_channel *channel, bool memory, const avenc_wait *wait, const char *call) {
+    int rc = avi_channel_check(channel, channel, channel, call);
     if (rc != AVENC_OK)
         return rc;
     avi_waiter waiter = avi_waiter_begin(wait);
     avi_lock(&channel->stream->lock);
-    rc = wait_room_locked(channel, AVI_TO_KEEP, &waiter, __func__);
+    rc = wait_room_locked(channel, AVI_TO_KEEP, memory, &waiter, call);
     avi_unlock(&channel->stream->lock);
     return rc;
+}
+
+int avenc_channel_wait_room(avenc_channel *channel, const avenc_wait *wait) {
+    return wait_room(channel, false, wait, __func__);
+}
+
+int avenc_channel_wait_memory(avenc_channel *channel, const avenc_wait *wait) {
+    return wait_room(channel, true, wait, __func__);
 }

@@ -220,6 +220,11 @@ static int fail_no_v2(const avenc_device *device) {
                     soc[0] ? soc : "this chip", has_v1_only(soc) ? ": choose interface=\"v1\"" : "");
 }
 
+/* A chip may have no encoder at all, which whoever opened the device finds out by its name. */
+static int create(avenc_device *device, const avenc_channel_config *config, void **channel) {
+    return avi_v2_of(device)->epoll < 0 ? fail_no_v2(device) : avi_v2_create(device, config, channel);
+}
+
 /* A frame in one pack is one copy. Only while the device has no channel (observed); then packs are put together. */
 static void ask_for_one_pack(avenc_device *device) {
     const hi_venc_mod_type types[] = {HI_VENC_MOD_H264, HI_VENC_MOD_H265};
@@ -241,7 +246,7 @@ static int open_mpi(avenc_device *device, avi_v2_device *v2) {
         return fail_no_v2(device);
     hi_s32 rc = v2->mpi->hi_mpi_sys_init(); /* repeating it succeeds (documented) */
     if (rc == HI_ERR_SYS_NOT_SUPPORT)
-        return fail_no_v2(device);
+        return AVENC_OK; /* and no epoll: `create` tells */
     if (rc != HI_SUCCESS)
         return avi_v2_fail(device, rc, "hi_mpi_sys_init");
     ask_for_one_pack(device);
@@ -338,7 +343,7 @@ const avi_port avi_dvpp_v2 = {
     .upload = avi_runtime_upload,
     .copy = avi_runtime_copy,
     .wait_stream = avi_runtime_wait_stream,
-    .create = avi_v2_create,
+    .create = create,
     .destroy = avi_v2_destroy,
     .changes = avi_v2_changes,
     .change = avi_v2_change,

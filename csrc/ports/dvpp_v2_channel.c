@@ -9,7 +9,12 @@
 
 int avi_v2_fail(avenc_device *device, hi_s32 code, const char *call) {
     /* -1 is no code of the vendor's table, and one of the engine's */
-    return avi_fail_acl(device->api, code == HI_FAILURE ? ACL_ERROR_FAILURE : code, call);
+    int rc = avi_fail_acl(device->api, code == HI_FAILURE ? ACL_ERROR_FAILURE : code, call);
+    if (code != HI_ERR_VENC_SYS_ERROR)
+        return rc;
+    /* The channel's, or the whole device's: beginning its use once more changes nothing (documented), but on a lost one. */
+    hi_s32 again = avi_v2_of(device)->mpi->hi_mpi_sys_init();
+    return again == HI_SUCCESS ? rc : avi_fail_acl(device->api, again, "hi_mpi_sys_init");
 }
 
 /* ---- frames that may be in the device ------------------------------------------------------------ */
@@ -199,7 +204,8 @@ static int end_parts(avenc_device *device, const avi_v2_channel *channel) {
         call = #name;                                                                                                  \
         failure = *avenc_last_failure();                                                                               \
     }
-    END(channel->started, hi_mpi_venc_stop_chn, channel->id)
+    /* Destroying wants it, and it may be repeated (documented): once more where it failed. */
+    END(channel->started && mpi->hi_mpi_venc_stop_chn(channel->id) != HI_SUCCESS, hi_mpi_venc_stop_chn, channel->id)
     END(channel->registered, hi_mpi_sys_ctl_epoll, avi_v2_of(device)->epoll, HI_DVPP_EPOLL_CTL_DEL, channel->fd, NULL)
     END(channel->has_fd, hi_mpi_venc_close_fd, channel->id)
     END(channel->created, hi_mpi_venc_destroy_chn, channel->id)

@@ -1,9 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The facade on a device: initialised once, with a context of its own in each test. Shared code is in tests/helpers."""
 
+from pathlib import Path
+
 import pytest
 
 from helpers import abi, pyacl
+
+HERE = Path(__file__).resolve().parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.parent == HERE and not item.path.name.startswith("test_v2_"):
+            item.add_marker(pytest.mark.v1_only("it calls aclvenc* itself, and a process uses one interface"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -98,7 +98,7 @@ print("done")
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gates")
-    path = shim.build(folder, GATES + shim.around_every_function("before", "after", shim.FUNCTIONS + shim.V2_FUNCTIONS))
+    path = shim.build(folder, GATES + shim.around_every_function("before", "after"))
 
     def run(body):
         text = PROGRAM.format(tests=str(ROOT / "tests"), shim=str(path), body=body.strip().replace("\n", "\n    "))

@@ -3,8 +3,11 @@
 
 import ctypes
 import threading
+import warnings
 
-from ascend_venc import acl
+from ascend_venc import SimulatedDeviceWarning, acl
+from ascend_venc._lowlevel import core
+from helpers import himpi, interface
 
 ASCEND, EXTENSION, CPU, CUDA = 21, 12, 1, 2
 
@@ -83,17 +86,47 @@ class Tensor:
         return _new_capsule(ctypes.addressof(self._managed), self._name, None)
 
 
+def _malloc_v1(size):
+    address, code = acl.media.dvpp_malloc(size)
+    assert code == 0
+    return address
+
+
+def _free_v1(address):
+    assert acl.media.dvpp_free(address) == 0
+
+
+def _malloc_v2(size):
+    mpi, address = _mpi(), ctypes.c_void_p()
+    assert mpi.hi_mpi_sys_init() == 0  # repeating it changes nothing
+    assert mpi.hi_mpi_dvpp_malloc(0, ctypes.byref(address), size) == 0
+    return address.value
+
+
+def _free_v2(address):
+    assert _mpi().hi_mpi_dvpp_free(address) == 0
+
+
+def _mpi():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SimulatedDeviceWarning)  # the facade's program has been told
+        library = ctypes.CDLL(core.open_library().mpi_path)
+    himpi.bind(library)
+    return library
+
+
 class DeviceMemory:
-    """Memory of device 0 with a context of its own, filled through AscendCL. Use it as a context manager."""
+    """Memory of device 0 with a context of its own, filled through AscendCL. Use it as a context manager. It is of the
+    interface under test, since a process uses one of them."""
 
     def __init__(self, size, data=None):
         self.size, self._data = size, data
+        self._malloc, self._free = interface.of((_malloc_v1, _free_v1), (_malloc_v2, _free_v2))
 
     def __enter__(self):
         self._context, code = acl.rt.create_context(0)
         assert code == 0
-        self.address, code = acl.media.dvpp_malloc(self.size)
-        assert code == 0
+        self.address = self._malloc(self.size)
         if self._data is not None:
             data = bytes(self._data)
             assert acl.rt.memcpy(self.address, self.size, acl.util.bytes_to_ptr(data), len(data), 1) == 0
@@ -101,5 +134,5 @@ class DeviceMemory:
 
     def __exit__(self, *exc):
         assert acl.rt.set_context(self._context) == 0
-        assert acl.media.dvpp_free(self.address) == 0
+        self._free(self.address)
         assert acl.rt.destroy_context(self._context) == 0

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import ascend_venc as venc
 import ascend_venc.aio
 from ascend_venc._lowlevel import core, stream
-from helpers import simulator
+from helpers import interface, simulator
 
 FRAME = bytes(128 * 192)
 TIMEOUT = 0.2
@@ -33,14 +33,22 @@ PATIENCE = 15
 FRAMES = 3
 
 # A send is made by the thread that calls `submit` and `encode`: the copy, the send, and what says which context it has.
-HELD = {"aclvencSendFrame", "aclrtMemcpy", "aclrtGetCurrentContext", "aclrtSetCurrentContext", "acldvppSetPicDescData"}
+HELD = {
+    interface.SEND,
+    "aclrtMemcpy",
+    "aclrtGetCurrentContext",
+    "aclrtSetCurrentContext",
+    "aclGetRecentErrMsg",  # takes back what the runtime says of a thread without one
+    *interface.of(["acldvppSetPicDescData"], ["hi_mpi_venc_query_status", "hi_mpi_venc_request_idr"]),
+}
 # These are made by the report thread of a device, for all its channels.
 REPORTING = {
-    "aclrtProcessReport",
-    "acldvppGetStreamDescRetCode",
-    "acldvppGetStreamDescData",
-    "acldvppGetStreamDescSize",
     "aclrtMemcpy",  # an access unit to the host
+    interface.REPORT,
+    *interface.of(
+        ["acldvppGetStreamDescRetCode", "acldvppGetStreamDescData", "acldvppGetStreamDescSize"],
+        ["hi_mpi_venc_query_status", "hi_mpi_venc_get_stream", "hi_mpi_venc_release_stream"],
+    ),
 }
 
 
@@ -192,7 +200,7 @@ class Sweep:
             if neighbour is not None:
                 neighbour.close()
             assert not settle(self.before)
-            runs.append({name: self.device.aclsim_calls(name.encode()) for *_, name, _ in simulator.FUNCTIONS})
+            runs.append({name: self.device.aclsim_calls(name.encode()) for name in simulator.NAMES})
         least = {name: min(run[name] for run in runs) for name in runs[0]}
         return {name: number for name, number in least.items() if number}
 
@@ -314,7 +322,7 @@ def calls():
     device.aclsim_count_calls(1)
     Flow(PATIENCE).run()
     device.aclsim_count_calls(0)
-    found = {name: device.aclsim_calls(name.encode()) for *_, name, _ in simulator.FUNCTIONS}
+    found = {name: device.aclsim_calls(name.encode()) for name in simulator.NAMES}
     found["aclFinalize"] += 1
     return {name: number for name, number in found.items() if number}
 

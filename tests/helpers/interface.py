@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which interface `Encoder` uses in this process ($ASCEND_VENC_INTERFACE), and the names of calls that both have."""
+"""Which interface `Encoder` uses in this process (pytest's --interface), and the names of calls that both have."""
 
 import os
+
+from helpers import himpi
 
 V2 = os.environ.get("ASCEND_VENC_INTERFACE", "").lower() == "v2"
 
@@ -16,6 +18,7 @@ DESTROY = of("aclvencDestroyChannel", "hi_mpi_venc_destroy_chn")
 SEND = of("aclvencSendFrame", "hi_mpi_venc_send_frame")
 MALLOC = of("acldvppMalloc", "hi_mpi_dvpp_malloc")
 FREE = of("acldvppFree", "hi_mpi_dvpp_free")
+PICTURE = of("acldvppSetPicDescData", None)  # V2's descriptions are plain memory
 REPORT = of("aclrtProcessReport", "hi_mpi_sys_wait_epoll")
 GET = of("acldvppGetStreamDescRetCode", "hi_mpi_venc_get_stream")  # made for each finished frame
 
@@ -27,6 +30,11 @@ INVALID = of(100000, 0xA0088003)  # refused before the device saw it, as `AclErr
 def fault(code):
     """`AclError.code` as the simulated device's faults take it: what the function returns."""
     return code - (1 << 32) if code >= 1 << 31 else code
+
+
+def code(v1, v2):
+    """`AclError.code` of the interface under test: AscendCL's, or the one of himpi.h of that name."""
+    return of(v1, himpi.CONSTANTS[v2])
 
 
 def opening():

@@ -113,13 +113,16 @@ class Builds:
         return target
 
 
-def run(program, *args, timeout=110):
+def run(program, *args, interface="v1", timeout=110):
     """Run a program that says "ok" when neither it nor its sanitizer has found anything; return what it printed."""
     done = subprocess.run(
         [str(program), *map(str, args)],
         # A forked child starts threads of its own, which the thread sanitizer refuses by default.
         env=dict(
-            os.environ, ASCEND_VENC_SIM_AVCODEC=core.find_codec() or "", TSAN_OPTIONS="exitcode=66:die_after_fork=0"
+            os.environ,
+            ASCEND_VENC_INTERFACE=interface,
+            ASCEND_VENC_SIM_AVCODEC=core.find_codec() or "",
+            TSAN_OPTIONS="exitcode=66:die_after_fork=0",
         ),
         capture_output=True,
         text=True,

@@ -36,7 +36,7 @@ import numpy as np
 import ascend_venc as venc
 import ascend_venc.aio
 from ascend_venc._lowlevel import core, stream
-from helpers import simulator
+from helpers import interface, simulator
 
 BOUND = float(
     os.environ.get("PAIRS_BOUND", "60")
@@ -716,7 +716,7 @@ class Table:
         if world.fault == "frame":
             self.device.aclsim_fail_frame(nth, simulator.FRAME_RET_CODE, 7, 0)
         elif world.fault == "send":
-            self.device.aclsim_fail_call_after(b"aclvencSendFrame", nth, REFUSED, 0)
+            self.device.aclsim_fail_call_after(interface.SEND.encode(), nth, REFUSED, 0)
 
     def round(self, pair, seed):
         """Returns what went wrong."""

@@ -10,10 +10,10 @@ from helpers import himpi
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = ROOT / "csrc" / "include" / "ascendcl.h"
+# (result, name, parameters) of AscendCL's functions, and of those of DVPP V2
 FUNCTIONS = re.findall(
     r"^    X\((?:RUNTIME|MEDIA), \w+, ([\w *]+?), (\w+), \((.*?)\)\)", HEADER.read_text(), flags=re.M
-)
-V2_FUNCTIONS = [entry[1:] for entry in himpi.FUNCTIONS]
+) + [entry[1:] for entry in himpi.FUNCTIONS]
 
 
 def build(folder, source):
@@ -44,10 +44,10 @@ static void *find_real(const char *name) {{
     return target
 
 
-def around_every_function(before, after, functions=FUNCTIONS):
-    """C source that calls `before` and `after` with a function's name around each function of a list."""
+def around_every_function(before, after):
+    """C source that calls `before` and `after` with a function's name around each function of the list."""
     text = ""
-    for result, name, parameters in functions:
+    for result, name, parameters in FUNCTIONS:
         words = [] if parameters == "void" else [word.split("*")[-1].split()[-1] for word in parameters.split(",")]
         text += f"""{result} {name}({parameters}) {{
     {before}("{name}");

@@ -12,7 +12,7 @@ import pytest
 
 from ascend_venc import device_search
 from ascend_venc._lowlevel import core
-from helpers import clips, fake_cann, processes, shim
+from helpers import clips, fake_cann, interface, processes, shim
 
 pytestmark = pytest.mark.sim_only
 
@@ -31,14 +31,17 @@ without_cann = pytest.mark.skipif(
 )
 
 # What stands before the simulated device to make it a CANN whose device does not do.
-REFUSED_DEVICE = """
+REFUSING = """
 aclError aclvencCreateChannel(aclvencChannelDesc *desc) { (void)desc; return 507018; }
-const char *aclGetRecentErrMsg(void) { return "open /dev/davinci0 failed, errno 13"; }
+hi_s32 hi_mpi_venc_create_chn(hi_venc_chn chn, const hi_venc_chn_attr *attr) {
+    (void)chn;
+    (void)attr;
+    return HI_ERR_VENC_SYS_ERROR;
+}
 """
-SILENT_DEVICE = """
-aclError aclvencCreateChannel(aclvencChannelDesc *desc) { (void)desc; return 507018; }
-const char *aclGetRecentErrMsg(void) { return 0; }
-"""
+REFUSED_DEVICE = REFUSING + 'const char *aclGetRecentErrMsg(void) { return "open /dev/davinci0 failed, errno 13"; }'
+SILENT_DEVICE = REFUSING + "const char *aclGetRecentErrMsg(void) { return 0; }"
+REFUSAL = interface.of("507018", "HI_ERR_VENC_SYS_ERROR")
 CHIP = 'const char *aclrtGetSocName(void) {{ return "{}"; }}\n'
 
 
@@ -53,7 +56,7 @@ class Places(NamedTuple):
     def cann(self, name, **options):
         folder = self.tmp / name
         if not folder.exists():
-            fake_cann.install(folder, **options)
+            fake_cann.install_mpi(fake_cann.install(folder, **options))
         return folder
 
     def in_front(self, name, source):
@@ -254,14 +257,14 @@ ENVIRONMENTS = {
     "channel refused with a reason": (
         lambda p: encode(p, "--backend", p.in_front("reason", REFUSED_DEVICE)),
         1,
-        ["507018", "open /dev/davinci0 failed, errno 13"],
+        [REFUSAL, "open /dev/davinci0 failed, errno 13"],
         [GUESS, GLUED],
     ),
     "channel refused without a reason": (
         lambda p: encode(p, "--backend", p.in_front("silent", SILENT_DEVICE)),
         1,
-        ["507018", GUESS],
-        [GLUED],
+        [REFUSAL, *interface.of([GUESS], [])],
+        [GLUED, *interface.of([], [GUESS])],
     ),
     "910": (lambda p: encode(p, "--backend", "sim:Ascend910"), 1, ["Ascend910 has no video encoder"], []),
     "910B": (
@@ -375,7 +378,7 @@ def test_info_names_a_chip_without_an_encoder(places):
 def tree(tmp_path):
     """A copy of the set-up alone, with what it needs of the system and nothing that installs or compiles."""
     (tmp_path / "scripts").mkdir()
-    for name in ("setup.sh", "generate_pyacl.py", "generate_chips.py"):
+    for name in ("setup.sh", "generate_pyacl.py", "generate_himpi.py", "generate_chips.py"):
         shutil.copy(ROOT / "scripts" / name, tmp_path / "scripts")
     (tmp_path / "ascend_venc").mkdir()
     for name in ("setup.py", "pyproject.toml", "ascend_venc/chips.py"):

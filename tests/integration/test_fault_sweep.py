@@ -9,25 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from helpers import processes
+from helpers import fault_sweep, interface, processes
 
 pytestmark = pytest.mark.sim_only
 
-PROGRAM = Path(__file__).resolve().parents[1] / "helpers" / "fault_sweep.py"
-SCENARIOS = (  # the slowest first
-    "open_and_close_in_a_loop",
-    "pyacl_flow",
-    "many_channels",
-    "encode",
-    "close_in_mid_stream",
-    "device_lost",
-)
+PROGRAM = Path(fault_sweep.__file__)
 
 
 @contextlib.contextmanager
-def started(scenario):
+def started(scenario, every):
     process = subprocess.Popen(
-        [sys.executable, str(PROGRAM), scenario],
+        [sys.executable, str(PROGRAM), scenario, str(every)],
         env=processes.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -41,11 +33,12 @@ def started(scenario):
 
 
 @pytest.mark.timeout(600)
-def test_every_call_can_fail():
+def test_every_call_can_fail(request):
     """A process for each scenario, all at once: most of the time is spent waiting for time-outs."""
+    every = request.config.getoption("--every")
     results = {}
     with contextlib.ExitStack() as stack:
-        running = {scenario: stack.enter_context(started(scenario)) for scenario in SCENARIOS}
+        running = {name: stack.enter_context(started(name, every)) for name in fault_sweep.SCENARIOS}
         for scenario, process in running.items():
             output, errors = process.communicate(timeout=500)
             assert process.returncode == 0, (scenario, process.returncode, errors[-4000:])
@@ -53,8 +46,9 @@ def test_every_call_can_fail():
     for scenario, result in results.items():
         assert result["problems"] == [], scenario
         assert result["struck"] >= result["points"] * 0.95, "the faults are met"
-    assert sum(result["struck"] for result in results.values()) >= 4000
-    assert len(set().union(*(result["functions"] for result in results.values()))) >= 90
+    assert sum(result["struck"] for result in results.values()) * every >= interface.of(4000, 2400)
+    assert len(set().union(*(result["functions"] for result in results.values()))) >= interface.of(90, 28)
     refused = {scenario: result["outcomes"].get("AclError", 0) for scenario, result in results.items()}
-    refused["pyacl_flow"] = results["pyacl_flow"]["outcomes"]["Refused"]
+    if "pyacl_flow" in results:
+        refused["pyacl_flow"] = results["pyacl_flow"]["outcomes"]["Refused"]
     assert all(refused[scenario] > results[scenario]["points"] / 4 for scenario in results), refused

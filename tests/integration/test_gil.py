@@ -3,9 +3,11 @@
 
 import pytest
 
-from helpers import processes, shim
+from helpers import interface, processes, shim
 
 pytestmark = pytest.mark.sim_only
+
+LEAST_CALLS = interface.of(50, 35)  # of the vendor's, opening to closing; V2 has no descriptions to fill
 
 GATE = """
 volatile long turns;       /* of another Python thread */
@@ -29,7 +31,7 @@ NO_GIL = """
 import ctypes, sys, threading
 import ascend_venc as venc
 from ascend_venc._lowlevel import core
-path, way = sys.argv[1:]
+path, way, least = sys.argv[1:]
 core.open_library(path)
 ctypes.CDLL(core.simulated_device_path()).aclsim_set_codec(core.find_codec().encode())
 gate = ctypes.CDLL(path)
@@ -65,7 +67,7 @@ try:
 finally:
     going.clear()
     other.join()
-assert ctypes.c_int.in_dll(gate, "calls").value > 50
+assert ctypes.c_int.in_dll(gate, "calls").value > int(least)
 print(ctypes.string_at(ctypes.addressof(ctypes.c_char.in_dll(gate, "starved"))).decode() or "none")
 """
 
@@ -81,5 +83,5 @@ def gate(tmp_path_factory):
 )
 def test_no_call_of_the_vendors_keeps_the_gil(way, gate):
     """Each call of the library returns only when another Python thread has run meanwhile, or is named after 3 s."""
-    done = processes.run(NO_GIL, gate, way, timeout=100)
+    done = processes.run(NO_GIL, gate, way, LEAST_CALLS, timeout=100)
     assert (done.returncode, done.stdout) == (0, "none\n"), done.stderr

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import hang_sweep, processes
+from helpers import hang_sweep, interface, processes
 
 pytestmark = pytest.mark.sim_only
 
@@ -19,7 +19,13 @@ SLACK = 3.0  # seconds that a busy machine may add to a bound; a process that ha
 
 # Which calls of the vendor's may keep a Ctrl-C waiting: sends are made by the caller's thread. They block nobody else:
 # a process with such a thread ends all the same.
-CALLERS = {"aclvencSendFrame", "aclrtMemcpy", "aclrtGetCurrentContext", "aclrtSetCurrentContext"}
+CALLERS = {
+    interface.SEND,
+    "aclrtMemcpy",
+    "aclrtGetCurrentContext",
+    "aclrtSetCurrentContext",
+    "aclGetRecentErrMsg",
+}
 
 
 NOT_MET = "not met"
@@ -102,7 +108,7 @@ def end_points(calls):
 
 @pytest.mark.parametrize("face", ["sync", "aio"])
 def test_a_slice_of_the_calls_that_never_return(face):
-    check_bounds(run("bounds", face, 60), 6)
+    check_bounds(run("bounds", face, interface.of(60, 40)), 6)  # V2 makes fewer calls
 
 
 def test_ends_of_processes_beside_a_slice_of_the_calls():
@@ -113,12 +119,12 @@ def test_ends_of_processes_beside_a_slice_of_the_calls():
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("face", ["sync", "aio"])
 def test_each_call_may_never_return(face):
-    check_bounds(run("bounds", face, timeout=3500), 300)
+    check_bounds(run("bounds", face, timeout=3500), interface.of(300, 250))
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_process_ends_and_ctrl_c_works_beside_each_call():
     calls = run("calls")
-    assert len(calls) >= 40
+    assert len(calls) >= interface.of(40, 28)
     check_ends(end_points(calls))

@@ -16,7 +16,7 @@ import pytest
 import ascend_venc as venc
 from ascend_venc import acl
 from ascend_venc.acl import finalize, init
-from helpers import decode, dlpack, live, processes, simulator, video
+from helpers import decode, dlpack, interface, live, processes, simulator, video
 
 WIDTH, HEIGHT = 144, 128
 SIZE = WIDTH * HEIGHT * 3 // 2
@@ -281,7 +281,7 @@ def test_tensor_is_let_go_of_once_wherever_its_frame_ends(backend, frame):
     with dlpack.DeviceMemory(SIZE, frame) as memory:
         tensors = [dlpack.Tensor(memory.address, frame.shape) for _ in range(6)]
         with venc.Encoder(WIDTH, HEIGHT, codec="h264", depth=3, on_full="drop_newest", backend=backend) as enc:
-            with simulator.shared().failing_call("aclvencSendFrame"), pytest.raises(venc.AclError):
+            with simulator.shared().failing_call(interface.SEND), pytest.raises(venc.AclError):
                 enc.submit(tensors[0])
             assert len(tensors[0].deleted) == 0, "refused by the device, which may read it all the same"
             with simulator.shared().options(stall=1):

@@ -4,6 +4,7 @@
 Bounds are shown by order where that is possible: the other call returns while the one that hangs still does.
 """
 
+import contextlib
 import threading
 import time
 import warnings
@@ -83,6 +84,35 @@ def test_receiver_beside_a_close_ends_when_the_device_has_given_back_what_it_has
         assert isinstance(outcome(receiver), (venc.EncoderClosedError, venc.Packet))
         assert outcome(closer) is None
     end_well(enc)
+
+
+USES = {
+    "encode": lambda enc: enc.encode(FRAME),
+    "submit": lambda enc: enc.submit(FRAME),
+    "submit_many": lambda enc: enc.submit_many([FRAME]),
+    "frame": lambda enc: enc.submit(enc.acquire()),
+    **interface.of(
+        {},  # V1 refuses descriptions with a code that does not say so, unless reports have failed already
+        {
+            "reconfigure": lambda enc: enc.reconfigure(bitrate=500_000),
+            "open": lambda enc: venc.Encoder(128, 128, backend=f"sim:{enc._soc_name}"),
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("chip", ["Ascend310P3", "Ascend310B4"])
+@pytest.mark.parametrize("use", USES)
+def test_idle_encoder_whose_device_is_lost_says_so_when_it_is_used(use, chip):
+    """V1's report thread finds it out at once; V2's waits for nothing while no frame is in the device."""
+    sim = simulator.shared()
+    enc = venc.Encoder(128, 128, codec="h264", backend=f"sim:{chip}", timeout=10)
+    enc.encode(FRAME)
+    enc.flush()
+    with sim.lost_device(), pytest.raises(venc.DeviceLostError):
+        USES[use](enc)
+    with contextlib.suppress(venc.VencError):
+        enc._close(warn=False)
 
 
 # ---- one call that never returns ----

@@ -211,12 +211,12 @@ import sys, time, warnings
 sys.path.insert(0, {tests!r})
 import ascend_venc as venc
 from ascend_venc._lowlevel import core
-from helpers import simulator
+from helpers import interface, simulator
 core.open_library("sim")
 warnings.simplefilter("ignore")
 sim, function, frame = simulator.shared(), sys.argv[1], bytes(128 * 192)
 enc = None
-opening = ("aclrtGetDeviceCount", "aclrtGetSocName", "aclrtCreateContext", "aclvencCreateChannel", "acldvppMalloc")
+opening = ("aclrtGetDeviceCount", "aclrtGetSocName", "aclrtCreateContext", interface.CREATE, interface.MALLOC)
 if function not in opening:
     enc = venc.Encoder(128, 128, codec="h264", backend="sim", depth=2, timeout=None)
 if function == "stall":
@@ -231,7 +231,7 @@ print("ready", flush=True)
 try:
     if enc is None:
         enc = venc.Encoder(128, 128, backend="sim", timeout=None)
-    elif function == "aclvencSendFrame":
+    elif function == interface.SEND:
         enc.submit_async(frame)
         enc.flush()
     else:
@@ -246,14 +246,14 @@ print("end", flush=True)
     "function",
     [
         "stall",
-        "aclvencDestroyChannel",
-        "acldvppFree",
-        "aclvencSendFrame",
+        interface.DESTROY,
+        interface.FREE,
+        interface.SEND,
         "aclrtGetDeviceCount",
         "aclrtGetSocName",
         "aclrtCreateContext",
-        "aclvencCreateChannel",
-        "acldvppMalloc",
+        interface.CREATE,
+        interface.MALLOC,
     ],
 )
 def test_ctrl_c_ends_a_wait_without_bound_and_the_process_exits(function, request):
@@ -320,7 +320,7 @@ ctypes.CDLL(core.simulated_device_path()).aclsim_set_codec(core.find_codec().enc
 faulthandler.enable()
 enc = venc.Encoder(128, 128, codec="h264", backend=path)
 ctypes.c_int.in_dll(ctypes.CDLL(path), "crash").value = 1
-if sys.argv[2] == "acldvppGetStreamDescRetCode":
+if sys.argv[2] == "report":
     enc.submit(bytes(128 * 192))
 else:
     enc.submit_async(bytes(128 * 192))
@@ -329,10 +329,11 @@ print("alive")
 """
 
 
-@pytest.mark.parametrize("function", ["acldvppGetStreamDescRetCode", "aclvencSendFrame"])
+@pytest.mark.parametrize("thread", ["report", "task"])
 @pytest.mark.parametrize("how", ["*(volatile int *)(intptr_t)crash = 0", "abort()"])
-def test_crash_on_a_native_thread_is_reported_by_faulthandler(function, how, tmp_path):
-    """The first is called on the report thread, the second on one of the task queue's."""
+def test_crash_on_a_native_thread_is_reported_by_faulthandler(thread, how, tmp_path):
+    """Of the two that make the vendor's calls for a frame."""
+    function = interface.GET if thread == "report" else interface.SEND
     text = f"""
 int crash;
 static void before(const char *name) {{
@@ -341,7 +342,7 @@ static void before(const char *name) {{
 }}
 static void after(const char *name) {{ (void)name; }}
 {shim.around_every_function("before", "after")}"""
-    done = processes.run(CRASH, shim.build(tmp_path, text), function)
+    done = processes.run(CRASH, shim.build(tmp_path, text), thread)
     signum = signal.SIGABRT if "abort" in how else signal.SIGSEGV
     assert done.returncode == -signum
     assert "Fatal Python error" in done.stderr

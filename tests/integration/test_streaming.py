@@ -11,7 +11,7 @@ import pytest
 
 import ascend_venc as venc
 from ascend_venc._lowlevel import packet as packet_module
-from helpers import annexb, decode, processes, simulator, video
+from helpers import annexb, decode, interface, processes, simulator, video
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +186,7 @@ def test_submit_many_without_room_says_how_many_were_sent(backend, frames):
 @pytest.mark.sim_only
 def test_submit_many_that_the_device_refuses_in_the_middle(backend, frames):
     with encoder(backend, depth=8) as enc:
-        failing = simulator.shared().failing_call("aclvencSendFrame", nth=3, code=507018)
+        failing = simulator.shared().failing_call(interface.SEND, nth=3, code=507018)
         with failing, pytest.raises(venc.AclError) as caught:
             enc.submit_many(frames[:5], tokens=range(5))
         assert (caught.value.accepted, caught.value.code) == (2, 507018)
@@ -590,7 +590,7 @@ calls = {
     "reconfigure": lambda: enc.reconfigure(gop=3),
 }
 if sys.argv[1] == "reconfigure":
-    assert device.aclsim_hang_call(b"aclvencCreateChannel", 1, 0) == 0
+    assert device.aclsim_hang_call(sys.argv[2].encode(), 1, 0) == 0
 try:
     calls[sys.argv[1]]()
 except KeyboardInterrupt:
@@ -612,7 +612,7 @@ enc.close()
     "call", ["submit", "submit_many", "submit_async", "acquire", "receive", "packets", "flush", "reconfigure"]
 )
 def test_ctrl_c_wakes_a_blocked_call_and_the_encoder_goes_on(call):
-    done = processes.run(INTERRUPTED, call)
+    done = processes.run(INTERRUPTED, call, interface.CREATE)
     assert (done.returncode, done.stderr) == (0, "")
     # 50 ms by contract; the rest is what a busy machine may take to run the thread.
     assert float(done.stdout) < 1

@@ -37,7 +37,6 @@ def test_encode_makes_its_own_room_at_max_queued():
         assert count + len(enc.flush()) == 30
 
 
-@pytest.mark.skipif(interface.V2, reason="the picture's memory is V1's, of a process that uses V1")
 def test_encode_of_device_memory_makes_its_own_room_at_max_queued(monkeypatch):
     monkeypatch.setenv("ASCEND_VENC_BACKEND", "sim")  # of the facade, which allocates
     with dlpack.DeviceMemory(len(FRAME), FRAME) as memory, encoder(max_queued=1) as enc:

@@ -16,7 +16,12 @@ NATIVE = Path(__file__).resolve().parent / "native"
 
 pytestmark = pytest.mark.sim_only
 
-every_variant = pytest.mark.parametrize("variant", ["plain", "thread", "thread-delays", "address"])
+VARIANTS = ("plain", "thread", "thread-delays", "address")
+every_variant = pytest.mark.parametrize("variant", VARIANTS)
+both_interfaces = pytest.mark.parametrize(
+    ("variant", "interface"),
+    [(variant, "v1") for variant in VARIANTS] + [("thread-delays", "v2"), ("address", "v2")],
+)
 
 
 @pytest.fixture(scope="session")
@@ -24,20 +29,20 @@ def builds(tmp_path_factory):
     return native.Builds(tmp_path_factory.mktemp("native"))
 
 
-@every_variant
+@both_interfaces
 @pytest.mark.parametrize(
     ("program", "channels", "frames"),
     [("engine_threads.c", 9, 60), ("engine_features.c", 10, 60), ("engine_waitset.c", 12, 40)],
 )
-def test_engine_with_threads_on_every_side_keeps_every_frame(builds, variant, program, channels, frames):
+def test_engine_with_threads_on_every_side_keeps_every_frame(builds, variant, interface, program, channels, frames):
     target = builds.program(variant, [NATIVE / program])
-    assert native.run(target, builds.device(variant), "", channels, frames) == "ok\n"
+    assert native.run(target, builds.device(variant), "", channels, frames, interface=interface) == "ok\n"
 
 
-@every_variant
-def test_what_happens_while_a_call_of_the_vendor_s_does_not_return(builds, variant):
+@both_interfaces
+def test_what_happens_while_a_call_of_the_vendor_s_does_not_return(builds, variant, interface):
     target = builds.program(variant, [NATIVE / "engine_waits.c"])
-    assert native.run(target, builds.device(variant), "") == "ok\n"
+    assert native.run(target, builds.device(variant), "", interface=interface) == "ok\n"
 
 
 def wrap(*functions):

@@ -57,6 +57,7 @@ def test_problem_is_found(monkeypatch, tmp_path, change, problem):
     assert any(problem in text for text in statements.problems()), statements.problems()
 
 
+@pytest.mark.v1_only("it runs the statements about aclvenc*")
 def test_tests_marked_as_fit_for_hardware_need_no_control_function(tmp_path):
     """The simulated device under the vendor's names, taken for a real one: the tests get AscendCL's functions only."""
     (tmp_path / "libascendcl.so").write_bytes(Path(core.simulated_device_path()).read_bytes())

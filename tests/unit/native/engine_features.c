@@ -225,7 +225,7 @@ int main(int argc, char **argv) {
     avenc_wait wait;
     CHECK(open_library(&options, &library) == AVENC_OK);
     avenc_device *device;
-    CHECK(avenc_device_open(library, 0, AVENC_DVPP_V1, &device) == AVENC_OK);
+    CHECK(avenc_device_open(library, 0, interface_under_test(), &device) == AVENC_OK);
     CHECK(avenc_device_wait_open(device, within(20000, &wait)) == AVENC_OK);
     enum { MAX = 15 };
     unsigned channels = (unsigned)atoi(argv[3]), frames = (unsigned)atoi(argv[4]);

@@ -92,7 +92,7 @@ int main(int argc, char **argv) {
     avenc_library *library;
     CHECK(open_library(&options, &library) == AVENC_OK);
     avenc_device *device;
-    CHECK(avenc_device_open(library, 0, AVENC_DVPP_V1, &device) == AVENC_OK);
+    CHECK(avenc_device_open(library, 0, interface_under_test(), &device) == AVENC_OK);
     CHECK(avenc_device_wait_open(device, PATIENT) == AVENC_OK);
     avenc_channel_config config = {.en_type = H265_MAIN_LEVEL,
                                    .pic_format = PIXEL_FORMAT_YUV_SEMIPLANAR_420,

@@ -74,6 +74,13 @@ static void take(job *j) {
     }
 }
 
+/* V2 may queue a frame, for the device's want of room or for an IDR; the one that is queued at the close is dropped. */
+static unsigned dropped(const job *j) {
+    avenc_channel_stats stats;
+    avenc_channel_stats_get(j->channel, &stats);
+    return (unsigned)stats.dropped_frames;
+}
+
 static void *drain(void *arg) {
     job *j = arg;
     while (atomic_load(&j->submitting)) {
@@ -84,7 +91,7 @@ static void *drain(void *arg) {
     }
     avenc_wait wait = avenc_wait_for(20000);
     CHECK(avenc_channel_wait_idle(j->channel, &wait) == AVENC_OK);
-    while (j->received < atomic_load(&j->accepted))
+    while (j->received + dropped(j) < atomic_load(&j->accepted))
         take(j);
     return NULL;
 }
@@ -105,7 +112,7 @@ int main(int argc, char **argv) {
     CHECK(open_library(&options, &library) == AVENC_OK);
     avenc_device *device;
     avenc_wait wait = avenc_wait_for(20000);
-    CHECK(avenc_device_open(library, 0, AVENC_DVPP_V1, &device) == AVENC_OK);
+    CHECK(avenc_device_open(library, 0, interface_under_test(), &device) == AVENC_OK);
     CHECK(avenc_device_wait_open(device, &wait) == AVENC_OK);
     enum { MAX = 64 };
     unsigned channels = (unsigned)atoi(argv[3]);
@@ -144,8 +151,10 @@ int main(int argc, char **argv) {
             pthread_join(threads[i][k], NULL);
         avenc_channel_stats stats;
         avenc_channel_stats_get(jobs[i].channel, &stats);
-        CHECK(jobs[i].received == atomic_load(&jobs[i].accepted));
-        CHECK(stats.submitted == jobs[i].received && stats.completed == stats.submitted && stats.failed == 0);
+        CHECK(stats.submitted == atomic_load(&jobs[i].accepted));
+        CHECK(stats.submitted == jobs[i].received + stats.dropped_frames);
+        CHECK(stats.completed == jobs[i].received && stats.failed == 0);
+        CHECK(jobs[i].closed_early || stats.dropped_frames == 0);
         CHECK(jobs[i].closed_early || jobs[i].received == jobs[i].frames);
         wait = avenc_wait_for(20000);
         CHECK(avenc_channel_close(jobs[i].channel) == AVENC_OK);

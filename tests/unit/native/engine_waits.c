@@ -50,6 +50,9 @@ static struct {
     uint64_t (*clear_faults)(void);
 } sim;
 
+#define SEND   name_of("aclvencSendFrame", "hi_mpi_venc_send_frame")
+#define REPORT name_of("aclrtProcessReport", "hi_mpi_sys_wait_epoll")
+
 static void hang(const char *call, unsigned nth) {
     CHECK(sim.hang_call(call, nth, 0) == 0);
 }
@@ -60,7 +63,7 @@ static void wait_hung(const char *call) {
 
 static avenc_device *open_device(int number) {
     avenc_device *device;
-    CHECK(avenc_device_open(library, number, AVENC_DVPP_V1, &device) == AVENC_OK);
+    CHECK(avenc_device_open(library, number, interface_under_test(), &device) == AVENC_OK);
     CHECK(avenc_device_wait_open(device, PATIENT) == AVENC_OK);
     return device;
 }
@@ -129,11 +132,11 @@ static void queued_behind_refused(void) {
     avenc_device *device = open_device(0);
     avenc_channel *channel = open_channel(device, 1, 2);
     CHECK(avenc_channel_wait_room(channel, PATIENT) == AVENC_OK);
-    hang("aclvencSendFrame", 1);
-    CHECK(sim.fail_call("aclvencSendFrame", 1, 507018, 0) == 0);
+    hang(SEND, 1);
+    CHECK(sim.fail_call(SEND, 1, 507018, 0) == 0);
     pthread_t thread;
     pthread_create(&thread, NULL, submit_refused, channel);
-    wait_hung("aclvencSendFrame");
+    wait_hung(SEND);
     while (enqueue(channel) == AVENC_E_AGAIN)
         CHECK(avenc_channel_wait_room(channel, PATIENT) == AVENC_OK);
     sim.release_hung();
@@ -149,7 +152,7 @@ static void refused_and_reported(void) {
     avenc_device *device = open_device(0);
     avenc_channel *channel = open_channel(device, 2, 0);
     CHECK(sim.set_option("stall", 1) == 0); /* its report comes after the refusal */
-    CHECK(sim.fail_call_after("aclvencSendFrame", 1, 507046, 0) == 0);
+    CHECK(sim.fail_call_after(SEND, 1, 507046, 0) == 0);
     CHECK(submit(channel) == 507046);
     CHECK(avenc_channel_refused_pending(channel) == 1);
     CHECK(submit(channel) == AVENC_OK);
@@ -171,9 +174,9 @@ static void room_while_growing(void) {
     avenc_frame *frame;
     avenc_frame_memory memory;
     CHECK(avenc_channel_acquire(channel, PATIENT, &frame, &memory) == AVENC_OK); /* the one slot that exists */
-    hang("acldvppMalloc", 1);
+    hang(name_of("acldvppMalloc", "hi_mpi_dvpp_malloc"), 1);
     CHECK(enqueue(channel) == AVENC_E_AGAIN); /* calls nothing of the vendor's itself */
-    wait_hung("acldvppMalloc");
+    wait_hung(name_of("acldvppMalloc", "hi_mpi_dvpp_malloc"));
     CHECK(avenc_channel_wait_room(channel, BRIEFLY) == AVENC_E_AGAIN);
     CHECK(enqueue(channel) == AVENC_E_AGAIN);
     sim.release_hung();
@@ -200,9 +203,9 @@ static void room_while_growing(void) {
 static void wait_while_closing(void) {
     avenc_device *device = open_device(0);
     avenc_channel *channel = open_channel(device, 1, 0);
-    hang("aclvencDestroyChannel", 1);
+    hang(name_of("aclvencDestroyChannel", "hi_mpi_venc_destroy_chn"), 1);
     CHECK(avenc_channel_close(channel) == AVENC_OK);
-    wait_hung("aclvencDestroyChannel");
+    wait_hung(name_of("aclvencDestroyChannel", "hi_mpi_venc_destroy_chn"));
     CHECK(avenc_channel_wait(channel, NULL, 0, AVENC_WAIT_FOR_FRAMES) == AVENC_E_CLOSED);
     CHECK(avenc_channel_wait_closed(channel, BRIEFLY) == AVENC_E_TIMEOUT);
     elsewhere_it_goes_on();
@@ -258,14 +261,14 @@ static void end_while_a_frame_is_submitted(void) {
 static void devices_come_and_go(void) {
     for (int i = 0; i < 60; i++) { /* closed at once: it is on its way to the first report still */
         avenc_device *device;
-        CHECK(avenc_device_open(library, 0, AVENC_DVPP_V1, &device) == AVENC_OK);
+        CHECK(avenc_device_open(library, 0, interface_under_test(), &device) == AVENC_OK);
         if (i % 4)
             CHECK(avenc_device_wait_open(device, PATIENT) == AVENC_OK);
         avenc_device_release(device);
     }
     for (int i = 0; i < 20; i++) {
         avenc_device *device = open_device(i % 2), *again;
-        CHECK(avenc_device_open(library, i % 2, AVENC_DVPP_V1, &again) == AVENC_OK && again == device);
+        CHECK(avenc_device_open(library, i % 2, interface_under_test(), &again) == AVENC_OK && again == device);
         avenc_device_release(device);
         if (i % 3 == 0) {
             avenc_channel *channel = open_channel(again, 1, 0);
@@ -286,11 +289,12 @@ static void wait_until_no_device_is_left(void) {
 }
 
 static void opening_never_returns(void) {
-    static const char *const calls[] = {"aclInit", "aclrtCreateContext", "aclrtSubscribeReport"};
+    const char *const calls[] = {"aclInit", "aclrtCreateContext", name_of("aclrtSubscribeReport", "hi_mpi_sys_init"),
+                                 name_of("aclrtCreateStream", "hi_mpi_sys_create_epoll")};
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         avenc_device *device;
         hang(calls[i], 1);
-        CHECK(avenc_device_open(library, 0, AVENC_DVPP_V1, &device) == AVENC_OK);
+        CHECK(avenc_device_open(library, 0, interface_under_test(), &device) == AVENC_OK);
         wait_hung(calls[i]);
         CHECK(avenc_device_wait_open(device, BRIEFLY) == AVENC_E_TIMEOUT);
         elsewhere_it_goes_on();
@@ -301,9 +305,11 @@ static void opening_never_returns(void) {
 }
 
 static void closing_never_returns(void) {
-    static const char *const calls[] = {"aclrtLaunchCallback", "aclrtUnSubscribeReport", "aclrtDestroyStream",
-                                        "aclrtDestroyContext"};
-    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+    static const char *const v1[] = {"aclrtLaunchCallback", "aclrtUnSubscribeReport", "aclrtDestroyStream",
+                                     "aclrtDestroyContext", NULL};
+    static const char *const v2[] = {"hi_mpi_sys_close_epoll", "aclrtDestroyContext", NULL};
+    const char *const *calls = interface_under_test() == AVENC_DVPP_V2 ? v2 : v1;
+    for (size_t i = 0; calls[i]; i++) {
         avenc_device *device = open_device(0);
         avenc_channel *channel = open_channel(device, 1, 0);
         CHECK(submit(channel) == AVENC_OK && take(channel) == AVENC_OK);
@@ -323,9 +329,9 @@ static void closing_never_returns(void) {
 static void reports_never_come(void) {
     avenc_device *device = open_device(0);
     avenc_channel *channel = open_channel(device, 1, 0);
-    hang("aclrtProcessReport", 1);
+    hang(REPORT, 1);
     CHECK(submit(channel) == AVENC_OK);
-    wait_hung("aclrtProcessReport");
+    wait_hung(REPORT);
     int rc = avenc_channel_wait(channel, BRIEFLY, 0, 0);
     CHECK(rc == AVENC_OK || rc == AVENC_E_TIMEOUT); /* the call before may have brought it */
     elsewhere_it_goes_on();
@@ -341,7 +347,7 @@ static void lost_and_back(void) {
     avenc_channel *channel = open_channel(device, 1, 0);
     CHECK(sim.set_option("stall", 1) == 0);
     CHECK(submit(channel) == AVENC_OK);
-    CHECK(sim.fail_call("aclrtProcessReport", 1, 507010, 1) == 0);
+    CHECK(sim.fail_call(REPORT, 1, 507010, 1) == 0);
     CHECK(avenc_channel_wait(channel, PATIENT, 0, 0) == 507010);
     CHECK(avenc_channel_close(channel) == AVENC_OK);
     CHECK(avenc_channel_wait_closed(channel, PATIENT) == AVENC_OK);

@@ -104,7 +104,7 @@ int main(int argc, char **argv) {
     avenc_library *library;
     CHECK(open_library(&options, &library) == AVENC_OK);
     avenc_device *device;
-    CHECK(avenc_device_open(library, 0, AVENC_DVPP_V1, &device) == AVENC_OK);
+    CHECK(avenc_device_open(library, 0, interface_under_test(), &device) == AVENC_OK);
     CHECK(avenc_device_wait_open(device, PATIENT) == AVENC_OK);
     CHECK(avenc_waitset_create(&waitset) == AVENC_OK);
     uint32_t keys[4], count;

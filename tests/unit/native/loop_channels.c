@@ -451,6 +451,32 @@ SCENARIO(memory_for_one_more_slot_never_comes) {
     avenc_device_release(device);
 }
 
+SCENARIO(who_waits_for_memory_does_not_wait_for_room) {
+    avenc_device *device = loop_open(0);
+    avenc_channel_config config = config_of(1, 2);
+    config.max_ready = 1;
+    avenc_channel *channel = open_configured(device, &config, NULL);
+    avenc_frame *frame = acquire(channel, 1);
+    avenc_submission given = frame_of(2), tagged = {.number_pts = 1, .tag = 1};
+    uint64_t index;
+    loop_hang(0, LOOP_ALLOC, 1);
+    CHECK(avenc_channel_enqueue(channel, &given, 1, 0, &index) == AVENC_E_AGAIN);
+    loop_wait_hung(0, LOOP_ALLOC, 1);
+    CHECK(avenc_channel_wait_memory(channel, BRIEFLY) == AVENC_E_AGAIN);
+    CHECK(avenc_frame_submit(frame, &tagged, 0, PATIENT, &index) == AVENC_OK);
+    avenc_frame_release(frame);
+    CHECK(avenc_channel_wait(channel, PATIENT, 0, 0) == AVENC_OK); /* its packet: no more may wait */
+    CHECK(avenc_channel_wait_memory(channel, NULL) == AVENC_OK);
+    CHECK(avenc_channel_enqueue(channel, &given, 1, 0, &index) == AVENC_E_FULL);
+    loop_release(0, LOOP_ALLOC);
+    expect(channel, 1);
+    CHECK(avenc_channel_wait_memory(channel, PATIENT) == AVENC_OK);
+    CHECK(avenc_channel_enqueue(channel, &given, 1, 0, &index) == AVENC_OK);
+    expect(channel, 2);
+    end_channel(channel);
+    avenc_device_release(device);
+}
+
 SCENARIO(memory_for_one_more_slot_is_refused_and_tried_again) {
     avenc_channel *channel = open_on(0, 1, 2);
     avenc_frame *frame = acquire(channel, 1);

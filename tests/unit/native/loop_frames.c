@@ -2,6 +2,7 @@
 /* A frame's way through the engine: its slot, its number, its packet, and what a device that refuses it does to these. */
 #include <pthread.h>
 #include <string.h>
+#include <time.h>
 
 #include "channels.h"
 
@@ -9,6 +10,7 @@ enum { SPARE = 32, REFUSED = 507046, BAD_PARAM = 100000 };
 
 static const loop_plan held = {.when = LOOP_HELD};
 static const loop_plan refused = {.when = LOOP_HELD, .code = REFUSED};
+static const loop_plan later = {.code = AVENC_E_AGAIN, .gone = true}; /* not before a frame is reported */
 
 static avenc_channel *open_on(int number, uint32_t depth, uint32_t queue) {
     avenc_device *device = loop_open(number);
@@ -280,6 +282,143 @@ SCENARIO(refused_and_reported_at_once_counts_as_sent) {
     CHECK(submit(channel, 1) == AVENC_OK);
     expect(channel, 1);
     CHECK(stats_of(channel).refused_sends == 0);
+    end_channel(channel);
+}
+
+/* ---- a device that takes no more for now ------------------------------------------------------------------------- */
+
+static void wait_for_sends(unsigned count) {
+    const struct timespec pause = {.tv_nsec = 1000 * 1000};
+    for (int i = 0; loop_count(0, LOOP_SEND) < count; i++) {
+        CHECK(i < 20000);
+        nanosleep(&pause, NULL);
+    }
+}
+
+SCENARIO(a_frame_that_is_to_come_later_waits_in_front_until_one_is_reported) {
+    avenc_channel *channel = open_on(0, 4, 2);
+    avenc_channel_stats stats;
+    loop_default(0, held);
+    CHECK(submit(channel, 1) == AVENC_OK);
+    loop_next(0, later);
+    CHECK(submit(channel, 2) == AVENC_OK); /* accepted: it does not wait, and is not refused */
+    CHECK(submit(channel, 3) == AVENC_OK && enqueue(channel, 4) == AVENC_OK); /* behind it */
+    stats = stats_of(channel);
+    CHECK(stats.submitted == 4 && stats.in_flight == 4 && stats.queued == 3 && stats.refused_sends == 0);
+    CHECK(loop_held(0) == 1 && loop_count(0, LOOP_SEND) == 2); /* nobody tries again by himself */
+    loop_next(0, later);
+    loop_report(0, 1);
+    wait_for_sends(
+        5); /* by the task, which is told the same, although nothing is in the device: a failure, and the next */
+    expect(channel, 1);
+    avenc_packet *packet = take_packet(channel);
+    CHECK(packet->tag == 2 && packet->status == AVENC_E_FULL);
+    avenc_packet_release(packet);
+    loop_report(0, 2);
+    expect(channel, 3);
+    expect(channel, 4);
+    stats = stats_of(channel);
+    CHECK(stats.completed == 4 && stats.failed == 1 && stats.queued == 0);
+    end_channel(channel);
+}
+
+SCENARIO(a_frame_of_the_queue_that_is_to_come_later_keeps_its_turn) {
+    avenc_channel *channel = open_on(0, 3, 2);
+    loop_default(0, held);
+    CHECK(submit(channel, 1) == AVENC_OK && submit(channel, 2) == AVENC_OK);
+    loop_next(0, later);
+    CHECK(enqueue(channel, 3) == AVENC_OK);
+    wait_for_sends(3);
+    CHECK(submit(channel, 4) == AVENC_OK && loop_held(0) == 2); /* behind it */
+    loop_next(0, later);
+    loop_report(0, 1);
+    wait_for_sends(4);
+    CHECK(loop_held(0) == 1);
+    loop_report(0, 1);
+    wait_for_sends(6);
+    loop_report(0, 2);
+    for (uint64_t i = 1; i <= 4; i++)
+        expect(channel, i);
+    end_channel(channel);
+}
+
+SCENARIO(an_idr_that_is_to_come_later_is_one_still) {
+    avenc_channel *channel = open_on(0, 3, 2);
+    avenc_submission frame;
+    uint64_t index;
+    loop_default(0, held);
+    CHECK(submit(channel, 1) == AVENC_OK);
+    frame = frame_of(2);
+    frame.force_idr = 1;
+    loop_next(0, later);
+    CHECK(avenc_channel_submit(channel, &frame, PATIENT, &index) == AVENC_OK && loop_last_idr(0));
+    loop_report(0, 1);
+    wait_for_sends(3);
+    CHECK(loop_last_idr(0));
+    loop_next(0, (loop_plan){.code = BAD_PARAM, .gone = true}); /* an IDR is owed */
+    CHECK(submit(channel, 9) == BAD_PARAM);
+    loop_next(0, later);
+    CHECK(submit(channel, 3) == AVENC_OK && loop_last_idr(0));
+    loop_report(0, 1);
+    wait_for_sends(6);
+    CHECK(loop_last_idr(0));
+    loop_report(0, loop_held(0));
+    for (uint64_t i = 1; i <= 3; i++)
+        expect(channel, i);
+    CHECK(submit(channel, 4) == AVENC_OK);
+    wait_for_sends(7);
+    CHECK(!loop_last_idr(0)); /* paid */
+    loop_report(0, 1);
+    expect(channel, 4);
+    end_channel(channel);
+}
+
+SCENARIO(a_device_without_a_frame_that_takes_none_is_an_error) {
+    avenc_channel *channel = open_on(0, 2, 2);
+    loop_next(0, later);
+    CHECK(submit(channel, 9) == AVENC_E_FULL && said("takes no frame, although it has none"));
+    CHECK(stats_of(channel).in_flight == 0);
+    CHECK(submit(channel, 1) == AVENC_OK);
+    expect(channel, 1);
+    end_channel(channel);
+}
+
+static void *submit_two(void *channel) {
+    CHECK(submit(channel, 2) == AVENC_OK);
+    return NULL;
+}
+
+SCENARIO(a_frame_is_reported_while_the_next_is_told_to_come_later) {
+    avenc_channel *channel = open_on(0, 3, 2);
+    pthread_t thread;
+    loop_default(0, held);
+    CHECK(submit(channel, 1) == AVENC_OK);
+    loop_next(0, later);
+    loop_hang(0, LOOP_SEND, 1);
+    pthread_create(&thread, NULL, submit_two, channel);
+    loop_wait_hung(0, LOOP_SEND, 1);
+    loop_report(0, 1); /* the only report that there will be */
+    loop_release(0, LOOP_SEND);
+    pthread_join(thread, NULL);
+    wait_for_sends(3);
+    loop_report(0, 1);
+    expect(channel, 1);
+    expect(channel, 2);
+    end_channel(channel);
+}
+
+SCENARIO(close_drops_a_frame_that_is_to_come_later) {
+    avenc_channel *channel = open_on(0, 3, 2);
+    uint64_t tags[4];
+    loop_default(0, held);
+    CHECK(submit(channel, 1) == AVENC_OK);
+    loop_next(0, later);
+    CHECK(submit(channel, 2) == AVENC_OK);
+    CHECK(avenc_channel_close(channel) == AVENC_OK);
+    CHECK(avenc_channel_take_dropped(channel, tags, 4) == 1 && tags[0] == 2);
+    loop_report(0, 1);
+    expect(channel, 1);
+    CHECK(loop_count(0, LOOP_SEND) == 2);
     end_channel(channel);
 }
 
