@@ -609,10 +609,10 @@ class Encoder:
         what it has, or with AclTimeoutError within their own bound where it does not. Queued frames, and packets that
         were not taken by `encode` or `flush`, are dropped, with one DroppedPacketsWarning, shown by default, that tells
         their number; packets that were taken stay valid. What the device does not give back in time is ended natively
-        when it does: AclTimeoutError says who is in the way, and the channel stays counted. A sink whose reader alone is
-        in the way is given up after `timeout` seconds, with that warning and no error. On a lost device the call returns
-        at once. Interrupted by Ctrl-C, it can be called again. Raises AclError if the device answered the channel's end
-        with a code.
+        when it does: AclTimeoutError says who is in the way, and the channel stays counted. A sink whose reader alone
+        is in the way is given up after `timeout` seconds, with that warning and no error. On a lost device the call
+        returns at once. Interrupted by Ctrl-C, it can be called again. Raises AclError if the device answered the
+        channel's end with a code.
         """
         self._close(warn=True)
 
