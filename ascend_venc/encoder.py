@@ -24,6 +24,7 @@ from .errors import (
     AclTimeoutError,
     BitRateWarning,
     DeviceFullError,
+    DeviceLostError,
     DroppedPacketsWarning,
     EncoderDrained,
     InvalidArgumentError,
@@ -566,7 +567,7 @@ class Encoder:
         converter = _converter(config)
         try:
             other = Channel(device, config, converter, self._timeout, channel, epoch)
-        except AclTimeoutError:
+        except (AclTimeoutError, DeviceLostError):
             raise
         except AclError as refusal:
             if channel.closed:

@@ -56,7 +56,8 @@ static bool create_run(void *arg) {
     avi_stream *stream = channel->stream;
     avi_binding binding;
     avi_blocking_begins();
-    int rc = channel->port->bind(channel->device, &binding);
+    int rc = atomic_load(&channel->device->lost) ? avi_fail_lost(channel, __func__)
+                                                 : channel->port->bind(channel->device, &binding);
     if (rc == AVENC_OK) {
         channel->slots.host_writes_memory = channel->device->info.run_mode == ACL_DEVICE;
         rc = make_parts(channel);
@@ -65,6 +66,8 @@ static bool create_run(void *arg) {
         channel->port->unbind(channel->device, &binding);
     }
     avi_blocking_ends();
+    if (rc != AVENC_OK && atomic_load(&channel->device->lost)) /* whatever the call said that noticed it */
+        rc = avi_fail_lost(channel, __func__);
     avenc_failure failure = *avenc_last_failure();
     if (rc != AVENC_OK)
         avi_channel_settle(channel);
@@ -282,6 +285,8 @@ static int fail_to_end_locked(avi_stream *stream, const avenc_wait *wait, const 
     if (in_device)
         return avi_fail(AVENC_E_TIMEOUT, call, "%u frame(s) are still in the device after %.3g s%s", in_device, seconds,
                         stream->hint);
+    if (!avi_sink_unfinished_locked(stream))
+        return avi_fail(AVENC_E_TIMEOUT, call, "the channel has not ended after %.3g s%s", seconds, stream->hint);
     return avi_fail(AVENC_E_TIMEOUT, call,
                     "the reader of the sink is slow: %u access units are not written after %.3g s", stream->stats.ready,
                     seconds);
@@ -296,10 +301,14 @@ int avenc_channel_wait_retired(avenc_channel *channel, const avenc_wait *wait) {
     avi_stream *stream = channel->stream;
     int verdict = AVI_WOKEN;
     avi_lock(&stream->lock);
-    while (channel->state != AVI_ENDED && (verdict = avi_stream_sleep_locked(stream, &waiter, false)) == AVI_WOKEN)
+    bool lost = false; /* then nothing is destroyed */
+    while (channel->state != AVI_ENDED && !(lost = atomic_load(&channel->device->lost)) &&
+           (verdict = avi_stream_sleep_locked(stream, &waiter, false)) == AVI_WOKEN)
         continue;
     int rc = AVENC_OK;
-    if (channel->state != AVI_ENDED)
+    if (channel->state != AVI_ENDED && lost)
+        rc = avi_fail_lost(channel, __func__);
+    else if (channel->state != AVI_ENDED)
         rc = verdict == AVI_LOOK ? avi_fail(AVENC_E_LOOK, __func__, "the wait goes on")
                                  : fail_to_end_locked(stream, wait, __func__);
     avi_unlock(&stream->lock);

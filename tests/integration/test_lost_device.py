@@ -115,6 +115,24 @@ def test_idle_encoder_whose_device_is_lost_says_so_when_it_is_used(use, chip):
         enc._close(warn=False)
 
 
+def test_reconfigure_on_a_device_that_is_known_to_be_lost_says_so():
+    sim = simulator.shared()
+    enc = encoder(timeout=60)
+    enc.encode(FRAME)
+    enc.flush()
+    sim.aclsim_count_calls(1)
+    with sim.lost_device():
+        # V1's report thread fails three times, and goes on to ask; V2's is idle, and the first use asks.
+        interface.of(
+            lambda: eventually(lambda: sim.aclsim_calls(b"aclrtProcessReport") > 4),
+            lambda: pytest.raises(venc.DeviceLostError, enc.submit, FRAME),
+        )()
+        sim.aclsim_count_calls(0)
+        for _ in range(2):
+            assert isinstance(outcome(started(lambda: enc.reconfigure(bitrate=500_000))), venc.DeviceLostError)
+    end_well(enc)
+
+
 # ---- one call that never returns ----
 
 HANGS_ON_CLOSE = [
