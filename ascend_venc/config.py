@@ -174,7 +174,7 @@ class EncoderConfig:
     source_range : str
         "limited" or "full": of the samples in the frames.
     color : ColorInfo, optional
-        How the samples in the stream are to be understood, as the stream tells it; None: it tells nothing of that.
+        How the samples in the stream are to be understood, as the stream tells it; None: it tells nothing (`vui`).
     sample_aspect_ratio : fractions.Fraction, optional
         Width of a pixel divided by its height, as the stream tells it; None: nothing.
     vui : bool
@@ -260,7 +260,7 @@ class EncoderConfig:
         color_matrix = parse_matrix(matrix_of(told, color_matrix, pixel_format), width, height)
         color_range = parse_choice("color_range", range_of(told, color_range), tuple(RANGES))
         if told is None and vui:
-            told = color_of(pixel_format, color_matrix, color_range)
+            told = color_of(pixel_format, color_matrix)
         return cls(
             width=width,
             height=height,

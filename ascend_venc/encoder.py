@@ -74,7 +74,7 @@ class Encoder:
     color : ColorInfo or str, optional
         How the samples in the stream are to be understood: "bt709", "bt601", "bt2020-pq", ..., or a ColorInfo. It is
         written into the stream, and changes no picture but the conversion of RGB. Default: of RGB and grey frames what
-        they were converted to, taking them for sRGB; of other frames nothing.
+        they were converted to, taking them for sRGB; of other frames their range alone.
     sample_aspect_ratio : fractions.Fraction or str, optional
         Width of a pixel divided by its height, such as "4:3"; written into the stream. Default: nothing, which players
         take for 1.

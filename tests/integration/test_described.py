@@ -60,6 +60,7 @@ def told(packets, codec):
         ({"color": "BT2020-PQ", "color_range": "full"}, {"color": (9, 16, 9), "range": 2}),
         ({"color": venc.ColorInfo("smpte432", 13, "bt709", "full")}, {"color": (12, 13, 1), "range": 2}),
         ({"color_range": "full"}, {"color": (2, 2, 2), "range": 2}),
+        ({}, {"color": (2, 2, 2), "range": 1}),
         ({"sample_aspect_ratio": "4:3"}, {"shape": Fraction(4, 3)}),
         ({"sample_aspect_ratio": Fraction(64, 45)}, {"shape": Fraction(64, 45)}),
         ({"fps": "29.97"}, {"rate": Fraction(30000, 1001), "color": (2, 2, 2)}),
