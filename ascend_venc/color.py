@@ -157,8 +157,8 @@ def range_of(color: ColorInfo | None, color_range: str | None) -> str:
 def color_of(pixel_format: str, color_matrix: str) -> ColorInfo:
     """Return what is known of the samples where the caller does not say it. RGB is taken for sRGB.
 
-    Of YUV their range alone, which is told all the same: H.264 of the 310B says full range by itself on DVPP V2 (source:
-    the vendor's documentation of hi_mpi_venc_set_h264_vui).
+    Of YUV their range alone, which is told all the same: H.264 of the 310B says full range by itself on DVPP V2
+    (source: the vendor's documentation of hi_mpi_venc_set_h264_vui).
     """
     if PIXEL_FORMATS[pixel_format].color != "yuv":
         return NAMED["bt709"] if color_matrix == "bt709" else ColorInfo(1, 1, 6)
