@@ -111,14 +111,21 @@ class BuildExt(build_ext):
     def get_export_symbols(self, ext):
         return [] if isinstance(ext, SharedLibrary) else super().get_export_symbols(ext)
 
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count() or 1
+
     def build_extensions(self):
-        self.extensions.sort(key=lambda ext: not isinstance(ext, SharedLibrary))
         # Also an in-place build builds here first and copies afterwards.
         lib_dir = os.path.join(self.build_lib, *LIB_PACKAGE.split("."))
         for ext in self.extensions:
             if not isinstance(ext, SharedLibrary):
                 ext.library_dirs.append(lib_dir)
-        super().build_extensions()
+        every = self.extensions
+        for plain in (True, False):
+            self.extensions = [ext for ext in every if isinstance(ext, SharedLibrary) == plain]
+            super().build_extensions()
+        self.extensions = every
 
     def run(self):
         super().run()

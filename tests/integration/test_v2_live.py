@@ -98,4 +98,4 @@ def test_beside_other_threads(what):
 
 def test_no_memory():
     pytest.importorskip("_testcapi", reason="this Python has no _testcapi, which makes allocations fail")
-    run("memory", 80)
+    run("memory", 240)
