@@ -32,8 +32,6 @@ FILES = {
 }
 
 
-
-
 def run(root, name):
     return subprocess.run(
         [
