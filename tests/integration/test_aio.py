@@ -86,12 +86,14 @@ def test_many_encoders_on_one_loop_need_no_thread_each(run, backend, frames):
         assert [packet.token for packet in packets] == [(name, number) for number in range(COUNT)]
 
     async def main():
+        before = set(threading.enumerate())
         encoders = [encoder(backend) for _ in range(12)]
         for enc in encoders:
             await enc.__aenter__()
-        before = threading.active_count()
+        while set(threading.enumerate()) - before:  # those that have opened an encoder are just ending
+            await asyncio.sleep(0.002)
         await asyncio.gather(*(one(name, enc) for name, enc in enumerate(encoders)))
-        assert threading.active_count() == before
+        assert set(threading.enumerate()) <= before
         await asyncio.gather(*(enc.close() for enc in encoders))
 
     run(main())
