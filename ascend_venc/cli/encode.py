@@ -374,14 +374,14 @@ def _encode(
                     except (VencError, OSError, MemoryError) as error:
                         if not kept:
                             raise
-                        tally.failure = error
+                        tally.failure = error.with_traceback(None)  # which has this frame, and its packets
                         break
                     put(packets)
             check()
         except (KeyboardInterrupt, Terminated) as error:  # it may come at any line of the loop
             if not kept:
                 raise
-            tally.failure = tally.failure or error
+            tally.failure = tally.failure or error.with_traceback(None)
         if tally.failure is not None:
             _keep_the_rest(encoder, tally, put)
             return encoder, tally
