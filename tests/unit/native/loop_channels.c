@@ -641,6 +641,35 @@ SCENARIO(a_lost_device_tells_everybody_and_closing_is_at_once) {
     UNTIL(loop_count(0, LOOP_DESTROY) == 1);
 }
 
+/* Nothing is destroyed on a lost device: who waits for that is told, and no reader is blamed. */
+SCENARIO(a_channel_that_is_retired_on_a_lost_device_does_not_end) {
+    avenc_device *device = loop_open(0);
+    avenc_channel *channel = open_channel(device, 1, 0);
+    loop_lose(0, 507010);
+    avenc_channel_pause(channel, 1);
+    avenc_channel_retire(channel);
+    CHECK(avenc_channel_wait_retired(channel, PATIENT) == 507010 && said("stopped reporting"));
+    CHECK(loop_count(0, LOOP_DESTROY) == 0);
+    loop_lose(0, 0);
+    end_channel(channel);
+    avenc_device_release(device);
+}
+
+SCENARIO(a_channel_is_not_made_on_a_device_that_is_known_to_be_lost) {
+    avenc_device *device = loop_open(0);
+    avenc_channel *channel = open_channel(device, 1, 0);
+    avenc_channel_config config = config_of(1, 0);
+    unsigned before = loop_count(0, LOOP_CREATE);
+    loop_lose(0, 507010);
+    avenc_channel *other = begin_channel(device, &config, channel);
+    CHECK(avenc_channel_wait_open(other, PATIENT) == 507010 && said("stopped reporting"));
+    CHECK(loop_count(0, LOOP_CREATE) == before);
+    avenc_channel_release(other);
+    loop_lose(0, 0);
+    end_channel(channel);
+    avenc_device_release(device);
+}
+
 SCENARIO(a_device_that_comes_back_goes_on_where_it_was) {
     avenc_device *device = loop_open(0);
     avenc_channel *channel = open_channel(device, 1, 1);
