@@ -198,19 +198,26 @@ bool avi_change_run(void *arg) {
 
 /* ---- waiting --------------------------------------------------------------------------------------------- */
 
+static unsigned in_front_locked(const avenc_channel *channel, const avenc_change *change) {
+    unsigned behind = 0;
+    for (const avi_slot *slot = channel->queued_head; slot; slot = slot->next)
+        behind += slot->packet->pub.frame_index >= change->first_index;
+    return channel->stream->stats.in_flight - behind;
+}
+
 static int give_up_locked(const avenc_channel *channel, const avi_waiter *waiter, int verdict, const char *call) {
     const avenc_change *change = channel->change;
     char bound[64];
     if (verdict == AVI_LOOK)
         return avi_fail(AVENC_E_LOOK, call, "the wait goes on");
     avi_stream_bound(waiter, verdict, bound, sizeof bound);
-    if (change && change->state == AVI_CHANGE_RUNNING)
+    if (!change || change->state == AVI_CHANGE_RUNNING)
         return avi_fail(AVENC_E_TIMEOUT, call, "the settings are not changed: %s has not returned %s%s",
                         channel->port->change_call, bound, channel->stream->hint);
     return avi_fail(AVENC_E_TIMEOUT, call,
                     "the settings are not changed: the device has finished no frame %s, and %u are in front of the "
                     "change%s",
-                    bound, channel->stream->stats.in_flight, channel->stream->hint);
+                    bound, in_front_locked(channel, change), channel->stream->hint);
 }
 
 int avenc_change_wait(avenc_change *change, const avenc_wait *wait, uint64_t *first_index) {

@@ -513,10 +513,9 @@ AVENC_API uint32_t avenc_channel_epoch(avenc_channel *channel);
 typedef struct avenc_change avenc_change;
 
 /*
- * Begin to change key_frame_interval, rc_mode with its limits and quantisers, src_rate, max_bit_rate and the time base of a
- * channel that has its place,
- * without another channel and without an IDR, to those of `config`. `epoch` is that of the settings which `config` was
- * made from. Does not block. A native thread makes the change when the frames that were accepted before it are out of
+ * Begin to change key_frame_interval, rc_mode with its limits and quantisers, src_rate, max_bit_rate and the time base of
+ * a channel that has its place, without another channel and without an IDR, to those of `config`. `epoch` is that of the
+ * settings which `config` was made from. Does not block. A native thread makes the change when the frames that were accepted before it are out of
  * the device; those accepted from then on wait in the queue behind it, so the next one to be accepted is the first
  * that it applies to. Counted pts go on in time; a frame that brings its own pts while the change is pending has it in
  * the time base, and the epoch, of before.

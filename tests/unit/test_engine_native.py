@@ -59,6 +59,7 @@ CLOCK = wrap("avi_now_ns", "avi_cond_wait_until", "avi_thread_start")
     [
         ("loop_frames.c", []),
         ("loop_channels.c", []),
+        ("loop_changes.c", []),
         ("loop_sinks.c", []),
         ("loop_waits.c", []),
         ("loop_memory.c", ALLOCATIONS),

@@ -50,18 +50,19 @@ typedef struct loop_device {
     unsigned first_plan, plan_count;
     held_frame held[MOST_HELD];
     unsigned held_count;
-    held_frame last;      /* that was reported */
-    held_frame overtaken; /* that was not, because a later one of its channel was */
+    held_frame last;           /* that was reported */
+    held_frame overtaken;      /* that was not, because a later one of its channel was */
     held_frame due[MOST_HELD]; /* for the report thread */
     unsigned due_count;
     bool due_set;
     bool losing;
     int lose_code;
-    uint64_t done;         /* what the report thread was asked to do and has done; */
+    uint64_t done; /* what the report thread was asked to do and has done; */
     uint64_t asked;
     unsigned channels, most_channels, idrs;
     bool last_idr;
     long memory, pictures;
+    uint32_t bit_rate;
 } loop_device;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -403,6 +404,33 @@ static int create_picture(avenc_device *device, const avenc_channel_config *conf
     return 0;
 }
 
+static bool changes(const avenc_device *device) {
+    (void)device;
+    return true;
+}
+
+static int change(avenc_device *device, void *opaque, const avenc_channel_config *config, bool *whole) {
+    loop_device *loop = device->port_data;
+    loop_channel *channel = opaque;
+    must_be_bound(device);
+    pthread_mutex_lock(&lock);
+    if (channel->inside)
+        broken("settings were changed under a frame");
+    int code = enter_locked(loop, LOOP_CHANGE);
+    if (code == 0)
+        loop->bit_rate = config->max_bit_rate;
+    pthread_mutex_unlock(&lock);
+    *whole = code != LOOP_UNSURE;
+    return code ? avi_fail(code, "loop_change", "the device refused the settings") : 0;
+}
+
+uint32_t loop_bit_rate(int device) {
+    pthread_mutex_lock(&lock);
+    uint32_t rate = devices[device].bit_rate;
+    pthread_mutex_unlock(&lock);
+    return rate;
+}
+
 static int place_picture(avenc_device *device, void *opaque, const avi_placement *placement) {
     loop_picture *picture = opaque;
     must_be_bound(device);
@@ -480,6 +508,9 @@ const avi_port loopback_port = {
     .name = "loop-back",
     .send_call = "loop_send",
     .report_call = "loop_report",
+    .change_call = "loop_change",
+    .changes = changes,
+    .change = change,
     .open = open_device,
     .close = close_device,
     .bind = bind,

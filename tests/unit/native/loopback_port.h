@@ -33,12 +33,18 @@ typedef enum loop_call {
     LOOP_COPY,
     LOOP_CREATE,
     LOOP_DESTROY,
+    LOOP_CHANGE, /* LOOP_UNSURE as code: the old settings are not there any more either */
     LOOP_PICTURE,
     LOOP_PLACE,
     LOOP_SEND,       /* before the device has seen the picture */
     LOOP_AFTER_SEND, /* when it has it */
     LOOP_CALLS
 } loop_call;
+
+enum { LOOP_UNSURE = 507899 };
+
+/* max_bit_rate of the last change that was made on a device. */
+uint32_t loop_bit_rate(int device);
 
 /* The nth call from now on stops until loop_release, or fails with a code (after a stop too, if both are said). */
 void loop_hang(int device, loop_call call, unsigned nth);

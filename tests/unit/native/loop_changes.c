@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Settings that change while a channel lives: frames in front and behind, a device that refuses, calls that do not return. */
+#include <pthread.h>
+
+#include "channels.h"
+
+enum { REFUSED = 507018, LOST = 507010, OLD_RATE = 100, NEW_RATE = 900 };
+
+static const loop_plan held = {.when = LOOP_HELD};
+
+static avenc_channel_config settings(uint32_t rate) {
+    avenc_channel_config config = config_of(2, 4);
+    config.max_bit_rate = rate;
+    return config;
+}
+
+static avenc_channel *open_on(int number) {
+    avenc_device *device = loop_open(number);
+    avenc_channel_config config = settings(OLD_RATE);
+    avenc_channel *channel = open_configured(device, &config, NULL);
+    avenc_device_release(device);
+    return channel;
+}
+
+static avenc_change *begin(avenc_channel *channel, uint32_t rate) {
+    avenc_channel_config config = settings(rate);
+    avenc_change *change = NULL;
+    CHECK(avenc_channel_change(channel, avenc_channel_epoch(channel), &config, &change) == AVENC_OK && change);
+    return change;
+}
+
+/* Begin it, wait and let go; what came of it. */
+static int change_to(avenc_channel *channel, uint32_t rate, uint64_t *first) {
+    avenc_change *change = begin(channel, rate);
+    int rc = avenc_change_wait(change, PATIENT, first);
+    avenc_change_release(change);
+    return rc;
+}
+
+SCENARIO(a_change_is_made_between_the_frames_before_it_and_those_behind) {
+    avenc_channel *channel = open_on(0);
+    uint64_t first = 77;
+    loop_default(0, held);
+    CHECK(submit(channel, 1) == AVENC_OK && submit(channel, 2) == AVENC_OK);
+    avenc_change *change = begin(channel, NEW_RATE);
+    CHECK(enqueue(channel, 3) == AVENC_OK && enqueue(channel, 4) == AVENC_OK);
+    loop_report(0, 1);
+    CHECK(avenc_change_wait(change, BRIEFLY, &first) == AVENC_E_TIMEOUT && said("and 1 are in front of the change"));
+    CHECK(loop_count(0, LOOP_CHANGE) == 0 && loop_count(0, LOOP_SEND) == 2); /* one is inside, and none overtakes */
+    loop_report(0, 1);
+    CHECK(avenc_change_wait(change, PATIENT, &first) == AVENC_OK && first == 2);
+    CHECK(loop_bit_rate(0) == NEW_RATE && avenc_channel_epoch(channel) == 1);
+    avenc_change_release(change);
+    UNTIL(loop_held(0) == 2);
+    loop_report(0, 2);
+    for (uint64_t i = 1; i <= 4; i++)
+        expect(channel, i);
+    CHECK(loop_count(0, LOOP_CREATE) == 1 && avenc_live(AVENC_LIVE_CHANGE) == 0);
+    end_channel(channel);
+}
+
+SCENARIO(times_go_on_across_a_change_of_time_base) {
+    avenc_channel *channel = open_on(0);
+    uint64_t index, first;
+    avenc_channel_config config = settings(OLD_RATE);
+    const int64_t before = config.time_den / config.time_num;
+    loop_default(0, held);
+    CHECK(submit(channel, 1) == AVENC_OK);
+    config.time_den *= 2; /* two units for each there was */
+    avenc_change *change = NULL;
+    CHECK(before > 0 && avenc_channel_change(channel, 0, &config, &change) == AVENC_OK);
+    CHECK(enqueue(channel, 2) == AVENC_OK); /* stamped before the change is known to be made */
+    avenc_submission own = frame_of(3);
+    own.number_pts = 0;
+    own.pts = 5;
+    int rc;
+    while ((rc = avenc_channel_enqueue(channel, &own, 1, 0, &index)) == AVENC_E_AGAIN)
+        CHECK(avenc_channel_wait_memory(channel, PATIENT) == AVENC_OK);
+    CHECK(rc == AVENC_OK);
+    loop_default(0, (loop_plan){0});
+    loop_report(0, 1);
+    CHECK(avenc_change_wait(change, PATIENT, &first) == AVENC_OK && first == 1);
+    avenc_change_release(change);
+    static const int64_t pts[] = {0, 2, 5};
+    static const uint32_t epochs[] = {0, 1,
+                                      0}; /* a time that was given is in units of the time at which it was given */
+    for (int i = 0; i < 3; i++) {
+        avenc_packet *packet = take_packet(channel);
+        CHECK(packet->pts == pts[i] && packet->epoch == epochs[i]);
+        avenc_packet_release(packet);
+    }
+    end_channel(channel);
+}
+
+SCENARIO(a_change_that_the_device_refuses_changes_nothing) {
+    avenc_channel *channel = open_on(0);
+    uint64_t first = 77;
+    loop_fail(0, LOOP_CHANGE, 1, REFUSED);
+    CHECK(change_to(channel, NEW_RATE, &first) == REFUSED && said("refused the settings") && first == 77);
+    CHECK(avenc_channel_epoch(channel) == 0 && loop_bit_rate(0) == 0);
+    CHECK(submit(channel, 1) == AVENC_OK);
+    expect(channel, 1);
+    CHECK(change_to(channel, NEW_RATE, &first) == AVENC_OK && first == 1);
+    CHECK(submit(channel, 2) == AVENC_OK);
+    expect(channel, 2);
+    end_channel(channel);
+}
+
+SCENARIO(a_channel_whose_settings_are_not_known_takes_no_change) {
+    avenc_channel *channel = open_on(0);
+    uint64_t first;
+    loop_fail(0, LOOP_CHANGE, 1, LOOP_UNSURE);
+    CHECK(change_to(channel, NEW_RATE, &first) == AVENC_E_UNSUPPORTED && said("those before them too"));
+    avenc_channel_config config = settings(NEW_RATE);
+    avenc_change *change = NULL;
+    CHECK(avenc_channel_change(channel, 0, &config, &change) == AVENC_E_UNSUPPORTED && !change);
+    CHECK(said("takes another channel"));
+    CHECK(submit(channel, 1) == AVENC_OK);
+    expect(channel, 1);
+    end_channel(channel);
+}
+
+SCENARIO(what_no_living_channel_takes_is_another_channel_s) {
+    avenc_channel *channel = open_on(0);
+    avenc_change *change = NULL;
+    avenc_channel_config config = settings(NEW_RATE);
+    config.depth++;
+    CHECK(avenc_channel_change(channel, 0, &config, &change) == AVENC_E_UNSUPPORTED);
+    config = settings(NEW_RATE);
+    CHECK(avenc_channel_change(channel, 1, &config, &change) == AVENC_E_REPLACED && said("meanwhile"));
+    config.time_num = 0;
+    CHECK(avenc_channel_change(channel, 0, &config, &change) == AVENC_E_INVALID && !change);
+    CHECK(loop_count(0, LOOP_CHANGE) == 0);
+    end_channel(channel);
+}
+
+SCENARIO(a_change_that_nobody_waits_for_is_forgotten_before_it_begins) {
+    avenc_channel *channel = open_on(0);
+    loop_default(0, held);
+    CHECK(submit(channel, 1) == AVENC_OK);
+    avenc_change *change = begin(channel, NEW_RATE);
+    avenc_channel_config config = settings(NEW_RATE);
+    avenc_change *second = NULL;
+    CHECK(avenc_channel_change(channel, 0, &config, &second) == AVENC_E_AGAIN && !second);
+    CHECK(avenc_channel_wait_changes(channel, BRIEFLY) == AVENC_E_TIMEOUT);
+    CHECK(enqueue(channel, 2) == AVENC_OK);
+    avenc_change_release(change);
+    CHECK(avenc_channel_wait_changes(channel, PATIENT) == AVENC_OK);
+    UNTIL(loop_held(0) == 2); /* what waited behind it goes on at once */
+    loop_report(0, 2);
+    expect(channel, 1);
+    expect(channel, 2);
+    CHECK(loop_count(0, LOOP_CHANGE) == 0 && avenc_channel_epoch(channel) == 0);
+    end_channel(channel);
+}
+
+SCENARIO(a_change_that_is_given_up_inside_the_call_is_written_back) {
+    avenc_channel *channel = open_on(0);
+    uint64_t first;
+    loop_hang(0, LOOP_CHANGE, 1);
+    avenc_change *change = begin(channel, NEW_RATE);
+    loop_wait_hung(0, LOOP_CHANGE, 1);
+    CHECK(avenc_change_wait(change, BRIEFLY, &first) == AVENC_E_TIMEOUT && said("loop_change has not returned"));
+    CHECK(enqueue(channel, 1) == AVENC_OK && loop_count(0, LOOP_SEND) == 0);
+    avenc_change_release(change);
+    loop_release(0, LOOP_CHANGE);
+    expect(channel, 1);
+    CHECK(loop_count(0, LOOP_CHANGE) == 2 && loop_bit_rate(0) == OLD_RATE && avenc_channel_epoch(channel) == 0);
+    end_channel(channel);
+}
+
+SCENARIO(closing_ends_a_change_that_waits_and_one_whose_call_does_not_return) {
+    uint64_t first;
+    avenc_channel *channel = open_on(0);
+    loop_default(0, held);
+    CHECK(submit(channel, 1) == AVENC_OK);
+    avenc_change *change = begin(channel, NEW_RATE);
+    CHECK(avenc_channel_close(channel) == AVENC_OK);
+    CHECK(avenc_change_wait(change, PATIENT, &first) == AVENC_E_CLOSED && loop_count(0, LOOP_CHANGE) == 0);
+    avenc_change_release(change);
+    loop_report(0, 1);
+    end_channel(channel);
+    channel = open_on(1);
+    loop_hang(1, LOOP_CHANGE, 1);
+    change = begin(channel, NEW_RATE);
+    loop_wait_hung(1, LOOP_CHANGE, 1);
+    CHECK(avenc_channel_close(channel) == AVENC_OK);
+    CHECK(avenc_channel_wait_closed(channel, BRIEFLY) == AVENC_E_TIMEOUT && said("loop_change has not returned"));
+    loop_release(1, LOOP_CHANGE);
+    CHECK(avenc_change_wait(change, PATIENT, &first) == AVENC_E_CLOSED);
+    avenc_change_release(change);
+    end_channel(channel);
+}
+
+SCENARIO(a_lost_device_ends_the_wait_for_a_change) {
+    avenc_channel *channel = open_on(0);
+    uint64_t first;
+    loop_default(0, held);
+    CHECK(submit(channel, 1) == AVENC_OK);
+    avenc_change *change = begin(channel, NEW_RATE);
+    loop_lose(0, LOST);
+    CHECK(avenc_change_wait(change, PATIENT, &first) == LOST);
+    avenc_change_release(change);
+    loop_lose(0, 0);
+    loop_report(0, 1);
+    expect(channel, 1);
+    end_channel(channel);
+}
+
+/* ---- from several threads -------------------------------------------------------------------------------- */
+
+enum { ROUNDS = 60 };
+
+static void *change_always(void *channel) {
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        avenc_channel_config config = settings(1000 + i);
+        avenc_change *change = NULL;
+        uint64_t first;
+        int rc = avenc_channel_change(channel, avenc_channel_epoch(channel), &config, &change);
+        CHECK(rc == AVENC_OK || rc == AVENC_E_AGAIN || rc == AVENC_E_REPLACED);
+        if (rc == AVENC_OK && i % 3)
+            CHECK(avenc_change_wait(change, PATIENT, &first) == AVENC_OK);
+        avenc_change_release(change); /* every third one is given up, wherever it is */
+    }
+    return NULL;
+}
+
+static void *submit_always(void *channel) {
+    for (uint64_t i = 1; i <= 4 * ROUNDS; i++)
+        CHECK(submit(channel, i) == AVENC_OK);
+    return NULL;
+}
+
+SCENARIO(frames_keep_their_order_beside_changes_of_two_threads) {
+    avenc_channel *channel = open_on(0);
+    pthread_t threads[3];
+    pthread_create(&threads[0], NULL, submit_always, channel);
+    pthread_create(&threads[1], NULL, change_always, channel);
+    pthread_create(&threads[2], NULL, change_always, channel);
+    for (uint64_t i = 1; i <= 4 * ROUNDS; i++) {
+        CHECK(avenc_channel_wait(channel, PATIENT, 0, AVENC_WAIT_FOR_FRAMES) == AVENC_OK);
+        expect(channel, i);
+    }
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    CHECK(avenc_channel_wait_changes(channel, PATIENT) == AVENC_OK && avenc_live(AVENC_LIVE_CHANGE) == 0);
+    end_channel(channel);
+}
