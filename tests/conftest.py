@@ -17,6 +17,9 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+SECONDS = 120  # that a test may take which does not say it itself
+
+
 def pytest_addoption(parser):
     parser.addoption(
         "--acl",
@@ -57,6 +60,9 @@ def pytest_collection_modifyitems(config, items):
         marker = item.get_closest_marker("v1_only")
         if marker and interface.V2:
             item.add_marker(pytest.mark.skip(reason=f"of V1: {marker.args[0]}"))
+        # Not an option of the configuration: the layer rules run by a pytest that has no plugins, too.
+        if config.pluginmanager.hasplugin("timeout") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SECONDS))
     if config.getoption("--acl") != "real":
         return
     reason = pytest.mark.skip(reason="asks the simulated device what hardware cannot tell; run without --acl=real")
