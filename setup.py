@@ -5,15 +5,20 @@ the engine.
 Environment, for developers:
   AVENC_CFLAGS, AVENC_LDFLAGS   appended to every compile and link (sanitizers, coverage)
   AVENC_DEBUG=1                 -O0 -g instead of -O2 -g0
+  SOURCE_DATE_EPOCH             the time of every file in an sdist, which is then the same to the byte each time
 """
 
+import gzip
 import os
 import runpy
+import sys
+import tarfile
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
 
 LIB_PACKAGE = "ascend_venc._lib"
 PLAIN_LIBRARIES = {
@@ -116,6 +121,9 @@ class BuildExt(build_ext):
         self.parallel = self.parallel or os.cpu_count() or 1
 
     def build_extensions(self):
+        # An interpreter that was built with a run path of its own (pyenv's) hands it to every module: ours look for the
+        # engine beside themselves, and nowhere before.
+        self.compiler.linker_so = [flag for flag in self.compiler.linker_so if not flag.startswith("-Wl,-rpath")]
         # Also an in-place build builds here first and copies afterwards.
         lib_dir = os.path.join(self.build_lib, *LIB_PACKAGE.split("."))
         for ext in self.extensions:
@@ -133,6 +141,33 @@ class BuildExt(build_ext):
         GENERATOR["write"](root / "ascend_venc/_lowlevel/pyacl", GENERATOR["stubs"]())
 
 
+class Sdist(sdist):
+    """As setuptools', but with $SOURCE_DATE_EPOCH: no times, owners, rights or order of the machine that packs it."""
+
+    def make_archive(self, base_name, format, root_dir=None, base_dir=None, owner=None, group=None):
+        epoch = os.environ.get("SOURCE_DATE_EPOCH")
+        if epoch is None or format != "gztar":
+            return super().make_archive(base_name, format, root_dir, base_dir, owner, group)
+
+        def anonymous(member):
+            member.mtime, member.uid, member.gid, member.uname, member.gname = int(epoch), 0, 0, "", ""
+            member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+            return member
+
+        root, name = Path(root_dir or "."), f"{base_name}.tar.gz"
+        os.makedirs(os.path.dirname(name), exist_ok=True)
+        gz = {"filename": "", "mode": "wb", "mtime": int(epoch)}
+        with (
+            open(name, "wb") as file,
+            gzip.GzipFile(fileobj=file, **gz) as out,
+            tarfile.open(None, "w", out) as archive,
+        ):
+            archive.dereference = True  # hard links, of which the tree to be packed is made, are files
+            for path in sorted([root / base_dir, *(root / base_dir).rglob("*")]):
+                archive.add(path, path.relative_to(root).as_posix(), recursive=False, filter=anonymous)
+        return name
+
+
 def cython_module(name):
     path = name.replace(".", "/")
     return Extension(
@@ -147,10 +182,9 @@ def cython_module(name):
     )
 
 
-GENERATOR["write"](GENERATED, {**GENERATOR["sources"](), **CHIPS["sources"]()})
-setup(
-    cmdclass={"build_ext": BuildExt},
-    ext_modules=[
+def extensions():
+    GENERATOR["write"](GENERATED, {**GENERATOR["sources"](), **CHIPS["sources"]()})
+    return [
         *(plain_library(name, folders) for name, folders in PLAIN_LIBRARIES.items()),
         *(link_library(name, source) for name, source in LINK_LIBRARIES.items()),
         *cythonize(
@@ -159,5 +193,21 @@ setup(
             build_dir="build/cython",
             compiler_directives={"language_level": 3, "binding": True, "embedsignature": False},
         ),
-    ],
-)
+    ]
+
+
+# What packs the sources, or tells about them, compiles nothing; MANIFEST.in says which files are sources.
+PACKS = {"sdist", "egg_info", "dist_info"}
+COMPILES = {
+    "bdist",
+    "bdist_egg",
+    "bdist_wheel",
+    "build",
+    "build_ext",
+    "develop",
+    "editable_wheel",
+    "install",
+    "install_lib",
+}
+packs_only = bool(PACKS.intersection(sys.argv)) and not COMPILES.intersection(sys.argv)
+setup(cmdclass={"build_ext": BuildExt, "sdist": Sdist}, ext_modules=[] if packs_only else extensions())

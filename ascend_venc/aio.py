@@ -17,15 +17,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from . import encoder as _encoder
 from ._lowlevel.waitset import WaitSet
-from .errors import EncoderDrained, VencError, from_status
+from .errors import EncoderDrained, VencError, from_status, tell_name
+from .sei import Message, listed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable
     from contextvars import Context
     from types import TracebackType
 
+    from typing_extensions import Unpack
+
     from ._lowlevel.channel import Channel
     from ._lowlevel.packet import Packet
+    from .config import EncoderConfig
+    from .literals import Interface
+    from .media.writer_settings import ChangedSettings, EncoderKeywords
     from .stats import EncoderStats
 
 _T = TypeVar("_T")
@@ -62,9 +68,10 @@ class Encoder:
     ['IDR', 'P']
     """
 
-    def __init__(self, width: int, height: int, **options: Any) -> None:
+    def __init__(self, width: int, height: int, **options: Unpack[EncoderKeywords]) -> None:
         self._arguments = (width, height)
         self._options = options
+        self._name: str | None = options.get("name")
         self._inner: _encoder.Encoder | None = None
         self._waitset: WaitSet | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -191,37 +198,47 @@ class Encoder:
         pts: int | None = None,
         key_frame: bool = False,
         token: Any = None,
+        sei: Iterable[Message] | None = None,
         timeout: float | None = None,
     ) -> int | None:
         """Submit one frame in host memory; wait for room. See `ascend_venc.Encoder.submit_async`."""
-        bounds = self._bounds(self._open()._wait_for(timeout), "no room for another frame")
-        while True:
-            seen = self._arm()
-            index = await self._offer(frame, pts, key_frame, token)
-            if index is not False:
-                return index
-            await self._progress(bounds, seen)
+        try:
+            bounds = self._bounds(self._open()._wait_for(timeout), "no room for another frame")
+            sei = None if sei is None else listed(sei)  # it may be offered more than once
+            while True:
+                seen = self._arm()
+                index = await self._offer(frame, pts, key_frame, token, sei)
+                if index is not False:
+                    return index
+                await self._progress(bounds, seen)
+        except VencError as error:
+            tell_name(error, self._name)
+            raise
 
-    async def _offer(self, frame: Any, pts: int | None, key_frame: bool, token: Any) -> int | None:
-        """Submit where there is room; False where there is none."""
+    async def _offer(self, *frame: Any) -> int | None:
+        """Submit a frame and what goes with it where there is room; False where there is none."""
         channel = self._channel()
         if channel.short_copy:
-            return channel.offer(frame, pts, key_frame, token)
+            return channel.offer(*frame)
         # The loop goes on meanwhile; a frame that is on its way is submitted, also if this is cancelled.
-        return await asyncio.shield(asyncio.to_thread(channel.offer, frame, pts, key_frame, token))
+        return await asyncio.shield(asyncio.to_thread(channel.offer, *frame))
 
     async def receive_many(self, max: int = 64, timeout: float | None = None) -> list[Packet]:
         """Wait for a packet and return those that are ready. EncoderDrained after `drain()`. See `Encoder.receive`.
 
         `timeout` None waits as long as packets may come.
         """
-        bounds = self._bounds(None if timeout is None else self._open()._wait_for(timeout))
-        while True:
-            self._arm()
-            packets = self._channel().try_receive(max)
-            if packets:
-                return packets
-            await self._progress(bounds)
+        try:
+            bounds = self._bounds(None if timeout is None else self._open()._wait_for(timeout))
+            while True:
+                self._arm()
+                packets = self._channel().try_receive(max)
+                if packets:
+                    return packets
+                await self._progress(bounds)
+        except VencError as error:
+            tell_name(error, self._name)
+            raise
 
     async def receive(self, timeout: float | None = None) -> Packet:
         """Wait for the next packet."""
@@ -237,56 +254,72 @@ class Encoder:
             raise StopAsyncIteration from None
 
     async def encode(
-        self, frame: Any, *, pts: int | None = None, key_frame: bool = False, token: Any = None
+        self,
+        frame: Any,
+        *,
+        pts: int | None = None,
+        key_frame: bool = False,
+        token: Any = None,
+        sei: Iterable[Message] | None = None,
     ) -> list[Packet]:
         """Submit one frame and return the packets that are ready, which are taken before it waits for room.
 
-        A FrameError is about an earlier frame: this one was submitted, and packets are kept for the next call.
-        """
-        channel = self._channel()
-        bounds = self._bounds(self._open()._wait_for(None), "no room for another frame")
+        A FrameError is about an earlier frame: this one was submitted, and packets are kept for the next call."""
+        channel: Channel | None = None
         packets: list[Packet] = []
         try:
+            channel = self._channel()
+            bounds = self._bounds(self._open()._wait_for(None), "no room for another frame")
+            sei = None if sei is None else listed(sei)
             while True:
                 seen = self._arm()
-                index = await self._offer(frame, pts, key_frame, token)
+                index = await self._offer(frame, pts, key_frame, token, sei)
                 channel.take_into(packets)
                 if index is not False:
                     return packets + channel.drain()
                 await self._progress(bounds, seen)
-        except BaseException:
-            channel.put_back(packets)
+        except BaseException as error:
+            if channel is not None:
+                channel.put_back(packets)
+            tell_name(error, self._name)
             raise
 
     async def encode_iter(self, frames: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Packet]:
         """Encode all frames of an iterable or an asynchronous one, and yield every packet."""
-        one_by_one = self._open()._one_by_one
-        if hasattr(frames, "__aiter__"):
-            async for frame in frames:
-                for packet in one_by_one(await self.encode(frame)):
-                    yield packet
-        else:
-            for frame in frames:
-                for packet in one_by_one(await self.encode(frame)):
-                    yield packet
-        for packet in one_by_one(await self.flush()):
-            yield packet
+        inner = self._open()
+        packets: list[Packet] = []
+        try:
+            async for frame in _each(frames):
+                packets = await self.encode(frame)
+                packets.reverse()
+                while packets:
+                    yield packets.pop()
+            packets = await self.flush()
+            packets.reverse()
+            while packets:
+                yield packets.pop()
+        finally:
+            inner._put_back(packets)
 
     async def flush(self) -> list[Packet]:
         """Wait until every frame submitted is encoded, and return the rest of the packets."""
-        channel = self._channel()
-        bounds = self._bounds(None)
-        while True:
-            self._arm()
-            if channel.idle:
-                return channel.drain()
-            await self._progress(bounds)
+        try:
+            channel = self._channel()
+            bounds = self._bounds(None)
+            while True:
+                self._arm()
+                if channel.idle:
+                    return channel.drain()
+                await self._progress(bounds)
+        except VencError as error:
+            tell_name(error, self._name)
+            raise
 
     def drain(self) -> None:
         """Declare the end of the stream: `async for` ends after the remaining packets. Does not wait."""
         self._open().drain()
 
-    async def reconfigure(self, **settings: Any) -> int:
+    async def reconfigure(self, **settings: Unpack[ChangedSettings]) -> int:
         """Change settings; see `ascend_venc.Encoder.reconfigure`. Not undone by cancelling."""
         return await asyncio.shield(_on_a_thread(lambda: self._open().reconfigure(**settings)))
 
@@ -297,7 +330,7 @@ class Encoder:
         return self._open().stats
 
     @property
-    def config(self) -> Any:
+    def config(self) -> EncoderConfig:
         return self._open().config
 
     @property
@@ -305,7 +338,7 @@ class Encoder:
         return self._open().backend
 
     @property
-    def interface(self) -> str:
+    def interface(self) -> Interface:
         return self._open().interface
 
     @property
@@ -314,6 +347,15 @@ class Encoder:
 
     def __repr__(self) -> str:
         return f"<aio {self._inner!r}>" if self._inner is not None else "<aio Encoder not open>"
+
+
+async def _each(frames: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:
+    if hasattr(frames, "__aiter__"):
+        async for frame in frames:
+            yield frame
+    else:
+        for frame in frames:
+            yield frame
 
 
 class _Waiter:

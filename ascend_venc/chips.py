@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The chips: what each one takes, and how sure that is. The only place for these figures.
 
-`EncoderConfig`, `ascend-venc info` and the facade's explanations read them here; `scripts/generate_chips.py` makes the
+`EncoderConfig`, `ascend-venc caps` and the facade's explanations read them here; `scripts/generate_chips.py` makes the
 simulated device's profiles and docs/chips.md of them. Plain data: nothing else of the package is imported.
 
 Marks: "documented" by the vendor, "observed" on hardware by somebody who wrote it down, "guessed".

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import difflib
 import math
-import operator
 import re
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
+from .arguments import index_of, parse_choice, shown
 from .constants import StreamFormat
 from .errors import InvalidArgumentError
+from .literals import ColorMatrix, ColorRange, PixelFormat
 from .pixel_formats import PIXEL_FORMATS
 
 UNSPECIFIED = 2
@@ -23,7 +24,7 @@ TRANSFERS.update({"bt2020-10": 14, "bt2020-12": 15, "pq": 16, "smpte428": 17, "h
 # 0, RGB itself, is for 4:4:4 only.
 MATRICES = {"bt709": 1, "fcc": 4, "bt470bg": 5, "smpte170m": 6, "smpte240m": 7, "bt2020": 9, "bt2020-cl": 10}
 MATRICES.update({"ictcp": 14, "unspecified": UNSPECIFIED})
-RANGES = ("limited", "full")
+RANGES: tuple[ColorRange, ...] = ("limited", "full")
 # AVENC_VUI_* of csrc/include/avenc.h; and a stream format of each codec, all profiles are alike here.
 TELLS_COLOR, TELLS_RANGE, TELLS_SHAPE, TELLS_TIMING, TELLS_FIXED_RATE = 7, 8, 16, 32, 64
 PROFILE_FORMATS = {"h264": StreamFormat.H264_MAIN, "h265": StreamFormat.H265_MAIN}
@@ -50,7 +51,7 @@ class ColorInfo(NamedTuple):
     primaries: Any = UNSPECIFIED
     transfer: Any = UNSPECIFIED
     matrix: Any = UNSPECIFIED
-    range: str | None = None
+    range: ColorRange | None = None
 
 
 NAMED = {
@@ -79,7 +80,7 @@ def parse_color(value: Any) -> ColorInfo | None:
             close = difflib.get_close_matches(name, [*NAMED, *_ALIASES], 1)
             hint = f'; did you mean "{close[0]}"?' if close else ""
             names = ", ".join(f'"{known}"' for known in NAMED)
-            raise InvalidArgumentError(f"color is {value!r}; allowed are {names}, or a ColorInfo{hint}")
+            raise InvalidArgumentError(f"color is {shown(value)}; allowed are {names}, or a ColorInfo{hint}")
         return NAMED[name]
     if not isinstance(value, tuple) or len(value) not in (3, 4):
         raise TypeError(f'color must be a ColorInfo or a name such as "bt709", got {type(value).__name__}')
@@ -92,20 +93,20 @@ def parse_color(value: Any) -> ColorInfo | None:
     extent = value[3] if len(value) == 4 else None
     if extent is not None and (not isinstance(extent, str) or extent.lower() not in RANGES):
         raise InvalidArgumentError(f'color.range is {extent!r}; allowed are "limited", "full"')
-    return ColorInfo(primaries, transfer, matrix, None if extent is None else extent.lower())
+    return ColorInfo(primaries, transfer, matrix, None if extent is None else cast("ColorRange", extent.lower()))
 
 
 def _code(label: str, value: Any, table: dict[str, int]) -> int:
     if isinstance(value, str):
         if value.lower() not in table:
             names = ", ".join(f'"{name}"' for name in table)
-            raise InvalidArgumentError(f"color.{label} is {value!r}; allowed are {names}, or the number of ITU-T H.273")
+            raise InvalidArgumentError(
+                f"color.{label} is {shown(value)}; allowed are {names}, or the number of ITU-T H.273"
+            )
         return table[value.lower()]
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"color.{label} must be an int of ITU-T H.273 or its name, got {type(value).__name__}")
-    number = value.__index__()
+    number = index_of(f"color.{label}", value, "an int of ITU-T H.273 or its name")
     if not 0 <= number <= 255:
-        raise InvalidArgumentError(f"color.{label} is {number}; ITU-T H.273 numbers them from 0 to 255")
+        raise InvalidArgumentError(f"color.{label} is {shown(number)}; ITU-T H.273 numbers them from 0 to 255")
     return number
 
 
@@ -119,24 +120,26 @@ def parse_shape(value: Any) -> Fraction | None:
     if isinstance(value, str):
         match = re.fullmatch(r"\s*(\d{1,9})\s*[:/]\s*(\d{1,9})\s*|\s*(\d{1,9}(?:\.\d{1,9})?)\s*", value)
         if not match or (match.group(2) and not int(match.group(2))):
-            raise InvalidArgumentError(f'sample_aspect_ratio is {value!r}; give width by height, such as "4:3"')
+            raise InvalidArgumentError(f'sample_aspect_ratio is {shown(value)}; give width by height, such as "4:3"')
         shape = Fraction(match.group(3)) if match.group(3) else Fraction(int(match.group(1)), int(match.group(2)))
-    elif isinstance(value, bool) or (not isinstance(value, (int, float, Fraction)) and not hasattr(value, "__index__")):
-        raise TypeError(f"sample_aspect_ratio must be a Fraction or None, got {type(value).__name__}")
     elif isinstance(value, float) and not math.isfinite(value):
         raise InvalidArgumentError(f"sample_aspect_ratio is {value}; give width by height of a pixel")
     else:
-        shape = Fraction(value if isinstance(value, (float, Fraction)) else operator.index(value))
+        is_exact = isinstance(value, (float, Fraction))
+        shape = Fraction(value if is_exact else index_of("sample_aspect_ratio", value, "a Fraction or None"))
     if not Fraction(1, 65535) <= shape <= 65535:
-        raise InvalidArgumentError(f"sample_aspect_ratio is {value}; it must be greater than 0, 1/65535 to 65535")
+        raise InvalidArgumentError(f"sample_aspect_ratio is {shown(value)}; it must be 1/65535 to 65535")
     return shape.limit_denominator(65535) if shape < 1 else 1 / (1 / shape).limit_denominator(65535)
 
 
-def matrix_of(color: ColorInfo | None, color_matrix: str | None, pixel_format: str) -> str | None:
+def matrix_of(
+    color: ColorInfo | None, color_matrix: ColorMatrix | None, pixel_format: PixelFormat
+) -> ColorMatrix | None:
     """Return by which matrix RGB is to be converted, where `color` says something of it."""
     if color is None or color.matrix == 2 or PIXEL_FORMATS[pixel_format].color != "rgb":
         return color_matrix
-    named = {1: "bt709", 5: "bt601", 6: "bt601"}.get(color.matrix)
+    known: dict[int, ColorMatrix] = {1: "bt709", 5: "bt601", 6: "bt601"}
+    named = known.get(color.matrix)
     if named is None:
         raise InvalidArgumentError(
             f'color.matrix is {color.matrix}; {pixel_format} is converted with "bt709" or "bt601": give one of these, '
@@ -147,14 +150,17 @@ def matrix_of(color: ColorInfo | None, color_matrix: str | None, pixel_format: s
     return named
 
 
-def range_of(color: ColorInfo | None, color_range: str | None) -> str:
+def range_of(color: ColorInfo | None, color_range: ColorRange | None) -> ColorRange:
     told = None if color is None else color.range
-    if told is not None and color_range is not None and color_range != told:
+    if color_range is None:
+        return told or "limited"
+    color_range = parse_choice("color_range", color_range, RANGES)
+    if told is not None and color_range != told:
         raise InvalidArgumentError(f"color_range is {color_range!r}, and color says {told!r}: give one of them")
-    return color_range or told or "limited"
+    return color_range
 
 
-def color_of(pixel_format: str, color_matrix: str) -> ColorInfo:
+def color_of(pixel_format: PixelFormat, color_matrix: ColorMatrix) -> ColorInfo:
     """Return what is known of the samples where the caller does not say it. RGB is taken for sRGB.
 
     Of YUV their range alone, which is told all the same: H.264 of the 310B says full range by itself on DVPP V2

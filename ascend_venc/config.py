@@ -6,34 +6,53 @@ from __future__ import annotations
 import dataclasses
 import math
 import numbers
-import operator
 import re
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .arguments import as_int, parse_choice, shown
+from . import literals
+from .arguments import as_int, float_of, index_of, parse_choice, shown
 from .chip_limits import UNKNOWN_CHIP, ChipLimits, limits_of
 from .color import ColorInfo, Vui, color_of, matrix_of, parse_color, parse_shape, range_of, vui_of
 from .constants import PixelFormat, StreamFormat
 from .errors import InvalidArgumentError, UnsupportedDeviceError
+from .interface_choice import has_v2
+from .picture_quality import (
+    SCENES,
+    IntraRefresh,
+    RegionOfInterest,
+    parse_intra_refresh,
+    parse_regions,
+    problems_on_v1,
+    regions_within,
+)
 from .pixel_formats import ALIASES, PIXEL_FORMATS, RANGES, name_of_format, parse_matrix
 from .rate_control import LIMITS, MODES, RateControl
 
-_FORMATS = {
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_FORMATS: dict[tuple[literals.Codec, literals.Profile], StreamFormat] = {
     ("h264", "baseline"): StreamFormat.H264_BASELINE,
     ("h264", "main"): StreamFormat.H264_MAIN,
     ("h264", "high"): StreamFormat.H264_HIGH,
     ("h265", "main"): StreamFormat.H265_MAIN,
 }
-_DEFAULT_PROFILE = {"h264": "high", "h265": "main"}
-CODECS = tuple(_DEFAULT_PROFILE)
-CODEC_ALIASES = {"avc": "h264", "h.264": "h264", "hevc": "h265", "h.265": "h265"}  # in any case
+_DEFAULT_PROFILE: dict[literals.Codec, literals.Profile] = {"h264": "high", "h265": "main"}
+PROFILES: tuple[literals.Profile, ...] = ("baseline", "main", "high")
+CODECS: tuple[literals.Codec, ...] = tuple(_DEFAULT_PROFILE)
+CODEC_ALIASES: dict[str, literals.Codec] = {
+    "avc": "h264",
+    "h.264": "h264",
+    "hevc": "h265",
+    "h.265": "h265",
+}  # in any case
 MAX_FPS = 1_000_000  # and one frame in so many seconds at least: what a time base holds without loss
 _DEVICE_PIXEL_FORMATS = {"nv12": PixelFormat.NV12, "nv21": PixelFormat.NV21}
 MAX_DEPTH = 256
 
 
-def parse_codec(value: str) -> str:
+def parse_codec(value: str) -> literals.Codec:
     """Return "h264" or "h265" of a codec's name or alias, in any case. Raises TypeError or InvalidArgumentError."""
     if isinstance(value, str):
         value = CODEC_ALIASES.get(value.lower(), value)
@@ -59,14 +78,13 @@ def parse_bitrate(value: int | float | str) -> int:
         match = re.fullmatch(r"\s*(\d{1,12}(?:\.\d{1,12})?(?:[eE]\+?\d{1,2})?)\s*([kKmM]?)(?:bit/s|bps)?\s*", value)
         if not match:
             raise InvalidArgumentError(
-                f'bitrate is {value!r}; give bit/s as a number, or a text such as "800k" or "2M"'
+                f'bitrate is {shown(value)}; give bit/s as a number, or a text such as "800k" or "2M"'
             )
         scale = {"": 1, "k": 1000, "m": 1000000}[match.group(2).lower()]
         return round(Fraction(match.group(1)) * scale)
-    if isinstance(value, bool) or not (hasattr(value, "__index__") or isinstance(value, numbers.Real)):
-        raise TypeError(f'bitrate must be a number (bit/s) or a str such as "2M", got {type(value).__name__}')
-    if hasattr(value, "__index__"):
-        return as_int("bitrate", value)
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or hasattr(type(value), "__index__"):
+        number = index_of("bitrate", value, 'a number (bit/s) or a str such as "2M"')
+        return as_int("bitrate", number)
     if not math.isfinite(value):
         raise InvalidArgumentError(f"bitrate is {value}; give a finite number of bit/s")
     return round(value)
@@ -78,11 +96,8 @@ def parse_fps(value: int | float | str | Fraction) -> Fraction:
     Raises TypeError or InvalidArgumentError.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str, Fraction)):
-        if not hasattr(value, "__index__") and not hasattr(value, "__float__"):
-            raise TypeError(f"fps must be an int, float or Fraction, got {type(value).__name__}")
-        if isinstance(value, bool):
-            raise TypeError("fps must be an int, float or Fraction, got bool")
-        value = operator.index(value) if hasattr(value, "__index__") else float(value)
+        read: Any = index_of if hasattr(type(value), "__index__") else float_of
+        value = read("fps", value, "an int, float or Fraction")
     if isinstance(value, float) and not math.isfinite(value):
         raise InvalidArgumentError(f"fps is {value}; give a finite number of frames per second")
     if isinstance(value, str):
@@ -125,7 +140,7 @@ def _nearest_even(value: int, within: tuple[int, int]) -> int:
     return _nearest(value - value % 2, within)
 
 
-def default_bitrate(width: int, height: int, fps: Fraction, codec: str) -> int:
+def default_bitrate(width: int, height: int, fps: Fraction, codec: literals.Codec) -> int:
     """Return the bit rate, in bit/s, that is used where none is given: 0.1 bit a pixel for H.264, 0.07 for H.265."""
     per_pixel = Fraction(1, 10) if codec == "h264" else Fraction(7, 100)
     return max(64000, round(width * height * fps * per_pixel / 1000) * 1000)
@@ -189,16 +204,20 @@ class EncoderConfig:
         Frames from one IDR to the next.
     depth : int
         Frames in flight at most.
+    scene : str or None
+        "still", "motion" or "regular"; None: the device's own. DVPP V2 only, as the next two.
+    intra_refresh : IntraRefresh or None
+    roi : tuple of RegionOfInterest
     """
 
     width: int
     height: int
-    codec: str
-    profile: str
-    pixel_format: str
-    color_matrix: str
-    color_range: str
-    source_range: str
+    codec: literals.Codec
+    profile: literals.Profile
+    pixel_format: literals.PixelFormat
+    color_matrix: literals.ColorMatrix
+    color_range: literals.ColorRange
+    source_range: literals.ColorRange
     color: ColorInfo | None
     sample_aspect_ratio: Fraction | None
     vui: bool
@@ -207,6 +226,9 @@ class EncoderConfig:
     rate_control: RateControl
     gop: int
     depth: int
+    scene: literals.Scene | None = None
+    intra_refresh: IntraRefresh | None = None
+    roi: tuple[RegionOfInterest, ...] = ()
     chip: ChipLimits = dataclasses.field(default=UNKNOWN_CHIP, init=False, repr=False, compare=False)
 
     @classmethod
@@ -215,20 +237,23 @@ class EncoderConfig:
         width: int,
         height: int,
         *,
-        codec: str = "h265",
-        profile: str | None = None,
-        pixel_format: str = "nv12",
-        color_matrix: str | None = None,
-        color_range: str | None = None,
-        source_range: str | None = None,
-        color: Any = None,
-        sample_aspect_ratio: Any = None,
+        codec: literals.CodecName = "h265",
+        profile: literals.Profile | None = None,
+        pixel_format: literals.PixelFormatName = "nv12",
+        color_matrix: literals.ColorMatrix | None = None,
+        color_range: literals.ColorRange | None = None,
+        source_range: literals.ColorRange | None = None,
+        color: ColorInfo | tuple[int, int, int] | literals.ColorName | None = None,
+        sample_aspect_ratio: Fraction | str | None = None,
         vui: bool = True,
         fps: int | float | str | Fraction = 25,
         bitrate: int | float | str | None = None,
-        rc: str | RateControl = "default",
+        rc: literals.RateControlMode | RateControl = "default",
         gop: int | None = None,
         depth: int = 4,
+        scene: literals.Scene | None = None,
+        intra_refresh: IntraRefresh | None = None,
+        roi: Iterable[RegionOfInterest] = (),
     ) -> EncoderConfig:
         """Check types and everything that does not depend on the chip, and fill in the defaults.
 
@@ -239,7 +264,7 @@ class EncoderConfig:
         codec = parse_codec(codec)
         if profile is None:
             profile = _DEFAULT_PROFILE[codec]
-        profile = parse_choice("profile", profile, ("baseline", "main", "high"))
+        profile = parse_choice("profile", profile, PROFILES)
         if (codec, profile) not in _FORMATS:
             raise InvalidArgumentError(f'profile is "{profile}"; H.265 is encoded as "main" only')
         exact_fps = parse_fps(fps)
@@ -249,24 +274,24 @@ class EncoderConfig:
             bits = default_bitrate(max(width, 1), max(height, 1), exact_fps, codec)
         else:
             bits = parse_bitrate(bitrate)
-        pixel_format = parse_choice("pixel_format", name_of_format(pixel_format), PIXEL_FORMATS, ALIASES)
+        layout = parse_choice("pixel_format", name_of_format(pixel_format), PIXEL_FORMATS, ALIASES)
         if source_range is None:
-            source_range = PIXEL_FORMATS[pixel_format].range
+            source_range = PIXEL_FORMATS[layout].range
         told = parse_color(color)
         if not isinstance(vui, bool):
             raise TypeError(f"vui must be a bool, got {type(vui).__name__}")
         if not vui and (told is not None or sample_aspect_ratio is not None):
             raise InvalidArgumentError("vui is False: then the stream cannot tell color or sample_aspect_ratio")
-        color_matrix = parse_matrix(matrix_of(told, color_matrix, pixel_format), width, height)
-        color_range = parse_choice("color_range", range_of(told, color_range), tuple(RANGES))
+        color_matrix = parse_matrix(matrix_of(told, color_matrix, layout), width, height)
+        color_range = range_of(told, color_range)
         if told is None and vui:
-            told = color_of(pixel_format, color_matrix)
+            told = color_of(layout, color_matrix)
         return cls(
             width=width,
             height=height,
             codec=codec,
             profile=profile,
-            pixel_format=pixel_format,
+            pixel_format=layout,
             color_matrix=color_matrix,
             color_range=color_range,
             source_range=parse_choice("source_range", source_range, tuple(RANGES)),
@@ -278,9 +303,12 @@ class EncoderConfig:
             rate_control=RateControl.of(rc),
             gop=min(max(1, round(exact_fps * 2)), UNKNOWN_CHIP.gop[1]) if gop is None else as_int("gop", gop),
             depth=as_int("depth", depth),
+            scene=None if scene is None else parse_choice("scene", scene, tuple(SCENES)),
+            intra_refresh=parse_intra_refresh(intra_refresh),
+            roi=parse_regions(roi, width, height),
         )
 
-    def problems(self, limits: ChipLimits, interface: str | None = None) -> list[str]:
+    def problems(self, limits: ChipLimits, interface: literals.Interface | None = None) -> list[str]:
         """List what the chip, by "v1" or "v2" (None: by either), would not take.
 
         One sentence each with name, value, range and fix.
@@ -315,14 +343,17 @@ class EncoderConfig:
             found.append(f"depth is {self.depth}; it must be 1 to {MAX_DEPTH} frames in flight")
         if interface == "v1" or not limits.v2:
             found += self.rate_control.problems_on_v1(limits.v2)
+            found += problems_on_v1(self.scene, self.intra_refresh, self.roi, limits.v2)
         return found
 
-    def is_supported(self, chip: str, interface: str = "v1") -> Support:
+    def is_supported(self, chip: str, interface: literals.Interface | None = None) -> Support:
         """Say whether a chip, by its name, takes this by "v1" or "v2"; if not, why, and what comes nearest.
 
-        Touches no device. A chip that is not listed is taken to have the widest ranges of all. Raises
-        InvalidArgumentError for another interface.
+        None: by "v2" where the chip has that, else by "v1". Touches no device. A chip that is not listed is taken to
+        have the widest ranges of all, and no V2 unless that is named. Raises InvalidArgumentError for another name.
         """
+        if interface is None:
+            interface = "v2" if has_v2(chip) else "v1"
         if interface not in ("v1", "v2"):
             raise InvalidArgumentError(f'interface is {interface!r}; allowed are "v1", "v2"')
         try:
@@ -334,7 +365,7 @@ class EncoderConfig:
             reasons.insert(0, f'interface is "v2"; {chip} has no DVPP V2: choose interface="v1"')
         return Support(not reasons, tuple(reasons), self._nearest(limits, interface))
 
-    def _nearest(self, limits: ChipLimits, interface: str) -> EncoderConfig:
+    def _nearest(self, limits: ChipLimits, interface: literals.Interface) -> EncoderConfig:
         codec, profile = self.codec, self.profile
         width, height = _nearest_even(self.width, limits.width), _nearest_even(self.height, limits.height)
         if codec == "h264" and limits.h264_area and width * height > limits.h264_area:
@@ -351,9 +382,12 @@ class EncoderConfig:
             gop=_nearest(self.gop, limits.gop),
             depth=_nearest(self.depth, (1, MAX_DEPTH)),
             rate_control=self.rate_control.nearest_on_v1() if on_v1 else self.rate_control,
+            scene=None if on_v1 else self.scene,
+            intra_refresh=None if on_v1 else self.intra_refresh,
+            roi=() if on_v1 else regions_within(self.roi, width, height),
         )
 
-    def check(self, limits: ChipLimits, interface: str | None = None) -> None:
+    def check(self, limits: ChipLimits, interface: literals.Interface | None = None) -> None:
         """Raise InvalidArgumentError with everything that the chip would not take; else remember the chip."""
         found = self.problems(limits, interface)
         if found:
@@ -384,7 +418,7 @@ class EncoderConfig:
         return self.pixel_format not in _DEVICE_PIXEL_FORMATS
 
     @property
-    def rc(self) -> str:
+    def rc(self) -> literals.RateControlMode:
         """Name of the mode of rate control."""
         return self.rate_control.mode
 

@@ -4,18 +4,24 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import chips
 from ._lowlevel import core
+from ._lowlevel import device as devices
+from .arguments import check_device
 from .chip_limits import UNKNOWN_CHIP, limits_of
 from .errors import InvalidArgumentError, UnsupportedDeviceError
+from .literals import Backend, Interface, InterfaceName
+from .picture_quality import MOST_REGIONS, SCENES
 from .rate_control import LIMITS, MODES, V1_MODES
 
 if TYPE_CHECKING:
-    import os
+    from collections.abc import Callable
 
-LIVE_SETTINGS = ("bitrate", "fps", "gop", "rc")
+    from .interface_choice import InterfaceChoice
+
+LIVE_SETTINGS = ("bitrate", "fps", "gop", "rc", "roi")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,12 +56,18 @@ class Capabilities:
         Modes of `RateControl`.
     rate_limits : tuple of str
         Limits that `RateControl` may have.
+    scenes : tuple of str
+        Kinds of scene that `Encoder` may be told.
+    intra_refresh : bool
+        Whether `IntraRefresh` may be given.
+    regions : int
+        How many `RegionOfInterest` a picture may have.
     live_settings : tuple of str
         What `reconfigure` changes without another channel and without an IDR.
     """
 
     chip: str
-    interface: str
+    interface: Interface
     encoder: bool
     reason: str = ""
     codecs: tuple[str, ...] = ()
@@ -68,10 +80,13 @@ class Capabilities:
     channels: int | None = None
     rate_controls: tuple[str, ...] = ()
     rate_limits: tuple[str, ...] = ()
+    scenes: tuple[str, ...] = ()
+    intra_refresh: bool = False
+    regions: int = 0
     live_settings: tuple[str, ...] = ()
 
 
-def capabilities_of(soc_name: str, interface: str) -> Capabilities:
+def capabilities_of(soc_name: str, interface: Interface) -> Capabilities:
     """Return those of a chip by its name, by "v1" or "v2". Touches no device."""
     if interface not in ("v1", "v2"):
         raise InvalidArgumentError(f'interface is {interface!r}; allowed are "v1", "v2"')
@@ -98,12 +113,53 @@ def capabilities_of(soc_name: str, interface: str) -> Capabilities:
         channels=channels,
         rate_controls=tuple(MODES) if v2 else V1_MODES,
         rate_limits=tuple(LIMITS) if v2 else (),
+        scenes=tuple(SCENES) if v2 else (),
+        intra_refresh=v2,
+        regions=MOST_REGIONS if v2 else 0,
         live_settings=LIVE_SETTINGS if v2 else (),
     )
 
 
+def capabilities_by(library: core.Library, soc_name: str, interface: Interface) -> Capabilities:
+    """Return those of a chip by a library: without what that lacks. Opens DVPP V2 where that is asked for."""
+    result = capabilities_of(soc_name, interface)
+    if interface == "v1" or not result.encoder:
+        return result
+    if not library.open_mpi():
+        problem = " ".join(library.mpi_problem.split())
+        return Capabilities(result.chip, "v2", False, f"DVPP V2 cannot be used: {problem}")
+    has_regions = library.has("hi_mpi_venc_set_roi_attr")
+    live = tuple(name for name in result.live_settings if name != "roi" or has_regions)
+    return dataclasses.replace(
+        result,
+        regions=result.regions if has_regions else 0,
+        intra_refresh=library.has("hi_mpi_venc_set_intra_refresh"),
+        live_settings=live if library.has("hi_mpi_venc_set_chn_attr") else (),
+    )
+
+
+def chosen(
+    backend: Backend | None,
+    interface: InterfaceName | None = None,
+    step: Callable[[str], object] = lambda what: None,
+) -> tuple[core.Library, InterfaceChoice, dict[str, Any]]:
+    """Return the library that a backend is, the interface that `Encoder` would take, and what is known of the library.
+
+    `step` is called with what is done next: each may take long where a driver is broken. Raises as `Encoder` does.
+    """
+    step("loading AscendCL (aclInit, aclrtGetDeviceCount)")
+    library = core.open_library(backend)
+    step("asking for the chip (aclrtGetSocName)")
+    core.describe(backend)
+    step("opening DVPP V2's library")
+    choice = devices.choose_interface(library, interface)
+    if choice.name == "v2":
+        library.open_mpi()
+    return library, choice, core.describe(backend)
+
+
 def capabilities(
-    device: int = 0, *, backend: str | os.PathLike[str] | None = None, interface: str | None = None
+    device: int = 0, *, backend: Backend | None = None, interface: InterfaceName | None = None
 ) -> Capabilities:
     """Return what a device can do, without opening it or a channel.
 
@@ -112,20 +168,13 @@ def capabilities(
     device : int
         Number of the device. All devices of a machine are taken to be of one chip, since the runtime names one.
     backend, interface
-        As for `Encoder`. "auto" tells of V1, as `Encoder` would take it in a process that has used neither.
+        As for `Encoder`. "auto" tells of the interface that `Encoder` would take now; whether the device lets DVPP V2
+        be begun, without which `Encoder` takes V1, is not tried.
 
     Loads the library, as `Encoder` does, and raises as that does; decides nothing about V1 or V2 for the process. Where
     the library of DVPP V2 cannot be used, `encoder` is False for "v2", and `reason` says why.
     """
-    name = core.parse_interface(interface)
-    found = core.describe(backend)
+    library, choice, found = chosen(backend, interface)
     count = found["device_count"]
-    if isinstance(device, bool) or not hasattr(device, "__index__"):
-        raise TypeError(f"device must be an int, got {type(device).__name__}")
-    if count and not 0 <= device < count:
-        raise InvalidArgumentError(f"device is {device}; this machine has 0 to {count - 1}")
-    result = capabilities_of(found["soc_name"], "v2" if name == "v2" else "v1")
-    if name == "v2" and result.encoder and not found["mpi_path"]:
-        problem = " ".join(found["mpi_problem"].split())
-        return Capabilities(result.chip, "v2", False, f"DVPP V2 cannot be used: {problem}")
-    return result
+    check_device(device, count)
+    return capabilities_by(library, found["soc_name"], choice.name)

@@ -15,28 +15,41 @@ INSTALL_RECORDS = ("/etc/Ascend/ascend_cann_install.info", "/etc/ascend_install.
 _PLACES = ("lib64", "*/lib64", "*/*/lib64", "*/*/*-linux/lib64", "*/*-linux/lib64", "*-linux/lib64")
 
 
-def installation_folders() -> list[str]:
-    """Return the folders into which CANN's installers put it: root's, the user's own, and the recorded one."""
-    folders = ["/usr/local/Ascend", os.path.join(os.path.expanduser("~"), "Ascend")]
+def installation_folders(root: str = "/") -> list[str]:
+    """Return the folders into which CANN's installers put it: root's, the user's own, and the recorded one.
+
+    `root` stands for /, but for the user's own folder.
+    """
+    folders = ["/usr/local/Ascend"]
     for record in INSTALL_RECORDS:
-        with contextlib.suppress(OSError), open(record, encoding="utf-8", errors="replace") as file:
+        path = os.path.join(root, record.lstrip("/"))
+        with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
             for line in file:
                 name, _, value = line.strip().partition("=")
                 if name.endswith(("Install_Path", "Install_Path_Param")) and value.startswith("/"):
                     folders.append(value)
+    folders = [os.path.join(root, folder.lstrip("/")) for folder in folders]
+    folders.insert(1, os.path.join(os.path.expanduser("~"), "Ascend"))
     return list(dict.fromkeys(folders))
 
 
-def installed_cann() -> str | None:
-    """Return the folder of a CANN on this machine's disk that has an AscendCL library, or None."""
-    for folder in installation_folders():
+def installed_canns(root: str = "/") -> list[str]:
+    """Return the folders of CANN on this machine's disk that have an AscendCL library, the one to take first."""
+    found: list[str] = []
+    for folder in installation_folders(root):
         for place in _PLACES:
-            found = glob.glob(os.path.join(glob.escape(folder), place, "libascendcl.so"))
-            found = [path for path in found if not {"devlib", "stub", "driver"} & set(path.split(os.sep))]
-            if found:
-                latest = [path for path in found if "latest" in path.split(os.sep)]
-                return os.path.dirname(os.path.dirname(sorted(latest or found)[-1]))
-    return None
+            paths = glob.glob(os.path.join(glob.escape(folder), place, "libascendcl.so"))
+            paths = [path for path in paths if not {"devlib", "stub", "driver"} & set(path.split(os.sep))]
+            latest = [path for path in paths if "latest" in path.split(os.sep)]
+            for path in [*sorted(latest)[::-1], *sorted(paths)[::-1]]:
+                found.append(os.path.dirname(os.path.dirname(path)))
+    return list(dict.fromkeys(found))
+
+
+def installed_cann() -> str | None:
+    """Return the first of `installed_canns`, or None."""
+    found = installed_canns()
+    return found[0] if found else None
 
 
 def contradiction(no_device: bool, simulator_folders: tuple[str, ...]) -> str | None:
@@ -49,16 +62,20 @@ def contradiction(no_device: bool, simulator_folders: tuple[str, ...]) -> str | 
     simulator_folders : tuple of str
         Where the simulated device's own libraries lie: a variable that leads there means it.
     """
-    if no_device:
-        return None
+    found = None if no_device else contradiction_of(simulator_folders)
+    return None if found is None else ": ".join(found)
+
+
+def contradiction_of(simulator_folders: tuple[str, ...] = ()) -> tuple[str, str] | None:
+    """Return what shows that a device was meant, and what mends it, each in a line; None if nothing does."""
     fix = 'mend it or take it away, or choose backend="sim" (--backend sim)'
     value = os.environ.get(LIBRARY_VARIABLE)
     if value and not _leads_into(value, simulator_folders):
-        return f"${LIBRARY_VARIABLE} is {value!r}, which is no usable AscendCL library: {fix}"
+        return f"${LIBRARY_VARIABLE} is {value!r}, which is no usable AscendCL library", fix
     for name in ROOT_VARIABLES:
         value = os.environ.get(name)
         if value and not _leads_into(value, simulator_folders):
-            return f"${name} is {value!r}, and there is no usable AscendCL library in its lib64: {fix}"
+            return f"${name} is {value!r}, and there is no usable AscendCL library in its lib64", fix
     folder = installed_cann()
     if folder is not None:
         script = next(
@@ -66,8 +83,8 @@ def contradiction(no_device: bool, simulator_folders: tuple[str, ...]) -> str | 
             os.path.join(folder, "set_env.sh"),
         )
         return (
-            f'CANN is installed in {folder}, but its environment is not set: run "source {script}" first, or choose '
-            'backend="sim" (--backend sim)'
+            f"CANN is installed in {folder}, but its environment is not set",
+            f'run "source {script}" first, or choose backend="sim" (--backend sim)',
         )
     return None
 

@@ -12,13 +12,24 @@ from typing import TYPE_CHECKING, Any
 from . import stats as _stats
 from ._lowlevel.channel import ON_FULL, Channel
 from ._lowlevel.convert import Converter
-from ._lowlevel.core import open_library, parse_interface
+from ._lowlevel.core import open_library
 from ._lowlevel.device import Device
 from ._lowlevel.stream import open_channels
-from .arguments import parse_choice, shown
+from .arguments import (
+    as_many,
+    check_bool,
+    check_device,
+    check_latency,
+    check_name,
+    check_range,
+    check_timeout,
+    file_descriptor,
+    parse_choice,
+)
+from .call_site import stack_level
 from .chip_limits import limits_of
 from .config import EncoderConfig
-from .device_capabilities import Capabilities, capabilities_of
+from .device_capabilities import Capabilities, capabilities_by
 from .errors import (
     AclError,
     AclTimeoutError,
@@ -27,9 +38,11 @@ from .errors import (
     DeviceLostError,
     DroppedPacketsWarning,
     EncoderDrained,
-    InvalidArgumentError,
+    VencError,
     from_status,
+    tell_name,
 )
+from .interface_choice import parse_interface
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,12 +52,30 @@ if TYPE_CHECKING:
     from ._lowlevel.frames import Frame
     from ._lowlevel.packet import Packet
     from .color import ColorInfo
+    from .literals import (
+        Backend,
+        CodecName,
+        ColorMatrix,
+        ColorName,
+        ColorRange,
+        Delivery,
+        Interface,
+        InterfaceName,
+        OnFull,
+        PixelFormatName,
+        Profile,
+        RateControlMode,
+        Scene,
+    )
+    from .picture_quality import IntraRefresh, RegionOfInterest
     from .rate_control import RateControl
+    from .sei import Message
 
 _LEAST_BITS_PER_PIXEL = Fraction(2, 1000)  # below that nothing can be made out
-DELIVERY = ("immediate", "coalesced")
+DELIVERY: tuple[Delivery, ...] = ("immediate", "coalesced")
 
 _CLOSED = -4  # AVENC_E_CLOSED
+_UNSUPPORTED = -12  # AVENC_E_UNSUPPORTED
 
 
 class Encoder:
@@ -53,7 +84,7 @@ class Encoder:
     Parameters
     ----------
     width, height : int
-        Size in pixels, even; the range depends on the chip (docs/chips.md, `ascend-venc info`).
+        Size in pixels, even; the range depends on the chip (docs/chips.md, `ascend-venc caps`).
     codec : str
         "h264" or "h265".
     profile : str, optional
@@ -83,6 +114,9 @@ class Encoder:
         every key frame (VUI, ITU-T H.264 and H.265 annex E; H.265's VPS too). The device writes none of them. False:
         parameter sets stay as the device made them. Where their syntax is not known they do so too, and are counted
         in `stats.undescribed`.
+    aud : bool
+        An access-unit delimiter (ITU-T H.264 and H.265, 7.3.2) in front of every access unit, for receivers that want
+        one, such as those of MPEG-TS. It says which kinds of slices may follow. The device writes none.
     fps : int, float, str or fractions.Fraction
         Frames per second of the input; sets the packets' time base and the rate control's pace. 29.97 and the like
         mean n * 1000/1001. The device itself counts in whole frames per second; it gets the nearest that it has.
@@ -95,6 +129,13 @@ class Encoder:
         and a `RateControl` with limits of the quantiser, or "fixqp".
     gop : int, optional
         Frames from one IDR to the next, 1 to 65536. Default: two seconds.
+    scene : str, optional
+        On V2, before the first frame: "still" (a camera that stands still, or pans back and forth), "motion" (fast:
+        driving, sports, games) or "regular" (medium); by the vendor's words. Default: the device's own.
+    intra_refresh : IntraRefresh, optional
+        On V2: each picture refreshes some rows or columns of itself.
+    roi : iterable of RegionOfInterest
+        On V2: up to 8 rectangles with a quantiser of their own, in every picture until `reconfigure(roi=...)`.
     backend : str or path, optional
         "auto", "ascend", "sim", "sim:<chip>", or the absolute path of libascendcl.so or its folder. Default:
         $ASCEND_VENC_BACKEND, or "auto": the Ascend device if there is one, else the simulated device with a
@@ -103,8 +144,10 @@ class Encoder:
         Number of the device.
     interface : str, optional
         Which of the vendor's two interfaces drives the device: "v1" (aclvenc*), "v2" (hi_mpi_venc_*, on the 310P and
-        310B), or "auto". The vendor forbids both in one process: the first one used decides, and "auto" takes that, or
-        V1 where none was used yet. Default: $ASCEND_VENC_INTERFACE, or "auto".
+        310B), or "auto". The vendor forbids both in one process: the first one used decides, and "auto" takes that.
+        Where none was used yet it is V1 in a process that has used `acl.media` or runs a pyACL program, else V2 where
+        chip and library have it; where that is there but does not work, V1 with an InterfaceFallbackWarning. Default:
+        $ASCEND_VENC_INTERFACE, or "auto".
     depth : int
         Frames in the device at most, 1 to 256; on V2 no more than 6 of them, which is what the device takes. Each costs
         one picture of device memory.
@@ -131,6 +174,10 @@ class Encoder:
     timeout : float, optional
         Seconds that a call waits for a device that makes no progress, before AclTimeoutError; None: without bound. Also
         for the device to open, and for the encoder's end in `close`.
+    name : str, optional
+        What the program calls it, e.g. "door": told in `stats`, log lines, warnings, the messages of errors that this
+        object's calls and those of its group raise (and their attribute `encoder_name`), and as a label of Prometheus.
+        Up to 128 printable characters; it need not be unique.
 
     Raises
     ------
@@ -164,41 +211,49 @@ class Encoder:
 
     _channel: Channel | None = None
     _device: Device | None = None
+    _name: str | None = None
 
     def __init__(
         self,
         width: int,
         height: int,
         *,
-        codec: str = "h265",
-        profile: str | None = None,
-        pixel_format: str = "nv12",
-        color_matrix: str | None = None,
-        color_range: str | None = None,
-        source_range: str | None = None,
-        color: ColorInfo | tuple[int, int, int] | str | None = None,
+        codec: CodecName = "h265",
+        profile: Profile | None = None,
+        pixel_format: PixelFormatName = "nv12",
+        color_matrix: ColorMatrix | None = None,
+        color_range: ColorRange | None = None,
+        source_range: ColorRange | None = None,
+        color: ColorInfo | tuple[int, int, int] | ColorName | None = None,
         sample_aspect_ratio: Fraction | str | None = None,
         vui: bool = True,
+        aud: bool = False,
         fps: int | float | str | Fraction = 25,
         bitrate: int | float | str | None = None,
-        rc: str | RateControl = "default",
+        rc: RateControlMode | RateControl = "default",
         gop: int | None = None,
-        backend: str | os.PathLike[str] | None = None,
+        scene: Scene | None = None,
+        intra_refresh: IntraRefresh | None = None,
+        roi: Iterable[RegionOfInterest] = (),
+        backend: Backend | None = None,
         device: int = 0,
-        interface: str | None = None,
+        interface: InterfaceName | None = None,
         depth: int = 4,
         queue: int | None = None,
-        on_full: str = "block",
+        on_full: OnFull = "block",
         max_queued: int = 1024,
-        delivery: str = "immediate",
+        delivery: Delivery = "immediate",
         max_latency: float = 0.01,
         sink: Any = None,
         timeout: float | None = 30.0,
+        name: str | None = None,
     ) -> None:
+        self._name = check_name(name)
         on_full = parse_choice("on_full", on_full, ON_FULL)
         delivery = parse_choice("delivery", delivery, DELIVERY)
-        _check_range(max_queued, "max_queued", 1, 65536)
-        _check_latency(max_latency)
+        check_range(max_queued, "max_queued", 1, 65536)
+        check_latency(max_latency)
+        check_bool("aud", aud)
         config = EncoderConfig.resolve(
             width,
             height,
@@ -216,15 +271,18 @@ class Encoder:
             rc=rc,
             gop=gop,
             depth=depth,
+            scene=scene,
+            intra_refresh=intra_refresh,
+            roi=roi,
         )
-        if queue is None:
-            queue = config.depth
-        _check_range(queue, "queue", 1 if on_full == "drop_oldest" else 0, 256)
-        self._timeout = _check_timeout(timeout)
-        interface = parse_interface(interface)
+        if queue is not None:
+            check_range(queue, "queue", 1 if on_full == "drop_oldest" else 0, 256)
+        self._timeout = check_timeout(timeout)
+        parse_interface(interface)  # before anything is loaded
         library = open_library(backend, self._timeout)
-        _check_device(device, library.device_count)
-        descriptor = _file_descriptor(sink, on_full)
+        check_device(device, library.device_count)
+        descriptor = file_descriptor(sink, on_full)
+        limits_of(library.soc_name)  # raises for a chip without an encoder, by whichever interface
         self._device = Device(library, device, self._timeout, interface)
         self._interface = self._device.interface
         try:
@@ -237,32 +295,46 @@ class Encoder:
                 config,
                 _converter(config),
                 self._timeout,
-                queue=queue,
+                queue=config.depth if queue is None else queue,
                 max_queued=max_queued,
                 on_full=on_full,
                 max_latency=max_latency if delivery == "coalesced" else 0.0,
                 stall=self._timeout,
                 sink=descriptor,
+                aud=aud,
             )
         except BaseException as error:
             if isinstance(error, DeviceFullError):
                 count = open_channels(self._device)
                 error.args = (f"device {device} ({self._soc_name}) is full, {count} open by this process: {error}",)
+            tell_name(error, self._name)
             self._device.close()
             raise
         _stats.register(self)
+        if os.environ.get("ASCEND_VENC_STATS"):
+            from .stats_socket import publish_if_asked
+
+            publish_if_asked()
         _log("opened %r", self)
 
     # ---- one call per frame --------------------------------------------------------------------------------------
 
-    def encode(self, frame: Any, *, pts: int | None = None, key_frame: bool = False, token: Any = None) -> list[Packet]:
+    def encode(
+        self,
+        frame: Any,
+        *,
+        pts: int | None = None,
+        key_frame: bool = False,
+        token: Any = None,
+        sei: Iterable[Message] | None = None,
+    ) -> list[Packet]:
         """Send one frame and return the packets that are ready, oldest first; never wait for the one just sent.
 
         Parameters
         ----------
         frame : buffer, pair of buffers, Frame, DeviceFrame or tensor
             See `submit`. It is copied before the call returns and may be reused then.
-        pts, key_frame, token
+        pts, key_frame, token, sei
             See `submit`.
 
         Returns
@@ -278,13 +350,27 @@ class Encoder:
         AclError and others
             As `submit` does: nothing was sent.
         """
-        return self._open_channel().encode(frame, pts, key_frame, token, self._timeout)
+        try:
+            return self._open_channel().encode(frame, pts, key_frame, token, self._timeout, sei)
+        except VencError as error:
+            tell_name(error, self._name)
+            raise
 
     def encode_iter(self, frames: Iterable[Any]) -> Iterator[Packet]:
         """Encode all frames of an iterable and yield every packet, in order; at its end those of the last frames."""
-        for frame in frames:
-            yield from self._one_by_one(self.encode(frame))
-        yield from self._one_by_one(self.flush())
+        packets: list[Packet] = []
+        try:
+            for frame in frames:
+                packets = self.encode(frame)
+                packets.reverse()
+                while packets:
+                    yield packets.pop()
+            packets = self.flush()
+            packets.reverse()
+            while packets:
+                yield packets.pop()
+        finally:
+            self._put_back(packets)
 
     def flush(self) -> list[Packet]:
         """Wait until every frame sent is encoded, and return the rest of the packets, in order.
@@ -292,9 +378,13 @@ class Encoder:
         The encoder can be used further. Raises FrameError if a frame was not encoded: the packets of the others are
         kept, call again for them. Raises AclTimeoutError when the device finishes no frame for `timeout` seconds.
         """
-        channel = self._open_channel()
-        channel.wait_idle(self._timeout)
-        return channel.drain()
+        try:
+            channel = self._open_channel()
+            channel.wait_idle(self._timeout)
+            return channel.drain()
+        except VencError as error:
+            tell_name(error, self._name)
+            raise
 
     # ---- frames in, packets out, each at its own pace ------------------------------------------------------------
 
@@ -305,6 +395,7 @@ class Encoder:
         pts: int | None = None,
         key_frame: bool = False,
         token: Any = None,
+        sei: Iterable[Message] | None = None,
         timeout: float | None = None,
     ) -> int | None:
         """Send one frame; its packet comes out of `receive`.
@@ -330,6 +421,11 @@ class Encoder:
             Make this frame an IDR; the GOP counts on from it.
         token : object, optional
             Comes back as `packet.token`.
+        sei : iterable of messages, optional
+            SEI messages for this picture: `UserDataUnregistered`, `RecoveryPoint`, `FrameTime` or `SeiMessage` of
+            `ascend_venc.bitstream`. They are read before the frame is sent, and stand in one SEI in front of the
+            picture's first slice, behind the parameter sets: 65536 bytes at most, as they stand in the stream. A frame
+            that is dropped or refused takes them along.
         timeout : float, optional
             Seconds to wait for room where `on_full` is "block"; None: the encoder's `timeout`.
 
@@ -341,7 +437,7 @@ class Encoder:
         Raises
         ------
         TypeError, InvalidArgumentError
-            The frame or pts is not what it has to be. Nothing was sent.
+            The frame, pts or sei is not what it has to be. Nothing was sent.
         AclTimeoutError, EncoderFullError
             No room, by `on_full`. Nothing was sent.
         EncoderClosedError
@@ -350,7 +446,11 @@ class Encoder:
             The device is lost, or refused this frame. Nothing was sent, but the device may read the picture all the
             same: memory on the device is kept alive until it cannot any more.
         """
-        return self._open_channel().submit(frame, pts, key_frame, token, self._wait_for(timeout))
+        try:
+            return self._open_channel().submit(frame, pts, key_frame, token, self._wait_for(timeout), None, sei)
+        except VencError as error:
+            tell_name(error, self._name)
+            raise
 
     def submit_many(
         self,
@@ -359,25 +459,31 @@ class Encoder:
         pts: Iterable[int] | None = None,
         key_frames: Iterable[bool] | None = None,
         tokens: Iterable[Any] | None = None,
+        sei: Iterable[Iterable[Message] | None] | None = None,
         timeout: float | None = None,
     ) -> list[int | None]:
         """Send several frames in host memory with one native call, which gives the GIL up once.
 
         Frames for which the device has no room are queued natively (`queue`), so that the device has work while the
         program prepares its next batch; one of these that the device refuses later is reported by `receive`.
-        `pts`, `key_frames` and `tokens` have one item for each frame. Returns the frames' numbers, None for those that
-        were dropped. Where frame k cannot be sent, the frames before it are, and the exception's `accepted` is k. Where
-        one is not what it has to be, nothing is sent, and `accepted` is 0; only frames that are converted are looked at
-        one by one. Other kinds of frames than host memory are refused with TypeError.
+        `pts`, `key_frames`, `tokens` and `sei` have an item for each frame. Returns the frames' numbers, None for those
+        that were dropped. Where frame k cannot be sent, the frames before it are, and the exception's `accepted` is k.
+        Where one is not what it has to be, nothing is sent, and `accepted` is 0; only frames that are converted are
+        looked at one by one. Other kinds of frames than host memory are refused with TypeError.
         """
         batch = list(frames)
-        return self._open_channel().submit_many(
-            batch,
-            _as_many("pts", pts, len(batch), None),
-            _as_many("key_frames", key_frames, len(batch), False),
-            _as_many("tokens", tokens, len(batch), None),
-            self._wait_for(timeout),
-        )
+        try:
+            return self._open_channel().submit_many(
+                batch,
+                as_many("pts", pts, len(batch), None),
+                as_many("key_frames", key_frames, len(batch), False),
+                as_many("tokens", tokens, len(batch), None),
+                self._wait_for(timeout),
+                None if sei is None else as_many("sei", sei, len(batch), None),
+            )
+        except VencError as error:
+            tell_name(error, self._name)
+            raise
 
     def submit_async(
         self,
@@ -386,6 +492,7 @@ class Encoder:
         pts: int | None = None,
         key_frame: bool = False,
         token: Any = None,
+        sei: Iterable[Message] | None = None,
         copy: bool = True,
         timeout: float | None = None,
     ) -> int | None:
@@ -399,7 +506,7 @@ class Encoder:
             True: the frame is copied before the call returns, and may be reused then. False: it is borrowed. The
             native thread copies it; it must not be changed before its packet has been received, and objects that
             resize (bytearray) refuse to do so until then.
-        pts, key_frame, token, timeout
+        pts, key_frame, token, sei, timeout
             As in `submit`.
 
         Returns
@@ -414,7 +521,11 @@ class Encoder:
         up for that would have to win it back each time. This call gives it up only to wait for room, to convert, and
         for copies above 4 MiB.
         """
-        return self._open_channel().enqueue(frame, pts, key_frame, token, copy, self._wait_for(timeout))
+        try:
+            return self._open_channel().enqueue(frame, pts, key_frame, token, copy, self._wait_for(timeout), sei)
+        except VencError as error:
+            tell_name(error, self._name)
+            raise
 
     def acquire(self, timeout: float | None = None) -> Frame | None:
         """Take a picture buffer to fill in place, and `submit` then; see `Frame`.
@@ -423,7 +534,11 @@ class Encoder:
         once, or EncoderFullError. Frames that are held count against `depth` + `queue`. Like `submit` it finds no room
         while `max_queued` packets wait: with fewer than `depth` + `queue`, take packets before it.
         """
-        return self._open_channel().acquire(self._wait_for(timeout))
+        try:
+            return self._open_channel().acquire(self._wait_for(timeout))
+        except VencError as error:
+            tell_name(error, self._name)
+            raise
 
     def receive(self, timeout: float | None = None) -> Packet:
         """Return the next packet, in the order of the frames; wait for it.
@@ -448,12 +563,20 @@ class Encoder:
         EncoderClosedError
             The encoder was closed.
         """
-        return self._open_channel().receive_many(1, _check_timeout(timeout))[0]
+        try:
+            return self._open_channel().receive_many(1, check_timeout(timeout))[0]
+        except VencError as error:
+            tell_name(error, self._name)
+            raise
 
     def receive_many(self, max: int = 64, timeout: float | None = None) -> list[Packet]:
         """Wait for a packet and return those that are ready: at least one, at most `max`. Raises like `receive`."""
-        _check_range(max, "max", 1, 1 << 30)
-        return self._open_channel().receive_many(max, _check_timeout(timeout))
+        check_range(max, "max", 1, 1 << 30)
+        try:
+            return self._open_channel().receive_many(max, check_timeout(timeout))
+        except VencError as error:
+            tell_name(error, self._name)
+            raise
 
     def packets(self) -> Iterator[Packet]:
         """Yield packets as `receive` returns them, up to the end of the stream."""
@@ -462,7 +585,12 @@ class Encoder:
                 packets = self.receive_many()
             except EncoderDrained:
                 return
-            yield from self._one_by_one(packets)
+            packets.reverse()
+            try:
+                while packets:
+                    yield packets.pop()
+            finally:
+                self._put_back(packets)
 
     def drain(self) -> None:
         """Declare the end of the stream: no further frames.
@@ -472,7 +600,13 @@ class Encoder:
         self._open_channel().end()
 
     def encode_future(
-        self, frame: Any, *, pts: int | None = None, key_frame: bool = False, token: Any = None
+        self,
+        frame: Any,
+        *,
+        pts: int | None = None,
+        key_frame: bool = False,
+        token: Any = None,
+        sei: Iterable[Message] | None = None,
     ) -> Future[Packet]:
         """Send one frame and return a `concurrent.futures.Future` for its packet.
 
@@ -484,7 +618,12 @@ class Encoder:
         """
         from . import futures
 
-        return futures.submit(self._open_channel(), frame, pts, key_frame, token, self._wait_for(None))
+        try:
+            channel = self._open_channel()
+            return futures.submit(channel, frame, pts, key_frame, token, self._wait_for(None), sei, self._name)
+        except VencError as error:
+            tell_name(error, self._name)
+            raise
 
     # ---- changing and ending -------------------------------------------------------------------------------------
 
@@ -494,20 +633,22 @@ class Encoder:
         bitrate: int | float | str | None = None,
         fps: int | float | str | Fraction | None = None,
         gop: int | None = None,
-        rc: str | RateControl | None = None,
+        rc: RateControlMode | RateControl | None = None,
+        roi: Iterable[RegionOfInterest] | None = None,
         width: int | None = None,
         height: int | None = None,
     ) -> int:
         """Change settings; return the number of the next frame that is submitted, the first to which they apply.
 
-        On DVPP V2 `bitrate`, `fps`, `gop` and `rc` change in the channel that is there, without an IDR (source: the
-        vendor's documentation of hi_mpi_venc_set_chn_attr). The call waits until the frames submitted before it are out
-        of the device, since whether it would take the change with frames inside is not known; AclTimeoutError when it
-        finishes none, or a call of the vendor's does not return, for `timeout` seconds. Frames submitted meanwhile are
-        taken and wait behind the change: their counted time stamps are in the new time base, those that were given in
-        the old one. Where the device refuses the change, the old settings are written back and AclError is raised: like
-        any exception that comes before the change is made, this changes nothing. `Frame`s of `acquire` stay good. Only
-        where the old settings are refused too, or the library is too old, or the device may still read frames that it
+        On DVPP V2 `bitrate`, `fps`, `gop`, `rc` and `roi` change in the channel that is there, without an IDR
+        (source: the vendor's documentation of hi_mpi_venc_set_chn_attr; of regions it tells no moment). The
+        call waits until the frames submitted before it are out of the device, since whether it would take the
+        change with frames inside is not known; AclTimeoutError when it finishes none, or a call of the vendor's
+        does not return, for `timeout` seconds. Frames submitted meanwhile are taken and wait behind the change:
+        their counted time stamps are in the new time base, those that were given in the old one. Where the
+        device refuses the change, the old settings are written back and AclError is raised: like any exception
+        that comes before the change is made, this changes nothing. `Frame`s of `acquire` stay good. Only where
+        the old settings are refused too, or the library is too old, or the device may still read frames that it
         refused, does it go as on V1.
 
         On V1, and for a size, the first frame is an IDR: the hardware fixes settings when a channel is created (source:
@@ -548,12 +689,20 @@ class Encoder:
                 rc=old.rate_control if rc is None else rc,
                 gop=old.gop if gop is None else gop,
                 depth=old.depth,
+                scene=old.scene,
+                intra_refresh=old.intra_refresh,
+                roi=old.roi if roi is None else roi,
             )
             config.check(limits_of(self._soc_name), self._interface)
             _warn_of_bit_rate(config, bitrate)
-            first = channel.change(epoch, config, self._timeout)
-            if first is False:
-                first = self._replace(channel, epoch, config)
+            try:
+                first = channel.change(epoch, config, self._timeout)
+                if first is False:
+                    first = self._replace(channel, epoch, config)
+            except BaseException as error:  # a signal's handler may raise between the two
+                channel.distrust()
+                tell_name(error, self._name)
+                raise
             if first is not None:
                 _log("reconfigured from frame %d: %r", first, self)
                 return int(first)
@@ -570,7 +719,7 @@ class Encoder:
         except (AclTimeoutError, DeviceLostError):
             raise
         except AclError as refusal:
-            if channel.closed:
+            if channel.closed or refusal.code == _UNSUPPORTED:  # without a channel it would be the same
                 raise
             return self._replace_alone(channel, epoch, config, converter, refusal)
         return self._take_place(other, channel)
@@ -617,7 +766,7 @@ class Encoder:
         """
         self._close(warn=True)
 
-    def _close(self, warn: bool) -> None:
+    def _close(self, warn: bool, timeout: float | None = None) -> None:
         channel = self._channel
         if channel is None:
             return
@@ -627,7 +776,10 @@ class Encoder:
             deliver(channel)  # packets that are ready are not lost to a thread that comes late
         before = channel.stats()
         try:
-            channel.close(self._timeout)
+            channel.close(self._timeout if timeout is None else timeout)
+        except VencError as error:
+            tell_name(error, self._name)
+            raise
         finally:
             if self._device is not None:
                 self._device.close()
@@ -639,10 +791,11 @@ class Encoder:
             dropped -= after["written"] - before["written"] + after["failed"] - before["failed"]
         _log("closed after %d frames: %r", before["submitted"], self)
         if warn and dropped > 0:
+            named = "" if self._name is None else f"{self._name}: "
             warnings.warn(
-                f"{dropped} packet(s) were dropped: take them with flush() before close()",
+                f"{named}{dropped} packet(s) were dropped: take them with flush() before close()",
                 DroppedPacketsWarning,
-                stacklevel=3,
+                stacklevel=stack_level(),
             )
 
     def __enter__(self) -> Encoder:
@@ -668,18 +821,14 @@ class Encoder:
     def __reduce__(self) -> Any:
         raise TypeError("an Encoder cannot be pickled: it belongs to this process; make another Encoder")
 
-    def _one_by_one(self, packets: list[Packet]) -> Iterator[Packet]:
-        """Yield packets; those that a loop did not come to stay to be received."""
-        packets.reverse()
-        try:
-            while packets:
-                yield packets.pop()
-        finally:
-            if packets:
-                self._open_channel().put_back(packets[::-1])
+    def _put_back(self, packets: list[Packet]) -> None:
+        """Packets that a loop did not come to, the last one first, stay to be received."""
+        if packets:
+            packets.reverse()
+            self._open_channel().put_back(packets)
 
     def _wait_for(self, timeout: float | None) -> float | None:
-        return self._timeout if timeout is None else _check_timeout(timeout)
+        return self._timeout if timeout is None else check_timeout(timeout)
 
     def _open_channel(self) -> Channel:
         channel = self._channel
@@ -694,18 +843,24 @@ class Encoder:
         return config
 
     @property
+    def name(self) -> str | None:
+        """What the program calls it, or None."""
+        return self._name
+
+    @property
     def backend(self) -> str:
         """What encodes: "ascend:<chip>" or "sim:<chip>"."""
         return f"{'sim' if self._simulated else 'ascend'}:{self._soc_name or 'unknown'}"
 
     @property
-    def interface(self) -> str:
+    def interface(self) -> Interface:
         """Which of the vendor's interfaces drives the device: "v1" or "v2"."""
         return self._interface
 
     def capabilities(self) -> Capabilities:
         """What the device of this encoder can do by its interface: see `Capabilities`."""
-        return capabilities_of(self._soc_name, self._interface)
+        device: Any = self._device
+        return capabilities_by(device.library, self._soc_name, self._interface)
 
     @property
     def simulated(self) -> bool:
@@ -721,7 +876,7 @@ class Encoder:
     def stats(self) -> _stats.EncoderStats:
         """Counters of this encoder at this moment; also after it was closed. See `EncoderStats`."""
         channel = self._open_channel()
-        return _stats.EncoderStats.of(channel.stats())
+        return _stats.EncoderStats.of(channel.stats(), self._name or "")
 
     @property
     def closed(self) -> bool:
@@ -733,8 +888,9 @@ class Encoder:
             return "<Encoder not open>"
         config = self.config
         state = " closed" if self.closed else ""
+        named = "" if self._name is None else f"{self._name!r} "
         return (
-            f"<Encoder {config.width}x{config.height} {config.codec} {config.profile} "
+            f"<Encoder {named}{config.width}x{config.height} {config.codec} {config.profile} "
             f"{float(config.fps):g} fps {config.bitrate} bit/s on {self.backend}{state}>"
         )
 
@@ -745,26 +901,8 @@ def _warn_of_bit_rate(config: EncoderConfig, given: Any) -> None:
             f"bitrate is {config.bitrate} bit/s for {config.width} x {config.height} at {float(config.fps):g} frames "
             f'per second: is kbit/s meant? Then give "{config.bitrate}k"',
             BitRateWarning,
-            stacklevel=3,
+            stacklevel=stack_level(),
         )
-
-
-def _check_timeout(timeout: Any) -> float | None:
-    if timeout is None:
-        return None
-    if isinstance(timeout, bool) or not hasattr(timeout, "__float__"):
-        raise TypeError(f"timeout must be a number of seconds or None, got {type(timeout).__name__}")
-    seconds = _seconds(timeout)
-    if not 0 <= seconds < float("inf"):
-        raise InvalidArgumentError(f"timeout is {shown(timeout)}; give seconds >= 0, or None for no bound")
-    return seconds
-
-
-def _seconds(value: Any) -> float:
-    try:
-        return float(value)
-    except OverflowError:  # an int beyond every float
-        return float("inf") if value > 0 else float("-inf")
 
 
 def _log(text: str, *args: Any) -> None:
@@ -772,24 +910,6 @@ def _log(text: str, *args: Any) -> None:
     logger = getattr(sys.modules.get("logging"), "getLogger", None)  # another thread may just import it
     if logger is not None:
         logger("ascend_venc").info(text, *args)
-
-
-def _file_descriptor(sink: Any, on_full: str) -> int:
-    if sink is None:
-        return -1
-    if on_full == "drop_oldest":
-        raise InvalidArgumentError(
-            'on_full is "drop_oldest", which may drop packets that the sink has begun to write: use "drop_newest", '
-            '"block" or "error" with a sink'
-        )
-    descriptor = sink.fileno() if hasattr(sink, "fileno") else sink
-    if isinstance(descriptor, bool) or not hasattr(descriptor, "__index__"):
-        raise TypeError(f"sink must be a file descriptor or have fileno(), got {type(sink).__name__}")
-    try:
-        os.fstat(descriptor)
-    except (OSError, OverflowError) as error:
-        raise InvalidArgumentError(f"sink is {shown(descriptor)}, which is no open file descriptor: {error}") from None
-    return int(descriptor)
 
 
 def _converter(config: EncoderConfig) -> Converter | None:
@@ -804,33 +924,3 @@ def _converter(config: EncoderConfig) -> Converter | None:
         config.source_range,
         config.color_range,
     )
-
-
-def _check_range(value: Any, name: str, lowest: int, highest: int) -> None:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an int, got {type(value).__name__}")
-    if not lowest <= value <= highest:
-        raise InvalidArgumentError(f"{name} is {shown(value)}, allowed is {lowest} to {highest}")
-
-
-def _check_latency(seconds: Any) -> None:
-    if isinstance(seconds, bool) or not hasattr(seconds, "__float__"):
-        raise TypeError(f"max_latency must be a number of seconds, got {type(seconds).__name__}")
-    if not 0 < _seconds(seconds) <= 1:
-        raise InvalidArgumentError(f"max_latency is {shown(seconds)}; allowed are seconds above 0, up to 1")
-
-
-def _as_many(name: str, values: Iterable[Any] | None, count: int, default: Any) -> list[Any]:
-    if values is None:
-        return [default] * count
-    items = list(values)
-    if len(items) != count:
-        raise InvalidArgumentError(f"{name} has {len(items)} items for {count} frames: give one for each")
-    return items
-
-
-def _check_device(device: Any, count: int) -> None:
-    if isinstance(device, bool) or not hasattr(device, "__index__"):
-        raise TypeError(f"device must be an int, got {type(device).__name__}")
-    if count and not 0 <= device < count:
-        raise InvalidArgumentError(f"device is {shown(device)}; this machine has 0 to {count - 1}")

@@ -7,6 +7,7 @@ it keeps is its own. A Future has its end from this thread, or from `close`, who
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import threading
@@ -16,20 +17,34 @@ from typing import TYPE_CHECKING, Any
 
 from ._lowlevel.stream import cancel, orphans
 from ._lowlevel.waitset import WaitSet
-from .errors import VencError, from_status
+from .errors import VencError, from_status, tell_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ._lowlevel.channel import Channel
     from ._lowlevel.packet import Packet
     from ._lowlevel.stream import Stream
+    from .sei import Message
 
 _TIMEOUT = -3  # AVENC_E_TIMEOUT
+
+
+class _NamedFuture(Future):  # type: ignore[type-arg]
+    """A Future whose exception tells the encoder's name."""
+
+    encoder_name: str | None = None
+
+    def set_exception(self, exception: BaseException | None) -> None:
+        if exception is not None:
+            tell_name(exception, self.encoder_name)
+        super().set_exception(exception)
 
 
 class _Server:
     """The thread and what it serves: made anew when there is none."""
 
-    def __init__(self, channel: Channel, future: Future[Packet]) -> None:
+    def __init__(self) -> None:
         self.waitset = WaitSet()
         self.submitted: queue.SimpleQueue[tuple[Channel, Future[Packet]]] = queue.SimpleQueue()
         self.pending: dict[Channel, set[Future[Packet]]] = {}  # this thread's own, as what follows
@@ -37,8 +52,21 @@ class _Server:
         self.keys: dict[Channel, int] = {}
         self.since: dict[Channel, float] = {}
         self.ended = False
+
+    def begin(self, channel: Channel, future: Future[Packet]) -> None:
+        """Start the thread, with this to do. What others have given to it meanwhile fails where there can be none."""
         self.submitted.put((channel, future))
-        threading.Thread(target=self.run, name="ascend-venc-futures", daemon=True).start()
+        try:
+            threading.Thread(target=self.run, name="ascend-venc-futures", daemon=True).start()
+        except BaseException as error:
+            self.ended = True
+            retire(self)
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    given = self.submitted.get_nowait()[1]
+                    if given is not future:
+                        settle(resolve, given, None, error)
+            raise
 
     def run(self) -> None:
         while self.pending or not self.submitted.empty() or not orphans.empty():
@@ -188,25 +216,28 @@ def show(error: BaseException) -> None:
     )
 
 
-_server: _Server | None = None
+_FOUND = "found"
+_servers: dict[str, _Server] = {}  # the one that Futures are given to; setdefault is one step for all threads
 
 
 def retire(server: _Server) -> None:
     """Its wait set goes with it. Where another thread has put a new one there just now, that one serves on, unfound."""
-    global _server  # noqa: PLW0603
-    if _server is server:
-        _server = None
+    if _servers.get(_FOUND) is server:
+        _servers.pop(_FOUND, None)
 
 
 def hand_over(channel: Channel, future: Future[Packet]) -> None:
     """Have a Future served. Without a lock: the collector may run anywhere, and a finalizer may come here again."""
-    global _server  # noqa: PLW0603
-    server = _server
-    if server is None or server.ended:
-        server = _server = _Server(channel, future)
-        if server.ended:  # before it could be found
-            retire(server)
-        return
+    server = _servers.get(_FOUND)
+    if server is not None and server.ended:
+        retire(server)
+        server = None
+    if server is None:
+        made = _Server()
+        server = _servers.setdefault(_FOUND, made)  # of threads that come at once, one's
+        if server is made:
+            server.begin(channel, future)
+            return
     server.submitted.put((channel, future))
     server.waitset.signal()
     if server.ended:  # it did not see this any more
@@ -214,11 +245,19 @@ def hand_over(channel: Channel, future: Future[Packet]) -> None:
 
 
 def submit(
-    channel: Channel, frame: Any, pts: int | None, key_frame: bool, token: Any, timeout: float | None
+    channel: Channel,
+    frame: Any,
+    pts: int | None,
+    key_frame: bool,
+    token: Any,
+    timeout: float | None,
+    sei: Iterable[Message] | None = None,
+    name: str | None = None,
 ) -> Future[Packet]:
     """Send a frame whose packet goes to a Future; see `Encoder.encode_future`."""
-    future: Future[Packet] = Future()
-    if channel.submit(frame, pts, key_frame, token, timeout, future) is None:
+    future = _NamedFuture()
+    future.encoder_name = name
+    if channel.submit(frame, pts, key_frame, token, timeout, future, sei) is None:
         settle(cancel, future)
     else:
         hand_over(channel, future)
@@ -227,8 +266,7 @@ def submit(
 
 def _after_fork_in_child() -> None:
     """The thread does not exist here, and the parent's Futures are not ours."""
-    global _server  # noqa: PLW0603
-    _server = None
+    _servers.clear()
     while not orphans.empty():
         orphans.get()
 

@@ -7,21 +7,25 @@ import itertools
 import time
 from collections.abc import Iterable
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from ._lowlevel.core import open_library
 from ._lowlevel.waitset import WaitSet
-from .arguments import parse_choice
-from .encoder import DELIVERY, Encoder, _check_latency, _check_range, _check_timeout
-from .errors import DeviceFullError, EncoderClosedError, EncoderDrained, InvalidArgumentError, from_status
+from .arguments import check_latency, check_range, check_timeout, parse_choice
+from .encoder import DELIVERY, Encoder
+from .errors import DeviceFullError, EncoderClosedError, EncoderDrained, InvalidArgumentError, from_status, tell_name
+from .stats import GroupStats
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
     from types import TracebackType
 
+    from typing_extensions import Unpack
+
     from ._lowlevel.packet import Packet
+    from .literals import Backend, Delivery
+    from .media.writer_settings import GroupSettings
 
 _TIMEOUT = -3  # AVENC_E_TIMEOUT
 _DRAINED = -13  # AVENC_E_DRAINED
@@ -63,9 +67,9 @@ class EncoderGroup:
     def __init__(
         self,
         *,
-        backend: str | os.PathLike[str] | None = None,
+        backend: Backend | None = None,
         devices: Iterable[int] | None = None,
-        delivery: str = "immediate",
+        delivery: Delivery = "immediate",
         max_latency: float = 0.01,
     ) -> None:
         self._backend = backend
@@ -74,11 +78,11 @@ class EncoderGroup:
             raise TypeError(f"devices must be a list of device numbers, got {type(devices).__name__}")
         self._devices = list(range(count)) if devices is None else list(devices)
         for device in self._devices:
-            _check_range(device, "devices", 0, max(count - 1, 0))
+            check_range(device, "devices", 0, max(count - 1, 0))
         if not self._devices:
             raise InvalidArgumentError(f"devices is empty; this machine has 0 to {count - 1}")
         delivery = parse_choice("delivery", delivery, DELIVERY)
-        _check_latency(max_latency)
+        check_latency(max_latency)
         self._max_latency = max_latency if delivery == "coalesced" else 0.0
         self._encoders: dict[Encoder, float] = {}  # pixels per second
         self._told: WeakKeyDictionary[Encoder, int] = WeakKeyDictionary()  # that it is stalled, in this order
@@ -95,7 +99,12 @@ class EncoderGroup:
         """The open encoders of the group."""
         return [encoder for encoder in list(self._encoders) if not encoder.closed]
 
-    def add(self, width: int, height: int, *, device: int | None = None, **options: Any) -> Encoder:
+    @property
+    def stats(self) -> GroupStats:
+        """Counters of the open encoders at this moment: each one's, and their sum. See `GroupStats`."""
+        return GroupStats.of(encoder.stats for encoder in self.encoders)
+
+    def add(self, width: int, height: int, *, device: int | None = None, **options: Unpack[GroupSettings]) -> Encoder:
         """Open an encoder and return it. `device` None places it; the other arguments are those of `Encoder`.
 
         Raises DeviceFullError if no device of the group has a free channel; the others go on unharmed.
@@ -150,13 +159,15 @@ class EncoderGroup:
         (`drain()`, or closed), AclTimeoutError after `timeout` seconds (None: no bound), and what `Encoder.receive`
         raises, for the encoder in the exception's attribute `encoder`; the others go on.
         """
-        _check_range(max, "max", 1, 1 << 30)
-        seconds = _check_timeout(timeout)
+        check_range(max, "max", 1, 1 << 30)
+        seconds = check_timeout(timeout)
         since = time.monotonic()
         deadline = None if seconds is None else since + seconds
+        waitset = self._waitset
         while True:
-            waitset = self._waitset
-            if waitset is None:
+            if self._waitset is None or waitset is None:
+                if waitset is not None:
+                    waitset.signal()  # for other threads that wait
                 raise InvalidArgumentError("the group is closed")
             if self._failure is not None:
                 failure, self._failure = self._failure, None
@@ -203,6 +214,7 @@ class EncoderGroup:
                 "",
                 f"the device has finished no frame of one encoder for {stall:.3g} s, with some in flight",
             )
+            tell_name(error, encoder.name)
             error.encoder = encoder  # type: ignore[attr-defined]
             raise error
         return patience
@@ -227,6 +239,7 @@ class EncoderGroup:
                     self._forget(key)
                     continue
                 except Exception as error:
+                    tell_name(error, encoder.name)
                     error.encoder = encoder  # type: ignore[attr-defined]
                     if not found:
                         raise

@@ -4,8 +4,14 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING, cast
 
+from .arguments import shown
 from .errors import InvalidArgumentError
+from .literals import ColorMatrix, ColorRange, PixelFormat
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,12 +36,12 @@ class FormatInfo:
         FFmpeg's name of the format.
     """
 
-    name: str
+    name: PixelFormat
     source: int | None
     bytes_per_pixel: int
     chroma_planes: int
     color: str
-    range: str
+    range: ColorRange
     av_name: str
 
     def shape(self, width: int, height: int) -> tuple[int, ...]:
@@ -49,7 +55,7 @@ class FormatInfo:
         return width * height * 3 // 2 if self.chroma_planes else width * height * self.bytes_per_pixel
 
 
-PIXEL_FORMATS = {
+PIXEL_FORMATS: dict[PixelFormat, FormatInfo] = {
     info.name: info
     for info in (
         FormatInfo("nv12", None, 1, 1, "yuv", "limited", "nv12"),
@@ -67,7 +73,7 @@ PIXEL_FORMATS = {
 }
 
 # What FFmpeg, OpenCV, Pillow and others call them.
-ALIASES = {
+ALIASES: dict[str, PixelFormat] = {
     "yuv420p": "i420",
     "iyuv": "i420",
     "rgb": "rgb24",
@@ -89,11 +95,11 @@ def name_of_format(name: str) -> str:
     return found if found in PIXEL_FORMATS else name
 
 
-MATRICES = {"bt601": 0, "bt709": 1}  # AVENC_BT601, AVENC_BT709
-RANGES = {"limited": 0, "full": 1}  # AVENC_RANGE_*
+MATRICES: dict[ColorMatrix, int] = {"bt601": 0, "bt709": 1}  # AVENC_BT601, AVENC_BT709
+RANGES: dict[ColorRange, int] = {"limited": 0, "full": 1}  # AVENC_RANGE_*
 
 
-def default_matrix(width: int, height: int) -> str:
+def default_matrix(width: int, height: int) -> ColorMatrix:
     """Return the matrix that players assume for a stream that names none: "bt709" for HD, else "bt601".
 
     The device writes no colour description into the stream, so the guess of the players decides what is seen.
@@ -101,7 +107,7 @@ def default_matrix(width: int, height: int) -> str:
     return "bt709" if width >= 1280 or height > 576 else "bt601"
 
 
-def parse_matrix(value: str | None, width: int, height: int) -> str:
+def parse_matrix(value: str | None, width: int, height: int) -> ColorMatrix:
     """Return "bt601" or "bt709"; None stands for the one that players assume for this size."""
     if value is None:
         return default_matrix(width, height)
@@ -109,10 +115,10 @@ def parse_matrix(value: str | None, width: int, height: int) -> str:
         raise TypeError(f"color_matrix must be a str or None, got {type(value).__name__}")
     if value.lower() not in MATRICES:
         raise InvalidArgumentError(
-            f'color_matrix is {value!r}; allowed are "bt601", "bt709", or None for the one that players assume '
+            f'color_matrix is {shown(value)}; allowed are "bt601", "bt709", or None for the one that players assume '
             f"({default_matrix(width, height)!r} for {width} x {height})"
         )
-    return value.lower()
+    return cast("ColorMatrix", value.lower())
 
 
 # ---- what mends a frame that does not fit ----------------------------------------------------------------------------
@@ -150,7 +156,7 @@ def fix_of_type(frame: object, pixel_format: str = "rgb24") -> str:
     return ""
 
 
-def _either(names: list[str] | tuple[str, ...]) -> str:
+def _either(names: Sequence[str]) -> str:
     return " or ".join(f'"{name}"' for name in names)
 
 

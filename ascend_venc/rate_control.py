@@ -8,9 +8,10 @@ from typing import Any
 
 from .arguments import as_int, parse_choice
 from .errors import InvalidArgumentError
+from .literals import RateControlMode
 
 # By name: the engine's number (avenc_channel_config.rc_mode) and what comes nearest on DVPP V1.
-MODES = {
+MODES: dict[RateControlMode, tuple[int, RateControlMode]] = {
     "default": (0, "default"),
     "vbr": (1, "vbr"),
     "cbr": (2, "cbr"),
@@ -46,8 +47,9 @@ class RateControl:
     ----------
     mode : str
         "default" (the chip's), "cbr" (steady rate), "vbr" (at most `bitrate`, saves bits), "avbr" (for scenes that
-        stand still), "qvbr" (quality first, the rate may rise), "cvbr" (bounds over a second and over a minute),
-        "fixqp" (`qp` for each picture, whatever the rate; documented for H.265 from CANN 8.0 on).
+        stand still), "qvbr" (quality first, the rate may rise), "cvbr" (bounds over a second and over a
+        long time, 60 of units whose length is not documented), "fixqp" (`qp` for each picture, whatever the rate;
+        documented for H.265 from CANN 8.0 on).
     qp : int or pair of int, optional
         For "fixqp", which needs it, and no other: quantiser, or those of I and of P pictures, 0 (finest) to 51.
     min_qp, max_qp : int, optional
@@ -61,7 +63,7 @@ class RateControl:
         How often a picture may be encoded again because it came out too large, 0 to 3.
     """
 
-    mode: str = "default"
+    mode: RateControlMode = "default"
     qp: int | tuple[int, int] | None = None
     min_qp: int | None = None
     max_qp: int | None = None
@@ -97,7 +99,7 @@ class RateControl:
                 raise InvalidArgumentError(f"{least} is {low}, above {most}, which is {high}")
 
     @classmethod
-    def of(cls, value: str | RateControl) -> RateControl:
+    def of(cls, value: RateControlMode | RateControl) -> RateControl:
         """Return it of a mode's name, in any case, or as it is. Raises TypeError or InvalidArgumentError."""
         return value if isinstance(value, RateControl) else cls(value)
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ._lowlevel.channel import bucket_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from .config import EncoderConfig
 
+DROPPED = ("no_room", "frame_replaced", "packet_replaced")
 _BOUNDS: Sequence[float] = bucket_seconds()
 
 
@@ -67,6 +68,8 @@ class EncoderStats:
 
     Attributes
     ----------
+    name : str
+        The encoder's, "" if it has none.
     submitted : int
         Frames accepted.
     encoded : int
@@ -128,11 +131,13 @@ class EncoderStats:
     device_idle: float
     blocked: float
     sending: float
+    name: str = ""
 
     @classmethod
-    def of(cls, counters: dict[str, Any]) -> EncoderStats:
+    def of(cls, counters: dict[str, Any], name: str = "") -> EncoderStats:
         """Build it from `Channel.stats()`."""
         return cls(
+            name=name,
             submitted=counters["submitted"],
             encoded=counters["completed"] - counters["failed"],
             failed=counters["failed"],
@@ -165,9 +170,46 @@ class EncoderStats:
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class GroupStats:
+    """Counters of several encoders.
+
+    Attributes
+    ----------
+    encoders : tuple of EncoderStats
+        Of each, in the order in which they were opened.
+    total : EncoderStats
+        Their sum; `max` of its histograms is the greatest, its `name` is "".
+    """
+
+    encoders: tuple[EncoderStats, ...]
+    total: EncoderStats
+
+    @classmethod
+    def of(cls, encoders: Iterable[EncoderStats]) -> GroupStats:
+        found = tuple(encoders)
+        sums: dict[str, Any] = {}
+        for field in dataclasses.fields(EncoderStats):
+            values = [getattr(stats, field.name) for stats in found]
+            if field.name == "name":
+                sums["name"] = ""
+            elif field.name == "dropped":
+                reasons = [reason for dropped in values for reason in dropped]
+                sums["dropped"] = {r: sum(dropped[r] for dropped in values) for r in (reasons or DROPPED)}
+            elif field.name in ("latency", "hold"):
+                counts = zip(*(histogram.counts for histogram in values))
+                total = tuple(map(sum, counts)) if values else (0,) * len(_BOUNDS)
+                sums[field.name] = Histogram(total, max((histogram.max for histogram in values), default=0.0))
+            else:
+                sums[field.name] = sum(values)
+        return cls(found, EncoderStats(**sums))
+
+
 class Counted(Protocol):
     """What `prometheus` asks an encoder."""
 
+    @property
+    def name(self) -> str | None: ...
     @property
     def closed(self) -> bool: ...
     @property
@@ -191,7 +233,7 @@ def register(encoder: Counted) -> None:
         _next_number += 1
 
 
-_COUNTERS = (
+COUNTERS = (
     ("frames_submitted_total", "submitted", "Frames accepted."),
     ("frames_encoded_total", "encoded", "Frames whose access unit the device delivered."),
     ("frames_failed_total", "failed", "Frames that the device did not encode."),
@@ -203,15 +245,37 @@ _COUNTERS = (
     ("device_idle_seconds_total", "device_idle", "Time in which the device had no frame of this encoder."),
     ("blocked_seconds_total", "blocked", "Time that threads waited in submit for room."),
 )
-_GAUGES = (
+GAUGES = (
     ("frames_in_flight", "in_flight", "Frames accepted and not finished."),
     ("frames_queued", "queued", "Frames that wait for the device."),
     ("packets_ready", "ready", "Packets that wait to be received."),
 )
-_HISTOGRAMS = (
+DROPPED_FAMILY = ("dropped_total", "counter", "Frames and packets dropped by on_full.")
+HISTOGRAMS = (
     ("latency_seconds", "latency", "From the acceptance of a frame to its access unit."),
     ("callback_hold_seconds", "hold", "How long callbacks kept the device waiting."),
 )
+
+
+def labels_and_stats() -> Iterator[tuple[dict[str, str], EncoderStats]]:
+    """Yield what tells each open encoder of the process from the others, and its counters, in the order of opening."""
+    for encoder, number in numbered():
+        config = encoder.config
+        labels = {
+            "encoder": str(number),
+            "name": encoder.name or "",
+            "backend": encoder.backend,
+            "codec": config.codec,
+            "size": f"{config.width}x{config.height}",
+        }
+        yield labels, encoder.stats
+
+
+def numbered() -> list[tuple[Counted, int]]:
+    """Return the open encoders of the process with their numbers, in the order of opening."""
+    with _lock:
+        encoders = sorted(_encoders.items(), key=lambda item: item[1])
+    return [(encoder, number) for encoder, number in encoders if not encoder.closed]
 
 
 def _escape(text: str) -> str:
@@ -221,21 +285,14 @@ def _escape(text: str) -> str:
 def prometheus() -> str:
     """Return the counters of all open encoders of the process in Prometheus' text format (version 0.0.4).
 
-    Each sample has the labels `encoder` (a number in the order of opening), `backend`, `codec` and `size`. Cheap enough
-    to be called for every scrape; callable from any thread.
+    Each sample has the labels `encoder` (a number in the order of opening), `name` (empty if it has none), `backend`,
+    `codec` and `size`. Cheap enough to be called for every scrape; callable from any thread. Programs that use
+    prometheus_client register `ascend_venc.prometheus.Collector` instead.
     """
-    with _lock:
-        encoders = sorted(_encoders.items(), key=lambda item: item[1])
-    rows = []
-    for encoder, number in encoders:
-        if encoder.closed:
-            continue
-        config = encoder.config
-        labels = (
-            f'encoder="{number}",backend="{_escape(encoder.backend)}",codec="{config.codec}",'
-            f'size="{config.width}x{config.height}"'
-        )
-        rows.append((labels, encoder.stats))
+    rows = [
+        (",".join(f'{name}="{_escape(text)}"' for name, text in labels.items()), stats)
+        for labels, stats in labels_and_stats()
+    ]
     lines: list[str] = []
 
     def family(name: str, kind: str, text: str) -> str:
@@ -244,14 +301,14 @@ def prometheus() -> str:
         lines.append(f"# TYPE {full} {kind}")
         return full
 
-    for kind, table in (("counter", _COUNTERS), ("gauge", _GAUGES)):
+    for kind, table in (("counter", COUNTERS), ("gauge", GAUGES)):
         for name, attribute, text in table:
             full = family(name, kind, text)
             lines.extend(f"{full}{{{labels}}} {getattr(stats, attribute):g}" for labels, stats in rows)
-    full = family("dropped_total", "counter", "Frames and packets dropped by on_full.")
+    full = family(*DROPPED_FAMILY)
     for labels, stats in rows:
         lines.extend(f'{full}{{{labels},reason="{reason}"}} {count}' for reason, count in stats.dropped.items())
-    for name, attribute, text in _HISTOGRAMS:
+    for name, attribute, text in HISTOGRAMS:
         full = family(name, "histogram", text)
         for labels, stats in rows:
             lines.extend(_histogram_lines(full, labels, getattr(stats, attribute)))
@@ -259,17 +316,25 @@ def prometheus() -> str:
 
 
 def _histogram_lines(name: str, labels: str, histogram: Histogram) -> list[str]:
-    """One line for each doubling: the finer buckets would only make the text longer."""
-    lines = []
+    buckets, total_time = cumulative(histogram)
+    lines = [f'{name}_bucket{{{labels},le="{bound}"}} {total}' for bound, total in buckets]
+    lines.append(f"{name}_sum{{{labels}}} {total_time:g}")
+    lines.append(f"{name}_count{{{labels}}} {histogram.count}")
+    return lines
+
+
+def cumulative(histogram: Histogram) -> tuple[list[tuple[str, int]], float]:
+    """Return Prometheus' buckets (upper bound, number of times below it) and the sum of all times in seconds.
+
+    One bucket for each doubling: the finer ones would only make the text longer. The sum is not counted: the middle of
+    each bucket stands for its times.
+    """
+    buckets = []
     total = 0
     for index, (count, bound) in enumerate(zip(histogram.counts, histogram.bounds)):
         total += count
         if index % 4 == 3 and bound < 100:
-            lines.append(f'{name}_bucket{{{labels},le="{bound:g}"}} {total}')
-    lines.append(f'{name}_bucket{{{labels},le="+Inf"}} {histogram.count}')
-    # The sum is not counted: the middle of each bucket stands for its times.
+            buckets.append((f"{bound:g}", total))
     bounds = [0.0, *histogram.bounds]
     total_time = sum(n * (low + high) / 2 for n, low, high in zip(histogram.counts, bounds, bounds[1:]))
-    lines.append(f"{name}_sum{{{labels}}} {total_time:g}")
-    lines.append(f"{name}_count{{{labels}}} {histogram.count}")
-    return lines
+    return [*buckets, ("+Inf", histogram.count)], total_time

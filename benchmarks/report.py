@@ -1,27 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run all groups of benchmarks, write JSON, and render it as tables and bar plots: `bash scripts/bench.sh`.
+"""The report of a run: what was measured, the goals (goals.json) that its figures are held to, tables and bar plots.
 
-A group is a function (quick) -> rows; a row has figure, peer, median, low, high, unit and goal ("≤ 1.2", "≥ 29.5" or
-None). Modules that have groups list them in GROUPS.
+A row has figure, peer, median, low, high, quartiles, number of runs, unit, and perhaps a note.
 """
 
-import argparse
-import importlib
-import importlib.util
+import io
 import json
 import os
 import platform
 import re
-import sys
-import sysconfig
-import time
 from pathlib import Path
-from xml.sax.saxutils import escape
+
+from ascend_venc.cli import figure as drawing
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 DOCS = ROOT / "docs" / "benchmarks"
-MODULES = ("run", "scaling", "compare_convert", "startup")
+GOALS = HERE / "goals.json"
 DEVICE = "simulated device: binding overhead, not encoder speed"
 
 
@@ -54,7 +49,7 @@ def refuse(paths, py_debug):
             raise RefusedError(f"{path.name} is a debug build; build without AVENC_DEBUG=1")
 
 
-def facts(paths):
+def facts(paths, pyacl=False):
     """The machine and the build, as the report quotes them."""
     import ascend_venc
     from ascend_venc._lowlevel import core
@@ -65,6 +60,8 @@ def facts(paths):
     return {
         "device": DEVICE,
         "chip": core.describe("sim")["soc_name"],
+        "interface": "v1, where nothing else is said",
+        "pyACL": "the vendor's module" if pyacl else "the stand-in of its shape",
         "ascend_venc": ascend_venc.__version__,
         "machine": platform.machine(),
         "cpu": cpu.group(1) if cpu else "unknown",
@@ -73,44 +70,54 @@ def facts(paths):
         "system": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "compiler": compiler.group().decode() if compiler else "unknown",
-        "flags": " ".join(build_flags()),
     }
-
-
-def build_flags():
-    """The flags that setup.py compiles the engine with: its own come after those of this Python, and win."""
-    source = (ROOT / "setup.py").read_text()
-    constants = source[source.index("OPTIMISE =") : source.index("class SharedLibrary")]
-    names = {"os": os}
-    exec(constants, names)
-    return [*(sysconfig.get_config_var("CFLAGS") or "").split(), *names["C_FLAGS"]]
-
-
-def groups():
-    """{name: function} of the modules that are there."""
-    found = {}
-    for name in MODULES:
-        if importlib.util.find_spec(name) is not None:
-            found.update(importlib.import_module(name).GROUPS)
-    return found
 
 
 # ---- goals -------------------------------------------------------------------------------------------------------
 
 
-def reached(row):
-    """Whether the median keeps to the row's goal; None where there is none."""
-    if not row["goal"]:
-        return None
-    goal = re.match(r"(≤|<=|≥|>=)\s*\+?([\d.,]+)", row["goal"])
-    if goal is None:
-        raise ValueError(f"goal is {row['goal']!r}; it must begin with ≤ or ≥ and a number")
-    limit = float(goal.group(2).replace(",", ""))
-    return row["median"] <= limit if goal.group(1) in ("≤", "<=") else row["median"] >= limit
+def goals(groups=None):
+    """The goals of these groups, or all: group, figure, peer, goal ("≤ 1.2"), unit, what the number means, and the
+    section of profiles.md that says why it is missed where it is."""
+    found = []
+    for each in json.loads(GOALS.read_text()):
+        if groups is None or each["group"] in groups:
+            shared = {name: value for name, value in each.items() if name != "of"}
+            found += [{**shared, "figure": figure, "peer": peer} for figure, peer in each["of"]]
+    return found
 
 
-def verdict(row):
-    return {None: "", True: "reached", False: "**missed**"}[reached(row)]
+def row_of(goal, groups):
+    """The row that a goal is about, or None."""
+    same = [
+        row for row in groups.get(goal["group"], ()) if (row["figure"], row["peer"]) == (goal["figure"], goal["peer"])
+    ]
+    return next((row for row in same if row["unit"] == goal["unit"]), None)
+
+
+def not_measured(groups):
+    """The goals of the measured groups whose figure is not among the rows."""
+    return [goal for goal in goals(groups) if row_of(goal, groups) is None]
+
+
+def reached(goal, median):
+    """Whether a median keeps to a goal."""
+    found = re.fullmatch(r"(≤|<=|≥|>=)\s*([\d.,]+)", goal)
+    if found is None:
+        raise ValueError(f"goal is {goal!r}; it must be ≤ or ≥ and a number")
+    limit = float(found.group(2).replace(",", ""))
+    return median <= limit if found.group(1) in ("≤", "<=") else median >= limit
+
+
+def judged(groups):
+    """[(goal, row or None, "reached", "**missed**" or "**not measured**")]."""
+    found = []
+    for goal in goals(groups):
+        row = row_of(goal, groups)
+        kept = row is not None and reached(goal["goal"], row["median"])
+        verdict = "**not measured**" if row is None else "reached" if kept else "**missed**"
+        found.append((goal, row, verdict))
+    return found
 
 
 # ---- rendering ---------------------------------------------------------------------------------------------------
@@ -136,7 +143,16 @@ def table(rows, columns):
 
 def cells(row, figure):
     spread = f"{number(row['low'])} to {number(row['high'])}"
-    return (figure, row["peer"], with_unit(number(row["median"]), row["unit"]), spread, row["goal"] or "", verdict(row))
+    if row["runs"] > 3:
+        spread = f"{number(row['lower'])} to {number(row['upper'])} ({spread})"
+    return (
+        figure,
+        row["peer"],
+        with_unit(number(row["median"]), row["unit"]),
+        spread,
+        row["runs"],
+        row.get("note", ""),
+    )
 
 
 def render(results):
@@ -151,11 +167,15 @@ def render(results):
     if results["quick"]:
         lines += ["", "**A quick run: too short to be quoted.**"]
     lines += ["", *table([(key.replace("_", " "), value) for key, value in about.items()], ("", "")), ""]
-    wanted = [row for rows in results["groups"].values() for row in rows if row["goal"]]
-    missed = sum(reached(row) is False for row in wanted)
-    columns = ("figure", "peer", "median", "lowest to highest", "goal", "")
-    lines += ["## Goals", "", f"{len(wanted) - missed} of {len(wanted)} reached.", ""]
-    lines += table([cells(row, row["figure"]) for row in wanted], columns)
+    found = judged(results["groups"])
+    lines += ["## Goals", "", f"{sum(each[2] == 'reached' for each in found)} of {len(found)} reached.", ""]
+    body = []
+    for goal, row, verdict in found:
+        figure, peer, *rest = cells(row, goal["figure"]) if row else (goal["figure"], goal["peer"], "", "", "", "")
+        why = f", [why](profiles.md#{goal['why']})" if verdict == "**missed**" else ""
+        body.append((goal["group"], figure, peer, *rest[:2], goal["goal"], verdict + why, goal["means"]))
+    spread = "quartiles (lowest to highest)"
+    lines += table(body, ("group", "figure", "peer", "median", spread, "goal", "", "what it means"))
     for name, rows in results["groups"].items():
         lines += ["", f"## {name.capitalize()}", ""]
         if panels(rows):
@@ -165,8 +185,18 @@ def render(results):
         for row in rows:
             body.append(cells(row, "" if row["figure"] == last else row["figure"]))
             last = row["figure"]
-        lines += table(body, columns)
+        lines += table(body, ("figure", "peer", "median", spread, "runs", ""))
     return "\n".join(lines) + "\n"
+
+
+def show(results):
+    """The rows and the goals on standard output."""
+    for rows in results["groups"].values():
+        for row in rows:
+            print("  ".join(str(cell) for cell in (row["figure"], *cells(row, "")[1:]) if cell))
+    for goal, row, verdict in judged(results["groups"]):
+        median = with_unit(number(row["median"]), row["unit"]) if row else ""
+        print("  ".join(filter(None, (goal["figure"], goal["peer"], median, goal["goal"], verdict))))
 
 
 def panels(rows):
@@ -177,42 +207,43 @@ def panels(rows):
     return [(key[0], found) for key, found in by_figure.items() if len(found) > 1]
 
 
-WIDTH, LABEL, BAR, ROW, TITLE = 760, 250, 380, 20, 30  # pixels
+def color_of(peer):
+    if peer.startswith(("Encoder", "acquire", "ascend_venc", "ours")):
+        return drawing.BLUE
+    return drawing.GREY if peer.startswith(("C ", "device")) else drawing.ORANGE
 
 
 def plot(rows):
-    """Horizontal bars of the medians with a line from the lowest to the highest, one panel for each figure, as SVG."""
-    shapes = []
-    top = 8
-    for figure, found in panels(rows):
-        shapes.append(text(10, top + 18, figure, 'font-weight="bold"'))
-        top += TITLE
-        scale = BAR / (max(row["high"] for row in found) or 1)
-        for row in found:
-            middle = top + ROW / 2
-            color = "#888888" if row["peer"].startswith("C ") else "#2f6fab"
-            shapes.append(text(LABEL - 8, middle + 4, row["peer"], 'text-anchor="end"'))
-            length = max(row["median"] * scale, 1)
-            shapes.append(f'<rect x="{LABEL}" y="{top + 3}" width="{length:.1f}" height="{ROW - 6}" fill="{color}"/>')
-            low, high = LABEL + row["low"] * scale, LABEL + row["high"] * scale
-            shapes.append(f'<path d="M{low:.1f} {middle}H{high:.1f}" stroke="#222222"/>')
-            value = with_unit(number(row["median"]), row["unit"])
-            shapes.append(text(max(high, LABEL + length) + 6, middle + 4, value))
-            top += ROW
-        top += 10
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{top}" font-family="sans-serif" '
-            'font-size="12">',
-            f'<rect width="{WIDTH}" height="{top}" fill="#ffffff"/>',
-            *shapes,
-            "</svg>\n",
-        ]
+    """Bars of the medians with a line from the lowest to the highest, a panel for each figure, as SVG."""
+    found = panels(rows)
+    lines = [len(peers) + 1.6 for _, peers in found]
+    drawn, axes = drawing.new_figure(10, 0.28 * sum(lines) + 0.6, len(found), lines)
+    drawn.suptitle(
+        f"{DEVICE}. Blue: ascend_venc; orange: others; grey: C, the least that it can cost",
+        x=0.01,
+        ha="left",
+        fontsize=10,
     )
-
-
-def text(x, y, content, more=""):
-    return f'<text x="{x:.1f}" y="{y:.1f}" fill="#222222" {more}>{escape(content)}</text>'
+    for axis, (title, peers) in zip(axes, found):
+        medians = [row["median"] for row in peers]
+        spread = [[row["median"] - row["low"] for row in peers], [row["high"] - row["median"] for row in peers]]
+        colors = [color_of(row["peer"]) for row in peers]
+        axis.barh(range(len(peers)), medians, 0.7, color=colors, xerr=spread, ecolor=drawing.BLACK)
+        axis.set_yticks(range(len(peers)), [row["peer"] for row in peers])
+        axis.set_ylim(len(peers) - 0.4, -0.6)
+        axis.set_xlim(0, max(row["high"] for row in peers) * 1.18 or 1)
+        axis.grid(False, axis="y")
+        axis.locator_params(axis="x", nbins=4)
+        axis.tick_params(labelsize=9)
+        axis.tick_params(axis="y", left=False)
+        axis.set_title(f"{title}, {peers[0]['unit']}".rstrip(" ,"), loc="left", fontsize=10, fontweight="bold")
+        for place, row in enumerate(peers):
+            axis.annotate(
+                number(row["median"]), (row["high"], place), (4, 0), textcoords="offset points", va="center", fontsize=9
+            )
+    svg = io.BytesIO()
+    drawing.save(drawn, svg, "svg")
+    return svg.getvalue().decode()
 
 
 def write(results, folder):
@@ -225,55 +256,3 @@ def write(results, folder):
     for name, rows in results["groups"].items():
         if panels(rows):
             (folder / f"{name}.svg").write_text(plot(rows))
-
-
-# ---- the command -------------------------------------------------------------------------------------------------
-
-
-def main(argv=None):
-    known = groups()
-    parser = argparse.ArgumentParser(prog="bench.sh", description="Measure the binding on the simulated device.")
-    parser.add_argument("--quick", action="store_true", help="everything once and short")
-    parser.add_argument("--group", action="append", choices=sorted(known), help="only this one (may be repeated)")
-    parser.add_argument("--pyacl", action="store_true", help="also Huawei's own module acl, on the simulated device")
-    parser.add_argument(
-        "--out", type=Path, help="where to write (default: docs/benchmarks; build/benchmarks for a part)"
-    )
-    parser.add_argument("--render", action="store_true", help="measure nothing: render the folder's results.json anew")
-    args = parser.parse_args(argv)
-    folder = args.out or (DOCS if not args.quick and not args.group else ROOT / "build" / "benchmarks")
-    if args.render:
-        write(json.loads((folder / "results.json").read_text()), folder)
-        return 0
-    paths = libraries()
-    try:
-        refuse(paths, bool(sysconfig.get_config_var("Py_DEBUG")) or hasattr(sys, "gettotalrefcount"))
-    except RefusedError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    if args.pyacl:
-        importlib.import_module("run").EXTRA.append("pyacl")
-    results = {"facts": facts(paths), "quick": args.quick, "groups": {}}
-    begin = time.monotonic()
-    failures = {}
-    for name in args.group or known:
-        print(f"bench: {name} ({time.monotonic() - begin:.0f} s so far)", file=sys.stderr, flush=True)
-        try:
-            results["groups"][name] = known[name](args.quick)
-        except Exception as error:  # the other groups are not lost
-            print(f"bench: {name} failed: {error}", file=sys.stderr, flush=True)
-            failures[name] = error
-    if failures and folder == DOCS:
-        folder = ROOT / "build" / "benchmarks"  # an incomplete report replaces no complete one
-    write(results, folder)
-    for rows in results["groups"].values():
-        for row in rows:
-            print("  ".join(filter(None, (row["figure"], row["peer"], *cells(row, "")[2:]))))
-    print(f"bench: {time.monotonic() - begin:.0f} s; {folder / 'README.md'}", file=sys.stderr)
-    for name, error in failures.items():
-        print(f"bench: {name} FAILED: {error}", file=sys.stderr)
-    return 1 if failures else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

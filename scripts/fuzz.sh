@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Millions of damaged parameter sets and access units through the engine's bitstream code, with gcc's address and
+# Millions of damaged parameter sets, SEI and access units through the engine's bitstream code, with gcc's address and
 # undefined-behaviour sanitizers.
 #   bash scripts/fuzz.sh [ROUNDS, default 10000000] [SEED, default the time]
 set -euo pipefail

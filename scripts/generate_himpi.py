@@ -320,16 +320,23 @@ class Call:
             reading.append(f"memset(&out_{word}, 0, sizeof(out_{word}))")
             arguments[word] = f"&out_{word}"
         ordered = [word.split("*")[-1].split()[-1] for word in self.parameters.split(",")] if arguments else []
+        if row.how == "timed":  # the last argument says how long
+            lines.append("cdef timed_wait waiting")
+            arguments[ordered[-1]] = "waiting.slice_ms"
         call = f"code = mpi.{self.name}({', '.join(arguments[word] for word in ordered)})"
         calls = {
             "keeps": [f"    {call}"],
             "waits": ["    with nogil:", f"        {call}"],
             "timed": [
-                f"    if {''.join(row.arguments[-1:])} == 0:  # returns at once",
+                f"    begin_timed(&waiting, {''.join(row.arguments[-1:])})",
+                "    if waiting.slice_ms == 0:  # returns at once",
                 f"        {call}",
                 "    else:",
-                "        with nogil:",
-                f"            {call}",
+                "        while True:",
+                "            with nogil:",
+                f"                {call}",
+                "            if not goes_on(&waiting, code):",
+                "                break",
             ],
         }[row.how]
         lines.append(f"cdef {self.result} code")

@@ -18,6 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 HEADER = ROOT / "csrc" / "include" / "ascendcl.h"
 FUNCTIONS = ROOT / "ascend_venc" / "_lowlevel" / "pyacl" / "functions.txt"
+PACKAGE = "ascend_venc._lowlevel.pyacl"
+PARTS = ("himpi", "media", "rt", "util")
 NOTE = "# Made by scripts/generate_pyacl.py at build: change functions.txt or ascendcl.h instead.\n"
 HIMPI = runpy.run_path(str(Path(__file__).with_name("generate_himpi.py")))
 HIMPI_HEADER = HIMPI["Header"]()
@@ -235,6 +237,8 @@ class Function:
         if made:
             place = "current_device(acl)" if made in ("contexts", "streams", "events") else "0"
             checks.append(f"reserve(&{made})")
+            if self.namespace == "acl.media":
+                checks.append("avenc_interface_expect(AVENC_DVPP_V1)")
             after = ["if code == ACL_SUCCESS:", f"    insert(&{made}, {values[0][10:]}, {place})"]
         lines.append("cdef aclError code")
         if parsing:
@@ -308,7 +312,9 @@ def stubs():
             + ", ".join(sorted(set(re.findall(r"\b(Any|Optional|SupportsIndex)\b", text))))
             + "\n": True,
             "\nimport numpy\n": "numpy." in text,
-            "\nfrom . import himpi as himpi, media as media, rt as rt, util as util\n": namespace == "acl",
+            # Not `from . import`: the package's __init__.py has these names from here.
+            "\n" + "".join(f"import {PACKAGE}.{name} as _{name}\n" for name in PARTS): namespace == "acl",
+            "\n" + "".join(f"{name} = _{name}\n" for name in PARTS): namespace == "acl",
         }
         used = "".join(line for line, wanted in imports.items() if wanted)
         found[f"{module}.pyi"] = f"{NOTE}{used}{text}"

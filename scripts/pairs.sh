@@ -37,7 +37,7 @@ for sanitizer in ${SANITIZERS:-address thread}; do
         thread)
             flags="-fsanitize=thread"
             runtime="$(gcc -print-file-name=libtsan.so)"
-            export TSAN_OPTIONS="exitcode=66:history_size=4:suppressions=$ROOT/tests/data/tsan.supp"
+            export TSAN_OPTIONS="exitcode=66:history_size=4:suppressions='$ROOT/tests/data/tsan.supp'"
             ;;
     esac
     case "$runtime" in */*) ;; *) stop "gcc has no runtime for -fsanitize=$sanitizer" ;; esac

@@ -162,7 +162,7 @@ set_up() {
     echo "setup: building (a minute or two; log: build/setup.log)" >&2
     (
         cd "$ROOT" || exit 1
-        quietly "$PY" -m pip install --upgrade "pip>=23" "setuptools>=77" "cython>=3.1,<4"
+        quietly "$PY" -m pip install --upgrade "pip>=23" "setuptools>=77" "cython>=3.1,<3.3"
         quietly "$PY" -m pip install --no-build-isolation --editable ".[sim,test]"
     ) || exit 1
     fingerprint >"$STAMP"

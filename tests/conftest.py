@@ -30,14 +30,20 @@ def pytest_addoption(parser):
     parser.addoption(
         "--interface",
         choices=("v1", "v2"),
-        help="the vendor's interface that each Encoder uses which names none: $ASCEND_VENC_INTERFACE of the run",
+        help="the vendor's interface that each Encoder uses which names none (default: $ASCEND_VENC_INTERFACE, or v1)",
+    )
+    parser.addoption(
+        "--chip", help="the simulated chip where none is named (default: $ASCEND_VENC_SIM_SOC, or Ascend310P3)"
+    )
+    parser.addoption(
+        "--examples", type=int, default=200, metavar="N", help="that hypothesis makes up for each of its tests"
     )
     parser.addoption(
         "--every",
         type=int,
-        default=2,
+        default=8,
         metavar="N",
-        help="one of N points of the sweep over the vendor's calls that fail (default: every second)",
+        help="one of N points of the sweeps over calls of the vendor that fail and over allocations (default: 8)",
     )
 
 
@@ -47,6 +53,13 @@ def pytest_configure(config):
     if chosen:
         os.environ["ASCEND_VENC_INTERFACE"] = chosen
         importlib.reload(interface)
+    if config.pluginmanager.hasplugin("hypothesispytest"):
+        import hypothesis
+
+        hypothesis.settings.register_profile("suite", max_examples=config.getoption("--examples"), deadline=None)
+        hypothesis.settings.load_profile("suite")
+    if config.getoption("--chip"):
+        os.environ["ASCEND_VENC_SIM_SOC"] = config.getoption("--chip")
 
 
 @pytest.fixture(scope="session")
@@ -88,6 +101,15 @@ def no_live_objects_left():
     before = live.settled()
     yield
     live.assert_unchanged(before)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_open(request):
+    """Fail the test that ends with more descriptors or threads than it began with, unless marked `leaves_open`."""
+    before = live.opened()
+    yield
+    if "leaves_open" not in request.keywords:
+        live.assert_nothing_opened(before)
 
 
 @pytest.fixture(autouse=True)

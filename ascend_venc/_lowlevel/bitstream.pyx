@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NAL units of Annex B data, and what parameter sets tell."""
+"""NAL units of Annex B data, what parameter sets tell, and SEI messages."""
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int32_t, uint8_t
 from libc.stdlib cimport free, malloc
 
@@ -43,3 +44,164 @@ def put_vui(described, int32_t stream_format, nal):
     finally:
         free(to)
         PyBuffer_Release(&view)
+
+
+cdef size_t sei_header(const uint8_t *nal, size_t size, bint h265, bint *suffix) noexcept:
+    """Size of the header of an SEI NAL unit; 0 of others."""
+    cdef unsigned int kind
+    suffix[0] = False
+    if h265:
+        kind = nal[0] >> 1 & 63 if size >= 2 else 0
+        suffix[0] = kind == 40
+        return 2 if kind == 39 or kind == 40 else 0
+    return 1 if size and nal[0] & 31 == 6 else 0
+
+
+def sei_messages(data, int32_t stream_format):
+    """List the SEI messages of Annex B data as (payload type, payload, whether in a suffix SEI).
+
+    Payloads are bytes without emulation prevention. InvalidArgumentError for an SEI that ends within a message.
+    """
+    cdef Py_buffer view
+    cdef size_t position = 0, start = 0, length = 0, header, at
+    cdef const uint8_t *nal
+    cdef uint8_t *rbsp
+    cdef avenc_sei message
+    cdef bint suffix = False
+    cdef int status
+    cdef list found = []
+    whole = memoryview(data).cast("B")
+    PyObject_GetBuffer(whole, &view, PyBUF_SIMPLE)
+    try:
+        while avenc_next_nal(<const uint8_t *>view.buf, view.len, &position, &start, &length):
+            nal = <const uint8_t *>view.buf + start
+            header = sei_header(nal, length, stream_format == H265_MAIN_LEVEL, &suffix)
+            if header == 0:
+                continue
+            rbsp = <uint8_t *>malloc(length)
+            if rbsp == NULL:
+                raise MemoryError()
+            try:
+                length = avenc_unescape(nal + header, length - header, rbsp)
+                at = 0
+                while True:
+                    status = avenc_next_sei(rbsp, length, &at, &message)
+                    if status <= 0:
+                        break
+                    found.append((message.type, <bytes>message.payload[:message.size], suffix))
+                check(status)
+            finally:
+                free(rbsp)
+    finally:
+        PyBuffer_Release(&view)
+    return found
+
+
+def sei_unit(list messages, int32_t stream_format):
+    """Make a NAL unit in Annex B, start code included, of a list of (payload type, payload as bytes)."""
+    cdef size_t count = <size_t>len(messages), i, size = 0
+    cdef avenc_sei *each = <avenc_sei *>malloc((count + 1) * sizeof(avenc_sei))
+    cdef bytes payload, made
+    if each == NULL:
+        raise MemoryError()
+    try:
+        for i in range(count):
+            kind, payload = messages[i]
+            each[i].type = kind
+            each[i].payload = <const uint8_t *>PyBytes_AS_STRING(payload)
+            each[i].size = <size_t>len(payload)
+        check(avenc_sei_put(stream_format, each, count, NULL, 0, &size))
+        made = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>size)
+        check(avenc_sei_put(stream_format, each, count, <uint8_t *>PyBytes_AS_STRING(made), size, &size))
+        return made
+    finally:
+        free(each)
+
+
+def recovery_point(bytes payload not None, int32_t stream_format):
+    """(count, exact_match, broken_link) of a payload of type 6. InvalidArgumentError if it ends within a field."""
+    cdef avenc_recovery_point point
+    check(avenc_recovery_point_get(
+        stream_format, <const uint8_t *>PyBytes_AS_STRING(payload), <size_t>len(payload), &point))
+    return point.count, point.exact_match != 0, point.broken_link != 0
+
+
+def recovery_point_payload(int32_t count, bint exact_match, bint broken_link, int32_t stream_format):
+    """The payload of type 6. InvalidArgumentError for a count outside its range."""
+    cdef avenc_recovery_point point
+    cdef uint8_t to[AVENC_RECOVERY_POINT_SIZE]
+    cdef size_t size = 0
+    point.count, point.exact_match, point.broken_link = count, exact_match, broken_link
+    check(avenc_recovery_point_put(stream_format, &point, to, &size))
+    return <bytes>to[:size]
+
+
+cdef class _Input:
+    """A buffer of the caller's, looked at as bytes."""
+    cdef Py_buffer view
+    cdef bint held
+
+    def __cinit__(self, data):
+        PyObject_GetBuffer(memoryview(data).cast("B"), &self.view, PyBUF_SIMPLE)
+        self.held = True
+
+    def __dealloc__(self):
+        if self.held:
+            PyBuffer_Release(&self.view)
+
+    cdef const uint8_t *start(self) noexcept:
+        return <const uint8_t *>self.view.buf
+
+    cdef size_t size(self) noexcept:
+        return <size_t>self.view.len
+
+
+def to_length_prefixed(data, int32_t stream_format, uint32_t length_size, bint parameter_sets):
+    """Annex B to NAL units with their lengths in front. InvalidArgumentError where a unit is too long for that."""
+    cdef _Input source = _Input(data)
+    cdef size_t size = 0
+    cdef bytes made
+    check(avenc_to_length_prefixed(
+        stream_format, source.start(), source.size(), length_size, parameter_sets, NULL, 0, &size))
+    made = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>size)
+    check(avenc_to_length_prefixed(
+        stream_format, source.start(), source.size(), length_size, parameter_sets,
+        <uint8_t *>PyBytes_AS_STRING(made), size, &size))
+    return made
+
+
+def to_annex_b(data, uint32_t length_size):
+    """And back. InvalidArgumentError where a length leads beyond the data."""
+    cdef _Input source = _Input(data)
+    cdef size_t size = 0
+    cdef bytes made
+    check(avenc_to_annex_b(source.start(), source.size(), length_size, NULL, 0, &size))
+    made = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>size)
+    check(avenc_to_annex_b(
+        source.start(), source.size(), length_size, <uint8_t *>PyBytes_AS_STRING(made), size, &size))
+    return made
+
+
+def description(data, int32_t stream_format, bint in_band):
+    """The decoder configuration record of the parameter sets in Annex B data."""
+    cdef _Input source = _Input(data)
+    cdef size_t size = 0
+    cdef bytes made
+    check(avenc_description_put(stream_format, source.start(), source.size(), in_band, NULL, 0, &size))
+    made = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>size)
+    check(avenc_description_put(
+        stream_format, source.start(), source.size(), in_band, <uint8_t *>PyBytes_AS_STRING(made), size, &size))
+    return made
+
+
+def description_units(record, int32_t stream_format):
+    """(NAL units of a decoder configuration record in Annex B, bytes of a length)."""
+    cdef _Input source = _Input(record)
+    cdef size_t size = 0
+    cdef uint32_t length_size = 0
+    cdef bytes made
+    check(avenc_description_get(stream_format, source.start(), source.size(), NULL, 0, &size, &length_size))
+    made = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>size)
+    check(avenc_description_get(
+        stream_format, source.start(), source.size(), <uint8_t *>PyBytes_AS_STRING(made), size, &size, &length_size))
+    return made, length_size

@@ -69,6 +69,7 @@ cdef extern from "avenc.h" nogil:
         int simulated
         const char *runtime_path
         const char *media_path
+        int mpi_state
         const char *mpi_path
         const char *mpi_problem
         const char *found_by
@@ -82,6 +83,7 @@ cdef extern from "avenc.h" nogil:
         pass
 
     int avenc_library_open(const avenc_library_options *options, avenc_opening **opening)
+    int avenc_library_open_mpi(avenc_library *library, const avenc_library_options *options, avenc_opening **opening)
     int avenc_library_wait_open(avenc_opening *opening, const avenc_wait *wait, avenc_library **library,
                                 const char **warned)
     void avenc_opening_release(avenc_opening *opening)
@@ -103,11 +105,16 @@ cdef extern from "avenc.h" nogil:
         char soc_name[64]
 
     enum:
+        AVENC_MPI_UNTRIED
+        AVENC_MPI_BROKEN
         AVENC_DVPP_V1
         AVENC_DVPP_V2
 
     int avenc_interface_in_use()
+    int avenc_interface_wait_settled(int interface, const avenc_wait *wait)
     int avenc_interface_use(int interface)
+    void avenc_interface_expect(int interface)
+    int avenc_interface_expected()
     int avenc_interface_begin_exit()
     void avenc_interface_end_exit()
     int avenc_device_open(avenc_library *library, int32_t device_id, int interface, avenc_device **device)
@@ -138,9 +145,40 @@ cdef extern from "avenc.h" nogil:
         int32_t device_kind
         int32_t mean_qp
         uint64_t picture_bits
+        int32_t en_type
 
     void avenc_packet_release(avenc_packet *packet)
     int avenc_next_nal(const uint8_t *data, size_t size, size_t *position, size_t *start, size_t *length)
+
+    ctypedef struct avenc_sei:
+        uint32_t type
+        const uint8_t *payload
+        size_t size
+
+    size_t avenc_unescape(const uint8_t *nal, size_t size, uint8_t *to)
+    int avenc_next_sei(const uint8_t *rbsp, size_t size, size_t *position, avenc_sei *message)
+    int avenc_sei_put(int32_t en_type, const avenc_sei *messages, size_t count, uint8_t *to, size_t room,
+                      size_t *written)
+
+    ctypedef struct avenc_recovery_point:
+        int32_t count
+        uint8_t exact_match
+        uint8_t broken_link
+
+    enum:
+        AVENC_RECOVERY_POINT_SIZE
+
+    int avenc_recovery_point_get(int32_t en_type, const uint8_t *payload, size_t size, avenc_recovery_point *point)
+    int avenc_recovery_point_put(int32_t en_type, const avenc_recovery_point *point, uint8_t *to, size_t *size)
+
+    int avenc_to_length_prefixed(int32_t en_type, const uint8_t *data, size_t size, uint32_t length_size,
+                                 int parameter_sets, uint8_t *to, size_t room, size_t *written)
+    int avenc_to_annex_b(const uint8_t *data, size_t size, uint32_t length_size, uint8_t *to, size_t room,
+                         size_t *written)
+    int avenc_description_put(int32_t en_type, const uint8_t *data, size_t size, int in_band, uint8_t *to,
+                              size_t room, size_t *written)
+    int avenc_description_get(int32_t en_type, const uint8_t *record, size_t size, uint8_t *to, size_t room,
+                              size_t *written, uint32_t *length_size)
 
     ctypedef struct avenc_waitset:
         pass
@@ -167,7 +205,18 @@ cdef extern from "avenc.h" nogil:
     int avenc_vui_put(const avenc_vui *vui, int32_t en_type, const uint8_t *nal, size_t size, uint8_t *to, size_t room,
                       size_t *written)
 
+    ctypedef struct avenc_region:
+        uint32_t x, y, width, height
+        int32_t qp
+        int relative
+
     ctypedef struct avenc_channel_config:
+        uint32_t scene
+        uint32_t refresh_count
+        int refresh_columns
+        uint32_t refresh_i_qp
+        uint32_t region_count
+        avenc_region *regions
         int32_t en_type
         int32_t pic_format
         uint32_t width
@@ -187,9 +236,11 @@ cdef extern from "avenc.h" nogil:
         uint32_t i_qp
         uint32_t p_qp
         avenc_vui vui
+        int aud
 
     enum:
         AVENC_MAX_DEPTH
+        AVENC_MAX_SEI
 
     ctypedef struct avenc_picture:
         const uint8_t *y
@@ -208,6 +259,8 @@ cdef extern from "avenc.h" nogil:
         int converted
         uint64_t tag
         int promised
+        const uint8_t *sei
+        size_t sei_size
 
     ctypedef struct avenc_device_picture:
         void *data
@@ -266,6 +319,7 @@ cdef extern from "avenc.h" nogil:
                              avenc_change **change)
     int avenc_change_wait(avenc_change *change, const avenc_wait *wait, uint64_t *first_index)
     void avenc_change_release(avenc_change *change)
+    void avenc_channel_distrust(avenc_channel *channel)
     int avenc_channel_wait_changes(avenc_channel *channel, const avenc_wait *wait)
 
     void avenc_channel_pause(avenc_channel *channel, int paused)

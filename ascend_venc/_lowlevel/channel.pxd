@@ -22,7 +22,7 @@ cdef class Channel:
     cdef Py_ssize_t _scratch_size
 
     cdef int _create(self, Channel predecessor, uint32_t epoch, avenc_wait *wait) except -1
-    cdef int64_t _submit(self, object frame, object pts, bint key_frame, object token, object future,
+    cdef int64_t _submit(self, object frame, object pts, bint key_frame, object token, object future, bytes sei,
                          avenc_wait *wait, int how) except -9
     cdef int64_t _attempt(self, object frame, avenc_submission *submission, object token, object future,
                           avenc_wait *wait, int how) except -9

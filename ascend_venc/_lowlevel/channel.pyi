@@ -1,9 +1,11 @@
+from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Any, Literal
 
 from typing_extensions import final
 
 from ..config import EncoderConfig
+from ..literals import OnFull
 from .convert import Converter
 from .device import Device
 from .frames import Frame
@@ -11,7 +13,7 @@ from .packet import Packet
 from .stream import Stream
 from .waitset import WaitSet
 
-ON_FULL: tuple[str, ...]
+ON_FULL: tuple[OnFull, ...]
 
 def bucket_seconds() -> list[float]: ...
 
@@ -25,14 +27,15 @@ class Channel:
     def epoch(self) -> int: ...
     def settings(self) -> tuple[int, EncoderConfig]: ...
     def change(self, epoch: int, config: EncoderConfig, timeout: float | None) -> int | Literal[False] | None: ...
+    def distrust(self) -> None: ...
     @property
     def width(self) -> int: ...
     @property
     def height(self) -> int: ...
     @property
     def successor(self) -> Channel | None: ...
-    def __init__(
-        self,
+    def __new__(
+        cls,
         device: Device,
         config: EncoderConfig,
         converter: Converter | None,
@@ -42,11 +45,12 @@ class Channel:
         *,
         queue: int = 0,
         max_queued: int = 0,
-        on_full: str = "block",
+        on_full: OnFull = "block",
         max_latency: float = 0.0,
         stall: float | None = None,
         sink: int = -1,
-    ) -> None: ...
+        aud: bool = False,
+    ) -> Channel: ...
     def submit(
         self,
         frame: Any,
@@ -55,15 +59,31 @@ class Channel:
         token: Any,
         timeout: float | None,
         future: Future[Packet] | None = None,
+        sei: Iterable[Any] | None = None,
     ) -> int | None: ...
     def enqueue(
-        self, frame: Any, pts: int | None, key_frame: bool, token: Any, copy: bool, timeout: float | None
+        self,
+        frame: Any,
+        pts: int | None,
+        key_frame: bool,
+        token: Any,
+        copy: bool,
+        timeout: float | None,
+        sei: Iterable[Any] | None = None,
     ) -> int | None: ...
-    def offer(self, frame: Any, pts: int | None, key_frame: bool, token: Any) -> int | Literal[False] | None: ...
+    def offer(
+        self, frame: Any, pts: int | None, key_frame: bool, token: Any, sei: Iterable[Any] | None = None
+    ) -> int | Literal[False] | None: ...
     @property
     def short_copy(self) -> bool: ...
     def encode(
-        self, frame: Any, pts: int | None, key_frame: bool, token: Any, timeout: float | None
+        self,
+        frame: Any,
+        pts: int | None,
+        key_frame: bool,
+        token: Any,
+        timeout: float | None,
+        sei: Iterable[Any] | None = None,
     ) -> list[Packet]: ...
     def submit_many(
         self,
@@ -72,6 +92,7 @@ class Channel:
         key_frames: list[bool],
         tokens: list[Any],
         timeout: float | None,
+        sei: list[Iterable[Any] | None] | None = None,
     ) -> list[int | None]: ...
     def acquire(self, timeout: float | None) -> Frame | None: ...
     def take_into(self, packets: list[Packet]) -> None: ...

@@ -11,10 +11,12 @@ import time
 
 cimport cython
 from cpython.buffer cimport PyBuffer_Release, PyObject_CheckBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from .. import errors
+from .. import errors, picture_quality
+from ..arguments import index_of, shown
 from ..pixel_formats import fix_of_type
 from .cavenc cimport *
 from .channel cimport *
@@ -28,6 +30,7 @@ from .stream cimport BLOCK, DROP_NEWEST, DROP_OLDEST, Stream, keep_refused, let_
 from .wait cimport begin_wait, look
 from .waitset cimport WaitSet
 
+from ..sei import unit_of, units_of
 from .stream import _open_streams, cancel
 
 cdef extern from "pythread.h" nogil:
@@ -54,13 +57,11 @@ ON_FULL = ("block", "drop_newest", "drop_oldest", "error")
 
 cdef int64_t pts_of(object pts) except? -1:
     if type(pts) is not int:
-        if not hasattr(pts, "__index__"):
-            raise TypeError(f"pts must be an int in units of time_base, or None, got {type(pts).__name__}")
-        pts = pts.__index__()
+        pts = index_of("pts", pts, "an int in units of time_base, or None")
     try:
         return pts
     except OverflowError:
-        raise errors.InvalidArgumentError(f"pts is {pts}; allowed is -2**63 to 2**63 - 1") from None
+        raise errors.InvalidArgumentError(f"pts is {shown(pts)}; allowed is -2**63 to 2**63 - 1") from None
 
 
 cdef object failure_of(int status):
@@ -73,9 +74,24 @@ cdef object failed_detail():
     return (<bytes>avenc_last_failure().detail).decode("utf-8", "replace")
 
 
+cdef bytes sei_of(object messages, int32_t stream_format):
+    """The NAL unit of a frame's SEI messages; None of None."""
+    return None if messages is None else unit_of(messages, stream_format, AVENC_MAX_SEI)
+
+
+cdef void set_sei(avenc_submission *submission, bytes unit) noexcept:
+    """The caller keeps the bytes until the frame is taken."""
+    submission.sei_size = 0
+    if unit is not None:
+        submission.sei = <const uint8_t *>PyBytes_AS_STRING(unit)
+        submission.sei_size = <size_t>PyBytes_GET_SIZE(unit)
+
+
 @cython.final
 cdef class Channel:
-    """One hardware encoder channel, opened by a native thread that is waited for up to `timeout` seconds.
+    """Channel(device, config, converter, timeout, predecessor=None, epoch=0, *, queue=0, max_queued=0, \
+on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
+    One hardware encoder channel, opened by a native thread that is waited for up to `timeout` seconds.
 
     Parameters
     ----------
@@ -102,6 +118,8 @@ cdef class Channel:
         Seconds without progress after which a wait gives up; None: never.
     sink : int
         File descriptor that access units are written to instead of being handed out, or -1.
+    aud : bool
+        An access-unit delimiter in front of each access unit.
 
     Safe to use from several threads; frames of concurrent callers are sent in an unspecified order. Calls that wait do so
     without the GIL.
@@ -109,7 +127,7 @@ cdef class Channel:
 
     def __cinit__(self, Device device not None, object config, Converter converter, object timeout,
                   Channel predecessor=None, uint32_t epoch=0, *, unsigned int queue=0, unsigned int max_queued=0, str on_full="block",
-                  double max_latency=0.0, object stall=None, int sink=-1):
+                  double max_latency=0.0, object stall=None, int sink=-1, bint aud=False):
         cdef avenc_wait wait
         cdef int status = AVENC_E_LOOK
         device._info()
@@ -129,11 +147,17 @@ cdef class Channel:
             self._config.queue = queue
             self._config.max_ready = max_queued
             self._config.drop_oldest = self.stream.on_full == DROP_OLDEST
+            self._config.aud = aud
         self._config.en_type = config.stream_format
         self._config.pic_format = config.device_pixel_format
         self._config.width = self.width
         self._config.height = self.height
         self._config.depth = config.depth
+        self._config.scene = 0 if config.scene is None else 1 + picture_quality.SCENES[config.scene]
+        if config.intra_refresh is not None:
+            self._config.refresh_count = config.intra_refresh.rows or config.intra_refresh.columns
+            self._config.refresh_columns = config.intra_refresh.columns is not None
+            self._config.refresh_i_qp = config.intra_refresh.i_qp
         set_rate(&self._config, config)
         self._create(predecessor, epoch, &wait)
         if predecessor is None:
@@ -391,9 +415,9 @@ cdef class Channel:
                 self.stream.drop_entry(tag)
             release_host_frame(&held)
 
-    cdef int64_t _submit(self, object frame, object pts, bint key_frame, object token, object future,
+    cdef int64_t _submit(self, object frame, object pts, bint key_frame, object token, object future, bytes sei,
                          avenc_wait *wait, int how) except -9:
-        """Submit one frame to the channel that has this one's place by now."""
+        """Submit one frame, with the NAL unit of its SEI or None, to the channel that has this one's place by now."""
         cdef avenc_submission submission
         cdef Channel channel = self
         cdef Stream stream = self.stream
@@ -404,6 +428,7 @@ cdef class Channel:
         submission.pts = 0 if pts is None else pts_of(pts)
         submission.converted = False
         submission.force_idr = key_frame or stream.key_frame_owed
+        set_sei(&submission, sei)
         stream.key_frame_owed = False  # this frame makes up for it, unless it is not taken
         try:
             while True:
@@ -419,18 +444,19 @@ cdef class Channel:
             stream.forget_dropped()  # the Future of the frame that made room has its end now
         return index
 
-    def submit(self, frame, pts, bint key_frame, token, timeout, future=None):
+    def submit(self, frame, pts, bint key_frame, token, timeout, future=None, sei=None):
         """Submit one frame of any kind; return its number, or None if it was dropped for lack of room.
 
         Waits up to `timeout` seconds (None: without bound) for room where `on_full` is "block". With a Future its packet
         goes to `take_promised`.
         """
         cdef avenc_wait wait
+        cdef bytes unit = sei_of(sei, self._config.en_type)
         begin_wait(&wait, timeout, None)
-        cdef int64_t index = self._submit(frame, pts, key_frame, token, future, &wait, DIRECT)
+        cdef int64_t index = self._submit(frame, pts, key_frame, token, future, unit, &wait, DIRECT)
         return None if index < 0 else index
 
-    def enqueue(self, frame, pts, bint key_frame, token, bint copy, timeout):
+    def enqueue(self, frame, pts, bint key_frame, token, bint copy, timeout, sei=None):
         """Queue a host frame for a native thread to send; return its number, or None if it was dropped.
 
         Keeps the GIL for a copy of up to 4 MiB: winning it back costs more wherever other threads compute. Without `copy`
@@ -438,15 +464,17 @@ cdef class Channel:
         be converted is so at once, without the GIL.
         """
         cdef avenc_wait wait
+        cdef bytes unit = sei_of(sei, self._config.en_type)
         begin_wait(&wait, timeout, None)
-        cdef int64_t index = self._submit(frame, pts, key_frame, token, None, &wait, QUEUED if copy else BORROWED)
+        cdef int64_t index = self._submit(frame, pts, key_frame, token, None, unit, &wait, QUEUED if copy else BORROWED)
         return None if index < 0 else index
 
-    def offer(self, frame, pts, bint key_frame, token):
+    def offer(self, frame, pts, bint key_frame, token, sei=None):
         """As `enqueue` with a copy, but without any wait: False where there is no room at this moment."""
         cdef avenc_wait wait
+        cdef bytes unit = sei_of(sei, self._config.en_type)
         begin_wait(&wait, 0, None)
-        cdef int64_t index = self._submit(frame, pts, key_frame, token, None, &wait, OFFERED)
+        cdef int64_t index = self._submit(frame, pts, key_frame, token, None, unit, &wait, OFFERED)
         return False if index == NO_ROOM_NOW else None if index < 0 else index
 
     @property
@@ -454,7 +482,7 @@ cdef class Channel:
         """Whether a frame in host memory is copied, as it is, in less time than winning the GIL back takes."""
         return self._converter is None and self.width * self.height * 3 // 2 <= AVENC_SHORT_COPY_BYTES
 
-    def encode(self, frame, pts, bint key_frame, token, timeout):
+    def encode(self, frame, pts, bint key_frame, token, timeout, sei=None):
         """Submit one frame and return the packets that are ready, oldest first; never waits for the one just sent.
 
         Takes packets before it waits for room: it never waits for itself. For NV12 and NV21 in host memory this is one
@@ -469,6 +497,7 @@ cdef class Channel:
         cdef int status
         cdef Stream stream = self.stream
         cdef object tag = None
+        cdef bytes unit = sei_of(sei, self._config.en_type)
         if (stream.on_full == BLOCK and self._converter is None and type(frame) is not Frame
                 and PyObject_CheckBuffer(frame)):
             stream.forget_dropped()
@@ -478,6 +507,7 @@ cdef class Channel:
             submission.converted = submission.promised = False
             submission.force_idr = key_frame or stream.key_frame_owed
             submission.tag = 0
+            set_sei(&submission, unit)
             hold_host_frame(frame, <uint32_t>self.width, <uint32_t>self.height, &held)
             try:
                 if token is not None:
@@ -499,9 +529,9 @@ cdef class Channel:
             if status not in (AVENC_E_FULL, AVENC_E_AGAIN, AVENC_E_REPLACED):
                 self._refuse(status, key_frame)
         begin_wait(&wait, timeout, stream.stall)
-        return self._encode_in_turns(frame, pts, key_frame, token, wait)
+        return self._encode_in_turns(frame, pts, key_frame, token, unit, wait)
 
-    def _encode_in_turns(self, frame, pts, bint key_frame, token, avenc_wait wait):
+    def _encode_in_turns(self, frame, pts, bint key_frame, token, bytes unit, avenc_wait wait):
         """encode where there is no room, or the frame is of another kind: packets are taken while it waits for room."""
         cdef int64_t index
         cdef int status
@@ -514,7 +544,7 @@ cdef class Channel:
             while (self.stream.on_full == BLOCK and self.stream.sink < 0
                    and type(frame) is not Frame):
                 # Like asyncio: no wait inside, so that what comes meanwhile can be taken.
-                index = self._submit(frame, pts, key_frame, token, None, &at_once, AT_ONCE)
+                index = self._submit(frame, pts, key_frame, token, None, unit, &at_once, AT_ONCE)
                 if index != NO_ROOM_NOW:
                     return self._all_of(packets)
                 with nogil:
@@ -529,7 +559,7 @@ cdef class Channel:
                     break  # to be told what there is no room for
                 elif not look(status):
                     self._fail(status)
-            self._submit(frame, pts, key_frame, token, None, &send_wait, DIRECT)
+            self._submit(frame, pts, key_frame, token, None, unit, &send_wait, DIRECT)
             return self._all_of(packets)
         except BaseException:
             self.put_back(packets)
@@ -551,7 +581,7 @@ cdef class Channel:
             raise self.stream.failures.pop(0)
         return packets
 
-    def submit_many(self, list frames, list pts, list key_frames, list tokens, timeout):
+    def submit_many(self, list frames, list pts, list key_frames, list tokens, timeout, list sei=None):
         """Submit host frames in one native call; return their numbers, None for those that were dropped.
 
         On an exception its attribute `accepted` says how many were sent: those before the one that caused it, or none
@@ -561,14 +591,17 @@ cdef class Channel:
         cdef Channel channel = self
         cdef list indices = []
         cdef bint one_by_one
-        begin_wait(&wait, timeout, None)
+        cdef list units = None
         self.stream.forget_dropped()
         self.stream.note_submitter()
         try:
+            if sei is not None:
+                units = units_of(sei, self._config.en_type, AVENC_MAX_SEI)
+            begin_wait(&wait, timeout, None)
             while len(indices) < len(frames):
                 one_by_one = channel._converter is not None or self.stream.on_full == DROP_OLDEST
                 if (channel._submit_each if one_by_one else channel._submit_batch)(
-                        frames, pts, key_frames, tokens, indices, wait):
+                        frames, pts, key_frames, tokens, units, indices, wait):
                     break
                 channel = channel.successor
                 # As in _submit: from here on without the program's code.
@@ -583,16 +616,17 @@ cdef class Channel:
             raise
         return indices
 
-    def _submit_each(self, list frames, list pts, list key_frames, list tokens, list indices, avenc_wait wait):
+    def _submit_each(self, list frames, list pts, list key_frames, list tokens, list units, list indices, avenc_wait wait):
         cdef int64_t index
         while len(indices) < len(frames):
             i = len(indices)
             refuse_other_than_host(frames[i])
-            index = self._submit(frames[i], pts[i], key_frames[i], tokens[i], None, &wait, DIRECT)
+            unit = None if units is None else units[i]
+            index = self._submit(frames[i], pts[i], key_frames[i], tokens[i], None, unit, &wait, DIRECT)
             indices.append(None if index < 0 else index)
         return True
 
-    def _submit_batch(self, list frames, list pts, list key_frames, list tokens, list indices, avenc_wait wait):
+    def _submit_batch(self, list frames, list pts, list key_frames, list tokens, list units, list indices, avenc_wait wait):
         """Submit from frame len(indices) on. False: another channel has this one's place, and the rest is for that one."""
         cdef Py_ssize_t first = len(indices), count = len(frames) - first, i, held_count = 0, given = 0, scratch_size
         cdef size_t accepted = 0, more
@@ -635,6 +669,7 @@ cdef class Channel:
                 submissions[i].converted = submissions[i].promised = False
                 submissions[i].picture = held[i].picture
                 submissions[i].force_idr = bool(key_frames[first + i]) or (i == 0 and stream.key_frame_owed)
+                set_sei(&submissions[i], None if units is None else units[first + i])
                 token = tokens[first + i]
                 submissions[i].tag = 0 if token is None else stream.add_entry(token)
                 given = i + 1
@@ -736,14 +771,20 @@ cdef class Channel:
         """Packets that were returned and not used after all: they are the next to be received, in their order.
 
         After `close` nobody can receive them: they are dropped, and their tokens are left to whoever holds the packets.
+        Where memory runs out twice for a token, that token is lost, and no packet.
         """
         cdef Packet packet
         for packet in packets:
             if packet._h == NULL or packet._exports or self.stream.dropped:
                 continue
             if packet._h.tag:
-                self.stream.entries[packet._h.tag] = packet._token
-                count_tickets(1)
+                for _ in range(2):
+                    try:
+                        self.stream.entries[packet._h.tag] = packet._token
+                        count_tickets(1)
+                        break
+                    except MemoryError:
+                        pass
             avenc_channel_give_back(self._h, &packet._h, 1)
             packet._h = NULL
 
@@ -922,6 +963,10 @@ cdef class Channel:
         finally:
             avenc_change_release(change)
 
+    def distrust(self):
+        """Nobody replaces this channel: where its settings are not known it takes no more frames. AclStateError tells why."""
+        avenc_channel_distrust(self._h)
+
     # ---- changing and ending -----------------------------------------------------------------------------------------
 
     def succeed(self, Channel current not None):
@@ -1069,6 +1114,11 @@ cdef int set_rate(avenc_channel_config *settings, object config) except -1:
     settings.time_num = config.fps.denominator
     settings.time_den = config.fps.numerator
     settings.vui = config.described._asdict()  # which tells the frame rate
+    settings.region_count = 0
+    for region in config.roi:  # as many as there is room for, at most: the config has looked
+        settings.regions[settings.region_count] = avenc_region(
+            region.x, region.y, region.width, region.height, region.qp, region.relative)
+        settings.region_count += 1
     return 0
 
 

@@ -45,7 +45,9 @@ cdef object wrong_picture(Py_buffer *view, str pixel_format, int width, int heig
 
 @cython.final
 cdef class Converter:
-    """Converts pictures of one format and size to NV12 or NV21.
+    """Converter(pixel_format, width, height, destination='nv12', matrix=None, source_range=None, \
+range='limited', library=None, threads=None)\n--\n
+    Converts pictures of one format and size to NV12 or NV21.
 
     Parameters
     ----------

@@ -11,10 +11,13 @@ import sys
 import threading
 import warnings
 
-from .. import device_search, errors
+from .. import call_site, device_search, errors
+from ..arguments import shown
 from .cavenc cimport *
 from .core cimport *
 from .wait cimport begin_wait, look
+
+from libc.string cimport memset
 
 cdef object _lock = threading.Lock()
 cdef Library _default = None
@@ -24,7 +27,7 @@ _warned = set()
 
 
 cdef class Library:
-    """A loaded AscendCL. Made by `open_library`; lives as long as the process.
+    """Library()\n--\n\nA loaded AscendCL. Made by `open_library`; lives as long as the process.
 
     Attributes
     ----------
@@ -33,7 +36,10 @@ cdef class Library:
     runtime_path, media_path : str
         Resolved paths of what stands for libascendcl.so and libacl_dvpp.so.
     mpi_path, mpi_problem : str
-        The same of libacl_dvpp_mpi.so, which DVPP V2 needs, or why that cannot be used; the other one is "".
+        The same of libacl_dvpp_mpi.so, which DVPP V2 needs, or why that is not open; the other one is "". It is opened
+        when V2 is asked for: see `open_mpi`.
+    soc_name : str
+        Chip, e.g. "Ascend310P3"; "" if the runtime cannot tell.
     found_by : str
         The rule of the search that found it.
     device_count : int
@@ -64,6 +70,10 @@ cdef class Library:
         return os.fsdecode(avenc_library_info_get(self._h).mpi_problem)
 
     @property
+    def soc_name(self):
+        return avenc_library_info_get(self._h).soc_name.decode("ascii", "replace")
+
+    @property
     def found_by(self):
         return avenc_library_info_get(self._h).found_by.decode()
 
@@ -71,8 +81,18 @@ cdef class Library:
     def device_count(self):
         return avenc_library_info_get(self._h).device_count
 
+    def open_mpi(self, timeout=None):
+        """Look for libacl_dvpp_mpi.so, if it is not open yet; return whether it is, else `mpi_problem` says why not.
+
+        Waits, warns and raises as `open_library`.
+        """
+        cdef avenc_wait wait
+        begin_wait(&wait, timeout, None)
+        find_mpi(self._h, &wait)
+        return self.mpi_problem == ""
+
     def has(self, str function):
-        """Say whether the library has a function of the list; `InvalidArgumentError` for a name that is not in it."""
+        """Say whether the library has a function of the lists, of DVPP V2's while that is open; else `InvalidArgumentError`."""
         cdef bytes name = function.encode()
         cdef int known = avenc_library_has(self._h, name)
         if known < 0:
@@ -183,40 +203,27 @@ def parse_backend(backend=None):
         return "sim", backend[len("sim:"):]
     if backend not in ("auto", "ascend", "sim") and not os.path.isabs(backend):
         raise errors.InvalidArgumentError(
-            f'backend is {backend!r}; allowed are "auto", "ascend", "sim", "sim:<chip>" such as "sim:Ascend310B4", '
+            f'backend is {shown(backend)}; allowed are "auto", "ascend", "sim", "sim:<chip>" such as "sim:Ascend310B4", '
             "or the absolute path of libascendcl.so or its folder")
     return backend, None
 
 
-def parse_interface(interface=None):
-    """Return "auto", "v1" or "v2" of an interface's name; None stands for $ASCEND_VENC_INTERFACE, and that for "auto"."""
-    source = "interface"
-    if interface is None:
-        source = "$ASCEND_VENC_INTERFACE"
-        interface = os.environ.get("ASCEND_VENC_INTERFACE") or "auto"
-    if not isinstance(interface, str):
-        raise TypeError(f"interface must be a str, got {type(interface).__name__}")
-    if interface.lower() not in ("auto", "v1", "v2"):
-        raise errors.InvalidArgumentError(f'{source} is {interface!r}; allowed are "auto", "v1", "v2"')
-    return interface.lower()
-
-
-cdef warn_of_paths(const char *lines, int stacklevel):
+cdef warn_of_paths(const char *lines):
     for text in os.fsdecode(lines).splitlines():
         if text not in _warned:
-            warnings.warn(text, errors.LibraryPathWarning, stacklevel=stacklevel)
+            warnings.warn(text, errors.LibraryPathWarning, stacklevel=call_site.stack_level())
             _warned.add(text)  # not one that a filter has made an exception: the next call raises again
 
 
-cdef emit_warnings(Library library, str backend, int stacklevel):
+cdef emit_warnings(Library library, str backend):
     cdef const avenc_library_info *info = avenc_library_info_get(library._h)
-    warn_of_paths(info.warnings, stacklevel)
+    warn_of_paths(info.warnings)
     if backend == "auto" and library.simulated and "auto" not in _warned:
         _warned.add("auto")
         warnings.warn(
             f"encoding on the simulated device, on this machine's CPU: {device_search.reason(os.fsdecode(info.fallback))} "
             '(backend="sim", or --backend sim, says so without this warning)',
-            errors.SimulatedDeviceWarning, stacklevel=stacklevel)
+            errors.SimulatedDeviceWarning, stacklevel=call_site.stack_level())
 
 
 cdef refuse_if_a_device_was_meant(Library library):
@@ -254,31 +261,55 @@ def open_library(backend=None, timeout=None):
 
     Waits without the GIL; Ctrl-C interrupts the wait. Callable from any thread.
     """
-    return find_library(backend, timeout, 2)  # warn at the line that made the Encoder
+    return find_library(backend, timeout)
 
 
-cdef avenc_library *open_natively(avenc_library_options *options, avenc_wait *wait, list warned) except? NULL:
-    """NULL: nothing is loaded, and `warned` has the text of all warnings, which are to be given first."""
+cdef avenc_library *open_natively(
+        avenc_library_options *options, avenc_library *mpi_of, avenc_wait *wait) except NULL:
+    """Open AscendCL, or DVPP V2 for a library that is open. Nothing is loaded that was not warned about."""
     cdef avenc_library *handle = NULL
-    cdef avenc_opening *opening = NULL
-    cdef const char *text = NULL
-    cdef int status = AVENC_E_LOOK
-    check(avenc_library_open(options, &opening))
-    try:
-        while look(status):
-            with nogil:
-                status = avenc_library_wait_open(opening, wait, &handle, &text)
-        check(status)
-        if handle == NULL:
-            warned.append(<bytes>text)
-    finally:
-        avenc_opening_release(opening)
+    cdef avenc_opening *opening
+    cdef const char *text
+    cdef int status
+    cdef bytes given
+    cdef Py_ssize_t known
+    cdef bint stops = True
+    options.strict_paths = os.environ.get("ASCEND_VENC_STRICT_PATHS") == "1"
+    while handle == NULL:
+        given = os.fsencode("".join(line + "\n" for line in sorted(_warned)))
+        options.warned = NULL
+        if stops:
+            options.warned = given
+        opening = NULL
+        text = NULL
+        status = AVENC_E_LOOK
+        check(avenc_library_open(options, &opening) if mpi_of == NULL
+              else avenc_library_open_mpi(mpi_of, options, &opening))
+        try:
+            while look(status):
+                with nogil:
+                    status = avenc_library_wait_open(opening, wait, &handle, &text)
+            check(status)
+            if handle == NULL:
+                known = len(_warned)
+                warn_of_paths(text)
+                stops = len(_warned) > known  # else it would ask for ever: the name of a folder may have line ends
+        finally:
+            avenc_opening_release(opening)
     return handle
 
 
-cdef Library find_library(object backend, object timeout, int stacklevel):
+cdef int find_mpi(avenc_library *library, avenc_wait *wait) except -1:
     cdef avenc_library_options options
-    cdef avenc_library *handle = NULL
+    if avenc_library_himpi(library) == NULL:
+        memset(&options, 0, sizeof(options))
+        open_natively(&options, library, wait)
+    return 0
+
+
+cdef Library find_library(object backend, object timeout):
+    cdef avenc_library_options options
+    cdef avenc_library *handle
     cdef avenc_wait wait
     begin_wait(&wait, timeout, None)
     name, soc = parse_backend(backend)
@@ -291,18 +322,11 @@ cdef Library find_library(object backend, object timeout, int stacklevel):
     options.sim_path = c_sim
     options.sim_soc = NULL if c_soc is None else <const char *>c_soc
     options.sim_codec = NULL if c_codec is None else <const char *>c_codec
-    options.strict_paths = os.environ.get("ASCEND_VENC_STRICT_PATHS") == "1"
-    while handle == NULL:
-        given = os.fsencode("".join(text + "\n" for text in sorted(_warned)))
-        options.warned = given
-        warned = []
-        handle = open_natively(&options, &wait, warned)
-        for text in warned:  # nothing is loaded that was not warned about
-            warn_of_paths(text, stacklevel)
+    handle = open_natively(&options, NULL, &wait)
     cdef Library library = wrap_library(handle)
     if name == "auto" and library.simulated:
         refuse_if_a_device_was_meant(library)
-    emit_warnings(library, name, stacklevel)
+    emit_warnings(library, name)
     with _lock:
         if not any((<Library>other)._h == handle for other in _opened):
             _opened.append(library)
@@ -326,7 +350,7 @@ def finalize_libraries(double timeout):
 cdef avenc_library *default_library() except NULL:
     global _default, _default_handle
     if _default_handle == NULL:
-        library = find_library(None, None, 1)  # warn at the program's own line
+        library = find_library(None, None)
         with _lock:
             if _default_handle == NULL:
                 _default = library

@@ -1,16 +1,22 @@
 from typing_extensions import final
 
+from ..interface_choice import InterfaceChoice
+from ..literals import Interface, InterfaceName
 from .core import Library
+
+def choose_interface(
+    library: Library, interface: InterfaceName | None = None, timeout: float | None = None
+) -> InterfaceChoice: ...
 
 @final
 class Device:
     @property
     def library(self) -> Library: ...
     @property
-    def interface(self) -> str: ...
-    def __init__(
-        self, library: Library, device_id: int, timeout: float | None = None, interface: str | None = None
-    ) -> None: ...
+    def interface(self) -> Interface: ...
+    def __new__(
+        cls, library: Library, device_id: int, timeout: float | None = None, interface: InterfaceName | None = None
+    ) -> Device: ...
     def close(self) -> None: ...
     @property
     def device_id(self) -> int: ...

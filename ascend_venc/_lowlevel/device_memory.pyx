@@ -4,11 +4,14 @@
 Invariant: what owns the memory is kept alive until the device has reported the frame, and is let go of on a thread
 that holds the GIL, since a tensor's deleter may need it.
 """
+from operator import index
+
 cimport cython
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsule_SetName
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 
 from .. import errors
+from ..arguments import index_of, shown
 from ..pixel_formats import fix_of_type
 from .frames cimport describe, host_frame
 from .device_memory cimport *
@@ -60,17 +63,16 @@ _DEVICE_TYPES = (kDLAscend, kDLExtDev)
 
 
 def check_int(value, str name, lowest, highest):
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an int, got {type(value).__name__}")
-    value = value.__index__()
+    value = index_of(name, value)
     if not lowest <= value <= highest:
-        raise errors.InvalidArgumentError(f"{name} is {value}, allowed is {lowest} to {highest}")
+        raise errors.InvalidArgumentError(f"{name} is {shown(value)}, allowed is {lowest} to {highest}")
     return value
 
 
 @cython.final
 cdef class DeviceFrame:
-    """An NV12 or NV21 picture in device memory, for `Encoder.submit`: encoded without a copy.
+    """DeviceFrame(ptr, stride, height, *, owner=None, stream=None)\n--\n
+    An NV12 or NV21 picture in device memory, for `Encoder.submit`: encoded without a copy.
 
     Parameters
     ----------
@@ -158,7 +160,8 @@ cdef class DeviceFrame:
 
 @cython.final
 cdef class Tensor:
-    """A DLPack tensor that was taken over: its deleter runs once, when this object goes."""
+    """Tensor()\n--\n
+    A DLPack tensor that was taken over: its deleter runs once, when this object goes."""
 
     def __dealloc__(self):
         cdef DLManagedTensor *plain
@@ -197,7 +200,7 @@ cdef tuple device_of(object exporter):
     """Return what a tensor announces: (DLPack device type, number)."""
     try:
         device_type, device_id = exporter.__dlpack_device__()
-        return int(device_type), int(device_id)
+        return index(device_type), index(device_id)
     except (TypeError, ValueError):
         raise TypeError(
             f"frame.__dlpack_device__() of {type(exporter).__name__} must return a pair of int: (device type, number)"

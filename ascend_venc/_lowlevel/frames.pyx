@@ -17,7 +17,8 @@ from .frames cimport *
 
 @cython.final
 cdef class Frame:
-    """A picture buffer of the engine for the program to fill, NV12 or NV21. Made by `Encoder.acquire`.
+    """Frame()\n--\n
+    A picture buffer of the engine for the program to fill, NV12 or NV21. Made by `Encoder.acquire`.
 
     Where the program runs on the device's own CPU (a board), it is the very memory that the device reads, and
     submitting it copies nothing. On a host it is pinned memory, and submitting it makes one DMA copy.

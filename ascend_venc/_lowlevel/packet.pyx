@@ -17,6 +17,7 @@ from .core cimport count_tickets
 from .packet cimport *
 
 
+from ..sei import messages_of
 from .bitstream import nal_units
 
 cdef dict _KIND_NAMES = {
@@ -25,7 +26,8 @@ cdef dict _KIND_NAMES = {
 
 @cython.final
 cdef class Ticket:
-    """What a frame brought along: token, owner of its memory, the Future that gets its packet."""
+    """Ticket()\n--\n
+    What a frame brought along: token, owner of its memory, the Future that gets its packet."""
 
     def __dealloc__(self):
         cdef int i
@@ -35,12 +37,13 @@ cdef class Ticket:
 
 @cython.final
 cdef class Packet:
-    """One access unit, read-only, in Annex B. Made by `Encoder`.
+    """Packet()\n--\n
+    One access unit, read-only, in Annex B. Made by `Encoder`.
 
     It supports the buffer protocol without a copy: `file.write(packet)`, `memoryview(packet)`, `bytes(packet)` (this
     one copies). It owns its pooled buffer until it is dropped or `release()`d, and outlives its closed encoder. Keep
-    `bytes(packet)` instead of packets where thousands are to be kept. `copy.copy` and pickle make a packet with the same
-    fields and memory of its own; so `copy.copy(packet)` is another way to keep one.
+    `bytes(packet)` instead of packets where thousands are to be kept. `copy.copy` and pickle make a packet with the
+    same fields and memory of its own; so `copy.copy(packet)` is another way to keep one.
 
     Attributes
     ----------
@@ -61,15 +64,17 @@ cdef class Packet:
         Whether it is an IDR, with parameter sets before it.
     kind : str
         "IDR", "I" or "P", read from the bitstream.
+    codec : str
+        "h264" or "h265".
     device_kind : str or None
-        The same as the device tells it: the type of the picture's slice (source: `data_type` and `pack_info` of DVPP V2's
-        packs). None on DVPP V1, and where the device does not tell.
+        The same as the device tells it: the type of the picture's slice (source: `data_type` and `pack_info` of DVPP
+        V2's packs). None on DVPP V1, and where the device does not tell.
     mean_qp : int or None
         Mean quantiser of the picture, 0 (finest) to 51, as the device tells it (source: `mean_qp` of DVPP V2's stream
         information). None on DVPP V1, and where the device does not tell.
     picture_bits : int or None
-        Bits that the picture took, as the device tells it (source: eight times `pic_bytes` there). None likewise. Whether
-        it counts the parameter sets is not documented; `size` does.
+        Bits that the picture took, as the device tells it (source: eight times `pic_bytes` there). None likewise.
+        Whether it counts the parameter sets is not documented; `size` does.
     token : object
         As given with the frame; None by default.
     submitted_at, emitted_at : float
@@ -116,7 +121,7 @@ cdef class Packet:
         cdef avenc_packet *packet = self._handle()
         return _restore, (
             bytes(self), packet.frame_index, packet.pts, packet.kind, packet.submitted_ns, packet.emitted_ns,
-            self._time_base, self._token, packet.device_kind, packet.mean_qp, packet.picture_bits)
+            self._time_base, self._token, packet.device_kind, packet.mean_qp, packet.picture_bits, packet.en_type)
 
     @property
     def size(self):
@@ -154,6 +159,10 @@ cdef class Packet:
     @property
     def kind(self):
         return _KIND_NAMES[self._handle().kind]
+
+    @property
+    def codec(self):
+        return "h265" if self._handle().en_type == H265_MAIN_LEVEL else "h264"
 
     @property
     def device_kind(self):
@@ -195,6 +204,27 @@ cdef class Packet:
         self._handle()
         return nal_units(self)
 
+    def sei(self):
+        """Return the SEI messages as a list of `bitstream.SeiMessage`, with memory of their own.
+
+        Raises InvalidArgumentError where an SEI is damaged.
+        """
+        return messages_of(self, self._handle().en_type)
+
+    def to_av(self):
+        """Return an `av.Packet` with a copy of the access unit and its times. Raises MediaError without PyAV."""
+        cdef avenc_packet *packet = self._handle()
+        try:
+            from av import Packet as AvPacket
+        except ImportError as error:
+            raise errors.MediaError(f"to_av needs PyAV: pip install 'ascend-venc[media]' ({error})") from None
+        made = AvPacket(bytes(self))
+        made.time_base = self._time_base
+        made.pts = made.dts = packet.pts
+        made.duration = self.duration
+        made.is_keyframe = self.is_keyframe
+        return made
+
     def release(self):
         """Give the buffer back to the pool now. Idempotent; afterwards the packet's data cannot be read.
 
@@ -211,7 +241,8 @@ cdef class Packet:
 
 
 def _restore(bytes data not None, uint64_t frame_index, int64_t pts, int32_t kind, uint64_t submitted_ns,
-             uint64_t emitted_ns, time_base, token, int32_t device_kind, int32_t mean_qp, uint64_t picture_bits):
+             uint64_t emitted_ns, time_base, token, int32_t device_kind, int32_t mean_qp, uint64_t picture_bits,
+             int32_t en_type):
     """Make the packet of what `Packet.__reduce__` gave."""
     cdef Packet packet = Packet.__new__(Packet)
     cdef Py_ssize_t size = len(data)
@@ -234,6 +265,7 @@ def _restore(bytes data not None, uint64_t frame_index, int64_t pts, int32_t kin
     made.device_kind = device_kind
     made.mean_qp = mean_qp
     made.picture_bits = picture_bits
+    made.en_type = en_type
     packet._h = made
     packet._time_base = time_base
     packet._token = token

@@ -42,7 +42,8 @@ cdef list _kept = []  # Kept, each until its channel has ended
 
 @cython.final
 cdef class Kept:
-    """Owners of memory that the device may still read, and a reference on the channel that says when it cannot."""
+    """Kept()\n--\n
+    Owners of memory that the device may still read, and a reference on the channel that says when it cannot."""
     cdef avenc_channel *_h
     cdef object owners
     cdef bint refused  # of frames that were refused: perhaps given back before the channel's end
@@ -121,7 +122,9 @@ cdef int refuse_closed() except -1:
 
 @cython.final
 cdef class Stream:
-    """See the module."""
+    """Stream(device)\n--\n
+    See the module.
+    """
 
     def __cinit__(self, Device device not None):
         self.device = device

@@ -14,7 +14,8 @@ cdef enum:
 
 @cython.final
 cdef class WaitSet:
-    """One wait for any number of channels, which says which of them made progress; each has a key, a number.
+    """WaitSet()\n--\n
+    One wait for any number of channels, which says which of them made progress; each has a key, a number.
 
     Progress is a packet, room for a frame, the end, the loss of the device. `Channel.attach` adds a channel. Safe to use
     from several threads; each key that is taken goes to one of them.

@@ -14,17 +14,39 @@ import importlib
 import os
 import signal
 import sys
+import traceback
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from .._version import __version__
-from ..errors import BitRateWarning, LibraryPathWarning, SimulatedDeviceWarning, VencError
+from ..errors import (
+    BitRateWarning,
+    InterfaceFallbackWarning,
+    LibraryPathWarning,
+    SimulatedDeviceWarning,
+    VencError,
+)
 from .interruption import Terminated, by_exception, code_of
+from .parser import Parser
+from .versions import VersionAction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = ("bench", "encode", "info", "run", "sim")
+COMMANDS = (
+    "bench",
+    "caps",
+    "completion",
+    "concat",
+    "doctor",
+    "encode",
+    "explain",
+    "plot",
+    "probe",
+    "run",
+    "sim",
+    "top",
+    "verify",
+)
 
 BROKEN_PIPE = 128 + signal.SIGPIPE
 
@@ -42,24 +64,34 @@ def say(text: str) -> None:
         print(f"ascend-venc: {line}", file=sys.stderr, flush=True)
 
 
+def report_error(error: Exception) -> None:
+    """Say in a line why something could not be done."""
+    if isinstance(error, OSError) and not isinstance(error, VencError):
+        say(f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror or str(error))
+    else:
+        say(str(error) or "out of memory")
+
+
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="ascend-venc", description="Video encoding on Huawei Ascend NPUs, or on a simulated one."
-    )
-    parser.add_argument("--version", action="version", version=f"ascend-venc {__version__}")
+    parser = Parser(prog="ascend-venc", description="Video encoding on Huawei Ascend NPUs, or on a simulated one.")
+    parser.add_argument("--version", action=VersionAction)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of what fails (also after COMMAND)")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module_name in COMMANDS:
         module = importlib.import_module(f"{__name__}.{module_name}")
-        command = commands.add_parser(module.NAME, help=module.HELP, description=module.HELP)
+        aliases = getattr(module, "ALIASES", ())
+        command = commands.add_parser(module.NAME, aliases=aliases, help=module.HELP, description=module.HELP)
         module.configure(command)
+        command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         command.set_defaults(run=module.run)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command. `argv` defaults to the process's arguments. Returns the exit code."""
-    args = make_parser().parse_args(argv)
+    args = argparse.Namespace(debug=False)
     try:
+        args = make_parser().parse_args(argv)
         with by_exception(), warnings.catch_warnings():
             _show_warnings(quiet=getattr(args, "quiet", False))
             code = int(args.run(args))
@@ -67,25 +99,32 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()  # so that a full disk is noticed here, and not at exit
         return code
     except UsageError as error:
+        _show_traceback(args)
         say(f"{error} (ascend-venc --help)")
         return 2
     except BrokenPipeError:
         return BROKEN_PIPE
-    except (VencError, MemoryError) as error:
-        say(str(error) or "out of memory")
-        return 1
-    except OSError as error:
-        say(f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror or str(error))
+    except (VencError, OSError, MemoryError) as error:
+        _show_traceback(args)
+        report_error(error)
         return 1
     except (KeyboardInterrupt, Terminated) as signalled:
+        _show_traceback(args)
         return code_of(signalled)
     finally:
         _settle_stdout()
 
 
+def _show_traceback(args: argparse.Namespace) -> None:
+    """Print the traceback of the exception that is handled, if --debug asks for it."""
+    if args.debug and sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
+
+
 def _show_warnings(quiet: bool) -> None:
     """Make our own warnings notes of one line; leave everybody else's alone."""
-    ours = (SimulatedDeviceWarning, LibraryPathWarning, BitRateWarning)
+    ours = (SimulatedDeviceWarning, LibraryPathWarning, InterfaceFallbackWarning, BitRateWarning)
     others = warnings.showwarning
 
     def show(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`ascend-venc bench`: how fast it is on this machine; on the simulated device also what the binding costs."""
+"""`ascend-venc bench`: how fast it is on this machine, or how many streams it keeps; on the simulated device also what
+the binding costs."""
 
 from __future__ import annotations
 
@@ -20,12 +21,14 @@ from .._version import __version__
 from ..config import CODECS, parse_codec
 from ..encoder import Encoder
 from ..errors import VencError
-from . import UsageError
-from .encode import _checked, _size
+from . import UsageError, streams
+from .argument_types import checked
+from .argument_types import size as parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ..literals import Codec, InterfaceName
 NAME = "bench"
 HELP = "Measure frames per second and latency by size, codec and number of channels."
 SIZES = ((1280, 720), (1920, 1080))
@@ -39,6 +42,7 @@ NOTES = {
     True: "the simulated device, which encodes on this machine's CPU: no figure here is about Ascend hardware",
     False: "an Ascend device",
 }
+NULL_CODEC = "the simulated device with the null codec: nothing is encoded"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-s",
         "--size",
         metavar="WxH",
-        type=_size,
+        type=parse_size,
         action="append",
         help="may be repeated (default: 1280x720, 1920x1080)",
     )
@@ -54,7 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-c",
         "--codec",
         metavar="C",
-        type=_checked(parse_codec),
+        type=checked(parse_codec),
         action="append",
         help="h264 or h265; may be repeated (default: both of them)",
     )
@@ -67,6 +71,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="encoders at once; may be repeated (default: 1, 4)",
     )
     parser.add_argument("-t", "--seconds", metavar="T", type=float, default=2.0, help="for each figure (default: 2)")
+    parser.add_argument(
+        "--find-streams",
+        action="store_true",
+        help=f"search for the most streams of {streams.RATE} fps that are kept: no frame lost, 99 %% of the packets in "
+        "time (on the simulated device with the null codec). The report names neither host nor path",
+    )
+    parser.add_argument(
+        "--max-latency",
+        metavar="MS",
+        type=float,
+        default=streams.LIMIT_MS,
+        help=f"of --find-streams, from when a frame is due to its packet (default: {streams.LIMIT_MS:g})",
+    )
     parser.add_argument(
         "--backend", metavar="B", help="auto, ascend, sim, sim:CHIP or a path (default: $ASCEND_VENC_BACKEND or auto)"
     )
@@ -87,12 +104,21 @@ def run(args: argparse.Namespace) -> int:
     for channels in args.channels or ():
         if not 1 <= channels <= 1024:
             raise UsageError(f"--channels is {channels}; give 1 to 1024")
-    report = describe(args.backend)
+    if not 0 < args.max_latency <= 60_000:
+        raise UsageError(f"--max-latency is {args.max_latency:g}; give more than 0, up to 60000 milliseconds")
+    if args.find_streams and args.channels:
+        raise UsageError("--channels has no meaning with --find-streams, which looks for their number")
+    report = describe(args.backend, args.interface)
+    if args.find_streams and report["simulated"]:
+        report["device"] = NULL_CODEC
     if not args.json:
         width = max(map(len, report))
         for name, value in report.items():
             print(f"{name.replace('_', ' '):{width}}  {value}")
-        columns = f"{'size':>10}  {'codec':6}{'channels':>9}{'fps':>9}{'each':>8}"
+    if args.find_streams:
+        return _find_streams(args, report)
+    if not args.json:
+        columns = f"{'size':>10}  {'codec':6}{'by':>3}{'channels':>9}{'fps':>9}{'each':>8}"
         print(f"\n{columns}  latency of one frame, ms: median, longest", flush=True)
     report["figures"] = []
     for figure in _figures(args):
@@ -100,8 +126,8 @@ def run(args: argparse.Namespace) -> int:
         if not args.json:
             latency = f"{figure['latency_ms']['median']:.2f}, {figure['latency_ms']['max']:.2f}"
             print(
-                f"{figure['size']:>10}  {figure['codec']:6}{figure['channels']:9}{figure['fps']:9.1f}"
-                f"{figure['fps_per_channel']:8.1f}  {latency}",
+                f"{figure['size']:>10}  {figure['codec']:6}{figure['interface']:>3}"
+                f"{figure['channels']:9}{figure['fps']:9.1f}{figure['fps_per_channel']:8.1f}  {latency}",
                 flush=True,
             )
     report["overhead"] = _overhead_elsewhere(args) if report["simulated"] else None
@@ -116,17 +142,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def describe(backend: str | None) -> dict[str, Any]:
+def describe(backend: str | None, interface: InterfaceName | None) -> dict[str, Any]:
     """What is measured, and where."""
-    from .._lowlevel import core
+    from ..device_capabilities import chosen
 
-    library = core.describe(backend)
+    _, choice, library = chosen(backend, interface)
     note = NOTES[library["simulated"]]
     if library["simulated"] and re.search(r"\bnull_codec=[1-9]", os.environ.get("ASCEND_VENC_SIM_OPTIONS", "")):
-        note = "the simulated device with the null codec: nothing is encoded"
+        note = NULL_CODEC
     return {
         "device": note,
         "chip": library["soc_name"],
+        "ascendcl": library["version"],
+        "interface": choice.name,
         "simulated": library["simulated"],
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)),
@@ -160,7 +188,7 @@ def _figures(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
         frames = pictures(width, height)
         for codec in args.codec or CODECS:
 
-            def encoder(width: int = width, height: int = height, codec: str = codec) -> Encoder:
+            def encoder(width: int = width, height: int = height, codec: Codec = codec) -> Encoder:
                 return Encoder(
                     width,
                     height,
@@ -180,6 +208,7 @@ def _figures(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 yield {
                     "size": f"{width}x{height}",
                     "codec": codec,
+                    "interface": encoders[0].interface,
                     "channels": channels,
                     "frames": count,
                     "fps": count / seconds,
@@ -241,11 +270,88 @@ def throughput(encoders: list[Encoder], frames: list[Any], seconds: float) -> tu
     return sum(counts), elapsed
 
 
+# ---- streams held ------------------------------------------------------------------------------------------------
+
+
+def _find_streams(args: argparse.Namespace, report: dict[str, Any]) -> int:
+    report.update(rate=streams.RATE, max_latency_ms=args.max_latency, streams=[])
+    if not args.json:
+        print(
+            f"\n{'size':>10}  {'codec':6}{'streams':>8}{'CPU each':>10}{'p99 ms':>8}  what ended the search", flush=True
+        )
+    for width, height in args.size or SIZES:
+        for codec in args.codec or CODECS[-1:]:
+            arguments = [f"{width}x{height}", codec, str(args.device), str(args.seconds), str(args.max_latency)]
+            arguments += [args.backend or "", args.interface or ""]
+            elsewhere = report["simulated"]
+            figure = _with_the_null_codec(args, "print_streams", arguments) if elsewhere else held(*arguments)
+            report["streams"].append(figure)
+            if not args.json:
+                print(
+                    f"{figure['size']:>10}  {figure['codec']:6}{figure['streams']:8}{figure['cpu_percent']:9.2f}%"
+                    f"{figure['p99_ms']:8.1f}  {figure['ended_by']}",
+                    flush=True,
+                )
+    if args.json:
+        print(json.dumps(report))
+    return 0
+
+
+def held(
+    size: str, codec: str, device: str, seconds: str, limit_ms: str, backend: str, interface: str
+) -> dict[str, Any]:
+    """The most streams of one size, as the report has them."""
+    width, height = parse_size(size)
+    found = streams.hold(
+        width,
+        height,
+        pictures(width, height),
+        seconds=float(seconds),
+        limit_ms=float(limit_ms),
+        backend=backend or None,
+        codec=codec,
+        device=int(device),
+        interface=interface or None,
+    )
+    return {
+        "size": size,
+        "codec": codec,
+        "streams": found.streams,
+        "cpu_percent": 100 * found.cpu_per_stream,
+        "p99_ms": found.p99_ms,
+        "ended_by": nameless(found.ended_by),
+    }
+
+
+def print_streams(*arguments: str) -> None:
+    """Print `held` as JSON, in the process that has the null codec."""
+    import warnings
+
+    warnings.simplefilter("ignore")
+    print(json.dumps(held(*arguments)))
+
+
+def nameless(text: str) -> str:
+    """A text without this host's name and without paths: a report may be sent in."""
+    host = platform.node()
+    for name in dict.fromkeys(name for name in (host, host.split(".")[0]) if name not in ("", "localhost")):
+        text = re.sub(rf"\b{re.escape(name)}\b", "<host>", text)
+    return re.sub(r"(?<![\w<.])~?(?:/[^\s/:;,'\"()]+)+/?", "<path>", text)
+
+
 # ---- the binding -------------------------------------------------------------------------------------------------
 
 
 def _overhead_elsewhere(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Measure in a process of its own: the simulated device reads its options when it is loaded."""
+    sizes = ["x".join(map(str, size)) for size in args.size or SIZES]
+    arguments = [str(args.device), str(args.seconds), args.backend or "", *sizes]
+    found: list[dict[str, Any]] = _with_the_null_codec(args, "print_overhead", arguments)
+    return found
+
+
+def _with_the_null_codec(args: argparse.Namespace, function: str, arguments: list[str]) -> Any:
+    """What a function of this module prints as JSON in another process: the simulated device reads its options when it
+    is loaded."""
     options = [part for part in os.environ.get("ASCEND_VENC_SIM_OPTIONS", "").split(",") if part]
     folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     env = dict(
@@ -255,15 +361,13 @@ def _overhead_elsewhere(args: argparse.Namespace) -> list[dict[str, Any]]:
     )
     if args.interface:
         env["ASCEND_VENC_INTERFACE"] = args.interface
-    program = "import sys; from ascend_venc.cli import bench; bench.print_overhead(*sys.argv[1:])"
-    sizes = ["x".join(map(str, size)) for size in args.size or SIZES]
-    command = [sys.executable, "-c", program, str(args.device), str(args.seconds), args.backend or "", *sizes]
+    program = f"import sys; from ascend_venc.cli import bench; bench.{function}(*sys.argv[1:])"
+    command = [sys.executable, "-c", program, *arguments]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise VencError(f"the overhead could not be measured: {lines[-1]}")
-    figures: list[dict[str, Any]] = json.loads(done.stdout)
-    return figures
+        raise VencError(f"it could not be measured with the null codec: {lines[-1]}")
+    return json.loads(done.stdout)
 
 
 def print_overhead(device: str, seconds: str, backend: str, *sizes: str) -> None:
@@ -273,7 +377,7 @@ def print_overhead(device: str, seconds: str, backend: str, *sizes: str) -> None
     warnings.simplefilter("ignore")
     figures = []
     for size in sizes:
-        width, height = _size(size)
+        width, height = parse_size(size)
         frames = pictures(width, height)
         with Encoder(width, height, depth=BATCH, backend=backend or None, device=int(device)) as enc:
 

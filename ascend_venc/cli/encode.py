@@ -8,174 +8,94 @@ import collections
 import contextlib
 import dataclasses
 import errno
+import functools
+import itertools
 import json
 import os
-import re
+import stat
 import sys
 import time
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from .._lowlevel import core
-from ..config import parse_bitrate, parse_codec, parse_fps
+from ..config import CODECS
 from ..encoder import Encoder
-from ..errors import InvalidArgumentError, MediaError, VencError
-from ..media import AnnexBWriter, Muxer, Y4MReader, open_video
-from ..media.container import listening_to_ffmpeg
-from ..media.open import is_raw, reads_by_pyav
-from ..media.output import SUFFIXES, ReplacingFile, codec_of, container_of
-from . import UsageError, say
-from .interruption import Terminated, check, code_of, shielded
-from .progress import Progress, bits, clock, is_terminal
+from ..errors import MediaError, VencError
+from ..media import AnnexBWriter, LiveOutput, Muxer
+from ..media.formats import FLV_CODEC, FORMATS, ISO_FORMATS, LIVE_FORMATS, SUFFIXES, codec_of, container_of, live_format
+from ..media.output import ReplacingFile
+from ..media.sound import WithSound
+from ..rate_control import RateControl
+from . import UsageError, chunks, report_error, say
+from .carried_over import CarriedOver, carry_over
+from .encode_arguments import settle
+from .encode_input import check_asked, name_of, open_input, paced
+from .encode_options import configure
+from .interruption import PipeOutput, Terminated, check, code_of, shielded
+from .progress import Progress, bits, clock, is_terminal, size
+from .quality import MEASURES, Quality
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from types import TracebackType
 
     from ..media import VideoFrame, VideoReader
+
+__all__ = ["HELP", "NAME", "configure", "run"]
 
 NAME = "encode"
 HELP = "Encode a video to H.264 or H.265."
 DEFAULT_CODEC = "h265"
-_RATE_CONTROL = ("cbr", "vbr", "avbr", "qvbr", "cvbr")
+NOTES_ALONE = 24  # level of ffmpeg's log: warnings
+LAST_PATIENCE = 2.0  # seconds in which the device may finish what it has when a signal ends the command
 PATIENCE = 0.5  # seconds that a signal waits for the device, where what was encoded is kept
-EPILOG = """\
-examples:
-  ascend-venc encode film.mov film.mp4 -b 4M
-  ascend-venc encode camera.nv12 camera.h264 -s 1920x1080 -r 30
-  some-program | ascend-venc encode - - -c h264 | some-player
-
-Only the video is encoded; sound is not copied. Nothing is scaled, no frame is dropped or repeated.
-A live INPUT (a network stream, a camera, a pipe) that is interrupted or fails is finished, and kept.
-"""
-
-
-def _checked(parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    def convert(text: str) -> Any:
-        try:
-            return parse(text)
-        except InvalidArgumentError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return convert
-
-
-def _rate(text: str) -> Fraction:
-    rate = parse_fps(text)
-    if rate <= 0:
-        raise InvalidArgumentError(f"fps is {text}; it must be greater than 0")
-    return rate
-
-
-def _seconds(text: str) -> float:
-    if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text) or not float(text):
-        raise InvalidArgumentError(f"it is {text[:20]!r}; give seconds, more than 0, e.g. 10 or 2.5")
-    return float(text)
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal() and len(width) < 6 and len(height) < 6):
-        raise argparse.ArgumentTypeError(f"size is {text!r}; give it as WIDTHxHEIGHT, e.g. 1920x1080")
-    return int(width), int(height)
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EPILOG
-    parser.add_argument(
-        "input",
-        metavar="INPUT",
-        help="a video: whatever PyAV opens, .y4m, or raw .nv12 .nv21 .yuv (I420) with -s; - is y4m on standard input",
-    )
-    parser.add_argument(
-        "output",
-        metavar="OUTPUT",
-        help=f"by its suffix: {' '.join(SUFFIXES)}; - is the bare bitstream on standard output",
-    )
-    video = parser.add_argument_group("video")
-    video.add_argument(
-        "-c",
-        "--codec",
-        metavar="C",
-        type=_checked(parse_codec),
-        help="h264 or h265 (default: by OUTPUT's suffix, else h265)",
-    )
-    video.add_argument("-b", "--bitrate", metavar="RATE", type=_checked(parse_bitrate), help="bit/s, e.g. 800k or 2M")
-    video.add_argument(
-        "-g", "--gop", metavar="N", type=int, help="frames from one IDR to the next (default: 2 seconds)"
-    )
-    video.add_argument(
-        "-r",
-        "--fps",
-        metavar="FPS",
-        type=_checked(_rate),
-        help="frames per second of INPUT, e.g. 25 or 30000/1001, evenly spaced (default: INPUT's own times)",
-    )
-    video.add_argument("--rc", type=str.lower, choices=_RATE_CONTROL, help="rate control; cbr and vbr alone on V1")
-    video.add_argument("--profile", metavar="P", help="baseline, main or high (H.264); main (H.265)")
-    video.add_argument("-s", "--size", metavar="WxH", type=_size, help="size of raw INPUT")
-    reading = parser.add_argument_group("input")
-    reading.add_argument(
-        "--tolerant",
-        action="store_true",
-        help="go on where INPUT is damaged or cut off, and say how many frames are (default: that is an error)",
-    )
-    reading.add_argument(
-        "--timeout",
-        metavar="SECONDS",
-        type=_checked(_seconds),
-        help="how long a network, a pipe or a device may send nothing (default: for ever)",
-    )
-    device = parser.add_argument_group("device")
-    device.add_argument(
-        "--backend", metavar="B", help="auto, ascend, sim, sim:CHIP or a path (default: $ASCEND_VENC_BACKEND or auto)"
-    )
-    device.add_argument("--device", metavar="N", type=int, default=0, help="number of the device (default: 0)")
-    device.add_argument(
-        "--interface",
-        type=str.lower,
-        choices=("auto", "v1", "v2"),
-        help="of the vendor's: V1, or V2 on chips that have it (default: $ASCEND_VENC_INTERFACE or auto)",
-    )
-    device.add_argument(
-        "--device-timeout",
-        metavar="SECONDS",
-        type=_checked(_seconds),
-        default=30.0,
-        help="how long the device may finish no frame, and how long closing it may take (default: 30)",
-    )
-    output = parser.add_argument_group("output")
-    output.add_argument("-y", "--overwrite", action="store_true", help="replace OUTPUT if it exists")
-    output.add_argument(
-        "--keep-partial",
-        action="store_true",
-        help="keep what was encoded when INPUT fails or the command is interrupted, as for a live INPUT",
-    )
-    output.add_argument("-q", "--quiet", action="store_true", help="no progress, no notes")
-    output.add_argument(
-        "--json",
-        action="store_true",
-        help="print one JSON object about the result on standard output (on standard error if OUTPUT is -)",
-    )
 
 
 def run(args: argparse.Namespace) -> int:
-    codec = _codec(args)
+    jobs = settle(args)
+    if len(jobs) == 1:
+        return _run(jobs[0])
+    code = 0
+    for job in jobs:  # one that fails does not keep the others from being encoded
+        try:
+            ended = _run(job)
+            if ended > 128:  # by a signal
+                return ended
+            code = ended or code
+        except (VencError, OSError, MemoryError) as error:
+            report_error(error)
+            code = 1
+    return code
+
+
+def _run(args: argparse.Namespace) -> int:
+    _settle_output(args)
+    if chunks.wanted(args):
+        return chunks.run_in_chunks(args)
     to_stdout = args.output == "-"
     _check_output(args)
-    source = "standard input" if args.input == "-" else args.input
+    source = name_of(args)
     target = "standard output" if to_stdout else args.output
+    if args.encoder_named and not args.quiet:
+        say(f"note: -c:v {args.encoder_named}: the device encodes, as {args.codec}")
     with contextlib.ExitStack() as listening:
         with _naming(source):
-            reader = _open_input(args, listening)
-        with reader, _naming(target), contextlib.ExitStack() as stack:
-            file = _open_output(args, stack)
-            if reader.left_out and not args.quiet:
-                say(f"note: {source}: not carried over: {', '.join(reader.left_out)}")
+            reader = open_input(args, listening)
+        with reader, _naming("" if live_format(target) else target), contextlib.ExitStack() as stack:
+            check_asked(args, reader)
+            file = _open_output(args, stack, reader)
+            carried = carry_over(args, reader)
+            if carried.left_out and not args.quiet:
+                say(f"note: {source}: not carried over: {', '.join(carried.left_out)}")
             begin = time.monotonic()
-            encoder, tally = _encode(args, codec, reader, _frames(reader, source), file)
+            encoder, tally = _encode(args, reader, carried, _frames(args, reader, source), file)
             elapsed = time.monotonic() - begin
-        report = _report(args, encoder, reader, tally, elapsed)
+        report = _report(args, encoder, reader, carried, tally, elapsed)
+        if isinstance(file, LiveOutput) and file.stats.dropped and not args.quiet:
+            say(f"note: {file.name}: {file.stats.dropped} frames were not sent: {file.stats.error or 'it is too slow'}")
+    if args.report is not None:
+        _write_report(args, {**report, "pictures": tally.pictures})
     if args.json:
         stream = sys.stderr if to_stdout else sys.stdout
         report["backend_reason"] = core.reason(args.backend)
@@ -183,26 +103,48 @@ def run(args: argparse.Namespace) -> int:
             print(json.dumps(report), file=stream, flush=True)
     if tally.failure is not None:
         kept = f"{tally.packets} frames ({clock(report['duration'])}) are kept in {target}"
+        if tally.sound_is_cut:
+            kept = f"all {kept}, and its sound up to there"
         say(f"{tally.failure}; {kept}" if isinstance(tally.failure, Exception) else f"interrupted; {kept}")
         return code_of(tally.failure)
     if not args.quiet:
         damaged = (f"{reader.damaged} frames of it are damaged",) if reader.damaged else ()
-        if damaged or reader.notes:
-            say(f"note: {source}: {'; '.join((*damaged, *reader.notes))}")
-    if not args.json and not args.quiet and is_terminal(sys.stderr):
+        notes = (*damaged, *reader.notes, *carried.notes)
+        if notes:
+            say(f"note: {source}: {'; '.join(notes)}")
+    if not args.json and not args.quiet and args.loglevel > NOTES_ALONE and is_terminal(sys.stderr):
         say(
             f"{tally.frames} frames ({clock(report['duration'])}) as {report['codec']} {report['size']} in "
-            f"{elapsed:.1f} s on {_device(encoder.backend)}: {bits(report['bit_rate'])}"
+            f"{elapsed:.1f} s on {_device(encoder.backend)} by DVPP {encoder.interface.upper()}: "
+            f"{bits(report['bit_rate'])}, {size(tally.bytes)}"
         )
+    if tally.quality and not args.json:
+        told = {"psnr": ("PSNR", " dB"), "ssim": ("SSIM", "")}
+        parts = [f"{told[n][0]} {'inf' if v is None else v}{told[n][1]}" for n, v in tally.quality.items()]
+        say(f"{source}: {', '.join(parts)}")
     return 0
 
 
-def _codec(args: argparse.Namespace) -> str:
-    named = None if args.output == "-" else codec_of(args.output)
+def _settle_output(args: argparse.Namespace) -> None:
+    """Set `container`, the format of `Muxer` or None for the bare bitstream, and `codec`."""
+    form, path = args.output_format, args.output
+    args.container = form if form in (*FORMATS.values(), *LIVE_FORMATS.values()) else None
+    named = form if form in CODECS else None
+    if form is None and path != "-":
+        args.container, named = container_of(path), codec_of(path)
+    if args.container == "flv":
+        named = FLV_CODEC
     if args.codec and named and named != args.codec:
-        suffix = os.path.splitext(args.output)[1]
-        raise UsageError(f"{args.output}: the suffix {suffix} stands for {named}, but -c says {args.codec}")
-    return args.codec or named or DEFAULT_CODEC
+        suffix = "its scheme" if live_format(path) else f"the suffix {os.path.splitext(path)[1]}"
+        suffix = f"-f {form}" if form else suffix
+        raise UsageError(f"{path}: {suffix} stands for {named}, but -c says {args.codec}")
+    # What ffmpeg takes where nothing is said.
+    default = "h264" if args.inputs and args.container in ("mp4", "mov", "matroska") else DEFAULT_CODEC
+    args.codec = args.codec or named or default
+    if args.container not in ISO_FORMATS and args.movflags:
+        raise UsageError(f"-movflags {args.movflags}: it is for mp4 and mov: leave it out")
+    if args.container is None and args.metadata:
+        raise UsageError("-metadata: a bare bitstream has no place for it: write mp4, mkv or ts")
 
 
 def _check_output(args: argparse.Namespace) -> None:
@@ -218,44 +160,38 @@ def _check_output(args: argparse.Namespace) -> None:
     with contextlib.suppress(OSError):
         if args.input != "-" and os.path.samefile(args.input, path):
             raise _Named(f"{path}: input and output are the same file")
-    if codec_of(path) is None and container_of(path) is None:
-        raise UsageError(f"{path}: its suffix has to tell what to write; known are {' '.join(SUFFIXES)}")
+    if args.output_format is None and codec_of(path) is None and args.container is None:
+        raise UsageError(f"{path}: its suffix has to tell what to write; known are {' '.join(SUFFIXES)}, or say -f")
 
 
-def _open_input(args: argparse.Namespace, stack: contextlib.ExitStack) -> VideoReader:
-    if args.input == "-":
-        if args.size is not None:
-            raise UsageError("standard input is read as y4m, which has its own size: leave -s out")
-        if sys.stdin is None:
-            raise OSError(errno.EBADF, "it is closed", "standard input")
-        return Y4MReader(sys.stdin.buffer, fps=args.fps, tolerant=args.tolerant, timeout=args.timeout)
-    if is_raw(args.input) and args.size is None:
-        raise UsageError(f"{args.input}: raw pixels do not tell their size: give it with -s WIDTHxHEIGHT")
-    if args.size is not None and not is_raw(args.input):
-        raise UsageError(f"{args.input}: it has its own size, and nothing is scaled: leave -s out")
-    if reads_by_pyav(args.input):
-        stack.enter_context(listening_to_ffmpeg())
-    return open_video(args.input, size=args.size, fps=args.fps, tolerant=args.tolerant, timeout=args.timeout)
-
-
-def _open_output(args: argparse.Namespace, stack: contextlib.ExitStack) -> Any:
+def _open_output(args: argparse.Namespace, stack: contextlib.ExitStack, reader: VideoReader) -> Any:
     if args.output == "-":
-        return sys.stdout.buffer
+        return _unless_regular(sys.stdout.buffer)
+    if live_format(args.output):
+        return LiveOutput(args.output, format=args.output_format, realtime=not reader.live)
+    folder = os.path.dirname(args.output)
+    if args.into_a_folder and not os.path.isdir(folder):
+        os.makedirs(folder)
     try:
-        return stack.enter_context(ReplacingFile(args.output, overwrite=args.overwrite)).file
+        return _unless_regular(stack.enter_context(ReplacingFile(args.output, overwrite=args.overwrite)).file)
     except FileExistsError as error:
         raise FileExistsError(error.errno, "it exists already; -y replaces it", args.output) from None
     except OSError as error:
         raise type(error)(error.errno, f"it cannot be written: {error.strerror}", args.output) from None
 
 
+def _unless_regular(file: Any) -> Any:
+    """Return what to write to: a pipe may be one whose reader takes nothing."""
+    return file if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else PipeOutput(file, LAST_PATIENCE)
+
+
 @contextlib.contextmanager
 def _naming(name: str) -> Iterator[None]:
-    """Put a file's name before what a reader or a writer complains about it."""
+    """Put a file's name before what a reader or a writer complains about it; "": it names itself."""
     try:
         yield
     except MediaError as error:
-        raise _Named(f"{name}: {error}") from None
+        raise _Named(f"{name}: {error}" if name else str(error)) from None
     except OSError as error:
         if error.filename is not None or isinstance(error, (BrokenPipeError, VencError)):
             raise
@@ -266,10 +202,11 @@ class _Named(VencError):
     """A MediaError that has its file's name."""
 
 
-def _frames(reader: VideoReader, source: str) -> Iterator[VideoFrame]:
+def _frames(args: argparse.Namespace, reader: VideoReader, source: str) -> Iterator[VideoFrame]:
     with _naming(source):
         empty = True
-        for frame in reader:
+        frames = itertools.islice(reader, args.frames)
+        for frame in paced(frames, reader.time_base) if args.realtime else frames:
             empty = False
             yield frame
         if empty:
@@ -285,7 +222,10 @@ class _Tally:
     key_frames: int = 0
     bytes: int = 0
     end: int = 0  # when the last packet's picture ends, in units of time_base
+    sound_is_cut: bool = False  # it, and only it, was not written to its end
     failure: BaseException | None = None  # what ended it early, where the rest is kept
+    quality: dict[str, float | None] = dataclasses.field(default_factory=dict)
+    pictures: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # for --report
 
     @property
     def duration(self) -> float:
@@ -296,47 +236,59 @@ class _Tally:
         return self.bytes * 8 / self.duration if self.end else 0.0
 
 
+def _open_writer(args: argparse.Namespace, reader: VideoReader, carried: CarriedOver, file: Any) -> Any:
+    if args.container is None:
+        return AnnexBWriter(file)
+    flags = {flag for flag in (args.movflags or "").lstrip("+").split("+") if flag}
+    muxer = Muxer(
+        file,
+        codec=args.codec,
+        fps=reader.fps,
+        time_base=reader.time_base,
+        format=args.container,
+        sample_aspect_ratio=reader.sample_aspect_ratio,
+        color=reader.color,
+        metadata={**reader.metadata, **args.metadata},
+        # A file in fragments has no index to move: ffmpeg overlooks it too.
+        faststart="faststart" in flags and not any(flag.startswith("frag") for flag in flags),
+        options={"movflags": args.movflags} if flags - {"faststart"} else None,
+    )
+    return muxer if carried.sound is None else WithSound(muxer, carried.sound, reader.time_base)
+
+
 def _encode(
-    args: argparse.Namespace, codec: str, reader: VideoReader, frames: Iterator[VideoFrame], file: Any
+    args: argparse.Namespace, reader: VideoReader, carried: CarriedOver, frames: Iterator[VideoFrame], file: Any
 ) -> tuple[Encoder, _Tally]:
     tally = _Tally(reader.time_base, reader.fps)
-    progress = Progress(reader.frame_count, enabled=not args.quiet)
+    total = reader.frame_count if args.frames is None else min(args.frames, reader.frame_count or args.frames)
+    progress = Progress(total, enabled=not args.no_progress, lines=args.stats and not args.quiet)
+    measures = [name for name in MEASURES if getattr(args, name)]
     with contextlib.ExitStack() as stack:
         stack.callback(progress.clear)
-        writer: Any
-        if args.output == "-" or codec_of(args.output):
-            writer = stack.enter_context(AnnexBWriter(file))
-        else:
-            writer = stack.enter_context(
-                Muxer(
-                    file,
-                    codec=codec,
-                    fps=reader.fps,
-                    time_base=reader.time_base,
-                    format=container_of(args.output),
-                    sample_aspect_ratio=reader.sample_aspect_ratio,
-                    color=reader.color,
-                )
-            )
-        encoder = stack.enter_context(
-            Encoder(
-                reader.width,
-                reader.height,
-                codec=codec,
-                profile=args.profile,
-                pixel_format=reader.pixel_format,
-                color=reader.color,
-                sample_aspect_ratio=reader.sample_aspect_ratio,
-                fps=reader.fps,
-                bitrate=args.bitrate,
-                rc=args.rc or "default",
-                gop=args.gop,
-                backend=args.backend,
-                device=args.device,
-                interface=args.interface,
-                timeout=args.device_timeout,
-            )
+        quality = Quality(measures, args.codec, reader)
+        stack.callback(quality.close)
+        stack.push(_told_of_signals)
+        writer = _open_writer(args, reader, carried, file)
+        stack.push(functools.partial(_finish, writer))
+        encoder = Encoder(
+            reader.width,
+            reader.height,
+            codec=args.codec,
+            profile=args.profile,
+            pixel_format=reader.pixel_format,
+            color=reader.color,
+            sample_aspect_ratio=reader.sample_aspect_ratio,
+            fps=reader.fps,
+            bitrate=args.bitrate,
+            rc=RateControl("fixqp", qp=args.qp) if args.qp is not None else args.rc or "default",
+            gop=args.gop,
+            aud=args.aud,
+            backend=args.backend,
+            device=args.device,
+            interface=args.interface,
+            timeout=args.device_timeout,
         )
+        stack.push(functools.partial(_end, encoder))
         times: collections.deque[VideoFrame] = collections.deque()  # of the frames in flight, without their pixels
 
         def put(packets: Iterable[Any]) -> None:
@@ -351,10 +303,16 @@ def _encode(
                 duration = frame.duration or max(1, round(1 / reader.fps / reader.time_base))
                 tally.end = frame.pts + duration
                 writer.write(packet, pts=frame.pts, duration=duration)
+                quality.written(packet)
+                if args.report is not None:
+                    time_of, length = float(frame.pts * reader.time_base), float(duration * reader.time_base)
+                    picture = {"time": time_of, "duration": length, "bytes": packet.size, "key": packet.is_keyframe}
+                    tally.pictures.append({**picture, "latency": packet.latency})
             if args.output == "-":
                 file.flush()
-            progress.update(tally.packets, tally.bit_rate)
+            progress.update(tally.packets, tally.duration, tally.bytes)
 
+        live = file if isinstance(file, LiveOutput) else None
         kept = reader.live or args.keep_partial
         patience = PATIENCE if kept else 0.0
         try:
@@ -369,8 +327,12 @@ def _encode(
                         if frame is not None:
                             tally.frames += 1
                             times.append(frame._replace(data=None))
+                            quality.sent(frame.data)
+                        asked = live is not None and frame is not None and live.wants_key_frame
+                        if live is not None and asked:
+                            live.wants_key_frame = False  # before: it may ask again at any moment
                         with shielded(patience):
-                            packets = encoder.flush() if frame is None else encoder.encode(frame.data)
+                            packets = encoder.flush() if frame is None else encoder.encode(frame.data, key_frame=asked)
                     except (VencError, OSError, MemoryError) as error:
                         if not kept:
                             raise
@@ -382,12 +344,38 @@ def _encode(
             if not kept:
                 raise
             tally.failure = tally.failure or error.with_traceback(None)
+        if tally.failure is not None or args.stop is not None or args.frames is not None:
+            carried.end_with_the_pictures()
         if tally.failure is not None:
             _keep_the_rest(encoder, tally, put)
-            return encoder, tally
-        if tally.packets != tally.frames:
+        elif tally.packets != tally.frames:
             raise VencError(f"{tally.frames} frames went in, {tally.packets} packets came out")
+        if kept and carried.sound is not None:
+            _keep_the_sound(writer, carried, tally)
+        tally.quality = quality.finish()
         return encoder, tally
+
+
+def _finish(writer: Any, kind: type | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+    """Close a writer, and whole: FFmpeg, which is at work in it, would lose a signal."""
+    with shielded():
+        writer.__exit__(kind, value, traceback)
+    check()
+
+
+def _told_of_signals(kind: type | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+    """Raise the signal that an output has given up for."""
+    if isinstance(value, (OSError, VencError)):
+        check()
+
+
+def _end(encoder: Encoder, kind: type | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+    """Close an encoder: after a signal in a moment, whatever its device does, and in place of no signal."""
+    if not isinstance(value, (KeyboardInterrupt, Terminated)):
+        encoder.__exit__(kind, value, traceback)
+        return
+    with contextlib.suppress(VencError):
+        encoder._close(warn=False, timeout=LAST_PATIENCE)
 
 
 def _device(backend: str) -> str:
@@ -407,8 +395,30 @@ def _keep_the_rest(encoder: Encoder, tally: _Tally, put: Callable[[Iterable[Any]
         raise tally.failure
 
 
+def _keep_the_sound(writer: Any, carried: CarriedOver, tally: _Tally) -> None:
+    """Copy what the sound has beyond the pictures, and finish the file whatever comes in between."""
+    try:
+        writer.end_sound()
+    except (VencError, OSError, KeyboardInterrupt, Terminated) as error:
+        carried.end_with_the_pictures()
+        tally.sound_is_cut = tally.failure is None
+        tally.failure = tally.failure or error.with_traceback(None)
+    with shielded():
+        writer.close()
+
+
+def _write_report(args: argparse.Namespace, report: dict[str, Any]) -> None:
+    with ReplacingFile(args.report, overwrite=True) as target:
+        target.file.write(json.dumps(report).encode() + b"\n")
+
+
 def _report(
-    args: argparse.Namespace, encoder: Encoder, reader: VideoReader, tally: _Tally, elapsed: float
+    args: argparse.Namespace,
+    encoder: Encoder,
+    reader: VideoReader,
+    carried: CarriedOver,
+    tally: _Tally,
+    elapsed: float,
 ) -> dict[str, Any]:
     config = encoder.config
     backend, _, chip = encoder.backend.partition(":")
@@ -423,15 +433,18 @@ def _report(
         "frames": tally.packets,
         "complete": tally.failure is None,
         "damaged": reader.damaged,
-        "left_out": list(reader.left_out),
-        "notes": list(reader.notes),
+        "left_out": list(carried.left_out),
+        "sound": list(carried.sound.names) if carried.sound else [],
+        "notes": [*reader.notes, *carried.notes],
         "key_frames": tally.key_frames,
         "fps": float(tally.fps),
         "duration": tally.duration,  # seconds
         "bytes": tally.bytes,  # of the bitstream, without the container
         "bit_rate": round(tally.bit_rate),  # bit/s, achieved
+        "asked_bit_rate": config.bitrate,
         "backend": backend,
         "chip": chip,
         "interface": encoder.interface,
         "elapsed": round(elapsed, 3),  # seconds
+        **tally.quality,
     }

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SIGINT, SIGTERM and SIGHUP as exceptions, held back while something must not be torn."""
+"""SIGINT, SIGTERM and SIGHUP as exceptions, held back while something must not be torn, and outputs that know that."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
+import select
 import signal
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,6 +25,7 @@ class Terminated(BaseException):
 
 
 _held: list[int] = []  # signals that came within `shielded`
+_came: list[int] = []  # all signals since `by_exception` began
 _shields: list[float | None] = []  # of the `shielded` blocks that are open: how long each holds a signal back
 
 
@@ -43,8 +48,8 @@ def by_exception() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        _held.clear()
-        _shields.clear()
+        for table in (_held, _came, _shields):
+            table.clear()
 
 
 @contextlib.contextmanager
@@ -74,6 +79,44 @@ def check() -> None:
         _raise(_held.pop(0))
 
 
+class PipeOutput:
+    """A pipe that is written to without ever waiting in the kernel: a signal ends the wait, also one that is held back.
+
+    FFmpeg calls `write`, and loses the exception of a signal that is raised there. OSError (EINTR) takes its place
+    where the reader takes nothing for `patience` seconds after a signal; nothing is written after that.
+    """
+
+    def __init__(self, file: Any, patience: float) -> None:
+        file.flush()
+        self._file = file
+        self._patience = patience
+        self._given_up = False
+        self._ready = select.poll()
+        self._ready.register(file.fileno(), select.POLLOUT)
+
+    def write(self, data: Any) -> int:
+        """Write all of it."""
+        view = memoryview(data).cast("B")
+        for begin in range(0, len(view), select.PIPE_BUF):  # so much is taken at once where there is room
+            piece = view[begin : begin + select.PIPE_BUF]
+            while piece:
+                self._wait()
+                piece = piece[os.write(self._file.fileno(), piece) :]
+        return len(view)
+
+    def _wait(self) -> None:
+        since: float | None = None
+        while not self._given_up and not self._ready.poll(100):
+            if _came:
+                since = time.monotonic() if since is None else since
+                self._given_up = time.monotonic() - since >= self._patience
+        if self._given_up:
+            raise OSError(errno.EINTR, os.strerror(errno.EINTR))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
 def code_of(error: BaseException) -> int:
     """Return the exit code for an exception of a signal; 1 for others."""
     if isinstance(error, Terminated):
@@ -82,6 +125,7 @@ def code_of(error: BaseException) -> int:
 
 
 def _arrive(signum: int, frame: Any) -> None:
+    _came.append(signum)
     if _shields and _shields[-1] != 0:
         _held.append(signum)
         if _shields[-1] is not None:

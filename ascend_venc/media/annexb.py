@@ -14,6 +14,7 @@ from .parameter_sets import ParameterSets, description
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from ..literals import CodecName
     from .reader import ColorTags
 
 
@@ -28,6 +29,9 @@ class AnnexBWriter:
         "h264" or "h265"; needed for `color`.
     color : ColorTags, optional
         How the samples are to be understood, written into the parameter sets. Needs PyAV, unless it says nothing.
+    size : (int, int), optional
+        Width and height that are shown of the pictures, even: what is right of it and below is cut off by the
+        parameter sets. Needs `codec` and PyAV.
 
     Raises
     ------
@@ -39,13 +43,18 @@ class AnnexBWriter:
         self,
         file: str | os.PathLike[str] | BinaryIO,
         *,
-        codec: str | None = None,
+        codec: CodecName | None = None,
         color: ColorTags | None = None,
+        size: tuple[int, int] | None = None,
     ) -> None:
         self._codec = None if codec is None else parse_codec(codec)
         self._told = {} if color is None else description(color)
-        if self._told and self._codec is None:
-            raise InvalidArgumentError("codec is missing: the parameter sets that tell color are written by it")
+        self._size = size
+        self._changed = bool(self._told) or size is not None
+        if self._changed and self._codec is None:
+            raise InvalidArgumentError(
+                "codec is missing: the parameter sets that tell color and size are written by it"
+            )
         self._parameter_sets: ParameterSets | None = None
         self._owned = isinstance(file, (str, os.PathLike))
         self._file: BinaryIO = open(file, "wb") if isinstance(file, (str, os.PathLike)) else file  # noqa: SIM115
@@ -55,13 +64,20 @@ class AnnexBWriter:
 
         `pts` and `duration` are accepted as `Muxer.write` has them, and dropped.
         """
-        if self._told and packet.is_keyframe:
-            with speaking_of("the colours cannot be written into the stream"):
+        if self._changed and packet.is_keyframe:
+            with speaking_of("the parameter sets of the stream cannot be changed"):
                 if self._parameter_sets is None and self._codec is not None:
-                    self._parameter_sets = ParameterSets(self._codec, packet, self._told)
+                    self._parameter_sets = ParameterSets(self._codec, packet, self._told, self._size)
                 if self._parameter_sets is not None:
                     packet = self._parameter_sets.put_into(packet)
         self._file.write(packet)
+        if hasattr(self._file, "flush"):  # what was written can be played, also if nothing more comes
+            self._file.flush()
+
+    def write_all(self, packets: Any) -> None:
+        """Append packets, e.g. what `Encoder.encode` returned."""
+        for packet in packets:
+            self.write(packet)
 
     def close(self) -> None:
         """Finish. Idempotent."""

@@ -6,22 +6,23 @@ from __future__ import annotations
 import collections
 import contextlib
 import os
+import re
 import stat
 import time
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..config import parse_fps
-from ..errors import MediaError
+from ..errors import MediaError, VencError
 from .orientation import UPRIGHT, turn_of
 from .planar import CHROMA_TO_LIMITED, LUMA_TO_LIMITED, NEUTRAL_CHROMA
-from .reader import ColorTags, VideoFrame, VideoReader
-from .structure import Cropping, cropping, declared_size, ends_within_a_unit
-from .timeline import LONGEST_GAP, RESTART, Timeline, agree, choose_rate
+from .reader import SLACK, ColorTags, VideoFrame, VideoReader
+from .structure import Cropping, TrackHeader, declared_size, ends_within_a_unit, track_header
+from .timeline import LONGEST_GAP, RESTART, Pauses, Timeline, agree, choose_rate, packet_times
 from .waiting import Stalled, Worker, silence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 UNSPECIFIED_RANGE = 0  # AVCOL_RANGE_UNSPECIFIED
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
@@ -29,7 +30,12 @@ LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG
 HD_HEIGHT = 577  # pictures as high as this are taken for BT.709 by players, others for BT.601
 NO_TIMESTAMPS = 0x0080  # AVFMT_NOTIMESTAMPS: a bare bitstream
 CLOCK_RESTARTS = 0x0200  # AVFMT_TS_DISCONT
-LOOK_AHEAD = 8  # frames that tell the rate where the headers disagree
+LOOK_AHEAD = 8  # frames that tell what the headers do not
+# Metadata of one file, not of the film.
+OF_THE_CONTAINER = ("major_brand", "minor_version", "compatible_brands", "encoder", "creation_time", "duration")
+CAMERAS = "v4l2"
+NO_FILES = ("lavfi", CAMERAS, "video4linux2", "x11grab", "kmsgrab", "fbdev")  # "file:" before the name is not for them
+PATTERN = re.compile(r"%0?\d*d")  # of numbered pictures
 MAX_TWICE = 64 << 20  # bytes of packets that are kept, to decode the end once more
 
 
@@ -41,13 +47,20 @@ def import_av() -> Any:
         if hasattr(av, "open"):  # else it is another one of that name
             import av.logging
     except ImportError as error:
-        raise MediaError(f"this kind of file needs PyAV: pip install 'ascend-venc[sim]' ({error})") from None
+        raise MediaError(f"this kind of file needs PyAV: pip install 'ascend-venc[media]' ({error})") from None
     if not hasattr(av, "open") or not hasattr(av, "error"):
         raise MediaError(
             f"this kind of file needs PyAV, but the module av is another one ({getattr(av, '__file__', 'unknown')}): "
-            "take it away, then pip install 'ascend-venc[sim]'"
+            "take it away, then pip install 'ascend-venc[media]'"
         )
     return av
+
+
+def open_to_read(av: Any, name: str, **options: Any) -> Any:
+    """Open a file with PyAV. Tags that are not UTF-8 are no obstacle."""
+    if int(av.__version__.partition(".")[0]) < 19:  # later ones take such tags as they are
+        options["metadata_errors"] = "replace"
+    return av.open(name, **options)
 
 
 def reason_of(error: BaseException) -> str:
@@ -63,7 +76,7 @@ def speaking_of(what: str) -> Iterator[None]:
     """Turn whatever PyAV raises into MediaError: it lets out much besides its own errors."""
     try:
         yield
-    except (MediaError, MemoryError):
+    except (VencError, MemoryError):
         raise
     except Exception as error:
         raise MediaError(f"{what}: {reason_of(error)}") from error
@@ -99,7 +112,9 @@ class ContainerReader(VideoReader):
 
     Parameters
     ----------
-    path : str or path
+    path : str, path or binary file
+        A camera (`/dev/video0`) and numbered pictures (`frame_%03d.png`) are known by their names. A file object need
+        not be seekable, is read on a thread of its own, and is not closed by `close`.
     fps : int, float, str or fractions.Fraction, optional
         Frames per second. Frames are then evenly spaced, whatever the file says.
     tolerant : bool
@@ -108,6 +123,10 @@ class ContainerReader(VideoReader):
         Seconds to wait for a network, a pipe or a device that sends nothing; then MediaError. Default: for ever. The
         exception of a signal handler ends the wait either way; the connection then ends with the process, or when
         something comes.
+    format : str, optional
+        FFmpeg's name of the demuxer or device: "v4l2", "image2", "concat", "lavfi", ... Default: FFmpeg finds it.
+    options : mapping of str, optional
+        FFmpeg's options of it, such as `{"rtsp_transport": "tcp"}`.
 
     Raises
     ------
@@ -119,13 +138,15 @@ class ContainerReader(VideoReader):
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | BinaryIO,
         *,
         fps: int | float | str | Fraction | None = None,
         tolerant: bool = False,
         timeout: float | None = None,
+        format: str | None = None,
+        options: Mapping[str, str] | None = None,
     ) -> None:
-        name = os.fspath(path)
+        name: Any = os.fspath(path) if isinstance(path, (str, os.PathLike)) else path
         rate = None if fps is None else parse_fps(fps)
         self._file: str | None = None
         self._tolerant = tolerant
@@ -137,14 +158,24 @@ class ContainerReader(VideoReader):
         self._notes: list[str] = []
         self._complaint = ""
         self._unjoined = 0
+        self._skipped = 0  # units of time_base before the first frame that is given
         self._since_key: list[bytes] = []  # packets from the last key frame on, of a stream whose end is looked at
         self._heard = 0.0  # when the last packet came
-        if "://" not in name:
-            if stat.S_ISREG(os.stat(name).st_mode) or os.path.isdir(name):
+        self._options = dict(options or {})
+        self._format = format or (CAMERAS if isinstance(name, str) and _is_camera(name) else None)
+        if isinstance(name, str) and "://" not in name and self._format not in NO_FILES:
+            if (
+                format is None
+                and (PATTERN.search(name) or "pattern_type" in self._options)
+                and not os.path.exists(name)
+            ):
+                self._format = "image2"
+            elif stat.S_ISREG(os.stat(name).st_mode) or os.path.isdir(name):
                 with open(name, "rb"):  # an OSError that says why, rather than FFmpeg's
                     pass
-                self._file = name
-            name = "file:" + os.path.abspath(name)  # FFmpeg takes "a:b.mp4" for a protocol
+                self._file = self.path = name
+            if self._format != "image2":
+                name = "file:" + os.path.abspath(name)  # FFmpeg takes "a:b.mp4" for a protocol
         self._av = import_av()
         if self._file is None:
             self._worker = Worker()
@@ -155,8 +186,10 @@ class ContainerReader(VideoReader):
                 if self._file is not None:
                     self._check_whole(self._file)
                 self._run(lambda: self._open_stream(rate))
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, MediaError) and self._format == CAMERAS and str(name).startswith("/dev/"):
+                os.stat(name)  # an OSError that says why, rather than FFmpeg's
             raise
 
     def _run(self, function: Callable[[], Any], times: int = 1) -> Any:
@@ -172,9 +205,9 @@ class ContainerReader(VideoReader):
                 raise silence(timeout) from None
             raise
 
-    def _open(self, name: str) -> Any:
+    def _open(self, name: Any) -> Any:
         patience = {} if self._timeout is None or self._worker is None else {"timeout": self._timeout}
-        return self._av.open(name, metadata_errors="replace", **patience)
+        return open_to_read(self._av, name, format=self._format, options=self._options, **patience)
 
     def _check_whole(self, path: str) -> None:
         size = os.path.getsize(path)
@@ -197,36 +230,55 @@ class ContainerReader(VideoReader):
         # One thread: others swallow the errors of slices and of the last frames, and a program that has PyAV's log
         # turned on waits for ever where a codec is closed while its threads log.
         codec.thread_count = 1
+        color = _color_tags(codec)  # the decoder will put what the stream says over it
         flags = self._container.format.flags
         flags = int(getattr(flags, "value", flags))
         timeless = bool(flags & NO_TIMESTAMPS)
+        self._sounds = list(streams.audio) if flags & CLOCK_RESTARTS else []
+        self._pauses = Pauses()
         self.live = self._file is None and not self._container.duration
-        self._crop = (
-            cropping(self._file, self._container.format.name, self._number_of(best)) if self._file else Cropping()
-        )
+        header = TrackHeader()
+        if self._file:
+            header = track_header(self._file, self._container.format.name, self._number_of(best))
+        self._crop = header.crop
+        self._container_color = _with_defaults(color, header.color)
         self._durations: collections.OrderedDict[int, int] = collections.OrderedDict()
         self._longest = 0
         self._decoder = self._decode()
         self._read_ahead(1)
-        average, guessed = _fraction(best.average_rate), _fraction(getattr(best, "guessed_rate", None))
-        told = _fraction(getattr(codec, "framerate", None))
-        unit = _fraction(best.time_base)
+        self._by_dts = False
+        if self._has_dts_only(codec):
+            self._read_ahead(LOOK_AHEAD)
+            frames = list(self._pending)
+            self._by_dts = _grow(frame.dts for frame in frames) and not _grow(frame.pts for frame in frames)
+        average, guessed = as_fraction(best.average_rate), as_fraction(getattr(best, "guessed_rate", None))
+        told = as_fraction(getattr(codec, "framerate", None))
+        unit = as_fraction(best.time_base)
         steps: list[Fraction] = []
         if fps is None and not timeless and unit and not agree(average, guessed, told):
             self._read_ahead(LOOK_AHEAD)
-            times = [ticks for ticks in map(_time_of, self._pending) if ticks is not None]
+            times = [ticks for ticks in map(self._time_of, self._pending) if ticks is not None]
             steps = [(after - before) * unit for before, after in zip(times, times[1:]) if after > before]
         self.fps = fps or choose_rate(average, guessed, told, steps, timeless)
-        self.sample_aspect_ratio = _fraction(best.sample_aspect_ratio)
+        self.sample_aspect_ratio = as_fraction(best.sample_aspect_ratio)
         self.frame_count = self._expected_frames()
-        self._evenly_spaced = fps is not None or timeless or not any(_time_of(f) is not None for f in self._pending)
+        self._evenly_spaced = (
+            fps is not None or timeless or not any(self._time_of(f) is not None for f in self._pending)
+        )
         self.time_base = 1 / self.fps if self._evenly_spaced or unit is None else unit
-        self._timeline = Timeline(int((RESTART if flags & CLOCK_RESTARTS else LONGEST_GAP) / self.time_base))
+        farthest = RESTART if flags & CLOCK_RESTARTS else LONGEST_GAP
+        self._timeline = Timeline(
+            int(farthest / self.time_base), lambda ticks: self._pauses.end_near(ticks * self.time_base)
+        )
         self._turn = UPRIGHT
         if not self._pending:
             self.width, self.height = codec.width, codec.height
             return
         first = self._pending[0]
+        self.start = None if timeless else self._seconds_of(first)
+        self.metadata = {
+            name: text for name, text in self._container.metadata.items() if name.lower() not in OF_THE_CONTAINER
+        }
         self._stored_size = first.width, first.height
         self._turn = turn_of(first, self._first_data)
         self.width = first.width - self._crop.left - self._crop.right
@@ -273,9 +325,9 @@ class ContainerReader(VideoReader):
     def _expected_frames(self) -> int | None:
         if self._stream.frames:
             return int(self._stream.frames)
-        unit = _fraction(self._stream.time_base)
+        unit = as_fraction(self._stream.time_base)
         if self._stream.duration and unit:
-            seconds = self._stream.duration * unit
+            seconds: Fraction = self._stream.duration * unit
         elif self._container.duration:
             seconds = Fraction(self._container.duration, self._av.time_base)
         else:
@@ -293,7 +345,14 @@ class ContainerReader(VideoReader):
             packet = window.popleft()
             return packet, bool(packet.size and packet.is_corrupt and not joint)
 
-        for packet in self._container.demux(self._stream):
+        for packet in self._container.demux([self._stream, *self._sounds]):
+            time = None if packet.dts is None else packet.dts * packet.time_base
+            if packet.stream.index != self._stream.index:
+                if time is not None:
+                    self._pauses.heard(packet.stream.index, time)
+                continue
+            if time is not None:
+                self._pauses.saw(time)
             window.append(packet)
             while window and (len(window) > 2 or not window[0].is_corrupt):
                 yield first()
@@ -301,7 +360,7 @@ class ContainerReader(VideoReader):
             yield first()
 
     def _clock_breaks(self, before: Any, after: Any) -> bool:
-        unit = _fraction(self._stream.time_base)
+        unit = as_fraction(self._stream.time_base)
         if before.dts is None or after.dts is None or unit is None:
             return False
         return not 0 <= (after.dts - before.dts) * unit <= RESTART
@@ -466,8 +525,68 @@ class ContainerReader(VideoReader):
                 duration = self._timeline.follow(self._ticks_of(following), shown, self._peek_time) - pts
             with speaking_of(f"frame {index} cannot be converted"):
                 picture = self._to_nv12(frame)
-            yield VideoFrame(picture, pts, duration)
+            yield VideoFrame(picture, pts, duration)._of(self)
             frame, pts, index = following, pts + duration, index + 1
+
+    def skip_to(self, seconds: Fraction) -> Fraction | None:
+        beginning, unit = self.start, self.time_base
+        if self._evenly_spaced or beginning is None or self._file is None:
+            return None
+        target = beginning + seconds - SLACK
+        # A second is decoded before: an open GOP's first pictures need it, and older decoders lose one at the very end.
+        back, lowest = Fraction(1), min(beginning, Fraction(0))
+        while True:
+            place = max(target - back, lowest)
+            try:
+                self._seek(place)
+            except self._av.error.FFmpegError:
+                return None
+            # Where the file tells no key frames, FFmpeg may begin behind the one that is needed.
+            moment = self._seconds_of(self._pending[0]) if self._pending else None
+            if place == lowest or (moment is not None and moment <= target):
+                break
+            back *= 2
+        with speaking_of("the video cannot be read further"):
+            while self._pending and (moment is None or moment < target):
+                self._pending.popleft()
+                self._read_ahead(1)
+                following = self._seconds_of(self._pending[0]) if self._pending else None
+                moment = following if following is not None or moment is None else moment + 1 / self.fps
+        if not self._pending or moment is None:
+            return seconds
+        self.start = moment
+        self._skipped = round((moment - beginning) / unit)
+        return moment - beginning
+
+    def moments(self) -> list[Fraction] | None:
+        if self._file is None:
+            return None
+        farthest = self._timeline.farthest * self.time_base
+        name = "file:" + os.path.abspath(self._file)
+        with speaking_of("its packets cannot be read"), open_to_read(self._av, name) as again:
+            packets = again.demux(again.streams[self._stream.index])
+            times = packet_times(packets, self._by_dts, None if self._evenly_spaced else farthest)
+        if self._evenly_spaced:
+            return [index / self.fps for index in range(len(times or ()))]
+        if self._by_dts and times:  # a decoder gives the first picture later than its packet, and so on
+            return [time - times[0] for time in times]
+        beginning = self.start
+        if times is None or beginning is None:
+            return None
+        return [time - beginning for time in times if time >= beginning]
+
+    def _seek(self, seconds: Fraction) -> None:
+        """Begin anew with the last key frame before that time by the file's clock."""
+        self._container.seek(round(seconds / self._stream.time_base), stream=self._stream)
+        self._pending.clear()
+        self._decoder = self._decode()
+        with speaking_of("the video cannot be read further"):
+            self._read_ahead(1)
+        self._unjoined = 0
+
+    def _seconds_of(self, frame: Any) -> Fraction | None:
+        ticks = self._time_of(frame)
+        return None if ticks is None else ticks * (as_fraction(frame.time_base) or self.time_base)
 
     def _shown(self, frame: Any, interval: int) -> int:
         """Return how long a frame is shown by what it says itself, in ticks; else the usual interval."""
@@ -482,17 +601,26 @@ class ContainerReader(VideoReader):
         # In MP4 a packet's duration is for the order of decoding; the end of the track is what is left over. A header's
         # total is a hint: it may be another file's, so it is taken only where some packet lasts as long.
         if self._container.format.name.startswith("mov,") and self._stream.duration and not self._evenly_spaced:
-            left = int(self._stream.duration) - pts
+            left = int(self._stream.duration) - pts - self._skipped
             if 0 < left <= max(self._longest, 1) and not self._timeline.restarts:
                 return left
         return shown
 
+    def _has_dts_only(self, codec: Any) -> bool:
+        """Say whether the format holds the times of decoding only: those of pictures that are reordered are guessed."""
+        name = self._container.format.name
+        return name == "avi" or (name.startswith("matroska") and bool(str(codec.codec_tag).strip("\0")))
+
+    def _time_of(self, frame: Any) -> int | None:
+        ticks = frame.dts if self._by_dts or frame.pts is None else frame.pts
+        return None if ticks is None else int(ticks)
+
     def _ticks_of(self, frame: Any) -> int | None:
         """Return a frame's time in units of `time_base`; None if it has none, or is not to have one."""
-        ticks = _time_of(frame)
+        ticks = self._time_of(frame)
         if ticks is None or self._evenly_spaced:
             return None
-        base = _fraction(frame.time_base) or self.time_base
+        base = as_fraction(frame.time_base) or self.time_base
         return ticks if base == self.time_base else round(ticks * base / self.time_base)
 
     def _is_rgb(self, frame: Any) -> bool:
@@ -501,10 +629,7 @@ class ContainerReader(VideoReader):
     def _color_of(self, frame: Any) -> ColorTags:
         if self._is_rgb(frame):
             return ColorTags(*[1 if frame.height >= HD_HEIGHT else 6] * 3)
-        codec = self._stream.codec_context
-        return ColorTags(
-            *(int(getattr(codec, name, 2) or 2) for name in ("color_primaries", "color_trc", "colorspace"))
-        )
+        return _with_defaults(_color_tags(self._stream.codec_context), self._container_color)
 
     def _to_nv12(self, frame: Any) -> Any:
         name = frame.format.name
@@ -548,7 +673,23 @@ class ContainerReader(VideoReader):
             container.close()
 
 
-def _fraction(value: Any) -> Fraction | None:
+def _is_camera(name: str) -> bool:
+    try:
+        return os.path.basename(os.path.realpath(name)).startswith("video") and stat.S_ISCHR(os.stat(name).st_mode)
+    except OSError:
+        return False
+
+
+def _color_tags(codec: Any) -> ColorTags:
+    return ColorTags(*(int(getattr(codec, name, 2) or 2) for name in ("color_primaries", "color_trc", "colorspace")))
+
+
+def _with_defaults(color: ColorTags, other: ColorTags) -> ColorTags:
+    """Take from `other` what `color` leaves unspecified."""
+    return ColorTags(*(own if own != 2 else instead for own, instead in zip(color, other)))
+
+
+def as_fraction(value: Any) -> Fraction | None:
     """Convert a ratio, which newer versions of PyAV give in a class of their own; None for 0, which is unknown."""
     return Fraction(value.numerator, value.denominator) if value and value.numerator and value.denominator else None
 
@@ -557,9 +698,9 @@ def _is_timeout(error: BaseException) -> bool:
     return type(error).__name__ == "ExitError"  # PyAV's name for FFmpeg's "immediate exit requested"
 
 
-def _time_of(frame: Any) -> int | None:
-    ticks = frame.pts if frame.pts is not None else frame.dts
-    return None if ticks is None else int(ticks)
+def _grow(times: Iterable[int | None]) -> bool:
+    known = [time for time in times if time is not None]
+    return bool(known) and all(before < after for before, after in zip(known, known[1:]))
 
 
 def _cropped(picture: Any, width: int, height: int, crop: Cropping) -> Any:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Packets into MP4, MOV, Matroska and MPEG-TS, through PyAV, without encoding anything again."""
+"""Packets into MP4, MOV, Matroska, MPEG-TS and FLV, through PyAV, without encoding anything again."""
 
 from __future__ import annotations
 
@@ -12,23 +12,36 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from ..config import parse_codec, parse_fps
 from ..errors import InvalidArgumentError, MediaError
 from ..pixel_formats import PIXEL_FORMATS, default_matrix
-from .container import import_av, speaking_of
-from .parameter_sets import DEMUXERS, ParameterSets, description
-from .reader import ColorTags, suffix_of
+from .container import as_fraction, import_av, speaking_of
+from .copied import TOLD_BY_PACKETS, CopiedStreams
+from .formats import (
+    FLV_CODEC,
+    ISO_FORMATS,
+    LONGEST_STEP,
+    NULL_PACKET,
+    SHORTEST_TS,
+    SecondLook,
+    can_be_read,
+    can_seek,
+    check_mapping,
+    check_options,
+    live_format,
+    mux_options,
+    parse_format,
+)
+from .live import LiveOutput
+from .parameter_sets import DEMUXERS, ParameterSets, description, without_parameter_sets
+from .reader import ColorTags
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
-FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".ts": "mpegts"}
-FORMAT_ALIASES = {suffix[1:]: name for suffix, name in FORMATS.items()}
-_ISO_FORMATS = ("mp4", "mov")
+    from ..literals import CodecName, ContainerName
 # Code points of ITU-T H.273. Pictures in RGB are taken for sRGB, whose primaries and transfer BT.709 has too.
 _COLORS = {"bt709": ColorTags(1, 1, 1), "bt601": ColorTags(1, 1, 6)}
 _COLOR_FIELDS = ("color_primaries", "color_trc", "colorspace")
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
-# The longest step from one packet to the next, in units of the file's clock: mp4 stores it as a number of 32 bits, of
-# which FFmpeg uses 31; a reader of ts, whose clock has 33 bits, takes half its range for a step back.
-_LONGEST_STEP = {"mp4": 2**31 - 2, "mov": 2**31 - 2, "mpegts": 2**32 - 1}
 _LAST_MOMENT = Fraction(2**62, 10**9)  # seconds, 146 years: FFmpeg counts in nanoseconds on the way
 _MAX_INT = 2**31 - 1  # of FFmpeg's ratios
 _FINEST_CLOCK = Fraction(1, 1_000_000)  # seconds: finer ones leave no room for a pause
@@ -43,9 +56,10 @@ class Muxer:
 
     Parameters
     ----------
-    file : str, path or binary file
+    file : str, path, binary file or LiveOutput
         A file object needs `format`, and is not closed by `close`. MP4 and MOV need one that can seek, which a pipe
-        cannot.
+        cannot, unless they are `fragmented`. A network's address (rtsp://, rtmp://, udp://, ...) is a `LiveOutput`:
+        `write` then queues the packet or drops it, and neither waits nor raises what the network does.
     encoder : Encoder, optional
         Where the packets come from: tells `codec`, `fps`, `sample_aspect_ratio` and `color`.
     codec : str, optional
@@ -57,7 +71,7 @@ class Muxer:
         Seconds per unit of `pts` and `duration`. Default: the first packet's `time_base`. Matroska counts milliseconds,
         MPEG-TS 1/90000 s, MP4 and MOV in this unit, but at most microseconds: times are rounded to that.
     format : str, optional
-        "mp4", "mov", "matroska" ("mkv") or "mpegts" ("ts"). Default: by the name's suffix.
+        "mp4", "mov", "matroska" ("mkv"), "mpegts" ("ts") or "flv". Default: by the name's suffix, or the scheme.
     sample_aspect_ratio : fractions.Fraction, optional
         Width of a pixel divided by its height; written to the header of MP4 and MOV, and for Matroska and MPEG-TS into
         the parameter sets of the stream.
@@ -66,11 +80,25 @@ class Muxer:
         the parameter sets of the stream. Default: what `encoder`, or the stream itself, tells; else BT.709 for HD, from
         1280 pixels of width or 577 of height on, which most players take it for unasked, and nothing for smaller ones.
         `ColorTags()`: nothing more than the stream does.
+    size : (int, int), optional
+        Width and height that are shown of the pictures, even: what is right of it and below is cut off by the
+        parameter sets.
+    fragmented : bool
+        MP4 and MOV in fragments of up to a second, each complete in itself: can be written to a pipe, played while it
+        grows, and what was written stays playable whatever ends the program.
+    faststart : bool
+        MP4 and MOV with their index in front, so that players of web pages begin at once: `close` moves all that was
+        written. The file has to be readable as well.
+    metadata : mapping of str, optional
+        Of the file: "title", "artist", "comment" and the like, as the format has a place for them.
+    options : mapping of str, optional
+        Further options of FFmpeg's muxer, such as `{"movflags": "frag_every_frame+empty_moov"}`; they take the place of
+        those that the muxer sets itself.
 
     Raises
     ------
     InvalidArgumentError
-        An unknown codec, format or suffix, or one that is not the encoder's.
+        An unknown codec, format or suffix, or one that is not the encoder's; an option that FFmpeg does not have.
     MediaError
         PyAV is not installed, or the format needs a file that can seek.
     OSError
@@ -91,15 +119,20 @@ class Muxer:
 
     def __init__(
         self,
-        file: str | os.PathLike[str] | BinaryIO,
+        file: str | os.PathLike[str] | BinaryIO | LiveOutput,
         *,
         encoder: Any = None,
-        codec: str | None = None,
+        codec: CodecName | None = None,
         fps: int | float | str | Fraction | None = None,
         time_base: Fraction | None = None,
-        format: str | None = None,
+        format: ContainerName | None = None,
         sample_aspect_ratio: Fraction | None = None,
         color: ColorTags | None = None,
+        size: tuple[int, int] | None = None,
+        fragmented: bool = False,
+        faststart: bool = False,
+        metadata: Mapping[str, str] | None = None,
+        options: Mapping[str, str] | None = None,
     ) -> None:
         config: Any = None if encoder is None else encoder.config
         if config is None and (codec is None or fps is None):
@@ -107,20 +140,30 @@ class Muxer:
         codec = config.codec if codec is None else parse_codec(codec)
         if config is not None and codec != config.codec:
             raise InvalidArgumentError(f"codec is {codec!r}, and the encoder's is {config.codec!r}: leave it out")
-        if format is None and isinstance(file, (str, os.PathLike)):
-            format = FORMATS.get(suffix_of(file))
-        elif isinstance(format, str):
-            format = FORMAT_ALIASES.get(format.lower(), format.lower())
-        if format not in FORMATS.values():
-            raise InvalidArgumentError(
-                f"format is {format!r}; allowed are {', '.join(sorted(set(FORMATS.values())))}, and the suffixes "
-                f"{' '.join(FORMATS)}"
-            )
+        address = file.url if isinstance(file, LiveOutput) else file
+        held = file.format if isinstance(file, LiveOutput) else parse_format(format, file)
+        if held == "flv" and codec != FLV_CODEC:
+            raise InvalidArgumentError(f"format is 'flv', which holds H.264 only, and codec is {codec!r}")
+        for name, value in (("fragmented", fragmented), ("faststart", faststart)):
+            if value and held not in ISO_FORMATS:
+                raise InvalidArgumentError(f"{name} is for mp4 and mov; format is {held!r}")
+        if fragmented and faststart:
+            raise InvalidArgumentError("fragmented and faststart are given: a file in fragments has no index to move")
+        check_mapping("metadata", metadata, '{"title": "A film"}')
+        check_mapping("options", options, '{"movflags": "frag_every_frame+empty_moov"}')
         self._av = import_av()
+        if not isinstance(file, LiveOutput):  # which has those of a protocol, too
+            check_options(self._av, held, options)
         self._codec: str = codec
         self._fps: Fraction = config.fps if fps is None else parse_fps(fps)
         self._time_base = time_base
-        self._format = format
+        self._format: str = held
+        self._size = size
+        self._fragmented = fragmented or "movflags" in (options or {})
+        self._faststart = faststart
+        self._options = options
+        self._metadata = {str(name): str(text) for name, text in (metadata or {}).items()}
+        self._copied = CopiedStreams()
         self._sample_aspect_ratio = sample_aspect_ratio
         self._color = color
         self._full_range = False
@@ -140,13 +183,34 @@ class Muxer:
         self._last_pts: int | None = None
         self._last_tick: int | None = None
         self._closed = False
-        self._owned = isinstance(file, (str, os.PathLike))
+        self._owned = isinstance(address, (str, os.PathLike)) and live_format(address) is None
         # Through a file object, so that a full disk is an OSError with its errno rather than nothing at all.
-        self._file: BinaryIO = open(file, "wb") if isinstance(file, (str, os.PathLike)) else file  # noqa: SIM115
-        if format in _ISO_FORMATS and not _can_seek(self._file):
+        mode = "w+b" if faststart else "wb"
+        try:
+            self._file: Any = self._opened(file, mode)
+        except io.UnsupportedOperation:  # a pipe cannot be read as well
+            raise self._cannot_seek() from None
+        self._live: LiveOutput | None = self._file if isinstance(self._file, LiveOutput) else None
+        seeks = format == "mpegts" and self._live is None and can_seek(self._file) and hasattr(self._file, "tell")
+        self._begin: int | None = self._file.tell() if seeks else None
+        self._of_live = {"encoder": encoder, "codec": codec, "fps": self._fps, "color": color, "size": size}
+        self._of_live.update(sample_aspect_ratio=sample_aspect_ratio, metadata=self._metadata, options=options)
+        if format in ISO_FORMATS and not self._fragmented and not can_seek(self._file):
             if self._owned:
                 self._file.close()
-            raise MediaError(f"{format} needs a file that can seek: write mkv, ts or the bare stream there")
+            raise self._cannot_seek()
+        if faststart and not can_be_read(self._file):
+            raise MediaError("faststart reads again what was written: open the file with mode w+b, or leave it out")
+
+    def _opened(self, file: Any, mode: str) -> Any:
+        if live_format(file) is not None:
+            return LiveOutput(file, format=self._format)
+        return open(file, mode) if isinstance(file, (str, os.PathLike)) else file
+
+    def _cannot_seek(self) -> MediaError:
+        return MediaError(
+            f"{self._format} needs a file that can seek: write mkv, ts, the bare stream, or fragmented mp4 there"
+        )
 
     def write(self, packet: Any, *, pts: int | None = None, duration: int | None = None) -> None:
         """Append one packet.
@@ -182,6 +246,12 @@ class Muxer:
                 duration = round(packet.duration * packet.time_base / self._time_base)
         if self._last_pts is not None and pts <= self._last_pts:
             raise MediaError(f"pts {pts} follows {self._last_pts}: times must grow")
+        if self._live is not None:
+            if self._last_pts is None:
+                self._live.start(self._time_base, **self._of_live)
+            self._live.write(packet, pts=pts, duration=duration)
+            self._last_pts = pts
+            return
         try:
             with speaking_of(f"the {self._format} file cannot be written"):
                 data = packet
@@ -196,13 +266,50 @@ class Muxer:
                 unit.pts = unit.dts = round(pts * self._time_base / self._unit)
                 seconds = duration * self._time_base if duration else 1 / self._fps
                 unit.duration = max(1, round(seconds / self._unit))
-                if unit.duration > _LONGEST_STEP.get(self._format or "", _MAX_INT):
+                if unit.duration > LONGEST_STEP.get(self._format or "", _MAX_INT):
                     raise MediaError(f"duration {duration} of the packet at pts {pts} is too long for {self._format}")
                 unit.is_keyframe = packet.is_keyframe
                 self._container.mux_one(unit)
+                if self._streaming:
+                    self._flush()
         except MediaError as error:
             raise self._failure(error) from None
         self._last_pts, self._last_tick = pts, tick
+
+    def add_stream_like(self, stream: Any, *, first: Any = None) -> None:
+        """Add a stream like one of another container, e.g. its sound, whose packets `copy` takes.
+
+        Before the first packet of the encoder is written. `stream` is of an open PyAV container; its codec and what
+        describes it are taken over. AAC of MPEG-TS is described by its packets alone: give one as `first` (it is not
+        copied), or copy one before the encoder's first packet. AC-3 and E-AC-3 are, too: an MP4 in fragments begins
+        when their first packet is there.
+        """
+        if self._live is not None:
+            raise MediaError("sound and further streams are not sent to a network")
+        self._copied.add(stream, first)
+
+    def waits_for(self, stream: Any) -> bool:
+        """Say whether the file cannot be finished without a packet of a stream that was added, and none came."""
+        return self._begins_late and self._copied.is_silent(stream)
+
+    @property
+    def _begins_late(self) -> bool:
+        """Whether the header is written behind the first fragment's packets: FFmpeg reads from them what is in it."""
+        return self._fragmented and self._format == "mp4" and not set(self._copied.codecs).isdisjoint(TOLD_BY_PACKETS)
+
+    def copy(self, packet: Any) -> None:
+        """Append a packet (`av.Packet`) of a stream that was added, with its own `dts` and `pts`, and use it up.
+
+        The times of all streams have one beginning, 0. Packets of one stream come in the order of time; those that come
+        before the encoder's first packet are kept until that. Raises MediaError or OSError as `write` does.
+        """
+        if self._closed:
+            raise MediaError("the muxer is closed")
+        try:
+            with speaking_of(f"the {self._format} file cannot be written"):
+                self._copied.write(packet)
+        except MediaError as error:
+            raise self._failure(error) from None
 
     def write_all(self, packets: Any) -> None:
         """Append packets with their own times, e.g. what `Encoder.encode` returned."""
@@ -219,27 +326,37 @@ class Muxer:
         if pts * self._time_base > _LAST_MOMENT:
             raise MediaError(f"pts {pts} is more than 146 years in units of {self._time_base} s")
         if self._last_tick is None:
-            if self._format in _LONGEST_STEP and tick > _LONGEST_STEP[self._format]:
+            if self._format in LONGEST_STEP and tick > LONGEST_STEP[self._format]:
                 raise MediaError(f"pts {pts} is too far from 0 for {clock}")
             return tick
         step = tick - self._last_tick
         if step <= 0:
             raise MediaError(f"pts {pts} and {self._last_pts} are the same moment for {clock}")
-        if step > _LONGEST_STEP.get(self._format or "", step):
+        if step > LONGEST_STEP.get(self._format or "", step):
             raise MediaError(f"from pts {self._last_pts} to {pts} is too long for {clock}: give a coarser time_base")
         return tick
 
     def _payload(self, data: Any, key_frame: bool) -> Any:
         # The tag hvc1 promises samples without parameter sets; not every FFmpeg takes them out.
-        if self._codec == "h265" and self._format in _ISO_FORMATS and key_frame:
-            return _without_parameter_sets(bytes(data))
+        if self._codec == "h265" and self._format in ISO_FORMATS and key_frame:
+            return without_parameter_sets(bytes(data))
         return memoryview(data)
 
-    def _options(self, pts: int) -> dict[str, str]:
-        # Where a film does not begin at 0, the beginning is in units of the whole file, milliseconds by default.
-        if self._format in _ISO_FORMATS and pts * self._unit % Fraction(1, 1000):
-            return {"movie_timescale": str(self._unit.denominator)}
-        return {}
+    def _muxer_options(self, pts: int) -> dict[str, str]:
+        finest = self._unit if pts * self._unit % Fraction(1, 1000) else None
+        return mux_options(self._format, self._fragmented, self._faststart, self._options, finest, self._begins_late)
+
+    @property
+    def _streaming(self) -> bool:
+        return self._format not in ISO_FORMATS or self._fragmented
+
+    def _flush(self) -> None:
+        if hasattr(self._file, "flush"):
+            self._file.flush()
+
+    def _look_again(self, url: str, flags: int, options: dict[str, str]) -> SecondLook:
+        self._flush()
+        return SecondLook(self._file)
 
     def _start(self, packet: Any, pts: int) -> Any:
         """Write the header, and return the first packet's data."""
@@ -253,25 +370,31 @@ class Muxer:
             context = template.codec_context
             if not context.extradata or not context.width:
                 raise MediaError("the first packet has no parameter sets: it must be a key frame of the encoder")
+            whole = context.width, context.height
             own = ColorTags(*(int(getattr(context, name, 2) or 2) for name in _COLOR_FIELDS))
             own_full_range = int(context.color_range) == _FULL_RANGE
+            own_shape = as_fraction(template.sample_aspect_ratio)
             if self._color is None and own != ColorTags():
                 self._color, self._full_range = own, own_full_range
             if self._color is None:
                 hd = default_matrix(context.width, context.height) == "bt709"
                 self._color = _COLORS["bt709"] if hd else ColorTags()
-        shape = None if self._format in _ISO_FORMATS else self._sample_aspect_ratio
+        shape = None if self._format in ISO_FORMATS else self._sample_aspect_ratio
         told = description(self._color, self._full_range, shape)
-        already = description(own, own_full_range, template.sample_aspect_ratio)
+        already = description(own, own_full_range, own_shape)
         if told.items() <= already.items():
             told = {}
-        if told:
-            self._parameter_sets = ParameterSets(self._codec, packet, told)
+        size = None if self._size in (None, whole) else self._size
+        if told or size is not None:
+            self._parameter_sets = ParameterSets(self._codec, packet, told, size)
             data = self._parameter_sets.put_into(packet)
         # A demuxer reads the parameter sets; the new stream takes what it found, so that no encoder is opened.
         with self._av.open(io.BytesIO(bytes(data)), format=DEMUXERS[self._codec]) as parsed:
             template = parsed.streams.video[0]
-            self._container = self._av.open(self._file, "w", format=self._format, container_options=self._options(pts))
+            again = {"io_open": self._look_again} if self._faststart else {}
+            self._container = self._av.open(
+                self._file, "w", format=self._format, container_options=self._muxer_options(pts), **again
+            )
             if hasattr(self._container, "add_stream_from_template"):
                 # Opaque: a plain stream. Without it some versions open an encoder, which prints to stderr.
                 stream = self._container.add_stream_from_template(template, opaque=True)
@@ -289,11 +412,14 @@ class Muxer:
             setattr(context, name, value)
         if self._full_range:
             context.color_range = _FULL_RANGE
-        if self._codec == "h265" and self._format in _ISO_FORMATS:
+        if self._codec == "h265" and self._format in ISO_FORMATS:
             context.codec_tag = "hvc1"  # parameter sets in the header only, which some players insist on
+        self._copied.open(self._container)
+        self._container.metadata.update(self._metadata)
         self._container.start_encoding()  # the header, with which the format chooses its clock
         self._clock = Fraction(stream.time_base)
         self._stream = stream
+        self._copied.started()
         return data
 
     def _failure(self, error: MediaError) -> Exception:
@@ -312,15 +438,31 @@ class Muxer:
             return
         self._closed = True
         try:
+            if self._live is not None:
+                self._live.close()
             if self._container is not None:
+                missing = self._copied.silent if self._begins_late else ()
                 with speaking_of(f"the {self._format} file cannot be written"):
                     self._container.close()
+                    self._fill_up()
+                    self._flush()
+                if missing:  # FFmpeg says nothing, and leaves a file that nobody can read
+                    raise MediaError(
+                        f"an mp4 in fragments needs a packet of its {missing[0]} sound, and none came: write mkv, or "
+                        "an mp4 that is not fragmented"
+                    )
         except MediaError as error:
             raise self._failure(error) from None
         finally:
             self._stream = self._container = None
             if self._owned:
                 self._file.close()
+
+    def _fill_up(self) -> None:
+        """Make a transport stream long enough to be known for one, by packets that every reader leaves out."""
+        if self._begin is not None:
+            missing = SHORTEST_TS - (self._file.tell() - self._begin)
+            self._file.write(NULL_PACKET * max(0, -(-missing // len(NULL_PACKET))))
 
     def __enter__(self) -> Muxer:
         return self
@@ -331,24 +473,3 @@ class Muxer:
         except (OSError, MediaError):
             if kind is None:  # else the first exception says why
                 raise
-
-
-def _can_seek(file: BinaryIO) -> bool:
-    seekable = getattr(file, "seekable", None)
-    return bool(seekable()) if seekable is not None else hasattr(file, "seek")
-
-
-def _without_parameter_sets(unit: bytes) -> bytes:
-    """Return an H.265 access unit in Annex B without the VPS, SPS and PPS that stand before its first slice."""
-    kept = []
-    begin = unit.find(b"\0\0\1") + 3
-    while 3 <= begin < len(unit):
-        kind = unit[begin] >> 1 & 63
-        if kind < 32:  # a slice: the rest stays
-            kept.append(unit[begin:])
-            break
-        end = unit.find(b"\0\0\1", begin)
-        if not 32 <= kind <= 34:
-            kept.append((unit[begin:end] if end >= 0 else unit[begin:]).rstrip(b"\0"))
-        begin = end + 3 if end >= 0 else -1
-    return b"".join(b"\0\0\0\1" + nal for nal in kept)

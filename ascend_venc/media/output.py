@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Output files: what a name asks for, and replacing a file only by a complete one."""
+"""Output files: replacing one only by a complete one."""
 
 from __future__ import annotations
 
@@ -13,32 +13,9 @@ import stat
 import tempfile
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
-from .muxer import FORMATS
-from .reader import suffix_of
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
-
-ANNEXB_CODECS = {
-    ".h264": "h264",
-    ".264": "h264",
-    ".avc": "h264",
-    ".h265": "h265",
-    ".265": "h265",
-    ".hevc": "h265",
-}
-SUFFIXES = (*ANNEXB_CODECS, *FORMATS)
-
-
-def codec_of(path: str | os.PathLike[str]) -> str | None:
-    """Return the codec that the suffix of a bare bitstream names; None for a container, which holds either."""
-    return ANNEXB_CODECS.get(suffix_of(path))
-
-
-def container_of(path: str | os.PathLike[str]) -> str | None:
-    """Return the `Muxer` format that the suffix names, or None."""
-    return FORMATS.get(suffix_of(path))
 
 
 class ReplacingFile:

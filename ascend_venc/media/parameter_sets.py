@@ -7,6 +7,7 @@ import io
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from ..errors import MediaError
 from .container import import_av
 from .reader import ColorTags
 
@@ -47,17 +48,63 @@ class ParameterSets:
     first : buffer
         The stream's first packet, with its parameter sets.
     told : mapping
-        Of `description`, not empty.
+        Of `description`.
+    size : (int, int), optional
+        Width and height that are shown of the picture, from its upper left corner on; even.
+
+    Raises
+    ------
+    MediaError
+        The parameter sets do not come out with this size.
     """
 
-    def __init__(self, codec: str, first: Any, told: Mapping[str, str]) -> None:
+    def __init__(self, codec: str, first: Any, told: Mapping[str, str], size: tuple[int, int] | None = None) -> None:
         self._av = import_av()
         from av.bitstream import BitStreamFilterContext
 
-        options = ":".join(f"{name}={value}" for name, value in told.items())
+        told = dict(told)
         with self._av.open(io.BytesIO(bytes(first)), format=DEMUXERS[codec]) as parsed:
-            self._filter = BitStreamFilterContext(f"{_FILTERS[codec]}={options}", parsed.streams.video[0])
+            stream = parsed.streams.video[0]
+            width, height = stream.codec_context.width, stream.codec_context.height
+            if size is not None:
+                # A side that is the whole one keeps what the encoder left out of its own blocks.
+                told.update(
+                    {
+                        f"crop_{edge}": str(whole - shown)
+                        for edge, whole, shown in (("right", width, size[0]), ("bottom", height, size[1]))
+                        if shown != whole
+                    }
+                )
+            options = ":".join(f"{name}={value}" for name, value in told.items())
+            self._filter = BitStreamFilterContext(f"{_FILTERS[codec]}={options}", stream)
+        if size is not None:
+            found = coded_size(codec, self.put_into(first))
+            if found != tuple(size):
+                raise MediaError(f"the parameter sets tell {found[0]} x {found[1]}, not {size[0]} x {size[1]}")
 
     def put_into(self, packet: Any) -> bytes:
         """Return a key frame with the description in its parameter sets."""
         return b"".join(bytes(part) for part in self._filter.filter(self._av.Packet(bytes(packet))))
+
+
+def coded_size(codec: str, packet: Any) -> tuple[int, int]:
+    """Return width and height that the parameter sets of a key frame tell."""
+    with import_av().open(io.BytesIO(bytes(packet)), format=DEMUXERS[codec]) as parsed:
+        context = parsed.streams.video[0].codec_context
+        return context.width, context.height
+
+
+def without_parameter_sets(unit: bytes) -> bytes:
+    """Return an H.265 access unit in Annex B without the VPS, SPS and PPS that stand before its first slice."""
+    kept = []
+    begin = unit.find(b"\0\0\1") + 3
+    while 3 <= begin < len(unit):
+        kind = unit[begin] >> 1 & 63
+        if kind < 32:  # a slice: the rest stays
+            kept.append(unit[begin:])
+            break
+        end = unit.find(b"\0\0\1", begin)
+        if not 32 <= kind <= 34:
+            kept.append((unit[begin:end] if end >= 0 else unit[begin:]).rstrip(b"\0"))
+        begin = end + 3 if end >= 0 else -1
+    return b"".join(b"\0\0\0\1" + nal for nal in kept)

@@ -59,4 +59,5 @@ def _average_to_420(plane: bytes, width: int, height: int, sampling: str) -> byt
     if sampling == "444":
         samples = samples[:, 0::2] + samples[:, 1::2]
         count = 4
-    return ((samples + count // 2) // count).astype(np.uint8).tobytes()
+    averaged: bytes = ((samples + count // 2) // count).astype(np.uint8).tobytes()
+    return averaged

@@ -3,33 +3,39 @@
 
 from __future__ import annotations
 
+import math
 import os
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from ..config import parse_fps
 from ..errors import InvalidArgumentError, MediaError
-from ..pixel_formats import name_of_format
+from ..pixel_formats import PIXEL_FORMATS, default_matrix, name_of_format
 from .planar import to_nv12
-from .reader import MAX_SIDE, VideoFrame, VideoReader
+from .reader import MAX_SIDE, SLACK, ColorTags, VideoFrame, VideoReader
 from .waiting import is_endless, with_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ..literals import PixelFormatName
 DEFAULT_FPS = Fraction(25)
 
 
 class RawReader(VideoReader):
-    """Read a file of NV12, NV21 or I420 frames, 8 bits a sample, limited range.
+    """Read a file of frames without a header, 8 bits a sample.
+
+    NV12, NV21 and I420 are limited range, and come as NV12 or NV21; frames of other formats come as they are, for the
+    encoder to convert.
 
     Parameters
     ----------
-    path : str or path
+    path : str, path or binary file
+        A file object need not be seekable, and is not closed by `close`.
     width, height : int
         Pixels.
     layout : str
-        "nv12", "nv21" or "i420".
+        A pixel format of `Encoder`, by any of its names: "nv12", "nv21", "i420", "rgb24", "bgr24", ...
     fps : int, float, str or fractions.Fraction, optional
         Frames per second; default 25.
     tolerant : bool
@@ -42,10 +48,10 @@ class RawReader(VideoReader):
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | BinaryIO,
         width: int,
         height: int,
-        layout: str = "nv12",
+        layout: PixelFormatName = "nv12",
         *,
         fps: int | float | str | Fraction | None = None,
         tolerant: bool = False,
@@ -53,22 +59,38 @@ class RawReader(VideoReader):
     ) -> None:
         if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
             raise InvalidArgumentError(f"size is {width}x{height}; each side must be 1 to {MAX_SIDE} pixels")
-        layout = name_of_format(layout)
-        if layout not in ("nv12", "nv21", "i420"):
-            raise InvalidArgumentError(f'layout is {layout!r}; allowed are "nv12", "nv21", "i420"')
+        name = name_of_format(layout)
+        if name not in PIXEL_FORMATS:
+            names = ", ".join(f'"{name}"' for name in PIXEL_FORMATS)
+            raise InvalidArgumentError(f"layout is {name!r}; allowed are {names}")
+        info = PIXEL_FORMATS[name]
         self.width = width
         self.height = height
-        self.pixel_format = "nv21" if layout == "nv21" else "nv12"
+        self.pixel_format = "nv12" if name == "i420" else info.name
+        if info.color != "yuv":  # what the encoder converts to
+            self.color = ColorTags(1, 1, 1 if default_matrix(width, height) == "bt709" else 6)
         self.fps = DEFAULT_FPS if fps is None else parse_fps(fps)
         self.time_base = 1 / self.fps
-        self._planar = layout == "i420"
-        self._frame_size = width * height + 2 * ((width + 1) // 2) * ((height + 1) // 2)
-        self._opened = open(path, "rb")  # noqa: SIM115 - closed by close()
+        self._planar = name == "i420"
+        self._frame_size = width * height * info.bytes_per_pixel
+        if info.chroma_planes:
+            self._frame_size = width * height + 2 * ((width + 1) // 2) * ((height + 1) // 2)
+        self._owned = isinstance(path, (str, os.PathLike))
+        opened = open(path, "rb") if isinstance(path, (str, os.PathLike)) else path  # noqa: SIM115 - closed by close()
+        self._opened: BinaryIO = opened
         self.live = is_endless(self._opened)
         self._file = with_timeout(self._opened, timeout) if self.live else self._opened
         self._tolerant = tolerant
-        size = os.fstat(self._opened.fileno()).st_size
+        self.path = os.fspath(path) if isinstance(path, (str, os.PathLike)) and not self.live else None
+        size = os.fstat(self._opened.fileno()).st_size if self._owned else 0
         self.frame_count = -(-size // self._frame_size) if size else None
+
+    def skip_to(self, seconds: Fraction) -> Fraction | None:
+        if self.path is None:
+            return None
+        count = math.ceil((seconds - SLACK) * self.fps)
+        self._file.seek(count * self._frame_size)
+        return count / self.fps
 
     def __iter__(self) -> Iterator[VideoFrame]:
         self._check_even()
@@ -86,8 +108,9 @@ class RawReader(VideoReader):
                     f"{self.width}x{self.height} right?"
                 )
             picture = to_nv12(data, self.width, self.height) if self._planar else data
-            yield VideoFrame(picture, index, 1)
+            yield VideoFrame(picture, index, 1)._of(self)
             index += 1
 
     def close(self) -> None:
-        self._opened.close()
+        if self._owned:
+            self._opened.close()

@@ -5,20 +5,30 @@ from __future__ import annotations
 
 import abc
 import os
+import types
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import MediaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
+    from ..literals import PixelFormat
 # The largest picture that a reader takes, in pixels a side. Any chip's limit is below it.
 MAX_SIDE = 16384
+# Clocks are coarse, milliseconds in Matroska: a frame is at a moment that is so many seconds later.
+SLACK = Fraction(1, 2000)
 
 
-class VideoFrame(NamedTuple):
+class _Fields(NamedTuple):
+    data: Any
+    pts: int
+    duration: int
+
+
+class VideoFrame(_Fields):
     """A picture for `Encoder.encode`, with its place in time.
 
     Attributes
@@ -30,11 +40,24 @@ class VideoFrame(NamedTuple):
         Presentation time stamp in units of the reader's `time_base`; 0 for the first frame, growing.
     duration : int
         How long the frame is shown, in the same units; 0 where the file does not tell.
+    source : VideoReader or None
+        The reader that gave it, whose `time_base` and colours are its own. Not one of the tuple's three items; copies
+        by `pickle` and `copy` have None.
     """
 
-    data: Any
-    pts: int
-    duration: int
+    source: VideoReader | None = None
+
+    def _of(self, source: VideoReader) -> VideoFrame:
+        self.source = source
+        return self
+
+    def _replace(self, **fields: Any) -> VideoFrame:
+        frame = super()._replace(**fields)
+        frame.source = self.source
+        return frame
+
+    def __getstate__(self) -> None:
+        return None
 
 
 class ColorTags(NamedTuple):
@@ -68,10 +91,18 @@ class VideoReader(abc.ABC):
         Width of a pixel divided by its height; None if the file does not tell.
     color : ColorTags
         How the samples are to be understood.
+    path : str or None
+        The file that is read; None for what is no regular file, and for file objects.
     live : bool
         Whether it has no length: a pipe, a camera, a network stream.
     left_out : tuple of str
         What the file has and the frames have not, e.g. "sound".
+    metadata : mapping of str
+        What the file tells of itself: "title", "artist", "comment" and the like.
+    start : fractions.Fraction or None
+        Seconds by the file's own clock when the first frame is shown, where it has one.
+    stop : fractions.Fraction or None
+        Seconds from the film's beginning where reading ends before the film does, because it was asked to.
     damaged : int
         Frames so far that are damaged or missing; more than 0 with `tolerant` only.
     notes : tuple of str
@@ -80,14 +111,18 @@ class VideoReader(abc.ABC):
 
     width: int
     height: int
-    pixel_format: str = "nv12"
+    pixel_format: PixelFormat = "nv12"
     fps: Fraction
     time_base: Fraction
     frame_count: int | None = None
     sample_aspect_ratio: Fraction | None = None
     color: ColorTags = ColorTags()
+    path: str | None = None
     live: bool = False
     left_out: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = types.MappingProxyType({})
+    start: Fraction | None = None
+    stop: Fraction | None = None
     damaged: int = 0
 
     @property
@@ -97,6 +132,30 @@ class VideoReader(abc.ABC):
     @abc.abstractmethod
     def __iter__(self) -> Iterator[VideoFrame]:
         """Frames in the order in which they are shown. Once only."""
+
+    def frames(self, progress: Callable[[int, int | None], object] | None = None) -> Iterator[VideoFrame]:
+        """Iterate, and tell how far it is: `progress(done, frame_count)` after each frame that was used."""
+        for done, frame in enumerate(self, 1):
+            yield frame
+            if progress is not None:
+                progress(done, self.frame_count)
+
+    def skip_to(self, seconds: Fraction) -> Fraction | None:
+        """Go on with the first frame that is shown at that time from the film's beginning, or after it.
+
+        Before iterating. Returns its time; None where the reader cannot, and begins at the beginning.
+        """
+        return None
+
+    def moments(self) -> list[Fraction] | None:
+        """Return when each frame is shown, in seconds from the film's beginning, without decoding any.
+
+        Before iterating and skipping. None where only reading tells: for what is no regular file, and where the file's
+        clock starts anew or jumps.
+        """
+        if self.live or self.frame_count is None or self.time_base != 1 / self.fps:
+            return None
+        return [index / self.fps for index in range(self.frame_count)]
 
     @abc.abstractmethod
     def close(self) -> None:
@@ -116,3 +175,11 @@ class VideoReader(abc.ABC):
 def suffix_of(path: str | os.PathLike[str]) -> str:
     """Return the suffix of a file's name in lower case, with its dot; "" if it has none."""
     return os.path.splitext(os.fspath(path))[1].lower()
+
+
+def is_same_file(path: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Say whether two paths are one file that is there."""
+    try:
+        return os.path.samefile(path, other)
+    except OSError:
+        return False

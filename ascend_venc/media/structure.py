@@ -12,10 +12,13 @@ import struct
 from fractions import Fraction
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+from .reader import ColorTags
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 MAX_PARTS = 1_000_000  # outermost parts that are looked at
+LAST_CODE_POINT = 22  # of ITU-T H.273's primaries; its other tables end before that
 MAX_HEADER = 256 << 20  # bytes of an index that are read into memory
 
 
@@ -44,32 +47,44 @@ def declared_size(path: str | os.PathLike[str], format_name: str) -> int | None:
     with open(path, "rb") as file:
         length = os.fstat(file.fileno()).st_size
         end = samples_end = 0
+        fragmented = False
         for _, (name, header, size) in zip(range(MAX_PARTS), parts(file)):
+            fragmented = fragmented or name == b"moof"
             if name == b"moov" and size is not None:
                 file.seek(end + header)
                 samples_end = _end_of_samples(file.read(min(size - header, MAX_HEADER)))
             if size is None:
                 return samples_end or None
             end += size
+            if end > length and samples_end and not fragmented:
+                return samples_end  # what the index does not list is not missed, whatever the size of its box
             if end >= length:
                 return max(end, samples_end)
             file.seek(end)
         return samples_end or None  # something follows that is not such a part: no statement
 
 
-def cropping(path: str | os.PathLike[str], format_name: str, number: int) -> Cropping:
-    """Return what the container crops off its video track `number`, counted from 0.
+class TrackHeader(NamedTuple):
+    """What a container says of the pictures of a video track."""
 
-    Matroska's PixelCrop elements and MP4's clean aperture. Raises OSError if the file cannot be read.
+    crop: Cropping = Cropping()
+    color: ColorTags = ColorTags()
+
+
+def track_header(path: str | os.PathLike[str], format_name: str, number: int) -> TrackHeader:
+    """Return what the container says of its video track `number`, counted from 0.
+
+    Matroska's PixelCrop and Colour elements; MP4's clean aperture and colour information. Raises OSError if the file
+    cannot be read.
     """
     with open(path, "rb") as file:
         if format_name.startswith("mov,"):
-            found = _clean_apertures(file)
+            found = _sample_entries(file)
         elif format_name.startswith("matroska"):
-            found = _pixel_crops(file)
+            found = _track_entries(file)
         else:
-            return Cropping()
-    return found[number] if number < len(found) else Cropping()
+            return TrackHeader()
+    return found[number] if number < len(found) else TrackHeader()
 
 
 # ---- MPEG-TS ----
@@ -217,7 +232,7 @@ def _end_of_track(moov: bytes, track: tuple[int, int]) -> int:
     return end
 
 
-def _clean_apertures(file: BinaryIO) -> list[Cropping]:
+def _sample_entries(file: BinaryIO) -> list[TrackHeader]:
     end = 0
     for _, (name, header, size) in zip(range(MAX_PARTS), _boxes(file)):
         if size is None or name == b"moov":
@@ -225,29 +240,47 @@ def _clean_apertures(file: BinaryIO) -> list[Cropping]:
                 return []
             file.seek(end + header)
             moov = file.read(min(size - header, MAX_HEADER))
-            return [_clean_aperture(moov, track) for track in _video_tracks(moov)]
+            return [_sample_entry(moov, track) for track in _video_tracks(moov)]
         end += size
         file.seek(end)
     return []
 
 
-def _clean_aperture(moov: bytes, track: tuple[int, int]) -> Cropping:
+def _sample_entry(moov: bytes, track: tuple[int, int]) -> TrackHeader:
     table = _find(moov, track, b"mdia", b"minf", b"stbl", b"stsd")
     if table is None:
-        return Cropping()
+        return TrackHeader()
     for _, begin, end in _children(moov, table[0] + 8, table[1]):
-        clap = _find(moov, (begin + 78, end), b"clap")
-        if clap is None or clap[1] - clap[0] < 32:
-            return Cropping()
-        width, height = struct.unpack_from(">HH", moov, begin + 24)
-        numbers = struct.unpack_from(">IIIIiIiI", moov, clap[0])
-        if not all(numbers[1::2]):
-            return Cropping()
-        across, down, x, y = (Fraction(*numbers[i : i + 2]) for i in range(0, 8, 2))
-        left = round((width - across) / 2 + x)
-        top = round((height - down) / 2 + y)
-        return _sane(Cropping(left, top, round(width - across) - left, round(height - down) - top), width, height)
-    return Cropping()
+        if end - begin < 78:
+            break
+        return TrackHeader(_clean_aperture(moov, begin, end), _color_information(moov, begin, end))
+    return TrackHeader()
+
+
+def _clean_aperture(moov: bytes, begin: int, end: int) -> Cropping:
+    clap = _find(moov, (begin + 78, end), b"clap")
+    if clap is None or clap[1] - clap[0] < 32:
+        return Cropping()
+    width, height = struct.unpack_from(">HH", moov, begin + 24)
+    numbers = struct.unpack_from(">IIIIiIiI", moov, clap[0])
+    if not all(numbers[1::2]):
+        return Cropping()
+    across, down, x, y = (Fraction(*numbers[i : i + 2]) for i in range(0, 8, 2))
+    left = round((width - across) / 2 + x)
+    top = round((height - down) / 2 + y)
+    return _sane(Cropping(left, top, round(width - across) - left, round(height - down) - top), width, height)
+
+
+def _color_information(moov: bytes, begin: int, end: int) -> ColorTags:
+    for kind, at, stop in _children(moov, begin + 78, end):
+        if kind == b"colr" and stop - at >= 10 and moov[at : at + 4] in (b"nclx", b"nclc"):
+            return _known(struct.unpack_from(">HHH", moov, at + 4))
+    return ColorTags()
+
+
+def _known(values: Iterable[int]) -> ColorTags:
+    """Make code points of what a file holds; one that H.273 does not have, or has for RGB, is unspecified."""
+    return ColorTags(*(value if 0 < value <= LAST_CODE_POINT else 2 for value in values))
 
 
 def _sane(crop: Cropping, width: int, height: int) -> Cropping:
@@ -264,7 +297,23 @@ def _riff_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int | None]]:
         if len(header) < 8 or not header.startswith(b"RIFF"):
             return
         (size,) = struct.unpack_from("<I", header, 4)
+        begin = file.tell() - 8
+        if begin + size == os.fstat(file.fileno()).st_size and _riff_content_ends(file, begin + size):
+            size -= 8  # some writers count the header too
         yield b"RIFF", 8, None if size == 0 else 8 + size + size % 2  # 0: the writer never came to its end
+
+
+def _riff_content_ends(file: BinaryIO, end: int) -> bool:
+    """Say whether the chunks of a form, whose kind comes next, end there."""
+    file.seek(4, os.SEEK_CUR)
+    for _ in range(MAX_PARTS):
+        header = file.read(8)
+        if len(header) < 8:
+            break
+        (size,) = struct.unpack_from("<I", header, 4)
+        if file.seek(size + size % 2, os.SEEK_CUR) >= end:
+            return bool(file.tell() - size % 2 <= end)  # the last one may lack what fills it up
+    return False
 
 
 # ---- EBML (Matroska, WebM) ----
@@ -272,6 +321,8 @@ def _riff_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int | None]]:
 _SEGMENT, _TRACKS, _TRACK, _TYPE, _VIDEO, _CLUSTER = 0x8538067, 0x654AE6B, 0x2E, 0x03, 0x60, 0xF43B675
 _CROPS = {0x14BB: "top", 0x14AA: "bottom", 0x14CC: "left", 0x14DD: "right"}  # identifiers without their length bit
 _WIDTH, _HEIGHT = 0x30, 0x3A
+_COLOR = 0x15B0
+_COLORS = {0x15BB: "primaries", 0x15BA: "transfer", 0x15B1: "matrix"}
 
 
 def _ebml_elements(file: BinaryIO) -> Iterator[tuple[bytes, int, int | None]]:
@@ -313,8 +364,8 @@ def _elements(file: BinaryIO, end: int) -> Iterator[tuple[int, int, int]]:
         file.seek(stop)
 
 
-def _pixel_crops(file: BinaryIO) -> list[Cropping]:
-    found: list[Cropping] = []
+def _track_entries(file: BinaryIO) -> list[TrackHeader]:
+    found: list[TrackHeader] = []
     length = os.fstat(file.fileno()).st_size
     for segment, _, segment_end in _elements(file, length):
         if segment != _SEGMENT:
@@ -329,17 +380,19 @@ def _pixel_crops(file: BinaryIO) -> list[Cropping]:
                     values = _numbers_of(file, track_end)
                     if values.get("type") == 1:
                         sides = Cropping(*(values.get(side, 0) for side in Cropping._fields))
-                        found.append(_sane(sides, values.get("width", 0), values.get("height", 0)))
+                        crop = _sane(sides, values.get("width", 0), values.get("height", 0))
+                        color = _known(values.get(name, 2) for name in ColorTags._fields)
+                        found.append(TrackHeader(crop, color))
             return found
     return found
 
 
 def _numbers_of(file: BinaryIO, end: int) -> dict[str, int]:
-    """Read a track's type, size and cropping."""
-    names = {_TYPE: "type", _WIDTH: "width", _HEIGHT: "height", **_CROPS}
+    """Read a track's type, size, cropping and colours."""
+    names = {_TYPE: "type", _WIDTH: "width", _HEIGHT: "height", **_CROPS, **_COLORS}
     values: dict[str, int] = {}
     for identifier, begin, stop in _elements(file, end):
-        if identifier == _VIDEO:
+        if identifier in (_VIDEO, _COLOR):
             values.update({name: value for name, value in _numbers_of(file, stop).items() if name != "type"})
         elif identifier in names and stop - begin <= 8:
             values[names[identifier]] = int.from_bytes(file.read(stop - begin), "big")

@@ -5,15 +5,47 @@ from __future__ import annotations
 
 import statistics
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 DEFAULT_FPS = Fraction(25)
 MAX_FPS = 1000  # a header that says more means its clock, not its pictures
 RESTART = Fraction(10)  # seconds; FFmpeg's bound for a jump ahead in formats whose clock may start anew
 LONGEST_GAP = Fraction(30 * 3600)  # seconds; FFmpeg's bound in all others
+
+
+class Pauses:
+    """Where pictures pause for long while the sound goes on, by the packets of a file in their order.
+
+    In formats whose clock may start anew a step of more than `RESTART` is a jump of the clock, unless the sound tells
+    that it is not.
+    """
+
+    def __init__(self) -> None:
+        self._sounds: dict[int, tuple[Fraction, Fraction]] = {}  # by stream: since when it goes on, and its last packet
+        self._picture: Fraction | None = None
+        self._ends: list[Fraction] = []
+
+    def heard(self, stream: int, time: Fraction) -> None:
+        """Note a packet of sound, in seconds by the file's clock."""
+        since, last = self._sounds.get(stream, (time, time))
+        self._sounds[stream] = (since if abs(time - last) <= RESTART else time), time
+
+    def saw(self, time: Fraction) -> bool:
+        """Note a packet of the pictures, and say whether it ends a pause. Some come late, behind the sound."""
+        before, self._picture = self._picture, time
+        if before is None or time - before <= RESTART:
+            return False
+        if not any(since - RESTART <= before and time <= last + RESTART for since, last in self._sounds.values()):
+            return False
+        self._ends.append(time)
+        return True
+
+    def end_near(self, time: Fraction) -> bool:
+        """Say whether a picture that is shown at that time may be the first one after a pause."""
+        return any(abs(time - end) <= RESTART for end in self._ends)
 
 
 class Timeline:
@@ -27,10 +59,13 @@ class Timeline:
     ----------
     farthest : int
         Ticks between two frames beyond which the clock has jumped.
+    after_pause : callable, optional
+        Says whether a frame at a time, in ticks, comes after a pause of any length.
     """
 
-    def __init__(self, farthest: int) -> None:
-        self._farthest = farthest
+    def __init__(self, farthest: int, after_pause: Callable[[int], bool] | None = None) -> None:
+        self.farthest = farthest
+        self._after_pause = after_pause
         self._last = 0
         self._offset: int | None = None
         self.restarts = 0
@@ -50,14 +85,14 @@ class Timeline:
             if self._offset is None:
                 self._offset = place - time
             ahead = time + self._offset - self._last
-            if 0 < ahead <= self._farthest:
+            if 0 < ahead <= self.farthest or (ahead > 0 and self._after_pause is not None and self._after_pause(time)):
                 place = time + self._offset
             elif ahead > 0:
                 self._restart(place - time)
             else:
                 after = peek()
                 room = 0 if after is None else after + self._offset - self._last
-                if 2 <= room <= self._farthest:
+                if 2 <= room <= self.farthest:
                     place = self._last + room // 2
                 else:
                     self._restart(place - time)
@@ -110,3 +145,33 @@ def _plausible(rate: Fraction | None) -> bool:
 
 def _far(rate: Fraction, measured: Fraction) -> bool:
     return not measured * Fraction(2, 3) <= rate <= measured * Fraction(3, 2)
+
+
+def packet_times(packets: Iterable[Any], by_dts: bool, farthest: Fraction | None) -> list[Fraction] | None:
+    """Return when the pictures of a stream's packets are shown, in seconds by its clock, in this order.
+
+    `by_dts`: pictures are shown by the times of decoding, as the packets come. None where the clock starts anew or
+    jumps by more than `farthest` seconds, or two pictures are shown at once. `farthest` None: only the number counts.
+    """
+    times: list[Fraction] = []
+    last = None
+    for packet in packets:
+        if not packet.size or getattr(packet, "is_discard", False):
+            continue
+        if farthest is None:
+            times.append(Fraction(0))
+            continue
+        ticks = packet.dts if by_dts or packet.pts is None else packet.pts
+        if ticks is None:
+            return None
+        unit = Fraction(packet.time_base.numerator, packet.time_base.denominator)
+        if packet.dts is not None:  # the first ones of a stream with B frames may have none
+            if last is not None and not 0 <= (packet.dts - last) * unit <= farthest:
+                return None
+            last = packet.dts
+        times.append(ticks * unit)
+    if farthest is not None:
+        times.sort()
+        if any(not 0 < after - before <= farthest for before, after in zip(times, times[1:])):
+            return None
+    return times

@@ -42,6 +42,9 @@ def with_timeout(file: BinaryIO, timeout: float | None) -> BinaryIO:
     return io.BufferedReader(PatientPipe(file.fileno(), timeout), 1 << 20)  # nothing was read of it yet
 
 
+LOOK = 0.25  # s between two looks for a signal that reached Python too late to end the wait it came before
+
+
 class Worker:
     """One thread for calls that may never return. The caller's wait ends by the answer, a signal, or the time-out.
 
@@ -60,10 +63,10 @@ class Worker:
         Stalled when `timeout` seconds have passed since the time.monotonic() that `heard` tells.
         """
         answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._busy = True  # before the thread can begin; it stays so if an exception ends the wait
         self._tasks.put((function, answer))
-        self._busy = True  # and stays it, if an exception ends the wait
         while True:
-            left = None if timeout is None else max(0.0, heard() + timeout - time.monotonic())
+            left = LOOK if timeout is None else min(LOOK, max(0.0, heard() + timeout - time.monotonic()))
             try:
                 result, error = answer.get(timeout=left)
                 break
@@ -105,14 +108,26 @@ class PatientPipe(io.RawIOBase):
     ----------
     descriptor : int
         It is not closed.
-    timeout : float
-        Seconds.
+    timeout : float or None
+        Seconds; None: no bound.
     """
 
-    def __init__(self, descriptor: int, timeout: float) -> None:
+    def __init__(self, descriptor: int, timeout: float | None) -> None:
         super().__init__()
         self._descriptor = descriptor
         self._timeout = timeout
+        self._head = b""
+
+    def look(self, count: int) -> bytes:
+        """Return the first bytes, which are read again after that; fewer at the end of the file."""
+        while len(self._head) < count:
+            buffer = bytearray(count - len(self._head))
+            head, self._head = self._head, b""
+            got = self.readinto(buffer)
+            self._head = head + bytes(buffer[:got])
+            if not got:
+                break
+        return self._head
 
     def readable(self) -> bool:
         return True
@@ -121,7 +136,12 @@ class PatientPipe(io.RawIOBase):
         return self._descriptor
 
     def readinto(self, buffer: Any) -> int:
+        if self._head:
+            data, self._head = self._head[: len(buffer)], self._head[len(buffer) :]
+            buffer[: len(data)] = data
+            return len(data)
         if not select.select([self._descriptor], [], [], self._timeout)[0]:
+            assert self._timeout is not None
             raise silence(self._timeout)
         data = os.read(self._descriptor, len(buffer))
         buffer[: len(data)] = data

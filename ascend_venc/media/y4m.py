@@ -73,6 +73,8 @@ class Y4MReader(VideoReader):
         self.live = is_endless(self._opened)
         self._file = with_timeout(self._opened, timeout) if self.live else self._opened
         self._tolerant = tolerant
+        if isinstance(file, (str, os.PathLike)) and not self.live:
+            self.path = os.fspath(file)
         try:
             length = self._read_header(None if fps is None else parse_fps(fps))
         except BaseException:
@@ -138,7 +140,8 @@ class Y4MReader(VideoReader):
                     self.damaged += 1
                     return
                 raise MediaError(f"frame {index} is cut off: {len(data)} of {self._frame_size} bytes are there")
-            yield VideoFrame(to_nv12(data, self.width, self.height, self._sampling, self._full_range), index, 1)
+            picture = to_nv12(data, self.width, self.height, self._sampling, self._full_range)
+            yield VideoFrame(picture, index, 1)._of(self)
             index += 1
 
     def close(self) -> None:

@@ -9,43 +9,38 @@ extern void *__libc_calloc(size_t, size_t);
 extern void *__libc_realloc(void *, size_t);
 extern void *__libc_memalign(size_t, size_t);
 
-static _Atomic uint64_t calls, bytes;
+static _Atomic uint64_t calls;
 
-static void count(size_t size) {
+static void count(void) {
     atomic_fetch_add_explicit(&calls, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&bytes, size, memory_order_relaxed);
 }
 
 void *malloc(size_t size) {
-    count(size);
+    count();
     return __libc_malloc(size);
 }
 
 void *calloc(size_t number, size_t size) {
-    count(number * size);
+    count();
     return __libc_calloc(number, size);
 }
 
 void *realloc(void *pointer, size_t size) {
-    count(size);
+    count();
     return __libc_realloc(pointer, size);
 }
 
 void *aligned_alloc(size_t alignment, size_t size) {
-    count(size);
+    count();
     return __libc_memalign(alignment, size);
 }
 
 int posix_memalign(void **pointer, size_t alignment, size_t size) {
-    count(size);
+    count();
     *pointer = __libc_memalign(alignment, size);
     return *pointer != NULL || size == 0 ? 0 : 12; /* ENOMEM */
 }
 
 uint64_t bench_allocations(void) {
     return atomic_load(&calls);
-}
-
-uint64_t bench_allocated_bytes(void) {
-    return atomic_load(&bytes);
 }

@@ -9,12 +9,17 @@
 #include <time.h>
 
 #define ACL_NO_PROTOTYPES
+#define HI_NO_PROTOTYPES
 #include "ascendcl.h"
+#include "himpi.h"
 
 typedef struct device_api {
 #define FIELD(library, presence, ret, name, params) ret(*name) params;
+#define HIMPI_FIELD(presence, ret, name, params)    ret(*name) params;
     ACL_FUNCTIONS(FIELD)
+    HIMPI_FUNCTIONS(HIMPI_FIELD)
 #undef FIELD
+#undef HIMPI_FIELD
 } device_api;
 
 /* 0, or -1 with a line on stderr. An empty path: what the process has loaded, as a module finds it that is linked. */
@@ -24,11 +29,14 @@ static inline int device_load(const char *path, device_api *api) {
         fprintf(stderr, "%s\n", dlerror());
         return -1;
     }
-#define LOAD(library, presence, ret, name, params)                                                                     \
+#define HIMPI_LOAD(presence, ret, name, params)                                                                        \
     symbol = dlsym(handle, #name);                                                                                     \
     memcpy(&api->name, &symbol, sizeof symbol);
+#define LOAD(library, presence, ret, name, params) HIMPI_LOAD(presence, ret, name, params)
     ACL_FUNCTIONS(LOAD)
+    HIMPI_FUNCTIONS(HIMPI_LOAD)
 #undef LOAD
+#undef HIMPI_LOAD
     if (api->aclInit == NULL || api->aclvencSendFrame == NULL) {
         fprintf(stderr, "%s is no AscendCL library\n", path);
         return -1;

@@ -16,7 +16,7 @@ enum { MAX_CHANNELS = 256, MAX_SAMPLES = 1 << 20 };
 
 typedef struct probe_window {
     double seconds;
-    uint64_t channels, encoded, delivered, skipped, host_idle_ns, send_blocked_ns;
+    uint64_t channels, encoded, host_idle_ns;
 } probe_window;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -93,10 +93,7 @@ static void look(probe_window *w) {
             continue;
         w->channels++;
         w->encoded += s.encoded;
-        w->delivered += s.delivered;
-        w->skipped += s.skipped;
         w->host_idle_ns += s.host_idle_ns;
-        w->send_blocked_ns += s.send_blocked_ns;
     }
     pthread_mutex_unlock(&lock);
 }
@@ -112,10 +109,7 @@ EXPORT void probe_watch(double seconds, probe_window *window) {
     window->seconds = (double)(now_ns() - start) * 1e-9;
     window->channels = after.channels;
     window->encoded = after.encoded - before.encoded;
-    window->delivered = after.delivered - before.delivered;
-    window->skipped = after.skipped - before.skipped;
     window->host_idle_ns = after.host_idle_ns - before.host_idle_ns;
-    window->send_blocked_ns = after.send_blocked_ns - before.send_blocked_ns;
 }
 
 /* Forget the samples; between two measurements, when no callback runs. */

@@ -52,7 +52,7 @@ static void trampoline(acldvppPicDesc *input, acldvppStreamDesc *output, void *p
     PyGILState_Release(state);
 }
 
-static PyObject *set_callback(PyObject *self, PyObject *args) {
+static PyObject *venc_set_channel_desc_callback(PyObject *self, PyObject *args) {
     unsigned long desc;
     PyObject *function;
     (void)self;
@@ -70,7 +70,7 @@ static PyObject *set_callback(PyObject *self, PyObject *args) {
     return Py_BuildValue("i", api.aclvencSetChannelDescCallback((aclvencChannelDesc *)desc, trampoline));
 }
 
-static PyObject *send_frame(PyObject *self, PyObject *args) {
+static PyObject *venc_send_frame(PyObject *self, PyObject *args) {
     unsigned long desc, input, reserve, config;
     PyObject *object;
     (void)self;
@@ -93,7 +93,7 @@ static PyObject *send_frame(PyObject *self, PyObject *args) {
     return Py_BuildValue("i", rc);
 }
 
-static PyObject *destroy_channel(PyObject *self, PyObject *args) {
+static PyObject *venc_destroy_channel(PyObject *self, PyObject *args) {
     unsigned long desc;
     (void)self;
     if (!PyArg_ParseTuple(args, "k", &desc))
@@ -133,15 +133,6 @@ static PyObject *destroy_channel(PyObject *self, PyObject *args) {
         (void)self;                                                                                                    \
         if (!PyArg_ParseTuple(args, "k" format, &handle, &value))                                                      \
             return NULL;                                                                                               \
-        return Py_BuildValue("i", api.c_name((void *)handle, (void *)(uintptr_t)value));                               \
-    }
-#define NUMBER_SETTER(python_name, c_name, format, type)                                                               \
-    static PyObject *python_name(PyObject *self, PyObject *args) {                                                     \
-        unsigned long handle;                                                                                          \
-        type value;                                                                                                    \
-        (void)self;                                                                                                    \
-        if (!PyArg_ParseTuple(args, "k" format, &handle, &value))                                                      \
-            return NULL;                                                                                               \
         return Py_BuildValue("i", api.c_name((void *)handle, value));                                                  \
     }
 #define GETTER(python_name, c_name, format)                                                                            \
@@ -153,31 +144,36 @@ static PyObject *destroy_channel(PyObject *self, PyObject *args) {
         return Py_BuildValue(format, api.c_name((void *)handle));                                                      \
     }
 
-CREATOR(create_pic_desc, acldvppCreatePicDesc)
-CREATOR(create_channel_desc, aclvencCreateChannelDesc)
-CREATOR(create_frame_config, aclvencCreateFrameConfig)
-UNARY(destroy_pic_desc, acldvppDestroyPicDesc)
-UNARY(destroy_channel_desc, aclvencDestroyChannelDesc)
-UNARY(destroy_frame_config, aclvencDestroyFrameConfig)
-UNARY(create_channel, aclvencCreateChannel)
-UNARY(dvpp_free, acldvppFree)
+/* Of acl.media what is nothing but its call: CREATE(name, C name), CALL, SET(name, C name, format, type), GET(..., format). */
+/* clang-format off */
+#define MEDIA_CALLS(CREATE, CALL, SET, GET) \
+    CREATE(dvpp_create_pic_desc, acldvppCreatePicDesc) \
+    CREATE(venc_create_channel_desc, aclvencCreateChannelDesc) \
+    CREATE(venc_create_frame_config, aclvencCreateFrameConfig) \
+    CALL(dvpp_destroy_pic_desc, acldvppDestroyPicDesc) \
+    CALL(venc_destroy_channel_desc, aclvencDestroyChannelDesc) \
+    CALL(venc_destroy_frame_config, aclvencDestroyFrameConfig) \
+    CALL(venc_create_channel, aclvencCreateChannel) \
+    CALL(dvpp_free, acldvppFree) \
+    SET(dvpp_set_pic_desc_data, acldvppSetPicDescData, "k", void *) \
+    SET(dvpp_set_pic_desc_size, acldvppSetPicDescSize, "I", unsigned int) \
+    SET(dvpp_set_pic_desc_width, acldvppSetPicDescWidth, "I", unsigned int) \
+    SET(dvpp_set_pic_desc_height, acldvppSetPicDescHeight, "I", unsigned int) \
+    SET(dvpp_set_pic_desc_width_stride, acldvppSetPicDescWidthStride, "I", unsigned int) \
+    SET(venc_set_channel_desc_thread_id, aclvencSetChannelDescThreadId, "K", unsigned long long) \
+    SET(venc_set_channel_desc_entype, aclvencSetChannelDescEnType, "i", int) \
+    SET(venc_set_channel_desc_pic_format, aclvencSetChannelDescPicFormat, "i", int) \
+    SET(venc_set_channel_desc_pic_width, aclvencSetChannelDescPicWidth, "I", unsigned int) \
+    SET(venc_set_channel_desc_pic_height, aclvencSetChannelDescPicHeight, "I", unsigned int) \
+    SET(venc_set_channel_desc_key_frame_interval, aclvencSetChannelDescKeyFrameInterval, "I", unsigned int) \
+    GET(dvpp_get_pic_desc_width, acldvppGetPicDescWidth, "I") \
+    GET(dvpp_get_stream_desc_data, acldvppGetStreamDescData, "k") \
+    GET(dvpp_get_stream_desc_size, acldvppGetStreamDescSize, "I") \
+    GET(dvpp_get_stream_desc_ret_code, acldvppGetStreamDescRetCode, "I")
+/* clang-format on */
+MEDIA_CALLS(CREATOR, UNARY, SETTER, GETTER)
 UNARY(set_context, aclrtSetCurrentContext)
 UNARY(destroy_context, aclrtDestroyContext)
-SETTER(set_pic_desc_data, acldvppSetPicDescData, "k", unsigned long)
-NUMBER_SETTER(set_pic_desc_size, acldvppSetPicDescSize, "I", unsigned int)
-NUMBER_SETTER(set_pic_desc_width, acldvppSetPicDescWidth, "I", unsigned int)
-NUMBER_SETTER(set_pic_desc_height, acldvppSetPicDescHeight, "I", unsigned int)
-NUMBER_SETTER(set_pic_desc_width_stride, acldvppSetPicDescWidthStride, "I", unsigned int)
-NUMBER_SETTER(set_thread_id, aclvencSetChannelDescThreadId, "K", unsigned long long)
-NUMBER_SETTER(set_entype, aclvencSetChannelDescEnType, "i", int)
-NUMBER_SETTER(set_pic_format, aclvencSetChannelDescPicFormat, "i", int)
-NUMBER_SETTER(set_pic_width, aclvencSetChannelDescPicWidth, "I", unsigned int)
-NUMBER_SETTER(set_pic_height, aclvencSetChannelDescPicHeight, "I", unsigned int)
-NUMBER_SETTER(set_key_frame_interval, aclvencSetChannelDescKeyFrameInterval, "I", unsigned int)
-GETTER(get_pic_desc_width, acldvppGetPicDescWidth, "I")
-GETTER(get_pic_desc_size, acldvppGetPicDescSize, "I")
-GETTER(get_stream_desc_size, acldvppGetStreamDescSize, "I")
-GETTER(get_stream_desc_ret_code, acldvppGetStreamDescRetCode, "I")
 
 /* The least that a call can cost: what a hand-written METH_FASTCALL does, for comparison. */
 static PyObject *fastcall_set_width(PyObject *self, PyObject *const *args, Py_ssize_t count) {
@@ -196,14 +192,6 @@ static PyObject *fastcall_get_width(PyObject *self, PyObject *arg) {
     if (PyErr_Occurred())
         return NULL;
     return PyLong_FromUnsignedLong(api.acldvppGetPicDescWidth((acldvppPicDesc *)desc));
-}
-
-static PyObject *get_stream_desc_data(PyObject *self, PyObject *args) {
-    unsigned long desc;
-    (void)self;
-    if (!PyArg_ParseTuple(args, "k", &desc))
-        return NULL;
-    return Py_BuildValue("k", (unsigned long)api.acldvppGetStreamDescData((acldvppStreamDesc *)desc));
 }
 
 static PyObject *dvpp_malloc(PyObject *self, PyObject *args) {
@@ -269,15 +257,15 @@ static PyObject *numpy_to_ptr(PyObject *self, PyObject *args) {
     return Py_BuildValue("k", (unsigned long)PyArray_DATA((PyArrayObject *)array));
 }
 
-/* What it would cost without the warning and the import. */
-static PyObject *numpy_to_ptr_lean(PyObject *self, PyObject *args) {
-    PyObject *array;
+/* What the vendor recommends in its place. */
+static PyObject *bytes_to_ptr(PyObject *self, PyObject *args) {
+    PyObject *bytes;
     (void)self;
-    if (!PyArg_ParseTuple(args, "O", &array))
+    if (!PyArg_ParseTuple(args, "O", &bytes))
         return NULL;
-    if (!PyArray_Check(array))
-        return PyErr_Format(PyExc_ValueError, "needs an array as argument");
-    return Py_BuildValue("k", (unsigned long)PyArray_DATA((PyArrayObject *)array));
+    if (!PyBytes_Check(bytes))
+        return PyErr_Format(PyExc_ValueError, "needs bytes as argument");
+    return Py_BuildValue("k", (unsigned long)PyBytes_AS_STRING(bytes));
 }
 
 typedef struct thread_call {
@@ -331,52 +319,23 @@ static PyObject *stop_thread(PyObject *self, PyObject *args) {
 
 /* ---- modules ------------------------------------------------------------------------------------------------------- */
 
-#define M(name, function) {name, function, METH_VARARGS, NULL}
+#define NAMED(name, function) {name, function, METH_VARARGS, NULL},
+#define ROW(name, ...)        NAMED(#name, name)
+#define END                   {NULL, NULL, 0, NULL}
 
-static PyMethodDef acl_methods[] = {M("init", init), {NULL, NULL, 0, NULL}};
-static PyMethodDef rt_methods[] = {M("create_context", create_context),
-                                   M("destroy_context", destroy_context),
-                                   M("set_context", set_context),
-                                   M("process_report", process_report),
-                                   M("memcpy", copy_memory),
-                                   {NULL, NULL, 0, NULL}};
+/* clang-format off */
+static PyMethodDef acl_methods[] = {ROW(init) END};
+static PyMethodDef rt_methods[] = {ROW(create_context) ROW(destroy_context) ROW(set_context) ROW(process_report)
+                                   NAMED("memcpy", copy_memory) END};
 static PyMethodDef util_methods[] = {
-    M("numpy_to_ptr", numpy_to_ptr),
-    M("numpy_to_ptr_lean", numpy_to_ptr_lean),
-    M("start_thread", start_thread),
-    M("stop_thread", stop_thread),
+    ROW(numpy_to_ptr) ROW(bytes_to_ptr) ROW(start_thread) ROW(stop_thread)
     {"fastcall_set_width", (PyCFunction)(void (*)(void))fastcall_set_width, METH_FASTCALL, NULL},
     {"fastcall_get_width", fastcall_get_width, METH_O, NULL},
-    {NULL, NULL, 0, NULL}};
-static PyMethodDef media_methods[] = {M("dvpp_malloc", dvpp_malloc),
-                                      M("dvpp_free", dvpp_free),
-                                      M("dvpp_create_pic_desc", create_pic_desc),
-                                      M("dvpp_destroy_pic_desc", destroy_pic_desc),
-                                      M("dvpp_set_pic_desc_data", set_pic_desc_data),
-                                      M("dvpp_set_pic_desc_size", set_pic_desc_size),
-                                      M("dvpp_set_pic_desc_width", set_pic_desc_width),
-                                      M("dvpp_set_pic_desc_height", set_pic_desc_height),
-                                      M("dvpp_set_pic_desc_width_stride", set_pic_desc_width_stride),
-                                      M("dvpp_get_pic_desc_width", get_pic_desc_width),
-                                      M("dvpp_get_pic_desc_size", get_pic_desc_size),
-                                      M("dvpp_get_stream_desc_data", get_stream_desc_data),
-                                      M("dvpp_get_stream_desc_size", get_stream_desc_size),
-                                      M("dvpp_get_stream_desc_ret_code", get_stream_desc_ret_code),
-                                      M("venc_create_channel_desc", create_channel_desc),
-                                      M("venc_destroy_channel_desc", destroy_channel_desc),
-                                      M("venc_set_channel_desc_thread_id", set_thread_id),
-                                      M("venc_set_channel_desc_callback", set_callback),
-                                      M("venc_set_channel_desc_entype", set_entype),
-                                      M("venc_set_channel_desc_pic_format", set_pic_format),
-                                      M("venc_set_channel_desc_pic_width", set_pic_width),
-                                      M("venc_set_channel_desc_pic_height", set_pic_height),
-                                      M("venc_set_channel_desc_key_frame_interval", set_key_frame_interval),
-                                      M("venc_create_channel", create_channel),
-                                      M("venc_destroy_channel", destroy_channel),
-                                      M("venc_create_frame_config", create_frame_config),
-                                      M("venc_destroy_frame_config", destroy_frame_config),
-                                      M("venc_send_frame", send_frame),
-                                      {NULL, NULL, 0, NULL}};
+    END};
+static PyMethodDef media_methods[] = {
+    MEDIA_CALLS(ROW, ROW, ROW, ROW)
+    ROW(dvpp_malloc) ROW(venc_set_channel_desc_callback) ROW(venc_destroy_channel) ROW(venc_send_frame) END};
+/* clang-format on */
 
 static PyModuleDef acl_def = {PyModuleDef_HEAD_INIT, "pyacl_shape", NULL, -1, acl_methods, NULL, NULL, NULL, NULL};
 static PyModuleDef rt_def = {PyModuleDef_HEAD_INIT, "pyacl_shape.rt", NULL, -1, rt_methods, NULL, NULL, NULL, NULL};

@@ -4,57 +4,65 @@
 import ctypes
 
 import native
-from measure import Work
+from harness import Work
+
+from ascend_venc.cli.streams import Paced
+
+U32, I32, U64 = ctypes.c_uint32, ctypes.c_int32, ctypes.c_uint64
 
 
-class Config(ctypes.Structure):
-    """floor_config."""
-
-    _fields_ = [
-        *((name, ctypes.c_uint32) for name in ("channels", "width", "height", "buffers", "outputs")),
-        *((name, ctypes.c_int32) for name in ("threaded", "copy_in", "copy_out", "checksums")),
-    ]
+def _structure(**fields):
+    return type("Structure", (ctypes.Structure,), {"_fields_": list(fields.items())})
 
 
-class Result(ctypes.Structure):
-    """floor_result."""
-
-    _fields_ = [(name, ctypes.c_uint64) for name in ("frames", "bytes", "checksum")]
+Config = _structure(  # floor_config
+    **dict.fromkeys(("channels", "width", "height", "buffers", "outputs"), U32),
+    **dict.fromkeys(("threaded", "copies", "checksums", "v2", "file"), I32),
+)
+Result = _structure(**dict.fromkeys(("frames", "bytes", "checksum"), U64))  # floor_result
+PacedResult = _structure(  # floor_paced
+    **dict.fromkeys(("frames", "lost", "cpu_ns", "took_ns"), U64), latency_ns=ctypes.POINTER(U64), latencies=U64
+)
 
 
 def _library():
     lib = ctypes.CDLL(str(native.floor_library()))
-    lib.floor_open.argtypes = [ctypes.c_char_p, ctypes.POINTER(Config)]
-    lib.floor_open.restype = ctypes.c_void_p
-    lib.floor_run.argtypes = [ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.POINTER(Result)]
-    lib.floor_run.restype = None
-    lib.floor_queue.argtypes = [ctypes.c_void_p, ctypes.c_uint64]
-    lib.floor_queue.restype = None
-    lib.floor_total.argtypes = [ctypes.c_void_p, ctypes.POINTER(Result)]
-    lib.floor_total.restype = None
-    lib.floor_close.argtypes = [ctypes.c_void_p]
-    lib.floor_close.restype = None
+    pointer = ctypes.c_void_p
+    for name, result, *arguments in (
+        ("open", pointer, ctypes.c_char_p, ctypes.POINTER(Config)),
+        ("run", None, pointer, U64, U32, ctypes.POINTER(Result)),
+        ("queue", None, pointer, U64),
+        ("total", None, pointer, ctypes.POINTER(Result)),
+        ("pace", None, pointer, U32, U32, U32, U32, ctypes.POINTER(PacedResult)),
+        ("close", None, pointer),
+    ):
+        function = getattr(lib, f"floor_{name}")
+        function.restype, function.argtypes = result, arguments
     return lib
 
 
 class CFloor:
     """The same calls from plain C. `copies=False`: none of the program's own copies, which leaves the device's work.
-    Access units are copied to `outputs` buffers in turn."""
 
-    def __init__(self, workload, threaded=False, copies=True, outputs=1):
+    outputs: access units that it keeps, as a program has that receives packets. file: a descriptor to write them to.
+    """
+
+    SERIAL = True
+
+    def __init__(self, workload, threaded=True, copies=True, outputs=16, file=-1):
         self._lib = _library()
-        self._batch = workload.batch
-        self._checksums = workload.checksums
+        self.workload = workload
         config = Config(
             channels=workload.channels,
             width=workload.width,
             height=workload.height,
             buffers=workload.buffers,
-            outputs=outputs,
-            threaded=threaded,
-            copy_in=copies,
-            copy_out=copies,
+            outputs=max(outputs, workload.buffers if file >= 0 else 1),
+            threaded=threaded or workload.v2,
+            copies=copies,
             checksums=workload.checksums,
+            v2=workload.v2,
+            file=file,
         )
         device = workload.device or native.device_library()
         self._floor = self._lib.floor_open(device.encode(), ctypes.byref(config))
@@ -63,15 +71,24 @@ class CFloor:
 
     def run(self, frames):
         result = Result()
-        self._lib.floor_run(self._floor, frames, self._batch, ctypes.byref(result))
-        return Work(result.frames, result.bytes, result.checksum if self._checksums else None)
+        self._lib.floor_run(self._floor, frames, self.workload.batch, ctypes.byref(result))
+        return Work(result.frames, result.bytes, result.checksum if self.workload.checksums else None)
 
     def queue(self, frames):
         self._lib.floor_queue(self._floor, frames)
 
     def sender(self):
-        """A call that sends one frame on each channel."""
         return lambda: self.queue(1)
+
+    def pace(self, rate=30, warm_up=12, frames=30, together=1):
+        before, found = self.total(), PacedResult()
+        self._lib.floor_pace(self._floor, rate, warm_up, frames, together, ctypes.byref(found))
+        done = self.total()
+        each = (done.bytes - before.bytes) // max(done.frames - before.frames, 1)
+        latencies = [ns * 1e-9 for ns in found.latency_ns[: found.latencies]]
+        return Paced(
+            found.frames, found.frames * each, found.lost, found.took_ns * 1e-9, found.cpu_ns * 1e-9, latencies
+        )
 
     def total(self):
         result = Result()

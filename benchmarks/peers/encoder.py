@@ -1,87 +1,73 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ascend_venc.Encoder, in the ways of using it that its version has."""
+"""ascend_venc.Encoder, in the ways of using it."""
 
 import functools
+import inspect
+import os
 import threading
+import time
 import zlib
 from dataclasses import replace
 
 import native
 import numpy as np
-from measure import Work
+from harness import Work
 
-LABEL = "ascend_venc.Encoder"
-
-
-def has(*names):
-    """Whether this version's Encoder has all these methods."""
-    from ascend_venc import Encoder
-
-    return all(hasattr(Encoder, name) for name in names)
-
-
-def has_sink():
-    """Whether Encoder takes `sink`."""
-    import inspect
-
-    from ascend_venc import Encoder
-
-    return "sink" in inspect.signature(Encoder.__init__).parameters
+import ascend_venc
+from ascend_venc.cli import streams
 
 
 class EncoderPeer:
-    """One class for each way of using it: `run` is what differs.
+    """`way`: encode, submit_many (and receive_many), acquire, submit_async; submit, which only `sender` knows.
 
     on_packets(list): called with the packets as they are received. Other keyword arguments go to Encoder.
     """
 
-    NEEDS = ("encode",)
-
-    def __init__(self, workload, on_packets=None, **options):
-        import ascend_venc
-
-        self.workload = workload
-        self.on_packets = on_packets
-        self.consumer = None
-        self.running = True
-        settings = {"gop": 65536, "depth": workload.buffers, "backend": workload.device or native.device_library()}
-        settings["vui"] = False  # the same bytes as the other peers
-        if has("receive_many"):
-            settings["max_queued"] = 4096  # one thread submits and receives: it must not wait for itself
-        settings.update(options)
-        size, backend = (workload.width, workload.height), settings.pop("backend")
+    def __init__(self, workload, way="encode", on_packets=None, **options):
+        self.workload, self.way, self.on_packets = workload, way, on_packets
+        self.consumer, self.running = None, True
+        backend = options.pop("backend", None) or workload.device or native.device_library()
+        # vui: the same bytes as the other peers. max_queued: one thread may submit and receive.
+        settings = {"gop": 65536, "depth": min(workload.buffers, 256), "vui": False, "max_queued": 4096, **options}
+        settings["interface"] = "v2" if workload.v2 else "v1"
+        self.settings = settings
         self.group = ascend_venc.EncoderGroup(backend=backend) if workload.channels > 1 else None
         open_one = self.group.add if self.group else functools.partial(ascend_venc.Encoder, backend=backend)
+        size = workload.width, workload.height
         self.encoders = [open_one(*size, codec="h265", **settings) for _ in range(workload.channels)]
         self.encoder = self.encoders[0]
-        self.frames = [np.full(workload.picture_bytes, 0x5A, np.uint8) for _ in range(max(workload.buffers, 2))]
+        self.frames = [
+            np.full(workload.picture_bytes, 0x5A, np.uint8) for _ in range(max(min(workload.buffers, 64), 2))
+        ]
         self.frames_out = self.bytes = self.next_index = 0
         self.checksum = 1
+        self.at_least = "at_least" in inspect.signature(self.encoder.receive_many).parameters
 
     def take(self, packets):
         """Count packets, which are given back then."""
         self.bytes += sum(map(len, packets))
-        self.frames_out += len(packets)  # last: whoever waits for it looks at the bytes then
-        if self.workload.checksums:
+        if self.workload.checksums and self.group is None:
             for packet in packets:
                 if packet.frame_index != self.next_index:
                     raise RuntimeError(f"frame {packet.frame_index} came as number {self.next_index}")
                 self.next_index += 1
                 self.checksum = zlib.adler32(packet, self.checksum)
+        self.frames_out += len(packets)  # last: whoever waits for it looks at the rest then
         if self.on_packets is not None:
             self.on_packets(packets)
 
-    def run(self, frames):
-        frames_before, bytes_before = self.frames_out, self.bytes
-        self.encode_all(frames)
-        return Work(
-            self.frames_out - frames_before,
-            self.bytes - bytes_before,
-            self.checksum if self.workload.checksums else None,
-        )
+    def total(self):
+        return Work(self.frames_out, self.bytes)
 
-    def encode_all(self, frames):
-        """One fused call per frame."""
+    def run(self, frames):
+        before = self.total()
+        getattr(self, f"_{self.way}")(frames)
+        checksum = self.checksum if self.workload.checksums else None
+        return Work(self.frames_out - before.frames, self.bytes - before.bytes, checksum)
+
+    # ---- one channel, as fast as it goes: one thread submits and receives ----
+
+    def _encode(self, frames):
         encode, take, pictures = self.encoder.encode, self.take, self.frames
         count = len(pictures)
         for number in range(frames):
@@ -90,40 +76,79 @@ class EncoderPeer:
                 take(packets)
         take(self.encoder.flush())
 
-    # ---- a device that stands still, many channels -----------------------------------------------------------------
+    def receive(self, target):
+        """Until `target` packets have come: woken once, where this version can."""
+        receive_many, take = self.encoder.receive_many, self.take
+        while self.frames_out < target:
+            take(receive_many(256, at_least=min(target - self.frames_out, 256)) if self.at_least else receive_many(256))
+
+    def batches(self, size):
+        """As many batches of different pictures as there are pictures for, at least one."""
+        count = len(self.frames)
+        starts = range(0, max(count - size, 0) + 1, size)
+        return [[self.frames[(start + number) % count] for number in range(size)] for start in starts]
+
+    def _submit_many(self, frames):
+        batch, room, start = self.workload.batch, self.workload.buffers, self.frames_out
+        submit_many, batches = self.encoder.submit_many, self.batches(self.workload.batch)
+        for sent in range(0, frames, batch):
+            part = batches[sent // batch % len(batches)][: frames - sent]
+            if self.at_least and sent + len(part) > room:
+                self.receive(start + sent + len(part) - room)
+            submit_many(part)
+            if not self.at_least:
+                self.take(self.encoder.receive_many(256))
+        self.receive(start + frames)
+
+    def _acquire(self, frames):
+        """Pictures are written straight into the encoder's own buffers."""
+        encoder, take, pictures = self.encoder, self.take, self.frames
+        count, start, ahead = len(pictures), self.frames_out, max(self.workload.buffers // 2, 1)
+        for number in range(frames):
+            frame = encoder.acquire()
+            np.copyto(np.asarray(frame).reshape(-1), pictures[number % count])
+            encoder.submit(frame)
+            if number % ahead == ahead - 1:
+                take(encoder.receive_many(256))
+        self.receive(start + frames)
+
+    def _submit_async(self, frames):
+        """A native thread sends. With batches of 1 in lock step: each frame's packet is waited for."""
+        submit, pictures, batch = self.encoder.submit_async, self.frames, self.workload.batch
+        count, start = len(pictures), self.frames_out
+        for number in range(frames):
+            submit(pictures[number % count])
+            if number % batch == batch - 1:
+                self.receive(start + number + 1 - (0 if batch == 1 else batch))
+        self.receive(start + frames)
+
+    # ---- any number of channels: one thread receives ----
 
     def queue(self, frames):
-        """Hand frames to each channel; packets are received by one thread for all channels."""
-        picture = self.frames[0]
-        if self.consumer is None:
-            self.start_consumer()
+        self.start_consumer()
         for encoder in self.encoders:
             for start in range(0, frames, 64):
-                encoder.submit_many([picture] * min(64, frames - start))
+                encoder.submit_many([self.frames[0]] * min(64, frames - start))
 
     def start_consumer(self):
-        self.consumer = threading.Thread(target=self._consume, name="consumer")
-        self.consumer.start()
+        if self.consumer is None:
+            self.consumer = threading.Thread(target=self._consume, name="consumer")
+            self.consumer.start()
 
     def _consume(self):
-        from ascend_venc import AclTimeoutError
-
         while self.running:
             try:
                 if self.group is None:
                     self.take(self.encoder.receive_many(256, timeout=0.2))
                 else:
                     self.take([packet for _, packet in self.group.receive_many(256, timeout=0.2)])
-            except AclTimeoutError:
+            except ascend_venc.AclTimeoutError:
                 continue
 
-    CALL = "submit"
-
     def sender(self):
-        """A call that sends one frame on each channel; one thread receives."""
         self.start_consumer()
-        calls = [getattr(encoder, self.CALL) for encoder in self.encoders]
-        picture = self.frames[0]
+        name = {"encode": "submit", "submit_many": "submit"}.get(self.way, self.way)
+        calls, picture = [getattr(encoder, name) for encoder in self.encoders], self.frames[0]
 
         def send_all():
             for call in calls:
@@ -131,8 +156,23 @@ class EncoderPeer:
 
         return send_all
 
-    def total(self):
-        return Work(self.frames_out, self.bytes)
+    def spread(self, frames, threads=False):
+        """`frames` on each channel as fast as they are taken, from one thread for all or one for each; until all
+        packets are here."""
+        send_all, target = self.sender(), self.frames_out + frames * len(self.encoders)
+
+        def feed(send):
+            for _ in range(frames):
+                send(self.frames[0])
+
+        sends = [encoder.submit for encoder in self.encoders] if threads else [lambda picture: send_all()]
+        workers = [threading.Thread(target=feed, args=(send,)) for send in sends]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        while self.frames_out < target:
+            time.sleep(0.0005)
 
     def close(self):
         self.running = False
@@ -145,160 +185,100 @@ class EncoderPeer:
             self.group.close()
 
 
-class Batched(EncoderPeer):
-    """submit_many of a batch, then receive_many of what is ready."""
-
-    NEEDS = ("submit_many", "receive_many")
-
-    def encode_all(self, frames):
-        batch, take = self.workload.batch, self.take
-        submit_many, receive_many = self.encoder.submit_many, self.encoder.receive_many
-        pictures = self.frames
-        batches = [pictures[i : i + batch] for i in range(0, len(pictures) - batch + 1, batch)] or [pictures[:batch]]
-        target = self.frames_out + frames
-        sent = 0
-        while sent < frames:
-            part = batches[sent // batch % len(batches)][: frames - sent]
-            submit_many(part)
-            sent += len(part)
-            take(receive_many(256))
-        while self.frames_out < target:
-            take(receive_many(256))
-
-
-class Single(EncoderPeer):
-    """submit and receive, one frame each."""
-
-    NEEDS = ("submit", "receive")
-
-    def encode_all(self, frames):
-        submit, receive, pictures = self.encoder.submit, self.encoder.receive, self.frames
-        count, ahead = len(pictures), self.workload.buffers - 1
-        for number in range(frames):
-            submit(pictures[number % count])
-            if number >= ahead:
-                self.take([receive()])
-        for _ in range(min(ahead, frames)):
-            self.take([receive()])
-
-
-class Acquired(EncoderPeer):
-    """Pictures are written straight into the encoder's own buffers."""
-
-    NEEDS = ("acquire", "receive_many")
-
-    def encode_all(self, frames):
-        encoder, take, pictures = self.encoder, self.take, self.frames
-        count, target = len(pictures), self.frames_out + frames
-        copyto = np.copyto
-        ahead = self.workload.buffers // 2
-        for number in range(frames):
-            frame = encoder.acquire()
-            copyto(np.asarray(frame).reshape(-1), pictures[number % count])
-            encoder.submit(frame)
-            if number % ahead == ahead - 1:
-                take(encoder.receive_many(256))
-        while self.frames_out < target:
-            take(encoder.receive_many(256))
-
-
-class Queued(EncoderPeer):
-    """submit_async: the native sender thread sends; packets are received in batches."""
-
-    NEEDS = ("submit_async", "receive_many")
-
-    def encode_all(self, frames):
-        submit, take, pictures = self.encoder.submit_async, self.take, self.frames
-        receive_many, batch = self.encoder.receive_many, self.workload.batch
-        count, target = len(pictures), self.frames_out + frames
-        for number in range(frames):
-            submit(pictures[number % count])
-            if number % batch == batch - 1:
-                take(receive_many(256))
-        while self.frames_out < target:
-            take(receive_many(256))
-
-
-# ---- many channels -----------------------------------------------------------------------------------------------
-
-
-class Asyncio(EncoderPeer):
-    """ascend_venc.aio.Encoder: one coroutine to a channel, all on the event loop of one thread."""
-
-    NEEDS = ("submit_async",)
-
-    def __init__(self, workload, on_packets=None, **options):
-        super().__init__(replace(workload, channels=1), on_packets, **options)
-        self.encoder.close()
-        self.encoders = []
-        self.settings = {
-            "vui": False,
-            "gop": 65536,
-            "depth": workload.buffers,
-            "backend": workload.device or native.device_library(),
-            **options,
-        }
-        self.channels = workload.channels
-        self.queued = threading.Event()
-        self.thread = None
-
-    def queue(self, frames):
-        self.thread = threading.Thread(target=self._loop, args=(frames,), name="asyncio")
-        self.thread.start()
-        if not self.queued.wait(60):
-            raise TimeoutError(f"{frames} frames were not accepted; at most {self.settings['depth']} fit")
-
-    def _loop(self, frames):
-        import asyncio
-
-        asyncio.run(self._main(frames))
-
-    async def _main(self, frames):
-        import asyncio
-
-        import ascend_venc.aio
-
-        size = self.workload.width, self.workload.height
-        encoders = [ascend_venc.aio.Encoder(*size, codec="h265", **self.settings) for _ in range(self.channels)]
-        for encoder in encoders:
-            await encoder.__aenter__()
-            for _ in range(frames):
-                await encoder.submit(self.frames[0])
-            encoder.drain()
-        self.queued.set()
-        await asyncio.gather(*map(self._receive, encoders))
-        for encoder in encoders:
-            await encoder.close()
-
-    async def _receive(self, encoder):
-        from ascend_venc import EncoderDrained
-
-        try:
-            while True:
-                self.take(await encoder.receive_many(256))
-        except EncoderDrained:
-            return
-
-    def close(self):
-        if self.thread is not None:
-            self.thread.join()
-
-
 class Sunk(EncoderPeer):
     """submit_many of a batch; a native thread writes the access units to `file`."""
 
     def __init__(self, workload, file):
-        super().__init__(workload, sink=file)
+        super().__init__(workload, "submit_many", sink=file)
 
     def run(self, frames):
-        batch, pictures = self.workload.batch, self.frames
-        for start in range(0, frames, batch):
-            self.encoder.submit_many(pictures[: min(batch, frames - start)])
+        before = self.encoder.stats
+        for start in range(0, frames, self.workload.batch):
+            self.encoder.submit_many(self.frames[: min(self.workload.batch, frames - start)])
         self.encoder.flush()
+        after = self.encoder.stats
+        return Work(after.encoded - before.encoded, after.bytes_out - before.bytes_out)
 
 
-class AsyncSubmit(EncoderPeer):
-    """Paced: submit_async for each channel in turn."""
+class Paced:
+    """An EncoderGroup at a rate: `immediate`ly woken for each packet, `coalesced`, or with a `sink` (/dev/null)."""
 
-    NEEDS = ("submit_async",)
-    CALL = "submit_async"
+    def __init__(self, workload, way="immediate", call="submit", **options):
+        self.null = os.open(os.devnull, os.O_WRONLY)
+        settings = {"gop": 65536, "depth": workload.buffers, "vui": False, **options}
+        if way == "sink":
+            settings.update(sink=self.null, delivery="coalesced")
+        delivery = "immediate" if way == "immediate" else "coalesced"
+        self.group = ascend_venc.EncoderGroup(backend=workload.device or native.device_library(), delivery=delivery)
+        self.way, self.call, self.encoders = way, call, []
+        size, interface = (workload.width, workload.height), "v2" if workload.v2 else "v1"
+        try:
+            for _ in range(workload.channels):
+                self.encoders.append(self.group.add(*size, codec="h265", interface=interface, **settings))
+        except ascend_venc.VencError:
+            self.close()
+            raise
+        self.pictures = [bytes([number]) * workload.picture_bytes for number in range(8)]
+
+    def pace(self, warm_up=streams.WARM_UP, **how):
+        if self.way != "sink":
+            return streams.pace(self.group, self.encoders, self.pictures, call=self.call, warm_up=warm_up, **how)
+        cpu = []
+
+        def send(stream, due):
+            return self.encoders[stream].submit(self.pictures[stream % 8]) is not None
+
+        def start():
+            cpu.append(time.process_time())
+
+        lost, took = streams.send_paced(send, len(self.encoders), measuring=start, warm_up=warm_up, **how)
+        for encoder in self.encoders:
+            encoder.flush()
+        done = self.total()
+        frames = done.frames - warm_up * len(self.encoders)
+        return streams.Paced(frames, done.bytes * frames // done.frames, lost, took, time.process_time() - cpu[0], [])
+
+    def total(self):
+        stats = [encoder.stats for encoder in self.encoders]
+        return Work(sum(each.encoded for each in stats), sum(each.bytes_out for each in stats))
+
+    def close(self):
+        self.group.close()
+        os.close(self.null)
+
+
+class Asyncio(EncoderPeer):
+    """ascend_venc.aio.Encoder on an event loop of its own thread; `queue` hands frames over, and ends the stream."""
+
+    def __init__(self, workload, on_packets=None):
+        super().__init__(replace(workload, channels=1), "submit_async", on_packets)
+        self.encoder.close()
+        self.encoders, self.thread, self.queued = [], None, threading.Event()
+
+    def queue(self, frames):
+        import asyncio
+
+        self.thread = threading.Thread(target=lambda: asyncio.run(self._main(frames)), name="asyncio")
+        self.thread.start()
+        if not self.queued.wait(60):
+            raise TimeoutError(f"{frames} frames were not accepted; at most {self.settings['depth']} fit")
+
+    async def _main(self, frames):
+        import ascend_venc.aio
+
+        size, settings = (self.workload.width, self.workload.height), dict(self.settings)
+        settings["backend"] = self.workload.device or native.device_library()
+        async with ascend_venc.aio.Encoder(*size, codec="h265", **settings) as encoder:
+            for _ in range(frames):
+                await encoder.submit(self.frames[0])
+            encoder.drain()
+            self.queued.set()
+            try:
+                while True:
+                    self.take(await encoder.receive_many(256))
+            except ascend_venc.EncoderDrained:
+                return
+
+    def close(self):
+        if self.thread is not None:
+            self.thread.join()

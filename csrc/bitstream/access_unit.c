@@ -116,6 +116,8 @@ int avenc_next_nal(const uint8_t *data, size_t size, size_t *position, size_t *s
     const uint8_t *stop = avi_next_nal(nal, end);
     *position = (size_t)(stop - data) - (stop == end ? 0 : 3);
     const uint8_t *last = data + *position;
+    if (stop == end && end - nal >= 3 && end[-1] == 1 && end[-2] == 0 && end[-3] == 0) /* and nothing behind it */
+        last -= 3;
     while (last > nal && last[-1] == 0) /* trailing_zero_8bits, or the zero_byte of the next start code */
         last--;
     *start = (size_t)(nal - data);

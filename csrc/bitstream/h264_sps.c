@@ -70,3 +70,19 @@ bool avi_h264_sps(avi_bits *bits, const avenc_vui *vui) {
         avi_bits_write(bits, 0, 4); /* no HRDs, no pic_struct, no restrictions */
     return avi_bits_copy_rest(bits);
 }
+
+bool avi_h264_sps_format(avi_bits *bits, avi_format *format) {
+    avi_bits_read(bits, 8);
+    uint32_t profile_idc = avi_bits_read(bits, 8);
+    avi_bits_read(bits, 16);
+    avi_bits_read_ue(bits);
+    *format = (avi_format){.chroma_format_idc = 1};
+    if (has_chroma_format(profile_idc)) {
+        format->chroma_format_idc = avi_bits_read_ue(bits);
+        if (format->chroma_format_idc == 3)
+            avi_bits_read(bits, 1);
+        format->luma_minus8 = avi_bits_read_ue(bits);
+        format->chroma_minus8 = avi_bits_read_ue(bits);
+    }
+    return !bits->over && format->chroma_format_idc <= 3;
+}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* ITU-T H.265 7.3.2.1, 7.3.2.2, 7.3.3, 7.3.4, 7.3.7 and annex E. */
+/* ITU-T H.265 7.3.2.1 to 7.3.2.3, 7.3.3, 7.3.4, 7.3.7 and annex E. */
 #include "bitstream/vui_fields.h"
 
 static void copy_profile_tier_level(avi_bits *bits, unsigned max_sub_layers_minus1) {
@@ -108,13 +108,16 @@ static bool copy_reference_sets(avi_bits *bits) {
     return true;
 }
 
-bool avi_h265_sps(avi_bits *bits, const avenc_vui *vui) {
+/* Up to vui_parameters_present_flag. */
+static bool copy_sps_up_to_vui(avi_bits *bits, avi_format *format) {
     avi_bits_copy(bits, 16 + 4); /* NAL header, sps_video_parameter_set_id */
     uint32_t max_sub_layers_minus1 = avi_bits_copy(bits, 3);
-    avi_bits_copy(bits, 1); /* sps_temporal_id_nesting_flag */
+    format->temporal_nesting = avi_bits_copy(bits, 1); /* sps_temporal_id_nesting_flag */
     copy_profile_tier_level(bits, max_sub_layers_minus1);
     avi_bits_copy_ue(bits); /* sps_seq_parameter_set_id */
     uint32_t chroma_format_idc = avi_bits_copy_ue(bits);
+    format->sub_layers = max_sub_layers_minus1 + 1;
+    format->chroma_format_idc = chroma_format_idc;
     if (max_sub_layers_minus1 > 6 || chroma_format_idc > 3)
         return false;
     if (chroma_format_idc == 3)
@@ -122,7 +125,8 @@ bool avi_h265_sps(avi_bits *bits, const avenc_vui *vui) {
     avi_vui_copy_ues(bits, 2);  /* size in samples */
     if (avi_bits_copy(bits, 1)) /* conformance_window_flag */
         avi_vui_copy_ues(bits, 4);
-    avi_vui_copy_ues(bits, 2); /* bit depths */
+    format->luma_minus8 = avi_bits_copy_ue(bits);
+    format->chroma_minus8 = avi_bits_copy_ue(bits);
     uint32_t log2_max_poc_lsb = avi_bits_copy_ue(bits) + 4;
     if (log2_max_poc_lsb > 16)
         return false;
@@ -146,15 +150,27 @@ bool avi_h265_sps(avi_bits *bits, const avenc_vui *vui) {
         avi_bits_skip_copying(bits, count * (log2_max_poc_lsb + 1));
     }
     avi_bits_copy(bits, 2); /* sps_temporal_mvp_enabled_flag, strong_intra_smoothing_enabled_flag */
-    bool there = avi_bits_read(bits, 1), timing;
-    avi_bits_write(bits, 1, 1); /* vui_parameters_present_flag */
+    return !bits->over;
+}
+
+/* Up to the timing, and it; *present: it is there now. Returns whether it was there before. */
+static bool put_vui_up_to_timing(avi_bits *bits, const avenc_vui *vui, bool there, bool *present) {
     avi_vui_put_common(bits, vui, there);
     for (int i = 0; i < 3; i++)
         avi_vui_copy_flag(bits,
                           there); /* neutral_chroma_indication_flag, field_seq_flag, frame_field_info_present_flag */
     if (avi_vui_copy_flag(bits, there)) /* default_display_window_flag */
         avi_vui_copy_ues(bits, 4);
-    bool had = avi_vui_put_timing(bits, vui, there, &timing);
+    return avi_vui_put_timing(bits, vui, there, present);
+}
+
+bool avi_h265_sps(avi_bits *bits, const avenc_vui *vui) {
+    avi_format format;
+    if (!copy_sps_up_to_vui(bits, &format))
+        return false;
+    bool there = avi_bits_read(bits, 1), timing;
+    avi_bits_write(bits, 1, 1); /* vui_parameters_present_flag */
+    bool had = put_vui_up_to_timing(bits, vui, there, &timing);
     if (timing && !had)
         avi_bits_write(bits, 0, 2); /* vui_poc_proportional_to_timing_flag, vui_hrd_parameters_present_flag */
     if (!there)
@@ -181,4 +197,71 @@ bool avi_h265_vps(avi_bits *bits, const avenc_vui *vui) {
         avi_bits_write_ue(bits, 0); /* vps_num_hrd_parameters */
     }
     return avi_bits_copy_rest(bits);
+}
+
+/* Annex E.2.2, with the information that all sub-layers share. */
+static void copy_hrd(avi_bits *bits, unsigned sub_layers) {
+    unsigned kinds = avi_bits_copy(bits, 1); /* nal_hrd_parameters_present_flag */
+    kinds += avi_bits_copy(bits, 1);         /* vcl_hrd_parameters_present_flag */
+    bool sub_pictures = kinds && avi_bits_copy(bits, 1);
+    if (sub_pictures)
+        avi_bits_copy(bits, 8 + 5 + 1 + 5);
+    if (kinds)
+        avi_bits_copy(bits, 4 + 4 + (sub_pictures ? 4 : 0) + 5 + 5 + 5);
+    for (unsigned i = 0; i < sub_layers && !bits->over; i++) {
+        bool fixed = avi_bits_copy(bits, 1) || avi_bits_copy(bits, 1); /* in general, else within the sequence */
+        bool low_delay = false;
+        if (fixed)
+            avi_bits_copy_ue(bits); /* elemental_duration_in_tc_minus1 */
+        else
+            low_delay = avi_bits_copy(bits, 1);
+        uint32_t count = low_delay ? 1 : avi_bits_copy_ue(bits) + 1;
+        if (count > 32)
+            bits->over = true;
+        for (uint32_t j = 0; j < count * kinds && !bits->over; j++) {
+            avi_vui_copy_ues(bits, sub_pictures ? 4 : 2);
+            avi_bits_copy(bits, 1); /* cbr_flag */
+        }
+    }
+}
+
+bool avi_h265_sps_format(avi_bits *bits, avi_format *format) {
+    static const avenc_vui nothing;
+    bool timing;
+    if (!copy_sps_up_to_vui(bits, format))
+        return false;
+    format->restricted = false;
+    if (!avi_bits_copy(bits, 1))
+        return !bits->over;
+    if (put_vui_up_to_timing(bits, &nothing, true, &timing)) {
+        if (avi_bits_copy(bits, 1)) /* vui_poc_proportional_to_timing_flag */
+            avi_bits_copy_ue(bits);
+        if (avi_bits_copy(bits, 1)) /* vui_hrd_parameters_present_flag */
+            copy_hrd(bits, format->sub_layers);
+    }
+    format->restricted = avi_bits_copy(bits, 1); /* bitstream_restriction_flag */
+    if (format->restricted) {
+        avi_bits_copy(bits, 3); /* tiles_fixed_structure_flag, motion_vectors_over_pic_..., restricted_ref_pic_... */
+        format->min_spatial_segmentation = avi_bits_copy_ue(bits);
+    }
+    return !bits->over;
+}
+
+bool avi_h265_pps_parallelism(avi_bits *bits, unsigned *parallelism) {
+    avi_bits_read(bits, 16); /* NAL header */
+    avi_bits_read_ue(bits);  /* pps_pic_parameter_set_id */
+    avi_bits_read_ue(bits);  /* pps_seq_parameter_set_id */
+    avi_bits_read(bits, 1 + 1 + 3 + 1 + 1);
+    avi_bits_read_ue(bits); /* num_ref_idx_l0_default_active_minus1 */
+    avi_bits_read_ue(bits);
+    avi_bits_read_ue(bits); /* init_qp_minus26 */
+    avi_bits_read(bits, 2); /* constrained_intra_pred_flag, transform_skip_enabled_flag */
+    if (avi_bits_read(bits, 1))
+        avi_bits_read_ue(bits); /* diff_cu_qp_delta_depth */
+    avi_bits_read_ue(bits);     /* pps_cb_qp_offset */
+    avi_bits_read_ue(bits);
+    avi_bits_read(bits, 4); /* slice chroma offsets, weighted prediction, transquant_bypass_enabled_flag */
+    bool tiles = avi_bits_read(bits, 1), rows = avi_bits_read(bits, 1);
+    *parallelism = tiles && rows ? 0 : rows ? 3 : tiles ? 2 : 1;
+    return !bits->over;
 }

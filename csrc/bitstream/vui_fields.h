@@ -15,6 +15,21 @@ bool avi_h264_sps(avi_bits *bits, const avenc_vui *vui);
 bool avi_h265_sps(avi_bits *bits, const avenc_vui *vui);
 bool avi_h265_vps(avi_bits *bits, const avenc_vui *vui); /* timing only */
 
+/* What a decoder's configuration record says of an SPS. */
+typedef struct avi_format {
+    uint32_t chroma_format_idc, luma_minus8, chroma_minus8;
+    uint32_t sub_layers; /* from here on H.265 */
+    bool temporal_nesting, restricted;
+    uint32_t min_spatial_segmentation; /* where `restricted` */
+} avi_format;
+
+/* From the NAL header on. False: the syntax is not known. H.265 copies along, as the rules above. */
+bool avi_h264_sps_format(avi_bits *bits, avi_format *format);
+bool avi_h265_sps_format(avi_bits *bits, avi_format *format);
+
+/* ISO/IEC 14496-15's parallelismType of a PPS: 0 mixed, 1 slices, 2 tiles, 3 rows. */
+bool avi_h265_pps_parallelism(avi_bits *bits, unsigned *parallelism);
+
 void avi_vui_copy_ues(avi_bits *bits, unsigned count);
 
 /* Of a VUI that may not be there: then a flag is 0. */

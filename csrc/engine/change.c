@@ -2,6 +2,7 @@
 #include "engine/change.h"
 #include "base/status.h"
 #include "base/thread.h"
+#include "engine/send.h"
 
 #include <stdlib.h>
 
@@ -45,10 +46,30 @@ void avi_change_cancel_locked(avenc_channel *channel, int code, const char *why)
     avi_channel_send_queued_locked(channel);
 }
 
+/* Nobody replaces it: better no frame than one with settings that nobody knows. */
+static void distrust_locked(avenc_channel *channel) {
+    avi_stream *stream = channel->stream;
+    if (!channel->unsure || channel->distrusted || channel->sealed || stream->closed)
+        return;
+    channel->distrusted = true;
+    avi_fail_queued_locked(channel, AVENC_E_UNSURE);
+    avi_stream_signal_locked(stream, true);
+}
+
+void avenc_channel_distrust(avenc_channel *channel) {
+    if (!channel || channel->generation != avi_generation())
+        return;
+    avi_lock(&channel->stream->lock);
+    distrust_locked(channel);
+    avi_unlock(&channel->stream->lock);
+}
+
 /* What a live channel takes; everything else that differs is another channel's. */
 static bool is_live(const avenc_channel_config *was, const avenc_channel_config *now) {
     return was->en_type == now->en_type && was->pic_format == now->pic_format && was->width == now->width &&
-           was->height == now->height && was->depth == now->depth && was->queue == now->queue;
+           was->height == now->height && was->depth == now->depth && was->queue == now->queue &&
+           was->scene == now->scene && was->refresh_count == now->refresh_count &&
+           was->refresh_columns == now->refresh_columns && was->refresh_i_qp == now->refresh_i_qp;
 }
 
 static int check_locked(const avenc_channel *channel, uint32_t epoch, const avenc_channel_config *config) {
@@ -112,6 +133,8 @@ void avenc_change_release(avenc_change *change) {
     change->given_up = true;
     if (change->state == AVI_CHANGE_WANTED)
         avi_change_cancel_locked(change->channel, AVENC_E_TIMEOUT, "nobody waits for the change any more");
+    else if (change->state == AVI_CHANGE_OVER && !change->told)
+        distrust_locked(change->channel);
     drop_locked(change);
     avi_unlock(&stream->lock);
     avi_stream_drop(stream);
@@ -176,7 +199,8 @@ bool avi_change_run(void *arg) {
     if (bound)
         rc = port->change(channel->device, channel->hardware, &change->settings, &whole);
     avi_lock(&stream->lock);
-    if (rc == AVENC_OK && change->given_up && !stream->closed && !channel->sealed && !channel->retiring) {
+    bool given_up = change->given_up;
+    if (rc == AVENC_OK && given_up && !stream->closed && !channel->sealed && !channel->retiring) {
         avenc_channel_config before = channel->settings; /* the caller was told that nothing changed */
         bool kept = true;
         avi_unlock(&stream->lock);
@@ -188,6 +212,8 @@ bool avi_change_run(void *arg) {
     } else {
         finish_locked(change, judge_locked(channel, change, rc, whole));
     }
+    if (given_up)
+        distrust_locked(channel);
     avi_channel_leave_sending_locked(channel);
     avi_unlock(&stream->lock);
     if (bound)
@@ -232,6 +258,7 @@ int avenc_change_wait(avenc_change *change, const avenc_wait *wait, uint64_t *fi
     avi_lock(&stream->lock);
     while (change->state != AVI_CHANGE_OVER && !atomic_load(&channel->device->lost) && verdict == AVI_WOKEN)
         verdict = avi_stream_sleep_locked(stream, &waiter, true);
+    change->told = change->state == AVI_CHANGE_OVER;
     if (change->state == AVI_CHANGE_OVER)
         rc = change->code != AVENC_OK ? avi_fail_again(&change->failure) : AVENC_OK;
     else if (atomic_load(&channel->device->lost))

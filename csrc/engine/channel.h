@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "base/taskq.h"
 #include "bitstream/access_unit.h"
+#include "bitstream/insertion.h"
 #include "bitstream/vui.h"
 #include "engine/device.h"
 #include "engine/flight.h"
@@ -23,6 +24,12 @@ enum { AVI_OPENING, AVI_OPEN, AVI_ENDING, AVI_ENDED, AVI_FAILED };
 
 /* Slots beyond depth + queue, for frames that the device refused and may still read. */
 enum { AVI_SPARE_SLOTS = 32 };
+
+/*
+ * Room in a packet's memory for what comes in front of the device's access unit: a frame's SEI as it waits, that same
+ * SEI in its place, what the parameter sets grow by, a delimiter. Address space; pages that nothing is written to cost none.
+ */
+enum { AVI_FRONT_ROOM = 2 * AVENC_MAX_SEI + AVI_VUI_ROOM + AVI_AUD_ROOM };
 
 /* A time, in units of a time base. */
 typedef struct avi_moment {
@@ -48,6 +55,7 @@ struct avenc_channel {
     uint32_t made_after_epoch;
     avenc_change *change; /* the one that is pending; counted */
     bool unsure;          /* which settings the hardware has is not known */
+    bool distrusted;      /* and nobody replaces it for that: no further frames */
     int state;
     unsigned users;        /* references from outside */
     bool unsettled;        /* counted as live, and by the device as one that needs it open */
@@ -134,6 +142,7 @@ struct avenc_change {
     unsigned references;    /* the stream's lock: this and the rest. The handle's, and the channel's until it is over */
     int state;
     bool given_up; /* nobody waits for it any more */
+    bool told;     /* somebody knows what came of it */
     avenc_channel_config settings;
     uint32_t epoch;
     uint64_t first_index; /* of the frames behind it */

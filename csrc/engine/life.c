@@ -149,8 +149,7 @@ int avenc_channel_create(avenc_device *device, const avenc_channel_config *confi
     size_t capacity = channel->slots.picture_size * 2;
     capacity = capacity < MIN_PACKET_CAPACITY ? MIN_PACKET_CAPACITY : capacity;
     capacity = capacity > MAX_PACKET_CAPACITY ? MAX_PACKET_CAPACITY : capacity;
-    if (rc == AVENC_OK &&
-        !(channel->pool = avi_pool_create(capacity + (config->vui.tells ? AVI_VUI_ROOM : 0), slots + IDLE_PACKETS)))
+    if (rc == AVENC_OK && !(channel->pool = avi_pool_create(capacity + AVI_FRONT_ROOM, slots + IDLE_PACKETS)))
         rc = avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
     if (rc != AVENC_OK) {
         avi_channel_drop(channel);

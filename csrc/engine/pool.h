@@ -12,6 +12,8 @@ typedef struct avi_packet {
     avenc_packet pub;
     avi_pool *pool;
     uint8_t *memory;
+    uint32_t
+        sei_size; /* bytes at the beginning of `memory` that go in front of the first slice: of an accepted frame */
     struct avi_packet *next; /* in whichever list holds the packet */
     uint32_t generation;
 } avi_packet;

@@ -16,14 +16,27 @@ static uint8_t *describe(avenc_channel *channel, uint8_t *data, size_t *size, ui
     return avi_vui_put(&channel->vui_last, &vui, channel->config.en_type, data, size, left_out);
 }
 
+/* What goes in front of the first slice, and of all. */
+__attribute__((noinline)) static uint8_t *put_in_front(const avenc_channel *channel, avi_packet *packet,
+                                                       uint8_t *data) {
+    avenc_packet *pub = &packet->pub;
+    if (packet->sei_size)
+        data = avi_insert_before_slice(pub->en_type, data, &pub->size, packet->memory, packet->sei_size);
+    if (channel->config.aud)
+        data = avi_insert_delimiter(pub->en_type, pub->kind, data, &pub->size);
+    return data;
+}
+
 /* Copy the access unit into the packet, whose status says how that went. Returns how many parameter sets are not known. */
 static uint32_t collect(avenc_channel *channel, avi_packet *packet, const avi_output *output) {
     avenc_packet *pub = &packet->pub;
     const avi_told told = output->told ? *output->told : (avi_told){.kind = AVENC_KIND_UNKNOWN, .mean_qp = -1};
-    bool tells = channel->config.vui.tells != 0;
-    size_t front = tells ? AVI_VUI_ROOM : 0, room = avi_pool_capacity(packet->pool) - front;
+    bool more = packet->sei_size || channel->config.aud;
+    size_t front = AVI_VUI_ROOM + (more ? AVI_AUD_ROOM + 2 * (size_t)packet->sei_size : 0);
+    size_t room = avi_pool_capacity(packet->pool) - AVI_FRONT_ROOM;
     uint8_t *data = packet->memory + front;
     uint32_t left_out = 0;
+    pub->en_type = channel->config.en_type;
     pub->ret_code = output->ret_code;
     pub->device_kind = told.kind;
     pub->mean_qp = told.mean_qp;
@@ -44,7 +57,9 @@ static uint32_t collect(avenc_channel *channel, avi_packet *packet, const avi_ou
         return 0;
     pub->size = output->size;
     pub->kind = avi_access_unit_kind(&channel->sets, channel->config.en_type, data, pub->size);
-    pub->data = tells && pub->kind == AVENC_KIND_IDR ? describe(channel, data, &pub->size, &left_out) : data;
+    if (pub->kind == AVENC_KIND_IDR && channel->config.vui.tells)
+        data = describe(channel, data, &pub->size, &left_out);
+    pub->data = more ? put_in_front(channel, packet, data) : data;
     return left_out;
 }
 

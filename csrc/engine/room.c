@@ -13,6 +13,10 @@ int avi_fail_refused_locked(const avenc_channel *channel, const char *call) {
         return avi_fail(AVENC_E_DRAINED, call, "the end of the stream was declared: no further frames");
     if (channel->sealed)
         return avi_fail(AVENC_E_REPLACED, call, "the channel was replaced: submit to the one that took its place");
+    if (channel->distrusted)
+        return avi_fail(AVENC_E_UNSURE, call,
+                        "the settings that the device has are not known, and no frame is encoded with them: it refused "
+                        "a change, or the change was given up, and it refused the settings of before too");
     if (channel->state == AVI_OPENING || channel->state == AVI_FAILED || !channel->placed)
         return avi_fail(AVENC_E_INVALID, call, "the channel is not open, or has not its predecessor's place yet");
     if (stream->sink_error)

@@ -24,8 +24,9 @@ int avi_fail_refused_locked(const avenc_channel *channel, const char *call);
 /* AVENC_OK, or that. */
 static inline int avi_refused_locked(const avenc_channel *channel, const char *call) {
     const avi_stream *stream = channel->stream;
-    bool takes = !stream->closed && !stream->ended && !channel->sealed && channel->placed && !stream->sink_error &&
-                 channel->state != AVI_OPENING && channel->state != AVI_FAILED && !atomic_load(&channel->device->lost);
+    bool takes = !stream->closed && !stream->ended && !channel->sealed && !channel->distrusted && channel->placed &&
+                 !stream->sink_error && channel->state != AVI_OPENING && channel->state != AVI_FAILED &&
+                 !atomic_load(&channel->device->lost);
     return takes ? AVENC_OK : avi_fail_refused_locked(channel, call);
 }
 

@@ -4,6 +4,27 @@
 #include "base/thread.h"
 #include "engine/room.h"
 
+#include <string.h>
+
+__attribute__((noinline)) static int copy_sei(avi_packet *packet, const avenc_submission *submission,
+                                              const char *call) {
+    if (submission->sei_size > AVENC_MAX_SEI)
+        return avi_fail(AVENC_E_INVALID, call, "the SEI of a frame has %zu bytes, allowed is up to %d",
+                        submission->sei_size, AVENC_MAX_SEI);
+    if (submission->sei == NULL)
+        return avi_fail(AVENC_E_INVALID, call, "sei is NULL, and sei_size %zu: give both, or neither",
+                        submission->sei_size);
+    packet->sei_size = (uint32_t)submission->sei_size;
+    memcpy(packet->memory, submission->sei, submission->sei_size);
+    return AVENC_OK;
+}
+
+/* The frame's SEI waits in the memory of its packet, and goes wherever that goes. The slot is the caller's. */
+static inline int keep_sei(avi_slot *slot, const avenc_submission *submission, const char *call) {
+    slot->packet->sei_size = 0; /* also of one that was refused before */
+    return submission->sei_size ? copy_sei(slot->packet, submission, call) : AVENC_OK;
+}
+
 static void accept_locked(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission, uint64_t now) {
     avi_stream *stream = channel->stream;
     avenc_packet *packet = &slot->packet->pub;
@@ -165,8 +186,11 @@ int avi_accept_and_send(avenc_channel *channel, avi_slot *slot, const avenc_subm
     avi_stream *stream = channel->stream;
     bool queue = false;
     *kept = true;
+    int rc = keep_sei(slot, submission, "avenc_channel_submit");
+    if (rc != AVENC_OK)
+        return rc;
     avi_lock(&stream->lock);
-    int rc = wait_turn_locked(channel, waiter, &queue, "avenc_channel_submit");
+    rc = wait_turn_locked(channel, waiter, &queue, "avenc_channel_submit");
     if (rc != AVENC_OK) {
         avi_unlock(&stream->lock);
         return rc;
@@ -186,8 +210,8 @@ int avi_accept_and_send(avenc_channel *channel, avi_slot *slot, const avenc_subm
     }
     channel->sending = true;
     rc = hand_over_locked(channel, slot, now);
-    if (rc == AVENC_E_AGAIN && stream->closed) /* what is queued has been dropped */
-        rc = avi_fail(AVENC_E_CLOSED, "avenc_channel_submit", "the encoder is closed");
+    if (rc == AVENC_E_AGAIN && (stream->closed || channel->distrusted)) /* what was queued is not any more */
+        rc = avi_fail_refused_locked(channel, "avenc_channel_submit");
     if (rc == AVENC_OK || rc == AVENC_E_AGAIN) {
         *frame_index = index;
         if (rc == AVENC_E_AGAIN)
@@ -221,6 +245,23 @@ static void fail_accepted_locked(avenc_channel *channel, avi_packet *packet, int
     avi_stream_signal_locked(channel->stream, true);
 }
 
+void avi_fail_queued_locked(avenc_channel *channel, int code) {
+    while (channel->queued_head) {
+        avi_slot *slot = unqueue_locked(channel);
+        avi_packet *packet = slot->packet;
+        slot->packet = NULL;
+        channel->active--;
+        fail_accepted_locked(channel, packet, code);
+        avi_channel_free_slot_locked(channel, slot);
+    }
+    avi_channel_check_over_locked(channel);
+}
+
+/* Of a frame that is out of the queue, while others there are ended: AVENC_OK, or how. */
+static int not_to_be_sent_locked(const avenc_channel *channel) {
+    return channel->stream->closed ? AVENC_E_CLOSED : channel->distrusted ? AVENC_E_UNSURE : AVENC_OK;
+}
+
 bool avi_send_run(void *arg) {
     avenc_channel *channel = arg;
     avi_stream *stream = channel->stream;
@@ -244,12 +285,12 @@ bool avi_send_run(void *arg) {
         rc = avi_slot_prepare(&channel->slots, slot);
     avi_lock(&stream->lock);
     count_copies_locked(stream, slot);
-    if (rc == AVENC_OK && stream->closed)
-        rc = AVENC_E_CLOSED;
+    if (rc == AVENC_OK)
+        rc = not_to_be_sent_locked(channel);
     if (rc == AVENC_OK)
         rc = hand_over_locked(channel, slot, avi_now_ns());
-    if (rc == AVENC_E_AGAIN && stream->closed)
-        rc = AVENC_E_CLOSED;
+    if (rc == AVENC_E_AGAIN && not_to_be_sent_locked(channel))
+        rc = not_to_be_sent_locked(channel);
     if (rc == AVENC_E_AGAIN)
         requeue_locked(channel, slot);
     else if (rc == AVENC_E_CLOSED)
@@ -268,8 +309,11 @@ bool avi_send_run(void *arg) {
 int avi_accept_and_queue(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission, avi_waiter *waiter,
                          uint64_t *frame_index) {
     static const char call[] = "avenc_channel_enqueue";
+    int rc = keep_sei(slot, submission, call);
+    if (rc != AVENC_OK)
+        return rc;
     avi_lock(&channel->stream->lock);
-    int rc =
+    rc =
         slot->state == AVI_SLOT_HELD ? avi_wait_pause_locked(channel, waiter, call) : avi_refused_locked(channel, call);
     if (rc == AVENC_OK) {
         accept_locked(channel, slot, submission, avi_now_ns());

@@ -24,6 +24,9 @@ int avi_accept_and_queue(avenc_channel *channel, avi_slot *slot, const avenc_sub
 /* Take the oldest queued frame out of the queue. False: there is none. */
 bool avi_drop_oldest_queued(avenc_channel *channel);
 
+/* Queued frames come back as packets that say why they were not encoded: `code`. */
+void avi_fail_queued_locked(avenc_channel *channel, int code);
+
 /* The body of send_task: hands one queued frame to the device, if there is one and room. */
 bool avi_send_run(void *channel);
 

@@ -230,6 +230,7 @@ enum {
  * X(name, value). 1xxxxx: the caller or the environment; 2xxxxx: resources or unsupported; 3xxxxx:
  * business; 5xxxxx: internal. The set is open: a newer runtime returns codes that are not listed.
  */
+/* clang-format off */
 #define ACL_ERROR_CODES(X) \
     X(ACL_ERROR_NONE, 0) \
     X(ACL_ERROR_INVALID_PARAM, 100000) \
@@ -415,6 +416,7 @@ enum {
     X(ACL_ERROR_RT_L3_PORT_ERROR, 507914) \
     X(ACL_ERROR_RT_CCU_TIMEOUT, 507915) \
     X(ACL_ERROR_RT_CCU_EXCEPTION, 507916)
+/* clang-format on */
 
 #define ACL_ENUM_CODE(name, value) name = (value),
 enum { ACL_ERROR_CODES(ACL_ENUM_CODE) ACL_SUCCESS = 0 };

@@ -72,7 +72,8 @@ extern "C" {
     X(AVENC_E_REPLACED, -23, "another channel has taken this one's place")                                             \
     X(AVENC_E_AGAIN, -24, "a picture buffer is being made")                                                            \
     X(AVENC_E_LOOK, -25, "the wait goes on: look for signals and call again")                                          \
-    X(AVENC_E_MIXED, -26, "the process uses the other one of the vendor's interfaces")
+    X(AVENC_E_MIXED, -26, "the process uses the other one of the vendor's interfaces")                                 \
+    X(AVENC_E_UNSURE, -27, "the device's settings are not known")
 
 #define AVENC_ENUM_STATUS(name, value, meaning) name = (value),
 enum { AVENC_STATUS_CODES(AVENC_ENUM_STATUS) AVENC_OK = 0 };
@@ -141,12 +142,16 @@ typedef struct avenc_library_options {
 
 enum { AVENC_SOC_NAME_SIZE = 64 };
 
+/* Not looked for; open; not there; there, but it cannot be used. */
+enum { AVENC_MPI_UNTRIED = 0, AVENC_MPI_READY = 1, AVENC_MPI_MISSING = 2, AVENC_MPI_BROKEN = 3 };
+
 typedef struct avenc_library_info {
     int simulated;            /* the simulated device */
     const char *runtime_path; /* resolved path of libascendcl.so or what stands for it */
     const char *media_path;   /* resolved path of libacl_dvpp.so or what stands for it */
-    const char *mpi_path;     /* the same of libacl_dvpp_mpi.so, DVPP V2; "" where it cannot be used */
-    const char *mpi_problem;  /* why not; "" where it can */
+    int mpi_state;            /* AVENC_MPI_*: whether libacl_dvpp_mpi.so, DVPP V2, is open */
+    const char *mpi_path;     /* its resolved path; "" where it is not open */
+    const char *mpi_problem;  /* why not; "" where it is */
     const char *found_by;     /* which rule of the search found it */
     const char *fallback;     /* "auto" chose the simulated device: why. "" otherwise */
     const char *warnings;     /* newline-separated safety warnings about the paths; "" if none */
@@ -181,16 +186,28 @@ AVENC_API int avenc_library_open(const avenc_library_options *options, avenc_ope
 AVENC_API int avenc_library_wait_open(avenc_opening *opening, const avenc_wait *wait, avenc_library **library,
                                       const char **warned);
 
+/*
+ * Open libacl_dvpp_mpi.so, DVPP V2, which is not opened with the others: beside the runtime's file, or by soname, by the
+ * same rules of what may be loaded, on a native thread, waited for and warned about as above (options.strict_paths and
+ * .warned count). Whether it is there, and why not, is in info.mpi_state and .mpi_problem afterwards; it is no failure
+ * that it is not. One that is open stays so; another one is looked for anew by each call.
+ */
+AVENC_API int avenc_library_open_mpi(avenc_library *library, const avenc_library_options *options,
+                                     avenc_opening **opening);
+
 /* Give the opening up, whether it is done or not. Does not block. */
 AVENC_API void avenc_opening_release(avenc_opening *opening);
 
 AVENC_API const acl_api *avenc_library_api(const avenc_library *library);
 
-/* The functions of DVPP V2; NULL where info.mpi_problem says why. A runtime without them is whole all the same. */
+/* The functions of DVPP V2; NULL while it is not open. A runtime without them is whole all the same. */
 AVENC_API const himpi_api *avenc_library_himpi(const avenc_library *library);
 AVENC_API const avenc_library_info *avenc_library_info_get(const avenc_library *library);
 
-/* 1 if the library has the function, 0 if not, AVENC_E_INVALID if no function of the list has that name. */
+/*
+ * 1 if the library has the function, 0 if not, AVENC_E_INVALID if no function of the lists has that name. Of DVPP V2's
+ * it has none while that is not open.
+ */
 AVENC_API int avenc_library_has(const avenc_library *library, const char *function);
 
 /*
@@ -226,8 +243,21 @@ enum { AVENC_DVPP_V1 = 1, AVENC_DVPP_V2 = 2 };
 /* That one, or 0 while none was used. */
 AVENC_API int avenc_interface_in_use(void);
 
+/*
+ * Wait while that one is in use only because devices are being opened by it: if all of them fail it is not.
+ * AVENC_E_TIMEOUT: they are still. With `wait` NULL it does not wait.
+ */
+AVENC_API int avenc_interface_wait_settled(int interface, const avenc_wait *wait);
+
 /* For who uses an interface without opening a device here: decide, or AVENC_E_MIXED. */
 AVENC_API int avenc_interface_use(int interface);
+
+/*
+ * The program has made memory or descriptions of that interface by itself, and will go on to use it. Decides nothing:
+ * it is what avenc_interface_expected returns while none is in use. Any thread; a child of fork() expects none.
+ */
+AVENC_API void avenc_interface_expect(int interface);
+AVENC_API int avenc_interface_expected(void);
 
 /*
  * Before hi_mpi_sys_exit, which ends what everybody in the process has on the device. 1: no device is open here, and
@@ -274,6 +304,7 @@ typedef struct avenc_packet {
     int32_t device_kind;   /* AVENC_KIND_* as the device tells it; UNKNOWN where it does not, and on DVPP V1 */
     int32_t mean_qp;       /* likewise, the picture's mean quantiser, 0..51; -1 */
     uint64_t picture_bits; /* likewise, bits that the picture took; 0 */
+    int32_t en_type;       /* acldvppStreamFormat of the data */
 } avenc_packet;
 
 /*
@@ -318,6 +349,74 @@ typedef struct avenc_vui {
  */
 AVENC_API int avenc_vui_put(const avenc_vui *vui, int32_t en_type, const uint8_t *nal, size_t size, uint8_t *to,
                             size_t room, size_t *written);
+
+/* ---- supplemental enhancement information ------------------------------------------------------ */
+
+/* One SEI message: ITU-T H.264 and H.265, 7.3.2.3 and annex D. */
+typedef struct avenc_sei {
+    uint32_t type;          /* payloadType */
+    const uint8_t *payload; /* without emulation prevention */
+    size_t size;            /* bytes */
+} avenc_sei;
+
+/* Take emulation prevention out of a NAL unit, or the rest of one. `to` has `size` bytes; returns how many are used. */
+AVENC_API size_t avenc_unescape(const uint8_t *nal, size_t size, uint8_t *to);
+
+/*
+ * The next message of an SEI NAL unit, given without its header of one byte (H.264) or two (H.265) and without emulation
+ * prevention, from *position (0 at first), which is moved on. 1 if there is one, 0 at the end; AVENC_E_INVALID where it
+ * ends within a message, or has no stop bit. The payload is part of `rbsp`. May be called from any thread.
+ */
+AVENC_API int avenc_next_sei(const uint8_t *rbsp, size_t size, size_t *position, avenc_sei *message);
+
+/*
+ * Write `count` messages, at least one, as a NAL unit in Annex B: a start code of four bytes, header (H.265: a prefix SEI),
+ * messages with emulation prevention, stop bit. With `to` NULL it is only measured. AVENC_E_INVALID for want of room.
+ */
+AVENC_API int avenc_sei_put(int32_t en_type, const avenc_sei *messages, size_t count, uint8_t *to, size_t room,
+                            size_t *written);
+
+/* Payload of type 6: from which picture on what is decoded is right, or (exact_match 0) good enough, after a random access. */
+typedef struct avenc_recovery_point {
+    int32_t count; /* H.264: frames from here, 0 to 65535; H.265: pictures in output order, -32768 to 32767 */
+    uint8_t exact_match;
+    uint8_t broken_link; /* pictures from here on may show what is gone: an edit */
+} avenc_recovery_point;
+
+enum { AVENC_RECOVERY_POINT_SIZE = 8 };
+
+/* AVENC_E_INVALID: the payload ends within a field; a count outside its range. */
+AVENC_API int avenc_recovery_point_get(int32_t en_type, const uint8_t *payload, size_t size,
+                                       avenc_recovery_point *point);
+AVENC_API int avenc_recovery_point_put(int32_t en_type, const avenc_recovery_point *point,
+                                       uint8_t to[AVENC_RECOVERY_POINT_SIZE], size_t *size);
+
+/* ---- length-prefixed NAL units ------------------------------------------------------------------ */
+
+/*
+ * Annex B to NAL units with their lengths in front, `length_size` bytes (1, 2 or 4), the highest first. Without
+ * `parameter_sets` those are left out which a configuration record has: SPS, PPS, H.264's SPS extension, H.265's VPS. With
+ * `to` NULL it is only measured. AVENC_E_INVALID: another length_size, a unit too long for it, no room. May be called
+ * from any thread, as the next three.
+ */
+AVENC_API int avenc_to_length_prefixed(int32_t en_type, const uint8_t *data, size_t size, uint32_t length_size,
+                                       int parameter_sets, uint8_t *to, size_t room, size_t *written);
+
+/* And back, each with a start code of four bytes. AVENC_E_INVALID also where a length leads beyond the data. */
+AVENC_API int avenc_to_annex_b(const uint8_t *data, size_t size, uint32_t length_size, uint8_t *to, size_t room,
+                               size_t *written);
+
+/*
+ * The decoder configuration record (ISO/IEC 14496-15: avcC, hvcC) of the parameter sets in front of an access unit's
+ * first slice, for lengths of four bytes. in_band: H.265's sample entry is "hev1", the stream may have others.
+ * AVENC_E_INVALID: one of them is missing or of unknown syntax, no room. With `to` NULL it is only measured.
+ */
+AVENC_API int avenc_description_put(int32_t en_type, const uint8_t *data, size_t size, int in_band, uint8_t *to,
+                                    size_t room, size_t *written);
+
+/* The NAL units of a record in Annex B, in its order, and its length_size. AVENC_E_INVALID: damaged, no room. */
+AVENC_API int avenc_description_get(int32_t en_type, const uint8_t *record, size_t size, uint8_t *to, size_t room,
+                                    size_t *written, uint32_t *length_size);
 
 /* ---- wait set -------------------------------------------------------------------------------- */
 
@@ -383,6 +482,15 @@ enum {
     AVENC_LIMITS,
 };
 
+/* A rectangle with a quantiser of its own. */
+typedef struct avenc_region {
+    uint32_t x, y, width, height; /* pixels, multiples of 16 (documented) */
+    int32_t qp;                   /* 0..51; relative: what is added to the picture's, -51..51 */
+    int relative;
+} avenc_region;
+
+enum { AVENC_MOST_REGIONS = 8 };
+
 typedef struct avenc_channel_config {
     int32_t en_type;             /* acldvppStreamFormat */
     int32_t pic_format;          /* acldvppPixelFormat: NV12 or NV21 */
@@ -399,10 +507,18 @@ typedef struct avenc_channel_config {
     uint32_t limits_given;      /* a bit for each AVENC_LIMIT_*; the others are the device's. V1 has none */
     uint32_t limits[AVENC_LIMITS];
     uint32_t i_qp, p_qp; /* of AVENC_RC_FIXQP */
-    avenc_vui vui;       /* written into the parameter sets of key frames; fixed_rate ends where a pts is given */
+    /* Of V2; V1 has none of these. */
+    uint32_t scene;         /* 1 + hi_venc_scene_mode; 0: the device's own */
+    uint32_t refresh_count; /* rows or columns that each picture refreshes; 0: none */
+    int refresh_columns;
+    uint32_t refresh_i_qp; /* of I pictures that are asked for then, 0..51 */
+    uint32_t region_count; /* of `regions`: where they overlap, the later one counts */
+    avenc_region regions[AVENC_MOST_REGIONS];
+    avenc_vui vui; /* written into the parameter sets of key frames; fixed_rate ends where a pts is given */
+    int aud;       /* an access-unit delimiter in front of each access unit that has none */
 } avenc_channel_config;
 
-enum { AVENC_MAX_DEPTH = 256 };
+enum { AVENC_MAX_DEPTH = 256, AVENC_MAX_SEI = 65536 };
 
 /* A picture in host memory. Rows may be padded; nothing beyond the last row's width is read. */
 typedef struct avenc_picture {
@@ -424,6 +540,11 @@ typedef struct avenc_submission {
     uint64_t tag;  /* 0, or a number that comes back exactly once for each accepted frame: on its packet, or by
                       avenc_channel_take_dropped. Meaningless to the engine */
     int promised;  /* its packet is for avenc_channel_take_promised */
+    const uint8_t
+        *sei;        /* NAL units in Annex B, such as avenc_sei_put makes, for this access unit: in front of its first
+                           slice, behind delimiter and parameter sets, in H.265 with its temporal id. Copied before
+                           the call returns; they share the fate of the frame. Not looked at where sei_size is 0 */
+    size_t sei_size; /* bytes, up to AVENC_MAX_SEI; with `sei` NULL anything but 0 is AVENC_E_INVALID */
 } avenc_submission;
 
 /* A picture in device memory: luma, then interleaved chroma at data + stride * height_stride. */
@@ -510,6 +631,13 @@ AVENC_API int avenc_channel_wait_retired(avenc_channel *channel, const avenc_wai
  */
 AVENC_API uint32_t avenc_channel_epoch(avenc_channel *channel);
 
+/*
+ * Nobody puts another channel in the place of this one, after a change of which AVENC_E_UNSUPPORTED said that its
+ * settings are not known: it takes no more frames (AVENC_E_UNSURE), and those that are queued come back as packets of
+ * that status. A successor can take its place later. Nothing happens where the settings are known.
+ */
+AVENC_API void avenc_channel_distrust(avenc_channel *channel);
+
 typedef struct avenc_change avenc_change;
 
 /*
@@ -530,7 +658,8 @@ AVENC_API int avenc_channel_change(avenc_channel *channel, uint32_t epoch, const
 /*
  * Wait until it is over. AVENC_OK: it is made, and *first_index the first frame that it applies to. A code of the
  * vendor's: a call failed, and what had been written was written back. AVENC_E_UNSUPPORTED: that failed too; which
- * settings the channel has is not known, and another one is to take its place. AVENC_E_REPLACED, _CLOSED: it lost its
+ * settings the channel has is not known, and another one is to take its place; or the library lacks a function for it,
+ * and nothing has changed. AVENC_E_REPLACED, _CLOSED: it lost its
  * place, or was closed, before. AVENC_E_TIMEOUT: not within the deadline, or nothing moved for the stall's time; the
  * code of a lost device. After these two, and AVENC_E_LOOK, it goes on until it is released.
  */
@@ -538,7 +667,8 @@ AVENC_API int avenc_change_wait(avenc_change *change, const avenc_wait *wait, ui
 
 /*
  * Give the handle up, and with it a change that is not over: one that has not begun is forgotten; of one in the vendor's
- * hands the old settings are written back when the call returns. Does not block. NULL is allowed.
+ * hands the old settings are written back when the call returns. Where that fails, or the change was over with
+ * AVENC_E_UNSUPPORTED and nobody was told, it is as after avenc_channel_distrust. Does not block. NULL is allowed.
  */
 AVENC_API void avenc_change_release(avenc_change *change);
 

@@ -219,3 +219,11 @@ int avi_library_find(const avenc_library_options *options, char *warned, avenc_l
         *library = search.stopped ? NULL : found;
     return rc;
 }
+
+int avi_library_find_v2(const avenc_library_options *options, char *warned, avenc_library *library,
+                        avenc_library **found) {
+    avi_search search = new_search(options, warned);
+    int rc = avi_library_find_mpi(&search, library);
+    *found = search.stopped ? NULL : library;
+    return rc;
+}

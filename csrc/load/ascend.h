@@ -12,4 +12,8 @@
  */
 int avi_library_find(const avenc_library_options *options, char *warned, avenc_library **library);
 
+/* The same of avenc_library_open_mpi: `library` is the one whose DVPP V2 is looked for, *found that, or NULL likewise. */
+int avi_library_find_v2(const avenc_library_options *options, char *warned, avenc_library *library,
+                        avenc_library **found);
+
 #endif

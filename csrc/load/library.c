@@ -17,23 +17,30 @@ typedef struct answers {
     char soc_name[AVENC_SOC_NAME_SIZE];
 } answers;
 
-/* What is said of a library. Made anew when something changes and never changed: readers take no lock. */
-typedef struct snapshot {
-    avenc_library_info info;
+/* What is said of a library and may change. Cleared before, likewise. */
+typedef struct sayings {
     answers answers;
     char fallback[AVI_FALLBACK_SIZE];
+    char warnings[sizeof((avi_search *)0)->warnings];
+    int mpi_state; /* AVENC_MPI_* */
+    char mpi_path[PATH_MAX];
+    char mpi_problem[2048];
+} sayings;
+
+/* Made anew when something changes and never changed: readers take no lock. */
+typedef struct snapshot {
+    avenc_library_info info;
+    sayings says;
     struct snapshot *next;
 } snapshot;
 
 struct avenc_library {
     acl_api api;
-    himpi_api himpi; /* valid while mpi_problem is "" */
+    himpi_api himpi; /* once mpi_ready: written before, under the list's lock, and once */
+    atomic_bool mpi_ready;
     char runtime_path[PATH_MAX];
     char media_path[PATH_MAX];
-    char mpi_path[PATH_MAX];
-    char mpi_problem[2048];
     char found_by[128];
-    char warnings[sizeof((avi_search *)0)->warnings];
     void *runtime;
     void *media;
     bool simulated;
@@ -70,52 +77,28 @@ static void *load_media(avi_search *search, const avenc_library *library) {
     return load_companion(search, library, "libacl_dvpp.so", "aclvencCreateChannel");
 }
 
-/* DVPP V2, which older runtimes lack: without it the library is whole. Its paths' texts are apart from the search's. */
-static void fill_mpi(avi_search *search, avenc_library *library) {
-    static const char soname[] = "libacl_dvpp_mpi.so";
-    char missing[1024] = "";
-    size_t tried = strlen(search->tried);
-    bool broken_before = search->found_broken;
-    void *mpi = load_companion(search, library, soname, "hi_mpi_venc_create_chn");
-    if (!mpi) {
-        snprintf(library->mpi_problem, sizeof library->mpi_problem, "%s is %s. Tried:%s", soname,
-                 search->found_broken && !broken_before ? "not usable" : "not there", search->tried + tried);
-    } else {
-        avi_resolved_path(mpi, soname, library->mpi_path);
-        avi_fill_himpi(&library->himpi, mpi, missing, sizeof missing);
-        if (missing[0])
-            snprintf(library->mpi_problem, sizeof library->mpi_problem,
-                     "%s lacks functions that every version with video encoding has: %s", library->mpi_path, missing);
-    }
-    if (library->mpi_problem[0])
-        library->mpi_path[0] = '\0';
-    search->tried[tried] = '\0';
-    search->found_broken = broken_before;
-}
-
-/* Say this of the library from now on; fallback NULL: as before. The lock is held. */
-static int say_locked(avenc_library *library, const answers *answers, const char *fallback) {
-    snapshot *latest = atomic_load(&library->latest), *made = library->snapshots;
-    if (!fallback)
-        fallback = latest ? latest->fallback : "";
-    while (made && (memcmp(&made->answers, answers, sizeof *answers) != 0 || strcmp(made->fallback, fallback) != 0))
+/* Say this of the library from now on. The lock is held. */
+static int say_locked(avenc_library *library, const sayings *says) {
+    snapshot *made = library->snapshots;
+    while (made && memcmp(&made->says, says, sizeof *says) != 0)
         made = made->next;
     if (!made) {
         if (!(made = calloc(1, sizeof *made)))
             return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
-        snprintf(made->fallback, sizeof made->fallback, "%s", fallback);
-        made->answers = *answers;
+        memcpy(&made->says, says, sizeof *says);
+        const answers *answers = &made->says.answers;
         made->info = (avenc_library_info){
             .simulated = library->simulated,
             .runtime_path = library->runtime_path,
             .media_path = library->media_path,
-            .mpi_path = library->mpi_path,
-            .mpi_problem = library->mpi_problem,
+            .mpi_state = made->says.mpi_state,
+            .mpi_path = made->says.mpi_path,
+            .mpi_problem = made->says.mpi_problem,
             .found_by = library->found_by,
-            .fallback = made->fallback,
-            .warnings = library->warnings,
+            .fallback = made->says.fallback,
+            .warnings = made->says.warnings,
             .device_count = answers->device_count,
-            .soc_name = made->answers.soc_name,
+            .soc_name = answers->soc_name,
             .version = {answers->version[0], answers->version[1], answers->version[2]},
         };
         made->next = library->snapshots;
@@ -225,21 +208,28 @@ static int fill(avi_search *search, avenc_library *library, const char *found_by
         rc =
             avi_fill_table(&library->api, library->runtime, library->runtime_path, library->media, library->media_path);
     }
-    if (rc == AVENC_OK)
-        fill_mpi(search, library);
     if (search->stopped) /* a warning comes first, and the library another time */
         rc = AVENC_E_BROKEN;
     snprintf(library->found_by, sizeof library->found_by, "%s", found_by);
-    snprintf(library->warnings, sizeof library->warnings, "%s", search->warnings);
     return rc;
 }
 
 /* Put a library that is filled into the list, unless another thread was faster: then that one is the library. */
-static int register_library(avenc_library **library, const answers *answers) {
+static int register_library(avenc_library **library, const avi_search *search, const answers *answers) {
     avenc_library *own = *library;
+    sayings says;
     avi_lock(&registry_lock);
     avenc_library *known = find_registered(own->runtime_path);
-    int rc = say_locked(known ? known : own, answers, NULL);
+    if (known) {
+        memcpy(&says, &atomic_load(&known->latest)->says, sizeof says);
+    } else {
+        memset(&says, 0, sizeof says);
+        snprintf(says.warnings, sizeof says.warnings, "%s", search->warnings);
+        snprintf(says.mpi_problem, sizeof says.mpi_problem,
+                 "libacl_dvpp_mpi.so has not been looked for: nobody has asked for DVPP V2");
+    }
+    memcpy(&says.answers, answers, sizeof says.answers);
+    int rc = say_locked(known ? known : own, &says);
     if (rc == AVENC_OK && !known) {
         atomic_store(&own->next, atomic_load(&registry));
         atomic_store(&registry, own);
@@ -274,7 +264,7 @@ int avi_library_adopt(avi_search *search, void *runtime, bool simulated, const c
     if (rc == AVENC_OK)
         rc = ask(library, &answers);
     if (rc == AVENC_OK)
-        rc = register_library(&library, &answers);
+        rc = register_library(&library, search, &answers);
     if (rc == AVENC_OK)
         *out = library;
     else if (!known)
@@ -283,8 +273,63 @@ int avi_library_adopt(avi_search *search, void *runtime, bool simulated, const c
 }
 
 int avi_library_note_fallback(avenc_library *library, const char *reason) {
+    sayings says;
     avi_lock(&registry_lock);
-    int rc = say_locked(library, &atomic_load(&library->latest)->answers, reason);
+    memcpy(&says, &atomic_load(&library->latest)->says, sizeof says);
+    memset(says.fallback, 0, sizeof says.fallback);
+    snprintf(says.fallback, sizeof says.fallback, "%s", reason);
+    int rc = say_locked(library, &says);
+    avi_unlock(&registry_lock);
+    return rc;
+}
+
+/* ---- DVPP V2, which older runtimes lack ---------------------------------------------------------- */
+
+/* Fill the table, and say how that went. */
+static void load_mpi(avi_search *search, const avenc_library *library, himpi_api *himpi, sayings *says) {
+    static const char soname[] = "libacl_dvpp_mpi.so";
+    char missing[1024] = "";
+    void *mpi = load_companion(search, library, soname, "hi_mpi_venc_create_chn");
+    memset(says, 0, sizeof *says);
+    if (!mpi) {
+        says->mpi_state = search->found_broken ? AVENC_MPI_BROKEN : AVENC_MPI_MISSING;
+        snprintf(says->mpi_problem, sizeof says->mpi_problem, "%s is %s. Tried:%s", soname,
+                 search->found_broken ? "not usable" : "not there", search->tried);
+        return;
+    }
+    avi_resolved_path(mpi, soname, says->mpi_path);
+    avi_fill_himpi(himpi, mpi, missing, sizeof missing);
+    says->mpi_state = missing[0] ? AVENC_MPI_BROKEN : AVENC_MPI_READY;
+    if (missing[0]) {
+        snprintf(says->mpi_problem, sizeof says->mpi_problem,
+                 "%s lacks functions that every version with video encoding has: %s", says->mpi_path, missing);
+        memset(says->mpi_path, 0, sizeof says->mpi_path);
+    }
+}
+
+int avi_library_find_mpi(avi_search *search, avenc_library *library) {
+    if (atomic_load(&library->mpi_ready))
+        return AVENC_OK;
+    himpi_api himpi;
+    sayings found, says;
+    load_mpi(search, library, &himpi, &found);
+    if (search->stopped) /* a warning comes first, and the library another time */
+        return AVENC_OK;
+    int rc = AVENC_OK;
+    avi_lock(&registry_lock);
+    if (!atomic_load(&library->mpi_ready)) { /* another thread may have been faster */
+        memcpy(&says, &atomic_load(&library->latest)->says, sizeof says);
+        says.mpi_state = found.mpi_state;
+        memcpy(says.mpi_path, found.mpi_path, sizeof says.mpi_path);
+        memcpy(says.mpi_problem, found.mpi_problem, sizeof says.mpi_problem);
+        if (!strstr(says.warnings, search->warnings))
+            avi_append(says.warnings, sizeof says.warnings, "%s", search->warnings);
+        rc = say_locked(library, &says);
+        if (rc == AVENC_OK && found.mpi_state == AVENC_MPI_READY) {
+            library->himpi = himpi;
+            atomic_store(&library->mpi_ready, true);
+        }
+    }
     avi_unlock(&registry_lock);
     return rc;
 }
@@ -294,7 +339,7 @@ const acl_api *avenc_library_api(const avenc_library *library) {
 }
 
 const himpi_api *avenc_library_himpi(const avenc_library *library) {
-    return library->mpi_problem[0] ? NULL : &library->himpi;
+    return atomic_load_explicit(&((avenc_library *)library)->mpi_ready, memory_order_acquire) ? &library->himpi : NULL;
 }
 
 const avenc_library_info *avenc_library_info_get(const avenc_library *library) {
@@ -302,7 +347,7 @@ const avenc_library_info *avenc_library_info_get(const avenc_library *library) {
 }
 
 int avenc_library_has(const avenc_library *library, const char *function) {
-    return avi_table_has(&library->api, function);
+    return avi_table_has(&library->api, avenc_library_himpi(library), function);
 }
 
 /* ---- aclFinalize, fork -------------------------------------------------------------------------- */

@@ -20,6 +20,12 @@
 int avi_library_adopt(avi_search *search, void *runtime, bool simulated, const char *found_by, const char *name,
                       avenc_library **library);
 
+/*
+ * Look for DVPP V2's library, unless it was found, by the same rules; info.mpi_state says how that went. AVENC_E_NOMEM:
+ * nothing is known. search->stopped: nothing was loaded, and nothing is known. No lock is held while it is loaded.
+ */
+int avi_library_find_mpi(avi_search *search, avenc_library *library);
+
 enum { AVI_FALLBACK_SIZE = 2048 };
 
 /* It was taken in place of another one: say why, from now on. A text beyond AVI_FALLBACK_SIZE is cut off. */

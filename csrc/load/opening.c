@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Opening a library, on a thread of the task queue: constructors of the vendor's and its first calls may not return. */
+/* Opening a library, or DVPP V2's, on a thread of the task queue: constructors of the vendor's and its first calls may not return. */
 #include "base/status.h"
 #include "base/taskq.h"
 #include "base/thread.h"
@@ -15,6 +15,7 @@ struct avenc_opening {
     avi_task task;
     atomic_uint references;
     uint32_t generation;
+    avenc_library *of;             /* whose DVPP V2 is to be opened; NULL: AscendCL is */
     avenc_library_options options; /* its texts are `copies` */
     char *copies[4];
     char *warned;         /* NULL: warnings stop nothing */
@@ -40,7 +41,8 @@ static bool run(void *arg) {
     avenc_opening *opening = arg;
     avenc_library *library = NULL;
     avi_blocking_begins();
-    int rc = avi_library_find(&opening->options, opening->warned, &library);
+    int rc = opening->of ? avi_library_find_v2(&opening->options, opening->warned, opening->of, &library)
+                         : avi_library_find(&opening->options, opening->warned, &library);
     avi_blocking_ends();
     avi_lock(&opening->lock);
     opening->failure = *avenc_last_failure();
@@ -78,9 +80,7 @@ static bool copy_options(avenc_opening *opening, const avenc_library_options *op
     return true;
 }
 
-int avenc_library_open(const avenc_library_options *options, avenc_opening **out) {
-    if (!options || !options->backend || !out)
-        return avi_fail(AVENC_E_INVALID, __func__, "options, options.backend and opening must not be NULL");
+static int begin(const avenc_library_options *options, avenc_library *of, avenc_opening **out) {
     avenc_opening *opening = calloc(1, sizeof *opening);
     if (!opening)
         return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
@@ -88,6 +88,7 @@ int avenc_library_open(const avenc_library_options *options, avenc_opening **out
     avi_cond_init(&opening->finished);
     atomic_store(&opening->references, 1);
     opening->generation = avi_generation();
+    opening->of = of;
     avi_task_init(&opening->task, run, over, opening);
     int rc = copy_options(opening, options) ? avi_taskq_retain() : avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
     if (rc != AVENC_OK) {
@@ -98,6 +99,18 @@ int avenc_library_open(const avenc_library_options *options, avenc_opening **out
     avi_task_post(&opening->task);
     *out = opening;
     return AVENC_OK;
+}
+
+int avenc_library_open(const avenc_library_options *options, avenc_opening **opening) {
+    if (!options || !options->backend || !opening)
+        return avi_fail(AVENC_E_INVALID, __func__, "options, options.backend and opening must not be NULL");
+    return begin(options, NULL, opening);
+}
+
+int avenc_library_open_mpi(avenc_library *library, const avenc_library_options *options, avenc_opening **opening) {
+    if (!library || !options || !opening)
+        return avi_fail(AVENC_E_INVALID, __func__, "library, options and opening must not be NULL");
+    return begin(options, library, opening);
 }
 
 int avenc_library_wait_open(avenc_opening *opening, const avenc_wait *wait, avenc_library **library,
@@ -114,10 +127,10 @@ int avenc_library_wait_open(avenc_opening *opening, const avenc_wait *wait, aven
     bool done = opening->done;
     avi_unlock(&opening->lock);
     if (!done && now >= deadline)
-        return avi_fail(AVENC_E_TIMEOUT, __func__,
-                        "AscendCL is not open within %.3g s: loading the library, aclInit or aclrtGetDeviceCount has "
-                        "not returned",
-                        wait ? (double)(deadline - wait->since_ns) * 1e-9 : 0);
+        return avi_fail(AVENC_E_TIMEOUT, __func__, "%s within %.3g s: loading %s has not returned",
+                        opening->of ? "DVPP V2 is not open" : "AscendCL is not open",
+                        wait ? (double)(deadline - wait->since_ns) * 1e-9 : 0,
+                        opening->of ? "libacl_dvpp_mpi.so" : "the library, aclInit or aclrtGetDeviceCount");
     if (!done)
         return avi_fail(AVENC_E_LOOK, __func__, "the wait goes on");
     if (opening->failure.code != AVENC_OK)

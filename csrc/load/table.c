@@ -75,13 +75,18 @@ void avi_fill_himpi(himpi_api *api, void *mpi, char *missing, size_t size) {
     }
 }
 
-int avi_table_has(const acl_api *api, const char *function) {
-    for (size_t i = 0; i < FUNCTION_COUNT; i++) {
-        if (strcmp(functions[i].name, function) == 0) {
-            void *pointer;
-            memcpy(&pointer, (const char *)api + functions[i].offset, sizeof pointer);
-            return pointer != NULL;
-        }
-    }
+static int is_set(const void *api, size_t offset) {
+    void *pointer;
+    memcpy(&pointer, (const char *)api + offset, sizeof pointer);
+    return pointer != NULL;
+}
+
+int avi_table_has(const acl_api *api, const himpi_api *himpi, const char *function) {
+    for (size_t i = 0; i < FUNCTION_COUNT; i++)
+        if (strcmp(functions[i].name, function) == 0)
+            return is_set(api, functions[i].offset);
+    for (size_t i = 0; i < sizeof himpi_functions / sizeof himpi_functions[0]; i++)
+        if (strcmp(himpi_functions[i].name, function) == 0)
+            return himpi && is_set(himpi, himpi_functions[i].offset);
     return avi_fail(AVENC_E_INVALID, "avenc_library_has", "\"%s\" is not in the list of functions", function);
 }

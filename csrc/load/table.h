@@ -17,7 +17,10 @@ int avi_fill_table(acl_api *api, void *runtime, const char *runtime_path, void *
 /* The same of DVPP V2's library. What every version has and this one lacks is added to `missing`, which is "" if nothing. */
 void avi_fill_himpi(himpi_api *api, void *mpi, char *missing, size_t size);
 
-/* 1 if the function of that name is there, 0 if not, AVENC_E_INVALID if no function of the list has that name. */
-int avi_table_has(const acl_api *api, const char *function);
+/*
+ * 1 if the function of that name is there, 0 if not, AVENC_E_INVALID if no function of the lists has that name. himpi
+ * NULL: none of DVPP V2's is.
+ */
+int avi_table_has(const acl_api *api, const himpi_api *himpi, const char *function);
 
 #endif

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * DVPP V2, a device: one native thread opens it, and gets the streams of all its channels. It waits in the vendor's epoll
- * while a frame may be in the device, and on a condition of its own otherwise: nothing wakes a thread out of that epoll,
- * so a device without frames ends at once, and costs nothing while it is idle.
+ * while a frame may be in the device, and on a condition of its own when none has been for a while: nothing wakes a thread
+ * out of that epoll, so a device without frames ends soon, and costs nothing while it is idle.
  *
  * hi_mpi_sys_exit is never called: it ends the use of all others in the process too.
  */
 #include "base/status.h"
 #include "base/thread.h"
 #include "engine/report.h"
-#include "ports/dvpp_v2_channel.h"
+#include "ports/dvpp_v2_shared.h"
 #include "ports/family.h"
 
 #include <stdlib.h>
@@ -18,6 +18,7 @@
 
 enum {
     WAIT_MS = 100,           /* in the epoll: how late the thread may see that it is to stop */
+    IDLE_MS = 50,            /* there without frames: a wake-up more for each frame of a camera would cost more */
     MOST_EVENTS = 64,        /* of one wait */
     MOST_AT_ONCE = 16,       /* streams of one channel before another one's turn */
     LOST_AFTER_FAILURES = 3, /* consecutive ones, before the device counts as lost */
@@ -33,6 +34,7 @@ typedef struct getter {
     hi_venc_pack *packs;
     hi_u32 room; /* of packs */
     int failures;
+    bool quiet; /* the last wait had no event */
 } getter;
 
 /* ---- an access unit ------------------------------------------------------------------------------ */
@@ -180,21 +182,29 @@ static void get_streams(getter *getter, const hi_dvpp_epoll_event *events, hi_s3
     avi_report_batch(getter->device);
 }
 
-/* Sleep until there may be something to get. False: the device ends. A lost one is looked at, since it may come back. */
-static bool wait_for_frames(avenc_device *device, avi_v2_device *v2) {
+/*
+ * Sleep until there may be something to get. False: the device ends. *wait_ms: how long, in the epoll. A lost device is
+ * looked at, since it may come back.
+ */
+static bool wait_for_frames(getter *getter, hi_s32 *wait_ms) {
+    avi_v2_device *v2 = getter->v2;
     avi_lock(&v2->lock);
-    while (!v2->stop && v2->inside == 0 && !atomic_load(&device->lost))
+    while (!v2->stop && v2->inside == 0 && getter->quiet && !atomic_load(&getter->device->lost))
         pthread_cond_wait(&v2->changed, &v2->lock);
     bool goes_on = !v2->stop;
+    *wait_ms = v2->inside ? WAIT_MS : IDLE_MS;
     avi_unlock(&v2->lock);
     return goes_on;
 }
 
 static void serve(getter *getter) {
     hi_dvpp_epoll_event events[MOST_EVENTS];
-    while (wait_for_frames(getter->device, getter->v2)) {
+    hi_s32 wait_ms;
+    getter->quiet = true;
+    while (wait_for_frames(getter, &wait_ms)) {
         hi_s32 count = 0;
-        hi_s32 rc = getter->v2->mpi->hi_mpi_sys_wait_epoll(getter->v2->epoll, events, MOST_EVENTS, WAIT_MS, &count);
+        hi_s32 rc = getter->v2->mpi->hi_mpi_sys_wait_epoll(getter->v2->epoll, events, MOST_EVENTS, wait_ms, &count);
+        getter->quiet = count == 0;
         if (rc != HI_SUCCESS) {
             failed(getter, rc, "hi_mpi_sys_wait_epoll");
             continue;
@@ -212,17 +222,6 @@ static bool has_v1_only(const char *soc) {
     const char family[] = "Ascend310";
     size_t length = sizeof family - 1;
     return strncmp(soc, family, length) == 0 && soc[length] != 'P' && soc[length] != 'B';
-}
-
-static int fail_no_v2(const avenc_device *device) {
-    const char *soc = device->info.soc_name;
-    return avi_fail(AVENC_E_INVALID, "hi_mpi_sys_init", "interface is \"v2\"; %s has no DVPP V2%s",
-                    soc[0] ? soc : "this chip", has_v1_only(soc) ? ": choose interface=\"v1\"" : "");
-}
-
-/* A chip may have no encoder at all, which whoever opened the device finds out by its name. */
-static int create(avenc_device *device, const avenc_channel_config *config, void **channel) {
-    return avi_v2_of(device)->epoll < 0 ? fail_no_v2(device) : avi_v2_create(device, config, channel);
 }
 
 /* A frame in one pack is one copy. Only while the device has no channel (observed); then packs are put together. */
@@ -243,10 +242,9 @@ static void ask_for_one_pack(avenc_device *device) {
 
 static int open_mpi(avenc_device *device, avi_v2_device *v2) {
     if (has_v1_only(device->info.soc_name))
-        return fail_no_v2(device);
+        return avi_fail(AVENC_E_INVALID, "hi_mpi_sys_init",
+                        "interface is \"v2\"; %s has no DVPP V2: choose interface=\"v1\"", device->info.soc_name);
     hi_s32 rc = v2->mpi->hi_mpi_sys_init(); /* repeating it succeeds (documented) */
-    if (rc == HI_ERR_SYS_NOT_SUPPORT)
-        return AVENC_OK; /* and no epoll: `create` tells */
     if (rc != HI_SUCCESS)
         return avi_v2_fail(device, rc, "hi_mpi_sys_init");
     ask_for_one_pack(device);
@@ -343,7 +341,7 @@ const avi_port avi_dvpp_v2 = {
     .upload = avi_runtime_upload,
     .copy = avi_runtime_copy,
     .wait_stream = avi_runtime_wait_stream,
-    .create = create,
+    .create = avi_v2_create,
     .destroy = avi_v2_destroy,
     .changes = avi_v2_changes,
     .change = avi_v2_change,

@@ -2,20 +2,10 @@
 /* Channels of DVPP V2, and frames going in. Nothing here waits but for a thread that gets this channel's streams. */
 #include "base/status.h"
 #include "base/thread.h"
-#include "ports/dvpp_v2_channel.h"
+#include "ports/dvpp_v2_shared.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-int avi_v2_fail(avenc_device *device, hi_s32 code, const char *call) {
-    /* -1 is no code of the vendor's table, and one of the engine's */
-    int rc = avi_fail_acl(device->api, code == HI_FAILURE ? ACL_ERROR_FAILURE : code, call);
-    if (code != HI_ERR_VENC_SYS_ERROR)
-        return rc;
-    /* The channel's, or the whole device's: beginning its use once more changes nothing (documented), but on a lost one. */
-    hi_s32 again = avi_v2_of(device)->mpi->hi_mpi_sys_init();
-    return again == HI_SUCCESS ? rc : avi_fail_acl(device->api, again, "hi_mpi_sys_init");
-}
 
 /* ---- frames that may be in the device ------------------------------------------------------------ */
 
@@ -172,9 +162,13 @@ static int create_parts(avenc_device *device, const avenc_channel_config *config
     avi_v2_device *v2 = avi_v2_of(device);
     channel->attr = attributes(config);
     channel->config = *config;
-    int rc = create_at_free_id(device, &channel->attr, channel);
+    int rc = avi_v2_check_quality(device, config);
+    if (rc == AVENC_OK)
+        rc = create_at_free_id(device, &channel->attr, channel);
     if (rc == AVENC_OK && config->limits_given)
         rc = write_limits(device, channel, config, channel->attr.rc_attr.rc_mode);
+    if (rc == AVENC_OK)
+        rc = avi_v2_begin_quality(device, channel, config);
     if (rc != AVENC_OK)
         return rc;
     avi_lock(&v2->lock);
@@ -262,27 +256,47 @@ bool avi_v2_changes(const avenc_device *device) {
     return avi_v2_of(device)->mpi->hi_mpi_venc_set_chn_attr != NULL; /* not in the oldest releases */
 }
 
+/* Then rate control, which would begin anew, is left alone. */
+static bool only_regions_differ(const avi_v2_channel *channel, const hi_venc_chn_attr *attr,
+                                const avenc_channel_config *config) {
+    const avenc_channel_config *was = &channel->config;
+    bool same = memcmp(attr, &channel->attr, sizeof *attr) == 0 && config->limits_given == was->limits_given;
+    for (int i = 0; i < AVENC_LIMITS; i++)
+        same = same && (!(config->limits_given >> i & 1) || config->limits[i] == was->limits[i]);
+    return same && (config->region_count != was->region_count ||
+                    memcmp(config->regions, was->regions, config->region_count * sizeof config->regions[0]) != 0);
+}
+
 /*
  * Attributes, and then the parameters of rate control that were kept, which go back to their defaults with them
  * (documented). Those of another mode are another structure: what all modes have is kept, the rest is as the device begins.
+ * attr NULL: these stay. Regions, of which `regions` were set, last.
  */
-static int write_settings(avenc_device *device, avi_v2_channel *channel, const hi_venc_chn_attr *attr,
+static int write_settings(avenc_device *device, avi_v2_channel *channel, const hi_venc_chn_attr *attr, uint32_t regions,
                           const avenc_channel_config *config) {
-    TRY_MPI(device, hi_mpi_venc_set_chn_attr, channel->id, attr);
-    return write_limits(device, channel, config, attr->rc_attr.rc_mode);
+    int rc = AVENC_OK;
+    if (attr) {
+        TRY_MPI(device, hi_mpi_venc_set_chn_attr, channel->id, attr);
+        rc = write_limits(device, channel, config, attr->rc_attr.rc_mode);
+    }
+    return rc == AVENC_OK ? avi_v2_set_regions(device, channel, regions, config) : rc;
 }
 
 /* Whether a device would take it with frames in it is not known: the engine sees to it that there are none. */
 int avi_v2_change(avenc_device *device, void *opaque, const avenc_channel_config *config, bool *whole) {
     avi_v2_channel *channel = opaque;
     const hi_venc_chn_attr attr = attributes(config);
+    const bool rate = !only_regions_differ(channel, &attr, config);
     *whole = true;
-    int rc = channel->base_mode ? AVENC_OK : learn_base(device, channel, channel->attr.rc_attr.rc_mode);
+    int rc = avi_v2_check_quality(device, config);
+    if (rc == AVENC_OK && rate && !channel->base_mode)
+        rc = learn_base(device, channel, channel->attr.rc_attr.rc_mode);
     if (rc != AVENC_OK)
         return rc;
     const hi_venc_rc_param base = channel->base;
     const hi_venc_rc_mode base_mode = channel->base_mode;
-    rc = write_settings(device, channel, &attr, config);
+    const avenc_channel_config before = channel->config;
+    rc = write_settings(device, channel, rate ? &attr : NULL, before.region_count, config);
     if (rc == AVENC_OK) {
         channel->attr = attr;
         channel->config = *config;
@@ -292,8 +306,7 @@ int avi_v2_change(avenc_device *device, void *opaque, const avenc_channel_config
     const avenc_failure failure = *avenc_last_failure();
     channel->base = base;
     channel->base_mode = base_mode;
-    const avenc_channel_config before = channel->config;
-    *whole = write_settings(device, channel, &channel->attr, &before) == AVENC_OK;
+    *whole = write_settings(device, channel, rate ? &channel->attr : NULL, config->region_count, &before) == AVENC_OK;
     return avi_fail_again(&failure);
 }
 

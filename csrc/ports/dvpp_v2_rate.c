@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Rate control of DVPP V2: settings as the vendor's structures have them, which differ by codec and mode. */
-#include "ports/dvpp_v2_channel.h"
+#include "ports/dvpp_v2_shared.h"
 
-enum { STATS_SECONDS = 1, LONG_TERM_SECONDS = 60, LEAST_KBIT = 2 };
+enum { STATS_SECONDS = 1, LONG_TERM_UNITS = 60, LEAST_KBIT = 2 }; /* the unit's length is not documented */
 
 static hi_venc_rc_mode mode_of(uint32_t rc_mode, bool h265) {
     static const hi_venc_rc_mode modes[] = {
@@ -31,7 +31,7 @@ void avi_v2_fill_rate(hi_venc_rc_attr *rc, const avenc_channel_config *config, b
     rc->h264_cbr.bit_rate = config->max_bit_rate;
     if (config->rc_mode == AVENC_RC_CVBR) {
         rc->h264_cvbr.short_term_stats_time = STATS_SECONDS;
-        rc->h264_cvbr.long_term_stats_time = LONG_TERM_SECONDS;
+        rc->h264_cvbr.long_term_stats_time = LONG_TERM_UNITS;
         rc->h264_cvbr.long_term_max_bit_rate = config->max_bit_rate;
         rc->h264_cvbr.long_term_min_bit_rate = LEAST_KBIT;
     }

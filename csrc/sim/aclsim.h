@@ -89,6 +89,7 @@ ACLSIM_API const char *aclsim_codec_version(void);
  *   v2_pack_offset    + bytes before the data of each pack, that its `offset` skips
  *   v2_null_rate      + 1: access units of null_codec in V2 have the bytes that bit rate and frame rate give, at least
  *                       null_codec
+ *   v2_failed_part      1: a frame of V2 in several packs that a fault fails has bytes in all but the last
  *   v2_no_statistics    1: hi_mpi_venc_get_stream tells of a frame neither statistics nor the types of its packs
  *   wait_unsubscribed   1: aclrtProcessReport on a thread without subscription waits and returns 507012
  *                       in place of 107012 at once

@@ -82,12 +82,23 @@ static void begin_frame_locked(sim_mpi_channel *ch, sim_mpi_frame *frame, bool i
     ch->since_idr++;
 }
 
+/* Documented: a pack of len 0. Not known: whether a frame in several packs may have bytes in the others. */
+static void fail_frame(const sim_mpi_channel *ch, sim_mpi_frame *frame) {
+    if (atomic_load(&sim_option.v2_failed_part) == 0 || ch->one_pack || frame->part_count < 2) {
+        frame->failed = true;
+        return;
+    }
+    sim_mpi_part *last = &frame->parts[frame->part_count - 1];
+    frame->size -= last->size;
+    last->size = 0;
+}
+
 /* What a fault makes of an encoded frame. */
-static void apply_fault(sim_mpi_frame *frame) {
+static void apply_fault(const sim_mpi_channel *ch, sim_mpi_frame *frame) {
     switch (frame->fault) {
     case ACLSIM_FRAME_RET_CODE:
     case ACLSIM_FRAME_EMPTY:
-        frame->failed = true;
+        fail_frame(ch, frame);
         break;
     case ACLSIM_FRAME_NO_OUTPUT:
         frame->no_address = true;
@@ -108,7 +119,7 @@ static void describe_locked(sim_mpi_channel *ch, sim_mpi_frame *frame, const uin
     frame->size = (uint32_t)size;
     if (!frame->failed)
         sim_mpi_split(frame, data, size, ch->h265);
-    apply_fault(frame);
+    apply_fault(ch, frame);
     /* documented: a buffer that is too small makes frames fail */
     if (sim_mpi_stored_size(ch, frame) > ch->output->size)
         frame->failed = true;

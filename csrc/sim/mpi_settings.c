@@ -262,6 +262,20 @@ hi_s32 hi_mpi_venc_get_roi_attr(hi_venc_chn chn, hi_u32 idx, hi_venc_roi_attr *r
     return end(ch, HI_SUCCESS);
 }
 
+/* Documented: by rows or columns. Guessed: that there must be some, the code, and a quantiser's usual range. */
+static hi_s32 check_refresh(const char *function, const hi_venc_intra_refresh *refresh) {
+    enum { COLUMNS = 1, MOST_QP = 51 };
+    if (refresh->refresh_enable == HI_FALSE)
+        return HI_SUCCESS;
+    if (refresh->intra_refresh_mode < 0 || refresh->intra_refresh_mode > COLUMNS)
+        return sim_mpi_stray(function, HI_ERR_VENC_ILLEGAL_PARAM, "intra_refresh_mode", refresh->intra_refresh_mode,
+                             "0 (rows) or 1 (columns)");
+    if (refresh->refresh_num == 0 || refresh->req_i_qp > MOST_QP)
+        return sim_fail_at(function, HI_ERR_VENC_ILLEGAL_PARAM, "refresh_num %u or req_i_qp %u err",
+                           refresh->refresh_num, refresh->req_i_qp);
+    return HI_SUCCESS;
+}
+
 /* Documented: turning it on makes an I frame, here an IDR. Guessed: the software encoder refreshes nothing beyond. */
 hi_s32 hi_mpi_venc_set_intra_refresh(hi_venc_chn chn, const hi_venc_intra_refresh *intra_refresh) {
     SIM_ENTER(hi_mpi_venc_set_intra_refresh);
@@ -272,6 +286,9 @@ hi_s32 hi_mpi_venc_set_intra_refresh(hi_venc_chn chn, const hi_venc_intra_refres
     if (intra_refresh->refresh_enable != HI_FALSE && intra_refresh->refresh_enable != HI_TRUE)
         return end(ch, sim_mpi_stray(__func__, HI_ERR_VENC_ILLEGAL_PARAM, "refresh_enable",
                                      intra_refresh->refresh_enable, "0 or 1"));
+    rc = check_refresh(__func__, intra_refresh);
+    if (rc != HI_SUCCESS)
+        return end(ch, rc);
     if (intra_refresh->refresh_enable == HI_TRUE && ch->intra_refresh.refresh_enable == HI_FALSE && ch->any_idr)
         ch->idr_wanted = true;
     ch->intra_refresh = *intra_refresh;

@@ -32,6 +32,7 @@
     X(v2_own_memory, 0, 0, 1)                                                                                          \
     X(v2_shared_ids, 0, 0, 1)                                                                                          \
     X(v2_pack_offset, 0, 0, 4096)                                                                                      \
+    X(v2_failed_part, 0, 0, 1)                                                                                         \
     X(v2_null_rate, 0, 0, 1)                                                                                           \
     X(v2_no_statistics, 0, 0, 1)                                                                                       \
     X(wait_unsubscribed, 0, 0, 1)                                                                                      \

@@ -37,7 +37,8 @@ def initialised(backend):
 
 @pytest.fixture
 def acl(initialised):
-    """`ascend_venc.acl` with device 0 set on this thread."""
+    """`ascend_venc.acl` with device 0 set on this thread. Other tests of the process may have finalised it."""
+    assert initialised.init() in (0, pyacl.REPEAT_INITIALIZE)
     pyacl.ok(initialised.rt.set_device(0))
     initialised.get_recent_err_msg()
     yield initialised

@@ -4,11 +4,14 @@
 import gc
 import sys
 import threading
+import time
 
 import pytest
 
 from helpers import pyacl, simulator
-from helpers.waiting import eventually
+from helpers.waiting import eventually, outcome, started
+
+CALLBACK_PTR = 1  # of aclvencChannelDescParamType
 
 
 class Unraisable:
@@ -223,6 +226,57 @@ def test_end_of_stream_with_undelivered_frames_on_the_report_thread_is_refused(a
         assert len(made.packets) == 1
     finally:
         made.close()
+
+
+@pytest.mark.sim_only
+@pytest.mark.parametrize("way", ["aclvencSetChannelDescCallback", "aclvencSetChannelDescParam"])
+def test_callback_that_the_runtime_refused_does_not_take_the_place_of_the_one_before(acl, handles, way):
+    media, desc = acl.media, handles.make("channel_desc")
+
+    def put(callback):
+        if way.endswith("Callback"):
+            return media.venc_set_channel_desc_callback(desc, callback)
+        return media.venc_set_channel_desc_param(desc, CALLBACK_PTR, callback)
+
+    def first(*args):
+        pass
+
+    pyacl.ok(put(first))
+    with simulator.shared().failing_call(way, code=507018):
+        assert put(print) == 507018
+    assert media.venc_get_channel_desc_callback(desc) is first
+    pyacl.ok(put(print))
+    assert media.venc_get_channel_desc_callback(desc) is print
+
+
+@pytest.mark.sim_only
+def test_channel_is_not_destroyed_under_a_send_that_has_not_returned(acl, context):
+    """The frame's callback has come already: nothing but the thread inside the call is there to be waited for."""
+    sim, destroy = simulator.shared(), b"aclvencDestroyChannel"
+
+    def with_context(call):
+        pyacl.ok(acl.rt.set_context(context))
+        return call()
+
+    with pyacl.encoding(acl, context) as made:
+        sim.aclsim_count_calls(1)
+        before = sim.aclsim_calls(destroy)
+        with sim.hanging_call("aclvencSendFrame", after=True) as wait_hung:
+            sender = started(with_context, made.send)
+            wait_hung()
+            made.wait_for(1)
+            destroyer = started(with_context, made.destroy)
+            # It has begun: nothing is sent to the channel any more.
+            eventually(lambda: made.acl.media.venc_send_frame(made.desc, 0, 0, 0, None) and refused_as_gone(acl))
+            time.sleep(0.05)  # what does not wait is through by then, as a rule
+            assert sim.aclsim_calls(destroy) == before
+        assert (outcome(sender), outcome(destroyer)) == (0, None)
+        assert sim.aclsim_calls(destroy) == before + 1
+        sim.aclsim_count_calls(0)
+
+
+def refused_as_gone(acl):
+    return "the channel does not exist" in acl.get_recent_err_msg()
 
 
 def test_send_and_pump_on_one_thread_works(acl, context):

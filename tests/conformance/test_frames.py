@@ -337,6 +337,16 @@ def test_description_of_a_channel_with_frames_to_deliver_cannot_be_destroyed(acl
         made.close()
 
 
+@pytest.mark.sim_only
+def test_description_of_a_channel_is_refused_at_once_while_its_frame_is_in_the_device(encoding):
+    with simulator.shared().options(stall=1):
+        pyacl.ok(encoding.send(0))
+        assert encoding.acl.media.venc_destroy_channel_desc(encoding.desc) == pyacl.INVALID_PARAM
+        assert encoding.packets == []
+    encoding.wait_for(1)
+    pyacl.ok(encoding.end_of_stream())
+
+
 @pytest.mark.misuse  # strict mode says what was forgotten: tests/integration/test_pyacl_programs.py
 def test_description_of_an_idle_channel_takes_the_channel_with_it(encoding):
     """The vendor's page forgets venc_destroy_channel."""

@@ -422,6 +422,53 @@ except KeyboardInterrupt:
     assert took < 3
 
 
+@pytest.mark.sim_only
+@pytest.mark.parametrize("call", ["venc_send_frame", "synchronize_stream"])
+def test_ctrl_c_in_a_call_that_waits_inside_the_runtime_is_raised_when_it_returns(call, monkeypatch):
+    """Not before: the wait is the runtime's. Nothing is half done."""
+    monkeypatch.setenv("ASCEND_VENC_BACKEND", "sim")
+    monkeypatch.setenv("TESTS", str(TESTS))
+    program = (
+        PROGRAM
+        + """
+import os
+sys.path.insert(0, os.environ["TESTS"])
+from helpers import simulator
+device = simulator.shared()
+device.set_options(stall=1, input_slots=1, wait_limit_ms=0)
+thread, ret = acl.util.start_thread(loop, [context, 100])
+desc = channel(thread)
+"""
+        + f"call = {call!r}\n"
+        + """
+def move():
+    time.sleep(1.0)  # after the signal
+    print("moving", flush=True)
+    device.set_options(stall=0)
+try:
+    if call == "venc_send_frame":
+        threading.Thread(target=move).start()
+        print("ready", flush=True)
+        while True:
+            check(send(desc))
+    else:
+        stream, ret = acl.rt.create_stream(); check(ret)
+        check(acl.rt.subscribe_report(thread, stream))
+        check(acl.rt.launch_callback(lambda _: time.sleep(1.0) or print("moving", flush=True), None, 1, stream))
+        print("ready", flush=True)
+        check(acl.rt.synchronize_stream(stream))
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+device.set_options(stall=0)
+print(flush(desc), m.venc_destroy_channel(desc))
+"""
+    )
+    process, output, errors, took = processes.interrupt_when(program, "ready", delay=0.3)
+    assert (process.returncode, errors) == (0, "")
+    assert output == "moving\ninterrupted\n0 0\n"
+    assert took < 5
+
+
 def test_ctrl_c_in_a_callback_on_the_main_thread_is_raised_from_process_report(backend, monkeypatch):
     monkeypatch.setenv("ASCEND_VENC_BACKEND", backend)
     program = (

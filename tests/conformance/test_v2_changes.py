@@ -380,6 +380,18 @@ def test_intra_refresh_begins_with_an_i_picture(program):
     assert (found.refresh_enable, found.refresh_num) == (0, 4)
 
 
+@pytest.mark.misuse
+@pytest.mark.statement("6.6.22")
+def test_intra_refresh_of_nothing_is_refused(program):
+    sim = program.sim
+    chn = program.channel(gop=GOP)
+    for wrong in (IntraRefresh(1, 2, 4, 30), IntraRefresh(1, 0, 0, 30), IntraRefresh(1, 1, 4, 52)):
+        assert sim.hi_mpi_venc_set_intra_refresh(chn, ctypes.byref(wrong)) == error("ILLEGAL_PARAM")
+    assert [report.split("]")[0] for report in sim.take_reports()] == ["[uninitialised"]
+    for right in (IntraRefresh(1, 1, 1, 51), IntraRefresh(0, 9, 0, 99)):
+        program.ok(sim.hi_mpi_venc_set_intra_refresh(chn, ctypes.byref(right)))
+
+
 @pytest.mark.statement("6.6.18")
 def test_functions_that_the_simulated_device_lacks_say_so(program):
     sim = program.sim

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small video files for the tests of files and of the command."""
 
+import struct
 from fractions import Fraction
 
 import numpy as np
@@ -150,3 +151,15 @@ def with_pixel_crop(data, left, top, right, bottom):
         data = data[:at] + grown.to_bytes(width, "big") + data[at + width :]
         begin, end = at + width, at + width + size
     return data[:end] + more + data[end:]
+
+
+def with_sample_entry_box(data, entry_kind, box):
+    """Return an MP4 whose index stands at its end, with a box more in the sample entry of its only track."""
+    entry = data.index(entry_kind, data.index(b"stsd")) - 4
+    for kind in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"):
+        at = data.index(kind) - 4
+        size = struct.unpack_from(">I", data, at)[0]
+        data = data[:at] + struct.pack(">I", size + len(box)) + data[at + 4 :]
+    size = struct.unpack_from(">I", data, entry)[0]
+    end = entry + size
+    return data[:entry] + struct.pack(">I", size + len(box)) + data[entry + 4 : end] + box + data[end:]

@@ -110,7 +110,9 @@ def _free_v2(address):
 def _mpi():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SimulatedDeviceWarning)  # the facade's program has been told
-        library = ctypes.CDLL(core.open_library().mpi_path)
+        found = core.open_library()
+        assert found.open_mpi(), found.mpi_problem
+        library = ctypes.CDLL(found.mpi_path)
     himpi.bind(library)
     return library
 

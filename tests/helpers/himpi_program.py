@@ -416,6 +416,95 @@ def ctrl_c_in_a_wait():
         ok(acl.himpi.sys_close_epoll(epoll))
 
 
+def interrupted(call):
+    """Ctrl-C comes out of a call that would wait for nothing."""
+    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    try:
+        call()
+        raise AssertionError("the wait for nothing has returned")
+    except KeyboardInterrupt:
+        timer.join()
+
+
+@subject
+def ctrl_c_in_get_stream():
+    """KeyboardInterrupt comes out of venc_get_stream, and the next call gets the stream."""
+    with Session() as session:
+        chn = session.channel()
+        for milli_sec in (-1, 600_000):
+            interrupted(lambda milli_sec=milli_sec: acl.himpi.venc_get_stream(chn, {"pack_cnt": 8}, milli_sec))
+        session.send(chn)
+        stream = ok(acl.himpi.venc_get_stream(chn, {"pack_cnt": 8}, -1))
+        assert stream["pack_cnt"] >= 1
+        ok(acl.himpi.venc_release_stream(chn, stream))
+
+
+@simulated
+def ctrl_c_in_send_frame():
+    """KeyboardInterrupt comes out of venc_send_frame where there is no room; the frame was not sent."""
+    sim = simulator.shared()
+    sim.set_options(null_codec=500, input_slots=2)
+    with Session() as session:
+        chn = session.channel()
+        with sim.options(stall=1):
+            sent = 0
+            while acl.himpi.venc_send_frame(chn, session.frame(sent), 0) == 0:
+                sent += 1
+            for milli_sec in (-1, 600_000):
+                interrupted(lambda milli_sec=milli_sec: acl.himpi.venc_send_frame(chn, session.frame(99), milli_sec))
+        for number in range(sent):
+            assert session.take(chn)["pack"][0]["pts"] == 1000 * number
+        session.send(chn, sent)
+        assert session.take(chn)["pack"][0]["pts"] == 1000 * sent
+
+
+@simulated
+def times_of_waits():
+    """A time is waited for whole, whatever code says that it is over; in slices on the main thread, else in one."""
+    sim = simulator.shared()
+    sim.set_options(null_codec=500, input_slots=1)
+    with Session() as session:
+        chn = session.channel()
+        calls = {
+            "hi_mpi_venc_get_stream": lambda ms: acl.himpi.venc_get_stream(chn, {"pack_cnt": 8}, ms)[1],
+            "hi_mpi_venc_send_frame": lambda ms: acl.himpi.venc_send_frame(chn, session.frame(), ms),
+        }
+        sim.aclsim_count_calls(1)
+
+        def timed(name, ms):
+            before, begin = sim.aclsim_calls(name.encode()), time.monotonic()
+            ret = calls[name](ms)
+            return ret, time.monotonic() - begin, sim.aclsim_calls(name.encode()) - before
+
+        def elsewhere(name, ms, found):
+            ok(acl.rt.set_context(session.context))
+            found.append(timed(name, ms))
+
+        for late in (13, 14, 20, 63):
+            for name in calls:
+                with sim.options(v2_get_timeout=late, v2_send_timeout=late, stall=1):
+                    sent = 0
+                    while name.endswith("frame") and acl.himpi.venc_send_frame(chn, session.frame(), 0) == 0:
+                        sent += 1
+                    ret, seconds, count = timed(name, 120)
+                    assert ret == 0xA0088000 | late and seconds >= 0.12 and count == 3, (name, ret, seconds, count)
+                    found = []
+                    thread = threading.Thread(target=elsewhere, args=(name, 120, found))
+                    thread.start()
+                    thread.join()
+                    ((ret, seconds, count),) = found
+                    assert ret == 0xA0088000 | late and seconds >= 0.12 and count == 1
+                for _ in range(sent):
+                    session.take(chn)
+        with sim.failing_call(
+            "hi_mpi_venc_get_stream", code=himpi.error("VENC_SYS_ERROR")
+        ):  # an internal error is nobody's time-out
+            assert timed("hi_mpi_venc_get_stream", -1)[0] == 0xA0088015
+        assert timed("hi_mpi_venc_get_stream", -2)[0] == code("VENC_ILLEGAL_PARAM")
+        assert acl.himpi.venc_get_stream(99, {"pack_cnt": 8}, -1)[1] == code("VENC_UNEXIST")
+
+
 @simulated
 def threads():
     """One thread sends, one gets: neither holds the GIL while it waits, so all frames come, with waits for ever."""
@@ -781,7 +870,7 @@ def v1_first():
     assert acl.himpi.sys_init() == code("SYS_NOT_SUPPORT")
     text = acl.get_recent_err_msg()
     assert "this process uses DVPP V1" in text and "they must not be mixed" in text, text
-    with venc.Encoder(128, 128, codec="h264") as enc:
+    with venc.Encoder(128, 128, codec="h264", interface="auto") as enc:
         assert enc.interface == "v1"
     try:
         venc.Encoder(128, 128, codec="h264", interface="v2")
@@ -802,7 +891,7 @@ def v2_first():
         text = make_v1_channel(expect=200006)
         assert "this process uses DVPP V2" in text and 'interface="v1"' in text, text
         session.channel()
-        with venc.Encoder(128, 128, codec="h264") as enc:
+        with venc.Encoder(128, 128, codec="h264", interface="auto") as enc:
             assert enc.interface == "v2"
         try:
             venc.Encoder(128, 128, codec="h264", interface="v1")

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which interface `Encoder` uses in this process (pytest's --interface), and the names of calls that both have."""
+"""Which interface `Encoder` uses in this process (pytest's --interface), and the names of calls that both have.
+
+A test that names none runs on V1: this is said in the environment, which programs that tests start inherit.
+"""
 
 import os
 
 from helpers import himpi
 
-V2 = os.environ.get("ASCEND_VENC_INTERFACE", "").lower() == "v2"
+NAME = os.environ["ASCEND_VENC_INTERFACE"] = os.environ.get("ASCEND_VENC_INTERFACE") or "v1"
+V2 = NAME.lower() == "v2"
 
 
 def of(v1, v2):

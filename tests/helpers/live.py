@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Counts of live native objects: the engine's, and the simulated device's where it is loaded."""
 
+import contextlib
 import gc
+import os
+import threading
 import time
 
 
@@ -41,7 +44,7 @@ def differences(before):
     }
 
 
-def assert_unchanged(before, patience=2.0):
+def assert_unchanged(before, patience=10.0):
     """Fail if a count differs from `before` after garbage collection; native threads get `patience` s to finish."""
     deadline = time.monotonic() + patience
     while True:
@@ -51,4 +54,35 @@ def assert_unchanged(before, patience=2.0):
         gc.collect()
         if time.monotonic() > deadline:
             raise AssertionError(f"live native objects changed (kind: before, now): {differences(before) or found}")
+        time.sleep(0.01)
+
+
+def descriptors():
+    """{descriptor: what it leads to} of this process."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # the one that lists them
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+    return found
+
+
+def opened():
+    """What this process has open: descriptors, and Python's threads."""
+    return descriptors(), set(threading.enumerate())
+
+
+def assert_nothing_opened(before, patience=10.0):
+    """Fail if there are more descriptors or threads than `before`, an `opened()`, after `patience` s."""
+    deadline = time.monotonic() + patience
+    while True:
+        now, threads = descriptors(), set(threading.enumerate()) - before[1]
+        if len(now) <= len(before[0]) and not threads:
+            return
+        gc.collect()
+        if time.monotonic() > deadline:
+            more = {number: what for number, what in now.items() if before[0].get(number) != what}
+            names = sorted(thread.name for thread in threads)
+            raise AssertionError(
+                f"left open: {more if len(now) > len(before[0]) else 'no descriptor'}, threads {names}"
+            )
         time.sleep(0.01)

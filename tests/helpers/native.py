@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """C programs with the engine's own files and a simulated device, compiled once for each kind of build."""
 
+import contextlib
+import fcntl
 import os
 import runpy
 import subprocess
@@ -45,13 +47,32 @@ def compile_c(*args):
 
 
 class Builds:
-    """One folder for a run of the suite. Each file is compiled at most once for a variant, when it is first needed."""
+    """One folder for a run of the suite, of all its worker processes. Each file is compiled at most once for a variant,
+    when it is first needed."""
 
     def __init__(self, folder):
         self.folder = Path(folder)
+        self.folder.mkdir(exist_ok=True)
         self._without_runtime = {}
-        self._built = set()
-        write_generated(self.folder)
+        self._inside = 0
+        with self._alone():
+            if not (self.folder / "generated").exists():
+                write_generated(self.folder)
+                (self.folder / "generated").touch()
+
+    @contextlib.contextmanager
+    def _alone(self):
+        """Keep other processes out, which then find what this one has built."""
+        self._inside += 1
+        try:
+            if self._inside > 1:
+                yield
+                return
+            with open(self.folder / "lock", "w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        finally:
+            self._inside -= 1
 
     def flags(self, variant):
         """The flags of a variant; skips where its sanitizer has no runtime on this machine."""
@@ -62,8 +83,8 @@ class Builds:
         return VARIANTS[variant]
 
     def _try(self, variant):
-        (self.folder / variant).mkdir()
-        probe = self.folder / variant / "probe"
+        (self.folder / variant).mkdir(exist_ok=True)
+        probe = self.folder / variant / f"probe_{os.getpid()}"
         probe.with_suffix(".c").write_text("int main(void) { return 0; }\n")
         for command in (["gcc", *CFLAGS, *VARIANTS[variant], f"{probe}.c", "-o", str(probe)], [str(probe)]):
             done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
@@ -74,42 +95,59 @@ class Builds:
     def _compile(self, variant, sources, *flags):
         """Compile what has not been compiled yet, some at a time; return the objects."""
         named = {source: self.folder / variant / ("_".join(source.parts[-3:]) + ".o") for source in sources}
-        missing = [source for source in named if named[source] not in self._built]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for _ in pool.map(
-                lambda one: compile_c(*self.flags(variant), *flags, "-c", one, "-o", named[one]), missing
-            ):
-                pass
-        self._built.update(named.values())
+        compiler_flags = [*self.flags(variant), *flags]
+        with self._alone():
+            missing = [source for source in named if not named[source].exists()]
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                for _ in pool.map(lambda one: self._make(named[one], *compiler_flags, "-c", one), missing):
+                    pass
         return list(named.values())
 
+    def _make(self, target, *args):
+        """Compile or link a file, which is there when it is whole."""
+        unfinished = target.with_name(f"unfinished_{target.name}")
+        compile_c(*args, "-o", unfinished)
+        unfinished.rename(target)
+
+    def device_objects(self, variant):
+        """The object files of the simulated device with that sanitizer; it knows no delays."""
+        return self._compile(
+            variant.removesuffix("-delays"),
+            sorted((CSRC / "sim").glob("*.c")),
+            "-fPIC",
+            "-fvisibility=hidden",
+            f"-I{CSRC}/include",
+            f"-I{self.folder}",
+        )
+
     def device(self, variant):
-        """The simulated device with that sanitizer; it knows no delays."""
+        """The simulated device as a library."""
         variant = variant.removesuffix("-delays")
         target = self.folder / variant / "sim.so"
-        self.flags(variant)
-        if target not in self._built:
-            objects = self._compile(
-                variant,
-                sorted((CSRC / "sim").glob("*.c")),
-                "-fPIC",
-                "-fvisibility=hidden",
-                f"-I{CSRC}/include",
-                f"-I{self.folder}",
-            )
-            compile_c(*self.flags(variant), "-shared", *objects, "-o", target)
-            self._built.add(target)
+        flags = self.flags(variant)
+        with self._alone():
+            if not target.exists():
+                self._make(target, *flags, "-shared", *self.device_objects(variant))
+        return target
+
+    def linked(self, variant, source, *flags):
+        """A program that is linked with the simulated device itself."""
+        target = self.folder / variant / f"linked_{source.stem}"
+        flags = [*self.flags(variant), f"-I{CSRC}/include", *flags]
+        with self._alone():
+            if not target.exists():
+                self._make(target, *flags, source, *self.device_objects(variant), "-ldl", "-lm")
         return target
 
     def program(self, variant, sources, rooms=ENGINE, link=()):
         """Link C sources with the files of csrc that match, and return the program."""
-        self.flags(variant)
+        flags = self.flags(variant)
         target = self.folder / variant / sources[0].stem
-        if target not in self._built:
-            files = sorted(path for pattern in rooms for path in CSRC.glob(pattern))
-            objects = self._compile(variant, [*files, *sources], *INCLUDES)
-            compile_c(*self.flags(variant), *objects, *link, "-o", target)
-            self._built.add(target)
+        with self._alone():
+            if not target.exists():
+                files = sorted(path for pattern in rooms for path in CSRC.glob(pattern))
+                objects = self._compile(variant, [*files, *sources], *INCLUDES)
+                self._make(target, *flags, *objects, *link)
         return target
 
 

@@ -57,3 +57,42 @@ def around_every_function(before, after):
 }}
 """
     return text
+
+
+def install(folder, *, mpi=True, without=(), bodies=None, code=""):
+    """Make `folder`/lib64 a whole CANN in front of the simulated device: files that each have their own functions only.
+
+    `mpi`: with libacl_dvpp_mpi.so; `without` names functions that it lacks, `bodies` has others for some, `code` is C
+    source before them. The chip is the simulated device's ($ASCEND_VENC_SIM_SOC).
+    """
+    lib = folder / "lib64"
+    lib.mkdir(parents=True)
+    of_v2 = {entry[2] for entry in himpi.FUNCTIONS}
+    v1 = [entry for entry in FUNCTIONS if entry[1] not in of_v2]
+    media = [entry for entry in v1 if re.match("acldvpp|aclvenc", entry[1])]
+    _forward(lib / "libascendcl.so", [entry for entry in v1 if entry not in media])
+    _forward(lib / "libacl_dvpp.so", media)
+    if mpi:
+        entries = [entry for entry in FUNCTIONS if entry[1] in of_v2 and entry[1] not in without]
+        _forward(lib / "libacl_dvpp_mpi.so", entries, bodies or {}, code)
+    return lib
+
+
+def _forward(target, entries, bodies=(), code=""):
+    """A library that needs nothing, and whose functions are the simulated device's, loaded at the first call."""
+    lines = []
+    for result, name, parameters in entries:
+        words = [] if parameters == "void" else [word.split("*")[-1].split()[-1] for word in parameters.split(",")]
+        given = "return " if result != "void" else ""
+        body = bodies[name] if name in bodies else f"{given}real({name})({', '.join(words)});"
+        lines.append(f"{result} {name}({parameters}) {{ {body} }}\n")
+    source = target.with_suffix(".c")
+    source.write_text(
+        '#include <dlfcn.h>\n#include <fcntl.h>\n#include <unistd.h>\n#include "ascendcl.h"\n#include "himpi.h"\n'
+        f"{code}\n"
+        "static void *find_real(const char *name) {\n"
+        f'    return dlsym(dlopen("{core.simulated_device_path()}", RTLD_NOW), name);\n}}\n'
+        "#define real(name) ((__typeof__(&name))find_real(#name))\n" + "".join(lines)
+    )
+    command = ["gcc", "-shared", "-fPIC", "-O1", "-w", f"-I{HEADER.parent}", f"-Wl,-soname,{target.name}"]
+    subprocess.run([*command, "-o", str(target), str(source), "-ldl"], check=True)

@@ -27,7 +27,7 @@ from ascend_venc._lowlevel import core
 from helpers import decode, himpi, live, simulator, v2_program, video, waiting
 from helpers.v2_program import FRAME, SLACK
 
-BUSY = -1610121198  # 0xA0088012
+BUSY = -1610055662  # 0xA0088012
 CHANGES = ("hi_mpi_venc_get_rc_param", "hi_mpi_venc_set_chn_attr", "hi_mpi_venc_set_rc_param")
 
 
@@ -382,6 +382,87 @@ def refused_twice(function):
     assert [packet.size for packet in packets] == [5000, 5000, 5000, 10_000, 5000]
 
 
+def raises(kind, call, words):
+    try:
+        found = call()
+    except kind as error:
+        assert words in str(error), error
+        return error
+    raise AssertionError(f"{kind.__name__} is missing: {found!r}")
+
+
+def takes_no_frames(enc, failed):
+    """Queued frames were not encoded, others are refused, with what it is and what to do; then another channel is."""
+    for number in failed:
+        error = raises(venc.FrameError, enc.receive, "AVENC_E_UNSURE")
+        assert error.frame_index == number, error
+    for call in (lambda: enc.submit(FRAME), lambda: enc.submit_async(FRAME), lambda: enc.encode(FRAME)):
+        error = raises(venc.errors.AclStateError, call, "the settings that the device has are not known")
+        assert "reconfigure()" in error.hint
+    before = enc.stats.submitted
+    first = enc.reconfigure(bitrate=2_000_000)
+    assert enc.submit(FRAME) == first and enc.stats.submitted == before + 1
+    (packet,) = enc.flush()
+    assert packet.is_keyframe and packet.frame_index == first and packet.size == 10_000
+
+
+def given_up(function):
+    """A change given up inside the vendor's call that cannot be written back: no frame with unknown settings."""
+    sim = simulator.shared()
+    with by_rate(), encoder(gop=1000, rc="cbr", bitrate=1_000_000, depth=2, queue=3, timeout=20) as enc:
+        assert len(enc.encode(FRAME) + enc.flush()) == 1
+        enc._timeout = 0.3
+        assert sim.aclsim_hang_call(function.encode(), 1, 0) == 0
+        thread = waiting.started(lambda: enc.reconfigure(bitrate=4_000_000))
+        sim.wait_hung(function)
+        raises(venc.AclTimeoutError, lambda: outcome(thread), "has not returned")
+        enc._timeout = 20
+        assert [enc.submit(FRAME) for _ in range(2)] == [1, 2], "behind the change"
+        with sim.failing_call("hi_mpi_venc_set_chn_attr", code=BUSY, persistent=True):
+            sim.aclsim_release_hung()
+            takes_no_frames(enc, [1, 2])
+
+
+def cannot_be_replaced():
+    """Settings are refused, old ones and another channel too: no frame with unknown settings, until one can be had."""
+    sim = simulator.shared()
+    with by_rate(), encoder(gop=1000, rc="cbr", bitrate=1_000_000, depth=2, timeout=20) as enc:
+        assert len(enc.encode(FRAME) + enc.flush()) == 1
+        refused = sim.failing_call("hi_mpi_venc_set_chn_attr", code=BUSY, persistent=True)
+        with refused, sim.hanging_call("hi_mpi_venc_create_chn"):
+            enc._timeout = 0.3
+            raises(venc.AclTimeoutError, lambda: enc.reconfigure(bitrate=4_000_000), "has not returned")
+            enc._timeout = 20
+        takes_no_frames(enc, [])
+
+
+def interrupted_in_between():
+    """Python runs a signal's handler when the native call that was to make the change has come back, and it raises."""
+    sim = simulator.shared()
+
+    class Interrupted:
+        def __init__(self, channel):
+            self.channel = channel
+
+        def __getattr__(self, name):
+            return getattr(self.channel, name)
+
+        def change(self, *arguments):
+            assert self.channel.change(*arguments) is False
+            raise KeyboardInterrupt("by a handler")
+
+    with by_rate(), encoder(gop=1000, rc="cbr", bitrate=1_000_000, depth=2, timeout=20) as enc:
+        assert len(enc.encode(FRAME) + enc.flush()) == 1
+        channel = enc._channel
+        with sim.failing_call("hi_mpi_venc_set_chn_attr", code=BUSY, persistent=True):
+            enc._channel = Interrupted(channel)
+            try:
+                raises(KeyboardInterrupt, lambda: enc.reconfigure(bitrate=4_000_000), "by a handler")
+            finally:
+                enc._channel = channel
+        takes_no_frames(enc, [])
+
+
 def hangs(function, end):
     """A call of the change that never returns costs its caller the timeout; then the old settings are written back."""
     sim, timeout = simulator.shared(), 0.4
@@ -480,8 +561,9 @@ def handler(what):
             elif what == "submit":
                 found.append(enc.submit(FRAME))
                 sim.set_options(stall=0)
-            else:
-                sim.set_options(stall=0)
+            else:  # the device goes on when it is marked as closed, and not before: the change would be made
+                channel = enc._channel
+                waiting.started(lambda: (waiting.eventually(lambda: channel.closed), sim.set_options(stall=0)))
                 enc._close(warn=False)
 
         signal.signal(signal.SIGALRM, handle)

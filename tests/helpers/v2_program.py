@@ -52,12 +52,14 @@ def encode(codec):
     assert [video.read_watermark(frame) for frame in shown] == list(range(40))
 
 
+def in_several_packs(sim):
+    """For a block in which an encoder is made: its frames come in a pack for each unit."""
+    return sim.failing_call("hi_mpi_venc_set_mod_param", code=-1610121207, persistent=True)  # 0xA0088009
+
+
 def told(codec, packs):
     """Kind, mean quantiser and bits of each picture, as the device tells them, in one pack and in several."""
-    sim = simulator.shared()
-    several = contextlib.nullcontext()
-    if packs == "several":
-        several = sim.failing_call("hi_mpi_venc_set_mod_param", code=-1610121207, persistent=True)  # 0xA0088009
+    several = in_several_packs(simulator.shared()) if packs == "several" else contextlib.nullcontext()
     with several, encoder(codec=codec, gop=1000, rc="cbr", bitrate="30k", vui=False) as enc:
         packets = []
         for number, frame in enumerate(video.synthetic(128, 128, 12)):
@@ -119,11 +121,19 @@ def full_for_ever():
         assert len(enc.encode(FRAME) + enc.flush()) == 1
 
 
-def failed_frame():
-    """A packet without data is a frame that failed; those around it come."""
-    with encoder() as enc, simulator.shared().failing_frame(simulator.FRAME_EMPTY, nth=2):
+def failed_frame(packs):
+    """A packet without data is a frame that failed, whatever its other packs have; those around it come."""
+    sim = simulator.shared()
+    with contextlib.ExitStack() as stack:
+        if packs == "several":
+            stack.enter_context(sim.options(v2_failed_part=1))
+            with in_several_packs(sim):
+                enc = stack.enter_context(encoder())
+        else:
+            enc = stack.enter_context(encoder())
+        stack.enter_context(sim.failing_frame(simulator.FRAME_EMPTY, nth=2))
         for _ in range(4):
-            enc.submit(FRAME)
+            enc.submit(FRAME, key_frame=True)  # in more than one pack
         failed, indices = [], []
         while True:
             try:
@@ -132,6 +142,56 @@ def failed_frame():
             except venc.FrameError as error:
                 failed.append(error.frame_index)
         assert (failed, indices) == ([1], [0, 2, 3]), (failed, indices)
+
+
+def balance():
+    """What is taken of the device for a channel is given back as often, in the documented order (strict mode), also
+    where frames are in the device, and where the channel does not come to be."""
+    sim, pairs = simulator.shared(), [("create_chn", "destroy_chn"), ("get_fd", "close_fd"), ("start_chn", "stop_chn")]
+    sim.aclsim_count_calls(1)
+    with encoder() as enc:
+        enc.encode(FRAME)
+        enc.submit(FRAME)
+        enc.reconfigure(height=160)  # another channel
+        enc.encode(bytes(128 * 240))
+        enc.flush()
+    with sim.failing_call("hi_mpi_sys_ctl_epoll"):
+        try:
+            encoder()
+            raise AssertionError("a channel whose descriptor is in no epoll")
+        except venc.AclError:
+            pass
+    waiting.eventually(lambda: core.live()["CHANNEL"] == 0)
+    sim.aclsim_count_calls(0)
+    counts = [[sim.aclsim_calls(f"hi_mpi_venc_{name}".encode()) for name in pair] for pair in pairs]
+    assert [given for _, given in counts] == [taken for taken, _ in counts] == [3, 3, 3], counts
+
+
+def left_out():
+    """Where a frame never came, the thread that gets the others sleeps all the same once these have come: it does not
+    look every tenth of a second for what will not come any more."""
+    sim = simulator.shared()
+    with encoder() as enc:
+        with sim.failing_frame(simulator.FRAME_DROP, nth=2):
+            for _ in range(3):
+                enc.submit(FRAME)
+        waiting.eventually(lambda: enc.stats.in_flight == 0)
+        sim.aclsim_count_calls(1)
+
+        def looks():
+            before = sim.aclsim_calls(b"hi_mpi_sys_wait_epoll")
+            time.sleep(0.5)
+            return sim.aclsim_calls(b"hi_mpi_sys_wait_epoll") - before
+
+        waiting.eventually(lambda: looks() == 0)
+        sim.aclsim_count_calls(0)
+        enc.submit(FRAME)
+        try:
+            enc.flush()
+            raise AssertionError("a frame that never came is nobody's")
+        except venc.FrameError as error:
+            assert error.frame_index == 1, error
+        assert [packet.frame_index for packet in enc.flush()] == [0, 2, 3]
 
 
 def many_channels(count):

@@ -15,6 +15,7 @@ from ascend_venc import (
     EncoderDrained,
     InvalidArgumentError,
     aio,
+    bitstream,
 )
 from helpers import decode, interface, simulator, video
 
@@ -31,6 +32,15 @@ else:
 @pytest.fixture(scope="module")
 def frames():
     return video.synthetic(128, 128, COUNT, watermark=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def uvloop_has_its_pipe():
+    """It opens one for the process, with the first loop that runs."""
+    if uvloop is not None:
+        loop = uvloop.new_event_loop()
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
 
 
 @pytest.fixture(params=LOOPS)
@@ -180,6 +190,7 @@ def test_cancelling_anywhere_loses_nothing(run, backend, frames, rounds):
                 await asyncio.gather(
                     insist(submit_all, 0.0007 * (rounds + 1)), insist(receive_all, 0.0011 * (rounds + 1))
                 )
+            assert not enc._waiters, "none is kept"
         return accepted, received
 
     accepted, received = run(main())
@@ -210,6 +221,109 @@ def test_cancelling_flush_close_and_opening_leaves_nothing_behind(run, backend, 
         assert enc.closed
 
     run(main())
+
+
+def test_opening_that_is_cancelled_in_the_moment_in_which_it_is_done_closes_what_it_opened(backend):
+    async def main():
+        loop = asyncio.get_running_loop()
+        tell, opened = loop.call_soon_threadsafe, []
+
+        def tell_and_cancel(call, result, error):
+            def both():
+                call(result, error)
+                opened.append(result)
+                task.cancel()
+
+            tell(both)
+
+        task = asyncio.ensure_future(encoder(backend).__aenter__())
+        loop.call_soon_threadsafe = tell_and_cancel
+        try:
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        finally:
+            loop.call_soon_threadsafe = tell
+        while not opened[0].closed:
+            await asyncio.sleep(0.001)
+
+    loop = asyncio.new_event_loop()  # not uvloop's, whose methods stay as they are
+    try:
+        loop.run_until_complete(asyncio.wait_for(main(), 30))
+    finally:
+        loop.close()
+
+
+@pytest.mark.sim_only
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_coroutine_that_ends_the_loop_leaves_no_other_asleep(backend, frames, error):
+    """One frame wakes all three at once: each goes on, in another run of the loop if it has to be."""
+
+    async def flush_and_end(enc):
+        await enc.flush()
+        raise error
+
+    async def until_asleep(enc):
+        while len(enc._waiters) < 3:
+            await asyncio.sleep(0.001)
+
+    loop = asyncio.new_event_loop()
+    enc = encoder(backend, timeout=60)
+    try:
+        loop.run_until_complete(enc.__aenter__())
+        with simulator.shared().options(stall=1):
+            loop.run_until_complete(enc.submit(frames[0]))
+            tasks = [loop.create_task(flush_and_end(enc)) for _ in range(3)]
+            loop.run_until_complete(asyncio.wait_for(until_asleep(enc), 20))
+        for _ in tasks:
+            timer = loop.call_later(20, loop.stop)
+            with pytest.raises(error):
+                loop.run_forever()
+            timer.cancel()
+        assert [type(task.exception()) for task in tasks] == [error] * 3
+        loop.run_until_complete(enc.close())
+    finally:
+        loop.close()
+
+
+@pytest.mark.sim_only
+def test_progress_that_was_made_while_a_frame_was_offered_is_not_waited_for(run, backend, frames):
+    """A large frame is offered on a thread: what it did not find there may have come by the time that it says so."""
+
+    async def main():
+        async with encoder(backend, depth=1, queue=0, timeout=60) as enc:
+            offer, sim = enc._offer, simulator.shared()
+
+            async def offer_in_vain(*frame):
+                enc._offer = offer
+                with sim.options(stall=0):
+                    while enc.stats.ready == 0 or enc._seen == seen:
+                        await asyncio.sleep(0.001)
+                return False
+
+            with sim.options(stall=1):
+                await enc.submit(frames[0])
+                seen = enc._seen
+                enc._offer = offer_in_vain
+                assert await asyncio.wait_for(enc.submit(frames[1]), 20) == 1
+            assert len(await enc.flush()) == 2
+
+    run(main())
+
+
+@pytest.mark.sim_only
+def test_messages_of_an_iterator_are_there_when_room_had_to_be_waited_for(run, backend, frames):
+    async def main():
+        async with encoder(backend, depth=1, queue=0) as enc:
+            with simulator.shared().options(stall=1):
+                await enc.submit(frames[0])
+                task = asyncio.ensure_future(enc.submit(frames[1], sei=iter([bitstream.FrameTime(7)])))
+                while not enc._waiters:
+                    await asyncio.sleep(0.001)
+            assert await task == 1
+            return await enc.flush()
+
+    contents = [[message.content for message in packet.sei()] for packet in run(main())]
+    assert [bitstream.FrameTime(7) in each for each in contents] == [False, True]
 
 
 @pytest.mark.sim_only

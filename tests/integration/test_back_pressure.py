@@ -8,7 +8,7 @@ import pytest
 
 import ascend_venc as venc
 from helpers import decode, interface, simulator, video
-from helpers.waiting import eventually
+from helpers.waiting import eventually, is_inside
 
 pytestmark = pytest.mark.sim_only  # the device is stalled on purpose
 
@@ -118,6 +118,18 @@ def test_dropped_key_frame_is_made_up_for(make, frames):
     assert [(packet.frame_index, packet.is_keyframe) for packet in packets] == [(0, True), (2, True)]
 
 
+def test_dropped_key_frame_is_made_up_for_behind_a_frame_that_is_none(make, frames):
+    enc = make(depth=1, queue=0, on_full="drop_newest")
+    with stalled():
+        assert enc.submit(frames[0]) == 0
+        assert enc.submit(frames[1], key_frame=True) is None
+        with pytest.raises(venc.InvalidArgumentError):
+            enc.submit(b"none")
+    assert [packet.is_keyframe for packet in enc.flush()] == [True]
+    enc.submit(frames[2])
+    assert [packet.is_keyframe for packet in enc.flush()] == [True]
+
+
 def test_packets_that_nobody_receives_are_bounded(make, frames):
     enc = make(max_queued=5, timeout=0.3)
     with pytest.raises(venc.AclTimeoutError, match=r"5 packets wait to be received, of 5|packets wait"):
@@ -131,10 +143,11 @@ def test_packets_that_nobody_receives_are_bounded(make, frames):
 
 def test_a_receiver_makes_room_for_a_blocked_submitter(make, frames):
     enc = make(max_queued=2, depth=2)
-    received = []
+    received, producer = [], threading.current_thread()
 
     def consume():
-        time.sleep(0.1)
+        eventually(lambda: enc.stats.ready >= 2 and is_inside(producer, "submit"))
+        time.sleep(0.02)
         received.extend(enc.packets())
 
     consumer = threading.Thread(target=consume)

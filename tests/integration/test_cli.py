@@ -17,7 +17,7 @@ import pytest
 
 from ascend_venc._lowlevel import core
 from ascend_venc.cli import main
-from helpers import clips, processes
+from helpers import clips, processes, terminal
 
 ROOT = Path(__file__).resolve().parents[2]
 UNEVEN = [0, 40, 80, 200, 210, 213, 1000, 1040]  # ms
@@ -99,6 +99,13 @@ def test_encode_options_reach_the_stream(backend, y4m, out):
         assert stream.average_rate == Fraction(30000, 1001)
         packets = [packet for packet in container.demux(stream) if packet.size]
         assert [packet.is_keyframe for packet in packets] == [index % 3 == 0 for index in range(10)]
+
+
+@pytest.mark.parametrize(("codec", "delimiter"), [("h264", b"\0\0\0\1\x09"), ("h265", b"\0\0\0\1\x46")])
+def test_encode_writes_delimiters_where_they_are_asked_for(backend, y4m, out, codec, delimiter):
+    for args, count in ((["--aud"], 10), ([], 0)):
+        assert main(["encode", str(y4m), str(out / f"a.{codec}"), "--backend", backend, "-y", *args]) == 0
+        assert (out / f"a.{codec}").read_bytes().count(delimiter) == count
 
 
 def test_encode_variable_frame_rate_keeps_its_timestamps(backend, tmp_path, out):
@@ -279,15 +286,15 @@ def test_encode_bad_input_gives_one_line_and_leaves_nothing(tmp_path, out, capsy
 
 @pytest.mark.parametrize(
     ("target", "words"),
-    [("", "directory"), ("nowhere/a.mp4", "No such"), ("is.mp4", "exists"), ("folder.mp4", "directory")],
+    [("nowhere/a.mp4", "No such"), ("is.mp4", "exists"), ("taken", "taken/in.mp4: it is a directory")],
 )
 def test_encode_unusable_output_gives_one_line(backend, y4m, out, capsys, target, words):
     (out / "is.mp4").write_bytes(b"precious")
-    (out / "folder.mp4").mkdir()
+    (out / "taken" / "in.mp4").mkdir(parents=True)
     assert main(["encode", str(y4m), str(out / target), "--backend", backend]) == 1
     assert words in one_line(capsys.readouterr().err)
     assert (out / "is.mp4").read_bytes() == b"precious"
-    assert sorted(os.listdir(out)) == ["folder.mp4", "is.mp4"]
+    assert sorted(os.listdir(out)) == ["is.mp4", "taken"] and os.listdir(out / "taken") == ["in.mp4"]
 
 
 def test_encode_unwritable_folder_gives_one_line(backend, y4m, out, capsys):
@@ -580,11 +587,12 @@ def test_encode_on_a_terminal_shows_progress_and_the_simulated_device(tmp_path, 
     code, text, output = on_terminal("encode", tmp_path / "in.y4m", out / "a.h265", "--backend", "auto")
     assert (code, output) == (0, b"")
     assert "/60 frames" in text and " fps" in text and "bit/s" in text and "ETA" in text
-    lines = [line.rpartition("\x1b[K")[2] for line in text.split("\r\n") if line]
-    assert len(lines) == 2, lines
-    assert lines[0].startswith("ascend-venc: note: ") and "simulated" in lines[0] and "libascendcl.so" in lines[0]
+    screen = terminal.Screen(1000).write(text)
+    lines = [line.partition("ascend-venc: ")[2] for line in screen.lines]
+    assert screen.cursor_shown and len(lines) == 2, screen.lines
+    assert lines[0].startswith("note: ") and "simulated" in lines[0] and "libascendcl.so" in lines[0]
     assert "simulated" in lines[1]
-    assert lines[1].startswith("ascend-venc: ") and "60 frames" in lines[1]
+    assert "60 frames" in lines[1]
 
 
 def test_encode_quiet_on_a_terminal_shows_nothing(backend, y4m, out):
@@ -595,7 +603,8 @@ def test_encode_that_goes_wrong_on_a_terminal_says_so_on_a_line_of_its_own(backe
     (tmp_path / "in.y4m").write_bytes(clips.y4m(640, 480, frames=40)[:-1])
     code, text, _ = on_terminal("encode", tmp_path / "in.y4m", out / "a.h265", "--backend", backend)
     assert code == 1
-    assert "frame 39 is cut off" in one_line(text.rpartition("\x1b[K")[2].replace("\r\n", "\n"))
+    screen = terminal.Screen(1000).write(text)
+    assert "frame 39 is cut off" in one_line("".join(screen.lines) + "\n") and screen.cursor_shown
 
 
 def test_info_describes_the_device(backend, capsys):

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`ascend-venc bench`: every case that was asked for, with real figures, and which device they are of."""
+"""`ascend-venc bench`: every case that was asked for, with real figures, and which device they are of; streams held."""
 
 import json
 import os
+import platform
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import pytest
 
 import ascend_venc as venc
 from ascend_venc.cli import bench, main
+from ascend_venc.cli import streams as streams_held
 from helpers import processes, simulator
 
 SHORT = ["-t", "0.1", "-s", "128x128"]
@@ -117,3 +120,159 @@ def test_bench_ends_at_ctrl_c():
         process.wait()
     assert process.returncode == 130
     assert "Traceback" not in errors
+
+
+# ---- streams held ----
+
+
+def paced(**changed):
+    """What came of 60 frames of two streams in a second, each after 5 ms."""
+    values = {"frames": 60, "bytes": 0, "lost": 0, "took": 1.0, "cpu": 0.1, **changed}
+    return streams_held.Paced(**{"latencies": [0.005] * values["frames"], **values})
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({}, None),
+        ({"took": 1.5}, None),
+        ({"frames": 59, "lost": 1}, "1 of 60 frames were lost"),
+        ({"latencies": [0.005] * 59 + [0.041]}, "99 % of the packets came within 41 ms, not 40"),
+        ({"latencies": [0.005] * 59 + [0.039]}, None),
+        (
+            {"latencies": [0.1] * 60, "took": 1.1},
+            "99 % of the packets came within 100 ms, not 40; 27.3 frames per second were sent",
+        ),
+    ],
+)
+def test_streams_are_kept_where_nothing_is_lost_or_late(changed, reason):
+    assert streams_held.verdict(paced(**changed), 2, 30) == reason
+
+
+def test_packets_that_are_neither_here_nor_lost_are_an_error():
+    with pytest.raises(venc.VencError, match="59 packets and 0 lost frames of 60"):
+        streams_held.verdict(paced(frames=59), 2, 30)
+
+
+@pytest.mark.parametrize("limit", [0, 1, 7, 8, 37, 200, 1024])
+def test_search_finds_the_most_streams(limit):
+    tried = []
+
+    def attempt(number):
+        tried.append(number)
+        return paced(), None if number <= limit else "late"
+
+    found = streams_held.most(attempt, limit=1024)
+    assert limit - limit // 32 <= found.streams <= limit
+    assert all(tried.count(number) == (1 if number <= limit else 2) for number in tried), "one pause ends no search"
+    if limit == 1024:
+        assert found.ended_by == "1024 streams were kept; more are not tried"
+    else:
+        assert found.ended_by.endswith("streams: late")
+        assert found.cpu_per_stream == (pytest.approx(0.1 / found.streams) if limit else 0)
+
+
+def test_search_goes_on_after_one_pause_of_the_machine():
+    failures = [16]
+
+    def attempt(number):
+        if number in failures:
+            failures.remove(number)
+            return paced(), "late"
+        return paced(), None if number <= 20 else "late"
+
+    assert streams_held.most(attempt).streams == 20
+
+
+@pytest.mark.sim_only
+def test_pace_counts_what_came_and_what_was_lost(backend):
+    pictures = bench.pictures(128, 128)
+    control = simulator.shared()
+    with control.options(null_codec=2000), venc.EncoderGroup(backend=backend) as group:
+        encoders = [group.add(128, 128, depth=4, vui=False) for _ in range(2)]
+        found = streams_held.pace(group, encoders, pictures, rate=200, warm_up=2, frames=10)
+        assert (found.frames, found.bytes, found.lost) == (20, 20 * 2000, 0)
+        assert len(found.latencies) == 20 and min(found.latencies) > 0 and found.took >= 9.5 / 200
+
+
+@pytest.mark.sim_only
+def test_pace_counts_frames_for_which_there_was_no_room(backend):
+    control = simulator.shared()
+
+    class Stalled:
+        """An encoder whose device stands still until the tenth frame has been offered."""
+
+        def __init__(self, encoder):
+            self.encoder, self.offered = encoder, 0
+
+        def submit_async(self, picture, token):
+            self.offered += 1
+            number = self.encoder.submit_async(picture, token=token)
+            if self.offered == 10:
+                control.set_options(stall=0)
+            return number
+
+    with control.options(null_codec=2000, stall=1), venc.EncoderGroup(backend=backend) as group:
+        encoder = group.add(128, 128, depth=2, queue=2, on_full="drop_newest")
+        pictures = bench.pictures(128, 128)
+        found = streams_held.pace(group, [Stalled(encoder)], pictures, rate=1000, warm_up=0, frames=10)
+        assert found.frames + found.lost == 10 and len(found.latencies) == found.frames
+        assert 6 <= found.lost <= 8  # two are in the device and two in the queue, or it was still on its way there
+
+
+@pytest.mark.sim_only
+def test_pace_raises_what_an_encoder_raises(backend):
+    with venc.EncoderGroup(backend=backend) as group:
+        encoders = [group.add(128, 128, depth=4)]
+        failing = simulator.shared().failing_frame(simulator.FRAME_RET_CODE, 3, 5)
+        with failing, pytest.raises(venc.FrameError):
+            streams_held.pace(group, encoders, bench.pictures(128, 128), rate=100, warm_up=0, frames=10)
+        encoders[0].flush()
+
+
+FIND = ["bench", "--find-streams", "-t", "0.1", "-s", "128x128", "--max-latency", "30000"]
+
+
+@pytest.mark.sim_only
+def test_find_streams_reports_figures_that_can_be_sent_in(capsys, monkeypatch):
+    monkeypatch.setenv("ASCEND_VENC_SIM_OPTIONS", "channel_limit=3")
+    assert main([*FIND, "--backend", "sim", "--json"]) == 0
+    text = capsys.readouterr().out
+    report = json.loads(text)
+    (figure,) = report["streams"]
+    assert figure["streams"] == 3 and "number 4 was refused" in figure["ended_by"] and "full" in figure["ended_by"]
+    assert figure["size"] == "128x128" and figure["codec"] == "h265" and 0 < figure["p99_ms"] < 30000
+    assert figure["cpu_percent"] > 0
+    assert report["device"] == bench.NULL_CODEC
+    assert report["chip"] and report["ascendcl"] and report["python"] and report["ascend_venc"] and report["cores"]
+    assert platform.node() not in text and str(processes.PACKAGE_PARENT) not in text
+
+
+@pytest.mark.sim_only
+def test_find_streams_measures_a_card_in_this_process(capsys, monkeypatch):
+    about = bench.describe("sim", None)
+    monkeypatch.setattr(bench, "describe", lambda backend, interface: {**about, "device": "a card", "simulated": False})
+    with simulator.shared().options(channel_limit=2, null_codec=2000):
+        assert main([*FIND, "--backend", "sim", "-c", "h264"]) == 0
+    text = capsys.readouterr().out
+    assert "null codec" not in text
+    assert re.search(r"128x128  h264 +2 +[\d.]+% +[\d.]+  3 streams: number 3 was refused", text)
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "text"),
+    [
+        (["-n", "4"], 2, "--channels has no meaning"),
+        (["--max-latency", "0"], 2, "--max-latency is 0"),
+        (["-s", "127x128"], 1, "127"),
+    ],
+)
+def test_find_streams_names_what_it_cannot_measure(args, code, text, capsys):
+    assert main(["bench", "--find-streams", "-t", "0.1", "--backend", "sim", *args]) == code
+    assert text in capsys.readouterr().err
+
+
+def test_report_names_neither_host_nor_path(monkeypatch):
+    monkeypatch.setattr(platform, "node", lambda: "card7.example.org")
+    text = bench.nameless("card7: /usr/local/Ascend/lib64/libascendcl.so, ~/x: 30 fps/stream on card7.example.org")
+    assert text == "<host>: <path>, <path>: 30 fps/stream on <host>"

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import ascend_venc as venc
-from helpers import annexb, decode, video
+from helpers import annexb, decode, simulator, video
+from helpers.waiting import eventually
 
 
 def encode_all(enc, frames, key_frames=()):
@@ -211,6 +212,24 @@ def test_bad_frame_raises_names_what_is_needed_and_loses_nothing(backend, frame,
     assert [packet.frame_index for packet in packets] == [0, 1]
 
 
+@pytest.mark.sim_only
+@pytest.mark.parametrize("failure", ["no room in time", "a bad frame that is converted"])
+def test_encode_that_fails_when_it_has_packets_leaves_them_to_be_received(failure):
+    full = failure.startswith("no room")
+    device, good = simulator.shared(), np.zeros((128, 128, 3), np.uint8)
+    with venc.Encoder(128, 128, codec="h264", pixel_format="rgb24", depth=1, queue=0, backend="sim") as enc:
+        enc.submit(good, token="first")
+        eventually(lambda: enc.stats.ready == 1)
+        with device.options(stall=1):
+            if full:
+                enc.submit(good, token="second")
+                enc._timeout = 0.05
+            with pytest.raises(venc.AclTimeoutError if full else ValueError):
+                enc.encode(good if full else good[1:])
+            enc._timeout = 20
+        assert [packet.token for packet in enc.flush()] == (["first", "second"] if full else ["first"])
+
+
 # ---- packets ---------------------------------------------------------------------------------------------------------
 
 
@@ -394,6 +413,17 @@ def test_kinds_that_a_call_does_not_take_are_refused_before_the_device(backend):
             enc.submit(np.zeros((192, 128), "datetime64[s]"))
         assert enc.stats.submitted == 0
         assert len(enc.encode(bytes(128 * 192)) + enc.flush()) == 1
+
+
+@pytest.mark.parametrize("use", ["submit", "encode", "encode_future", "receive", "flush", "reconfigure", "acquire"])
+def test_encoder_that_was_never_opened_says_so(use):
+    enc = venc.Encoder.__new__(venc.Encoder)
+    with pytest.raises(venc.EncoderClosedError, match="never opened"):
+        getattr(enc, use)(*([bytes(128 * 192)] if use in ("submit", "encode", "encode_future") else []))
+    with pytest.raises(venc.EncoderClosedError, match="never opened"):
+        enc.stats  # noqa: B018
+    enc.close()
+    assert enc.closed
 
 
 @pytest.mark.parametrize("kwargs", [{"width": 127}, {"gop": 0}, {"bitrate": "1"}, {"device": 99}, {"timeout": -1}])

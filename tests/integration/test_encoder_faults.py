@@ -60,8 +60,10 @@ def test_one_bad_frame_is_named_and_the_others_are_delivered(frames, backend, ac
         simulator.shared().failing_frame(action, 5, value),
     ):
         delivered, failed = encode_through(enc, frames)
+        stats = enc.stats
     assert failed == [4]
     assert delivered == [index for index in range(12) if index != 4]
+    assert (stats.submitted, stats.encoded, stats.failed) == (12, 11, 1)
 
 
 @pytest.mark.parametrize(
@@ -102,8 +104,8 @@ def test_last_frame_whose_callback_never_comes_times_out_instead_of_hanging(fram
         with pytest.raises(venc.AclTimeoutError):
             enc.flush()
         assert time.monotonic() - begin < 5
-    enc.encode(frames[3])  # its report shows that frame 2 will not come any more
-    with pytest.raises(venc.FrameError) as caught:
+    with pytest.raises(venc.FrameError) as caught:  # by whichever call comes behind the report of frame 3
+        enc.encode(frames[3])  # its report shows that frame 2 will not come any more
         enc.flush()
     assert caught.value.frame_index == 2
     enc._close(warn=False)
@@ -139,7 +141,7 @@ def test_queued_key_frame_that_is_refused_makes_the_next_one_a_key_frame(frames,
     with venc.Encoder(128, 128, codec="h264", gop=100, backend=backend) as enc:
         enc.submit_async(frames[0])
         enc.receive(5)
-        with simulator.shared().failing_call("aclrtMemcpy", code=507018):  # of the picture: it is not sent at all
+        with simulator.shared().failing_call(interface.SEND, code=interface.fault(interface.INVALID)):  # not taken
             enc.submit_async(frames[1], key_frame=True)
             with pytest.raises(venc.FrameError):
                 enc.receive(5)

@@ -121,13 +121,13 @@ ENVIRONMENTS = {
     "no PyAV, mp4 in": (
         lambda p: encode(p, "--backend", "sim", source=p.mp4, PYTHONPATH=p.module("none", NO_AV)),
         1,
-        ["needs PyAV: pip install 'ascend-venc[sim]'"],
+        ["needs PyAV: pip install 'ascend-venc[media]'"],
         [GUESS, GLUED],
     ),
     "no PyAV, mp4 out": (
         lambda p: encode(p, "--backend", "sim", name="a.mp4", PYTHONPATH=p.module("none", NO_AV)),
         1,
-        ["needs PyAV: pip install 'ascend-venc[sim]'"],
+        ["needs PyAV: pip install 'ascend-venc[media]'"],
         [GUESS, GLUED],
     ),
     "no PyAV, y4m in": (

@@ -2,13 +2,15 @@
 """Packets as Futures."""
 
 import concurrent.futures
+import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 
 import ascend_venc as venc
 from ascend_venc import futures
-from helpers import simulator, video
+from helpers import simulator, video, waiting
 
 COUNT = 20
 
@@ -40,6 +42,74 @@ def test_each_future_gets_the_packet_of_its_frame(enc, frames):
     assert collectors() == [], "alive while a Future is pending"
 
 
+def begin_together(enc, frame, monkeypatch):
+    """Six threads make the first Future at the same moment: each has found that nobody serves them. The device finishes
+    none of their frames before all have been handed over, or who serves them might end in between."""
+    together, made, handed = threading.Barrier(6), [], []
+    inner, hand_over = futures.WaitSet, futures.hand_over
+
+    def wait_set():
+        together.wait(60)
+        return inner()
+
+    def make():
+        try:
+            made.append(enc.encode_future(frame).result(60).frame_index)
+        except Exception as error:
+            made.append(str(error))
+
+    monkeypatch.setattr(futures, "WaitSet", wait_set)
+    monkeypatch.setattr(futures, "hand_over", lambda *args: (hand_over(*args), handed.append(args)))
+    threads = [threading.Thread(target=make) for _ in range(6)]
+    with simulator.shared().options(stall=1):
+        for thread in threads:
+            thread.start()
+        waiting.eventually(lambda: len(handed) == 6, 60)
+    handed.clear()
+    for thread in threads:
+        thread.join(60)
+    return made
+
+
+@pytest.mark.sim_only
+def test_first_futures_of_several_threads_are_served_by_one(backend, frames, monkeypatch):
+    for thread in collectors():
+        thread.join(60)
+    begun = []
+    inner = futures._Server.begin
+    monkeypatch.setattr(futures._Server, "begin", lambda *args: (begun.append(id(args[0])), inner(*args)))
+    with venc.Encoder(128, 128, codec="h264", depth=6, backend=backend) as enc:
+        assert sorted(begin_together(enc, frames[0], monkeypatch)) == list(range(6))
+    assert len(begun) == 1
+    for thread in collectors():
+        thread.join(60)
+
+
+def test_thread_that_cannot_be_started_is_told_to_each_whose_future_it_was_to_serve(enc, frames, monkeypatch):
+    class Unstartable:
+        def __init__(self, *args, **kwargs):
+            pass
+
+        def start(self):
+            raise RuntimeError("can't start new thread")
+
+    server = futures._Server()
+    waiting = concurrent.futures.Future()
+    server.submitted.put((enc._open_channel(), waiting))
+    monkeypatch.setitem(futures._servers, futures._FOUND, server)
+    monkeypatch.setattr(threading, "Thread", Unstartable)
+    with pytest.raises(RuntimeError, match="can't start"):
+        server.begin(enc._open_channel(), concurrent.futures.Future())
+    with pytest.raises(RuntimeError, match="can't start"):
+        waiting.result(0)
+    assert server.ended and futures._servers == {}
+    monkeypatch.undo()
+    assert enc.encode_future(frames[0]).result(60).frame_index == 0
+    for thread in collectors():
+        thread.join(60)
+
+
+@pytest.mark.sim_only
 @pytest.mark.parametrize("step", ["adopt_one", "serve", "patience", "give_up_on_stalled"])
 def test_thread_that_serves_runs_out_of_memory_and_goes_on(enc, frames, monkeypatch, step):
     shown, left = [], [MemoryError(), MemoryError()]
@@ -52,11 +122,69 @@ def test_thread_that_serves_runs_out_of_memory_and_goes_on(enc, frames, monkeypa
 
     monkeypatch.setattr(threading, "excepthook", lambda args: shown.append(args.exc_type))
     monkeypatch.setattr(futures._Server, step, short_of_memory)
-    made = [enc.encode_future(frame) for frame in frames]
+    with simulator.shared().options(stall=1):  # a thread that is never idle takes no step of one that is
+        made = [enc.encode_future(frames[0])]
+        waiting.eventually(lambda: len(left) < 2)
+    made += [enc.encode_future(frame) for frame in frames[1:]]
     assert [future.result(10).frame_index for future in made] == list(range(COUNT))
     for thread in collectors():
         thread.join(5)
     assert shown == [MemoryError] * (2 - len(left)) != []
+
+
+@pytest.mark.sim_only
+def test_packet_that_came_when_memory_ran_out_is_looked_for_again(enc, frames, monkeypatch):
+    """Nothing else wakes the thread: the frame was the last one."""
+    left = [MemoryError(), MemoryError()]
+    inner = futures._Server.serve
+
+    def short_of_memory(server, channel):
+        if left and sys._getframe(1).f_code.co_name == "turn":
+            raise left.pop()
+        return inner(server, channel)
+
+    monkeypatch.setattr(threading, "excepthook", lambda args: None)
+    monkeypatch.setattr(futures._Server, "serve", short_of_memory)
+    with simulator.shared().options(stall=1):
+        future = enc.encode_future(frames[0])
+    assert future.result(20).frame_index == 0
+    assert left == []
+
+
+@pytest.mark.sim_only
+def test_future_is_served_while_that_of_another_encoder_waits(enc, frames, backend):
+    """The thread sleeps, and nothing of the other one's will wake it."""
+    with venc.Encoder(128, 128, codec="h264", backend=backend, timeout=60) as other:
+        with simulator.shared().failing_frame(simulator.FRAME_DROP):
+            lost = other.encode_future(frames[0])
+        waiting.eventually(lambda: any(waiting.is_inside(thread, "turn") for thread in collectors()))
+        assert enc.encode_future(frames[1]).result(20).frame_index == 0
+        assert not lost.done()
+        other.encode(frames[1])  # whose report shows that the other one will not come
+        with pytest.raises(venc.FrameError):
+            lost.result(20)
+        other.flush()
+
+
+def test_futures_one_after_the_other_leave_no_wait_set_at_their_encoder(enc, frames):
+    """Each has a thread of its own, and an encoder takes four wait sets."""
+    for number in range(6):
+        assert enc.encode_future(frames[0]).result(20).frame_index == number
+        for thread in collectors():
+            thread.join(20)
+        assert collectors() == []
+
+
+def test_future_that_waits_for_long_on_a_device_that_works_is_not_given_up(monkeypatch):
+    class Channel:
+        stalled = 0.25
+
+    channel = Channel()
+    server = SimpleNamespace(since={channel: 100.0})
+    monkeypatch.setattr(futures, "time", SimpleNamespace(monotonic=lambda: 200.0))
+    assert futures._Server.stalled(server, channel) == 0.25
+    server.since = {channel: 199.9}
+    assert futures._Server.stalled(server, channel) == pytest.approx(0.1)
 
 
 def test_futures_and_receive_share_an_encoder(enc, frames):
@@ -74,8 +202,8 @@ def test_many_encoders_share_one_thread(backend, frames):
     encoders = [venc.Encoder(128, 128, codec="h264", backend=backend) for _ in range(5)]
     futures = {enc.encode_future(frame): enc for frame in frames[:5] for enc in encoders}
     assert len(collectors()) <= 1
-    done, waiting = concurrent.futures.wait(futures, timeout=10)
-    assert not waiting
+    done, pending = concurrent.futures.wait(futures, timeout=10)
+    assert not pending
     for enc in encoders:
         assert [future.result().frame_index for future in futures if futures[future] is enc] == list(range(5))
         enc.close()

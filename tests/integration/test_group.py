@@ -14,6 +14,7 @@ import pytest
 
 import ascend_venc as venc
 from helpers import decode, processes, simulator, video
+from helpers.waiting import eventually, is_inside, outcome, started
 
 COUNT = 8
 
@@ -96,6 +97,23 @@ def test_failed_frame_of_one_stream_names_it_and_harms_no_other(backend, frames)
         assert {encoder: packet.frame_index for encoder, packet in found} == {good: 1, bad: 1}
 
 
+@pytest.mark.sim_only
+def test_failure_behind_packets_of_others_is_raised_by_the_next_call(backend, frames):
+    with venc.EncoderGroup(backend=backend) as group:
+        good, bad = group.add(128, 128, codec="h264"), group.add(128, 128, codec="h264")
+        good.submit(frames[0])
+        eventually(lambda: good.stats.ready == 1)
+        with simulator.shared().failing_frame(0, 1, 3):
+            bad.submit(frames[0])
+            eventually(lambda: bad.stats.failed == 1)
+        assert [(encoder, packet.frame_index) for encoder, packet in group.receive_many(timeout=10)] == [(good, 0)]
+        with pytest.raises(venc.FrameError) as caught:
+            group.receive_many(timeout=10)
+        assert caught.value.encoder is bad
+        good.submit(frames[1])  # it is told once
+        assert [encoder for encoder, _ in group.receive_many(timeout=10)] == [good]
+
+
 @pytest.mark.parametrize("delivery", ["immediate", "coalesced"])
 def test_several_threads_receive_from_one_group(backend, frames, delivery):
     received, ended = [], []
@@ -124,6 +142,41 @@ def test_several_threads_receive_from_one_group(backend, frames, delivery):
     assert len(received) == len(expected)
     assert {packet.token for _, packet in received} == expected
     assert all(cameras[packet.token[0]] is encoder for encoder, packet in received)
+
+
+@pytest.mark.parametrize("end", ["drain", "close", "close alone"])
+def test_end_of_a_group_is_told_to_all_threads_that_wait(backend, end, monkeypatch):
+    """None of them has a bound after which it would look by itself."""
+
+    def receive():
+        with pytest.raises((venc.EncoderDrained, venc.InvalidArgumentError)):
+            group.receive_many()
+        return "ended"
+
+    with venc.EncoderGroup(backend=backend) as group:
+        encoder = group.add(128, 128, codec="h264", timeout=None)
+        threads = [started(receive) for _ in range(12)]
+        eventually(lambda: all(is_inside(thread, "receive_many") for thread in threads), 30)
+        if end == "close alone":  # an encoder that is closed tells it too, to whom it may reach
+            monkeypatch.setattr(venc.Encoder, "_close", lambda self, warn: None)
+        getattr(group, end.partition(" ")[0])()
+        assert [outcome(thread) for thread in threads] == ["ended"] * 12
+        monkeypatch.undo()
+        encoder.close()
+
+
+@pytest.mark.sim_only
+def test_stall_of_an_encoder_that_came_while_a_thread_waited_is_seen(backend, frames):
+    with venc.EncoderGroup(backend=backend) as group:
+        group.add(128, 128, codec="h264", timeout=None)
+        receiver = started(group.receive_many)
+        eventually(lambda: is_inside(receiver, "receive_many"))
+        with simulator.shared().options(stall=1):
+            late = group.add(128, 128, codec="h264", timeout=0.2)
+            late.submit(frames[0])
+            error = outcome(receiver)
+        assert isinstance(error, venc.AclTimeoutError) and error.encoder is late
+        assert group.receive(timeout=10)[0] is late
 
 
 def test_coalesced_group_wakes_for_several_packets_at_once(backend, frames):
@@ -205,6 +258,7 @@ def test_group_forgets_encoders_that_were_closed(backend, frames):
             gone.append(weakref.ref(camera))
             del camera
         group.add(128, 128, codec="h264")
+        assert sorted(group._streams) == [0, 1], "keys are given out again"
         gc.collect()
         assert [ref() for ref in gone] == [None] * 4
         stays.submit(frames[0])

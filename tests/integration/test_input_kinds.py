@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 import ascend_venc as venc
-from ascend_venc import acl
+from ascend_venc import acl, bitstream
+from ascend_venc._lowlevel.stream import let_go_of_ended
 from ascend_venc.acl import finalize, init
 from helpers import decode, dlpack, interface, live, processes, simulator, video
+from helpers.waiting import eventually
 
 WIDTH, HEIGHT = 144, 128
 SIZE = WIDTH * HEIGHT * 3 // 2
@@ -207,6 +209,42 @@ def test_device_memory_is_encoded_without_a_copy_and_its_owner_kept(enc, frame, 
         assert copies(enc) == (0, 0, 1)
 
 
+@pytest.mark.parametrize("end", ["close", "collector"])
+def test_device_memory_is_kept_for_a_device_that_has_not_given_it_back_when_the_encoder_ends(end, frame):
+    def let_go():
+        let_go_of_ended()  # as each call of any encoder does
+        gc.collect()
+        return gone() is None
+
+    owner = Owner()
+    gone = weakref.ref(owner)
+    with dlpack.DeviceMemory(SIZE, frame) as memory:
+        enc = venc.Encoder(WIDTH, HEIGHT, codec="h264", backend="sim", timeout=10)
+        with simulator.shared().options(stall=1):
+            enc.submit(venc.DeviceFrame(memory.address, WIDTH, HEIGHT, owner=owner))
+            del owner
+            if end == "close":
+                enc._timeout = 0.05
+                with pytest.raises(venc.AclTimeoutError):
+                    enc.close()
+                del enc
+            else:
+                with pytest.warns(ResourceWarning, match="unclosed"):
+                    del enc
+                    gc.collect()
+            assert not let_go()
+        eventually(let_go)
+
+
+def test_device_memory_brings_its_sei(enc, frame):
+    with dlpack.DeviceMemory(SIZE, frame) as memory:
+        enc.submit(venc.DeviceFrame(memory.address, WIDTH, HEIGHT), sei=[bitstream.FrameTime(7)])
+        enc.submit(venc.DeviceFrame(memory.address, WIDTH, HEIGHT))
+        first, second = enc.flush()
+    assert first.sei()[-1].content == bitstream.FrameTime(7)
+    assert bitstream.FrameTime(7) not in [message.content for message in second.sei()]
+
+
 @pytest.mark.parametrize("kind", ["created", "default"])
 def test_stream_of_the_callers_context_is_waited_for(enc, frame, kind):
     stop, started, ran = threading.Event(), threading.Event(), []
@@ -340,6 +378,56 @@ def test_what_is_no_frame_is_refused_with_words(enc, frame, make, error, text):
     assert len(enc.encode(frame) + enc.flush()) == 1
 
 
+def set_field(name, value):
+    return lambda tensor: setattr(tensor, name, value)
+
+
+# Each would be a read of memory that is not there, if it were read.
+LYING_TENSORS = {
+    "dimensions": (set_field("ndim", 2**31 - 1), "2147483647 dimensions"),
+    "negative dimensions": (set_field("ndim", -1), "-1 dimensions"),
+    "no shape": (set_field("shape", None), "dimensions"),
+    "offset": (set_field("byte_offset", 2**63), "offset of 9223372036854775808 bytes"),
+    "offset that wraps": (set_field("byte_offset", 2**64 - 1), "offset of 18446744073709551615 bytes"),
+    "no data": (set_field("data", None), "its data at 0x0"),
+    "another kind of device": (lambda tensor: setattr(tensor.device, "type", dlpack.CUDA), "its tensor says"),
+    "another device": (lambda tensor: setattr(tensor.device, "id", 7), "its tensor says"),
+    "items of four": (lambda tensor: setattr(tensor.dtype, "lanes", 4), "uint8"),
+    "signed items": (lambda tensor: setattr(tensor.dtype, "code", 0), "uint8"),
+}
+
+
+@pytest.mark.parametrize("versioned", [False, True])
+@pytest.mark.parametrize("device", [dlpack.CPU, dlpack.ASCEND])
+@pytest.mark.parametrize("lie", LYING_TENSORS)
+def test_tensor_is_checked_before_it_is_read_and_given_back(enc, frame, lie, device, versioned):
+    spoil, text = LYING_TENSORS[lie]
+    tensor = dlpack.Tensor(16, frame.shape, (WIDTH, 1), device=(device, 0), versioned=versioned)
+    spoil(tensor._managed.tensor)
+    with pytest.raises((TypeError, venc.InvalidArgumentError), match=text):
+        enc.submit(tensor)
+    assert len(tensor.deleted) == 1
+    assert enc.stats.submitted == 0
+
+
+@pytest.mark.parametrize("announced", [None, 5, "ab", (1,), (1, 2, 3), ("a", "b"), (None, 0), (1.5, "0"), object()])
+def test_announcement_that_is_no_pair_of_numbers_is_refused(enc, frame, announced):
+    tensor = dlpack.Tensor(16, frame.shape)
+    tensor._device = announced
+    with pytest.raises(TypeError, match="must return a pair of int"):
+        enc.submit(tensor)
+    assert tensor.deleted == []
+
+
+@pytest.mark.sim_only
+@pytest.mark.misuse
+@pytest.mark.parametrize("call", ["submit", "encode", "encode_future"])
+def test_address_that_is_no_device_memory_is_refused_and_the_process_goes_on(enc, frame, call):
+    with pytest.raises(venc.AclError, match="0x41414141 is not device memory"):
+        getattr(enc, call)(venc.DeviceFrame(0x41414141, WIDTH, HEIGHT))
+    assert len(enc.encode(frame) + enc.flush()) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "options", "text"),
     [
@@ -451,3 +539,20 @@ def test_converted_formats_are_one_pass(backend, pixel_format, call):
     assert abs(int(shown[10, 10]) - limited(200)) <= 3
     assert abs(int(shown[HEIGHT - 10, 10]) - limited(128)) <= 3
     assert abs(int(shown[HEIGHT + 20, 20]) - 128) <= 3
+
+
+@pytest.mark.parametrize("call", ["submit", "submit_async", "submit_many", "encode"])
+@pytest.mark.parametrize("planes", [1, 3])
+def test_converted_frame_is_let_go_of_when_the_call_returns(backend, planes, call):
+    sizes = [WIDTH * HEIGHT * 3 // 2] if planes == 1 else [WIDTH * HEIGHT, WIDTH * HEIGHT // 4, WIDTH * HEIGHT // 4]
+    memories = [bytearray(size) for size in sizes]
+    shapes = [(HEIGHT, WIDTH), (HEIGHT // 2, WIDTH // 2), (HEIGHT // 2, WIDTH // 2)]
+    picture = (
+        memories[0] if planes == 1 else tuple(np.frombuffer(m, np.uint8).reshape(s) for m, s in zip(memories, shapes))
+    )
+    with venc.Encoder(WIDTH, HEIGHT, codec="h264", pixel_format="i420", backend=backend) as enc:
+        getattr(enc, call)([picture] if call == "submit_many" else picture)
+        del picture
+        for memory in memories:
+            memory.append(0)  # BufferError while somebody has a view
+        enc.flush()

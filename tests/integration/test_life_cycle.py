@@ -103,6 +103,36 @@ def test_fork_child_use_raises_and_the_parent_goes_on(backend):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+FORK_BESIDE_A_FUTURE = """
+import os, signal, sys, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+sys.path.insert(0, sys.argv[2])
+import ascend_venc as venc
+from helpers import simulator
+sim = simulator.shared()
+enc = venc.Encoder(128, 128, backend=sys.argv[1], codec="h264", timeout=30)
+sim.set_options(stall=1)
+future = enc.encode_future(bytes(128 * 192))  # a thread of the parent's serves it
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    sim.set_options(stall=0)
+    with venc.Encoder(128, 128, backend=sys.argv[1], codec="h264") as own:
+        found = own.encode_future(bytes(128 * 192)).result(30).frame_index
+    os._exit(found)
+assert os.waitpid(child, 0)[1] == 0
+sim.set_options(stall=0)
+assert future.result(30).frame_index == 0
+enc.close()
+"""
+
+
+@pytest.mark.sim_only
+def test_fork_child_has_a_thread_of_its_own_for_its_futures(backend, request):
+    done = processes.run(FORK_BESIDE_A_FUTURE, backend, request.config.rootpath / "tests")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 FORK_BESIDE_A_WAIT = """
 import os, signal, sys, threading, time, warnings
 warnings.simplefilter("ignore", DeprecationWarning)

@@ -64,6 +64,27 @@ def test_newcomer_does_not_share_a_lost_device():
     end_well(enc)
 
 
+def test_newcomer_opens_a_lost_device_anew_while_what_it_was_lost_to_has_not_returned():
+    """The old one does not know that the device answers again: its thread is inside a call."""
+    sim = simulator.shared()
+    enc = encoder(timeout=10)
+    with contextlib.ExitStack() as stack:
+        with sim.options(stall=1):
+            enc.submit(FRAME)
+            with sim.lost_device():
+                with pytest.raises(venc.DeviceLostError):
+                    enc.flush()
+                wait_hung = stack.enter_context(sim.hanging_call(interface.REPORT))
+                wait_hung()
+        with pytest.raises(venc.DeviceLostError):
+            enc.submit(FRAME)
+        with encoder(timeout=10) as newcomer:
+            assert len(newcomer.encode(FRAME) + newcomer.flush()) == 1
+        with pytest.raises(venc.DeviceLostError):
+            enc.submit(FRAME)
+    end_well(enc)
+
+
 def test_receiver_beside_a_close_ends_when_the_device_has_given_back_what_it_has_or_in_its_own_bound():
     sim = simulator.shared()
     enc = encoder(timeout=0.3)

@@ -9,6 +9,7 @@ import pytest
 
 import ascend_venc as venc
 from ascend_venc.media import AnnexBWriter, ColorTags, Muxer
+from helpers.color import LUMA_WEIGHTS
 
 av = pytest.importorskip("av", reason="PyAV is not installed")
 
@@ -34,8 +35,27 @@ def decoded(path):
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         frames = list(container.decode(stream))
-        colors = [frame.to_ndarray(format="rgb24").mean(axis=(0, 1)) for frame in frames]
+        colors = [mean_color(frame) for frame in frames]
         return frames, colors
+
+
+def mean_color(frame):
+    """The colour of a picture that has one only. An older PyAV converts as it likes: then by what the frame says."""
+    if hasattr(frame, "color_primaries"):
+        return frame.to_ndarray(format="rgb24").mean(axis=(0, 1))
+    planes = frame.to_ndarray().astype(float)
+    y, u, v = planes[: frame.height].mean(), *(part.mean() for part in np.array_split(planes[frame.height :], 2))
+    luma, chroma, floor = (1, 1, 0) if int(frame.color_range) == 2 else (219 / 255, 224 / 255, 16)
+    red, blue = LUMA_WEIGHTS["bt709" if int(frame.colorspace) == 1 else "bt601"]
+    y, cb, cr = (y - floor) / luma, (u - 128) / chroma, (v - 128) / chroma
+    r, b = y + 2 * (1 - red) * cr, y + 2 * (1 - blue) * cb
+    return np.array([r, (y - red * r - blue * b) / (1 - red - blue), b])
+
+
+def tags_of(frame):
+    """Primaries, transfer, matrix; an older PyAV tells the matrix of a frame only."""
+    names = [name for name in ("color_primaries", "color_trc", "colorspace") if hasattr(frame, name)]
+    return [int(getattr(frame, name)) for name in names]
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "ts"])
@@ -85,9 +105,8 @@ def test_what_the_stream_tells_is_told_by_the_container_too(tmp_path, codec, siz
         assert found == (1, 13, 6, 2)
         frames, colors = decoded(path)
         assert np.abs(colors[0] - COLORS[0]).max() <= 3
-        assert {(int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace)) for frame in frames} == {
-            (1, 13, 6)
-        }
+        for frame in frames:
+            assert tags_of(frame) == [1, 13, 6][-len(tags_of(frame)) :]
 
 
 def test_yuv_frames_keep_what_is_said_of_them(tmp_path):
@@ -101,7 +120,7 @@ def test_yuv_frames_keep_what_is_said_of_them(tmp_path):
     with enc, Muxer(path, encoder=enc, color=ColorTags(9, 18, 9)) as mux:
         mux.write_all(enc.encode(bytes(640 * 540)) + enc.flush())
     frames, _ = decoded(path)
-    assert [int(frames[0].color_primaries), int(frames[0].color_trc), int(frames[0].colorspace)] == [9, 18, 9]
+    assert tags_of(frames[0]) == [9, 18, 9][-len(tags_of(frames[0])) :]
 
 
 @pytest.mark.parametrize("fps", [25, 29.97, "23.976", 480])
@@ -164,7 +183,7 @@ def test_bare_stream_tells_its_colours_at_each_key_frame_and_nothing_else_change
             frames = list(file.decode(video=0))
         assert len(frames) == 4
         for frame in (frames[0], frames[2]):
-            assert [int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace)] == tags
+            assert tags_of(frame) == tags[-len(tags_of(frame)) :]
         pictures.append([bytes(plane) for frame in frames for plane in frame.planes])
     assert pictures[0] == pictures[1]
     with pytest.raises(venc.InvalidArgumentError, match="codec is missing"):

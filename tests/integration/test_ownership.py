@@ -252,6 +252,20 @@ def test_tokens_of_packets_that_nobody_took_are_let_go(drop):
     assert core.live()["TICKET"] == 0
 
 
+def test_tokens_of_frames_that_were_dropped_are_let_go_while_the_encoder_is_open():
+    tokens = [Token() for _ in range(6)]
+    alive = weakref.WeakSet(tokens)
+    with encoder(depth=1, queue=1, on_full="drop_oldest") as enc:
+        with simulator.shared().options(stall=1):
+            drop_plain(enc, tokens)
+        del tokens
+        assert len(enc.flush()) == 2
+        assert sum(enc.stats.dropped.values()) == 4
+        gc.collect()
+        assert len(alive) == 0
+        assert core.live()["TICKET"] == 0
+
+
 def leave_packets(enc):
     loop = enc.packets()
     next(loop)

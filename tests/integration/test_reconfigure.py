@@ -53,6 +53,14 @@ def test_numbers_go_on_and_the_first_frame_is_an_idr(enc, frames):
     assert (enc.stats.submitted, enc.stats.encoded, enc.stats.key_frames) == (COUNT, COUNT, 4)
 
 
+def test_numbered_times_never_go_back_where_the_new_rate_does_not_divide_the_old_one(enc, frames):
+    """25 to 30 frames per second behind the first frame, which ends at 0.04 s: the second comes at 2/30 s."""
+    enc.submit(frames[0])
+    enc.reconfigure(fps=30)
+    enc.submit(frames[1])
+    assert [packet.time for packet in enc.flush()] == [0, pytest.approx(2 / 30)]
+
+
 def test_size_changes_when_asked_explicitly(enc, frames, backend):
     enc.submit(frames[0])
     held = enc.acquire()

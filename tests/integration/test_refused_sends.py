@@ -114,6 +114,23 @@ def test_encoder_works_after_twenty_refusals_in_a_row(frames, code, after):
     assert shown(packets) == tokens
 
 
+def test_encoder_whose_picture_buffers_all_went_with_refused_frames_says_so_at_once(frames):
+    """It does not wait for what nothing will bring back."""
+    sim = simulator.shared()
+    with encoder(timeout=30) as enc:
+        with sim.failing_call(interface.SEND, code=507018, persistent=True):
+            for _ in range(200):
+                with pytest.raises(venc.AclError) as caught:
+                    enc.submit(frames[1])
+                assert not isinstance(caught.value, venc.AclTimeoutError)
+                if "reconfigure() opens the channel anew" in str(caught.value):
+                    break
+            else:
+                pytest.fail("they never ran out")
+        enc.reconfigure()
+        assert len(enc.encode(frames[1]) + enc.flush()) == 1
+
+
 def refuse(enc, frame, code, times):
     """Submit it until it was refused so often, by `submit` or as a packet where it had to be queued; what came else."""
     packets = []

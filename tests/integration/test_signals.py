@@ -133,6 +133,32 @@ def test_handler_reconfigures_the_encoder_of_the_call_that_it_interrupts(name):
     enc._close(warn=False)
 
 
+def test_signal_that_another_thread_gets_is_handled_in_the_wait_of_the_main_thread():
+    """It interrupts no call of the main thread's, which looks for signals by itself. Where it would look late, the wait
+    goes on to its own bound."""
+    main, enc = threading.main_thread(), encoder()
+    handled = []
+
+    def send():
+        eventually(lambda: is_inside(main, "receive"))
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+
+    def handle(signum, frame):
+        handled.append(signum)
+        enc.submit(FRAME)  # what the main thread waits for
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    sender = threading.Thread(target=send)
+    try:
+        sender.start()
+        assert enc.receive(15).frame_index == 0
+    finally:
+        sender.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert handled == [signal.SIGUSR1]
+    enc.close()
+
+
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="Python code in __buffer__ is of Python 3.12 (PEP 688)")
 @pytest.mark.parametrize("way", ["submit", "submit_async", "submit_many", "encode"])
 def test_buffer_method_closes_the_encoder_that_asks_for_it(way):
@@ -279,7 +305,7 @@ async def main():
         print("ready", flush=True)
     async with aio.Encoder(128, 128, codec="h264", backend="sim", timeout=None) as enc:
         sim.set_options(stall=1, wait_limit_ms=0)
-        await enc.submit(bytes(128 * 192))
+        enc._inner.submit(bytes(128 * 192))  # sent when it returns: one that waits natively would be dropped by close
         if what == "close":
             task = asyncio.ensure_future(enc.close())
         else:

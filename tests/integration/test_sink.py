@@ -11,7 +11,7 @@ import time
 import pytest
 
 import ascend_venc as venc
-from helpers import decode, simulator, video
+from helpers import decode, live, simulator, video
 
 COUNT = 40
 RET_CODE = 0  # ACLSIM_FRAME_RET_CODE
@@ -25,6 +25,20 @@ def frames():
 def plain_bytes(frames, backend, **options):
     with venc.Encoder(128, 128, codec="h264", backend=backend, **options) as enc:
         return b"".join(bytes(packet) for packet in enc.encode_iter(frames))
+
+
+def test_programs_that_are_started_inherit_no_descriptor_of_the_engines(backend):
+    reader, writer = os.pipe()
+    before = live.descriptors()
+    try:
+        with venc.Encoder(128, 128, codec="h264", backend=backend, sink=writer):
+            made = {number: what for number, what in live.descriptors().items() if before.get(number) != what}
+            assert os.readlink(f"/proc/self/fd/{writer}") in made.values(), "a duplicate of the sink"
+            inherited = [number for number in made if not fcntl.fcntl(number, fcntl.F_GETFD) & fcntl.FD_CLOEXEC]
+            assert inherited == []
+    finally:
+        os.close(reader)
+        os.close(writer)
 
 
 def test_file_holds_what_receive_would_have_returned(frames, backend, tmp_path):

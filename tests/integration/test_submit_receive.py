@@ -15,6 +15,7 @@ import pytest
 
 import ascend_venc as venc
 from helpers import annexb, decode, processes, simulator, video
+from helpers.waiting import eventually
 
 COUNT = 24
 
@@ -249,3 +250,19 @@ def test_array_of_any_producer(enc, frames):
         enc.submit(frame, key_frame=True)
     pictures = decode.frames(b"".join(map(bytes, enc.flush())), "h264")
     assert [video.read_watermark(picture) for picture in pictures] == [3] * 4
+
+
+@pytest.mark.sim_only
+def test_packets_that_a_loop_leaves_come_before_those_that_are_ready_by_then(backend):
+    frame = bytes(128 * 192)
+    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc:
+        for _ in range(3):
+            enc.submit(frame)
+        eventually(lambda: enc.stats.ready == 3)
+        for packet in enc.encode_iter([frame]):
+            assert packet.frame_index == 0
+            eventually(lambda: enc.stats.in_flight == 0)  # the one that it sent is ready
+            enc.submit(frame)
+            eventually(lambda: enc.stats.in_flight == 0)
+            break
+        assert [packet.frame_index for packet in enc.flush()] == [1, 2, 3, 4]

@@ -75,6 +75,19 @@ def test_change_that_cannot_be_written_back_takes_another_channel(function):
     run("refused_twice", function)
 
 
+@pytest.mark.parametrize("function", [SET_ATTR, SET_PARAM])
+def test_change_given_up_that_cannot_be_written_back_stops_the_frames(function):
+    run("given_up", function)
+
+
+def test_channel_that_cannot_be_replaced_stops_the_frames():
+    run("cannot_be_replaced")
+
+
+def test_signal_before_the_channel_is_replaced_stops_the_frames():
+    run("interrupted_in_between")
+
+
 @pytest.mark.parametrize("end", ["go on", "close"])
 @pytest.mark.parametrize("function", v2_live.CHANGES)
 def test_call_that_never_returns_costs_the_timeout(function, end):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The benchmarks' peers: they do the same work, and a peer that does other work ends the measurement."""
+"""The benchmarks' peers and the check of their work: a peer that did other work, or none, ends the measurement."""
 
 import json
 import os
@@ -14,75 +14,166 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 pytestmark = [pytest.mark.sim_only, pytest.mark.v1_only("its peers call aclvenc*, and a process uses one interface")]
 
 # In a process of its own: the peers want a device without strict mode, and their modules have short names.
-PROGRAM = """
-import functools, json, sys
-sys.path[:0] = [sys.argv[1], sys.argv[2]]
-import device
-from groups.frames import ENCODER, SERIAL, THREADED
-from measure import DifferentWork, Work, Workload, alternate, check_peers
+PREFACE = """
+import copy, dataclasses, json, sys
+sys.path[:0] = [sys.argv[1]]
+import cases, harness, kinds, peers, run, worker
+from harness import DifferentWork, Sample, Work
 
-peers = {f"serial {name}": peer for name, peer in SERIAL.items() if name != "device alone"}
-peers.update({f"threaded {name}": peer for name, peer in {**THREADED, **ENCODER}.items()})
-workload = Workload(access_unit=3000, buffers=8)
-
-class Liar:
-    "Says that it has received one byte too many, or another picture."
-    def __init__(self, workload, bytes_more=0, checksum=1):
-        self.more, self.checksum, self.workload = bytes_more, checksum, workload
-    def run(self, frames):
-        return Work(frames, frames * 3000 + self.more, self.checksum if self.workload.checksums else None)
-    def close(self):
-        pass
-
-def refused(function, *arguments):
+def refusal(function, *arguments):
     try:
         function(*arguments)
-    except DifferentWork:
-        return True
-    return False
-
-with device.configured(3000, output_slots=16):
-    work = check_peers(peers, workload, 40)
-    floor = {"C loop": SERIAL["C loop"]}
-    print(json.dumps({
-        "peers": len(peers),
-        "work": [work.frames, work.bytes],
-        "checksum differs": refused(check_peers, {**floor, "liar": Liar}, workload, 40),
-        "bytes differ": refused(alternate, {**floor, "liar": functools.partial(Liar, bytes_more=1)}, workload, 40, 1),
-        "times": [len(each) for each in alternate({**floor, "same": Liar}, workload, 40, 3)[0].values()],
-    }))
+    except DifferentWork as error:
+        return str(error)
+    return None
 """
 
+PEERS = (
+    PREFACE
+    + """
+found = {}
+job = {"kind": "check", "peers": [], "rounds": 1, "workload": {"access_unit": 3000}}
+names = [case for group in cases.GROUPS.values() for each in group(False) for case in each.peers]
+checked = [name for name in dict.fromkeys(names) if peers.encodes(name)]
+samples = worker.measure({**job, "peers": checked})
+harness.same_work(samples, 3000)
+found["peers"] = checked
+found["work"] = dataclasses.asdict(samples["C loop"][0].work)
 
-@pytest.fixture(scope="module")
-def answers():
-    pytest.importorskip("numpy")
-    root = BENCHMARKS.parent
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", PROGRAM, str(BENCHMARKS), str(root)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
+# The lazy peers: each is given to a kind of measurement in place of the facade's program.
+class Lazy(peers.AclProgram):
+    "Says what it was asked for, and encodes nothing."
+    def run(self, frames):
+        return Work(frames, frames * self.workload.access_unit, 1 if self.workload.checksums else None)
+    def queue(self, frames):
+        self.claimed = getattr(self, "claimed", 0) + frames * len(self.channels)
+    def sender(self):
+        return lambda: self.queue(1)
+    def total(self):
+        claimed = getattr(self, "claimed", 0)
+        return Work(claimed, claimed * self.workload.access_unit)
+
+class Half(peers.AclProgram):
+    "Sends every second frame only, and says that it has sent them all."
+    def run(self, frames):
+        work = super().run(frames // 2)
+        return Work(frames, frames * self.workload.access_unit, work.checksum)
+
+class Short(peers.AclProgram):
+    "Loses a byte of each access unit."
+    def run(self, frames):
+        work = super().run(frames)
+        return Work(work.frames, work.bytes - work.frames, work.checksum)
+
+class Other(peers.AclProgram):
+    "Counts right, with other contents."
+    def run(self, frames):
+        work = super().run(frames)
+        return Work(work.frames, work.bytes, work.checksum and work.checksum + 1)
+
+SMALL = {"workload": {"access_unit": 3000, "channels": 1, "buffers": 8}, "frames": 40, "threaded": True, "phases": 3,
+         "options": {"encode_time_us": 1000}, "load": "none", "seconds": 0.1}
+honest = peers.OPENERS["facade, bytes_to_ptr"]
+def planted(kind, liar, access_unit=3000, **more):
+    peers.OPENERS["facade, bytes_to_ptr"] = peers.WITH(liar, "facade", "bytes_to_ptr")
+    job = {**copy.deepcopy(SMALL), "kind": kind, "peers": ["C loop", "facade, bytes_to_ptr"], "rounds": 1, **more}
+    job["workload"]["checksums"] = kind == "check"
+    try:
+        return refusal(lambda: harness.same_work(worker.measure(job), access_unit))
+    finally:
+        peers.OPENERS["facade, bytes_to_ptr"] = honest
+for kind in ("check", "frames", "files", "submit"):
+    found[f"lazy in {kind}"] = planted(kind, Lazy)
+found["half in frames"], found["half in check"] = planted("frames", Half), planted("check", Half)
+found["short in frames"], found["other in check"] = planted("frames", Short), planted("check", Other)
+found["honest in frames"] = planted("frames", peers.AclProgram)
+kinds.wait_until = lambda condition, seconds=0: condition()  # a lazy peer's packets never come
+kinds._report_cpu = lambda name, peer: 0
+found["lazy in bursts"] = planted("bursts", Lazy)
+
+good = Sample({}, Work(40, 120000), 40, 40)
+def changed(**values):
+    work = Work(values.pop("frames", 40), values.pop("bytes", 120000), values.pop("checksum", None))
+    return dataclasses.replace(good, work=work, **values)
+checks = {
+    "same": {"a": [good, good], "b": [good]},
+    "none": {"a": [changed(frames=0, bytes=0)]},
+    "unseen": {"a": [changed(counted=39)]},
+    "nothing claimed": {"a": [changed(counted=0, claimed=0)]},
+    "bytes": {"a": [changed(bytes=119999)]},
+    "differ": {"a": [good], "b": [changed(frames=41, bytes=123000)]},
+    "runs differ": {"a": [good, changed(frames=41, bytes=123000)]},
+    "not measured": {"a": [good], "b": []},
+}
+found["check"] = {name: refusal(harness.same_work, samples, 3000) for name, samples in checks.items()}
+print(json.dumps(found))
+"""
+)
+
+
+def run(program, *arguments, **environment):
+    env = {**os.environ, **environment}
+    command = [sys.executable, "-c", program, str(BENCHMARKS), *map(str, arguments)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=100)
     if done.returncode != 0 and "Python.h" in done.stderr:
         pytest.skip("Python.h, which the stand-in of pyACL is compiled with, is missing")
     assert done.returncode == 0, done.stderr[-4000:]
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.fixture(scope="module")
+def answers():
+    pytest.importorskip("numpy", reason="NumPy is not installed: the peers of the benchmarks need it")
+    return run(PEERS)
+
+
 def test_every_peer_encodes_the_same_frames(answers):
-    assert answers["peers"] >= 15
-    assert answers["work"] == [40, 40 * 3000]
+    assert answers["work"]["frames"] == 40 and answers["work"]["bytes"] == 40 * 3000 and answers["work"]["checksum"]
+    wanted = {
+        "C loop",
+        "ctypes",
+        "stand-in, bytes_to_ptr",
+        "facade, numpy_to_ptr",
+        "Encoder.submit_many",
+        "Encoder.acquire",
+    }
+    assert wanted <= set(answers["peers"])
 
 
-@pytest.mark.parametrize("difference", ["checksum differs", "bytes differ"])
-def test_peer_with_other_work_ends_the_measurement(answers, difference):
-    assert answers[difference]
+@pytest.mark.parametrize(
+    ("planted", "text"),
+    [
+        ("lazy in check", "the device saw 0"),
+        ("lazy in frames", "the device saw 0"),
+        ("lazy in files", "0 frames"),
+        ("lazy in submit", "the device saw 0"),
+        ("lazy in bursts", "the device saw 0"),
+        ("half in frames", "the device saw"),
+        ("half in check", "the device saw 20"),
+        ("short in frames", "3000 bytes in a frame"),
+        ("other in check", "facade, bytes_to_ptr: Work(frames=40, bytes=120000"),
+    ],
+)
+def test_planted_peer_ends_the_measurement(answers, planted, text):
+    assert answers["honest in frames"] is None
+    assert answers[planted] is not None and text.replace("0 frames", "did no work") in answers[planted]
 
 
-def test_peers_with_the_same_work_are_timed_as_often(answers):
-    assert answers["times"] == [3, 3]
+@pytest.mark.parametrize(
+    ("what", "text"),
+    [
+        ("none", "did no work"),
+        ("unseen", "the device saw 39"),
+        ("nothing claimed", "0 calls"),
+        ("bytes", "3000 bytes in a frame"),
+        ("differ", "b: Work(frames=41"),
+        ("runs differ", "a: Work(frames=41"),
+        ("not measured", "nothing was measured"),
+    ],
+)
+def test_check_of_the_work_refuses(answers, what, text):
+    assert answers["check"]["same"] is None
+    assert text in answers["check"][what]
 
 
 # ---- pyACL itself, which is linked with its device library ----
@@ -94,89 +185,102 @@ import os, sys
 import native
 sys.modules["acl"] = native.pyacl_shape(os.environ["STAND_IN_DEVICE"])
 """
-JOB = {"peer": "pyACL", "load": "none", "access_unit": 2000}
-JOBS = {
-    "blocked": {"channels": 2, "encode_time_us": 10_000, "output_slots": 1, "seconds": 0.3},
-    "fast": {"encode_time_us": 500, "output_slots": 8, "seconds": 0.3},
-    "steady": {"channels": 2, "seconds": 0.3},
-    "latency": {"encode_time_us": 2_000, "frames": 50},
-}
-MEASURE = """
-import json, sys
-sys.path[:0] = [sys.argv[1], sys.argv[2], sys.argv[3]]
-from groups import contention
-try:
-    print(json.dumps(contention.run(json.loads(sys.argv[4]))))
-except RuntimeError as error:
-    print(json.dumps({"refused": str(error)}))
+LINKED = (
+    PREFACE
+    + """
+def measured(case, quick):
+    peer = next(peer for peer in case.peers if peer.startswith("pyACL"))
+    job = {**run.job_of(case, True), "peers": [peer], "rounds": 1, **quick}
+    try:
+        found = harness.run_worker(job, case.preload)
+        harness.same_work(found, case.access_unit, case.alike)
+    except Exception as error:
+        return {"refused": str(error)}
+    return found[peer][0].values
+shorter = {"frames": 40, "seconds": 0.2, "phases": 2}
+found = {}
+for name in json.loads(sys.argv[2]):
+    group = list(cases.GROUPS[name](True))
+    case = next(case for case in group if any(peer.startswith("pyACL") for peer in case.peers))
+    found[name] = measured(case, {key: value for key, value in shorter.items() if key in case.job})
+print(json.dumps(found))
 """
+)
+WITH_A_PROBE = ("blocked", "rate", "latency")
+WITHOUT = ("calls", "frames", "bursts", "files", "counts", "submit")
 
 
-@pytest.fixture
-def measured(answers, tmp_path):
+@pytest.fixture(scope="module")
+def linked(answers, tmp_path_factory):
     """`answers` has built what is needed, or skipped."""
-    (tmp_path / "acl.py").write_text(VENDOR)
+    folder = tmp_path_factory.mktemp("vendor")
+    (folder / "acl.py").write_text(VENDOR)
 
-    def measure(what, bound_to, **job):
-        job = {"what": what, **JOB, **JOBS[what], **job}
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", MEASURE, tmp_path, BENCHMARKS, BENCHMARKS.parent, json.dumps(job)],
-            env={**os.environ, "STAND_IN_DEVICE": str(bound_to), "PYTHONPATH": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=100,
-        )
-        assert done.returncode == 0, done.stderr[-4000:]
-        return json.loads(done.stdout.splitlines()[-1])
+    def measure(groups, bound_to):
+        return run(LINKED, json.dumps(groups), STAND_IN_DEVICE=str(bound_to), PYTHONPATH=str(folder))
 
     return measure
 
 
-@pytest.mark.parametrize("what", JOBS)
-def test_linked_module_is_seen_by_the_probe(measured, what):
-    found = measured(what, "")
-    assert "refused" not in found, found["refused"]
-    if what in ("blocked", "fast"):
-        assert found["frames_per_second"] > 0 and found["blocked_percent"] >= 0
-    elif what == "steady":
-        assert found["hold_us"]["p50"] > 0
-    else:
-        assert len(found["us"]) == 50 and min(found["us"]) > 0
+def test_linked_module_is_measured_in_every_group(linked):
+    found = {**linked(WITH_A_PROBE, ""), **linked(WITHOUT, device())}
+    assert [values["refused"] for values in found.values() if "refused" in values] == []
+    assert found["rate"]["rate"] > 0 and found["blocked"]["hold_p99"] > 0 and found["latency"]["p99"] > 0
+    assert found["frames"]["cpu_ns"] > 0 and found["counts"]["allocations"] > 0 and found["calls"]["send"] > 0
 
 
-@pytest.mark.parametrize("what", JOBS)
-def test_peer_that_goes_past_the_probe_is_an_error(measured, what):
+def test_module_that_goes_past_the_probe_is_an_error(linked):
+    for found in linked(WITH_A_PROBE, device()).values():
+        assert "DifferentWork" in found["refused"] and "the probe saw" in found["refused"]
+
+
+def device():
     from ascend_venc._lowlevel import core
 
-    found = measured(what, core.simulated_device_path())
-    assert "DifferentWork" in found["refused"]
-    assert "the probe saw" in found["refused"] or "0 callbacks" in found["refused"]
+    return core.simulated_device_path()
 
 
-def test_facade_is_in_every_group_with_a_load():
-    sys_path = [str(BENCHMARKS), str(BENCHMARKS.parent)]
-    program = f"""
-import json, sys
-sys.path[:0] = {sys_path!r}
-from types import SimpleNamespace
-from groups import contention
-seen = {{}}
-def in_turn(options, what, jobs):
-    seen.setdefault(group, set()).update((job["peer"], job["load"]) for job in jobs if "load" in job)
-    raise StopIteration
-contention.in_turn = in_turn
-for group in ("blocked", "fast", "submit", "latency", "programs"):
-    try:
-        getattr(contention, group)(SimpleNamespace(pyacl=True, quick=True, repeats=1))
-    except StopIteration:
-        pass
-print(json.dumps({{name: sorted(map(list, jobs)) for name, jobs in seen.items()}}))
+# ---- what is measured ----
+
+CASES = (
+    PREFACE
+    + """
+found = {}
+for name, group in cases.GROUPS.items():
+    for case in group(True):
+        entry = {"kind": case.kind, "peers": case.peers, "load": case.job.get("load"), "workload": case.workload}
+        entry.update(rounds=case.rounds, seconds=case.rounds * case.job.get("seconds", 0), where=case.where)
+        entry["unknown"] = [peer for peer in case.peers if peer not in peers.OPENERS and "call_soon" not in peer]
+        found.setdefault(name, []).append(entry)
+print(json.dumps(found))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 0, done.stderr[-4000:]
-    seen = json.loads(done.stdout)
-    assert len(seen) == 5
-    for group, jobs in seen.items():
-        for peer in ("ascend_venc.acl", "pyACL", "pyACL shape (stand-in), as shipped"):
-            assert {load for name, load in jobs if name == peer} == {"none", "burn", "hold20"}, (group, peer)
+)
+
+
+@pytest.fixture(scope="module")
+def groups():
+    return run(CASES)
+
+
+def test_facade_and_pyacl_are_beside_every_load_at_both_sizes(groups):
+    for name in ("blocked", "rate", "submit", "latency"):
+        for peer in ("facade, bytes_to_ptr", "pyACL, bytes_to_ptr", "stand-in, bytes_to_ptr"):
+            assert {case["load"] for case in groups[name] if peer in case["peers"]} >= {"none", "burn", "hold20"}
+    for name in ("blocked", "rate"):
+        for load in ("burn", "hold20"):
+            assert {case["workload"]["width"] for case in groups[name] if case["load"] == load} == {128, 1920}
+
+
+def test_peers_of_the_cases_exist(groups):
+    odd = {"Encoder", "hand-written FASTCALL"}
+    for cases in groups.values():
+        for case in cases:
+            if case["kind"] not in ("convert", "padded"):
+                assert set(case["unknown"]) <= odd, case["where"]
+
+
+def test_cpu_ratios_with_threads_have_nine_runs_or_five_seconds(groups):
+    for name in ("frames", "bursts", "files", "channels"):
+        for case in groups[name]:
+            large = case["workload"].get("width", 128) > 128
+            assert case["rounds"] >= (5 if large or "one thread" in case["where"] else 9) or case["seconds"] >= 5

@@ -13,7 +13,7 @@ import ascend_venc as venc
 from ascend_venc import bitstream
 from ascend_venc.color import NAMED, ColorInfo
 
-av = pytest.importorskip("av")
+av = pytest.importorskip("av", reason="PyAV is not installed: FFmpeg is what the stream is compared with")
 filters = pytest.importorskip("av.bitstream")
 
 ENCODERS = {"h264": ("libx264", "x264-params"), "h265": ("libx265", "x265-params")}
@@ -271,3 +271,4 @@ def test_nal_units_are_views_without_start_codes():
     data[4] = 0x27
     assert units[0][0] == 0x27
     assert bitstream.nal_units(b"") == bitstream.nal_units(b"\0\0\0") == []
+    assert bitstream.nal_units(b"\0\0\1\x67\x80\0\0\1") == [b"\x67\x80"]  # cut behind a start code

@@ -27,7 +27,7 @@ def test_each_chip_by_each_interface(chip, name, interface):
     )
     assert found.bitrate == tuple(1000 * kbit for kbit in chip.bit_rate.value)
     assert found.channels == (chip.channels_v2 if interface == "v2" else chip.channels_v1).value
-    assert found.live_settings == (("bitrate", "fps", "gop", "rc") if interface == "v2" else ())
+    assert found.live_settings == (("bitrate", "fps", "gop", "rc", "roi") if interface == "v2" else ())
     for mode in found.rate_controls:
         control = venc.RateControl(mode, qp=30 if mode == "fixqp" else None)
         assert venc.EncoderConfig.resolve(640, 360, rc=control).is_supported(name, interface)

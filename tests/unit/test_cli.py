@@ -5,7 +5,10 @@ import errno
 import io
 import json
 import os
+import re
 import signal
+import sys
+import threading
 import time
 import types
 from fractions import Fraction
@@ -13,7 +16,8 @@ from fractions import Fraction
 import pytest
 
 from ascend_venc import cli, errors
-from ascend_venc.cli import encode, interruption, progress
+from ascend_venc.cli import encode, ffmpeg_options, interruption, progress
+from ascend_venc.rate_control import RateControl
 from helpers import clips, processes
 
 
@@ -40,12 +44,14 @@ class FakeEncoder:
     made = ()
 
     def __init__(self, width, height, **options):
-        self.config = types.SimpleNamespace(width=width, height=height, codec=options["codec"], profile="main")
+        self.config = types.SimpleNamespace(
+            width=width, height=height, codec=options["codec"], profile="main", bitrate=64000
+        )
         self.options = options
         self.frames = 0
         FakeEncoder.made = (*FakeEncoder.made, self)
 
-    def encode(self, frame):
+    def encode(self, frame, *, key_frame=False):
         self.frames += 1
         return [FakePacket(self.frames - 1)]
 
@@ -56,6 +62,9 @@ class FakeEncoder:
         return self
 
     def __exit__(self, *exception):
+        pass
+
+    def _close(self, warn, timeout=None):
         pass
 
 
@@ -103,11 +112,48 @@ def test_encode_hands_its_options_to_the_encoder(tmp_path, y4m):
         "bitrate": 2500000,
         "rc": "cbr",
         "gop": 7,
+        "aud": False,
         "backend": "sim",
         "device": 3,
         "interface": "v2",
         "timeout": 2.5,
     }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rc", "bitrate"),
+    [
+        ([], "default", None),
+        (["-b:v", "1M", "-maxrate", "1M", "-bufsize", "2M"], "cbr", 1000000),
+        (["-maxrate", "1M"], "vbr", 1000000),
+        (["-b:v", "1M", "-rc", "CBR"], "cbr", 1000000),
+        (["-qp", "30"], RateControl("fixqp", qp=30), None),
+    ],
+)
+def test_rates_of_ffmpeg_are_modes_of_rate_control(tmp_path, y4m, arguments, rc, bitrate):
+    assert run("encode", "-i", y4m, *arguments, tmp_path / "o.h264") == 0
+    (made,) = FakeEncoder.made
+    assert (made.options["rc"], made.options["bitrate"]) == (rc, bitrate)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("90.5", Fraction(181, 2)), ("1:30", 90), ("01:00:00.25", 3600.25), ("500ms", 0.5), ("7us", 7e-6)],
+)
+def test_times_are_those_of_ffmpeg(text, seconds):
+    assert float(ffmpeg_options.moment(text)) == pytest.approx(float(seconds), abs=1e-12)
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1:60", "1:2:3:4", "5m", "1e3", "99999999999"])
+def test_times_that_are_none_are_refused(text):
+    with pytest.raises(errors.InvalidArgumentError, match="HH"):
+        ffmpeg_options.moment(text)
+
+
+def test_options_may_be_joined_to_their_values_and_flags_to_each_other(tmp_path, y4m):
+    assert run("encode", y4m, "-b2M", tmp_path / "o.h264", "-yq", "-g5") == 0
+    (made,) = FakeEncoder.made
+    assert (made.options["bitrate"], made.options["gop"]) == (2000000, 5)
 
 
 @pytest.mark.parametrize(
@@ -147,12 +193,14 @@ def test_json_is_one_object_with_the_result(tmp_path, y4m, capfd):
         "complete": True,
         "damaged": 0,
         "left_out": [],
+        "sound": [],
         "notes": [],
         "key_frames": 5,
         "fps": 25.0,
         "duration": 0.2,
         "bytes": 25,
         "bit_rate": 1000,
+        "asked_bit_rate": 64000,
         "backend": "sim",
         "chip": "Fake",
         "interface": "v1",
@@ -172,9 +220,9 @@ def test_json_goes_to_standard_error_where_the_stream_is_on_standard_output(y4m,
 @pytest.mark.parametrize(
     ("spoil", "text"),
     [
-        (lambda self, frame: [], "5 frames went in, 0 packets came out"),
-        (lambda self, frame: [FakePacket(7)], "returned frame 7 in place of 0"),
-        (lambda self, frame: [FakePacket(0), FakePacket(1)], "returned frame 1 in place of none"),
+        (lambda self, frame, key_frame=False: [], "5 frames went in, 0 packets came out"),
+        (lambda self, frame, key_frame=False: [FakePacket(7)], "returned frame 7 in place of 0"),
+        (lambda self, frame, key_frame=False: [FakePacket(0), FakePacket(1)], "returned frame 1 in place of none"),
     ],
 )
 def test_encode_that_loses_or_invents_frames_ends_with_1_and_no_file(tmp_path, y4m, capfd, monkeypatch, spoil, text):
@@ -272,7 +320,7 @@ def test_signals_are_as_they_were_afterwards():
 def test_what_was_encoded_of_a_pipe_is_kept_though_the_device_loses_the_rest(tmp_path, capfd, monkeypatch):
     """The last packets come with a gap, as after an exception that took some with it."""
 
-    def encode_some(self, frame):
+    def encode_some(self, frame, *, key_frame=False):
         self.frames += 1
         if self.frames == 5:
             raise KeyboardInterrupt
@@ -286,6 +334,26 @@ def test_what_was_encoded_of_a_pipe_is_kept_though_the_device_loses_the_rest(tmp
     assert capfd.readouterr().err == f"ascend-venc: interrupted; 3 frames (0:00) are kept in {tmp_path / 'out.h264'}\n"
 
 
+def test_signal_ends_all_inputs_and_a_failure_only_its_own(tmp_path, capfd, monkeypatch):
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.y4m").write_bytes(clips.y4m(16, 8, frames=5))
+    raised = [OSError(errno.EIO, "broken"), KeyboardInterrupt()]
+
+    def encode_two(self, frame, *, key_frame=False):
+        self.frames += 1
+        if self.frames == 3:
+            raise raised.pop(0)
+        return [FakePacket(self.frames - 1)]
+
+    monkeypatch.setattr(FakeEncoder, "encode", encode_two)
+    inputs = [tmp_path / f"{name}.y4m" for name in ("a", "b", "c")]
+    assert run("encode", *inputs, f"{tmp_path}/out/", "-f", "h264", "--keep-partial", "-c", "h264") == 130
+    assert len(FakeEncoder.made) == 2
+    assert names(tmp_path / "out") == ["a.h264", "b.h264"]
+    first, second = capfd.readouterr().err.splitlines()
+    assert "broken; 2 frames (0:00) are kept in" in first and "interrupted; 2 frames (0:00) are kept in" in second
+
+
 # ---- progress --------------------------------------------------------------------------------------------------------
 
 
@@ -294,41 +362,124 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_progress_line_has_frames_speed_bit_rate_and_time_left():
-    line = progress.Progress(200, stream=Terminal()).line(50, 1234567, 2.0)
-    assert line == "[#####---------------]  25%  50/200 frames  25.0 fps  1.23 Mbit/s  ETA 0:06"
+@pytest.fixture
+def clockwork(monkeypatch):
+    """A clock that the test sets, and a width."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "100")
+    return now
 
 
-def test_progress_without_a_total_has_no_bar():
-    assert progress.Progress(None, stream=Terminal()).line(50, 900000, 2.0) == "50 frames  25.0 fps  900 kbit/s"
+def drawn(shown, now, frames=50):
+    for count in range(1, frames + 1):
+        now[0] += 0.04
+        shown.update(count, count / 25, count * 6000)
+
+
+def seen(terminal):
+    """What stands in the last line that was drawn, without the terminal's own codes."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue()).replace("\r", "\n").rstrip().rpartition("\n")[2]
+
+
+def without_rich(monkeypatch):
+    for name in ("rich", "rich.console", "rich.progress"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+def test_progress_has_frames_speed_bit_rate_size_and_time_left():
+    fields = progress.Progress(200, stream=Terminal()).fields(50, 2.0, 312500, 2.0)
+    assert progress.fit(fields, 100) == " 25%  50/200 frames  25.0 fps  1.00x  1.25 Mbit/s  312 kB  ETA 0:06"
+    assert progress.fit(fields, 50) == " 25%  25.0 fps  1.00x  1.25 Mbit/s  ETA 0:06"
+    assert progress.fit(fields, 39) == " 25%  25.0 fps  1.00x  ETA 0:06"
+    assert progress.fit(fields, 12) == " 25%"
+    assert progress.fit(fields, 3) == " 25"
+
+
+def test_progress_without_a_total_has_no_time_left():
+    fields = progress.Progress(None, stream=Terminal()).fields(50, 2.0, 225000, 1.0)
+    assert progress.fit(fields, 100) == "50 frames  50.0 fps  2.00x  900 kbit/s  225 kB"
 
 
 def test_progress_beyond_its_total_stays_sane():
-    line = progress.Progress(10, stream=Terminal()).line(11, 0, 1.0)
-    assert "100%" in line
-    assert "ETA -:--" in line
+    text = progress.fit(progress.Progress(10, stream=Terminal()).fields(11, 0.0, 0, 1.0), 100)
+    assert "100%" in text
+    assert "ETA -:--" in text
 
 
-def test_progress_is_drawn_on_a_terminal_at_intervals_and_taken_away(monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+@pytest.mark.parametrize("total", [50, None])
+@pytest.mark.parametrize("columns", [120, 40])
+@pytest.mark.parametrize("rich", [True, False])
+def test_progress_is_one_line_that_fits_and_is_taken_away(monkeypatch, clockwork, columns, total, rich):
+    if rich:
+        pytest.importorskip("rich", reason="Rich is not installed")
+    else:
+        without_rich(monkeypatch)
+    monkeypatch.setenv("COLUMNS", str(columns))
     terminal = Terminal()
-    shown = progress.Progress(10, stream=terminal)
-    for frames in range(1, 10):
-        now[0] += 0.04
-        shown.update(frames, 1000.0)
-    assert terminal.getvalue().count("\r") == 3
+    shown = progress.Progress(total, stream=terminal)
+    drawn(shown, clockwork, 50)
+    line = seen(terminal)
+    assert len(line.rstrip()) <= columns - 3
+    assert "fps" in line and "x" in line
+    assert ("ETA 0:00" in line) == (total is not None)
+    assert ("kbit/s" in line or "Mbit/s" in line) == (columns > 40)
+    assert ("\u2501" in line) == (rich and total is not None and columns > 40)  # the bar
+    assert 10 < terminal.getvalue().count("\r") < 50  # at intervals
     shown.clear()
-    assert terminal.getvalue().endswith("\r\x1b[K")
+    shown.clear()
+    assert re.search(r"(\x1b\[2K|\r\x1b\[K)$", terminal.getvalue())
+    assert (
+        not rich or terminal.getvalue().count("\x1b[?25l") == terminal.getvalue().count("\x1b[?25h") == 1
+    )  # the cursor
 
 
-def test_progress_draws_nothing_where_there_is_no_terminal_or_it_is_not_wanted(monkeypatch):
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_progress_without_colour_where_that_is_asked_for(monkeypatch, clockwork, name, value):
+    pytest.importorskip("rich", reason="Rich is not installed")
+    coloured = []
+    for setting in (None, value):
+        if setting is not None:
+            monkeypatch.setenv(name, setting)
+        terminal = Terminal()
+        drawn(progress.Progress(50, stream=terminal), clockwork)
+        coloured.append(bool(re.search(r"\x1b\[[0-9;]*3[0-9][0-9;]*m", terminal.getvalue())))
+    assert coloured == [True, False]
+
+
+def test_progress_draws_nothing_where_there_is_no_terminal_or_it_is_not_wanted(clockwork):
     for stream, enabled in ((io.StringIO(), True), (Terminal(), False)):
         shown = progress.Progress(10, enabled=enabled, stream=stream)
-        monkeypatch.setattr(shown, "_drawn", -1e9)
-        shown.update(5, 1000.0)
+        drawn(shown, clockwork)
         shown.clear()
         assert stream.getvalue() == ""
+
+
+def test_progress_as_lines_where_it_is_asked_for(clockwork):
+    stream = io.StringIO()
+    drawn(progress.Progress(300, stream=stream, lines=True), clockwork, 300)
+    first, second = stream.getvalue().splitlines()
+    assert first == "ascend-venc:  42%  125/300 frames  25.0 fps  1.00x  1.20 Mbit/s  750 kB  ETA 0:07"
+    assert second.startswith("ascend-venc:  8")
+
+
+def test_progress_starts_no_thread(clockwork):
+    pytest.importorskip("rich", reason="Rich is not installed")
+    before = set(threading.enumerate())
+    shown = progress.Progress(50, stream=Terminal())
+    drawn(shown, clockwork)
+    assert set(threading.enumerate()) == before
+    shown.clear()
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (123456, "123 kB"), (2.5e9, "2.5 GB"), (1e16, "10000 TB")],
+)
+def test_size(count, text):
+    assert progress.size(count) == text
 
 
 @pytest.mark.parametrize(

@@ -376,6 +376,35 @@ def test_frames_of_another_shape_or_order_are_refused():
         one.convert(good, into.tobytes())
 
 
+def shaped(rows, columns):
+    return memoryview(bytearray(rows * columns)).cast("B", (rows, columns))
+
+
+@pytest.mark.parametrize(
+    ("planes", "into", "error"),
+    [
+        ([(24, 16)], (24, 16), None),
+        ([(16, 16), (8, 8), (8, 8)], (24, 16), None),
+        ([(24, 16)], (23, 16), ValueError),
+        ([(23, 16)], (24, 16), ValueError),
+        ([(16, 16), (8, 8), (8, 9)], (24, 16), ValueError),
+        ([(16, 16), (7, 8), (8, 8)], (24, 16), ValueError),
+    ],
+)
+def test_memory_of_both_pictures_is_let_go_of_whatever_the_outcome(planes, into, error):
+    planes, into = [shaped(*plane) for plane in planes], shaped(*into)
+    picture = planes[0] if len(planes) == 1 else tuple(planes)
+    one = Converter("i420", 16, 16)
+    if error is None:
+        one.convert(picture, into)
+    else:
+        with pytest.raises(error):
+            one.convert(picture, into)
+    del picture
+    for view in (*planes, into):
+        view.release()  # BufferError: somebody uses it still
+
+
 def test_planar_frames_with_padded_rows_are_told_to_come_as_planes():
     one = Converter("i420", 128, 64)
     into = np.zeros((96, 128), np.uint8)

@@ -16,17 +16,16 @@ NATIVE = Path(__file__).resolve().parent / "native"
 
 pytestmark = pytest.mark.sim_only
 
-VARIANTS = ("plain", "thread", "thread-delays", "address")
+VARIANTS = ("plain", pytest.param("thread", marks=pytest.mark.soak), "thread-delays", "address")
 every_variant = pytest.mark.parametrize("variant", VARIANTS)
 both_interfaces = pytest.mark.parametrize(
     ("variant", "interface"),
-    [(variant, "v1") for variant in VARIANTS] + [("thread-delays", "v2"), ("address", "v2")],
+    [
+        ("plain", "v1"),
+        pytest.param("thread", "v1", marks=pytest.mark.soak),
+        *(("thread-delays", "v1"), ("address", "v1"), ("thread-delays", "v2"), ("address", "v2")),
+    ],
 )
-
-
-@pytest.fixture(scope="session")
-def builds(tmp_path_factory):
-    return native.Builds(tmp_path_factory.mktemp("native"))
 
 
 @both_interfaces
@@ -60,6 +59,7 @@ CLOCK = wrap("avi_now_ns", "avi_cond_wait_until", "avi_thread_start")
         ("loop_frames.c", []),
         ("loop_channels.c", []),
         ("loop_changes.c", []),
+        ("loop_sei.c", []),
         ("loop_sinks.c", []),
         ("loop_waits.c", []),
         ("loop_memory.c", ALLOCATIONS),
@@ -91,15 +91,24 @@ def test_converters_on_several_threads_give_the_same_pictures(builds, variant):
     assert said == "ok\n"
 
 
+@pytest.mark.parametrize("interface", ["v1", "v2"])
 @pytest.mark.parametrize("variant", ["thread-delays", "address-delays"])
-def test_library_opened_and_read_by_several_threads(builds, tmp_path, variant):
+def test_library_opened_and_read_by_several_threads(builds, tmp_path, variant, interface):
     program = builds.program(variant, [NATIVE / "load_threads.c"], native.LOAD_ALONE)
     # Opened first with a call that asks whether it is a stub and one that counts; then it fails every third time.
     count = (
         "static int calls; int call = calls++; *(uint32_t *)first = 1 + call % 2; return call % 3 == 2 ? 507899 : 0;"
     )
     lib = fake_cann.install(tmp_path, bodies={"aclrtGetDeviceCount": count})
-    assert native.run(program, lib / "libascendcl.so", 300) == "ok\n"
+    fake_cann.install_mpi(lib)
+    assert native.run(program, lib / "libascendcl.so", 300, interface=interface) == "ok\n"
+
+
+def test_fork_while_another_thread_has_the_list_of_libraries(builds, tmp_path):
+    program = builds.program("plain", [NATIVE / "load_fork.c"], native.LOAD_ALONE, wrap("calloc"))
+    count = "static int calls; *(uint32_t *)first = ++calls; return 0;"
+    lib = fake_cann.install(tmp_path, bodies={"aclrtGetDeviceCount": count})
+    assert native.run(program, lib / "libascendcl.so") == "ok\n"
 
 
 def test_search_by_name_finds_what_the_dynamic_loader_finds(builds, tmp_path):

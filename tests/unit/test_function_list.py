@@ -111,6 +111,16 @@ def test_shared_libraries_need_nothing_of_the_vendor_or_a_codec():
         }, library
 
 
+def test_libraries_are_looked_for_beside_the_package_and_nowhere_else():
+    """Also by an interpreter whose own linker flags have a run path, as pyenv's have."""
+    found = {}
+    for library in sorted(Path(core.__file__).parents[1].rglob("*.so")):
+        text = subprocess.run(["readelf", "-d", str(library)], capture_output=True, text=True, check=True).stdout
+        found[library.name] = re.findall(r"\((?:RUNPATH|RPATH)\).*\[(.*?)\]", text)
+    assert len(found) > 15, "twelve modules, the engine, the simulated device, and what programs link"
+    assert {path for paths in found.values() for path in paths} == {"$ORIGIN/../_lib", "$ORIGIN/../../_lib"}
+
+
 def test_error_table_holds_every_code_of_the_headers():
     codes = {name: int(value) for name, value in re.findall(r"X\((ACL_ERROR_\w+), (\d+)\)", HEADER)}
     assert len(codes) > 150

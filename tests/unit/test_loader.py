@@ -14,7 +14,7 @@ import pytest
 
 from ascend_venc import device_search, errors
 from ascend_venc._lowlevel import core
-from helpers import fake_cann
+from helpers import fake_cann, processes
 
 PROGRAM = """
 import json, sys, warnings
@@ -730,21 +730,33 @@ def test_record_of_an_installer_is_read(tmp_path, monkeypatch):
 
 # ---- DVPP V2 ----
 
+OPEN_V2 = PROGRAM.replace("open_library(*sys.argv[1:])", "open_library(*sys.argv[1:])\n        library.open_mpi()")
+
 
 def test_v2_is_found_beside_the_runtime_and_needs_no_optional_function(tmp_path):
     mpi = fake_cann.install_mpi(fake_cann.install(tmp_path))
-    found = open_in_a_process(ASCEND_TOOLKIT_HOME=tmp_path)
+    found = open_in_a_process(program=OPEN_V2, ASCEND_TOOLKIT_HOME=tmp_path)
     assert (found["mpi"], found["mpi_problem"]) == (str(mpi), "")
 
 
 def test_simulated_device_is_its_own_library_of_v2():
-    found = open_in_a_process("sim")
+    found = open_in_a_process("sim", program=OPEN_V2)
     assert found["mpi"] == found["runtime"]
+
+
+def test_v2_is_not_opened_with_the_others(tmp_path):
+    mark = tmp_path / "mark"
+    fake_cann.install_mpi(fake_cann.install(tmp_path), code=fake_cann.leaving_a_mark(mark))
+    found = open_in_a_process(ASCEND_TOOLKIT_HOME=tmp_path)
+    assert (found["devices"], found["mpi"], mark.exists()) == (1, "", False)
+    assert "has not been looked for" in found["mpi_problem"]
+    open_in_a_process(program=OPEN_V2, ASCEND_TOOLKIT_HOME=tmp_path)
+    assert mark.exists()
 
 
 def test_installation_without_v2_works_and_says_where_it_was_looked_for(tmp_path):
     lib = fake_cann.install(tmp_path)
-    found = open_in_a_process(ASCEND_TOOLKIT_HOME=tmp_path)
+    found = open_in_a_process(program=OPEN_V2, ASCEND_TOOLKIT_HOME=tmp_path)
     assert (found["devices"], found["mpi"], found["warnings"]) == (1, "", [])
     assert found["mpi_problem"].startswith("libacl_dvpp_mpi.so is not there. Tried:")
     assert f"{lib}/libacl_dvpp_mpi.so" in found["mpi_problem"]
@@ -753,16 +765,33 @@ def test_installation_without_v2_works_and_says_where_it_was_looked_for(tmp_path
 def test_broken_library_of_v2_does_no_harm_to_v1(tmp_path):
     lib = fake_cann.install(tmp_path)
     (lib / "libacl_dvpp_mpi.so").write_text("no library")
-    found = open_in_a_process(ASCEND_TOOLKIT_HOME=tmp_path)
+    found = open_in_a_process(program=OPEN_V2, ASCEND_TOOLKIT_HOME=tmp_path)
     assert (found["devices"], found["mpi"]) == (1, "")
     assert found["mpi_problem"].startswith("libacl_dvpp_mpi.so is not usable. Tried:")
 
 
 def test_library_of_v2_that_lacks_a_required_function_is_not_used(tmp_path):
     fake_cann.install_mpi(fake_cann.install(tmp_path), without=("hi_mpi_venc_get_fd", "hi_mpi_sys_init"))
-    found = open_in_a_process(ASCEND_TOOLKIT_HOME=tmp_path)
+    found = open_in_a_process(program=OPEN_V2, ASCEND_TOOLKIT_HOME=tmp_path)
     assert (found["devices"], found["mpi"]) == (1, "")
     assert found["mpi_problem"].endswith("has: hi_mpi_sys_init, hi_mpi_venc_get_fd")
+
+
+def test_library_of_v2_that_comes_later_is_found_by_the_next_call(tmp_path):
+    lib, ready = fake_cann.install(tmp_path / "a"), fake_cann.install(tmp_path / "b")
+    mpi = fake_cann.install_mpi(ready)
+    program = f"""
+import os
+from ascend_venc._lowlevel import core
+library = core.open_library({str(lib)!r})
+print(library.open_mpi(), "not there" in library.mpi_problem, library.has("hi_mpi_sys_init"))
+os.rename({str(mpi)!r}, {str(lib / mpi.name)!r})
+print(library.open_mpi(), library.mpi_path == {str(lib / mpi.name)!r}, library.mpi_problem == "")
+os.unlink({str(lib / mpi.name)!r})
+print(library.open_mpi(), core.open_library({str(lib)!r}).mpi_path == library.mpi_path)
+print(library.has("hi_mpi_sys_init"), library.has("hi_mpi_venc_set_roi_attr"))  # which is optional
+"""
+    assert run_in_a_process(program) == "False True False\nTrue True True\nTrue True\nTrue False\n"
 
 
 def test_library_of_v2_that_others_may_replace_is_warned_about_before_it_runs(tmp_path):
@@ -770,17 +799,135 @@ def test_library_of_v2_that_others_may_replace_is_warned_about_before_it_runs(tm
     mark = tmp_path / "mark"
     mpi = fake_cann.install_mpi(lib, code=fake_cann.leaving_a_mark(mark))
     mpi.chmod(0o777)
-    program = PROGRAM.replace('simplefilter("always")', 'simplefilter("error", errors.LibraryPathWarning)').replace(
+    program = OPEN_V2.replace('simplefilter("always")', 'simplefilter("error", errors.LibraryPathWarning)').replace(
         "except errors.VencError", "except Exception"
     )
     found = open_in_a_process(program=program, ASCEND_TOOLKIT_HOME=tmp_path)
     assert (found["raised"], mark.exists()) == ("LibraryPathWarning", False)
-    found = open_in_a_process(ASCEND_TOOLKIT_HOME=tmp_path)
+    found = open_in_a_process(program=OPEN_V2, ASCEND_TOOLKIT_HOME=tmp_path)
     assert (found["mpi"], mark.exists()) == (str(mpi), True)
     assert [str(mpi) in text for _, text in found["warnings"]] == [True]
     mark.unlink()
-    found = open_in_a_process(ASCEND_TOOLKIT_HOME=tmp_path, ASCEND_VENC_STRICT_PATHS="1")
+    found = open_in_a_process(program=OPEN_V2, ASCEND_TOOLKIT_HOME=tmp_path, ASCEND_VENC_STRICT_PATHS="1")
     assert (found["devices"], found["mpi"], mark.exists()) == (1, "", False)
+    assert "refused" in found["mpi_problem"]
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "a\x0btab"])
+def test_folder_whose_name_has_line_ends_is_warned_about_and_used(name, tmp_path):
+    lib = fake_cann.install(tmp_path / name)
+    mpi = fake_cann.install_mpi(lib)
+    for file in (lib / "libascendcl.so", mpi):
+        file.chmod(0o777)
+    found = open_in_a_process("ascend", program=OPEN_V2, ASCEND_TOOLKIT_HOME=tmp_path / name)
+    assert (found["runtime"], found["mpi"]) == (str(lib / "libascendcl.so"), str(mpi))
+    assert {kind for kind, _ in found["warnings"]} == {"LibraryPathWarning"}
+
+
+WAITS = """
+__attribute__((constructor)) static void wait(void) {{
+    for (dprintf(1, "inside\\n"); access("{gate}", F_OK) != 0;)
+        usleep(1000);
+}}
+"""
+
+
+def test_library_of_v2_whose_constructor_does_not_return_is_bounded_by_the_time_out(tmp_path):
+    lib, gate = fake_cann.install(tmp_path), tmp_path / "gate"
+    fake_cann.install_mpi(lib, code=WAITS.format(gate=gate))
+    program = f"""
+from ascend_venc import errors
+from ascend_venc._lowlevel import core
+library = core.open_library({str(lib)!r})
+try:
+    library.open_mpi(0.3)
+except errors.AclTimeoutError as error:
+    print(error)
+open({str(gate)!r}, "w").close()
+print(library.open_mpi(30))
+"""
+    inside, text, opened = run_in_a_process(program).splitlines()
+    assert inside == "inside" and opened == "True"
+    assert "DVPP V2 is not open within 0.3 s: loading libacl_dvpp_mpi.so has not returned" in text
+
+
+def test_ctrl_c_interrupts_the_opening_of_v2(tmp_path):
+    lib, gate = fake_cann.install(tmp_path), tmp_path / "gate"
+    fake_cann.install_mpi(lib, code=WAITS.format(gate=gate))
+    program = f"""
+from ascend_venc._lowlevel import core
+library = core.open_library({str(lib)!r})
+try:
+    library.open_mpi()
+except KeyboardInterrupt:
+    open({str(gate)!r}, "w").close()
+    print("interrupted", library.open_mpi(30))
+"""
+    process, output, errors_, _ = processes.interrupt_when(program, "inside")
+    assert (process.returncode, output.split()) == (0, ["interrupted", "True"]), errors_
+
+
+def test_two_threads_that_open_v2_have_the_same_one(tmp_path):
+    lib, gate = fake_cann.install(tmp_path), tmp_path / "gate"
+    fake_cann.install_mpi(lib, code=WAITS.format(gate=gate))
+    program = f"""
+import threading
+from ascend_venc._lowlevel import core
+library = core.open_library({str(lib)!r})
+opened = []
+threads = [threading.Thread(target=lambda: opened.append(library.open_mpi(30))) for _ in range(4)]
+for thread in threads:
+    thread.start()
+open({str(gate)!r}, "w").close()
+for thread in threads:
+    thread.join()
+print(opened)
+"""
+    assert run_in_a_process(program) == "inside\n[True, True, True, True]\n"
+
+
+def test_fork_waits_for_v2_that_is_being_opened(tmp_path):
+    """Its constructor ends once the fork has begun: the child finds the library whole, and uses it."""
+    fake_cann.compile_library(
+        tmp_path / "libgate.so",
+        [],
+        code="""
+#include <pthread.h>
+volatile int forking, inside;
+static void before(void) { forking = 1; }
+void watch_forks(void) { pthread_atfork(before, 0, 0); }
+""",
+    )
+    lib = fake_cann.install(tmp_path)
+    fake_cann.install_mpi(
+        lib,
+        code="""
+#include <dlfcn.h>
+int built;
+__attribute__((constructor)) static void build(void) {
+    volatile int *forking = dlsym(RTLD_DEFAULT, "forking"), *inside = dlsym(RTLD_DEFAULT, "inside");
+    for (*inside = 1; !*forking;)
+        usleep(50);
+    usleep(20000);
+    built = 1;
+}
+""",
+    )
+    program = f"""{FORKS}
+library = core.open_library({str(lib)!r})
+gate = ctypes.CDLL({str(tmp_path / "libgate.so")!r}, ctypes.RTLD_GLOBAL)
+gate.watch_forks()
+inside = ctypes.c_int.in_dll(gate, "inside")  # now: while a library is loaded, dlsym waits
+opener = threading.Thread(target=library.open_mpi)
+opener.start()
+waits_for(lambda: inside.value)
+print(child_says(
+    lambda: library.open_mpi(10) and ctypes.c_int.in_dll(ctypes.CDLL(library.mpi_path), "built").value == 1
+))
+opener.join()
+print(library.open_mpi())
+"""
+    assert run_in_a_process(program) == "0\nTrue\n"
 
 
 def test_v2_is_refused_where_the_library_is_missing(tmp_path):

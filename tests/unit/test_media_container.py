@@ -3,6 +3,7 @@
 
 import errno
 import io
+import struct
 from fractions import Fraction
 
 import numpy as np
@@ -210,12 +211,12 @@ def test_muxer_of_a_format_that_seeks_refuses_a_file_that_cannot(tmp_path, forma
 
 
 def test_parameter_sets_are_taken_out_of_whatever_comes(backend):
-    from ascend_venc.media.muxer import _without_parameter_sets
+    from ascend_venc.media.parameter_sets import without_parameter_sets
 
-    assert _without_parameter_sets(b"\0\0\0\1") == b""
-    assert _without_parameter_sets(b"\0\0\0\1\x40\1a\0\0\1") == b""
-    assert _without_parameter_sets(b"") == b""
-    assert _without_parameter_sets(b"\0\0\1\x40\1a\0\0\1\x26\1b") == b"\0\0\0\1\x26\1b"
+    assert without_parameter_sets(b"\0\0\0\1") == b""
+    assert without_parameter_sets(b"\0\0\0\1\x40\1a\0\0\1") == b""
+    assert without_parameter_sets(b"") == b""
+    assert without_parameter_sets(b"\0\0\1\x40\1a\0\0\1\x26\1b") == b"\0\0\0\1\x26\1b"
 
 
 class FileThatBreaks(io.BytesIO):
@@ -258,6 +259,17 @@ def test_muxer_with_a_file_that_breaks_on_the_way_raises_its_error(backend):
         write()
 
 
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_colors_of_the_container_count_where_the_stream_tells_a_range_only(backend, tmp_path, codec):
+    path, entry = tmp_path / "a.mp4", {"h264": b"avc1", "h265": b"hvc1"}[codec]
+    with Muxer(path, codec=codec, fps=25, color=ColorTags()) as muxer:
+        muxer.write_all(encode(backend, codec, 3))
+    box = struct.pack(">I4s4s3HB", 19, b"colr", b"nclx", 5, 6, 6, 0)
+    path.write_bytes(clips.with_sample_entry_box(path.read_bytes(), entry, box))
+    with ContainerReader(path) as reader:
+        assert reader.color == ColorTags(5, 6, 6)
+
+
 def test_container_reader_keeps_a_variable_frame_rate(tmp_path):
     path = clips.write_video(tmp_path / "a.mkv", UNEVEN)
     with ContainerReader(path) as source:
@@ -282,6 +294,27 @@ def test_container_reader_with_b_frames_gives_presentation_order(tmp_path):
         frames = list(source)
         assert [frame.pts * source.time_base for frame in frames] == [Fraction(index, 25) for index in range(20)]
         assert source.frame_count == 20 and source.fps == 25
+
+
+@pytest.mark.parametrize("fps", [25, Fraction(30000, 1001)])
+def test_container_reader_of_avi_with_b_frames_gives_each_its_time(tmp_path, fps):
+    """AVI holds times of decoding only; FFmpeg gives these to other pictures."""
+    import av
+
+    with av.open(str(tmp_path / "a.avi"), "w") as container:
+        stream = container.add_stream("libx264", rate=fps)
+        stream.width, stream.height, stream.pix_fmt = 128, 128, "yuv420p"
+        stream.options = {"bf": "3", "x264-params": "b-pyramid=normal:b-adapt=0"}
+        for index in range(30):
+            picture = av.VideoFrame.from_ndarray(np.full((192, 128), 20 + 7 * index, np.uint8), format="yuv420p")
+            picture.pts = index
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    with ContainerReader(tmp_path / "a.avi") as reader:
+        frames = [(int(np.median(frame.data[:128])), frame.pts * reader.time_base) for frame in reader]
+    assert len(frames) == 30
+    assert all(abs(luma - 20 - 7 * index) <= 3 for index, (luma, _) in enumerate(frames))
+    assert [time for _, time in frames] == [index / Fraction(fps) for index in range(30)]
 
 
 def test_container_reader_given_rate_replaces_the_times(tmp_path):

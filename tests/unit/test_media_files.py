@@ -12,7 +12,8 @@ import pytest
 
 from ascend_venc.errors import InvalidArgumentError
 from ascend_venc.media import AnnexBWriter, MediaError, RawReader, open_video
-from ascend_venc.media.output import ReplacingFile, codec_of, container_of
+from ascend_venc.media.formats import codec_of, container_of
+from ascend_venc.media.output import ReplacingFile
 from helpers import clips
 
 SIZE = 32 * 16 * 3 // 2

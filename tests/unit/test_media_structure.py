@@ -8,7 +8,9 @@ from fractions import Fraction
 
 import pytest
 
-from ascend_venc.media.structure import Cropping, cropping, declared_size
+import ascend_venc as venc
+from ascend_venc.media import ColorTags, Muxer, open_video
+from ascend_venc.media.structure import Cropping, declared_size, track_header
 from helpers import clips
 
 MOV, MATROSKA = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"
@@ -39,6 +41,35 @@ def test_index_tells_of_samples_that_are_not_there(mp4):
         assert declared_size(mp4, MOV) == end
 
 
+def test_box_that_ends_beyond_the_file_lacks_nothing_where_the_index_lists_nothing_there(mp4):
+    data = bytearray(mp4.read_bytes())
+    at = data.index(b"mdat") - 4
+    (size,) = struct.unpack_from(">I", data, at)
+    for more in (8, 100_000):
+        struct.pack_into(">I", data, at, size + more)
+        mp4.write_bytes(data)
+        assert declared_size(mp4, MOV) == len(data)
+        mp4.write_bytes(data[:-1])
+        assert declared_size(mp4, MOV) == len(data)
+
+
+def test_avi_whose_size_counts_its_header_too_lacks_nothing(tmp_path):
+    path = clips.write_video(tmp_path / "a.avi", range(5), Fraction(1, 25))
+    data = bytearray(path.read_bytes())
+    (size,) = struct.unpack_from("<I", data, 4)
+    assert size == len(data) - 8
+    struct.pack_into("<I", data, 4, size + 8)
+    path.write_bytes(data)
+    assert declared_size(path, "avi") == len(data)
+    with open_video(path) as reader:
+        assert len(list(reader)) == 5
+    struct.pack_into("<I", data, 4, size)
+    path.write_bytes(data[:-8])
+    assert declared_size(path, "avi") == len(data), "that one is cut off by 8 bytes"
+    with pytest.raises(venc.MediaError, match="cut off"):
+        open_video(path)
+
+
 def test_sound_that_is_not_there_does_not_count(mp4):
     data = bytearray(mp4.read_bytes())
     data[data.index(b"hdlr") + 12 : data.index(b"hdlr") + 16] = b"soun"
@@ -58,19 +89,7 @@ def test_file_of_random_changes_is_never_more_than_a_number(mp4):
         mp4.write_bytes(changed[: rng.randrange(len(changed))])
         for name in (MOV, MATROSKA, "avi"):
             assert declared_size(mp4, name) is None or declared_size(mp4, name) > 0
-            assert min(cropping(mp4, name, 0)) >= 0
-
-
-def with_clean_aperture(data, *numbers):
-    """Put a clap box into the sample entry of an MP4 whose index stands at its end."""
-    box = struct.pack(">I4s8I", 40, b"clap", *(number & 0xFFFFFFFF for number in numbers))
-    entry = data.index(b"mp4v") - 4
-    for kind in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"mp4v"):
-        at = data.index(kind) - 4
-        size = struct.unpack_from(">I", data, at)[0]
-        data = data[:at] + struct.pack(">I", size + 40) + data[at + 4 :]
-    end = entry + struct.unpack_from(">I", data, entry)[0] - 40
-    return data[:end] + box + data[end:]
+            assert min(track_header(mp4, name, 0).crop) >= 0
 
 
 @pytest.mark.parametrize(
@@ -85,18 +104,44 @@ def with_clean_aperture(data, *numbers):
 )
 def test_clean_aperture_of_mp4_is_read(tmp_path, numbers, crop):
     path = clips.write_video(tmp_path / "a.mp4", range(3), Fraction(1, 25))
-    path.write_bytes(with_clean_aperture(path.read_bytes(), *numbers))
-    assert cropping(path, MOV, 0) == crop
-    assert cropping(path, MOV, 1) == Cropping()
+    box = struct.pack(">I4s8I", 40, b"clap", *(number & 0xFFFFFFFF for number in numbers))
+    path.write_bytes(clips.with_sample_entry_box(path.read_bytes(), b"mp4v", box))
+    assert track_header(path, MOV, 0).crop == crop
+    assert track_header(path, MOV, 1).crop == Cropping()
 
 
 def test_pixel_crop_of_matroska_is_read(tmp_path):
     path = tmp_path / "a.mkv"
     path.write_bytes(clips.with_pixel_crop(clips.write_video(path, range(3), Fraction(1, 25)).read_bytes(), 8, 2, 4, 6))
-    assert cropping(path, MATROSKA, 0) == Cropping(8, 2, 4, 6)
-    assert cropping(path, MATROSKA, 1) == Cropping()
+    assert track_header(path, MATROSKA, 0).crop == Cropping(8, 2, 4, 6)
+    assert track_header(path, MATROSKA, 1).crop == Cropping()
 
 
 def test_file_without_cropping_has_none(tmp_path):
     for name, format_name in (("a.mp4", MOV), ("a.mkv", MATROSKA), ("a.avi", "avi")):
-        assert cropping(clips.write_video(tmp_path / name, range(2), Fraction(1, 25)), format_name, 0) == Cropping()
+        path = clips.write_video(tmp_path / name, range(2), Fraction(1, 25))
+        assert track_header(path, format_name, 0).crop == Cropping()
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.avi"])
+@pytest.mark.parametrize("color", [ColorTags(9, 18, 9), ColorTags(5, 6, 6), ColorTags(2, 2, 6), ColorTags()])
+def test_colors_of_a_track_are_read(backend, tmp_path, name, color):
+    path = tmp_path / name
+    if name == "a.avi":  # has no place for them
+        clips.write_video(path, range(2), Fraction(1, 25))
+        assert track_header(path, "avi", 0).color == ColorTags()
+        return
+    encoder = venc.Encoder(128, 128, codec="h264", vui=False, backend=backend)
+    with encoder as enc, Muxer(path, encoder=enc, color=color) as mux:
+        mux.write_all(enc.encode(clips.nv12(128, 128, 0)) + enc.flush())
+    if name != "a.mkv" and color[:2] == (2, 2):
+        color = ColorTags()  # FFmpeg writes no matrix alone there
+    assert track_header(path, MATROSKA if name == "a.mkv" else MOV, 0).color == color
+    assert track_header(path, MATROSKA if name == "a.mkv" else MOV, 1).color == ColorTags()
+
+
+def test_colors_that_no_table_has_are_unspecified(tmp_path):
+    path = clips.write_video(tmp_path / "a.mp4", range(2), Fraction(1, 25))
+    box = struct.pack(">I4s4s3HB", 19, b"colr", b"nclx", 300, 0, 6, 0)
+    path.write_bytes(clips.with_sample_entry_box(path.read_bytes(), b"mp4v", box))
+    assert track_header(path, MOV, 0).color == ColorTags(2, 2, 6)

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import sys
 import threading
 from fractions import Fraction
 
@@ -69,6 +70,44 @@ def test_worker_that_is_given_up_ends_after_its_call():
     assert not ended.is_set()
     go.set()
     assert ended.wait(10)
+
+
+def test_worker_whose_call_is_left_at_any_line_is_ended_without_a_wait():
+    """An exception, such as a signal's, at each Python line of `call`: `end` never waits for the call behind it."""
+
+    def raised_at(step, worker, go):
+        lines = []
+
+        def trace(frame, event, argument):
+            if frame.f_code is not Worker.call.__code__:
+                return None
+            if event == "line":
+                lines.append(frame.f_lineno)
+                if len(lines) == step:
+                    go.wait(0.05)  # the thread gets its chance to take the call, where there is one by now
+                    raise KeyboardInterrupt
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            worker.call(lambda: go.wait(60), None, lambda: 0.0)
+        except KeyboardInterrupt:
+            return True
+        finally:
+            sys.settrace(before)
+        return False
+
+    for step in range(1, 8):  # the seventh is within the loop that waits
+        worker, go, ended = Worker(), threading.Event(), threading.Event()
+        assert raised_at(step, worker, go)
+        release = threading.Timer(30, go.set)
+        release.start()
+        worker.end(ended.set)
+        assert not go.is_set(), f"end waited for the call that was left at line {step}"
+        release.cancel()
+        go.set()
+        assert ended.wait(10)
 
 
 def test_stalled_network_ends_with_its_time_out(stream):

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ascend_venc.media import MediaError, Y4MReader
@@ -153,7 +153,6 @@ def test_y4m_frame_count_of_a_file_is_exact(tmp_path):
         assert source.frame_count is None
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     st.one_of(
         st.binary(max_size=200),

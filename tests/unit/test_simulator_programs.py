@@ -12,7 +12,7 @@ import pytest
 
 from ascend_venc import cli
 from ascend_venc.cli import sim
-from helpers import himpi, native, processes, simulator, vendor_headers
+from helpers import himpi, processes, simulator, vendor_headers
 
 needs_cxx = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler: g++ is not on PATH")
 
@@ -106,23 +106,11 @@ def test_child_of_fork_begins_anew(flow):
     assert done.stdout.startswith("16 frames, ")
 
 
-@pytest.mark.parametrize("sanitizer", ["thread", "address,undefined"])
-def test_official_flow_is_clean_under_sanitizers(tmp_path, sanitizer):
-    flags = ["-std=gnu11", "-O1", "-g", f"-fsanitize={sanitizer}", "-pthread", f"-I{simulator.HEADER.parent}"]
-    probe = tmp_path / "probe.c"
-    probe.write_text("int main(void) { return 0; }\n")
-    try:
-        compile_with("gcc", *flags, probe, "-o", tmp_path / "probe")
-        subprocess.run([str(tmp_path / "probe")], check=True, capture_output=True, timeout=30)
-    except (AssertionError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"no runtime for -fsanitize={sanitizer}: {error}")
-    sources = sorted((ROOT / "csrc" / "sim").glob("*.c"))
-    native.write_generated(tmp_path)
-    flags += [f"-I{tmp_path}"]
-    flags += ["-fno-sanitize-recover=undefined"] if "undefined" in sanitizer else []
-    compile_with("gcc", *flags, "-Wno-format-truncation", *sources, PROGRAM, "-o", tmp_path / "flow", "-ldl", "-lm")
+@pytest.mark.parametrize("variant", ["thread", "address"])
+def test_official_flow_is_clean_under_sanitizers(builds, variant):
+    flow = builds.linked(variant, PROGRAM)
     for arguments, options in (((2, 16), ""), ((0, 40), "null_codec=500"), ((0, 40, "cancel"), "null_codec=500")):
-        done = run(tmp_path / "flow", *arguments, ASCEND_VENC_SIM_OPTIONS=options)
+        done = run(flow, *arguments, ASCEND_VENC_SIM_OPTIONS=options)
         assert done.returncode == 0, done.stderr[-4000:]
         assert "Sanitizer" not in done.stderr
 

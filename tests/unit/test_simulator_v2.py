@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ascend_venc.cli import sim as cli
-from helpers import annexb, himpi, mpi_program, native, simulator, vendor_headers, video
+from helpers import annexb, himpi, mpi_program, simulator, vendor_headers, video
 from helpers.decode import unit_frames
 from helpers.himpi import error
 from helpers.mpi_program import Program
@@ -105,35 +105,9 @@ def test_program_with_the_vendor_s_headers(tmp_path, tmp_path_factory):
     assert [video.read_watermark(frame) for frame in decoded] == list(range(6))
 
 
-@pytest.fixture(scope="module", params=["thread", "address,undefined"])
-def sanitized(request, tmp_path_factory):
-    """Links a program of tests/unit/native with a simulated device that was compiled with a sanitizer."""
-    folder = tmp_path_factory.mktemp("sanitized")
-    native.write_generated(folder)
-    flags = ["-std=gnu11", "-O1", "-g", f"-fsanitize={request.param}", "-pthread"]
-    flags += [f"-I{himpi.HEADER.parent}", f"-I{folder}"]
-    probe = folder / "probe.c"
-    probe.write_text("int main(void) { return 0; }\n")
-    try:
-        compile_with("gcc", *flags, probe, "-o", folder / "probe")
-        subprocess.run([str(folder / "probe")], check=True, capture_output=True, timeout=30)
-    except (AssertionError, subprocess.CalledProcessError) as failure:
-        pytest.skip(f"no runtime for -fsanitize={request.param}: {failure}")
-    flags += ["-fno-sanitize-recover=undefined"] if "undefined" in request.param else []
-    objects = []
-    for source in sorted((simulator.ROOT / "csrc" / "sim").glob("*.c")):
-        objects.append(folder / f"{source.stem}.o")
-        compile_with("gcc", *flags, "-Wno-format-truncation", "-c", source, "-o", objects[-1])
-
-    def link(name):
-        compile_with("gcc", *flags, *objects, SOURCE.with_name(f"{name}.c"), "-o", folder / name, "-ldl")
-        return folder / name
-
-    return link
-
-
-def test_program_is_clean_under_sanitizers(sanitized, tmp_path):
-    program = sanitized("v2_flow")
+@pytest.mark.parametrize("variant", ["thread", "address"])
+def test_program_is_clean_under_sanitizers(builds, variant, tmp_path):
+    program = builds.linked(variant, SOURCE.with_name("v2_flow.c"))
     frames = video.synthetic(128, 128, 12)
     for codec, options in ((264, ""), (265, "null_codec=500"), (264, "null_codec=500,encode_time_us=300")):
         encode(program, tmp_path, codec, frames, "one", ASCEND_VENC_SIM_OPTIONS=options)
@@ -142,11 +116,12 @@ def test_program_is_clean_under_sanitizers(sanitized, tmp_path):
 OPTIONS = ["", "null_codec=500", "null_codec=9000,v2_stop_drops=1", "null_codec=500,encode_time_us=200"]
 
 
+@pytest.mark.parametrize("variant", ["thread", "address"])
 @pytest.mark.parametrize("options", OPTIONS)
-def test_threads_beside_the_end_of_channels_are_clean_under_sanitizers(sanitized, options):
+def test_threads_beside_the_end_of_channels_are_clean_under_sanitizers(builds, variant, options):
     """Sending, getting, polling and changing while channels are created and destroyed: none hangs, none is torn."""
     done = subprocess.run(
-        [sanitized("v2_threads"), "20"],
+        [builds.linked(variant, SOURCE.with_name("v2_threads.c")), "20"],
         env=environment(ASCEND_VENC_SIM_OPTIONS=options, ASCEND_VENC_SIM_STRICT="0"),
         capture_output=True,
         text=True,

@@ -16,7 +16,8 @@ cimport cython
 
 from ... import errors
 from ..cavenc cimport *
-from ..core cimport default_api, default_library, default_symbol, find_strict_hooks, strict_hooks
+from ..core cimport default_api, default_library, default_symbol, find_mpi, find_strict_hooks, strict_hooks
+from ..wait cimport begin_wait
 
 include "fastcall.pyx"
 include "handles.pyx"

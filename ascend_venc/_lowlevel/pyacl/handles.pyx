@@ -217,7 +217,8 @@ cdef inline uint64_t live_or_null(
 
 
 cdef object create_handle(const char *call, handle_table *table, creator function, PyObject **args, Py_ssize_t given):
-    """The body of what creates a description: its handle, or 0 with the reason kept."""
+    """The body of what creates a description, all of which are acl.media's: its handle, or 0 with the reason kept."""
+    avenc_interface_expect(AVENC_DVPP_V1)
     reserve(table)
     cdef void *handle = function()
     if handle == NULL:

@@ -1,12 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 # acl.himpi, DVPP V2: its codes, and the functions that do more than one call.
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime
 
 # ---- codes -------------------------------------------------------------------------------------------------------------
 
 cdef const himpi_api *mpi_api() except? NULL:
-    """The table; NULL if the process's AscendCL has no DVPP V2. Raises if there is no AscendCL."""
+    """The table; NULL if the process's AscendCL has no DVPP V2, which is looked for once. Raises if there is no AscendCL."""
+    cdef avenc_library *library
+    cdef const himpi_api *mpi
+    cdef avenc_wait wait
     api()
-    return avenc_library_himpi(default_library())
+    library = default_library()
+    mpi = avenc_library_himpi(library)
+    if mpi == NULL and avenc_library_info_get(library).mpi_state == AVENC_MPI_UNTRIED:
+        begin_wait(&wait, None, None)
+        find_mpi(library, &wait)
+        mpi = avenc_library_himpi(library)
+    return mpi
 
 
 cdef object mpi_status(const char *call, hi_s32 code, PyObject **args, Py_ssize_t given, object reason=None):
@@ -120,6 +130,44 @@ cdef object himpi_sys_create_epoll(PyObject *self, PyObject **args, Py_ssize_t g
         raise
 
 
+# A call of V2's that waits up to a time. Nothing wakes a thread out of it, so on the main thread, where Python's signal
+# handlers run, it waits in slices; the others wait in one.
+cdef struct timed_wait:
+    int32_t slice_ms  # of the next call
+    int32_t left_ms   # behind that; -1: no end
+    bint sliced
+    double began
+
+
+cdef double monotonic_s() noexcept:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return now.tv_sec + now.tv_nsec * 1e-9
+
+
+cdef void begin_timed(timed_wait *waiting, int32_t milli_sec) noexcept:
+    waiting.sliced = (milli_sec == -1 or milli_sec > SLICE_MS) and PyThread_get_thread_ident() == main_thread
+    waiting.slice_ms = SLICE_MS if waiting.sliced else milli_sec
+    waiting.left_ms = milli_sec - SLICE_MS if waiting.sliced and milli_sec > 0 else milli_sec
+    waiting.began = monotonic_s()
+
+
+cdef bint goes_on(timed_wait *waiting, hi_s32 code) except -1:
+    """Whether to call again, after what a call returned; handlers of signals have run then.
+
+    Which code says that the time is over is not documented: it is whatever comes when it is, and no internal error.
+    """
+    if not waiting.sliced or code == 0 or code == HI_ERR_VENC_SYS_ERROR or waiting.left_ms == 0 or \
+            monotonic_s() - waiting.began < waiting.slice_ms * 0.0009:
+        return False
+    PyErr_CheckSignals()
+    if waiting.left_ms > 0:
+        waiting.slice_ms = min(SLICE_MS, waiting.left_ms)
+        waiting.left_ms -= waiting.slice_ms
+    waiting.began = monotonic_s()
+    return True
+
+
 cdef object himpi_dvpp_free(PyObject *self, PyObject **args, Py_ssize_t given):
     cdef const char *call = b"acl.himpi.dvpp_free"
     cdef uint64_t key = 0
@@ -208,6 +256,7 @@ cdef object himpi_venc_get_stream(PyObject *self, PyObject **args, Py_ssize_t gi
     cdef uint32_t room, i
     cdef hi_s32 code
     cdef hi_venc_stream stream
+    cdef timed_wait waiting
     if given != 3 or not as_int32(args[0], &chn) or not as_int32(args[2], &milli_sec):
         refuse(b"acl.himpi.venc_get_stream args parse failed!")
     cdef const himpi_api *mpi = mpi_api()
@@ -217,11 +266,16 @@ cdef object himpi_venc_get_stream(PyObject *self, PyObject **args, Py_ssize_t gi
         room = stream.pack_cnt
         if mpi == NULL:
             return <object>args[1], lacking(call, args, given)
-        if milli_sec == 0:  # returns at once
+        begin_timed(&waiting, milli_sec)
+        if waiting.slice_ms == 0:  # returns at once
             code = mpi.hi_mpi_venc_get_stream(chn, &stream, 0)
         else:
-            with nogil:
-                code = mpi.hi_mpi_venc_get_stream(chn, &stream, milli_sec)
+            while True:
+                with nogil:
+                    code = mpi.hi_mpi_venc_get_stream(chn, &stream, waiting.slice_ms)
+                if not goes_on(&waiting, code):
+                    break
+                stream.pack_cnt = room
         if code != 0:
             return <object>args[1], mpi_status(call, code, args, given)
         try:

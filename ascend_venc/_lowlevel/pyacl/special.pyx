@@ -7,7 +7,7 @@ cdef extern from "Python.h":
     bint PyUnicode_Check(PyObject *)
 
 cdef enum:
-    SLICE_MS = 50  # the longest that Ctrl-C waits in process_report
+    SLICE_MS = 50  # the longest that Ctrl-C waits in a call that waits
     FINALIZE_MS = 30 * 1000  # for the engine's own aclFinalize before acl.init
 
 cdef timespec unsubscribed_pause = timespec(0, 500 * 1000)

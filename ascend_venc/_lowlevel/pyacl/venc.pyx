@@ -17,6 +17,7 @@ cdef object media_venc_create_channel_desc(PyObject *self, PyObject **args, Py_s
     cdef aclvencChannelDesc *desc
     cdef const acl_api *acl = api()
     reserve(&channel_descs)
+    avenc_interface_expect(AVENC_DVPP_V1)
     with nogil:  # allocates on the device
         desc = acl.aclvencCreateChannelDesc()
     if desc == NULL:

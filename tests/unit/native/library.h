@@ -26,6 +26,12 @@ static inline int open_library(const avenc_library_options *options, avenc_libra
         return rc;
     rc = avenc_library_wait_open(opening, &wait, library, NULL);
     avenc_opening_release(opening);
+    if (rc != AVENC_OK || !*library || interface_under_test() != AVENC_DVPP_V2)
+        return rc;
+    if ((rc = avenc_library_open_mpi(*library, options, &opening)) != AVENC_OK)
+        return rc;
+    rc = avenc_library_wait_open(opening, &wait, library, NULL);
+    avenc_opening_release(opening);
     return rc;
 }
 

@@ -2,6 +2,7 @@
 /*
  * Threads open one library while its number of devices changes, and now and then cannot be asked; others read what
  * is said of it, and take what is owed. Nobody ever reads a number that the library did not report.
+ * On V2 they open that library too, of which nobody has a table before it is said to be open.
  * Usage: load_threads <library> <rounds>. The library's aclrtGetDeviceCount returns 1, fails, returns 2, in turn.
  */
 #include <pthread.h>
@@ -33,6 +34,8 @@ static void *work(void *number) {
         const avenc_library_info *info = avenc_library_info_get(library);
         wrong += info->device_count < 1 || info->device_count > 2 || strcmp(info->runtime_path, path) != 0;
         wrong += info->fallback[0] != '\0';
+        const himpi_api *mpi = avenc_library_himpi(library);
+        wrong += mpi && (!mpi->hi_mpi_sys_init || avenc_library_info_get(library)->mpi_state != AVENC_MPI_READY);
         if ((intptr_t)number == 0) {
             avi_library_owe_finalize(library);
             atomic_fetch_add(&owed, 1);
@@ -49,10 +52,14 @@ int main(int argc, char **argv) {
     path = argv[1];
     rounds = atoi(argv[2]);
     const avenc_library_options options = {.backend = path};
+    bool v2 = interface_under_test() == AVENC_DVPP_V2;
+    setenv("ASCEND_VENC_INTERFACE", "v1", 1);
     if (open_library(&options, &known) != AVENC_OK) {
         fprintf(stderr, "%s\n", avenc_last_failure()->detail);
         return 3;
     }
+    if (v2)
+        setenv("ASCEND_VENC_INTERFACE", "v2", 1);
     pthread_t threads[THREADS];
     intptr_t sum = 0;
     for (intptr_t i = 0; i < THREADS; i++)
@@ -64,6 +71,7 @@ int main(int argc, char **argv) {
     }
     if (avi_library_take_owed(known))
         atomic_fetch_add(&taken, 1);
+    sum += v2 != (avenc_library_himpi(known) != NULL);
     if (sum || taken < 1 || taken > owed || avi_library_take_owed(known)) {
         fprintf(stderr, "%d wrong; %d owed, %d taken\n", (int)sum, owed, taken);
         return 4;

@@ -169,6 +169,151 @@ SCENARIO(a_change_that_is_given_up_inside_the_call_is_written_back) {
     end_channel(channel);
 }
 
+/* A queued frame comes back with why it was not encoded, and no other one is taken. */
+static void expect_no_frames(avenc_channel *channel, unsigned failed, int sends) {
+    uint64_t index;
+    for (unsigned i = 0; i < failed; i++) {
+        avenc_packet *packet = take_packet(channel);
+        CHECK(packet->status == AVENC_E_UNSURE && packet->size == 0);
+        avenc_packet_release(packet);
+    }
+    CHECK(submit(channel, 90) == AVENC_E_UNSURE && said("the settings that the device has are not known"));
+    avenc_submission frame = frame_of(91);
+    CHECK(avenc_channel_enqueue(channel, &frame, 1, 0, &index) == AVENC_E_UNSURE);
+    CHECK((int)loop_count(0, LOOP_SEND) == sends && avenc_live(AVENC_LIVE_CHANGE) == 0);
+}
+
+/* Another channel takes the place, and frames again. */
+static void replace(avenc_channel *channel) {
+    avenc_device *device = loop_open(0);
+    avenc_channel_config config = settings(NEW_RATE);
+    uint64_t first;
+    avenc_channel *other = open_configured(device, &config, channel);
+    avenc_device_release(device);
+    CHECK(avenc_channel_succeed(other, &first) == AVENC_OK);
+    CHECK(submit(channel, 92) == AVENC_E_REPLACED && submit(other, 93) == AVENC_OK);
+    expect(other, 93);
+    avenc_channel_release(channel);
+    end_channel(other);
+}
+
+SCENARIO(a_change_that_is_given_up_and_cannot_be_written_back_stops_the_frames) {
+    avenc_channel *channel = open_on(0);
+    uint64_t first;
+    CHECK(submit(channel, 1) == AVENC_OK);
+    expect(channel, 1);
+    loop_hang(0, LOOP_CHANGE, 1);
+    loop_fail(0, LOOP_CHANGE, 2, REFUSED); /* the old settings */
+    avenc_change *change = begin(channel, NEW_RATE);
+    loop_wait_hung(0, LOOP_CHANGE, 1);
+    CHECK(avenc_change_wait(change, BRIEFLY, &first) == AVENC_E_TIMEOUT);
+    CHECK(enqueue(channel, 2) == AVENC_OK && enqueue(channel, 3) == AVENC_OK);
+    avenc_change_release(change);
+    loop_release(0, LOOP_CHANGE);
+    expect_no_frames(channel, 2, 1);
+    avenc_channel_config config = settings(NEW_RATE);
+    CHECK(avenc_channel_change(channel, 0, &config, &change) == AVENC_E_UNSUPPORTED);
+    replace(channel);
+}
+
+SCENARIO(a_change_that_is_given_up_and_refused_with_the_old_settings_stops_the_frames) {
+    avenc_channel *channel = open_on(0);
+    loop_hang(0, LOOP_CHANGE, 1);
+    loop_fail(0, LOOP_CHANGE, 1, LOOP_UNSURE);
+    avenc_change *change = begin(channel, NEW_RATE);
+    loop_wait_hung(0, LOOP_CHANGE, 1);
+    CHECK(enqueue(channel, 1) == AVENC_OK);
+    avenc_change_release(change);
+    loop_release(0, LOOP_CHANGE);
+    expect_no_frames(channel, 1, 0);
+    replace(channel);
+}
+
+SCENARIO(a_change_whose_end_nobody_was_told_stops_the_frames_where_settings_are_not_known) {
+    avenc_channel *channel = open_on(0);
+    loop_fail(0, LOOP_CHANGE, 1, LOOP_UNSURE);
+    avenc_change *change = begin(channel, NEW_RATE);
+    CHECK(avenc_channel_wait_changes(channel, PATIENT) == AVENC_OK);
+    CHECK(submit(channel, 1) == AVENC_OK); /* somebody may replace it yet */
+    expect(channel, 1);
+    avenc_change_release(change);
+    expect_no_frames(channel, 0, 1);
+    replace(channel);
+}
+
+SCENARIO(a_channel_is_distrusted_only_where_its_settings_are_not_known) {
+    avenc_channel *channel = open_on(0);
+    uint64_t first;
+    avenc_channel_distrust(channel);
+    loop_fail(0, LOOP_CHANGE, 1, REFUSED);
+    CHECK(change_to(channel, NEW_RATE, &first) == REFUSED);
+    avenc_channel_distrust(channel);
+    CHECK(submit(channel, 1) == AVENC_OK);
+    expect(channel, 1);
+    loop_fail(0, LOOP_CHANGE, 1, LOOP_UNSURE);
+    CHECK(change_to(channel, NEW_RATE, &first) == AVENC_E_UNSUPPORTED);
+    CHECK(submit(channel, 2) == AVENC_OK);
+    expect(channel, 2);
+    avenc_channel_distrust(channel);
+    avenc_channel_distrust(channel);
+    expect_no_frames(channel, 0, 2);
+    CHECK(avenc_channel_close(channel) == AVENC_OK && submit(channel, 3) == AVENC_E_CLOSED);
+    end_channel(channel);
+}
+
+static void *submit_refused(void *channel) {
+    CHECK(submit(channel, 4) == AVENC_E_UNSURE && said("the settings that the device has are not known"));
+    return NULL;
+}
+
+/* The device takes no more for now: it is not put back into the queue of a channel that is distrusted meanwhile. */
+SCENARIO(a_frame_that_is_being_sent_is_not_queued_again_in_a_channel_that_is_distrusted) {
+    static const loop_plan later = {.code = AVENC_E_AGAIN, .gone = true};
+    for (int by_task = 0; by_task < 2; by_task++) {
+        avenc_channel *channel = open_on(0);
+        pthread_t thread;
+        uint64_t first;
+        loop_fail(0, LOOP_CHANGE, 1, LOOP_UNSURE);
+        CHECK(change_to(channel, NEW_RATE, &first) == AVENC_E_UNSUPPORTED);
+        loop_default(0, held);
+        unsigned sends = loop_count(0, LOOP_SEND);
+        CHECK(submit(channel, 3) == AVENC_OK);
+        loop_next(0, later);
+        loop_hang(0, LOOP_SEND, 1);
+        if (by_task)
+            CHECK(enqueue(channel, 4) == AVENC_OK);
+        else
+            pthread_create(&thread, NULL, submit_refused, channel);
+        loop_wait_hung(0, LOOP_SEND, 1);
+        avenc_channel_distrust(channel);
+        loop_release(0, LOOP_SEND);
+        if (!by_task)
+            pthread_join(thread, NULL);
+        loop_report(0, 1);
+        expect(channel, 3);
+        loop_default(0, (loop_plan){0});
+        expect_no_frames(channel, (unsigned)by_task, (int)sends + 2);
+        end_channel(channel);
+    }
+}
+
+/* A frame that the task has taken out of the queue, and whose picture is still copied. */
+SCENARIO(a_frame_that_is_being_copied_is_not_sent_to_a_channel_that_is_distrusted_meanwhile) {
+    avenc_channel *channel = open_on(0);
+    uint64_t first;
+    loop_fail(0, LOOP_CHANGE, 1, LOOP_UNSURE);
+    CHECK(change_to(channel, NEW_RATE, &first) == AVENC_E_UNSUPPORTED);
+    CHECK(submit(channel, 1) == AVENC_OK);
+    expect(channel, 1);
+    loop_hang(0, LOOP_BIND, 1);
+    CHECK(enqueue(channel, 2) == AVENC_OK);
+    loop_wait_hung(0, LOOP_BIND, 1);
+    avenc_channel_distrust(channel);
+    loop_release(0, LOOP_BIND);
+    expect_no_frames(channel, 1, 1);
+    end_channel(channel);
+}
+
 SCENARIO(closing_ends_a_change_that_waits_and_one_whose_call_does_not_return) {
     uint64_t first;
     avenc_channel *channel = open_on(0);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "channels.h"
+#include "engine/channel.h"
 
 static const loop_plan held = {.when = LOOP_HELD};
 
@@ -639,6 +640,26 @@ SCENARIO(a_lost_device_tells_everybody_and_closing_is_at_once) {
     CHECK(loop_count(0, LOOP_DESTROY) == 0);
     loop_report(0, 1);
     UNTIL(loop_count(0, LOOP_DESTROY) == 1);
+}
+
+/* A device that is lost tells its channels: of one that is gone it knows nothing any more, and its place is free. */
+SCENARIO(a_channel_that_has_ended_is_not_in_its_device_s_table) {
+    avenc_device *device = loop_open(0);
+    avenc_channel *channel = open_channel(device, 1, 0);
+    for (int i = 0; i < 20; i++) {
+        avenc_channel *other = open_channel(device, 1, 0);
+        uint32_t index = other->index;
+        bool listed = true;
+        CHECK(index == channel->index + 1);
+        end_channel(other);
+        UNTIL((pthread_mutex_lock(&device->lock), listed = device->channels[index] != NULL,
+               pthread_mutex_unlock(&device->lock), !listed));
+    }
+    UNTIL(avenc_live(AVENC_LIVE_CHANNEL) == 1);
+    loop_lose(0, 507010);
+    loop_lose(0, 0);
+    end_channel(channel);
+    avenc_device_release(device);
 }
 
 /* Nothing is destroyed on a lost device: who waits for that is told, and no reader is blamed. */

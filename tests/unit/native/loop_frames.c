@@ -128,6 +128,36 @@ SCENARIO(what_lies_in_host_memory_is_brought_to_the_device) {
     end_channel(channel);
 }
 
+/* Rows of 8 bytes in rows of 16: what goes to the device beside the picture was never somebody else's. */
+SCENARIO(what_pads_a_row_on_its_way_to_the_device_is_zero) {
+    static const uint8_t zeros[8];
+    loop_on_host(0, true);
+    avenc_device *device = loop_open(0);
+    avenc_channel_config config = config_of(1, 1);
+    config.width = 8;
+    avenc_channel *channel = open_configured(device, &config, NULL);
+    uint8_t pixels[8 * HEIGHT * 3 / 2];
+    memset(pixels, 5, sizeof pixels);
+    for (int queued = 0; queued <= 1; queued++) {
+        avenc_submission frame = {.picture = {pixels, 8, pixels + 8 * HEIGHT, 8, 8, HEIGHT, HEIGHT / 2}};
+        uint64_t index;
+        int rc = queued ? avenc_channel_enqueue(channel, &frame, 1, 0, &index)
+                        : avenc_channel_submit(channel, &frame, PATIENT, &index);
+        while (rc == AVENC_E_AGAIN) {
+            CHECK(avenc_channel_wait_room(channel, PATIENT) == AVENC_OK);
+            rc = avenc_channel_enqueue(channel, &frame, 1, 0, &index);
+        }
+        CHECK(rc == AVENC_OK);
+        avenc_packet *packet = take_packet(channel);
+        CHECK(packet->status == AVENC_OK && packet->size == LOOP_HEAD + LOOP_STAMP);
+        CHECK(memcmp(packet->data + LOOP_HEAD, pixels, 8) == 0);
+        CHECK(memcmp(packet->data + LOOP_HEAD + 8, zeros, 8) == 0);
+        avenc_packet_release(packet);
+    }
+    end_channel(channel);
+    avenc_device_release(device);
+}
+
 SCENARIO(a_picture_in_device_memory_is_read_where_it_is_and_the_slot_is_its_own_again) {
     avenc_channel *channel = open_on(0, 1, 1);
     static _Alignas(16) uint8_t memory[SIZE + 8];
@@ -244,6 +274,23 @@ SCENARIO(a_late_report_of_a_refused_frame_finds_nothing_when_the_channel_is_gone
     avenc_device_release(device);
 }
 
+SCENARIO(of_many_frames_those_before_one_that_is_refused_are_accepted_and_counted) {
+    avenc_channel *channel = open_on(0, 4, 0);
+    avenc_submission frames[4] = {frame_of(1), frame_of(1), frame_of(1), frame_of(1)};
+    uint64_t indices[4] = {99, 99, 99, 99};
+    size_t accepted = 99;
+    loop_next(0, held);
+    loop_next(0, held);
+    loop_next(0, (loop_plan){.code = BAD_PARAM, .gone = true});
+    CHECK(avenc_channel_submit_many(channel, frames, 4, PATIENT, indices, &accepted) == BAD_PARAM);
+    CHECK(accepted == 2 && indices[0] == 0 && indices[1] == 1 && indices[3] == 99);
+    CHECK(stats_of(channel).submitted == 2 && stats_of(channel).in_flight == 2);
+    loop_report(0, 2);
+    expect(channel, 1);
+    expect(channel, 1);
+    end_channel(channel);
+}
+
 SCENARIO(what_the_device_never_saw_can_be_sent_again) {
     avenc_channel *channel = open_on(0, 1, 0);
     avenc_submission given = {.number_pts = 1, .tag = 1};
@@ -326,10 +373,12 @@ SCENARIO(a_frame_of_the_queue_that_is_to_come_later_keeps_its_turn) {
     avenc_channel *channel = open_on(0, 3, 2);
     loop_default(0, held);
     CHECK(submit(channel, 1) == AVENC_OK && submit(channel, 2) == AVENC_OK);
+    uint64_t before = stats_of(channel).send_ns;
     loop_next(0, later);
     CHECK(enqueue(channel, 3) == AVENC_OK);
     wait_for_sends(3);
-    CHECK(submit(channel, 4) == AVENC_OK && loop_held(0) == 2); /* behind it */
+    UNTIL(stats_of(channel).send_ns > before && stats_of(channel).queued == 1); /* it is in front of the queue again */
+    CHECK(submit(channel, 4) == AVENC_OK && loop_held(0) == 2);                 /* behind it */
     loop_next(0, later);
     loop_report(0, 1);
     wait_for_sends(4);
@@ -352,9 +401,11 @@ SCENARIO(an_idr_that_is_to_come_later_is_one_still) {
     frame.force_idr = 1;
     loop_next(0, later);
     CHECK(avenc_channel_submit(channel, &frame, PATIENT, &index) == AVENC_OK && loop_last_idr(0));
+    uint64_t before = stats_of(channel).send_ns;
     loop_report(0, 1);
     wait_for_sends(3);
     CHECK(loop_last_idr(0));
+    UNTIL(stats_of(channel).send_ns > before); /* the task is back: who comes while it sends is queued behind it */
     loop_next(0, (loop_plan){.code = BAD_PARAM, .gone = true}); /* an IDR is owed */
     CHECK(submit(channel, 9) == BAD_PARAM);
     loop_next(0, later);
@@ -829,11 +880,14 @@ SCENARIO(parameter_sets_of_unknown_syntax_stay_and_are_counted) {
     memcpy(damaged, key_frame, sizeof damaged);
     damaged[BEFORE_SPS + 4] = 0x00; /* numbers that are larger than any */
     damaged[BEFORE_SPS + 5] = 0x01;
-    avenc_packet *packet = encode_as(channel, 1, damaged, sizeof damaged);
-    CHECK(packet->kind == AVENC_KIND_IDR && packet->size == sizeof damaged);
-    CHECK(memcmp(packet->data, damaged, sizeof damaged) == 0);
-    avenc_packet_release(packet);
-    CHECK(stats_of(channel).undescribed == 1);
+    avenc_packet *packet;
+    for (unsigned i = 1; i <= 3; i++) { /* each of them, also where it is the one before again */
+        packet = encode_as(channel, 1, damaged, sizeof damaged);
+        CHECK(packet->kind == AVENC_KIND_IDR && packet->size == sizeof damaged);
+        CHECK(memcmp(packet->data, damaged, sizeof damaged) == 0);
+        avenc_packet_release(packet);
+        CHECK(stats_of(channel).undescribed == i);
+    }
     /* Access units that end anywhere: nothing beyond them is read, nor moved. */
     for (size_t size = 5; size < sizeof key_frame; size++) {
         packet = encode_as(channel, 2, key_frame, size);

@@ -199,6 +199,44 @@ SCENARIO(coalescing_takes_many_keys_with_one_wake_up) {
     avenc_waitset_release(waitset);
 }
 
+typedef struct collector {
+    pthread_t thread;
+    avenc_waitset *waitset;
+    uint64_t deadline_ns;
+    atomic_int begun, done;
+} collector;
+
+enum { COLLECTIONS = 40 };
+
+static void *collect_again_and_again(void *arg) {
+    collector *c = arg;
+    for (int i = 1; i <= COLLECTIONS; i++) {
+        UNTIL(atomic_load(&c->begun) == i);
+        avi_waitset_collect(c->waitset, (uint64_t)i * 1000, HOUR_US, c->deadline_ns);
+        atomic_store(&c->done, i);
+    }
+    return NULL;
+}
+
+/* Who collects sleeps for an hour: it hears of what is urgent, also when it sleeps already, and of nothing else. */
+SCENARIO(an_urgent_signal_wakes_who_collects) {
+    avenc_waitset *waitset = create_waitset();
+    collector c = {.waitset = waitset, .deadline_ns = avi_now_ns() + HOUR_US * 1000ull};
+    avi_waitset_collect(waitset, 0, HOUR_US, c.deadline_ns); /* knows the rate from now on */
+    pthread_create(&c.thread, NULL, collect_again_and_again, &c);
+    for (int i = 1; i <= COLLECTIONS; i++) {
+        struct timespec pause = {.tv_nsec = i % 2 ? 2000000 : 0}; /* asleep by then, as a rule; nothing rests on it */
+        atomic_store(&c.begun, i);
+        nanosleep(&pause, NULL);
+        avi_waitset_signal(waitset, 0, false);
+        CHECK(atomic_load(&c.done) == i - 1);
+        avi_waitset_signal(waitset, 0, true);
+        UNTIL(atomic_load(&c.done) == i);
+    }
+    pthread_join(c.thread, NULL);
+    avenc_waitset_release(waitset);
+}
+
 /* Where nothing has come since the last time, the first key is not kept: else this would take an hour. */
 SCENARIO(a_rate_that_promises_nothing_is_not_waited_for) {
     avenc_waitset *waitset = create_waitset();
@@ -260,6 +298,62 @@ SCENARIO(a_batch_of_reports_is_one_wake_up) {
         expect(channel, i);
     avenc_channel_detach(channel, waitset);
     avenc_waitset_release(waitset);
+    end_channel(channel);
+}
+
+/* ---- who waits to send ------------------------------------------------------------------------------------- */
+
+static void *submit_for_ever(void *arg) {
+    waiter *w = arg;
+    avenc_wait wait = avenc_wait_for(AVENC_NO_TIMEOUT);
+    avenc_submission frame = frame_of(7);
+    uint64_t index;
+    w->rc = avenc_channel_submit(w->channel, &frame, &wait, &index);
+    return NULL;
+}
+
+static unsigned asleep(avenc_channel *channel) {
+    pthread_mutex_lock(&channel->stream->lock);
+    unsigned count = channel->stream->waiting;
+    pthread_mutex_unlock(&channel->stream->lock);
+    return count;
+}
+
+SCENARIO(a_packet_that_is_taken_wakes_who_waits_for_room_for_its_own) {
+    avenc_device *device = loop_open(0);
+    avenc_channel_config config = config_of(2, 0);
+    config.max_ready = 1;
+    avenc_channel *channel = open_configured(device, &config, NULL);
+    CHECK(submit(channel, 1) == AVENC_OK);
+    waiter w = {.channel = channel};
+    pthread_create(&w.thread, NULL, submit_for_ever, &w);
+    UNTIL(asleep(channel) == 1);
+    expect(channel, 1);
+    UNTIL(stats_of(channel).completed == 2); /* nothing else would wake it */
+    pthread_join(w.thread, NULL);
+    CHECK(w.rc == AVENC_OK);
+    expect(channel, 7);
+    end_channel(channel);
+    avenc_device_release(device);
+}
+
+SCENARIO(a_send_that_returns_wakes_who_waits_for_its_turn) {
+    avenc_channel *channel = open_on(0, 2, 0);
+    waiter first = {.channel = channel}, second = {.channel = channel};
+    loop_default(0, held); /* no report comes, which would wake all */
+    loop_hang(0, LOOP_SEND, 1);
+    pthread_create(&first.thread, NULL, submit_for_ever, &first);
+    loop_wait_hung(0, LOOP_SEND, 1);
+    pthread_create(&second.thread, NULL, submit_for_ever, &second);
+    UNTIL(asleep(channel) == 1);
+    loop_release(0, LOOP_SEND);
+    UNTIL(loop_held(0) == 2);
+    pthread_join(first.thread, NULL);
+    pthread_join(second.thread, NULL);
+    CHECK(first.rc == AVENC_OK && second.rc == AVENC_OK);
+    loop_report(0, 2);
+    expect(channel, 7);
+    expect(channel, 7);
     end_channel(channel);
 }
 

@@ -291,8 +291,9 @@ static int alloc_any(avenc_device *device, loop_call call, size_t size, void **m
     int rc = enter(device, call);
     if (rc)
         return rc;
-    if (!(*memory = calloc(1, size)))
+    if (!(*memory = malloc(size)))
         return avi_fail(AVENC_E_NOMEM, "loopback", "out of memory");
+    memset(*memory, LOOP_DIRT, size); /* the vendor promises nothing of what is in it */
     count_memory(device, 1);
     return 0;
 }

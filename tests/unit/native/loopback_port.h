@@ -12,6 +12,7 @@
 #include "ports/port.h"
 
 enum { LOOP_DEVICES = 3, LOOP_STAMP = 16 /* first bytes of the picture, in each access unit */, LOOP_HEAD = 6 };
+enum { LOOP_DIRT = 0xd1 }; /* in new memory */
 
 extern const avi_port loopback_port;
 

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an input has besides its pictures: what of it `ascend-venc encode` takes along, and what it says of the rest."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from ..media.formats import live_format
+from ..media.sound import UNKNOWN, Sound
+from .encode_input import is_file
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ..media import VideoReader
+
+
+@dataclasses.dataclass
+class CarriedOver:
+    """What is taken along, and what is not.
+
+    Attributes
+    ----------
+    sound : Sound or None
+        What is copied.
+    left_out : tuple of str
+        In words, with a reason where it is not the output's kind.
+    """
+
+    sound: Sound | None = None
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return (self.sound.failure,) if self.sound is not None and self.sound.failure else ()
+
+    def end_with_the_pictures(self) -> None:
+        if self.sound is not None:
+            self.sound.cut = True
+
+
+def carry_over(args: argparse.Namespace, reader: VideoReader) -> CarriedOver:
+    """Say what is taken along of an input, and open its sound."""
+    format = None if live_format(args.output) else args.container
+    result = CarriedOver()
+    left_out = []
+    for name in reader.left_out:
+        if name == "title" and format is not None:
+            continue
+        if name != "sound":
+            left_out.append(name)
+        elif not args.no_sound:
+            left_out += _open_sound(args, reader, format, result)
+    result.left_out = tuple(left_out)
+    return result
+
+
+def _open_sound(args: argparse.Namespace, reader: VideoReader, format: str | None, result: CarriedOver) -> list[str]:
+    if format is None:
+        return ["sound"]
+    if args.loop:
+        return ["sound (--loop repeats the pictures alone)"]
+    if reader.live or not is_file(args):
+        return ["sound (it is copied from files only)"]
+    if args.fps is not None:
+        return ["sound (-r changes the times of the pictures)"]
+    if args.start is not None and reader.start is None:
+        return ["sound (by its clock it is not known when this part of the film begins)"]
+    sound = Sound(args.input, format, reader.start, args.tolerant)
+    if sound.names:
+        result.sound = sound
+    else:
+        sound.close()
+    return [f"sound in {name}" + (" (OUTPUT cannot hold it)" if name != UNKNOWN else "") for name in sound.left_out]

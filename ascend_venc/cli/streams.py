@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Streams held: how many streams of 30 frames per second a machine and its device keep up with."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..errors import EncoderDrained, VencError
+from ..group import EncoderGroup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..encoder import Encoder
+
+RATE = 30  # frames per second of each stream
+LIMIT_MS = 40.0  # 99th percentile, from the time at which a frame is due to its packet
+WARM_UP = 12  # frames of each stream
+DEPTH = 4
+
+
+class Paced(NamedTuple):
+    """What came of frames that were sent at a rate; without the warm-up. Times in seconds; latencies are from when a
+    frame was due, so that a sending thread that falls behind shows in them."""
+
+    frames: int
+    bytes: int
+    lost: int
+    took: float
+    cpu: float
+    latencies: list[float]
+
+
+class Held(NamedTuple):
+    """The most streams that were kept, what they cost, and what ended the search."""
+
+    streams: int
+    cpu_per_stream: float
+    p99_ms: float
+    ended_by: str
+
+
+def send_paced(
+    send: Callable[[int, float | None], bool],
+    streams: int,
+    *,
+    rate: int = RATE,
+    warm_up: int = WARM_UP,
+    frames: int = RATE,
+    together: int = 1,
+    measuring: Callable[[], None] | None = None,
+) -> tuple[int, float]:
+    """Call `send(stream, due)` at `rate` for each stream in turn, `together` of them at a time, the groups evenly
+    spread over time: (frames for which it was False, seconds), after the warm-up. due: by time.monotonic(); None:
+    warm-up."""
+    lost, begin, interval = 0, time.monotonic(), 1 / (rate * streams)
+    measured = begin
+    for number in range((warm_up + frames) * streams):
+        if number == warm_up * streams:
+            measured = time.monotonic()
+            if measuring is not None:
+                measuring()
+        due = begin + number // together * together * interval
+        wait = due - time.monotonic()
+        if wait > 0:
+            time.sleep(wait)
+        counts = number >= warm_up * streams
+        if not send(number % streams, due if counts else None):
+            lost += counts
+    return lost, time.monotonic() - measured
+
+
+def pace(
+    group: EncoderGroup,
+    encoders: Sequence[Encoder],
+    pictures: Sequence[Any],
+    *,
+    call: str = "submit_async",
+    **how: Any,
+) -> Paced:
+    """Send from this thread and receive in another, up to the end of all streams; the group is drained then.
+
+    Encoders drop a frame for which there is no room (on_full="drop_newest"): it is lost. `how` as for `send_paced`.
+    """
+    latencies: list[float] = []
+    counts = [0, 0]
+    failures: list[BaseException] = []
+    calls = [getattr(encoder, call) for encoder in encoders]
+    cpu = 0.0
+
+    def receive() -> None:
+        try:
+            while True:
+                packets = group.receive_many(1024)
+                now = time.monotonic()
+                for _, packet in packets:
+                    if packet.token is not None:
+                        latencies.append(now - packet.token)
+                        counts[0] += 1
+                        counts[1] += packet.size
+        except EncoderDrained:
+            pass
+        except BaseException as error:  # the sending thread raises it
+            failures.append(error)
+
+    def send(stream: int, due: float | None) -> bool:
+        return calls[stream](pictures[stream % len(pictures)], token=due) is not None and not failures
+
+    def measuring() -> None:
+        nonlocal cpu
+        cpu = time.process_time()
+
+    receiver = threading.Thread(target=receive, name="streams-receive")
+    receiver.start()
+    try:
+        lost, took = send_paced(send, len(encoders), measuring=measuring, **how)
+        group.drain()
+        receiver.join()
+    finally:
+        if receiver.is_alive():
+            group.close()
+            receiver.join()
+    if failures:
+        raise failures[0]
+    return Paced(counts[0], counts[1], lost, took, time.process_time() - cpu, latencies)
+
+
+def verdict(paced: Paced, streams: int, frames: int, limit_ms: float = LIMIT_MS) -> str | None:
+    """Why these streams were not kept, or None: they were."""
+    if paced.frames + paced.lost != frames * streams:
+        raise VencError(f"{paced.frames} packets and {paced.lost} lost frames of {frames * streams}")
+    if paced.lost:
+        return f"{paced.lost} of {frames * streams} frames were lost"
+    late = p99_ms(paced)
+    if late <= limit_ms:
+        return None
+    behind = f"; {frames / paced.took:.1f} frames per second were sent" if paced.took * RATE > 1.02 * frames else ""
+    return f"99 % of the packets came within {late:.0f} ms, not {limit_ms:g}{behind}"
+
+
+def p99_ms(paced: Paced) -> float:
+    ordered = sorted(paced.latencies)
+    return ordered[len(ordered) * 99 // 100] * 1e3
+
+
+def most(attempt: Callable[[int], tuple[Paced | None, str | None]], first: int = 8, limit: int = 1024) -> Held:
+    """Search for the largest number of streams for which `attempt` gives no reason against it, to within a 32nd.
+
+    A number that fails is tried once more: one pause of the machine ends no search.
+    """
+    kept: tuple[int, Paced | None] = (0, None)
+    fails, reason = limit + 1, f"{limit} streams were kept; more are not tried"
+    number = min(first, limit)
+    while number > kept[0]:
+        paced, why = attempt(number)
+        if why is not None and paced is not None:
+            paced, why = attempt(number)
+        if why is None:
+            kept = number, paced
+        else:
+            fails, reason = number, f"{number} streams: {why}"
+        if fails > limit:
+            number = min(2 * number, limit)
+        else:
+            number = (kept[0] + fails) // 2 if fails - kept[0] > max(1, kept[0] // 32) else kept[0]
+    if kept[1] is None:
+        return Held(0, 0.0, 0.0, reason)
+    return Held(kept[0], kept[1].cpu / kept[1].took / kept[0], p99_ms(kept[1]), reason)
+
+
+def hold(
+    width: int,
+    height: int,
+    pictures: Sequence[Any],
+    *,
+    seconds: float = 2.0,
+    limit_ms: float = LIMIT_MS,
+    limit: int = 1024,
+    backend: str | None = None,
+    **options: Any,
+) -> Held:
+    """The most streams of one size: one thread submits the frames of all of them, one receives all packets.
+
+    Raises what the encoder raises, but for a stream that is refused when others are open: that ends the search.
+    """
+    frames = max(round(seconds * RATE), 1)
+
+    def attempt(streams: int) -> tuple[Paced | None, str | None]:
+        with EncoderGroup(backend=backend) as group:
+            encoders: list[Encoder] = []
+            try:
+                for _ in range(streams):
+                    encoders.append(group.add(width, height, depth=DEPTH, on_full="drop_newest", **options))
+            except VencError as error:
+                if not encoders:
+                    raise
+                return None, f"number {len(encoders) + 1} was refused: {error}"
+            with contextlib.ExitStack() as stack:
+                for encoder in encoders:
+                    stack.callback(encoder.close)
+                paced = pace(group, encoders, pictures, frames=frames)
+            return paced, verdict(paced, streams, frames, limit_ms)
+
+    return most(attempt, limit=limit)

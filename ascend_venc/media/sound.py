@@ -1,0 +1,353 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sound of a file, copied packet by packet beside a film that is encoded anew. Nothing is decoded."""
+
+from __future__ import annotations
+
+import collections
+import io
+import os
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from ..arguments import as_seconds
+from ..errors import MediaError
+from .container import CLOCK_RESTARTS, import_av, open_to_read, reason_of, speaking_of
+from .copied import CopiedStreams, codec_name, is_told_by_packets
+from .formats import ISO_FORMATS
+from .timeline import LONGEST_GAP, RESTART, Pauses
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from .muxer import Muxer
+
+# FFmpeg would write others as data that no player knows, and does not say which it takes; TrueHD it reads back as MP3.
+_MPEGTS = ("aac", "ac3", "eac3", "dca", "mp2", "mp3", "opus", "libopus")
+_FLV = ("aac", "mp3", "mp3float")  # others few players know, and FFmpeg ends the process for some
+_ONE_SOUND = ("flv",)
+_APART = Fraction(1)  # seconds: how far one track may be behind another in the order of the file
+UNKNOWN = "a codec that PyAV does not know"
+
+
+class Sound:
+    """Audio streams of a file that a format can hold, for one `Muxer`.
+
+    Parameters
+    ----------
+    path : str or path
+        A file, not a stream without end.
+    format : str
+        Of `Muxer`.
+    start : fractions.Fraction, optional
+        Seconds by the file's clock that become 0. Default: its first picture's, else its first sound's.
+    tolerant : bool
+        End the sound where the file cannot be read further.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Codecs that are copied; empty where there is no sound, or none that the format can hold.
+    left_out : tuple of str
+        Codecs that the format cannot hold; UNKNOWN for each that PyAV has no name for.
+    cut : bool
+        Whether the sound is to end with the pictures.
+    failure : str
+        With `tolerant`, why it ended early; else "", and MediaError is raised.
+
+    Raises
+    ------
+    MediaError, OSError
+        The file cannot be read.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], format: str, start: Fraction | None = None, tolerant: bool = False
+    ) -> None:
+        with open(path, "rb"):  # an OSError that says why, rather than FFmpeg's
+            pass
+        self._path = os.fspath(path)
+        self.cut = False
+        self.failure = ""
+        self._tolerant = tolerant
+        av = import_av()
+        with speaking_of(f"{self._path}: its sound cannot be read"):
+            self._container = open_to_read(av, "file:" + os.path.abspath(path))
+        streams = list(self._container.streams.audio)
+        held = [s for s in streams if s.codec_context and _can_hold(av, format, s) and _takes(av, format, s)]
+        if format in _ONE_SOUND:
+            held = held[:1]
+        self._streams = held
+        self.names = tuple(map(_codec_name, held))
+        self.left_out = tuple(_codec_name(stream) for stream in streams if stream not in held)
+        if start is None:
+            timed = [*self._container.streams.video[:1], *streams]
+            start = next((s.start_time * s.time_base for s in timed if s.start_time is not None), Fraction(0))
+        self._start = start
+        flags = self._container.format.flags
+        restarts = int(getattr(flags, "value", flags)) & CLOCK_RESTARTS
+        self._farthest = RESTART if restarts else LONGEST_GAP
+        self._pictures: _Pictures | None = None
+        if restarts and self._container.streams.video:
+            self._pictures = _Pictures(self._container.streams.video[0], start)
+        self._muxer: Muxer | None = None
+        self._shift = Fraction(0)
+        self._packets: Iterator[Any] = iter(())
+        self._reached = -_APART  # the latest time that was read
+        self._held: dict[int, collections.deque[tuple[Fraction, int, Any]]] = {}  # by stream: time, place, packet
+        self._clocks: dict[int, _Clock] = {}
+
+    def attach(self, muxer: Muxer, start: Fraction = Fraction(0)) -> None:
+        """Add the streams to a muxer that has no packet yet, which then gets their packets.
+
+        `start`: seconds from the film's beginning that are 0 in this file. The next file of a film goes on where the
+        one before ended.
+        """
+        begun = self._muxer is not None
+        self._muxer, self._shift = muxer, start
+        if self._streams and not begun:
+            for stream in self._streams:
+                self._clocks[stream.index] = _Clock(self._start, stream.time_base, self._farthest, self._pictures)
+                self._held[stream.index] = collections.deque()
+            also = [self._pictures.stream] if self._pictures else []
+            self._packets = self._container.demux([*also, *self._streams])
+        for stream in self._streams:
+            if not is_told_by_packets(stream):
+                muxer.add_stream_like(stream)
+                continue
+            first = self._first_of(stream)
+            if first is not None:  # else there is nothing more of it
+                muxer.add_stream_like(stream, first=first)
+
+    def until(self, seconds: Fraction | None) -> None:
+        """Copy what is heard before that time from the beginning; None: all that is left."""
+        with speaking_of(f"{self._path}: its sound cannot be read"):
+            while (seconds is None or self._reached < seconds + _APART) and self._fetch():
+                pass
+            for held in self._held.values():
+                while held and (seconds is None or held[0][0] < seconds):
+                    _, place, packet = held.popleft()
+                    self._copy(packet, place)
+
+    def finish(self) -> None:
+        """Copy what the file cannot be without, whenever it is heard: one packet of some kinds of sound."""
+        assert self._muxer is not None
+        with speaking_of(f"{self._path}: its sound cannot be read"):
+            for stream in self._streams:
+                if self._muxer.waits_for(stream) and self._first_of(stream) is not None:
+                    _, place, packet = self._held[stream.index].popleft()
+                    self._copy(packet, place)
+
+    def _first_of(self, stream: Any) -> Any:
+        """Return the next packet of a stream that is heard after the beginning of this file; None at the end."""
+        held = self._held[stream.index]
+        while True:
+            while held and held[0][1] < round(self._shift / held[0][2].time_base):
+                held.popleft()
+            if held:
+                return held[0][2]
+            if not self._fetch():
+                return None
+
+    def _fetch(self) -> bool:
+        """Read one more packet; False at the end."""
+        packet = self._read()
+        if packet is None:
+            return False
+        if packet.dts is None or not packet.size:
+            return True
+        if packet.stream.index not in self._clocks:
+            assert self._pictures is not None
+            self._pictures.saw(packet)
+            return True
+        if self._pictures is not None:
+            self._pictures.heard(packet)
+        place = self._clocks[packet.stream.index].place(packet)
+        if place is not None:
+            time = place * packet.time_base
+            self._reached = max(self._reached, time)
+            self._held[packet.stream.index].append((time, place, packet))
+        return True
+
+    def _copy(self, packet: Any, place: int) -> None:
+        place -= round(self._shift / packet.time_base)
+        if place >= 0:  # else it is heard before the first picture
+            packet.pts = place + ((packet.pts - packet.dts) if packet.pts is not None else 0)
+            packet.dts = place
+            assert self._muxer is not None
+            self._muxer.copy(packet)
+
+    def _read(self) -> Any:
+        try:
+            return next(self._packets, None)
+        except Exception as error:
+            if not self._tolerant:
+                raise
+            self.failure = f"its sound cannot be read further: {reason_of(error)}"
+            self._packets = iter(())
+            return None
+
+    def close(self) -> None:
+        """Idempotent."""
+        self._packets, self._held, self._streams = iter(()), {}, []
+        self._container.close()
+
+
+class _Pictures:
+    """The clock of a film's pictures by their packets: where it starts anew or jumps, that of the sound does."""
+
+    def __init__(self, stream: Any, start: Fraction) -> None:
+        self.stream = stream
+        self.offset = -start  # seconds
+        self._pauses = Pauses()
+        self._last: Fraction | None = None
+        self._end = Fraction(0)
+
+    def heard(self, packet: Any) -> None:
+        self._pauses.heard(packet.stream.index, packet.dts * packet.time_base)
+
+    def saw(self, packet: Any) -> None:
+        time = packet.dts * packet.time_base
+        paused = self._pauses.saw(time)
+        if self._last is not None and not paused and not 0 < time + self.offset - self._last <= RESTART:
+            self.offset = self._end - time
+        self._last = time + self.offset
+        self._end = self._last + max(1, packet.duration or 0) * packet.time_base
+
+    def are_near(self, time: Fraction) -> bool:
+        return self._last is not None and abs(time - self._last) <= RESTART
+
+
+class _Clock:
+    """Times of one stream's packets, counted from `start`.
+
+    A clock that starts anew or jumps goes on as that of the pictures does, or without a step where that does not, or
+    is not known.
+    """
+
+    def __init__(self, start: Fraction, unit: Any, farthest: Fraction | int, pictures: _Pictures | None) -> None:
+        self._offset = -round(start / unit)
+        self._unit = unit
+        self._farthest = farthest / unit
+        self._pictures = pictures
+        self._known = None if pictures is None else pictures.offset  # the one that holds for this stream
+        self._lost = False  # whether it has jumped, and the pictures have not yet
+        self._end: int | None = None
+        self._last = 0
+
+    def place(self, packet: Any) -> int | None:
+        """Return where the stream's next packet is; None where the film has no time for it."""
+        place: int | None = int(packet.dts) + self._offset
+        assert place is not None
+        if self._end is not None and (self._lost or not 0 < place - self._last <= self._farthest):
+            place = self._after_a_jump(int(packet.dts))
+            if place is None:
+                return None
+        self._offset = place - int(packet.dts)
+        self._last = place
+        self._end = place + max(1, int(packet.duration or 0))
+        return place
+
+    def _after_a_jump(self, ticks: int) -> int | None:
+        pictures, end = self._pictures, self._end
+        if pictures is None:
+            return end
+        place: int = ticks + round(pictures.offset / self._unit)
+        jumped = pictures.offset != self._known
+        if place > self._last and (jumped or pictures.are_near(place * self._unit)):  # they jumped too; or a long pause
+            self._known, self._lost = pictures.offset, False
+            return place
+        if jumped and self._last - place <= RESTART / self._unit:
+            return None  # the recording before this one has sound beyond its last picture
+        self._lost = True
+        return end
+
+
+class WithSound:
+    """A muxer whose film has sound: what is heard before a picture is written before it."""
+
+    def __init__(self, muxer: Muxer, sound: Sound, time_base: Fraction, start: Fraction = Fraction(0)) -> None:
+        self._muxer = muxer
+        self._sound = sound
+        self._time_base = time_base
+        self._start = self._end = start
+        sound.attach(muxer, start)
+
+    def write(self, packet: Any, *, pts: int, duration: int) -> None:
+        """As `Muxer.write`; times in units of `time_base`."""
+        self._end = self._start + (pts + duration) * self._time_base
+        self._sound.until(self._start + pts * self._time_base)
+        self._muxer.write(packet, pts=pts, duration=duration)
+
+    def __enter__(self) -> WithSound:
+        return self
+
+    def __exit__(self, kind: type | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+        self._sound.cut = self._sound.cut or kind is not None
+        try:
+            self.close()
+        except (OSError, MediaError):
+            if kind is None:  # else the first exception says why
+                raise
+
+    def close(self) -> None:
+        """End sound and film. Raises as `Muxer.close` does, or MediaError of the sound."""
+        try:
+            self.end(None)
+        finally:
+            self._sound.close()
+
+    def end_sound(self) -> None:
+        """Copy the sound that is left, unless it ends with the pictures. Interrupted, it can be cut and closed."""
+        self._sound.until(self._end if self._sound.cut else None)
+
+    def end(self, time: Fraction | None) -> None:
+        """End this file, with the sound up to that time of the film; None: all of it."""
+        try:
+            self._sound.until(self._end if self._sound.cut and time is None else time)
+            self._sound.finish()
+        finally:
+            self._muxer.close()
+
+
+def _codec_name(stream: Any) -> str:
+    return codec_name(stream) or UNKNOWN
+
+
+def _can_hold(av: Any, format: str, stream: Any) -> bool:
+    name = stream.codec_context.name
+    if format == "mpegts":
+        return bool(name.startswith(_MPEGTS))
+    if format == "flv" and name not in _FLV:
+        return False
+    with av.open(io.BytesIO(), "w", format=format) as probe:
+        known = probe.supported_codecs
+    return not known or name in known
+
+
+def _takes(av: Any, format: str, stream: Any) -> bool:
+    """Whether FFmpeg writes a header with it: some codecs are known to a format, and refused by that."""
+    copied = CopiedStreams()
+    copied.add(stream)
+    # An MP4's header says nothing of the stream before there is a packet, unless it is for fragments.
+    options = {"movflags": "empty_moov"} if format in ISO_FORMATS and not is_told_by_packets(stream) else {}
+    try:
+        with av.open(io.BytesIO(), "w", format=format, options=options) as trial:
+            copied.open(trial)
+            trial.start_encoding()
+    except (av.error.FFmpegError, ValueError):
+        return False
+    return True
+
+
+def sound_for(path: str | os.PathLike[str], format: str, start: Fraction | None = None) -> Sound:
+    """Return the sound of a file that is asked for: MediaError where there is none, or the format cannot hold it."""
+    sound = Sound(path, format, None if start is None else as_seconds("audio_start", start))
+    if not sound.names:
+        told = f"({', '.join(sound.left_out)})"
+        why = f"{format} cannot hold its sound {told}" if sound.left_out else "it has no sound"
+        if set(sound.left_out) == {UNKNOWN}:
+            why = f"its sound is not copied {told}"
+        sound.close()
+        raise MediaError(f"{os.fspath(path)}: {why}")
+    return sound

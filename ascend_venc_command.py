@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How `ascend-venc` begins: Ctrl-C is handled before the package, which takes a moment, is imported."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from typing import Any
+
+
+def _interrupted(signum: int, frame: Any) -> None:
+    with contextlib.suppress(OSError):  # nobody reads it
+        os.write(2, b"ascend-venc: interrupted\n")
+    os._exit(128 + signum)  # there is nothing yet, or nothing left, to be tidied up
+
+
+def main() -> int:
+    """Run `ascend_venc.cli.main`. Returns the exit code."""
+    is_default = signal.getsignal(signal.SIGINT) == signal.default_int_handler  # else the caller ignores it
+    if is_default:
+        signal.signal(signal.SIGINT, _interrupted)
+    from ascend_venc.cli import main as command
+
+    try:
+        if is_default:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        code = command()
+        if is_default and sys.argv[1:2] != ["run"]:  # whose program may have to end something
+            signal.signal(signal.SIGINT, _interrupted)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    return code

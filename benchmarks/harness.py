@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every figure is made with: samples and the one check of their work, the simulated device, measurements in
+processes of their own."""
+
+import contextlib
+import ctypes
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+# Encoder is compared with pyACL's acl.media and loops in C on V1; V2 is measured where a case says so.
+os.environ["ASCEND_VENC_INTERFACE"] = "v1"
+# Read when the device is loaded: strict mode would be measured too.
+os.environ["ASCEND_VENC_SIM_STRICT"] = "0"
+os.environ.pop("ASCEND_VENC_SIM_OPTIONS", None)
+
+import native
+
+FOLDER = Path(__file__).resolve().parent
+sys.path.insert(0, str(native.ROOT / "tests"))
+SENDS = ("aclvencSendFrame", "hi_mpi_venc_send_frame")
+
+
+# ---- samples, and the check of their work ----------------------------------------------------------------------------
+
+
+class DifferentWork(Exception):
+    """A peer did other work than it was given, or than the others, or none: its figures mean nothing."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What came out: access units, their bytes, and the Adler-32 of all of them in order (None: not asked for)."""
+
+    frames: int
+    bytes: int
+    checksum: "int | None" = None
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What a peer encodes. The access unit's size is an option of the device, set by `configured`."""
+
+    width: int = 128
+    height: int = 128
+    access_unit: int = 20_000
+    batch: int = 8
+    buffers: int = 16
+    channels: int = 1
+    checksums: bool = False
+    v2: bool = False
+    device: str = ""  # path of the library; "": the simulated device's
+
+    @property
+    def picture_bytes(self):
+        return self.width * self.height * 3 // 2
+
+
+@dataclass
+class Sample:
+    """One run of one peer: its figures by name, what it says it has done, and what the device saw of it.
+
+    counted, claimed: calls that the device counted (while it was asked to), and those that the peer says it made then.
+    note: a word on the figures, or "".
+    """
+
+    values: dict
+    work: Work
+    counted: int
+    claimed: int
+    note: str = ""
+    details: dict = field(default_factory=dict)
+
+    @staticmethod
+    def of(found):
+        return Sample(**{**found, "work": Work(**found["work"])})
+
+
+def same_work(samples, access_unit=None, alike=True):
+    """The check of every group. `samples` is {peer: [Sample]}. Raises DifferentWork where a peer did no work, or says
+    that it did what the device has not seen, or made access units of other sizes; with `alike` also where runs differ.
+    """
+    first = None
+    for peer, runs in samples.items():
+        if not runs:
+            raise DifferentWork(f"{peer}: nothing was measured")
+        for run in runs:
+            work = run.work
+            if work.frames <= 0:
+                raise DifferentWork(f"{peer} did no work: {work}")
+            if run.counted != run.claimed or run.claimed <= 0:
+                raise DifferentWork(f"{peer} says that it made {run.claimed} calls, the device saw {run.counted}")
+            if access_unit is not None and work.bytes != work.frames * access_unit:
+                raise DifferentWork(f"{peer}: {work}, with {access_unit} bytes in a frame")
+            first = first or (peer, work)
+            if alike and work != first[1]:
+                raise DifferentWork(f"{first[0]}: {first[1]}; {peer}: {work}")
+
+
+def percentiles(values, *shares):
+    """Percentiles of many samples by name, e.g. {"p50": ..., "p99.9": ...}."""
+    ordered = sorted(values)
+    return {f"p{share:g}": ordered[min(len(ordered) - 1, int(len(ordered) * share / 100))] for share in shares}
+
+
+def row(figure, peer, values, unit, digits=3, note=""):
+    """A row of the report: median, quartiles (of four values and more) and extremes."""
+    quarters = (
+        statistics.quantiles(values, n=4, method="inclusive") if len(values) > 3 else [min(values), 0, max(values)]
+    )
+    found = {"figure": figure, "peer": peer, "median": statistics.median(values), "low": min(values)}
+    found.update(high=max(values), lower=quarters[0], upper=quarters[2])
+    found = {name: round(value, digits) if isinstance(value, float) else value for name, value in found.items()}
+    return {**found, "runs": len(values), "unit": unit, **({"note": note} if note else {})}
+
+
+# ---- the device of this process ------------------------------------------------------------------------------------
+
+
+def simulator():
+    from helpers import simulator as control
+
+    return control.shared()
+
+
+@contextlib.contextmanager
+def configured(access_unit, **options):
+    """The null codec with access units of so many bytes, for channels that are opened inside the block."""
+    values = {"null_codec": access_unit, "input_slots": 64, "output_slots": 16, "encode_time_us": 0, "send_time_us": 0}
+    with simulator().options(**{**values, **options}):
+        yield
+
+
+class Counted:
+    """Calls that the device sees inside a `with` block: of the functions that send frames, or of others."""
+
+    def __init__(self, *functions):
+        self.functions = functions or SENDS
+        self.library = simulator().lib
+        self.library.aclsim_calls.restype = ctypes.c_uint64
+        self.calls = 0
+
+    def __enter__(self):
+        self.library.aclsim_count_calls(1)
+        return self
+
+    def __exit__(self, *exc):
+        self.calls = sum(self.library.aclsim_calls(name.encode()) for name in self.functions)
+        self.library.aclsim_count_calls(0)
+
+
+class Window(ctypes.Structure):
+    """probe_window."""
+
+    _fields_ = [
+        ("seconds", ctypes.c_double),
+        *((name, ctypes.c_uint64) for name in ("channels", "encoded", "host_idle_ns")),
+    ]
+
+
+class Probe:
+    """The device library that takes the time of callbacks. One peer to a process, which has it preloaded: the vendor's
+    module is linked with the device's functions, and would go past it."""
+
+    def __init__(self):
+        self.path = str(native.probe_library())
+        self.lib = ctypes.CDLL(self.path)
+        self.lib.probe_watch.argtypes = [ctypes.c_double, ctypes.POINTER(Window)]
+        self.lib.probe_watch.restype = None
+        self.lib.probe_clear.restype = None
+        pointer32, pointer64 = ctypes.POINTER(ctypes.c_uint32), ctypes.POINTER(ctypes.c_uint64)
+        self.lib.probe_samples.argtypes = [ctypes.POINTER(pointer32), ctypes.POINTER(pointer64)]
+        self.lib.probe_samples.restype = ctypes.c_size_t
+        self._pointers = pointer32(), pointer64()
+
+    def watch(self, seconds, channels):
+        """What the device counts during so many seconds; the GIL is free meanwhile."""
+        window = Window()
+        self.lib.probe_watch(seconds, ctypes.byref(window))
+        if window.channels != channels or not window.encoded:
+            seen = f"the probe saw {window.encoded} frames on {window.channels} of {channels} channels"
+            raise DifferentWork(f"{seen}: the peer goes past it, or did no work")
+        return window
+
+    def clear(self):
+        self.lib.probe_clear()
+
+    def samples(self):
+        """(hold times in ns, times of entry in ns) of the callbacks so far, in their order."""
+        hold, entered = self._pointers
+        count = self.lib.probe_samples(ctypes.byref(hold), ctypes.byref(entered))
+        if not count:
+            raise DifferentWork("the probe saw no callback: the peer goes past it, or did no work")
+        return hold[:count], entered[:count]
+
+
+class Load:
+    """A thread of this process that wants the GIL while the peer works.
+
+    burn     pure Python
+    hold20   holds the GIL for 20 ms, again and again, as an extension module does that computes without releasing it.
+             It sleeps meanwhile: what is measured is the GIL, and not the want of a core.
+    """
+
+    def __init__(self, name):
+        work = {"none": None, "burn": self._burn, "hold20": self._hold20}[name]
+        self.running, self.rounds = work is not None, 0
+        self.thread = threading.Thread(target=work) if work else None
+
+    def __enter__(self):
+        if self.thread:
+            self.thread.start()
+        return self
+
+    def __exit__(self, *exc):
+        self.running = False
+        if self.thread:
+            self.thread.join()
+
+    def _burn(self):
+        number = 0
+        while self.running:
+            self.rounds += 1
+            for _ in range(10_000):
+                number = number * 3 + 1 & 0xFFFF
+
+    def _hold20(self):
+        sleep = ctypes.PyDLL(None).usleep  # PyDLL: with the GIL held
+        while self.running:
+            self.rounds += 1
+            sleep(20_000)
+
+
+def thread_cpu_ns(name_begins):
+    """CPU time of the threads of this process whose name begins so: the device's own work is not the peer's."""
+    total = 0
+    for task in os.listdir("/proc/self/task"):
+        with contextlib.suppress(OSError), open(f"/proc/self/task/{task}/comm") as file:
+            if file.read().startswith(name_begins):
+                total += time.clock_gettime_ns((~int(task) << 3) | 6)  # the kernel's clock id of a thread's CPU time
+    return total
+
+
+def wait_until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError("the peer did not receive everything")
+        time.sleep(0.01)
+
+
+def resident_kib():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+# ---- processes of their own ----------------------------------------------------------------------------------------
+
+
+def run_worker(job, preload=None, env=(), timeout=300):
+    """Measure a job in a new process: {peer: [Sample]}. `preload`: "probe" or "allocations"."""
+    libraries = {"probe": native.probe_library, "allocations": native.allocation_counter}
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, **dict(env)}
+        path = [str(FOLDER), str(FOLDER.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment["PYTHONPATH"] = os.pathsep.join(path)
+        environment.pop("PYTHONWARNINGS", None)  # pyACL's warning passes the default filters, as in users' programs
+        if preload:
+            library = libraries[preload]()
+            link = os.path.join(folder, os.path.basename(library))  # LD_PRELOAD takes no path with a space in it
+            os.symlink(library, link)
+            environment["LD_PRELOAD"] = link
+        done = subprocess.run(
+            [sys.executable, str(FOLDER / "worker.py"), json.dumps(job)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+    if done.returncode != 0:
+        raise RuntimeError(f"{job['kind']} {job['peers']}: exit {done.returncode}\n{done.stderr[-4000:]}")
+    found = json.loads(done.stdout.splitlines()[-1])
+    return {peer: [Sample.of(each) for each in runs] for peer, runs in found.items()}
+
+
+def as_json(samples):
+    return json.dumps({peer: [asdict(each) for each in runs] for peer, runs in samples.items()})
