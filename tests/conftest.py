@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options and the fixtures that every test gets. Shared code is in tests/helpers."""
 
+import gc
 import importlib
 import os
 import signal
@@ -88,7 +89,14 @@ def pytest_collection_modifyitems(config, items):
 
 
 @pytest.fixture(autouse=True, scope="module")
-def no_live_objects_left_by_the_module():
+def what_is_there_is_looked_at_no_more():
+    """Collecting garbage is frequent here, and would go through thousands of tests and every module each time."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_live_objects_left_by_the_module(what_is_there_is_looked_at_no_more):
     """Fail the file whose fixtures leave native objects."""
     before = live.settled()
     yield

@@ -44,17 +44,29 @@ def differences(before):
     }
 
 
+def _looks(patience):
+    """Looks at what ends natively, most often within a few ms: once for each, until `patience` s are over. Garbage, which
+    costs more than to look, is collected where that was not enough."""
+    begin = time.monotonic()
+    yield
+    while time.monotonic() < begin + 0.03:
+        time.sleep(0.001)
+        yield
+    while True:
+        gc.collect()
+        yield
+        if time.monotonic() > begin + patience:
+            return
+        time.sleep(0.01)
+
+
 def assert_unchanged(before, patience=10.0):
     """Fail if a count differs from `before` after garbage collection; native threads get `patience` s to finish."""
-    deadline = time.monotonic() + patience
-    while True:
+    for _ in _looks(patience):
         found = differences(before)
         if not found:
             return
-        gc.collect()
-        if time.monotonic() > deadline:
-            raise AssertionError(f"live native objects changed (kind: before, now): {differences(before) or found}")
-        time.sleep(0.01)
+    raise AssertionError(f"live native objects changed (kind: before, now): {found}")
 
 
 def descriptors():
@@ -73,16 +85,10 @@ def opened():
 
 def assert_nothing_opened(before, patience=10.0):
     """Fail if there are more descriptors or threads than `before`, an `opened()`, after `patience` s."""
-    deadline = time.monotonic() + patience
-    while True:
+    for _ in _looks(patience):
         now, threads = descriptors(), set(threading.enumerate()) - before[1]
         if len(now) <= len(before[0]) and not threads:
             return
-        gc.collect()
-        if time.monotonic() > deadline:
-            more = {number: what for number, what in now.items() if before[0].get(number) != what}
-            names = sorted(thread.name for thread in threads)
-            raise AssertionError(
-                f"left open: {more if len(now) > len(before[0]) else 'no descriptor'}, threads {names}"
-            )
-        time.sleep(0.01)
+    more = {number: what for number, what in now.items() if before[0].get(number) != what}
+    names = sorted(thread.name for thread in threads)
+    raise AssertionError(f"left open: {more if len(now) > len(before[0]) else 'no descriptor'}, threads {names}")

@@ -268,6 +268,7 @@ class Simulator(AscendCL):
 
 _shared = None
 _private = None
+_loaded = False
 
 
 def path():
@@ -276,7 +277,9 @@ def path():
 
 def is_loaded():
     """Whether the simulated device that the engine uses is mapped in this process. Does not load it."""
-    return str(Path(path()).resolve()) in Path("/proc/self/maps").read_text()
+    global _loaded  # noqa: PLW0603
+    _loaded = _loaded or str(Path(path()).resolve()) in Path("/proc/self/maps").read_text()
+    return _loaded  # nobody unloads it
 
 
 def shared():
