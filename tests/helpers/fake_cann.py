@@ -2,8 +2,9 @@
 """Stand-ins for broken or partial CANN installations, compiled with the C compiler when a test needs them."""
 
 import re
-import subprocess
 from pathlib import Path
+
+from helpers import c_library
 
 HEADER = Path(__file__).resolve().parents[2] / "csrc" / "include" / "ascendcl.h"
 LIST = re.findall(
@@ -21,12 +22,7 @@ def compile_library(path, functions, bodies=None, code=""):
     for name in functions:
         lines.append(f"long {name}(void *first) {{ (void)first; {bodies.get(name, 'return 0;')} }}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    source = path.with_suffix(".c")
-    source.write_text("\n".join(lines) + "\n")
-    subprocess.run(
-        ["gcc", "-shared", "-fPIC", "-w", f"-Wl,-soname,{path.name}", "-o", str(path), str(source)], check=True
-    )
-    return path
+    return c_library.build(path, "\n".join(lines) + "\n", "-w", f"-Wl,-soname,{path.name}")
 
 
 def leaving_a_mark(path):

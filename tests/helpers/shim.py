@@ -2,11 +2,10 @@
 """Libraries that stand before the simulated device and change what some of its functions do, as a real runtime may."""
 
 import re
-import subprocess
 from pathlib import Path
 
 from ascend_venc._lowlevel import core
-from helpers import himpi
+from helpers import c_library, himpi
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = ROOT / "csrc" / "include" / "ascendcl.h"
@@ -36,12 +35,9 @@ static void *find_real(const char *name) {{
 }}
 #define real(name) ((__typeof__(&name))find_real(#name))
 {source}"""
-    (folder / "shim.c").write_text(text)
-    target = folder / "libascendcl.so"
-    command = ["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-Wno-unused-function", f"-I{HEADER.parent}"]
+    options = ["-O1", "-Wall", "-Werror", "-Wno-unused-function", f"-I{HEADER.parent}"]
     link = ["-Wl,--no-as-needed", device, f"-Wl,-rpath,{Path(device).parent}", "-ldl"]
-    subprocess.run([*command, "-o", str(target), str(folder / "shim.c"), *link], check=True)
-    return target
+    return c_library.build(folder / "libascendcl.so", text, *options, *link)
 
 
 def around_every_function(before, after):
@@ -86,13 +82,11 @@ def _forward(target, entries, bodies=(), code=""):
         given = "return " if result != "void" else ""
         body = bodies[name] if name in bodies else f"{given}real({name})({', '.join(words)});"
         lines.append(f"{result} {name}({parameters}) {{ {body} }}\n")
-    source = target.with_suffix(".c")
-    source.write_text(
+    text = (
         '#include <dlfcn.h>\n#include <fcntl.h>\n#include <unistd.h>\n#include "ascendcl.h"\n#include "himpi.h"\n'
         f"{code}\n"
         "static void *find_real(const char *name) {\n"
         f'    return dlsym(dlopen("{core.simulated_device_path()}", RTLD_NOW), name);\n}}\n'
         "#define real(name) ((__typeof__(&name))find_real(#name))\n" + "".join(lines)
     )
-    command = ["gcc", "-shared", "-fPIC", "-O1", "-w", f"-I{HEADER.parent}", f"-Wl,-soname,{target.name}"]
-    subprocess.run([*command, "-o", str(target), str(source), "-ldl"], check=True)
+    c_library.build(target, text, "-O1", "-w", f"-I{HEADER.parent}", f"-Wl,-soname,{target.name}", "-ldl")
