@@ -5,4 +5,6 @@
 set -eu
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 cd "$ROOT"
+# Tests start a thousand programs and more: without it each compiles the package anew.
+unset PYTHONDONTWRITEBYTECODE
 exec "$PY" -m pytest -q -n 2 --dist loadfile --benchmark-disable "$@"
