@@ -15,7 +15,8 @@ from ascend_venc._lowlevel import core
 
 ROOT = Path(__file__).resolve().parents[2]
 CSRC = ROOT / "csrc"
-CFLAGS = ["-std=gnu11", "-O1", "-g", "-fno-omit-frame-pointer", "-pthread", "-Wno-format-truncation"]
+# -g1: the lines of a report. Most of the time of these tests goes to compiling.
+CFLAGS = ["-std=gnu11", "-O1", "-g1", "-fno-omit-frame-pointer", "-pthread", "-Wno-format-truncation"]
 INCLUDES = [f"-I{CSRC}", f"-I{CSRC}/include"]
 
 THREAD = ["-fsanitize=thread"]
@@ -114,6 +115,7 @@ class Builds:
         return self._compile(
             variant.removesuffix("-delays"),
             sorted((CSRC / "sim").glob("*.c")),
+            "-O0",
             "-fPIC",
             "-fvisibility=hidden",
             f"-I{CSRC}/include",
