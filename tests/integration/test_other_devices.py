@@ -67,7 +67,9 @@ def run(root, name, interface, chip):
     return subprocess.run(
         [
             sys.executable,
-            *("-m", "pytest", "-q", "-p", "no:cacheprovider", f"--interface={interface}", "--every=8"),
+            *("-m", "pytest", "-q", f"--interface={interface}", "--every=8"),
+            # No file here has a use for these, and some take a second to be imported.
+            *(f"-pno:{plugin}" for plugin in ("cacheprovider", "hypothesispytest", "xdist", "benchmark")),
             *([f"--chip={chip}"] if chip else []),
             str(root / "tests" / "integration" / f"test_{name}.py"),
         ],
