@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options and the fixtures that every test gets. Shared code is in tests/helpers."""
 
+import collections
 import gc
 import importlib
 import os
@@ -19,6 +20,34 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 
 SECONDS = 120  # that a test may take which does not say it itself
+
+# The files that take longest, which several processes begin with: each is one process's, and the last would hold up the end.
+LONGEST = [
+    "test_engine_native",
+    "test_install",
+    "test_v2_live",
+    "test_simulator_codec",
+    "test_interface_choice",
+    "test_loader",
+    "test_other_devices",
+    "test_types",
+    "test_docs_pages",
+    "test_writer",
+    "test_lost_device",
+    "test_signals",
+    "test_v2",
+    "test_pairs",
+    "test_fault_sweep",
+    "test_hang_sweep",
+    "test_doctor",
+    "test_cli",
+    "test_chunked",
+    "test_streaming",
+    "test_examples",
+    "test_snippets",
+    "test_guides",
+    "test_convert",
+]
 
 
 def pytest_addoption(parser):
@@ -61,6 +90,8 @@ def pytest_configure(config):
         hypothesis.settings.load_profile("suite")
     if config.getoption("--chip"):
         os.environ["ASCEND_VENC_SIM_SOC"] = config.getoption("--chip")
+    if hasattr(config.option, "loadscopereorder"):  # pytest-xdist's: files of many tests first, however long they take
+        config.option.loadscopereorder = False
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +100,16 @@ def backend(request):
     return "ascend" if request.config.getoption("--acl") == "real" else "sim"
 
 
+def longest_first(items):
+    """Sort files: those that are known to be long, then by the number of their tests."""
+    known = {name: place for place, name in enumerate(LONGEST)}
+    count = collections.Counter(item.path for item in items)
+    items.sort(key=lambda item: (known.get(item.path.stem, len(known)), -count[item.path]))
+
+
 def pytest_collection_modifyitems(config, items):
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        longest_first(items)
     for item in items:
         marker = item.get_closest_marker("v1_only")
         if marker and interface.V2:
