@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An independent decoder, as strict as it can be made: PyAV with every check on, one thread."""
+"""An independent decoder, as strict as it can be made: PyAV with every check on, one thread.
 
-import av
+PyAV is imported when something is decoded: most programs that import this one do not.
+"""
+
 import numpy as np
 
 from helpers import annexb
@@ -27,6 +29,8 @@ def nv12_of(frame):
 
 def frames(stream, codec):
     """Decode an Annex B byte stream to a list of NV12 arrays. Raises for any damage that the decoder notices."""
+    import av
+
     context = av.CodecContext.create({"h264": "h264", "h265": "hevc"}[codec], "r")
     context.thread_count = 1
     context.options = dict(STRICT)
@@ -39,6 +43,8 @@ def frames(stream, codec):
 
 def unit_frames(units, codec):
     """Decode access units given one by one; ValueError unless each is one picture, which decoders do not insist on."""
+    import av
+
     units = [bytes(unit) for unit in units]
     for number, unit in enumerate(units):
         pictures = sum(annexb.is_first_slice(nal, codec) for nal in annexb.nal_units(unit))
@@ -55,6 +61,8 @@ def unit_frames(units, codec):
 
 def file_frames(path):
     """Decode a file's video stream strictly: a list of (pts in seconds as Fraction, NV12 array)."""
+    import av
+
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.thread_count = 1

@@ -19,7 +19,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import av
 import numpy as np
 
 import ascend_venc as venc
@@ -178,6 +177,8 @@ def modes():
 
 def described(codec):
     """The next key frame behind a change tells the new frame rate; until then the old one is told."""
+
+    import av
 
     def timing(unit):
         with av.open(io.BytesIO(unit), format={"h264": "h264", "h265": "hevc"}[codec]) as container:
