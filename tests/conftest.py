@@ -21,7 +21,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 SECONDS = 120  # that a test may take which does not say it itself
 
-# The files that take longest, which several processes begin with: each is one process's, and the last would hold up the end.
+# The files that take longest. Several processes begin with them: a file is one process's, and would hold up the end.
 LONGEST = [
     "test_engine_native",
     "test_install",

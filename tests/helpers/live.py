@@ -45,8 +45,8 @@ def differences(before):
 
 
 def _looks(patience):
-    """Looks at what ends natively, most often within a few ms: once for each, until `patience` s are over. Garbage, which
-    costs more than to look, is collected where that was not enough."""
+    """Looks at what ends natively, most often within a few ms: once for each, until `patience` s are over. Garbage,
+    which costs more than to look, is collected where that was not enough."""
     begin = time.monotonic()
     yield
     while time.monotonic() < begin + 0.03:
