@@ -133,6 +133,8 @@ def what_is_there_is_looked_at_no_more():
     """Collecting garbage is frequent here, and would go through thousands of tests and every module each time."""
     gc.collect()
     gc.freeze()
+    yield
+    gc.collect()  # what finalizers complain of is this module's
 
 
 @pytest.fixture(autouse=True, scope="module")
