@@ -475,7 +475,7 @@ def test_no_descriptor_is_left(use):
     before = descriptors()
     for _ in range(10):
         use()
-    eventually(lambda: descriptors() == before)
+    eventually(lambda: descriptors() <= before)  # some of the first use may have been closing still
 
 
 def test_waiter_is_woken_by_the_packet_and_by_nothing_else():
