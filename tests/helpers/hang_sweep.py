@@ -272,9 +272,8 @@ class Sweep:
         deadline = time.monotonic() + SLACK + 2
         while not flow.done.is_set() and time.monotonic() < deadline:
             inside = flow.inside
-            slack = (
-                1 if inside is not None and inside[0] == "encode" and function in HELD else SLACK
-            )  # it is to be held
+            # One that is to be held is not waited for long.
+            slack = 1 if function in HELD and inside is not None and inside[0] == "encode" else SLACK
             if inside is not None and time.monotonic() - inside[1] > 2 * TIMEOUT + slack:
                 break
             time.sleep(0.002)

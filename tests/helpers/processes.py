@@ -34,8 +34,8 @@ def run(program, *args, timeout=60, env=None, **kwargs):
 
 def interrupt_when(program, ready_line, *args, timeout=60, signum=signal.SIGINT, busy=False):
     """Start a program, send a signal when it has printed a line and its main thread sleeps; `busy`: at once, since it
-    may never sleep. Return (process, output, errors, seconds it took). A program that catches the signal prints the line
-    where it would catch it."""
+    may never sleep. A program that catches the signal prints the line where it is caught already.
+    Return (process, output, errors, seconds it took)."""
     process = subprocess.Popen(
         [sys.executable, "-c", program, *map(str, args)],
         env=environment(),
