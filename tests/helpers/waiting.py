@@ -55,6 +55,14 @@ def until_asleep(process, seconds=60):
             return
 
 
+def until_futures_are_served(seconds=20):
+    """Return when the thread that sets Futures has ended: it holds on to the last packet for a moment."""
+    for thread in threading.enumerate():
+        if thread.name == "ascend-venc-futures":
+            thread.join(seconds)
+            assert not thread.is_alive(), f"a Future is pending still after {seconds} s"
+
+
 def started(function, *args):
     """A thread that runs a function and keeps what came of it, as `outcome`: its result, or the exception it raised."""
 

@@ -158,12 +158,11 @@ def test_command_asks_for_an_idr_where_a_connection_is_made_again(monkeypatch, b
 def test_connection_that_fails_is_made_again_and_begins_with_an_idr_that_was_asked_for(
     tmp_path, monkeypatch, backend, fault
 ):
-    if fault == "process stopped":
-        monkeypatch.setattr(live_process, "GRACE", 1.0)
     path = tmp_path / "all.ts"
+    timeout = {"stops reading": 1, "process stopped": 3}.get(fault, 30)
     before = set(children())
     with peers.Server() as server:
-        output = LiveOutput(server.url, timeout=1 if "stop" in fault else 30, max_queued=5, realtime=True)
+        output = LiveOutput(server.url, timeout=timeout, max_queued=5, realtime=True)
         writer = venc.VideoWriter([path, output], fps=30, gop=60000, bitrate="48M", backend=backend)
 
         def write_until(condition):
@@ -175,9 +174,13 @@ def test_connection_that_fails_is_made_again_and_begins_with_an_idr_that_was_ask
             server.read.clear()
         elif fault == "dies":
             server.cut()
+        elif fault == "process killed":
+            os.kill(output._process.pid, signal.SIGKILL)
         else:
-            os.kill(output._process.pid, signal.SIGKILL if fault == "process killed" else signal.SIGSTOP)
+            monkeypatch.setattr(live_process, "GRACE", 1.0)  # of this process: another one takes longer to start
+            os.kill(output._process.pid, signal.SIGSTOP)
         write_until(lambda: output.stats.error)
+        monkeypatch.setattr(live_process, "GRACE", 20.0)
         error = output.stats.error
         if fault == "stops reading":
             server.cut()
