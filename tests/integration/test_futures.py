@@ -343,11 +343,11 @@ def test_futures_that_have_their_end_do_not_stop_those_of_other_encoders(backend
 @pytest.mark.sim_only
 def test_callback_of_a_dropped_future_may_use_the_encoder_during_reconfigure(backend, frames):
     with (
-        simulator.shared().options(encode_time_us=20_000),
+        simulator.shared().options(encode_time_us=100_000),
         venc.Encoder(128, 128, codec="h264", backend=backend, depth=1, queue=1, on_full="drop_oldest") as enc,
     ):
         busy, go_on = threading.Event(), threading.Event()
-        enc.encode_future(frames[0]).add_done_callback(lambda _: (busy.set(), go_on.wait(10)))
+        enc.encode_future(frames[0]).add_done_callback(lambda _: (busy.set(), go_on.wait(60)))
         assert busy.wait(10)  # the thread that would serve the others
         sent = []
 
@@ -359,7 +359,7 @@ def test_callback_of_a_dropped_future_may_use_the_encoder_during_reconfigure(bac
         changing.start()
         for frame in frames[1:6] * 3:
             enc.encode_future(frame).add_done_callback(send_another)
-        changing.join(10)
+        changing.join(60)
         assert sent, "one that was dropped"
         go_on.set()
         enc.flush()

@@ -127,7 +127,7 @@ def test_reader_that_reads_nothing_holds_up_neither_other_encoders_nor_close(fra
             break
     os.set_blocking(writer, True)
     try:
-        stuck = venc.Encoder(128, 128, codec="h264", backend=backend, sink=writer, max_queued=4, timeout=0.3)
+        stuck = venc.Encoder(128, 128, codec="h264", backend=backend, sink=writer, max_queued=4, timeout=2)
         with pytest.raises(venc.AclTimeoutError, match="packets wait"):
             for frame in frames:
                 stuck.submit(frame)
