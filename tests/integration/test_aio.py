@@ -132,7 +132,7 @@ def test_encode_flush_and_iterators(run, backend, frames):
 @pytest.mark.sim_only
 def test_waiting_does_not_block_the_loop_and_has_a_bound(run, backend, frames):
     async def main():
-        async with encoder(backend, depth=1, queue=0, timeout=0.3) as enc:
+        async with encoder(backend, depth=1, queue=0, timeout=0.8) as enc:
             with simulator.shared().options(stall=1):
                 await enc.submit(frames[0])
                 ticks = 0

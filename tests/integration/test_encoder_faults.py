@@ -96,7 +96,7 @@ def test_frame_whose_callback_never_comes_is_named_when_the_next_one_is_done(fra
 
 
 def test_last_frame_whose_callback_never_comes_times_out_instead_of_hanging(frames, backend):
-    enc = venc.Encoder(128, 128, codec="h264", timeout=0.3, backend=backend)
+    enc = venc.Encoder(128, 128, codec="h264", timeout=1, backend=backend)
     with simulator.shared().failing_frame(DROP, 3):
         for frame in frames[:3]:
             enc.encode(frame)
@@ -162,7 +162,7 @@ def test_device_is_idle_after_its_only_frame_was_refused(frames, backend):
 
 
 def test_stalled_device_times_out_and_comes_back(frames, backend):
-    with venc.Encoder(128, 128, codec="h264", depth=2, timeout=0.3, backend=backend) as enc:
+    with venc.Encoder(128, 128, codec="h264", depth=2, timeout=1, backend=backend) as enc:
         with simulator.shared().options(stall=1):
             begin = time.monotonic()
             with pytest.raises(venc.AclTimeoutError, match="in flight"):

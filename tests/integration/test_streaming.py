@@ -513,7 +513,7 @@ def test_timeouts_name_what_is_waited_for_and_lose_nothing(backend, frames):
 
 @pytest.mark.sim_only
 def test_encoders_timeout_bounds_waits_that_were_given_none(backend, frames):
-    with encoder(backend, depth=1, timeout=0.15) as enc:
+    with encoder(backend, depth=1, timeout=0.6) as enc:
         with simulator.shared().options(stall=1):
             enc.submit(frames[0])
             for call in (lambda: enc.submit(frames[1]), enc.receive, enc.flush, lambda: list(enc.packets())):

@@ -136,7 +136,7 @@ def test_copied_frame_is_free_at_once_and_a_borrowed_one_with_its_packet(enc, fr
 
 @pytest.mark.sim_only
 def test_timeouts(backend, frames):
-    with venc.Encoder(128, 128, codec="h264", depth=1, queue=0, timeout=0.2, backend=backend) as enc:
+    with venc.Encoder(128, 128, codec="h264", depth=1, queue=0, timeout=0.8, backend=backend) as enc:
         with simulator.shared().options(stall=1):
             enc.submit(frames[0])
             with pytest.raises(TimeoutError, match="no packet"):
