@@ -104,7 +104,7 @@ def test_program_is_interrupted_where_it_sleeps():
     program = (
         "import time\ntry:\n    print('ready', flush=True)\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print(1)"
     )
-    process, output, errors, _ = processes.interrupt_when(program, "on")
+    process, output, errors, _ = processes.interrupt_when(program, "ready")
     assert (process.returncode, output, errors) == (0, "1\n", "")
 
 
