@@ -10,7 +10,7 @@ import pytest
 from helpers import abi, annexb, processes, simulator
 from helpers.acl_program import H264_BASELINE, H264_HIGH, H264_MAIN, H265_MAIN, NV12, NV21, Program
 from helpers.simulator import CALLBACK
-from helpers.waiting import eventually
+from helpers.waiting import eventually, is_inside
 
 INVALID, OUT_OF_RANGE, STUCK = 100000, 507018, 507046
 SOCS_WITH_ENCODER = ["Ascend310", "Ascend310P3", "Ascend310B4"]
@@ -531,10 +531,13 @@ def test_send_frame_blocks_while_the_queue_is_full():
                 program.send(channel, picture, number, config)
                 sent.append(number)
 
+        def is_full():
+            return len(sent) == 3 and is_inside(thread, "send")
+
         with sim.options(stall=1):
             thread = threading.Thread(target=send_six)
             thread.start()
-            eventually(lambda: len(sent) == 3)
+            eventually(is_full)
             time.sleep(0.1)
             assert sent == [0, 1, 2]
             assert program.delivered == []
@@ -549,7 +552,7 @@ def test_send_and_pump_on_one_thread(still):
     channel, picture = still.channel(), still.picture()
     for number in range(20):
         still.send(channel, picture, number)
-        assert still.sim.aclrtProcessReport(1000) == 0
+        assert still.sim.aclrtProcessReport(20_000) == 0
     assert [seen.user_data for seen in still.delivered] == list(range(20))
     still.end_of_stream(channel)
 
@@ -702,7 +705,7 @@ def test_callbacks_run_inside_process_report_of_the_channel_s_thread(still):
     time.sleep(0.05)
     assert still.delivered == []
     while len(still.delivered) < 3:
-        assert still.sim.aclrtProcessReport(1000) == 0
+        assert still.sim.aclrtProcessReport(20_000) == 0
     assert {seen.thread for seen in still.delivered} == {threading.get_ident()}
 
 
@@ -1012,7 +1015,7 @@ def test_destroy_with_nothing_pending_needs_no_report_thread(still):
     begin = time.monotonic()
     still.end_of_stream(channel)
     still.destroy(channel)
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 10, "of the 20 s of wait_limit_ms"
 
 
 @pytest.mark.statement("3.9.4")
@@ -1025,7 +1028,7 @@ def test_destroy_without_report_thread_ends_with_a_diagnosis(sim):
         begin = time.monotonic()
         program.end_of_stream(channel, expect=STUCK)
         assert sim.aclvencDestroyChannel(channel) == STUCK
-        assert 0.19 < time.monotonic() - begin < 5
+        assert 0.19 < time.monotonic() - begin < 20
         assert "nobody runs aclrtProcessReport" in sim.error_text()
         assert kinds(sim) == ["no-pump", "no-pump"]
         assert sim.live()["channel"] == 0
@@ -1067,7 +1070,7 @@ def test_eos_on_the_report_thread_with_frames_pending_is_refused(still):
     assert sim.aclvencDestroyChannel(channel) == STUCK
     assert kinds(sim) == ["no-pump", "no-pump"]
     while not still.delivered:
-        assert sim.aclrtProcessReport(1000) == 0
+        assert sim.aclrtProcessReport(20_000) == 0
     still.end_of_stream(channel)
 
 
@@ -1171,7 +1174,7 @@ def test_waiting_for_callbacks_that_nobody_processes_never_ends(sim, why, what):
             assert call.is_alive()
             assert sim.channel_stats(channel)["delivered"] == 0
         if nobody:
-            assert sim.aclrtProcessReport(1000) == 0
+            assert sim.aclrtProcessReport(20_000) == 0
         assert call.end() == 0
         assert len(program.delivered) == 1
         if what == "DestroyChannel":
@@ -1213,7 +1216,7 @@ def test_thread_may_have_a_stream_of_its_own_beside_the_channel(still):
     still.send(channel, picture)
     assert sim.aclrtLaunchCallback(callback, 5, 1, stream) == 0
     while not (seen and still.delivered):
-        assert sim.aclrtProcessReport(1000) == 0
+        assert sim.aclrtProcessReport(20_000) == 0
     assert sim.aclrtUnSubscribeReport(threading.get_ident(), stream) == 0
     assert sim.aclrtDestroyStream(stream) == 0
     assert sim.aclrtProcessReport(10) == 507012

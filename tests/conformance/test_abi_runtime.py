@@ -458,9 +458,9 @@ def test_process_report_refuses_0_and_below_minus_1(program):
 @pytest.mark.statement("3.10.2")
 def test_process_report_without_subscription_does_not_wait(program):
     begin = time.monotonic()
-    assert program.sim.aclrtProcessReport(5000) == 107012
+    assert program.sim.aclrtProcessReport(60_000) == 107012
     assert program.sim.aclrtProcessReport(-1) == 107012
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 10
 
 
 @pytest.mark.statement("3.10.3")
@@ -469,7 +469,7 @@ def test_process_report_without_callback_times_out(program, stream):
     assert sim.aclrtSubscribeReport(threading.get_ident(), stream) == 0
     begin = time.monotonic()
     assert sim.aclrtProcessReport(60) == 507012
-    assert 0.055 <= time.monotonic() - begin < 5
+    assert 0.055 <= time.monotonic() - begin < 10
 
 
 @pytest.mark.statement("3.10.4")
@@ -481,9 +481,9 @@ def test_process_report_runs_all_available_callbacks(program, stream):
     for number in range(1, 6):
         assert sim.aclrtLaunchCallback(callback, number, number % 2, stream) == 0
     assert seen == []
-    assert sim.aclrtProcessReport(1000) == 0
+    assert sim.aclrtProcessReport(20_000) == 0
     while len(seen) < 5:
-        assert sim.aclrtProcessReport(1000) == 0
+        assert sim.aclrtProcessReport(20_000) == 0
     assert seen == [(number, threading.get_ident()) for number in range(1, 6)]
     assert sim.aclrtProcessReport(1) == 507012
 
@@ -592,7 +592,7 @@ def test_stream_waits_for_a_blocking_callback(program, stream):
     assert sim.aclrtMemcpyAsync(back, 64, memory, 64, DEVICE_TO_HOST, stream) == 0
     assert sim.aclrtSynchronizeStreamWithTimeout(stream, 20) == 507046
     assert back.raw == bytes(64)
-    assert sim.aclrtProcessReport(1000) == 0
+    assert sim.aclrtProcessReport(20_000) == 0
     assert sim.aclrtSynchronizeStream(stream) == 0
     assert back.raw == b"\x02" * 64
 
@@ -616,7 +616,7 @@ def test_event_orders_two_streams(program, stream):
     assert sim.aclrtQueryEventStatus(event, ctypes.byref(status)) == 0
     assert status.value == 0
     assert back.raw == bytes(64)
-    assert sim.aclrtProcessReport(1000) == 0
+    assert sim.aclrtProcessReport(20_000) == 0
     assert sim.aclrtSynchronizeEvent(event) == 0
     assert sim.aclrtSynchronizeStream(other) == 0
     assert back.raw == b"\x03" * 64

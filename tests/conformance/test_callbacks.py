@@ -99,7 +99,7 @@ def test_one_process_report_delivers_everything_that_is_waiting(acl, context):
             pyacl.ok(made.send(index))
         calls = 0
         while len(made.packets) < 4:
-            assert acl.rt.process_report(2000) == 0
+            assert acl.rt.process_report(20_000) == 0
             calls += 1
         assert calls <= 4
         assert acl.rt.process_report(1) == pyacl.REPORT_TIMEOUT
@@ -122,7 +122,7 @@ def test_callback_replaced_counts_for_frames_sent_from_then_on(acl, context):
         pyacl.ok(acl.media.venc_set_channel_desc_callback(other.desc, lambda *args: got.append(("second", args[2]))))
         pyacl.ok(other.send("after"))
         while len(got) < 2:
-            assert acl.rt.process_report(2000) == 0
+            assert acl.rt.process_report(20_000) == 0
         other.close()
     assert got == ["before", ("second", "after")]
 
@@ -221,7 +221,7 @@ def test_end_of_stream_with_undelivered_frames_on_the_report_thread_is_refused(a
         assert made.end_of_stream() == pyacl.INVALID_PARAM
         assert "call acl.rt.process_report first" in acl.get_recent_err_msg()
         assert acl.media.venc_destroy_channel(made.desc) == pyacl.INVALID_PARAM
-        assert acl.rt.process_report(2000) == 0
+        assert acl.rt.process_report(20_000) == 0
         pyacl.ok(made.end_of_stream())
         assert len(made.packets) == 1
     finally:
@@ -285,7 +285,7 @@ def test_send_and_pump_on_one_thread_works(acl, context):
         made.create()
         for index in range(20):
             pyacl.ok(made.send(index))
-            assert acl.rt.process_report(2000) == 0
+            assert acl.rt.process_report(20_000) == 0
         assert [user_data for user_data, _, _ in made.packets] == list(range(20))
     finally:
         made.close()
@@ -366,7 +366,7 @@ def test_interrupt_and_exit_in_a_callback_are_raised_from_process_report(acl, co
             while True:
                 acl.rt.process_report(2000)
         while len(got) < 4:
-            assert acl.rt.process_report(2000) == 0
+            assert acl.rt.process_report(20_000) == 0
         assert got == [0, 1, 2, 3]
     finally:
         made.close()

@@ -331,7 +331,7 @@ def test_description_of_a_channel_with_frames_to_deliver_cannot_be_destroyed(acl
         pyacl.ok(made.send(0))
         assert acl.media.venc_destroy_channel_desc(made.desc) == pyacl.INVALID_PARAM
         assert "venc_destroy_channel first" in acl.get_recent_err_msg()
-        pyacl.ok(acl.rt.process_report(2000))
+        pyacl.ok(acl.rt.process_report(20_000))
         assert len(made.packets) == 1
     finally:
         made.close()

@@ -191,7 +191,7 @@ def test_encoding_gives_the_gil_up_where_it_may_wait(run):
 made = pyacl.Encoding(acl, context, thread_id=threading.get_ident())
 check("venc_create_channel", "aclvencCreateChannel", True, made.create)
 check("venc_send_frame", "aclvencSendFrame", True, lambda: made.send(0))
-check("process_report", "aclrtProcessReport", True, lambda: pyacl.ok(acl.rt.process_report(2000)))
+check("process_report", "aclrtProcessReport", True, lambda: pyacl.ok(acl.rt.process_report(20_000)))
 check("end of stream", "aclvencSendFrame", True, made.end_of_stream)
 check("venc_destroy_channel", "aclvencDestroyChannel", True, made.destroy)
 made.close()

@@ -283,15 +283,13 @@ def test_end_of_stream_whose_report_thread_has_ended_returns_100000(program):
     process = program(
         """
 thread, ret = acl.util.start_thread(lambda: acl.rt.set_context(context), None)
-python_thread = threading.Thread(target=lambda: None)
-python_thread.start()
-ident = python_thread.ident
-time.sleep(0.1)
-for report_thread in (thread,):
-    desc = channel(report_thread)
-    check(send(desc, 0))
-    print(flush(desc), "report thread has ended" in acl.get_recent_err_msg())
-    print(m.venc_destroy_channel(desc), m.venc_destroy_channel_desc(desc))
+import _thread
+while _thread._count():  # it is ending
+    time.sleep(0.001)
+desc = channel(thread)
+check(send(desc, 0))
+print(flush(desc), "report thread has ended" in acl.get_recent_err_msg())
+print(m.venc_destroy_channel(desc), m.venc_destroy_channel_desc(desc))
 print(acl.finalize())
 """
     )
@@ -403,9 +401,8 @@ def test_ctrl_c_ends_a_wait_on_the_main_thread(backend, monkeypatch, what):
         PROGRAM
         + {**WAITS, **WAITS_OF_THE_SIMULATOR}[what]
         + """
-print("ready", flush=True)
-begin = time.monotonic()
 try:
+    print("ready", flush=True)
     wait()
 except KeyboardInterrupt:
     print("interrupted", flush=True)
@@ -413,13 +410,13 @@ except KeyboardInterrupt:
     )
     if what not in ("process_report", "long_process_report", "stop_thread"):
         program += "release.set()\nprint(flush(desc), m.venc_destroy_channel(desc))\n"
-    process, output, errors, took = processes.interrupt_when(program, "ready", delay=0.5)
+    process, output, errors, took = processes.interrupt_when(program, "ready")
     assert errors == ""
     assert output.startswith("interrupted\n")
     assert process.returncode == 0
     if what not in ("process_report", "long_process_report", "stop_thread"):
         assert output == "interrupted\n0 0\n"  # the wait left nothing half done
-    assert took < 3
+    assert took < 10, "the callback goes on for 20 s, and the others wait for ever"
 
 
 @pytest.mark.sim_only
@@ -431,20 +428,23 @@ def test_ctrl_c_in_a_call_that_waits_inside_the_runtime_is_raised_when_it_return
     program = (
         PROGRAM
         + """
-import os
+import os, signal
 sys.path.insert(0, os.environ["TESTS"])
 from helpers import simulator
 device = simulator.shared()
 device.set_options(stall=1, input_slots=1, wait_limit_ms=0)
+wakes, wake = os.pipe()
+os.set_blocking(wake, False)
+signal.set_wakeup_fd(wake)
+def move():
+    os.read(wakes, 1)  # the signal has come
+    print("moving", flush=True)
+    device.set_options(stall=0)
 thread, ret = acl.util.start_thread(loop, [context, 100])
 desc = channel(thread)
 """
         + f"call = {call!r}\n"
         + """
-def move():
-    time.sleep(1.0)  # after the signal
-    print("moving", flush=True)
-    device.set_options(stall=0)
 try:
     if call == "venc_send_frame":
         threading.Thread(target=move).start()
@@ -454,7 +454,7 @@ try:
     else:
         stream, ret = acl.rt.create_stream(); check(ret)
         check(acl.rt.subscribe_report(thread, stream))
-        check(acl.rt.launch_callback(lambda _: time.sleep(1.0) or print("moving", flush=True), None, 1, stream))
+        check(acl.rt.launch_callback(lambda _: move(), None, 1, stream))
         print("ready", flush=True)
         check(acl.rt.synchronize_stream(stream))
 except KeyboardInterrupt:
@@ -463,10 +463,9 @@ device.set_options(stall=0)
 print(flush(desc), m.venc_destroy_channel(desc))
 """
     )
-    process, output, errors, took = processes.interrupt_when(program, "ready", delay=0.3)
+    process, output, errors, _ = processes.interrupt_when(program, "ready")
     assert (process.returncode, errors) == (0, "")
     assert output == "moving\ninterrupted\n0 0\n"
-    assert took < 5
 
 
 def test_ctrl_c_in_a_callback_on_the_main_thread_is_raised_from_process_report(backend, monkeypatch):
@@ -489,7 +488,7 @@ print(flush(desc), m.venc_destroy_channel(desc))
     )
     process, output, errors, took = processes.interrupt_when(program, "ready")
     assert (process.returncode, output, errors) == (0, "interrupted\n0 0\n", "")
-    assert took < 3
+    assert took < 10, "the callback sleeps for 30 s"
 
 
 # ---- fork ------------------------------------------------------------------------------------------------------------
@@ -564,7 +563,7 @@ def test_sigterm_ends_a_process_that_waits(backend, monkeypatch):
     program = PROGRAM + WAITS["process_report"] + 'print("ready", flush=True)\nwait()\n'
     process, _, _, took = processes.interrupt_when(program, "ready", signum=signal.SIGTERM)
     assert process.returncode == -signal.SIGTERM
-    assert took < 2
+    assert took < 10
 
 
 def test_program_without_any_library_gets_one_clear_exception(tmp_path):

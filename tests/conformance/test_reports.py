@@ -7,6 +7,7 @@ import time
 import pytest
 
 from helpers import pyacl
+from helpers.waiting import eventually, is_inside, outcome, started
 
 
 @pytest.mark.statement("3.10.2")
@@ -14,7 +15,7 @@ def test_process_report_without_subscription_gives_107012_at_once(acl, context):
     begin = time.monotonic()
     for _ in range(20):
         assert acl.rt.process_report(5000) == pyacl.THREAD_SUBSCRIBE
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 10
 
 
 @pytest.mark.statement("3.10.1")
@@ -31,7 +32,7 @@ def test_process_report_without_a_report_gives_507012_after_its_timeout(acl, con
     for timeout in (1, 40, 120):  # the last is waited for in slices
         begin = time.monotonic()
         assert acl.rt.process_report(timeout) == pyacl.REPORT_TIMEOUT
-        assert timeout / 1000 - 0.002 <= time.monotonic() - begin < timeout / 1000 + 1
+        assert timeout / 1000 - 0.002 <= time.monotonic() - begin < 10
     pyacl.ok(acl.rt.unsubscribe_report(threading.get_ident(), stream))
     assert acl.rt.process_report(10) == pyacl.THREAD_SUBSCRIBE
 
@@ -50,8 +51,8 @@ def test_process_report_without_bound_returns_when_something_is_reported(acl, co
             got.append(acl.rt.launch_callback(got.append, "ran", 0, stream))
 
         timer = threading.Timer(0.2, launch)
-        timer.start()
         begin = time.monotonic()
+        timer.start()
         code = acl.rt.process_report(-1)
         took = time.monotonic() - begin
         timer.join()
@@ -61,14 +62,14 @@ def test_process_report_without_bound_returns_when_something_is_reported(acl, co
 
     code, took = wait() if main else pyacl.in_thread(wait)
     assert code == 0
-    assert 0.15 < took < 5
+    assert took >= 0.2
     assert sorted(map(str, got)) == ["0", "ran"]
 
 
 def test_report_loop_that_starts_before_the_channel_delivers(acl, context):
     pump = pyacl.Pump(acl, context)
     try:
-        time.sleep(0.05)
+        eventually(lambda: pump.codes)
         assert pump.codes == {pyacl.THREAD_SUBSCRIBE}
         made = pyacl.Encoding(acl, context, thread_id=pump.id).create()
         pyacl.ok(made.send(0))
@@ -76,8 +77,7 @@ def test_report_loop_that_starts_before_the_channel_delivers(acl, context):
         assert len(made.packets) == 1
         made.close()
         pump.codes.clear()
-        time.sleep(0.1)
-        assert pyacl.THREAD_SUBSCRIBE in pump.codes  # again without a channel
+        eventually(lambda: pyacl.THREAD_SUBSCRIBE in pump.codes)  # again without a channel
     finally:
         pump.stop()
 
@@ -117,23 +117,22 @@ def test_process_report_on_another_thread_delivers_nothing(encoding):
 
 
 def test_process_report_lets_other_threads_run(acl, context, handles):
-    """The GIL is released: a counter in Python goes on while this thread waits."""
+    """The GIL is released: what ends this thread's wait is a report that another thread of Python's launches."""
     stream = handles.make("stream")
     pyacl.ok(acl.rt.subscribe_report(threading.get_ident(), stream))
-    count = [0]
-    stop = threading.Event()
+    waiter = threading.current_thread()
 
-    def work():
-        while not stop.is_set():
-            count[0] += 1
+    def wait():
+        return acl.rt.process_report(30_000)
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    before = count[0]
-    assert acl.rt.process_report(200) == pyacl.REPORT_TIMEOUT
-    assert count[0] - before > 1000
-    stop.set()
-    thread.join()
+    def launch():
+        pyacl.ok(acl.rt.set_context(context))
+        eventually(lambda: is_inside(waiter, "wait"))
+        pyacl.ok(acl.rt.launch_callback(lambda _: None, None, 0, stream))
+
+    thread = started(launch)
+    assert wait() == 0
+    assert outcome(thread) is None
     pyacl.ok(acl.rt.unsubscribe_report(threading.get_ident(), stream))
 
 
@@ -240,10 +239,10 @@ def test_stream_destroyed_by_another_thread_during_a_wait_is_dead_at_once_and_en
     waiter = threading.Thread(target=wait)
     waiter.start()
     entered.wait()
-    time.sleep(0.05)
+    eventually(lambda: is_inside(waiter, "wait"))
     assert rt.destroy_stream(stream) == 0
     assert rt.synchronize_stream(stream) == pyacl.INVALID_PARAM
     assert rt.destroy_stream(stream) == pyacl.INVALID_PARAM
-    assert rt.process_report(2000) == 0
+    assert rt.process_report(20_000) == 0
     waiter.join(10)
     assert codes == [0]

@@ -9,6 +9,7 @@ import pytest
 from helpers import mpi_program, simulator
 from helpers.himpi import error
 from helpers.mpi_program import H264, H265, ModParam, Program, StartParam, attributes
+from helpers.waiting import eventually, is_inside
 
 pytestmark = pytest.mark.sim_only
 
@@ -207,6 +208,7 @@ def test_lost_device_answers_wakes_and_frees(program):
     threads = [threading.Thread(target=target) for target in (get, wait)]
     for thread in threads:
         thread.start()
+    eventually(lambda: is_inside(threads[0], "get") and is_inside(threads[1], "wait"))
     with sim.lost_device():
         for thread in threads:
             thread.join(20)

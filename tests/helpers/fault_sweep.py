@@ -329,12 +329,17 @@ def counts():
     return found
 
 
-def settle(before, patience=2.0):
-    """The live objects that are more than before, once the threads that end by themselves have ended."""
+def settle(before, patience=15.0, kinds=""):
+    """The live objects (of kinds that begin so) that are more than before, once the threads that end by themselves have
+    ended."""
     deadline = time.monotonic() + patience
     while True:
         gc.collect()
-        more = {kind: number - before[kind] for kind, number in counts().items() if number > before[kind]}
+        more = {
+            kind: number - before[kind]
+            for kind, number in counts().items()
+            if number > before[kind] and kind.startswith(kinds)
+        }
         if not more or time.monotonic() > deadline:
             return more
         time.sleep(0.005)
@@ -371,7 +376,7 @@ class Sweep:
             self.outcomes[self.attempt(scenario)] += 1
         except BaseException as error:  # whatever else it raises is the finding
             self.problems.append(f"{where}: raised {type(error).__name__}: {error}")
-        settle(before, 0.1)  # the native end meets the fault too, where it comes at all
+        settle(before, 0.5, "engine ")  # the native end meets the fault too, where it comes at all
         self.struck += self.device.aclsim_clear_faults() > 0
         took = time.monotonic() - begin
         self.points += 1
@@ -380,7 +385,7 @@ class Sweep:
             self.problems.append(f"{where}: took {took:.1f} s")
         # Each ending call is made once; what cannot be stopped cannot be destroyed.
         stays = any(word in function for word in ENDING) or (persistent and function == "hi_mpi_venc_stop_chn")
-        more = settle(before, 0.05 if stays else 2.0)
+        more = settle(before, 0.05 if stays else 15.0)
         if more and not stays:
             self.problems.append(f"{where}: left {more}; {refusals}")
 

@@ -27,8 +27,8 @@ from ascend_venc._lowlevel import core, stream
 from helpers import interface, simulator
 
 FRAME = bytes(128 * 192)
-TIMEOUT = 0.2
-SLACK = 2.5  # seconds that a busy machine may add to a bound; what is held up is so for ever
+TIMEOUT = 0.8  # opening and encoding have to come to the call that hangs within it
+SLACK = 10.0  # seconds that a busy machine may add to a bound; what is held up is so for ever
 PATIENCE = 15
 FRAMES = 3
 
@@ -221,7 +221,12 @@ class Sweep:
             thread = threading.Thread(target=flow.run, daemon=True)
             thread.start()
             deadline = time.monotonic() + PATIENCE
-            while not self.device.hung_calls() and not flow.done.is_set() and time.monotonic() < deadline:
+            # The device ends natively, behind the flow, unless a neighbour keeps it.
+            while (
+                not self.device.hung_calls()
+                and (not flow.done.is_set() or (core.live()["DEVICE"] and not shared))
+                and time.monotonic() < deadline
+            ):
                 time.sleep(0.001)
             self.points += 1
             hung = self.device.hung_calls() > 0
@@ -251,7 +256,7 @@ class Sweep:
         text = use(1, {})
         if text:
             problem(f"an encoder of another device {text}")
-        text = self.use_neighbour(neighbour) if neighbour is not None else None
+        text = None if neighbour is None else self.use_neighbour(neighbour, 1.0 if function in REPORTING else SLACK)
         if text and function in REPORTING:
             self.lost_neighbours.add(function)
         elif text:
@@ -272,7 +277,9 @@ class Sweep:
         deadline = time.monotonic() + SLACK + 2
         while not flow.done.is_set() and time.monotonic() < deadline:
             inside = flow.inside
-            if inside is not None and time.monotonic() - inside[1] > 2 * TIMEOUT + SLACK:
+            # One that is to be held is not waited for long.
+            slack = 1 if function in HELD and inside is not None and inside[0] == "encode" else SLACK
+            if inside is not None and time.monotonic() - inside[1] > 2 * TIMEOUT + slack:
                 break
             time.sleep(0.002)
         inside = flow.inside
@@ -284,12 +291,12 @@ class Sweep:
         if ticks is not None and not flow.done.is_set() and flow.ticks <= ticks:
             problem("the event loop stood still")
 
-    def use_neighbour(self, neighbour):
+    def use_neighbour(self, neighbour, timeout):
         begin = time.monotonic()
-        neighbour._timeout = 1.0
+        neighbour._timeout = timeout
         try:
             neighbour.submit_async(FRAME)
-            neighbour.receive(1.0)
+            neighbour.receive(timeout)
         except venc.VencError as error:
             return f"raised {type(error).__name__}: {error}"
         took = time.monotonic() - begin
@@ -356,9 +363,9 @@ def end(function, nth, after, how):
         threading.Thread(target=flow.run, daemon=True).start()
         while not device.hung_calls() and not flow.done.is_set():
             time.sleep(0.001)
-        until = time.monotonic() + 0.5  # the device itself ends behind its last encoder
-        while not device.hung_calls() and time.monotonic() < until:
-            time.sleep(0.001)
+        until = time.monotonic() + PATIENCE
+        while not device.hung_calls() and core.live()["DEVICE"] and time.monotonic() < until:
+            time.sleep(0.001)  # the device itself ends behind its last encoder
         result["hung"] = device.hung_calls() > 0
     result["end"] = time.monotonic()
     result["done"] = flow.done.is_set() and result["interrupted"] is None

@@ -24,7 +24,7 @@ def _device_counts():
     return simulator.live_counts() if simulator.is_loaded() else {}
 
 
-def settled(patience=2.0):
+def settled(patience=10.0):
     """counts(), once the device of the last channel that was closed, which ends natively, has ended."""
     deadline = time.monotonic() + patience
     while True:

@@ -3,6 +3,7 @@
 
 import contextlib
 import io
+import random
 import socket
 import threading
 from pathlib import Path
@@ -16,9 +17,17 @@ LISTENING = {
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port of this machine that nobody listens at, and that no other process is given where it asks for any one."""
+    given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.SystemRandom().randrange(max(1024, given - 16384), given) if given > 2048 else 0
+        with socket.socket() as probe, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
+            try:
+                probe.bind(("127.0.0.1", port))
+                datagrams.bind(probe.getsockname())
+            except OSError:
+                continue
+            return probe.getsockname()[1]
 
 
 def knows_srt():

@@ -8,6 +8,7 @@ import sys
 import time
 
 import ascend_venc
+from helpers import waiting
 
 PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.abspath(ascend_venc.__file__)))
 
@@ -31,8 +32,10 @@ def run(program, *args, timeout=60, env=None, **kwargs):
     )
 
 
-def interrupt_when(program, ready_line, *args, timeout=60, signum=signal.SIGINT, delay=0.1):
-    """Start a program, send a signal `delay` s after it printed a line; return (process, output, seconds it took)."""
+def interrupt_when(program, ready_line, *args, timeout=60, signum=signal.SIGINT, busy=False):
+    """Start a program, send a signal when it has printed a line and its main thread sleeps; `busy`: at once, since it
+    may never sleep. A program that catches the signal prints the line where it is caught already.
+    Return (process, output, errors, seconds it took)."""
     process = subprocess.Popen(
         [sys.executable, "-c", program, *map(str, args)],
         env=environment(),
@@ -44,7 +47,8 @@ def interrupt_when(program, ready_line, *args, timeout=60, signum=signal.SIGINT,
         for line in process.stdout:
             if line.strip() == ready_line:
                 break
-        time.sleep(delay)
+        if not busy:
+            waiting.until_asleep(process)
         process.send_signal(signum)
         begin = time.monotonic()
         output, errors = process.communicate(timeout=timeout)

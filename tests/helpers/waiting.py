@@ -16,12 +16,51 @@ def eventually(condition, seconds=10):
 
 
 def is_inside(thread, function):
-    """Whether a thread sleeps in a native call that `function`, by its name the innermost Python function, has made."""
-    frame = sys._current_frames().get(thread.ident)
-    if frame is None or frame.f_code.co_name != function:
+    """Whether a thread sleeps in a native call that `function`, by its name the innermost Python function, has made.
+
+    One that waits for the GIL sleeps too, also on its way into that function: it is woken while this thread sleeps.
+    """
+
+    def place():
+        frame = sys._current_frames().get(thread.ident)
+        return None if frame is None else (frame.f_code.co_name, frame.f_lasti)
+
+    where, sleeps = place(), sleep_of(thread.native_id)
+    if where is None or where[0] != function or sleeps is None:
         return False
-    state = Path(f"/proc/self/task/{thread.native_id}/stat").read_text()
-    return state.rpartition(")")[2].split()[0] == "S"
+    time.sleep(0.003)
+    return (place(), sleep_of(thread.native_id)) == (where, sleeps)
+
+
+def sleep_of(task, process="self"):
+    """Which one of its sleeps a thread is in, by number; None: it is awake, or gone."""
+    try:
+        status = Path(f"/proc/{process}/task/{task}/status").read_text()
+    except OSError:
+        return None
+    found = dict(line.split(":", 1) for line in status.splitlines())
+    return int(found["voluntary_ctxt_switches"]) if found["State"].split()[0] == "S" else None
+
+
+def until_asleep(process, seconds=60):
+    """Return when the main thread of a process sleeps, and has for longer than a wait for the GIL lasts in one piece.
+
+    Where it never does, because it is at work, return all the same.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        before = sleep_of(process.pid, process.pid)
+        time.sleep(0.02)
+        if process.poll() is not None or (before is not None and sleep_of(process.pid, process.pid) == before):
+            return
+
+
+def until_futures_are_served(seconds=20):
+    """Return when the thread that sets Futures has ended: it holds on to the last packet for a moment."""
+    for thread in threading.enumerate():
+        if thread.name == "ascend-venc-futures":
+            thread.join(seconds)
+            assert not thread.is_alive(), f"a Future is pending still after {seconds} s"
 
 
 def started(function, *args):

@@ -132,7 +132,7 @@ def test_encode_flush_and_iterators(run, backend, frames):
 @pytest.mark.sim_only
 def test_waiting_does_not_block_the_loop_and_has_a_bound(run, backend, frames):
     async def main():
-        async with encoder(backend, depth=1, queue=0, timeout=0.3) as enc:
+        async with encoder(backend, depth=1, queue=0, timeout=0.8) as enc:
             with simulator.shared().options(stall=1):
                 await enc.submit(frames[0])
                 ticks = 0
@@ -144,14 +144,15 @@ def test_waiting_does_not_block_the_loop_and_has_a_bound(run, backend, frames):
                         ticks += 1
 
                 ticker = asyncio.ensure_future(tick())
-                with pytest.raises(AclTimeoutError):
-                    await enc.submit(frames[1])
-                with pytest.raises(AclTimeoutError):
-                    await enc.receive(timeout=0.1)
-                with pytest.raises(AclTimeoutError):
-                    await enc.flush()
+                calls = lambda: enc.submit(frames[1]), lambda: enc.receive(timeout=0.1), enc.flush
+                for call in calls:
+                    before = ticks
+                    with pytest.raises(AclTimeoutError):
+                        await call()
+                    assert (
+                        ticks > before + 1
+                    )  # the loop may have run it once before the call waited, and once behind it
                 ticker.cancel()
-                assert ticks > 15
             assert len(await enc.flush()) == 1
 
     run(main())
@@ -339,7 +340,7 @@ def test_lost_device_wakes_everybody_and_ready_packets_come_first(run, backend, 
                 flushing = asyncio.ensure_future(enc.flush())
                 await asyncio.sleep(0.05)
                 with simulator.shared().lost_device():
-                    done, _ = await asyncio.wait([blocked, flushing], timeout=5)
+                    done, _ = await asyncio.wait([blocked, flushing], timeout=20)
                     assert {type(task.exception()) for task in done} == {DeviceLostError}
                     assert len(done) == 2
                     assert (await enc.receive()).frame_index == 0

@@ -53,7 +53,7 @@ def test_error(make, frames):
         begin = time.monotonic()
         with pytest.raises(venc.EncoderFullError, match=r"2 in flight \(depth 2\)") as caught:
             enc.submit(frames[2])
-        assert time.monotonic() - begin < 1
+        assert time.monotonic() - begin < 10, "of the 30 s for which it would wait"
         assert not isinstance(caught.value, TimeoutError)
         with pytest.raises(venc.EncoderFullError):
             enc.encode(frames[2])
@@ -131,7 +131,7 @@ def test_dropped_key_frame_is_made_up_for_behind_a_frame_that_is_none(make, fram
 
 
 def test_packets_that_nobody_receives_are_bounded(make, frames):
-    enc = make(max_queued=5, timeout=0.3)
+    enc = make(max_queued=5, timeout=2)
     with pytest.raises(venc.AclTimeoutError, match=r"5 packets wait to be received, of 5|packets wait"):
         for frame in frames:
             enc.submit(frame)
@@ -216,7 +216,7 @@ def test_bad_options(make, options, text):
 
 @pytest.mark.parametrize("delivery", ["immediate", "coalesced"])
 def test_delivery_gives_everything_in_order(make, frames, delivery):
-    enc = make(delivery=delivery, max_latency=0.02)
+    enc = make(delivery=delivery, max_latency=0.25)
     received, wakes = [], 0
 
     def produce():
@@ -236,7 +236,7 @@ def test_delivery_gives_everything_in_order(make, frames, delivery):
     producer.join()
     assert [packet.frame_index for packet in received] == list(range(6 * COUNT))
     if delivery == "coalesced":
-        assert wakes < len(received) / 3, "about 20 packets come in 20 ms"
+        assert wakes < len(received) / 3, "about 200 packets come in 250 ms"
 
 
 def test_key_frame_that_is_dropped_while_another_thread_sends_is_made_up_for(frames, backend):

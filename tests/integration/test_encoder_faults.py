@@ -96,14 +96,14 @@ def test_frame_whose_callback_never_comes_is_named_when_the_next_one_is_done(fra
 
 
 def test_last_frame_whose_callback_never_comes_times_out_instead_of_hanging(frames, backend):
-    enc = venc.Encoder(128, 128, codec="h264", timeout=0.3, backend=backend)
+    enc = venc.Encoder(128, 128, codec="h264", timeout=1, backend=backend)
     with simulator.shared().failing_frame(DROP, 3):
         for frame in frames[:3]:
             enc.encode(frame)
         begin = time.monotonic()
         with pytest.raises(venc.AclTimeoutError):
             enc.flush()
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < 10
     with pytest.raises(venc.FrameError) as caught:  # by whichever call comes behind the report of frame 3
         enc.encode(frames[3])  # its report shows that frame 2 will not come any more
         enc.flush()
@@ -140,14 +140,14 @@ def test_refused_frame_raises_and_the_next_is_encoded(frames, backend):
 def test_queued_key_frame_that_is_refused_makes_the_next_one_a_key_frame(frames, backend):
     with venc.Encoder(128, 128, codec="h264", gop=100, backend=backend) as enc:
         enc.submit_async(frames[0])
-        enc.receive(5)
+        enc.receive(20)
         with simulator.shared().failing_call(interface.SEND, code=interface.fault(interface.INVALID)):  # not taken
             enc.submit_async(frames[1], key_frame=True)
             with pytest.raises(venc.FrameError):
-                enc.receive(5)
+                enc.receive(20)
         enc.submit_async(frames[2])
         enc.submit_async(frames[3])
-        assert [enc.receive(5).is_keyframe for _ in range(2)] == [True, False]
+        assert [enc.receive(20).is_keyframe for _ in range(2)] == [True, False]
 
 
 def test_device_is_idle_after_its_only_frame_was_refused(frames, backend):
@@ -162,13 +162,13 @@ def test_device_is_idle_after_its_only_frame_was_refused(frames, backend):
 
 
 def test_stalled_device_times_out_and_comes_back(frames, backend):
-    with venc.Encoder(128, 128, codec="h264", depth=2, timeout=0.3, backend=backend) as enc:
+    with venc.Encoder(128, 128, codec="h264", depth=2, timeout=1, backend=backend) as enc:
         with simulator.shared().options(stall=1):
             begin = time.monotonic()
             with pytest.raises(venc.AclTimeoutError, match="in flight"):
                 for frame in frames:
                     enc.encode(frame)
-            assert 0.2 < time.monotonic() - begin < 5
+            assert 0.2 < time.monotonic() - begin < 10
         packets = enc.flush()
         assert [packet.frame_index for packet in packets] == list(range(len(packets)))
         assert len(packets) >= 2
@@ -350,7 +350,7 @@ def test_ctrl_c_wakes_a_wait_for_a_stalled_device_at_once(backend, call):
     process, output, errors, seconds = processes.interrupt_when(STALLED, "ready", call)
     assert (process.returncode, errors) == (0, "")
     assert output == "interrupted\nclosed True\n"
-    assert seconds < 5
+    assert seconds < 10
 
 
 def test_process_with_a_stalled_device_ends(backend):

@@ -172,7 +172,7 @@ def test_stall_of_an_encoder_that_came_while_a_thread_waited_is_seen(backend, fr
         receiver = started(group.receive_many)
         eventually(lambda: is_inside(receiver, "receive_many"))
         with simulator.shared().options(stall=1):
-            late = group.add(128, 128, codec="h264", timeout=0.2)
+            late = group.add(128, 128, codec="h264", timeout=0.8)
             late.submit(frames[0])
             error = outcome(receiver)
         assert isinstance(error, venc.AclTimeoutError) and error.encoder is late

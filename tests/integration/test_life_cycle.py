@@ -161,8 +161,11 @@ def test_fork_child_closes_although_a_thread_of_the_parent_waits(backend):
 
 
 INTERRUPTED = """
-import sys, time
+import sys
+sys.path.insert(0, {tests!r})
 import ascend_venc as venc
+from helpers import simulator
+device = simulator.shared()
 enc = venc.Encoder(1920, 1080, backend=sys.argv[1], codec="h265", depth=64, timeout=None)
 frame = bytes(1920 * 1620)
 try:
@@ -171,12 +174,14 @@ try:
         while True:
             enc.encode(frame)
     else:
-        for _ in range(60):
+        device.set_options(stall=1)  # it would come to an end otherwise
+        for _ in range(8):
             enc.encode(frame)
         print("flushing", flush=True)
         enc.flush()
 except KeyboardInterrupt:
     print("interrupted", flush=True)
+device.set_options(stall=0)
 enc._close(warn=False)
 print("closed", enc.closed)
 """
@@ -184,8 +189,11 @@ print("closed", enc.closed)
 
 @pytest.mark.sim_only
 @pytest.mark.parametrize(("call", "ready"), [("encode", "ready"), ("flush", "flushing")])
-def test_ctrl_c_interrupts_the_wait_and_the_encoder_can_be_closed(backend, call, ready):
-    process, output, errors, _ = processes.interrupt_when(INTERRUPTED, ready, backend, call, timeout=90)
+def test_ctrl_c_interrupts_the_wait_and_the_encoder_can_be_closed(backend, call, ready, request):
+    program = INTERRUPTED.format(tests=str(request.config.rootpath / "tests"))
+    process, output, errors, _ = processes.interrupt_when(
+        program, ready, backend, call, timeout=90, busy=call == "encode"
+    )
     assert process.returncode == 0, errors
     assert output.split("\n")[-3:-1] == ["interrupted", "closed True"]
     assert errors == ""

@@ -158,12 +158,11 @@ def test_command_asks_for_an_idr_where_a_connection_is_made_again(monkeypatch, b
 def test_connection_that_fails_is_made_again_and_begins_with_an_idr_that_was_asked_for(
     tmp_path, monkeypatch, backend, fault
 ):
-    if fault == "process stopped":
-        monkeypatch.setattr(live_process, "GRACE", 1.0)
     path = tmp_path / "all.ts"
-    before = children()
+    timeout = {"stops reading": 1, "process stopped": 3}.get(fault, 30)
+    before = set(children())
     with peers.Server() as server:
-        output = LiveOutput(server.url, timeout=1 if "stop" in fault else 30, max_queued=5, realtime=True)
+        output = LiveOutput(server.url, timeout=timeout, max_queued=5, realtime=True)
         writer = venc.VideoWriter([path, output], fps=30, gop=60000, bitrate="48M", backend=backend)
 
         def write_until(condition):
@@ -175,9 +174,13 @@ def test_connection_that_fails_is_made_again_and_begins_with_an_idr_that_was_ask
             server.read.clear()
         elif fault == "dies":
             server.cut()
+        elif fault == "process killed":
+            os.kill(output._process.pid, signal.SIGKILL)
         else:
-            os.kill(output._process.pid, signal.SIGKILL if fault == "process killed" else signal.SIGSTOP)
+            monkeypatch.setattr(live_process, "GRACE", 1.0)  # of this process: another one takes longer to start
+            os.kill(output._process.pid, signal.SIGSTOP)
         write_until(lambda: output.stats.error)
+        monkeypatch.setattr(live_process, "GRACE", 20.0)
         error = output.stats.error
         if fault == "stops reading":
             server.cut()
@@ -205,11 +208,11 @@ def test_connection_that_fails_is_made_again_and_begins_with_an_idr_that_was_ask
         packets = [packet for packet in container.demux(video=0) if packet.size]
     assert len(packets) == writer.frames
     assert sum(packet.is_keyframe for packet in packets) >= 2  # the GOP has one: the other was asked for
-    assert children() == before
+    assert set(children()) <= before
 
 
 def test_server_that_never_answers_holds_up_nobody_and_close_is_bounded(tmp_path, backend):
-    before = children()
+    before = set(children())
     with peers.Server() as server:
         output = LiveOutput(stalled_rtmp(server), timeout=0.5, max_queued=10)
         writer = venc.VideoWriter([tmp_path / "all.mkv", output], fps=25, backend=backend)
@@ -219,7 +222,7 @@ def test_server_that_never_answers_holds_up_nobody_and_close_is_bounded(tmp_path
             writer.close()
     assert output.stats.dropped == 100 and output.stats.sent == 0
     assert len(clips.read_video(tmp_path / "all.mkv")[2]) == 100
-    assert children() == before
+    assert set(children()) <= before
 
 
 def test_first_connection_is_tried_again_until_there_is_a_server(backend, caplog):
@@ -553,7 +556,7 @@ def _is_running(pid):
 
 def test_ctrl_c_ends_a_program_whose_server_does_not_answer(backend):
     with peers.Server() as server:
-        process, _, errors, _ = processes.interrupt_when(PROGRAM, "ready", stalled_rtmp(server), 1, backend)
+        process, _, errors, _ = processes.interrupt_when(PROGRAM, "ready", stalled_rtmp(server), 1, backend, busy=True)
     assert process.returncode != 0 and errors.strip().endswith("KeyboardInterrupt")
 
 

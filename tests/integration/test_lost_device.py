@@ -19,11 +19,12 @@ from helpers.waiting import eventually, is_inside, outcome, started
 pytestmark = pytest.mark.sim_only
 
 FRAME = bytes(128 * 192)
-SLACK = 3.0  # seconds that a busy machine may add to a bound; what is held up is so for ever
+BOUND = 1.0  # of what is to end by it; what comes before and behind has to come to its end within it
+SLACK = 10.0  # seconds that a busy machine may add to a bound; what is held up is so for ever
 
 
 def encoder(**options):
-    return venc.Encoder(128, 128, **{"codec": "h264", "backend": "sim", "timeout": 0.3, "depth": 2, **options})
+    return venc.Encoder(128, 128, **{"codec": "h264", "backend": "sim", "timeout": BOUND, "depth": 2, **options})
 
 
 def timed(call):
@@ -87,7 +88,7 @@ def test_newcomer_opens_a_lost_device_anew_while_what_it_was_lost_to_has_not_ret
 
 def test_receiver_beside_a_close_ends_when_the_device_has_given_back_what_it_has_or_in_its_own_bound():
     sim = simulator.shared()
-    enc = encoder(timeout=0.3)
+    enc = encoder()
     with sim.options(stall=1):
         enc.submit(FRAME)
         receiver = started(enc.receive)
@@ -175,9 +176,9 @@ def test_close_is_bounded_although_a_call_never_returns(function, after):
     with sim.hanging_call(function, after=after) as wait_hung:
         seconds, error = timed(enc.close)
         wait_hung()
-        assert 0.3 <= seconds < 0.3 + SLACK
+        assert BOUND <= seconds < BOUND + SLACK
         assert isinstance(error, venc.AclTimeoutError)
-        assert "0.3 s" in str(error)
+        assert f"{BOUND:g} s" in str(error)
         assert core.live()["CHANNEL"] == 2  # it is counted as long as it is not ended
         assert len(other.encode(FRAME) + other.flush()) == 1
         with encoder(timeout=10) as third:
@@ -196,10 +197,10 @@ def test_close_is_bounded_while_a_thread_is_inside_a_send(call):
         thread = started(getattr(enc, call), FRAME)
         wait_hung()
         seconds, error = timed(lambda: close(enc))
-        assert 0.3 <= seconds < 0.3 + SLACK
+        assert BOUND <= seconds < BOUND + SLACK
         assert isinstance(error, venc.AclTimeoutError)
         assert f"{interface.SEND} has not returned" in str(error)
-        assert "0.3 s" in str(error)
+        assert f"{BOUND:g} s" in str(error)
         assert sim.hung_calls(interface.SEND) == 1
     outcome(thread)
     end_well(enc)
@@ -207,7 +208,7 @@ def test_close_is_bounded_while_a_thread_is_inside_a_send(call):
 
 def test_calls_beside_a_send_that_never_returns_keep_their_bounds():
     sim = simulator.shared()
-    enc = encoder(timeout=0.2, depth=2, queue=2)
+    enc = encoder(depth=2, queue=2)
     with sim.hanging_call(interface.SEND) as wait_hung:
         thread = started(enc.submit, FRAME)
         wait_hung()
@@ -220,12 +221,12 @@ def test_calls_beside_a_send_that_never_returns_keep_their_bounds():
         ):
             seconds, error = timed(call)
             assert isinstance(error, venc.AclTimeoutError), error
-            assert seconds < 0.3 + SLACK
+            assert seconds < BOUND + SLACK
         assert enc.stats.in_flight >= 1
         if interface.V2:  # the channel that is there changes, and not while the send is inside
             seconds, error = timed(lambda: enc.reconfigure(bitrate=500_000))
             assert isinstance(error, venc.AclTimeoutError), error
-            assert seconds < 0.3 + SLACK
+            assert seconds < BOUND + SLACK
         else:
             assert enc.reconfigure(bitrate=500_000) >= 0
         assert sim.hung_calls(interface.SEND) == 1
@@ -251,8 +252,8 @@ def test_opening_is_bounded_although_a_call_never_returns(function):
         seconds, error = timed(encoder)
         wait_hung()
         assert isinstance(error, venc.AclTimeoutError), error
-        assert seconds < 0.3 + SLACK
-        assert "0.3 s" in str(error)
+        assert seconds < BOUND + SLACK
+        assert f"{BOUND:g} s" in str(error)
     eventually(lambda: core.live()["DEVICE"] == 0)
     with encoder(timeout=10) as enc:
         assert len(enc.encode(FRAME) + enc.flush()) == 1
@@ -322,7 +323,7 @@ def test_device_that_does_not_open_delays_no_other(function, request):
 def test_report_thread_that_never_returns_costs_its_own_device_only(request):
     program = SICK.format(tests=str(request.config.rootpath / "tests")).replace(
         "with sim.hanging_call(sys.argv[1]) as wait_hung:\n    opening = threading.Thread(target=use, args=(1,))",
-        "sick = venc.Encoder(128, 128, codec='h264', backend='sim', device=1, timeout=0.2)\n"
+        "sick = venc.Encoder(128, 128, codec='h264', backend='sim', device=1, timeout=2)\n"
         f"with sim.hanging_call({interface.GET!r}) as wait_hung:\n"
         "    sick.submit(frame)\n"
         "    def close():\n"
@@ -370,8 +371,8 @@ def test_frames_that_come_back_after_the_time_out_end_the_channel():
             enc.submit(FRAME)
         seconds, error = timed(lambda: close(enc))
         assert isinstance(error, venc.AclTimeoutError)
-        assert "2 frame(s) are still in the device after 0.3 s" in str(error)
-        assert seconds < 0.3 + SLACK
+        assert f"2 frame(s) are still in the device after {BOUND:g} s" in str(error)
+        assert seconds < BOUND + SLACK
         assert core.live()["CHANNEL"] == 1
     eventually(lambda: core.live()["CHANNEL"] == 0)
 

@@ -15,7 +15,7 @@ import pytest
 import ascend_venc as venc
 from ascend_venc._lowlevel import core, stream
 from helpers import interface, simulator
-from helpers.waiting import eventually, is_inside, outcome, started
+from helpers.waiting import eventually, is_inside, outcome, started, until_futures_are_served
 
 pytestmark = pytest.mark.sim_only
 
@@ -247,6 +247,7 @@ def test_tokens_of_packets_that_nobody_took_are_let_go(drop):
     close_unread(enc)
     del tokens, enc
     stream.let_go_of_ended()  # as each call of any encoder does
+    until_futures_are_served()
     gc.collect()
     assert len(alive) == 0
     assert core.live()["TICKET"] == 0

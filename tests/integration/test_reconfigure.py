@@ -102,7 +102,7 @@ def test_what_the_chip_does_not_take_changes_nothing(enc, frames, change):
 @pytest.mark.sim_only
 @pytest.mark.skipif(interface.V2, reason="V2 asks the channel that is there first, which waits for its frames")
 def test_reconfigure_does_not_wait_for_the_frames_of_a_stalled_device(backend, frames):
-    with venc.Encoder(128, 128, codec="h264", gop=1000, timeout=0.2, backend=backend) as enc:
+    with venc.Encoder(128, 128, codec="h264", gop=1000, timeout=20, backend=backend) as enc:
         with simulator.shared().options(stall=1):
             enc.submit(frames[0])
             assert enc.reconfigure(bitrate="1M") == 1
@@ -112,7 +112,7 @@ def test_reconfigure_does_not_wait_for_the_frames_of_a_stalled_device(backend, f
 
 @pytest.mark.sim_only
 def test_device_with_one_channel_that_finishes_nothing_changes_nothing(backend, frames):
-    with venc.Encoder(128, 128, codec="h264", gop=1000, timeout=0.2, backend=backend) as enc:
+    with venc.Encoder(128, 128, codec="h264", gop=1000, timeout=1, backend=backend) as enc:
         with simulator.shared().options(stall=1), simulator.shared().failing_call(interface.CREATE):
             enc.submit(frames[0])
             with pytest.raises(venc.AclTimeoutError):

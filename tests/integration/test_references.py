@@ -21,6 +21,7 @@ from ascend_venc import bitstream
 from ascend_venc._lowlevel.convert import Converter
 from ascend_venc._lowlevel.stream import let_go_of_ended
 from helpers import interface, simulator
+from helpers.waiting import until_futures_are_served
 
 pytestmark = pytest.mark.sim_only
 
@@ -70,11 +71,13 @@ def growth_of(call, *given):
     """(references to each of what is given, blocks of memory) that so many calls add."""
     for _ in range(5):
         call(*given)
+    until_futures_are_served()
     gc.collect()
     references = list(map(sys.getrefcount, given))
     before = size_of_memory(call)
     for _ in range(ROUNDS):
         call(*given)
+    until_futures_are_served()
     let_go_of_ended()
     gc.collect()
     blocks = size_of_memory(call) - before

@@ -112,7 +112,7 @@ def test_broken_pipe_is_reported_and_what_was_not_written_is_received(frames, ba
             assert isinstance(caught.value, OSError)
             assert f"errno {errno.EPIPE}" in str(caught.value)
             sent = enc.stats.submitted
-            assert [enc.receive(5).frame_index for _ in range(sent)] == list(range(sent))
+            assert [enc.receive(20).frame_index for _ in range(sent)] == list(range(sent))
     finally:
         os.close(writer)
 
@@ -127,7 +127,7 @@ def test_reader_that_reads_nothing_holds_up_neither_other_encoders_nor_close(fra
             break
     os.set_blocking(writer, True)
     try:
-        stuck = venc.Encoder(128, 128, codec="h264", backend=backend, sink=writer, max_queued=4, timeout=0.3)
+        stuck = venc.Encoder(128, 128, codec="h264", backend=backend, sink=writer, max_queued=4, timeout=2)
         with pytest.raises(venc.AclTimeoutError, match="packets wait"):
             for frame in frames:
                 stuck.submit(frame)
@@ -136,7 +136,7 @@ def test_reader_that_reads_nothing_holds_up_neither_other_encoders_nor_close(fra
         begin = time.monotonic()
         with pytest.warns(venc.DroppedPacketsWarning, match="dropped"):
             stuck.close()
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < 10
     finally:
         os.close(reader)
         os.close(writer)

@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 
 import pytest
 
@@ -12,6 +14,7 @@ import ascend_venc as venc
 from ascend_venc import stats
 from ascend_venc._lowlevel.channel import bucket_seconds
 from helpers import processes, simulator, video
+from helpers.waiting import eventually, is_inside, outcome, started
 
 SAMPLE = re.compile(r'(?P<name>[a-z_]+)\{(?P<labels>(?:[a-z]+="(?:[^"\\]|\\.)*",?)+)\} (?P<value>[0-9.e+-]+|\+Inf|inf)')
 
@@ -43,15 +46,22 @@ def test_counters_tell_what_happened(backend, frames):
 
 @pytest.mark.sim_only
 def test_times_of_an_idle_device_and_of_a_blocked_program(backend, frames):
-    with venc.Encoder(128, 128, codec="h264", depth=1, backend=backend) as enc:
-        with simulator.shared().options(encode_time_us=20_000):
-            for frame in frames:
-                enc.submit(frame)
-            enc.flush()
+    main, sim = threading.current_thread(), simulator.shared()
+
+    def let_go():
+        eventually(lambda: is_inside(main, "submit"))
+        time.sleep(0.15)
+        sim.set_options(stall=0)
+
+    with venc.Encoder(128, 128, codec="h264", depth=1, queue=0, backend=backend) as enc:
+        with sim.options(stall=1):
+            enc.submit(frames[0])
+            other = started(let_go)
+            enc.submit(frames[1])
+            outcome(other)
+        enc.flush()
         busy = enc.stats
         assert busy.blocked + busy.sending > 0.1
-        import time
-
         time.sleep(0.1)
         assert enc.stats.device_idle - busy.device_idle >= 0.099
 

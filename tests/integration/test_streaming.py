@@ -513,7 +513,7 @@ def test_timeouts_name_what_is_waited_for_and_lose_nothing(backend, frames):
 
 @pytest.mark.sim_only
 def test_encoders_timeout_bounds_waits_that_were_given_none(backend, frames):
-    with encoder(backend, depth=1, timeout=0.15) as enc:
+    with encoder(backend, depth=1, timeout=0.6) as enc:
         with simulator.shared().options(stall=1):
             enc.submit(frames[0])
             for call in (lambda: enc.submit(frames[1]), enc.receive, enc.flush, lambda: list(enc.packets())):
@@ -524,10 +524,10 @@ def test_encoders_timeout_bounds_waits_that_were_given_none(backend, frames):
 
 @pytest.mark.sim_only
 def test_receive_without_timeout_outlasts_the_encoders_while_the_device_makes_progress(backend, frames):
-    with encoder(backend, depth=8, timeout=0.4) as enc, simulator.shared().options(encode_time_us=150_000):
-        for frame in frames[:6]:  # 0.9 s of work
+    with encoder(backend, depth=16, timeout=1) as enc, simulator.shared().options(encode_time_us=100_000):
+        for frame in frames[:14]:  # 1.4 s of work
             enc.submit(frame)
-        assert indices(enc.flush()) == list(range(6))
+        assert indices(enc.flush()) == list(range(14))
 
 
 @pytest.mark.parametrize(("value", "error"), [(-1, venc.InvalidArgumentError), ("1", TypeError), (True, TypeError)])
@@ -578,7 +578,6 @@ def interrupt():
     time.sleep(0.3)
     sent = time.monotonic()
     os.kill(os.getpid(), signal.SIGINT)
-threading.Thread(target=interrupt).start()
 calls = {
     "submit": lambda: enc.submit(frame),
     "submit_many": lambda: enc.submit_many([frame] * 3),
@@ -592,6 +591,7 @@ calls = {
 if sys.argv[1] == "reconfigure":
     assert device.aclsim_hang_call(sys.argv[2].encode(), 1, 0) == 0
 try:
+    threading.Thread(target=interrupt).start()
     calls[sys.argv[1]]()
 except KeyboardInterrupt:
     print(time.monotonic() - sent)
@@ -614,5 +614,5 @@ enc.close()
 def test_ctrl_c_wakes_a_blocked_call_and_the_encoder_goes_on(call):
     done = processes.run(INTERRUPTED, call, interface.CREATE)
     assert (done.returncode, done.stderr) == (0, "")
-    # 50 ms by contract; the rest is what a busy machine may take to run the thread.
-    assert float(done.stdout) < 1
+    # 50 ms by contract; the rest is what a busy machine may take to run the thread. Without the signal it is for ever.
+    assert float(done.stdout) < 10

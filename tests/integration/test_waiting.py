@@ -87,10 +87,10 @@ def test_encode_takes_what_submit_has_left():
 
 def test_future_on_a_stalled_device_ends():
     sim = simulator.shared()
-    enc = encoder(timeout=0.3)
+    enc = encoder(timeout=1)
     with sim.options(stall=1):
         future = enc.encode_future(FRAME)
-        with pytest.raises(venc.AclTimeoutError, match=r"for 0\.3 s"):
+        with pytest.raises(venc.AclTimeoutError, match=r"for 1 s"):
             future.result(10)
     assert enc.encode_future(FRAME).result(10).frame_index == 1
     close(enc)
@@ -100,7 +100,7 @@ def test_group_on_a_stalled_device_ends():
     """Each call that waits so long tells of another of the stalled encoders; all stay in the group and go on."""
     sim = simulator.shared()
     with venc.EncoderGroup(backend="sim") as group:
-        encoders = [group.add(128, 128, codec="h264", timeout=0.3) for _ in range(2)]
+        encoders = [group.add(128, 128, codec="h264", timeout=0.8) for _ in range(2)]
         with sim.options(stall=1):
             for enc in encoders:
                 enc.submit(FRAME)
@@ -129,7 +129,7 @@ def test_asyncio_on_a_stalled_device_ends(call):
     sim = simulator.shared()
 
     async def main():
-        enc = aio.Encoder(128, 128, codec="h264", backend="sim", timeout=0.3, depth=1, queue=0)
+        enc = aio.Encoder(128, 128, codec="h264", backend="sim", timeout=0.8, depth=1, queue=0)
         async with enc:
             try:
                 await enc.submit(FRAME)
@@ -265,6 +265,13 @@ for thread in threads:
     thread.start()
 eventually(lambda: all(is_inside(thread, "receive") for thread in threads))
 main = venc.Encoder(128, 128, codec="h264", backend="sim", depth=1)
+
+def is_quiet():  # what has opened the encoders sleeps again
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+    time.sleep(0.1)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - before <= 2
+
+eventually(is_quiet)
 before, spent = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw, time.process_time()
 if sys.argv[1] == "main":
     try:
@@ -339,7 +346,7 @@ def test_queued_sends_of_sixteen_channels_are_in_the_device_at_the_same_time():
 
 def test_errors_name_the_bound_that_was_given_and_who_is_in_the_way():
     sim = simulator.shared()
-    enc = encoder(timeout=0.2, depth=2, queue=1)
+    enc = encoder(timeout=0.8, depth=2, queue=1)
     with sim.options(stall=1):
         enc.submit(FRAME)
         said = []
@@ -348,10 +355,10 @@ def test_errors_name_the_bound_that_was_given_and_who_is_in_the_way():
                 call()
             said.append(str(caught.value))
     flush, receive, submit, ended = said
-    assert "has finished no frame for 0.2 s: 1 frame(s) are in flight" in flush
+    assert "has finished no frame for 0.8 s: 1 frame(s) are in flight" in flush
     assert "no packet came within 0.1 s" in receive
-    assert "no room for another frame within 0.2 s: 2 in flight (depth 2), 1 queued (queue 1)" in submit
-    assert "2 frame(s) are still in the device after 0.2 s" in ended
+    assert "no room for another frame within 0.8 s: 2 in flight (depth 2), 1 queued (queue 1)" in submit
+    assert "2 frame(s) are still in the device after 0.8 s" in ended
     assert not any("npu-smi" in text for text in said)  # it is a simulated one
     enc._timeout = 10
     enc.close()
@@ -359,11 +366,11 @@ def test_errors_name_the_bound_that_was_given_and_who_is_in_the_way():
 
 def test_errors_of_calls_that_want_room_say_so():
     sim = simulator.shared()
-    with sim.options(stall=1), encoder(timeout=0.2, depth=2, queue=0) as enc:
+    with sim.options(stall=1), encoder(timeout=0.8, depth=2, queue=0) as enc:
         enc.submit_many([FRAME] * 2)
         with pytest.raises(venc.AclTimeoutError) as caught:
             enc.encode(FRAME)
-        assert "no room for another frame within 0.2 s: 2 in flight (depth 2)" in str(caught.value)
+        assert "no room for another frame within 0.8 s: 2 in flight (depth 2)" in str(caught.value)
         sim.set_options(stall=0)
         enc.flush()
 
@@ -393,13 +400,13 @@ def test_errors_of_asyncio_name_the_bound_and_what_is_missing(call):
 
 def test_destroy_that_does_not_return_is_named_by_the_reconfigure_that_waits_for_it():
     sim = simulator.shared()
-    with encoder(timeout=0.2) as enc, sim.hanging_call(interface.DESTROY):
+    with encoder(timeout=0.8) as enc, sim.hanging_call(interface.DESTROY):
         if interface.V2:  # which changes the channel that is there
             sim.aclsim_fail_call(interface.CHANGE.encode(), 1, 507899, 1)
         sim.aclsim_fail_call(interface.CREATE.encode(), 1, 507899, 0)  # there is no second channel
         with pytest.raises(venc.AclTimeoutError) as caught:
             enc.reconfigure(bitrate="1M")
-        assert "the device has not destroyed the channel after 0.2 s" in str(caught.value)
+        assert "the device has not destroyed the channel after 0.8 s" in str(caught.value)
         enc._timeout = 10
         enc.reconfigure(bitrate="1M")  # another try
         assert enc.submit(FRAME) == 0
@@ -407,7 +414,7 @@ def test_destroy_that_does_not_return_is_named_by_the_reconfigure_that_waits_for
 
 
 def test_full_queue_of_packets_is_not_blamed_on_the_device():
-    enc = encoder(max_queued=1, timeout=0.2)
+    enc = encoder(max_queued=1, timeout=0.8)
     enc.submit(FRAME)
     eventually(lambda: enc.stats.ready == 1)
     with pytest.raises(venc.AclTimeoutError, match="1 packets wait to be received, of 1 that may") as caught:
@@ -420,7 +427,7 @@ def test_slow_reader_of_a_sink_is_named():
     reader, writer = os.pipe()
     try:
         with simulator.shared().options(null_codec=100_000):
-            enc = encoder(sink=writer, timeout=0.2)
+            enc = encoder(sink=writer, timeout=0.8)
             for _ in range(3):
                 enc.submit(FRAME)
             with pytest.raises(venc.AclTimeoutError, match="the reader of the sink") as caught:
@@ -475,7 +482,7 @@ def test_no_descriptor_is_left(use):
     before = descriptors()
     for _ in range(10):
         use()
-    eventually(lambda: descriptors() == before)
+    eventually(lambda: descriptors() <= before)  # some of the first use may have been closing still
 
 
 def test_waiter_is_woken_by_the_packet_and_by_nothing_else():

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tools of the other tests: each finds what it is there to find."""
 
+import threading
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import ascend_venc as venc
-from helpers import annexb, decode, live, video
+from helpers import annexb, decode, live, peers, processes, video, waiting
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +76,38 @@ def test_live_check_notices_an_object_that_was_left(backend):
         live.assert_unchanged(before, patience=0)
     enc.close()
     live.assert_unchanged(before)
+
+
+def test_thread_is_inside_a_call_where_it_sleeps_there_and_not_where_it_waits_for_the_gil():
+    going, lock = [True], threading.Lock()
+
+    def turn():
+        while going:
+            pass
+
+    def wait():
+        lock.acquire()
+
+    turning = waiting.started(turn)
+    assert not any(waiting.is_inside(turning, "turn") for _ in range(30))
+    going.clear()
+    lock.acquire()
+    sleeping = waiting.started(wait)
+    waiting.eventually(lambda: waiting.is_inside(sleeping, "wait"))
+    assert not waiting.is_inside(sleeping, "turn")
+    lock.release()
+    assert waiting.outcome(turning) is waiting.outcome(sleeping) is None
+    assert not waiting.is_inside(sleeping, "wait")
+
+
+def test_program_is_interrupted_where_it_sleeps():
+    program = (
+        "import time\ntry:\n    print('ready', flush=True)\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print(1)"
+    )
+    process, output, errors, _ = processes.interrupt_when(program, "ready")
+    assert (process.returncode, output, errors) == (0, "1\n", "")
+
+
+def test_free_ports_are_outside_of_those_that_the_system_gives():
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    assert not any(first <= peers.free_port() <= last for _ in range(20))

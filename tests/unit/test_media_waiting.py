@@ -150,15 +150,17 @@ def test_file_is_not_live(tmp_path):
 @pytest.mark.parametrize("sent", [False, True])
 def test_signal_ends_the_wait_for_a_stalled_network(tmp_path, stream, sent):
     program = (
-        "import sys\nfrom ascend_venc.media import open_video\nprint('ready', flush=True)\n"
+        "import sys\nfrom ascend_venc.media import open_video\n"
         "try:\n"
+        "    if sys.argv[2] == '0': print('ready', flush=True)\n"
         "    with open_video(sys.argv[1]) as source:\n"
-        "        for frame in source: pass\n"
+        "        for number, frame in enumerate(source):\n"
+        "            if number == 80: print('ready', flush=True)\n"
         "except KeyboardInterrupt:\n"
         "    print('interrupted')\n"
     )
     with Server(stream if sent else b"") as server:
-        process, output, errors, _ = processes.interrupt_when(program, "ready", server.url, delay=2, timeout=30)
+        process, output, errors, _ = processes.interrupt_when(program, "ready", server.url, int(sent), timeout=30)
     assert (process.returncode, output, errors) == (0, "interrupted\n", "")
 
 

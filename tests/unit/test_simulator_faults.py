@@ -165,7 +165,7 @@ def test_encode_time_models_the_chip(program):
             program.send(channel, picture, number)
         program.end_of_stream(channel)
         elapsed = time.monotonic() - begin
-    assert 0.19 <= elapsed < 1
+    assert 0.19 <= elapsed < 10
     assert [seen.user_data for seen in program.delivered] == list(range(20))
 
 
@@ -189,13 +189,13 @@ def test_device_runs_ahead_of_a_callback_by_its_output_slots(sim, slots):
         channel, picture = program.channel(), program.picture()
         for number in range(10):
             program.send(channel, picture, number)
-        assert sim.channel_stats(channel)["encoded"] == slots
-        time.sleep(0.05)
+        eventually(
+            lambda: sim.channel_stats(channel)["host_idle_ns"] >= 50_000_000
+        )  # it stands still because of the host
         stats = sim.channel_stats(channel)
         assert (stats["sent"], stats["encoded"], stats["delivered"]) == (10, slots, 0)
-        assert stats["host_idle_ns"] >= 50_000_000, "it stood still because of the host"
         while len(program.delivered) < 10:
-            assert sim.aclrtProcessReport(1000) == 0
+            assert sim.aclrtProcessReport(20_000) == 0
         idle = sim.channel_stats(channel)["host_idle_ns"]
         time.sleep(0.02)
         assert sim.channel_stats(channel)["host_idle_ns"] == idle, "nothing to do is not the host's doing"
@@ -206,10 +206,12 @@ def test_slow_callback_is_accounted_as_time_lost_on_the_host(program):
     program.on_delivery = lambda seen: time.sleep(0.02)
     with sim.options(output_slots=1, encode_time_us=1000):
         channel, picture = program.channel(), program.picture()
+        begin = time.monotonic_ns()
         for _ in range(10):
             program.send(channel, picture)
         program.end_of_stream(channel)
-    assert 0.1e9 <= sim.channel_stats(channel)["host_idle_ns"] < 2e9
+        took = time.monotonic_ns() - begin
+    assert 0.1e9 <= sim.channel_stats(channel)["host_idle_ns"] <= took
 
 
 def test_stalled_device_takes_frames_and_finishes_none(program):

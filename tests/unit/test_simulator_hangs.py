@@ -10,7 +10,7 @@ import pytest
 
 from helpers import processes, simulator
 from helpers.acl_program import Program
-from helpers.waiting import eventually
+from helpers.waiting import eventually, is_inside
 
 pytestmark = pytest.mark.sim_only
 
@@ -166,16 +166,17 @@ def test_other_device_goes_on_beside_hung_calls_of_every_kind():
 
 def test_call_that_is_at_its_work_when_faults_are_cleared_does_not_hang(program):
     sim = program.sim
-    with sim.options(send_time_us=300_000):
+    with sim.options(input_slots=1, stall=1):
         channel, picture, config = program.channel(), program.picture(), program.config()
+        program.send(channel, picture, 0, config)
         sim.aclsim_count_calls(1)
         with sim.hanging_call("aclvencSendFrame", after=True):
             call = Call(sim, "aclvencSendFrame", channel, picture, None, config, 1, context=program.context)
-            eventually(lambda: sim.aclsim_calls(b"aclvencSendFrame") == 1)
-            time.sleep(0.05)  # it is struck, and sleeps
+            # It is struck, and waits for room.
+            eventually(lambda: sim.aclsim_calls(b"aclvencSendFrame") == 1 and is_inside(call, "run"))
             assert sim.hung_calls() == 0
         sim.aclsim_count_calls(0)
-        assert call.end() == 0
+    assert call.end() == 0
 
 
 def test_wait_limit_does_not_end_a_hang(program):
@@ -209,7 +210,7 @@ def test_report_thread_that_hangs_behind_its_work_has_run_the_callbacks(sim):
             program.send(channel, picture, 1)
             releaser = threading.Thread(target=lambda: (wait(), picked.wait(20), sim.aclsim_release_hung()))
             releaser.start()
-            assert sim.aclrtProcessReport(1000) == 0  # comes back only when it is released, behind the callback
+            assert sim.aclrtProcessReport(20_000) == 0  # comes back only when it is released, behind the callback
             releaser.join()
             assert sim.aclsim_clear_faults() == 1
         assert [seen.user_data for seen in program.delivered] == [1]
@@ -404,5 +405,5 @@ def test_reports_are_processed_by_a_call_that_fails_behind_its_work(sim):
         channel, picture = program.channel(), program.picture()
         program.send(channel, picture, 5)
         with sim.failing_call("aclrtProcessReport", code=CODE, after=True):
-            assert sim.aclrtProcessReport(1000) == CODE
+            assert sim.aclrtProcessReport(20_000) == CODE
         assert [seen.user_data for seen in program.delivered] == [5]

@@ -317,7 +317,7 @@ def test_synchronize_with_nobody_to_pump_is_reported(sim):
         assert sim.aclrtLaunchCallback(callback, None, 1, stream) == 0
         assert sim.aclrtSynchronizeStream(stream) == 507046
         the_report(sim, "no-pump", "aclrtSynchronizeStream")
-        assert sim.aclrtProcessReport(1000) == 0
+        assert sim.aclrtProcessReport(20_000) == 0
         assert sim.aclrtUnSubscribeReport(threading.get_ident(), stream) == 0
         assert sim.aclrtDestroyStream(stream) == 0
 
@@ -527,7 +527,7 @@ def test_callbacks_that_have_run_are_not_reported(sim, stream):
     callback, seen = CALLBACK(lambda _: seen.append(1)), []
     for block in (0, 1):
         assert sim.aclrtLaunchCallback(callback, None, block, stream) == 0
-    assert sim.aclrtProcessReport(1000) == 0
+    assert sim.aclrtProcessReport(20_000) == 0
     assert sim.aclrtUnSubscribeReport(threading.get_ident(), stream) == 0
     assert sim.aclrtDestroyStream(stream) == 0
     assert (seen, sim.reports()) == ([1, 1], [])

@@ -16,6 +16,7 @@ from helpers import annexb, himpi, mpi_program, simulator, vendor_headers, video
 from helpers.decode import unit_frames
 from helpers.himpi import error
 from helpers.mpi_program import Program
+from helpers.waiting import eventually, is_inside
 
 pytestmark = pytest.mark.sim_only
 
@@ -172,6 +173,9 @@ def test_reset_ends_channels_and_epolls_with_threads_inside():
             threads = [threading.Thread(target=target) for target in (get, get, wait, wait)]
             for thread in threads:
                 thread.start()
+            eventually(
+                lambda: all(is_inside(thread, name) for thread, name in zip(threads, ("get", "get", "wait", "wait")))
+            )
             assert sim.aclsim_reset() == 0
             for thread in threads:
                 thread.join(20)

@@ -163,7 +163,7 @@ int main(int argc, char **argv) {
     }
     for (int kind = 0; kind < AVENC_LIVE_COUNT; kind++)
         for (int i = 0; avenc_live(kind) != 0; i++, usleep(1000)) /* the device ends on native threads */
-            CHECK(i < 5000);
+            CHECK(i < 20000);
     wait = avenc_wait_for(20000);
     CHECK(avenc_library_finalize(library, &wait) == AVENC_OK);
     puts("ok");
