@@ -23,7 +23,18 @@ from ..config import CODECS
 from ..encoder import Encoder
 from ..errors import MediaError, VencError
 from ..media import AnnexBWriter, LiveOutput, Muxer
-from ..media.formats import FLV_CODEC, FORMATS, ISO_FORMATS, LIVE_FORMATS, SUFFIXES, codec_of, container_of, live_format
+from ..media.formats import (
+    FLV_CODEC,
+    FORMATS,
+    ISO_FORMATS,
+    LIVE_FORMATS,
+    SUFFIXES,
+    asks_for_fragments,
+    codec_of,
+    container_of,
+    live_format,
+    movflags_of,
+)
 from ..media.output import ReplacingFile
 from ..media.sound import WithSound
 from ..rate_control import RateControl
@@ -239,7 +250,8 @@ class _Tally:
 def _open_writer(args: argparse.Namespace, reader: VideoReader, carried: CarriedOver, file: Any) -> Any:
     if args.container is None:
         return AnnexBWriter(file)
-    flags = {flag for flag in (args.movflags or "").lstrip("+").split("+") if flag}
+    options = {} if args.movflags is None else {"movflags": args.movflags}
+    flags = movflags_of(options)
     muxer = Muxer(
         file,
         codec=args.codec,
@@ -250,8 +262,8 @@ def _open_writer(args: argparse.Namespace, reader: VideoReader, carried: Carried
         color=reader.color,
         metadata={**reader.metadata, **args.metadata},
         # A file in fragments has no index to move: ffmpeg overlooks it too.
-        faststart="faststart" in flags and not any(flag.startswith("frag") for flag in flags),
-        options={"movflags": args.movflags} if flags - {"faststart"} else None,
+        faststart="faststart" in flags and not asks_for_fragments(options),
+        options=options if flags - {"faststart"} else None,
     )
     return muxer if carried.sound is None else WithSound(muxer, carried.sound, reader.time_base)
 
