@@ -23,24 +23,13 @@ from ..config import CODECS
 from ..encoder import Encoder
 from ..errors import MediaError, VencError
 from ..media import AnnexBWriter, LiveOutput, Muxer
-from ..media.formats import (
-    FLV_CODEC,
-    FORMATS,
-    ISO_FORMATS,
-    LIVE_FORMATS,
-    SUFFIXES,
-    asks_for_fragments,
-    codec_of,
-    container_of,
-    live_format,
-    movflags_of,
-)
+from ..media.formats import FLV_CODEC, FORMATS, ISO_FORMATS, LIVE_FORMATS, SUFFIXES, codec_of, container_of, live_format
 from ..media.output import ReplacingFile
 from ..media.sound import WithSound
 from ..rate_control import RateControl
 from . import UsageError, chunks, report_error, say
 from .carried_over import CarriedOver, carry_over
-from .encode_arguments import settle
+from .encode_arguments import settings_of_movflags, settle
 from .encode_input import check_asked, name_of, open_input, paced
 from .encode_options import configure
 from .interruption import PipeOutput, Terminated, check, code_of, shielded
@@ -250,8 +239,6 @@ class _Tally:
 def _open_writer(args: argparse.Namespace, reader: VideoReader, carried: CarriedOver, file: Any) -> Any:
     if args.container is None:
         return AnnexBWriter(file)
-    options = {} if args.movflags is None else {"movflags": args.movflags}
-    flags = movflags_of(options)
     muxer = Muxer(
         file,
         codec=args.codec,
@@ -261,9 +248,7 @@ def _open_writer(args: argparse.Namespace, reader: VideoReader, carried: Carried
         sample_aspect_ratio=reader.sample_aspect_ratio,
         color=reader.color,
         metadata={**reader.metadata, **args.metadata},
-        # A file in fragments has no index to move: ffmpeg overlooks it too.
-        faststart="faststart" in flags and not asks_for_fragments(options),
-        options=options if flags - {"faststart"} else None,
+        **settings_of_movflags(args.movflags),
     )
     return muxer if carried.sound is None else WithSound(muxer, carried.sound, reader.time_base)
 

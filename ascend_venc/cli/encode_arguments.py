@@ -8,7 +8,14 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidArgumentError
-from ..media.formats import FORMAT_ALIASES, FORMATS, LIVE_FORMATS, bare_codec
+from ..media.formats import (
+    FORMAT_ALIASES,
+    FORMATS,
+    LIVE_FORMATS,
+    asks_for_fragments,
+    bare_codec,
+    movflags_of,
+)
 from ..media.open import is_raw
 from ..pixel_formats import PIXEL_FORMATS, name_of_format
 from . import UsageError
@@ -150,6 +157,17 @@ def _settle_rate(args: argparse.Namespace) -> None:
     if args.rc not in (None, mode):
         raise UsageError(f"-maxrate asks for {mode}, and --rc says {args.rc}: leave one out")
     args.rc = mode
+
+
+def settings_of_movflags(movflags: str | None) -> dict[str, Any]:
+    """Return what `Muxer` is told."""
+    options = {} if movflags is None else {"movflags": movflags}
+    flags = movflags_of(options)
+    return {
+        # A file in fragments has no index to move: ffmpeg overlooks it too.
+        "faststart": "faststart" in flags and not asks_for_fragments(options),
+        "options": options if flags - {"faststart"} else None,
+    }
 
 
 def _output_format(text: str) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..config import parse_fps
 from ..errors import MediaError, VencError
+from .left_out import what_is_left_out
 from .orientation import UPRIGHT, turn_of
 from .planar import CHROMA_TO_LIMITED, LUMA_TO_LIMITED, NEUTRAL_CHROMA
 from .reader import SLACK, ColorTags, VideoFrame, VideoReader
@@ -288,28 +289,11 @@ class ContainerReader(VideoReader):
             if self.sample_aspect_ratio:
                 self.sample_aspect_ratio = 1 / self.sample_aspect_ratio
         self.color = self._color_of(first)
-        self._note_what_is_left_out(first)
+        self.left_out = what_is_left_out(self._container, best, first)
 
     def _number_of(self, stream: Any) -> int:
         """Count the video streams before this one, cover pictures aside."""
         return sum(1 for other in self._container.streams.video if other.index < stream.index)
-
-    def _note_what_is_left_out(self, first: Any) -> None:
-        counts = collections.Counter(stream.type for stream in self._container.streams)
-        left_out = []
-        if counts["audio"]:
-            left_out.append("sound")
-        if counts["subtitle"]:
-            left_out.append("subtitles")
-        if counts["video"] > 1:
-            left_out.append("further pictures")
-        if any(name.lower() == "title" for name in self._container.metadata):
-            left_out.append("title")
-        if getattr(first, "interlaced_frame", False):
-            left_out.append("interlacing (frames are encoded as progressive)")
-        if any(component.bits > 8 for component in first.format.components):
-            left_out.append("more than 8 bits a sample")
-        self.left_out = tuple(left_out)
 
     @property
     def notes(self) -> tuple[str, ...]:
