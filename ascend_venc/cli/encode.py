@@ -141,6 +141,8 @@ def _settle_output(args: argparse.Namespace) -> None:
     # What ffmpeg takes where nothing is said.
     default = "h264" if args.inputs and args.container in ("mp4", "mov", "matroska") else DEFAULT_CODEC
     args.codec = args.codec or named or default
+    if args.tag and args.tag != {"h264": "avc1", "h265": "hvc1"}[args.codec]:
+        raise UsageError(f"-tag:v {args.tag}: it is of the other codec, and -c:v says {args.codec}: leave it out")
     if args.container not in ISO_FORMATS and args.movflags:
         raise UsageError(f"-movflags {args.movflags}: it is for mp4 and mov: leave it out")
     if args.container is None and args.metadata:
@@ -168,7 +170,8 @@ def _open_output(args: argparse.Namespace, stack: contextlib.ExitStack, reader: 
     if args.output == "-":
         return _unless_regular(sys.stdout.buffer)
     if live_format(args.output):
-        return LiveOutput(args.output, format=args.output_format, realtime=not reader.live)
+        options = args.output_options or None
+        return LiveOutput(args.output, format=args.output_format, realtime=not reader.live, options=options)
     folder = os.path.dirname(args.output)
     if args.into_a_folder and not os.path.isdir(folder):
         os.makedirs(folder)

@@ -14,9 +14,11 @@ from ..media.formats import (
     LIVE_FORMATS,
     asks_for_fragments,
     bare_codec,
+    live_format,
     movflags_of,
 )
 from ..media.open import is_raw
+from ..media.reader import suffix_of
 from ..pixel_formats import PIXEL_FORMATS, name_of_format
 from . import UsageError
 from .ffmpeg_options import codec_named
@@ -36,6 +38,7 @@ _INPUT_FORMATS = {
     "concat": "concat",
     "x11grab": "x11grab",
 }
+_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".tga")
 PIPES = ("-", "pipe:", "pipe:0", "pipe:1", "/dev/stdin", "/dev/stdout", "fd:")
 SAME_PICTURE = ("i420", "nv12")  # what the stream holds: 8 bits, 4:2:0
 
@@ -64,7 +67,8 @@ def settle(args: argparse.Namespace) -> list[argparse.Namespace]:
     args.encoder_named = None
     _settle_sides(args, by_ffmpeg, before, after)
     _settle_rate(args)
-    args.input_options = dict(args.input_options or {})
+    output, *inputs = map(_without_protocol, (output, *inputs))
+    _settle_options(args, output, inputs)
     if args.overwrite and args.keep:
         raise UsageError("-y and -n are given: leave one out")
     args.quiet = args.quiet or args.loglevel <= 16
@@ -123,6 +127,25 @@ def _settle_sides(args: argparse.Namespace, by_ffmpeg: bool, before: dict[str, A
     if stop is not None and stop <= (start or 0):
         raise UsageError(f"it would end at {float(stop):g} s and begin at {float(start or 0):g} s: see -ss, -t and -to")
     args.start, args.stop = start, stop
+
+
+def _without_protocol(name: str) -> str:
+    """Return the path in "file:film.mp4", unless a file has that name."""
+    return name[len("file:") :] if name.startswith("file:") and not os.path.exists(name) else name
+
+
+def _settle_options(args: argparse.Namespace, output: str, inputs: list[str]) -> None:
+    """Options that are FFmpeg's own: of inputs, and the one of a network as OUTPUT."""
+    args.input_options, options = dict(args.input_options or {}), dict(args.output_options or {})
+    rtsp = [live_format(name) == "rtsp" for name in (output, *inputs)]
+    if rtsp[0] and not args.inputs and not any(rtsp[1:]) and "rtsp_transport" in args.input_options:
+        options["rtsp_transport"] = args.input_options.pop("rtsp_transport")
+    for name in options:
+        if name != "rtsp_transport" or not rtsp[0]:
+            raise UsageError(f"-{name}: it is said of an input: put it before -i")
+    args.output_options = options
+    if "loop" in args.input_options and not all(suffix_of(name) in _PICTURES for name in inputs):
+        raise UsageError("-loop: it shows one picture again and again; --loop N reads INPUT again N times")
 
 
 def _names_raw(args: argparse.Namespace) -> bool:

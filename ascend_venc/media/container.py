@@ -36,6 +36,8 @@ LOOK_AHEAD = 8  # frames that tell what the headers do not
 OF_THE_CONTAINER = ("major_brand", "minor_version", "compatible_brands", "encoder", "creation_time", "duration")
 CAMERAS = "v4l2"
 NO_FILES = ("lavfi", CAMERAS, "video4linux2", "x11grab", "kmsgrab", "fbdev")  # "file:" before the name is not for them
+# What FFmpeg puts before names, without the "//" of networks.
+PROTOCOLS = ("concat:", "concatf:", "subfile,", "cache:", "async:", "crypto:", "data:")
 PATTERN = re.compile(r"%0?\d*d")  # of numbered pictures
 MAX_TWICE = 64 << 20  # bytes of packets that are kept, to decode the end once more
 
@@ -164,7 +166,7 @@ class ContainerReader(VideoReader):
         self._heard = 0.0  # when the last packet came
         self._options = dict(options or {})
         self._format = format or (CAMERAS if isinstance(name, str) and _is_camera(name) else None)
-        if isinstance(name, str) and "://" not in name and self._format not in NO_FILES:
+        if isinstance(name, str) and self._format not in NO_FILES and not _is_address(name):
             if (
                 format is None
                 and (PATTERN.search(name) or "pattern_type" in self._options)
@@ -655,6 +657,11 @@ class ContainerReader(VideoReader):
             self._pending.clear()
             self._decoder = iter(())
             container.close()
+
+
+def _is_address(name: str) -> bool:
+    """Say whether it is for FFmpeg's protocols to find it."""
+    return "://" in name or (name.startswith(PROTOCOLS) and not os.path.exists(name))
 
 
 def _is_camera(name: str) -> bool:

@@ -173,6 +173,8 @@ def check_mapping(name: str, value: Any, example: str) -> None:
 
 def check_options(av: Any, format: str, options: Mapping[str, str] | None) -> None:
     """Raise InvalidArgumentError for an option that FFmpeg's muxer does not take, or would ignore."""
+    if format not in FORMATS.values():  # rtsp, which cannot be tried without a server
+        return
     flags = movflags_of(options)
     # Of the first FFmpeg makes files that it cannot read, of the second it dies.
     if "global_sidx" in flags or ("rtphint" in flags and (asks_for_fragments(options) or "isml" in flags)):
