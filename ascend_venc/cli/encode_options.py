@@ -278,9 +278,7 @@ def configure(parser: Parser) -> None:
         "-metadata", dest="metadata", metavar="NAME=TEXT", action=_Metadata, help="title, artist and the like of OUTPUT"
     )
     output.add_argument("-tag:v", "-vtag", dest="tag", choices=("hvc1", "avc1"), help=argparse.SUPPRESS)
-    output.add_argument(
-        *("-vsync", "-fps_mode"), dest="_", type=checked(times_are_kept), help=argparse.SUPPRESS
-    )
+    output.add_argument(*("-vsync", "-fps_mode"), dest="_", type=checked(times_are_kept), help=argparse.SUPPRESS)
     output.add_argument(
         "--keep-partial",
         action="store_true",

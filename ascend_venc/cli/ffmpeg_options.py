@@ -47,7 +47,9 @@ NOT_THERE = {
     **dict.fromkeys(("qmin", "qmax", "qcomp", "qdiff", "qblur", "i_qfactor", "b_qfactor", "me_range"), _OF_SOFTWARE),
     **dict.fromkeys(("subme", "slices", "nal-hrd", "cbr", "weightp", "psy", "fast-pskip", "partitions"), _OF_SOFTWARE),
     **dict.fromkeys(("err_detect", "xerror", "ec", "max_error_rate"), _DAMAGE),
-    **dict.fromkeys(("video_track_timescale", "ignore_unknown", "copy_unknown", "max_interleave_delta"), _NO_DIFFERENCE),
+    **dict.fromkeys(
+        ("video_track_timescale", "ignore_unknown", "copy_unknown", "max_interleave_delta"), _NO_DIFFERENCE
+    ),
     **dict.fromkeys(("filter_threads", "filter_complex_threads", "muxpreload", "flush_packets"), _NO_DIFFERENCE),
     **dict.fromkeys(("accurate_seek", "write_tmcd", "write_xing", "id3v2_version", "flvflags"), _NO_DIFFERENCE),
     **dict.fromkeys(("version", "formats", "muxers", "demuxers", "codecs", "encoders", "decoders"), _TELLING),

@@ -156,7 +156,7 @@ def movflags_of(options: Mapping[str, str] | None) -> set[str]:
 
 
 def asks_for_fragments(options: Mapping[str, str] | None) -> bool:
-    """Say whether options of FFmpeg's muxer make fragments of an MP4; most of its flags have nothing to do with that."""
+    """Say whether options of FFmpeg's muxer make fragments of an MP4. Most flags have nothing to do with that."""
     return bool(movflags_of(options) & _FRAGMENTING) or any(name in (options or {}) for name in _FRAGMENT_SIZES)
 
 
@@ -179,7 +179,7 @@ def check_options(av: Any, format: str, options: Mapping[str, str] | None) -> No
     # Of the first FFmpeg makes files that it cannot read, of the second it dies.
     if "global_sidx" in flags or ("rtphint" in flags and (asks_for_fragments(options) or "isml" in flags)):
         name = "global_sidx" if "global_sidx" in flags else "rtphint"
-        raise InvalidArgumentError(f"muxer option 'movflags' has {name}, which does not go with fragments: leave it out")
+        raise InvalidArgumentError(f"muxer option 'movflags' has {name}, which makes no file that plays: leave it out")
     if not options or _refused(av, format, options) is None:
         return
     for name, value in options.items():

@@ -305,7 +305,9 @@ def test_muxer_options_are_ffmpeg_s(tmp_path, backend):
         ("frag_custom-frag_custom+write_colr", False, 0),
     ],
 )
-def test_flags_of_mp4_make_fragments_where_they_say_so_and_only_there(tmp_path, backend, suffix, flags, front, fragments):
+def test_flags_of_mp4_make_fragments_where_they_say_so_and_only_there(
+    tmp_path, backend, suffix, flags, front, fragments
+):
     path = tmp_path / f"film.{suffix}"
     film(path, [RGB] * 6, backend, gop=3, muxer_options={"movflags": flags})
     kinds = boxes(path.read_bytes())
@@ -323,7 +325,7 @@ def test_flags_of_mp4_make_fragments_where_they_say_so_and_only_there(tmp_path, 
 
 @pytest.mark.parametrize("flags", ["frag_keyframe+global_sidx", "rtphint+frag_keyframe", "isml+rtphint"])
 def test_flags_of_which_ffmpeg_makes_no_file_that_can_be_read_are_refused(tmp_path, flags):
-    with pytest.raises(venc.InvalidArgumentError, match="global_sidx|rtphint"):
+    with pytest.raises(venc.InvalidArgumentError, match=r"global_sidx|rtphint"):
         venc.VideoWriter(tmp_path / "film.mp4", muxer_options={"movflags": flags})
 
 
