@@ -135,6 +135,7 @@ class Joiner:
         self._before: ChunkResult | None = None
         self._writer: Any = None
         with contextlib.ExitStack() as stack:
+            self._state = _state_of(plan.source.path)
             self._reader = stack.enter_context(plan.source.open())
             self._target = stack.enter_context(ReplacingFile(output, overwrite=overwrite))
             self._stack = stack.pop_all()
@@ -150,6 +151,8 @@ class Joiner:
             if self._next < len(self._places):
                 raise ChunkError(f"chunk {self._next} is missing of {len(self._places)}")
             _check_frames(self._plan, self.frames)
+            if _state_of(self._plan.source.path) != self._state:  # changed or touched meanwhile
+                self._plan.source.check_all()
 
     def add(self, result: ChunkResult) -> None:
         """Take a chunk. Raises ChunkError that says what is wrong with it, MediaError or OSError of the output."""
@@ -202,6 +205,11 @@ class Joiner:
         return muxer
 
 
+def _state_of(path: str) -> tuple[int, ...]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
 def concat(
     plan: ChunkPlan,
     results: Iterable[ChunkResult] | str | os.PathLike[str],
@@ -215,6 +223,7 @@ def concat(
     `results`: in any order, or the folder that has them; the others as for `Joiner`. Raises what `Joiner` does, and
     ChunkError where the chunks are not one film: see `check`. There is no output then.
     """
+    plan.source.check_all()
     with Joiner(plan, output, sound=sound, overwrite=overwrite) as film:
         for result in check(plan, results_in(results, plan) if isinstance(results, (str, os.PathLike)) else results):
             film.add(result)

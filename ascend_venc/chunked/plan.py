@@ -20,7 +20,7 @@ from ..media.output import ReplacingFile
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-VERSION = 1
+VERSION = 2
 PLAN_FILE = "plan.json"
 # Of chunks that nobody asked otherwise for: the longest and the shortest, in seconds, and which part of what is left of
 # the film each is. Long ones lose little to their lead; the short ones at the end keep all workers busy to the end.
@@ -82,7 +82,9 @@ class Source:
     size : int
         Bytes.
     fingerprint : str
-        SHA-256 of its size, its first and its last 64 KiB, in hexadecimal.
+        SHA-256 of its size, its first and its last 64 KiB, in hexadecimal: what each worker looks at.
+    digest : str
+        SHA-256 of all of it, in hexadecimal: what plans, and films that are joined from them, look at.
     picture : (int, int) or None
         Width and height of raw pixels.
     fps : str or None
@@ -92,14 +94,23 @@ class Source:
     path: str
     size: int
     fingerprint: str
+    digest: str
     picture: tuple[int, int] | None = None
     fps: str | None = None
 
     def open(self) -> Any:
         """Open it, and make sure that it is the file that was planned. Raises ChunkError, MediaError, OSError."""
         if fingerprint(self.path) != (self.size, self.fingerprint):
-            raise ChunkError(f"{self.path}: this is not the file that the plan was made of")
+            raise self._another()
         return open_video(self.path, size=self.picture, fps=self.fps)
+
+    def check_all(self) -> None:
+        """Read all of it, and make sure that it is the file that was planned. Raises ChunkError, OSError."""
+        if digest_of(self.path) != self.digest:
+            raise self._another()
+
+    def _another(self) -> ChunkError:
+        return ChunkError(f"{self.path}: this is not the file that the plan was made of")
 
 
 def fingerprint(path: str) -> tuple[int, str]:
@@ -110,6 +121,15 @@ def fingerprint(path: str) -> tuple[int, str]:
         file.seek(max(0, size - _ENDS))
         digest.update(file.read(_ENDS))
     return size, digest.hexdigest()
+
+
+def digest_of(path: str) -> str:
+    """Return the SHA-256 of a file. A film that was changed in its middle has its old ends."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,7 +246,7 @@ def plan(
     fps: int | float | str | Fraction | None = None,
     **settings: Any,
 ) -> ChunkPlan:
-    """Cut a film into chunks. Reads the file's packets, and decodes none but the first.
+    """Cut a film into chunks. Reads the whole file, and decodes none of its packets but the first.
 
     Parameters
     ----------
@@ -280,7 +300,7 @@ def plan(
             }.items()
         )
     )
-    film = Source(path, *fingerprint(path), size, None if fps is None else str(fps))
+    film = Source(path, *fingerprint(path), digest_of(path), size, None if fps is None else str(fps))
     if moments is None:
         note = "it cannot be cut: its clock starts anew or jumps, or it does not tell its times"
         return ChunkPlan(film, resolved, None, time_base, rate, (_chunk(film, resolved, 0, 0, None),), note)
@@ -317,7 +337,7 @@ def _chunk(
     lead: int = 0,
     lead_start: Fraction | None = None,
 ) -> Chunk:
-    told = (VERSION, source.size, source.fingerprint, source.picture, source.fps, settings, first, frames, lead)
+    told = (VERSION, source.size, source.digest, source.picture, source.fps, settings, first, frames, lead)
     digest = hashlib.sha256(repr((*told, str(start), str(stop), str(lead_start))).encode()).hexdigest()
     return Chunk(index, f"{index:06d}-{digest[:16]}", first, frames, start, stop, source, settings, lead, lead_start)
 

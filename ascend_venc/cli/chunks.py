@@ -222,7 +222,7 @@ def _compare(folder: str, before: Any, now: Any) -> None:
         return
     was, settings = dict(before.settings), dict(now.settings)
     other = [f"{name} {was.get(name)}, not {value}" for name, value in settings.items() if was.get(name) != value]
-    if before.source.fingerprint != now.source.fingerprint:
+    if before.source.digest != now.source.digest:
         other.insert(0, f"another INPUT ({before.source.path})")
     raise VencError(
         f"{folder}: it was begun with {', '.join(other) or 'other cuts, sizes or rates'}: say the same, or name "

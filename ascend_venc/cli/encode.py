@@ -29,7 +29,7 @@ from ..media.sound import WithSound
 from ..rate_control import RateControl
 from . import UsageError, chunks, report_error, say
 from .carried_over import CarriedOver, carry_over
-from .encode_arguments import settle
+from .encode_arguments import settings_of_movflags, settle
 from .encode_input import check_asked, name_of, open_input, paced
 from .encode_options import configure
 from .interruption import PipeOutput, Terminated, check, code_of, shielded
@@ -141,6 +141,8 @@ def _settle_output(args: argparse.Namespace) -> None:
     # What ffmpeg takes where nothing is said.
     default = "h264" if args.inputs and args.container in ("mp4", "mov", "matroska") else DEFAULT_CODEC
     args.codec = args.codec or named or default
+    if args.tag and args.tag != {"h264": "avc1", "h265": "hvc1"}[args.codec]:
+        raise UsageError(f"-tag:v {args.tag}: it is of the other codec, and -c:v says {args.codec}: leave it out")
     if args.container not in ISO_FORMATS and args.movflags:
         raise UsageError(f"-movflags {args.movflags}: it is for mp4 and mov: leave it out")
     if args.container is None and args.metadata:
@@ -168,7 +170,8 @@ def _open_output(args: argparse.Namespace, stack: contextlib.ExitStack, reader: 
     if args.output == "-":
         return _unless_regular(sys.stdout.buffer)
     if live_format(args.output):
-        return LiveOutput(args.output, format=args.output_format, realtime=not reader.live)
+        options = args.output_options or None
+        return LiveOutput(args.output, format=args.output_format, realtime=not reader.live, options=options)
     folder = os.path.dirname(args.output)
     if args.into_a_folder and not os.path.isdir(folder):
         os.makedirs(folder)
@@ -239,7 +242,6 @@ class _Tally:
 def _open_writer(args: argparse.Namespace, reader: VideoReader, carried: CarriedOver, file: Any) -> Any:
     if args.container is None:
         return AnnexBWriter(file)
-    flags = {flag for flag in (args.movflags or "").lstrip("+").split("+") if flag}
     muxer = Muxer(
         file,
         codec=args.codec,
@@ -249,9 +251,7 @@ def _open_writer(args: argparse.Namespace, reader: VideoReader, carried: Carried
         sample_aspect_ratio=reader.sample_aspect_ratio,
         color=reader.color,
         metadata={**reader.metadata, **args.metadata},
-        # A file in fragments has no index to move: ffmpeg overlooks it too.
-        faststart="faststart" in flags and not any(flag.startswith("frag") for flag in flags),
-        options={"movflags": args.movflags} if flags - {"faststart"} else None,
+        **settings_of_movflags(args.movflags),
     )
     return muxer if carried.sound is None else WithSound(muxer, carried.sound, reader.time_base)
 

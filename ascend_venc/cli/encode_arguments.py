@@ -8,8 +8,17 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidArgumentError
-from ..media.formats import FORMAT_ALIASES, FORMATS, LIVE_FORMATS, bare_codec
+from ..media.formats import (
+    FORMAT_ALIASES,
+    FORMATS,
+    LIVE_FORMATS,
+    asks_for_fragments,
+    bare_codec,
+    live_format,
+    movflags_of,
+)
 from ..media.open import is_raw
+from ..media.reader import suffix_of
 from ..pixel_formats import PIXEL_FORMATS, name_of_format
 from . import UsageError
 from .ffmpeg_options import codec_named
@@ -29,6 +38,7 @@ _INPUT_FORMATS = {
     "concat": "concat",
     "x11grab": "x11grab",
 }
+_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".tga")
 PIPES = ("-", "pipe:", "pipe:0", "pipe:1", "/dev/stdin", "/dev/stdout", "fd:")
 SAME_PICTURE = ("i420", "nv12")  # what the stream holds: 8 bits, 4:2:0
 
@@ -57,7 +67,8 @@ def settle(args: argparse.Namespace) -> list[argparse.Namespace]:
     args.encoder_named = None
     _settle_sides(args, by_ffmpeg, before, after)
     _settle_rate(args)
-    args.input_options = dict(args.input_options or {})
+    output, *inputs = map(_without_protocol, (output, *inputs))
+    _settle_options(args, output, inputs)
     if args.overwrite and args.keep:
         raise UsageError("-y and -n are given: leave one out")
     args.quiet = args.quiet or args.loglevel <= 16
@@ -118,6 +129,25 @@ def _settle_sides(args: argparse.Namespace, by_ffmpeg: bool, before: dict[str, A
     args.start, args.stop = start, stop
 
 
+def _without_protocol(name: str) -> str:
+    """Return the path in "file:film.mp4", unless a file has that name."""
+    return name[len("file:") :] if name.startswith("file:") and not os.path.exists(name) else name
+
+
+def _settle_options(args: argparse.Namespace, output: str, inputs: list[str]) -> None:
+    """Options that are FFmpeg's own: of inputs, and the one of a network as OUTPUT."""
+    args.input_options, options = dict(args.input_options or {}), dict(args.output_options or {})
+    rtsp = [live_format(name) == "rtsp" for name in (output, *inputs)]
+    if rtsp[0] and not args.inputs and not any(rtsp[1:]) and "rtsp_transport" in args.input_options:
+        options["rtsp_transport"] = args.input_options.pop("rtsp_transport")
+    for name in options:
+        if name != "rtsp_transport" or not rtsp[0]:
+            raise UsageError(f"-{name}: it is said of an input: put it before -i")
+    args.output_options = options
+    if "loop" in args.input_options and not all(suffix_of(name) in _PICTURES for name in inputs):
+        raise UsageError("-loop: it shows one picture again and again; --loop N reads INPUT again N times")
+
+
 def _names_raw(args: argparse.Namespace) -> bool:
     return any(is_raw(name) for name in (*(args.inputs or ()), *args.files))
 
@@ -150,6 +180,17 @@ def _settle_rate(args: argparse.Namespace) -> None:
     if args.rc not in (None, mode):
         raise UsageError(f"-maxrate asks for {mode}, and --rc says {args.rc}: leave one out")
     args.rc = mode
+
+
+def settings_of_movflags(movflags: str | None) -> dict[str, Any]:
+    """Return what `Muxer` is told."""
+    options = {} if movflags is None else {"movflags": movflags}
+    flags = movflags_of(options)
+    return {
+        # A file in fragments has no index to move: ffmpeg overlooks it too.
+        "faststart": "faststart" in flags and not asks_for_fragments(options),
+        "options": options if flags - {"faststart"} else None,
+    }
 
 
 def _output_format(text: str) -> str:

@@ -100,7 +100,11 @@ def _open(args: argparse.Namespace, stack: contextlib.ExitStack) -> VideoReader:
     if args.framerate is not None:
         options["framerate"] = str(args.framerate)
     fps = None if camera else args.fps
-    return open_video(args.input, fps=fps, format=args.input_format, options=options, **more)
+    again = options.get("loop", "0") != "0"
+    reader = open_video(args.input, fps=fps, format="image2" if again else args.input_format, options=options, **more)
+    if again:  # one picture, for ever
+        reader.live, reader.frame_count = True, None
+    return reader
 
 
 def _open_standard_input(

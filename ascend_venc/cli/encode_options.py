@@ -10,7 +10,7 @@ from ..config import parse_bitrate
 from ..media.formats import FORMAT_ALIASES, SUFFIXES
 from . import UsageError, chunks
 from .argument_types import checked, rate, seconds, size
-from .ffmpeg_options import log_level, moment, refuse, sound_is_copied, stays_out
+from .ffmpeg_options import log_level, moment, refuse, sound_is_copied, stays_out, times_are_kept
 
 if TYPE_CHECKING:
     from .parser import Parser
@@ -38,6 +38,7 @@ _OF_AN_INPUT = (
     "reconnect_streamed",
     "reconnect_delay_max",
     "listen",
+    "loop",
 )
 EPILOG = """\
 examples:
@@ -72,9 +73,8 @@ class _OfTheInput(argparse.Action):
     """An option of FFmpeg's demuxers."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
-        if namespace.inputs:
-            raise UsageError(f"{option_string}: it is said of an input: put it before -i")
-        namespace.input_options = {**(namespace.input_options or {}), self.dest: values}
+        side = "output_options" if namespace.inputs else "input_options"
+        setattr(namespace, side, {**(getattr(namespace, side) or {}), self.dest: values})
 
 
 class _Metadata(argparse.Action):
@@ -100,7 +100,7 @@ def configure(parser: Parser) -> None:
     parser.usage = "ascend-venc encode [options] INPUT... OUTPUT"
     parser.files_anywhere = True
     parser.refuse = refuse
-    parser.set_defaults(before=None, after=None, input_options=None, metadata={})
+    parser.set_defaults(before=None, after=None, input_options=None, output_options=None, metadata={})
 
     def of_a_side(group: Any, dest: str, *names: str, **more: Any) -> None:
         group.add_argument(*names, dest=dest, action=_OfASide, **more)
@@ -278,9 +278,7 @@ def configure(parser: Parser) -> None:
         "-metadata", dest="metadata", metavar="NAME=TEXT", action=_Metadata, help="title, artist and the like of OUTPUT"
     )
     output.add_argument("-tag:v", "-vtag", dest="tag", choices=("hvc1", "avc1"), help=argparse.SUPPRESS)
-    output.add_argument(
-        *("-vsync", "-fps_mode"), dest="_", choices=("0", "2", "passthrough", "vfr"), help=argparse.SUPPRESS
-    )
+    output.add_argument(*("-vsync", "-fps_mode"), dest="_", type=checked(times_are_kept), help=argparse.SUPPRESS)
     output.add_argument(
         "--keep-partial",
         action="store_true",

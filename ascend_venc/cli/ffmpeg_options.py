@@ -23,6 +23,10 @@ _LEVEL = "the device writes the level that the size and the rate need: leave it 
 _PASSES = "the device encodes in one pass: leave it out"
 _MIXING = "inputs are neither joined nor mixed: use ffmpeg for that, before or afterwards"
 
+_NO_DIFFERENCE = "it would change nothing here: leave it out"
+_DAMAGE = "damage of INPUT is an error: leave it out, or give --tolerant to go on"
+_TELLING = "ascend-venc --version has the versions, ascend-venc caps what the device takes, --help the options"
+
 # By name, without a stream's specifier (-crf:v is -crf).
 NOT_THERE = {
     **dict.fromkeys(("vf", "filter", "filter_complex", "lavfi", "filter_script", "filter_complex_script"), _NO_FILTERS),
@@ -40,6 +44,16 @@ NOT_THERE = {
     **dict.fromkeys(("filter_hw_device", "vaapi_device", "qsv_device", "gpu"), _DECODING),
     **dict.fromkeys(("color_primaries", "color_trc", "colorspace", "color_range", "chroma_sample_location"), _COLORS),
     **dict.fromkeys(("pass", "passlogfile", "2pass", "multipass"), _PASSES),
+    **dict.fromkeys(("qmin", "qmax", "qcomp", "qdiff", "qblur", "i_qfactor", "b_qfactor", "me_range"), _OF_SOFTWARE),
+    **dict.fromkeys(("subme", "slices", "nal-hrd", "cbr", "weightp", "psy", "fast-pskip", "partitions"), _OF_SOFTWARE),
+    **dict.fromkeys(("err_detect", "xerror", "ec", "max_error_rate"), _DAMAGE),
+    **dict.fromkeys(
+        ("video_track_timescale", "ignore_unknown", "copy_unknown", "max_interleave_delta"), _NO_DIFFERENCE
+    ),
+    **dict.fromkeys(("filter_threads", "filter_complex_threads", "muxpreload", "flush_packets"), _NO_DIFFERENCE),
+    **dict.fromkeys(("accurate_seek", "write_tmcd", "write_xing", "id3v2_version", "flvflags"), _NO_DIFFERENCE),
+    **dict.fromkeys(("version", "formats", "muxers", "demuxers", "codecs", "encoders", "decoders"), _TELLING),
+    **dict.fromkeys(("filters", "pix_fmts", "protocols", "devices", "hwaccels", "buildconf"), _TELLING),
     **dict.fromkeys(("itsoffset", "itsscale", "copyts", "start_at_zero"), _MIXING),
     "level": _LEVEL,
     "tier": _LEVEL,
@@ -58,6 +72,15 @@ NOT_THERE = {
     "bsf": "the stream is written as its format wants it: leave it out",
     "absf": "the stream is written as its format wants it: leave it out",
     "vbsf": "the stream is written as its format wants it: leave it out",
+    "metadata": "it is of the whole file: -metadata NAME=TEXT; the languages of sound are copied",
+    "disposition": "tracks of sound are copied in their order: leave it out",
+    "timecode": "times begin at 0: leave it out",
+    "brand": "mp4 gets the brands of what is in it: leave it out",
+    "frames": "sound ends with the pictures: give -frames:v",
+    "aframes": "sound ends with the pictures: give -frames:v",
+    "scodec": "subtitles are not carried over: leave it out",
+    "use_wallclock_as_timestamps": "times are those of INPUT: leave it out, or give -r for evenly spaced frames",
+    "stats_period": "give --progress for a line every five seconds",
     "codec_tag": "-tag:v hvc1 is what mp4 gets: leave it out",
     "hls_time": "-f hls is not there: write .ts, or with Python's VideoWriter split_seconds=",
     "avoid_negative_ts": "times begin at 0: leave it out",
@@ -152,6 +175,13 @@ def sound_is_copied(text: str) -> str:
     """Check the value of -c:a."""
     if text.lower() != "copy":
         raise InvalidArgumentError(f"{text[:40]!r}: {_SOUND}")
+    return text
+
+
+def times_are_kept(text: str) -> str:
+    """Check the value of -vsync and -fps_mode."""
+    if text.lower() not in ("0", "2", "-1", "auto", "passthrough", "vfr"):
+        raise InvalidArgumentError(f"{text[:20]!r}: frames are neither dropped nor repeated: leave it out")
     return text
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..config import parse_fps
 from ..errors import MediaError, VencError
+from .left_out import what_is_left_out
 from .orientation import UPRIGHT, turn_of
 from .planar import CHROMA_TO_LIMITED, LUMA_TO_LIMITED, NEUTRAL_CHROMA
 from .reader import SLACK, ColorTags, VideoFrame, VideoReader
@@ -35,6 +36,8 @@ LOOK_AHEAD = 8  # frames that tell what the headers do not
 OF_THE_CONTAINER = ("major_brand", "minor_version", "compatible_brands", "encoder", "creation_time", "duration")
 CAMERAS = "v4l2"
 NO_FILES = ("lavfi", CAMERAS, "video4linux2", "x11grab", "kmsgrab", "fbdev")  # "file:" before the name is not for them
+# What FFmpeg puts before names, without the "//" of networks.
+PROTOCOLS = ("concat:", "concatf:", "subfile,", "cache:", "async:", "crypto:", "data:")
 PATTERN = re.compile(r"%0?\d*d")  # of numbered pictures
 MAX_TWICE = 64 << 20  # bytes of packets that are kept, to decode the end once more
 
@@ -163,7 +166,7 @@ class ContainerReader(VideoReader):
         self._heard = 0.0  # when the last packet came
         self._options = dict(options or {})
         self._format = format or (CAMERAS if isinstance(name, str) and _is_camera(name) else None)
-        if isinstance(name, str) and "://" not in name and self._format not in NO_FILES:
+        if isinstance(name, str) and self._format not in NO_FILES and not _is_address(name):
             if (
                 format is None
                 and (PATTERN.search(name) or "pattern_type" in self._options)
@@ -288,28 +291,11 @@ class ContainerReader(VideoReader):
             if self.sample_aspect_ratio:
                 self.sample_aspect_ratio = 1 / self.sample_aspect_ratio
         self.color = self._color_of(first)
-        self._note_what_is_left_out(first)
+        self.left_out = what_is_left_out(self._container, best, first)
 
     def _number_of(self, stream: Any) -> int:
         """Count the video streams before this one, cover pictures aside."""
         return sum(1 for other in self._container.streams.video if other.index < stream.index)
-
-    def _note_what_is_left_out(self, first: Any) -> None:
-        counts = collections.Counter(stream.type for stream in self._container.streams)
-        left_out = []
-        if counts["audio"]:
-            left_out.append("sound")
-        if counts["subtitle"]:
-            left_out.append("subtitles")
-        if counts["video"] > 1:
-            left_out.append("further pictures")
-        if any(name.lower() == "title" for name in self._container.metadata):
-            left_out.append("title")
-        if getattr(first, "interlaced_frame", False):
-            left_out.append("interlacing (frames are encoded as progressive)")
-        if any(component.bits > 8 for component in first.format.components):
-            left_out.append("more than 8 bits a sample")
-        self.left_out = tuple(left_out)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -671,6 +657,11 @@ class ContainerReader(VideoReader):
             self._pending.clear()
             self._decoder = iter(())
             container.close()
+
+
+def _is_address(name: str) -> bool:
+    """Say whether it is for FFmpeg's protocols to find it."""
+    return "://" in name or (name.startswith(PROTOCOLS) and not os.path.exists(name))
 
 
 def _is_camera(name: str) -> bool:

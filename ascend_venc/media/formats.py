@@ -7,6 +7,7 @@ import collections.abc
 import io
 import logging
 import os
+import re
 import threading
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -59,6 +60,10 @@ CLOCKS = {
 }
 SHORTEST_TS = 2048  # bytes: FFmpeg takes a shorter transport stream for something else
 NULL_PACKET = b"\x47\x1f\xff\x10" + b"\xff" * 184  # of MPEG-TS, which says nothing
+# Flags of FFmpeg's mov muxer by which a file is in fragments, and options that have the same effect.
+_FRAGMENTING = {"frag_keyframe", "frag_every_frame", "frag_custom", "hybrid_fragmented", "empty_moov", "delay_moov"}
+_FRAGMENTING |= {"dash", "cmaf"}
+_FRAGMENT_SIZES = ("frag_duration", "frag_size")
 CLUSTER = 1000  # milliseconds of Matroska that are written at once
 FRAGMENT = 1_000_000  # microseconds that a fragment has at most, where no key frame ends it before
 
@@ -139,6 +144,27 @@ def mux_options(
     return told
 
 
+def movflags_of(options: Mapping[str, str] | None) -> set[str]:
+    """Return the flags that FFmpeg's option `movflags` sets, such as "+faststart+write_colr"."""
+    found: set[str] = set()
+    for sign, name in re.findall(r"([+-]?)(\w+)", str((options or {}).get("movflags", ""))):
+        if sign == "-":
+            found.discard(name)
+        else:
+            found.add(name)
+    return found
+
+
+def asks_for_fragments(options: Mapping[str, str] | None) -> bool:
+    """Say whether options of FFmpeg's muxer make fragments of an MP4. Most flags have nothing to do with that."""
+    return bool(movflags_of(options) & _FRAGMENTING) or any(name in (options or {}) for name in _FRAGMENT_SIZES)
+
+
+def reads_again(options: Mapping[str, str] | None) -> bool:
+    """Say whether FFmpeg reads what it has written, by these options, to move it: the file has to be readable."""
+    return "faststart" in movflags_of(options) and not asks_for_fragments(options)
+
+
 def check_mapping(name: str, value: Any, example: str) -> None:
     """Raise TypeError where a setting is no mapping."""
     if value is not None and not isinstance(value, collections.abc.Mapping):
@@ -147,6 +173,13 @@ def check_mapping(name: str, value: Any, example: str) -> None:
 
 def check_options(av: Any, format: str, options: Mapping[str, str] | None) -> None:
     """Raise InvalidArgumentError for an option that FFmpeg's muxer does not take, or would ignore."""
+    if format not in FORMATS.values():  # rtsp, which cannot be tried without a server
+        return
+    flags = movflags_of(options)
+    # Of the first FFmpeg makes files that it cannot read, of the second it dies.
+    if "global_sidx" in flags or ("rtphint" in flags and (asks_for_fragments(options) or "isml" in flags)):
+        name = "global_sidx" if "global_sidx" in flags else "rtphint"
+        raise InvalidArgumentError(f"muxer option 'movflags' has {name}, which makes no file that plays: leave it out")
     if not options or _refused(av, format, options) is None:
         return
     for name, value in options.items():
@@ -165,7 +198,10 @@ def _refused(av: Any, format: str, options: Mapping[str, str]) -> str | None:
             unused.append(record.getMessage())
         return not ours
 
-    with av.open(io.BytesIO(), "w", format=format, options={str(k): str(v) for k, v in options.items()}) as trial:
+    told = {str(name): str(value) for name, value in options.items()}
+    file = io.BytesIO()
+    again = {"io_open": lambda *_: SecondLook(file)} if reads_again(options) else {}
+    with av.open(file, "w", format=format, options=told, **again) as trial:
         try:
             stream = trial.add_stream("flv" if format == "flv" else "mpeg4", rate=25)
         except (av.error.FFmpegError, ValueError):  # this FFmpeg has no such encoder
@@ -178,6 +214,9 @@ def _refused(av: Any, format: str, options: Mapping[str, str]) -> str | None:
         log.setLevel(logging.WARNING)
         try:
             trial.start_encoding()
+            if not unused:  # FFmpeg dies of the end of an MP4 in fragments that has no packet
+                for picture in (av.VideoFrame(64, 64, "yuv420p"), None):
+                    trial.mux(stream.encode(picture))
         except (av.error.FFmpegError, ValueError):
             return "does not take that"
         finally:

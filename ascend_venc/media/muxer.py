@@ -21,6 +21,7 @@ from .formats import (
     NULL_PACKET,
     SHORTEST_TS,
     SecondLook,
+    asks_for_fragments,
     can_be_read,
     can_seek,
     check_mapping,
@@ -28,6 +29,7 @@ from .formats import (
     live_format,
     mux_options,
     parse_format,
+    reads_again,
 )
 from .live import LiveOutput
 from .parameter_sets import DEMUXERS, ParameterSets, description, without_parameter_sets
@@ -159,7 +161,8 @@ class Muxer:
         self._time_base = time_base
         self._format: str = held
         self._size = size
-        self._fragmented = fragmented or "movflags" in (options or {})
+        self._fragmented = fragmented or asks_for_fragments(options)
+        self._reads_again = faststart or reads_again(options)
         self._faststart = faststart
         self._options = options
         self._metadata = {str(name): str(text) for name, text in (metadata or {}).items()}
@@ -185,7 +188,7 @@ class Muxer:
         self._closed = False
         self._owned = isinstance(address, (str, os.PathLike)) and live_format(address) is None
         # Through a file object, so that a full disk is an OSError with its errno rather than nothing at all.
-        mode = "w+b" if faststart else "wb"
+        mode = "w+b" if self._reads_again else "wb"
         try:
             self._file: Any = self._opened(file, mode)
         except io.UnsupportedOperation:  # a pipe cannot be read as well
@@ -199,7 +202,7 @@ class Muxer:
             if self._owned:
                 self._file.close()
             raise self._cannot_seek()
-        if faststart and not can_be_read(self._file):
+        if self._reads_again and not can_be_read(self._file):
             raise MediaError("faststart reads again what was written: open the file with mode w+b, or leave it out")
 
     def _opened(self, file: Any, mode: str) -> Any:
@@ -391,7 +394,7 @@ class Muxer:
         # A demuxer reads the parameter sets; the new stream takes what it found, so that no encoder is opened.
         with self._av.open(io.BytesIO(bytes(data)), format=DEMUXERS[self._codec]) as parsed:
             template = parsed.streams.video[0]
-            again = {"io_open": self._look_again} if self._faststart else {}
+            again = {"io_open": self._look_again} if self._reads_again else {}
             self._container = self._av.open(
                 self._file, "w", format=self._format, container_options=self._muxer_options(pts), **again
             )

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..arguments import as_seconds
 from ..errors import MediaError
+from . import adts
 from .container import CLOCK_RESTARTS, import_av, open_to_read, reason_of, speaking_of
-from .copied import CopiedStreams, codec_name, is_told_by_packets
+from .copied import CopiedStreams, codec_name, is_told_by_packets, is_untold_aac
 from .formats import ISO_FORMATS
 from .timeline import LONGEST_GAP, RESTART, Pauses
 
@@ -53,7 +54,7 @@ class Sound:
     cut : bool
         Whether the sound is to end with the pictures.
     failure : str
-        With `tolerant`, why it ended early; else "", and MediaError is raised.
+        With `tolerant`, why it ended early, or that packets are left out; else "", and MediaError is raised.
 
     Raises
     ------
@@ -162,6 +163,9 @@ class Sound:
             return True
         if self._pictures is not None:
             self._pictures.heard(packet)
+        if self._tolerant and is_untold_aac(packet.stream) and not adts.header_size(bytes(packet)):
+            self.failure = self.failure or "packets of its sound are damaged, and left out"
+            return True
         place = self._clocks[packet.stream.index].place(packet)
         if place is not None:
             time = place * packet.time_base

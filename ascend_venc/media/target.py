@@ -19,6 +19,7 @@ from .formats import (
     ISO_FORMATS,
     LIVE_FORMATS,
     SUFFIXES,
+    asks_for_fragments,
     bare_codec,
     can_be_read,
     can_seek,
@@ -100,7 +101,7 @@ class Target:
         self.named = self._named_codec(format)
         self._asked_format = format
         self._split = split
-        self._fragmented = fragmented or "movflags" in (options or {})
+        self._fragmented = fragmented or asks_for_fragments(options)
         if split is not None:
             if not self._owned:
                 raise InvalidArgumentError("split_seconds and split_bytes are for paths, not file objects")
@@ -117,7 +118,7 @@ class Target:
             self.format = parse_format(format, file)
             check_options(import_av(), self.format, options)
             if faststart is None:
-                faststart = self.format in ISO_FORMATS and not self._fragmented
+                faststart = self.format in ISO_FORMATS and not (self._fragmented or "movflags" in (options or {}))
                 faststart = faststart and (self._owned or (can_be_read(file) and can_seek(file)))
         self._muxing: dict[str, Any] = {
             "fragmented": fragmented,

@@ -334,6 +334,33 @@ def test_source_that_changed_after_the_plan_is_refused(plain, tmp_path, backend)
         chunked.encode_chunk(plan.chunks[0], backend=backend)
 
 
+def test_source_that_changed_in_its_middle_is_another_film(tmp_path, backend):
+    """Its size, and 64 KiB at both ends, are what they were."""
+    path, work = tmp_path / "film.nv12", tmp_path / "work"
+    before = b"".join(clips.nv12(128, 128, index) for index in range(24))
+    after = before[: len(before) // 2] + before[: 128 * 192] + before[len(before) // 2 + 128 * 192 :]
+    path.write_bytes(before)
+    plan = plan_of(path, size=(128, 128))
+    results = [chunked.encode_chunk(chunk, work, backend=backend) for chunk in plan.chunks]
+    path.write_bytes(after)
+    with pytest.raises(chunked.ChunkError, match="this is not the file that the plan was made of"):
+        chunked.concat(plan, work, tmp_path / "film.mp4")
+    again = plan_of(path, size=(128, 128))
+    assert not {chunk.name for chunk in again.chunks} & {chunk.name for chunk in plan.chunks}
+    path.write_bytes(before)
+    refused = pytest.raises(chunked.ChunkError, match="this is not the file that the plan was made of")
+    with refused, chunked.Joiner(plan, tmp_path / "film.mp4") as film:
+        for result in results:
+            film.add(result)
+        path.write_bytes(after)
+    path.write_bytes(before)
+    with chunked.Joiner(plan, tmp_path / "film.mp4") as film:
+        for result in results:
+            film.add(result)
+        os.utime(path)  # no change
+    assert film.frames == 24
+
+
 def test_two_workers_of_one_chunk_do_no_harm(plain, tmp_path, backend):
     plan = plan_of(plain, size=(128, 128))
     chunk = plan.chunks[1]

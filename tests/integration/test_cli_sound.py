@@ -206,3 +206,17 @@ def test_interrupted_film_keeps_no_more_sound_than_pictures(tmp_path, backend):
     assert not told["complete"] and told["frames"] < 500
     assert sound.packets(target)[-1][0] <= told["duration"]
     assert sound.packets(target)[-1][0] > told["duration"] - 0.2
+
+
+def test_damaged_sound_of_mpegts_is_left_out_where_damage_is_tolerated(tmp_path, backend, capsys):
+    """Without the beginning of a packet there is no ADTS header in front of the rest."""
+    whole = sound.write_film(tmp_path / "whole.ts").read_bytes()
+    path, target = tmp_path / "a.ts", tmp_path / "a.mp4"
+    for place in range(188 * 60, len(whole) // 2, 188):
+        path.write_bytes(whole[:place] + whole[place + 188 :])
+        if any(data[:1] != b"\xff" for _, data in sound.packets(path)):
+            break
+    assert main(["encode", "--backend", backend, str(path), str(target), "-c", "h264", "--tolerant"]) == 0
+    assert "packets of its sound are damaged, and left out" in capsys.readouterr().err
+    kept = [data for _, data in sound.packets(path) if data[:2] == b"\xff\xf1"]
+    assert 50 < len(sound.packets(target)) <= len(kept) + 1

@@ -259,6 +259,18 @@ def test_rtsp_server_that_comes_back_gets_a_stream_that_begins_with_an_idr(backe
     assert output.stats.reconnects >= 1
 
 
+def test_options_of_rtsp_are_taken(backend):
+    receiver = peers.Receiver("rtsp", enough=5)
+    eventually(lambda: peers.listens(receiver.url), 30)
+    output = LiveOutput(receiver.url, realtime=True, options={"rtsp_transport": "tcp"})
+    with venc.VideoWriter(output, fps=50, backend=backend) as writer:
+        while not (receiver.has_enough or output.stats.error):
+            writer.write(grey(2 * writer.frames % 256))
+        assert receiver.has_enough, output.stats.error
+        receiver.join()
+    assert receiver.error is None and receiver.pictures[0][2]
+
+
 class Clock:
     """In place of the module `time`, for what a thread does by itself."""
 

@@ -290,6 +290,50 @@ def test_muxer_options_are_ffmpeg_s(tmp_path, backend):
     assert boxes((tmp_path / "film.mp4").read_bytes()).count("moof") == 6
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mov"])
+@pytest.mark.parametrize(
+    ("flags", "front", "fragments"),
+    [
+        ("frag_keyframe", True, 1),  # without empty_moov the first one is in the index, and none is the death of FFmpeg
+        ("frag_keyframe+default_base_moof", True, 1),
+        ("faststart+frag_keyframe", True, 1),
+        ("frag_every_frame", True, 5),
+        ("cmaf+frag_keyframe", True, 2),
+        ("faststart", True, 0),
+        ("+faststart+write_colr", True, 0),  # the file is opened a second time to move its index
+        ("use_metadata_tags", False, 0),
+        ("frag_custom-frag_custom+write_colr", False, 0),
+    ],
+)
+def test_flags_of_mp4_make_fragments_where_they_say_so_and_only_there(
+    tmp_path, backend, suffix, flags, front, fragments
+):
+    path = tmp_path / f"film.{suffix}"
+    film(path, [RGB] * 6, backend, gop=3, muxer_options={"movflags": flags})
+    kinds = boxes(path.read_bytes())
+    assert kinds.count("moof") == fragments
+    assert (kinds.index("moov") < kinds.index("mdat")) is front
+    assert len(pictures.decoded(path)[0]) == 6
+    file = Pipe()
+    if fragments:
+        film(file, [RGB] * 6, backend, format=suffix, gop=3, muxer_options={"movflags": flags})
+        assert len(pictures.decoded(io.BytesIO(file.data))[0]) == 6
+    else:
+        with pytest.raises(venc.MediaError, match="needs a file that can seek"):
+            venc.VideoWriter(file, format=suffix, muxer_options={"movflags": flags})
+
+
+@pytest.mark.parametrize("flags", ["frag_keyframe+global_sidx", "rtphint+frag_keyframe", "isml+rtphint"])
+def test_flags_of_which_ffmpeg_makes_no_file_that_can_be_read_are_refused(tmp_path, flags):
+    with pytest.raises(venc.InvalidArgumentError, match=r"global_sidx|rtphint"):
+        venc.VideoWriter(tmp_path / "film.mp4", muxer_options={"movflags": flags})
+
+
+def test_index_that_is_to_be_moved_needs_a_file_that_can_be_read():
+    with pytest.raises(venc.MediaError, match="mode w\\+b"):
+        venc.VideoWriter(WriteOnly(), format="mp4", muxer_options={"movflags": "faststart+write_colr"})
+
+
 # ---- sizes -----------------------------------------------------------------------------------------------------------
 
 

@@ -349,6 +349,45 @@ def test_what_is_left_out_is_told(tmp_path):
     assert read(film(tmp_path / "b.mp4", 2))[0].left_out == ()
 
 
+@pytest.mark.parametrize(("alpha", "told"), [(255, ()), (254, ("transparency",))])
+def test_transparency_is_told_where_something_shows_through(tmp_path, alpha, told):
+    import av
+
+    pixels = np.full((64, 64, 4), 200, np.uint8)
+    pixels[..., 3] = 255
+    pixels[63, 63, 3] = alpha
+    path = clips.write_pictures(tmp_path / "a.mov", [av.VideoFrame.from_ndarray(pixels, "rgba")], codec="png")
+    assert read(path)[0].left_out == told
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_chapters_data_and_attachments_are_told(tmp_path, suffix):
+    import av
+
+    path = tmp_path / f"a.{suffix}"
+    with av.open(str(path), "w") as container:
+        if not hasattr(container, "set_chapters"):
+            pytest.skip("this PyAV knows no chapters")
+        video = container.add_stream("mpeg4", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+        if suffix == "mkv":
+            container.add_attachment("font.ttf", "font/ttf", b"font")
+        chapter = {"id": 1, "start": 0, "end": 40, "time_base": Fraction(1, 1000), "metadata": {"title": "One"}}
+        container.set_chapters([chapter])
+        picture = av.VideoFrame(64, 64, "yuv420p")
+        picture.pts, picture.time_base = 0, Fraction(1, 25)
+        container.mux(video.encode(picture))
+        container.mux(video.encode(None))
+    assert read(path)[0].left_out == (("chapters", "attachments") if suffix == "mkv" else ("chapters",))
+
+
+def test_light_levels_of_hdr_are_told(tmp_path):
+    settings = "log-level=none:hdr10=1:max-cll=1000,400"
+    pictures = [clips.av_frame(noise(0)).reformat(format="yuv420p10le")]
+    path = clips.write_pictures(tmp_path / "a.mkv", pictures, codec="libx265", codec_options={"x265-params": settings})
+    assert read(path)[0].left_out == ("more than 8 bits a sample", "HDR light levels")
+
+
 # ---- transport streams that end early ----
 
 

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a container has and frames of NV12 have not, in words."""
+
+from __future__ import annotations
+
+import collections
+from typing import Any
+
+# What frames bring along that no stream of ours tells, by PyAV's names.
+_SIDE_DATA = {
+    "HDR light levels": ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"),
+    "captions": ("A53_CC",),
+    "Dolby Vision": ("DOVI_METADATA", "DOVI_RPU_BUFFER"),
+    "360 degrees": ("SPHERICAL",),
+    "stereo 3D": ("STEREO3D",),
+}
+
+
+def what_is_left_out(container: Any, stream: Any, first: Any) -> tuple[str, ...]:
+    """Return what an open PyAV container has besides the pictures of a stream; `first` is its first frame."""
+    counts = collections.Counter(other.type for other in container.streams)
+    left_out = []
+    if counts["audio"]:
+        left_out.append("sound")
+    if counts["subtitle"]:
+        left_out.append("subtitles")
+    if counts["video"] > 1:
+        left_out.append("further pictures")
+    if any(name.lower() == "title" for name in container.metadata):
+        left_out.append("title")
+    if getattr(first, "interlaced_frame", False):
+        left_out.append("interlacing (frames are encoded as progressive)")
+    if any(component.bits > 8 for component in first.format.components):
+        left_out.append("more than 8 bits a sample")
+    if _shows_through(first) or stream.metadata.get("alpha_mode") == "1":  # VP9's alpha is not even decoded
+        left_out.append("transparency")
+    left_out += [name for name, kinds in _SIDE_DATA.items() if any(_has(first, kind) for kind in kinds)]
+    # Newer versions of PyAV tell chapters. In MP4 and MOV they are a stream of text as well.
+    chapters = bool(container.chapters()) if hasattr(container, "chapters") else False
+    if chapters:
+        left_out.append("chapters")
+    if counts["data"] > (chapters and container.format.name.startswith("mov,")):
+        left_out.append("data streams")
+    if counts["attachment"]:
+        left_out.append("attachments")
+    return tuple(left_out)
+
+
+def _has(frame: Any, kind: str) -> bool:
+    try:
+        return frame.side_data.get(kind) is not None
+    except (ValueError, KeyError):  # a kind that this PyAV has no name for: there, or asked for
+        return False
+
+
+def _shows_through(frame: Any) -> bool:
+    """Say whether a frame is not opaque everywhere."""
+    if frame.format.name != "pal8" and not any(component.is_alpha for component in frame.format.components):
+        return False
+    return bool(frame.reformat(format="rgba").to_ndarray()[:, :, 3].min() < 255)
