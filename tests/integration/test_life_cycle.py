@@ -175,7 +175,7 @@ try:
             enc.encode(frame)
     else:
         device.set_options(stall=1)  # it would come to an end otherwise
-        for _ in range(8):
+        for _ in range(4):  # DVPP V2 takes few while it encodes none
             enc.encode(frame)
         print("flushing", flush=True)
         enc.flush()
