@@ -170,10 +170,13 @@ int avi_slot_prepare(avi_slots *slots, avi_slot *slot) {
     return rc;
 }
 
-/* What the hardware can read in place. */
+/*
+ * What the hardware can read in place. Documented: chroma begins behind the picture's own rows, whatever the height
+ * stride says; the 310 refuses a picture of twice the bytes that it needs.
+ */
 static bool readable_as_it_is(const avi_slots *slots, const avenc_device_picture *picture) {
-    return picture->stride % 16 == 0 && picture->height_stride % 2 == 0 && (uintptr_t)picture->data % 16 == 0 &&
-           picture->stride >= slots->stride;
+    return picture->stride % 16 == 0 && (uintptr_t)picture->data % 16 == 0 && picture->stride >= slots->stride &&
+           picture->stride < 2 * slots->config->width && picture->height_stride == slots->config->height;
 }
 
 /* Copy on the device, row by row: AscendCL has no copy with pitches. */
