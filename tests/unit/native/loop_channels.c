@@ -280,6 +280,7 @@ SCENARIO(a_pause_that_ends_lets_the_stream_go_on) {
     avenc_channel_pause(channel, 1);
     CHECK(enqueue(channel, 1) == AVENC_E_FULL);
     pthread_create(&thread, NULL, submit_later, &waits);
+    UNTIL(asleep(channel) == 1);
     avenc_channel_pause(channel, 0);
     pthread_join(thread, NULL);
     CHECK(waits.rc == AVENC_OK);
@@ -483,9 +484,11 @@ SCENARIO(memory_for_one_more_slot_is_refused_and_tried_again) {
     avenc_frame *frame = acquire(channel, 1);
     avenc_submission given = frame_of(2);
     uint64_t index;
-    loop_fail(0, LOOP_ALLOC, 1, 200000);
-    CHECK(avenc_channel_enqueue(channel, &given, 1, 0, &index) == AVENC_E_AGAIN);
-    CHECK(avenc_channel_wait_room(channel, PATIENT) == 200000);
+    for (unsigned i = 0; i < 8; i++) { /* more often than there are slots: none is used up by that */
+        loop_fail(0, LOOP_ALLOC, 1, 200000);
+        CHECK(avenc_channel_enqueue(channel, &given, 1, 0, &index) == AVENC_E_AGAIN);
+        CHECK(avenc_channel_wait_room(channel, PATIENT) == 200000);
+    }
     CHECK(avenc_channel_wait_room(channel, PATIENT) == AVENC_OK);
     CHECK(avenc_channel_enqueue(channel, &given, 1, 0, &index) == AVENC_OK);
     expect(channel, 2);

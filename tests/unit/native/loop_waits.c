@@ -312,13 +312,6 @@ static void *submit_for_ever(void *arg) {
     return NULL;
 }
 
-static unsigned asleep(avenc_channel *channel) {
-    pthread_mutex_lock(&channel->stream->lock);
-    unsigned count = channel->stream->waiting;
-    pthread_mutex_unlock(&channel->stream->lock);
-    return count;
-}
-
 SCENARIO(a_packet_that_is_taken_wakes_who_waits_for_room_for_its_own) {
     avenc_device *device = loop_open(0);
     avenc_channel_config config = config_of(2, 0);
