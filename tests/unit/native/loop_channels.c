@@ -273,13 +273,22 @@ SCENARIO(a_device_with_one_channel_is_reconfigured_in_turns) {
     avenc_device_release(device);
 }
 
+static void *submit_whenever(void *arg) {
+    later *l = arg;
+    avenc_submission frame = frame_of(77);
+    avenc_wait wait = avenc_wait_for(AVENC_NO_TIMEOUT); /* one that ends looks once more, and finds room */
+    uint64_t index;
+    l->rc = avenc_channel_submit(l->channel, &frame, &wait, &index);
+    return NULL;
+}
+
 SCENARIO(a_pause_that_ends_lets_the_stream_go_on) {
     avenc_channel *channel = open_on(0, 2, 2);
     later waits = {.channel = channel};
     pthread_t thread;
     avenc_channel_pause(channel, 1);
     CHECK(enqueue(channel, 1) == AVENC_E_FULL);
-    pthread_create(&thread, NULL, submit_later, &waits);
+    pthread_create(&thread, NULL, submit_whenever, &waits);
     UNTIL(asleep(channel) == 1);
     avenc_channel_pause(channel, 0);
     pthread_join(thread, NULL);
@@ -484,7 +493,7 @@ SCENARIO(memory_for_one_more_slot_is_refused_and_tried_again) {
     avenc_frame *frame = acquire(channel, 1);
     avenc_submission given = frame_of(2);
     uint64_t index;
-    for (unsigned i = 0; i < 8; i++) { /* more often than there are slots: none is used up by that */
+    for (unsigned i = 0; i < 40; i++) { /* more often than there are slots: none is used up by that */
         loop_fail(0, LOOP_ALLOC, 1, 200000);
         CHECK(avenc_channel_enqueue(channel, &given, 1, 0, &index) == AVENC_E_AGAIN);
         CHECK(avenc_channel_wait_room(channel, PATIENT) == 200000);

@@ -11,7 +11,7 @@
 #include "engine/device.h"
 #include "engine/report.h"
 
-enum { MOST_PLANS = 64, MOST_FAULTS = 16, MOST_HELD = 512 };
+enum { MOST_PLANS = 64, MOST_FAULTS = 64, MOST_HELD = 512 };
 
 typedef struct loop_channel {
     struct loop_device *loop;
