@@ -194,6 +194,12 @@ SCENARIO(a_picture_in_device_memory_is_read_where_it_is_and_the_slot_is_its_own_
         expect(channel, 7);
     }
     CHECK(stats_of(channel).device_copies_in == 0);
+    CHECK(avenc_channel_submit_device(channel, &picture, &given, PATIENT, &index) == AVENC_OK);
+    expect(channel, 5);
+    loop_fail(0, LOOP_PLACE, 1, BAD_PARAM); /* it names the caller's memory still */
+    CHECK(submit(channel, 8) == BAD_PARAM);
+    CHECK(submit(channel, 9) == AVENC_OK);
+    expect(channel, 9);
     picture.data = memory + 8; /* not aligned: copied on the device */
     memcpy(memory + 8, &stamp, sizeof stamp);
     CHECK(avenc_channel_submit_device(channel, &picture, &given, PATIENT, &index) == AVENC_OK);
