@@ -218,6 +218,17 @@ SCENARIO(time_goes_on_over_a_channel_that_encoded_nothing) {
     channel = rebase(device, channel, 1, 2147483647);
     channel = rebase(device, channel, 2147483647, 1);
     CHECK(pts_of_next(channel) == 1); /* 40.06 s are less than one unit */
+    frame.pts = INT64_MAX / 2;
+    CHECK(avenc_channel_submit(channel, &frame, PATIENT, &index) == AVENC_OK);
+    expect(channel, 1);
+    channel = rebase(device, channel, 1, 25); /* as far as can be said */
+    CHECK(pts_of_next(channel) == INT64_MAX);
+    CHECK(pts_of_next(channel) == INT64_MAX);
+    frame.pts = INT64_MIN;
+    CHECK(avenc_channel_submit(channel, &frame, PATIENT, &index) == AVENC_OK);
+    expect(channel, 1);
+    channel = rebase(device, channel, 1, 50);
+    CHECK(pts_of_next(channel) == INT64_MIN);
     end_channel(channel);
     avenc_channel_config config = config_of(1, 0);
     config.time_den = 2147483648ll;
