@@ -326,6 +326,22 @@ static void *read_all(void *fd) {
     return NULL;
 }
 
+SCENARIO(a_sink_writes_all_that_was_ready_when_it_came) {
+    enum { FRAMES = 2200 }; /* more than one turn, and nobody who waits for them */
+    avenc_channel *channel = open_on(0, 4, 0);
+    int ends[2];
+    CHECK(pipe(ends) == 0);
+    for (uint64_t i = 1; i <= FRAMES; i++)
+        CHECK(submit(channel, i) == AVENC_OK);
+    CHECK(avenc_channel_wait_idle(channel, PATIENT) == AVENC_OK && stats_of(channel).ready == FRAMES);
+    set_sink(channel, ends[1]);
+    close(ends[1]);
+    reader *r = start_reader(ends[0], LOOP_HEAD + LOOP_STAMP, 7, 1);
+    UNTIL(stats_of(channel).written == FRAMES);
+    end_channel(channel);
+    join_reader(r, FRAMES);
+}
+
 SCENARIO(a_sink_that_could_not_be_replaced_in_time_goes_on) {
     avenc_channel *channel = open_on(0, 4, 0);
     pthread_t reader;
