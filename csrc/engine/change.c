@@ -10,7 +10,8 @@ int64_t avi_rebased(const avi_moment *end, const avenc_channel_config *to) {
     __extension__ typedef __int128 wide;
     wide numerator = (wide)end->units * end->num * to->time_den, denominator = (wide)end->den * to->time_num;
     wide units = numerator / denominator;
-    return (int64_t)(units * denominator < numerator ? units + 1 : units);
+    units += units * denominator < numerator;
+    return units > INT64_MAX ? INT64_MAX : units < INT64_MIN ? INT64_MIN : (int64_t)units;
 }
 
 /* ---- life --------------------------------------------------------------------------------------------- */
@@ -148,14 +149,14 @@ static void stamp_locked(avenc_channel *channel, const avenc_change *change) {
     if (avi_same_time_base(from, to))
         return;
     int64_t next = avi_rebased(&change->last_end, to);
-    for (avi_slot *slot = channel->queued_head; slot; slot = slot->next, next++) {
+    for (avi_slot *slot = channel->queued_head; slot; slot = slot->next, next = avi_next_pts(next)) {
         avenc_packet *packet = &slot->packet->pub;
         if (!slot->counted_pts)
             continue;
         packet->pts = next;
         packet->epoch = change->epoch;
         if (!slot->next)
-            channel->last_end = (avi_moment){next + 1, to->time_num, to->time_den};
+            channel->last_end = (avi_moment){avi_next_pts(next), to->time_num, to->time_den};
     }
     channel->next_pts = next;
 }

@@ -36,6 +36,11 @@ typedef struct avi_moment {
     int64_t units, num, den;
 } avi_moment;
 
+/* Of times that count on to the end of what 64 bits hold: they stay there. */
+static inline int64_t avi_next_pts(int64_t pts) {
+    return pts + (pts < INT64_MAX);
+}
+
 struct avenc_channel {
     avenc_device *device;
     const avi_port *port;

@@ -146,9 +146,15 @@ int avenc_channel_set_sink(avenc_channel *channel, int fd, uint32_t coalesce_us,
         stream->sink_error = 0;
         avi_sink_wake_locked(stream, true); /* for what is ready already */
         avi_stream_signal_locked(stream, true);
-    } else if (sink) {
-        sink->stop = true;
-        wake(sink, 0);
+    } else {
+        if (stream->sink && !stream->sink_error) { /* its write does not return: it goes on when that does */
+            stream->sink->stop = false;
+            wake(stream->sink, 0);
+        }
+        if (sink) {
+            sink->stop = true;
+            wake(sink, 0);
+        }
     }
     avi_unlock(&stream->lock);
     return rc;

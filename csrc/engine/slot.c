@@ -34,12 +34,20 @@ static int place_own(avi_slots *slots, avi_slot *slot) {
     return rc;
 }
 
+/* What a call that fails leaves in *memory is nobody's. */
+static int allocate(const avi_slots *slots, int (*call)(avenc_device *, size_t, void **), void **memory) {
+    void *got = NULL;
+    int rc = call(slots->device, slots->picture_size, &got);
+    *memory = rc == AVENC_OK ? got : NULL;
+    return rc;
+}
+
 int avi_slot_make(avi_slots *slots, avi_slot *slot, bool staging) {
     const avi_port *port = slots->port;
     int rc = AVENC_OK;
     bool nothing = !slot->memory && !slot->picture && !slot->staging;
     if (!slot->memory)
-        rc = port->alloc(slots->device, slots->picture_size, &slot->memory);
+        rc = allocate(slots, port->alloc, &slot->memory);
     if (rc == AVENC_OK && !slot->picture) {
         rc = port->create_picture(slots->device, slots->config, &slot->picture);
         slot->foreign = true; /* it names no memory yet */
@@ -47,7 +55,7 @@ int avi_slot_make(avi_slots *slots, avi_slot *slot, bool staging) {
     if (rc == AVENC_OK)
         rc = place_own(slots, slot);
     if (rc == AVENC_OK && staging && !slot->staging && !slots->host_writes_memory) {
-        rc = port->alloc_host(slots->device, slots->picture_size, &slot->staging);
+        rc = allocate(slots, port->alloc_host, &slot->staging);
         if (rc == AVENC_OK &&
             slots->stride != slots->config->width) /* the padding of each row goes to the device too */
             memset(slot->staging, 0, slots->picture_size);
@@ -170,10 +178,13 @@ int avi_slot_prepare(avi_slots *slots, avi_slot *slot) {
     return rc;
 }
 
-/* What the hardware can read in place. */
+/*
+ * What the hardware can read in place. Documented: chroma begins behind the picture's own rows, whatever the height
+ * stride says; the 310 refuses a picture of twice the bytes that it needs.
+ */
 static bool readable_as_it_is(const avi_slots *slots, const avenc_device_picture *picture) {
-    return picture->stride % 16 == 0 && picture->height_stride % 2 == 0 && (uintptr_t)picture->data % 16 == 0 &&
-           picture->stride >= slots->stride;
+    return picture->stride % 16 == 0 && (uintptr_t)picture->data % 16 == 0 && picture->stride >= slots->stride &&
+           picture->stride < 2 * slots->config->width && picture->height_stride == slots->config->height;
 }
 
 /* Copy on the device, row by row: AscendCL has no copy with pitches. */

@@ -705,9 +705,9 @@ AVENC_API int avenc_channel_submit_many(avenc_channel *channel, const avenc_subm
 
 /*
  * Submit a picture that lies in device memory, without a copy where the device can read it as it is
- * (stride a multiple of 16, even height_stride, 16-byte aligned), else with one copy on the device,
- * which is counted. After a send that the device refused it may read the picture until the channel has ended, or a
- * later frame is reported: avenc_channel_refused_pending tells.
+ * (stride a multiple of 16 and less than twice the width, height_stride the height, 16-byte aligned), else with one copy
+ * on the device, which is counted. After a send that the device refused it may read the picture until the channel has
+ * ended, or a later frame is reported: avenc_channel_refused_pending tells.
  */
 AVENC_API int avenc_channel_submit_device(avenc_channel *channel, const avenc_device_picture *picture,
                                           const avenc_submission *submission, const avenc_wait *wait,

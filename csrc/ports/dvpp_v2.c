@@ -248,7 +248,9 @@ static int open_mpi(avenc_device *device, avi_v2_device *v2) {
     if (rc != HI_SUCCESS)
         return avi_v2_fail(device, rc, "hi_mpi_sys_init");
     ask_for_one_pack(device);
-    TRY_MPI(device, hi_mpi_sys_create_epoll, AVI_V2_MOST_IDS, &v2->epoll);
+    hi_s32 epoll = -1; /* what a call that fails leaves there is nobody's */
+    TRY_MPI(device, hi_mpi_sys_create_epoll, AVI_V2_MOST_IDS, &epoll);
+    v2->epoll = epoll;
     return AVENC_OK;
 }
 

@@ -99,7 +99,9 @@ int avi_runtime_open(avenc_device *device) {
     TRY(device, aclrtGetRunMode, &device->info.run_mode);
     const char *soc = api->aclrtGetSocName ? api->aclrtGetSocName() : NULL;
     strncpy(device->info.soc_name, soc ? soc : "", sizeof device->info.soc_name - 1);
-    TRY(device, aclrtCreateContext, &of(device)->context, device->info.device_id);
+    aclrtContext context = NULL; /* what a call that fails leaves there is nobody's */
+    TRY(device, aclrtCreateContext, &context, device->info.device_id);
+    of(device)->context = context;
     enter_alive(of(device));
     TRY(device, aclrtSetCurrentContext, of(device)->context);
     return AVENC_OK;

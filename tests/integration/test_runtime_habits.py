@@ -156,6 +156,47 @@ def test_the_engines_context_is_not_made_current_again_once_it_was_destroyed(req
     assert (done.returncode, done.stderr) == (0, "")
 
 
+# A call that fails and leaves something in its out-parameter.
+JUNK = """
+#include <stdint.h>
+static atomic_int left = 1;
+#define FAILS(result, name, parameters, out, junk, ...) \\
+    result name parameters { \\
+        if (atomic_exchange(&left, 0)) { *(out) = junk; return 507899; } \\
+        return real(name)(__VA_ARGS__); \\
+    }
+"""
+FAILS = {
+    "aclrtCreateContext": "FAILS(aclError, aclrtCreateContext, (aclrtContext *c, int32_t id), c, (void *)64, c, id)",
+    "hi_mpi_sys_create_epoll": "FAILS(hi_s32, hi_mpi_sys_create_epoll, (hi_s32 n, hi_s32 *fd), fd, 1, n, fd)",
+}
+
+REFUSED_ONCE = """
+import ctypes, os, sys
+import ascend_venc as venc
+from ascend_venc._lowlevel import core
+path, call = sys.argv[1:]
+core.open_library(path)
+ctypes.CDLL(core.simulated_device_path()).aclsim_set_codec(core.find_codec().encode())
+try:
+    venc.Encoder(128, 128, codec="h264", backend=path).close()
+except venc.AclError as error:
+    assert (error.call, error.code) == (call, 507899), error
+else:
+    raise AssertionError(call + " did not fail")
+os.fstat(1)  # is open still
+with venc.Encoder(128, 128, codec="h264", backend=path):
+    pass
+"""
+
+
+@pytest.mark.parametrize("call", ["aclrtCreateContext", *interface.of([], ["hi_mpi_sys_create_epoll"])])
+def test_what_a_call_that_fails_leaves_in_its_out_parameter_is_nobodys(tmp_path, call):
+    library = shim.build(tmp_path, JUNK + FAILS[call])
+    done = processes.run(REFUSED_ONCE, library, call)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 ENDING_V1 = [
     "aclvencDestroyChannelDesc",
     "aclvencDestroyFrameConfig",

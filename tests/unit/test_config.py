@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ascend_venc import config, errors
 from ascend_venc.chip_limits import CHIPS, limits_of
+from ascend_venc.color import parse_shape
 from ascend_venc.config import EncoderConfig
 
 P310P = limits_of("Ascend310P3")
@@ -292,3 +293,11 @@ def test_check_accepts_exactly_the_documented_ranges(width, height, bitrate, gop
         and 1 <= gop <= 65536
     )
     assert (made.problems(P310P) == []) == inside
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_shape_of_pixels_that_needs_more_than_16_bits_a_side_is_the_nearest_that_does_not(turned):
+    exact = Fraction(1_000_003, 333_331)
+    found = parse_shape(1 / exact if turned else exact)
+    assert max(found.numerator, found.denominator) <= 65535
+    assert abs((1 / found if turned else found) - exact) < Fraction(1, 20000)

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ascend-venc probe` and what it reads by: parameter sets, pictures of bare bitstreams, slices, times, rates."""
 
+import io
 import json
 import random
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import pytest
 
 from ascend_venc import cli, errors
 from ascend_venc.bitstream import describe, iter_nal_units
-from ascend_venc.media.access_units import codec_of
+from ascend_venc.media.access_units import codec_of, iter_units
 from ascend_venc.media.inspection import Inspection, Picture, inspect
 from ascend_venc.sequence_parameters import parse_sequence_parameters
 from helpers import annexb, clips
@@ -238,3 +240,12 @@ def test_codecs_are_told_apart_by_their_parameter_sets(films):
         data = films[codec, codec].read_bytes()
         assert codec_of(data) == codec
         assert codec_of(b"x" + data) is None and codec_of(data[:6]) is None
+
+
+@pytest.mark.parametrize("front", [b"", b"\0\0\0"])
+def test_bare_stream_is_the_same_wherever_a_read_ends(front):
+    units = [b"\x67\x42\0\x0a", b"\x68\xce", b"\x65\x88\0\0\x03\x01\x80"]
+    stream = front + b"".join(b"\0\0\0\1" + unit for unit in units)
+    for size in range(1, len(stream) + 1):
+        file = io.BytesIO(stream)
+        assert list(iter_units(SimpleNamespace(read=lambda _, f=file, n=size: f.read(n)))) == units

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "engine/channel.h"
+
 avenc_channel_config config_of(uint32_t depth, uint32_t queue) {
     return (avenc_channel_config){.en_type = H264_MAIN_LEVEL,
                                   .pic_format = PIXEL_FORMAT_YUV_SEMIPLANAR_420,
@@ -105,6 +107,13 @@ avenc_channel_stats stats_of(avenc_channel *channel) {
     avenc_channel_stats stats;
     avenc_channel_stats_get(channel, &stats);
     return stats;
+}
+
+unsigned asleep(avenc_channel *channel) {
+    pthread_mutex_lock(&channel->stream->lock);
+    unsigned count = channel->stream->waiting;
+    pthread_mutex_unlock(&channel->stream->lock);
+    return count;
 }
 
 void end_channel(avenc_channel *channel) {

@@ -218,6 +218,17 @@ SCENARIO(time_goes_on_over_a_channel_that_encoded_nothing) {
     channel = rebase(device, channel, 1, 2147483647);
     channel = rebase(device, channel, 2147483647, 1);
     CHECK(pts_of_next(channel) == 1); /* 40.06 s are less than one unit */
+    frame.pts = INT64_MAX / 2;
+    CHECK(avenc_channel_submit(channel, &frame, PATIENT, &index) == AVENC_OK);
+    expect(channel, 1);
+    channel = rebase(device, channel, 1, 25); /* as far as can be said */
+    CHECK(pts_of_next(channel) == INT64_MAX);
+    CHECK(pts_of_next(channel) == INT64_MAX);
+    frame.pts = INT64_MIN;
+    CHECK(avenc_channel_submit(channel, &frame, PATIENT, &index) == AVENC_OK);
+    expect(channel, 1);
+    channel = rebase(device, channel, 1, 50);
+    CHECK(pts_of_next(channel) == INT64_MIN);
     end_channel(channel);
     avenc_channel_config config = config_of(1, 0);
     config.time_den = 2147483648ll;
@@ -273,13 +284,23 @@ SCENARIO(a_device_with_one_channel_is_reconfigured_in_turns) {
     avenc_device_release(device);
 }
 
+static void *submit_whenever(void *arg) {
+    later *l = arg;
+    avenc_submission frame = frame_of(77);
+    avenc_wait wait = avenc_wait_for(AVENC_NO_TIMEOUT); /* one that ends looks once more, and finds room */
+    uint64_t index;
+    l->rc = avenc_channel_submit(l->channel, &frame, &wait, &index);
+    return NULL;
+}
+
 SCENARIO(a_pause_that_ends_lets_the_stream_go_on) {
     avenc_channel *channel = open_on(0, 2, 2);
     later waits = {.channel = channel};
     pthread_t thread;
     avenc_channel_pause(channel, 1);
     CHECK(enqueue(channel, 1) == AVENC_E_FULL);
-    pthread_create(&thread, NULL, submit_later, &waits);
+    pthread_create(&thread, NULL, submit_whenever, &waits);
+    UNTIL(asleep(channel) == 1);
     avenc_channel_pause(channel, 0);
     pthread_join(thread, NULL);
     CHECK(waits.rc == AVENC_OK);
@@ -483,9 +504,11 @@ SCENARIO(memory_for_one_more_slot_is_refused_and_tried_again) {
     avenc_frame *frame = acquire(channel, 1);
     avenc_submission given = frame_of(2);
     uint64_t index;
-    loop_fail(0, LOOP_ALLOC, 1, 200000);
-    CHECK(avenc_channel_enqueue(channel, &given, 1, 0, &index) == AVENC_E_AGAIN);
-    CHECK(avenc_channel_wait_room(channel, PATIENT) == 200000);
+    for (unsigned i = 0; i < 40; i++) { /* more often than there are slots: none is used up by that */
+        loop_fail(0, LOOP_ALLOC, 1, 200000);
+        CHECK(avenc_channel_enqueue(channel, &given, 1, 0, &index) == AVENC_E_AGAIN);
+        CHECK(avenc_channel_wait_room(channel, PATIENT) == 200000);
+    }
     CHECK(avenc_channel_wait_room(channel, PATIENT) == AVENC_OK);
     CHECK(avenc_channel_enqueue(channel, &given, 1, 0, &index) == AVENC_OK);
     expect(channel, 2);

@@ -128,6 +128,21 @@ SCENARIO(what_lies_in_host_memory_is_brought_to_the_device) {
     end_channel(channel);
 }
 
+SCENARIO(a_copy_that_failed_is_not_counted) {
+    loop_on_host(0, true);
+    avenc_channel *channel = open_on(0, 1, 1);
+    avenc_submission given = {.number_pts = 1, .tag = 3};
+    uint64_t index;
+    avenc_frame *frame = acquire(channel, 3);
+    loop_fail(0, LOOP_UPLOAD, 1, BAD_PARAM);
+    CHECK(avenc_frame_submit(frame, &given, 0, PATIENT, &index) == BAD_PARAM);
+    CHECK(avenc_frame_submit(frame, &given, 0, PATIENT, &index) == AVENC_OK);
+    avenc_frame_release(frame);
+    expect(channel, 3);
+    CHECK(stats_of(channel).device_copies_in == 1);
+    end_channel(channel);
+}
+
 /* Rows of 8 bytes in rows of 16: what goes to the device beside the picture was never somebody else's. */
 SCENARIO(what_pads_a_row_on_its_way_to_the_device_is_zero) {
     static const uint8_t zeros[8];
@@ -179,6 +194,12 @@ SCENARIO(a_picture_in_device_memory_is_read_where_it_is_and_the_slot_is_its_own_
         expect(channel, 7);
     }
     CHECK(stats_of(channel).device_copies_in == 0);
+    CHECK(avenc_channel_submit_device(channel, &picture, &given, PATIENT, &index) == AVENC_OK);
+    expect(channel, 5);
+    loop_fail(0, LOOP_PLACE, 1, BAD_PARAM); /* it names the caller's memory still */
+    CHECK(submit(channel, 8) == BAD_PARAM);
+    CHECK(submit(channel, 9) == AVENC_OK);
+    expect(channel, 9);
     picture.data = memory + 8; /* not aligned: copied on the device */
     memcpy(memory + 8, &stamp, sizeof stamp);
     CHECK(avenc_channel_submit_device(channel, &picture, &given, PATIENT, &index) == AVENC_OK);
@@ -223,7 +244,9 @@ SCENARIO(a_refused_frame_is_back_with_its_own_report_which_is_nobody_s) {
     CHECK(avenc_channel_refused_pending(channel) == 0 && take_none(channel) == 0);
     CHECK(submit_index(channel, 2, &index) == AVENC_OK && index == 0);
     CHECK(loop_last_idr(0)); /* the one that was refused may be encoded, and is in nobody's hands */
-    expect(channel, 2);
+    avenc_packet *packet = take_packet(channel);
+    CHECK(stamp_of(packet) == 2 && packet->frame_index == 0 && packet->pts == 0); /* as if it had not been */
+    avenc_packet_release(packet);
     CHECK(stats_of(channel).completed == 1);
     end_channel(channel);
 }
@@ -524,6 +547,7 @@ SCENARIO(a_refused_frame_of_the_queue_comes_back_as_a_packet) {
     CHECK(enqueue(channel, 2) == AVENC_OK);
     packet = take_packet(channel);
     CHECK(packet->status == REFUSED && packet->tag == 2 && packet->frame_index == 1);
+    CHECK(packet->emitted_ns >= packet->submitted_ns && packet->submitted_ns);
     avenc_packet_release(packet);
     CHECK(avenc_channel_refused_pending(channel) == 1);
     CHECK(enqueue(channel, 3) == AVENC_OK);
@@ -553,6 +577,28 @@ SCENARIO(a_frame_behind_a_refused_one_keeps_its_number_and_is_sent) {
     avenc_packet_release(packet);
     avenc_channel_stats stats = stats_of(channel);
     CHECK(stats.submitted == 1 && stats.completed == 1 && stats.in_flight == 0);
+    end_channel(channel);
+}
+
+static void *wait_until_idle(void *channel) {
+    avenc_wait wait = avenc_wait_for(AVENC_NO_TIMEOUT); /* one that ends looks once more, and finds it so */
+    CHECK(avenc_channel_wait_idle(channel, &wait) == AVENC_OK);
+    return NULL;
+}
+
+SCENARIO(a_refused_frame_wakes_who_waits_until_the_device_is_idle) {
+    avenc_channel *channel = open_on(0, 2, 0);
+    pthread_t sender, waiter;
+    loop_hang(0, LOOP_SEND, 1);
+    loop_next(0, refused);
+    pthread_create(&sender, NULL, submit_refused, channel);
+    loop_wait_hung(0, LOOP_SEND, 1);
+    pthread_create(&waiter, NULL, wait_until_idle, channel);
+    UNTIL(asleep(channel) == 1);
+    loop_release(0, LOOP_SEND); /* no report follows, and no slot is free by it */
+    pthread_join(sender, NULL);
+    pthread_join(waiter, NULL);
+    loop_report(0, 1);
     end_channel(channel);
 }
 

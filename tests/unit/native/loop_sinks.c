@@ -6,8 +6,10 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "channels.h"
@@ -315,6 +317,55 @@ SCENARIO(a_sink_that_is_replaced_while_it_writes_gives_its_packets_to_the_next) 
             close(pair[i]);
         }
     }
+}
+
+static void *read_all(void *fd) {
+    static uint8_t some[4096];
+    while (read(*(int *)fd, some, sizeof some) > 0)
+        continue;
+    return NULL;
+}
+
+SCENARIO(a_sink_writes_all_that_was_ready_when_it_came) {
+    enum { FRAMES = 2200 }; /* more than one turn, and nobody who waits for them */
+    avenc_channel *channel = open_on(0, 4, 0);
+    int ends[2];
+    CHECK(pipe(ends) == 0);
+    for (uint64_t i = 1; i <= FRAMES; i++)
+        CHECK(submit(channel, i) == AVENC_OK);
+    CHECK(avenc_channel_wait_idle(channel, PATIENT) == AVENC_OK && stats_of(channel).ready == FRAMES);
+    set_sink(channel, ends[1]);
+    close(ends[1]);
+    reader *r = start_reader(ends[0], LOOP_HEAD + LOOP_STAMP, 7, 1);
+    UNTIL(stats_of(channel).written == FRAMES);
+    end_channel(channel);
+    join_reader(r, FRAMES);
+}
+
+SCENARIO(a_sink_that_could_not_be_replaced_in_time_goes_on) {
+    avenc_channel *channel = open_on(0, 4, 0);
+    pthread_t reader;
+    struct termios raw;
+    int terminal = posix_openpt(O_RDWR | O_NOCTTY), fd = temporary_file();
+    CHECK(terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0);
+    int end = open(ptsname(terminal), O_RDWR | O_NOCTTY);
+    CHECK(end >= 0 && tcgetattr(end, &raw) == 0);
+    cfmakeraw(&raw);
+    CHECK(tcsetattr(end, TCSANOW, &raw) == 0);
+    set_sink(channel, end);
+    loop_default(0, big);
+    CHECK(submit(channel, 1) == AVENC_OK);
+    UNTIL(avenc_blocked_threads() == 1); /* inside the write to a terminal that nobody reads */
+    CHECK(avenc_channel_set_sink(channel, fd, 0, BRIEFLY) == AVENC_E_TIMEOUT);
+    CHECK(submit(channel, 2) == AVENC_OK);
+    pthread_create(&reader, NULL, read_all, &terminal);
+    CHECK(avenc_channel_wait_idle(channel, PATIENT) == AVENC_OK);
+    CHECK(stats_of(channel).written == 2 && stats_of(channel).ready == 0 && size_of(fd) == 0);
+    end_channel(channel);
+    close(end); /* and so the reader ends */
+    pthread_join(reader, NULL);
+    close(terminal);
+    close(fd);
 }
 
 SCENARIO(a_sink_that_cannot_be_written_or_duplicated) {

@@ -312,13 +312,6 @@ static void *submit_for_ever(void *arg) {
     return NULL;
 }
 
-static unsigned asleep(avenc_channel *channel) {
-    pthread_mutex_lock(&channel->stream->lock);
-    unsigned count = channel->stream->waiting;
-    pthread_mutex_unlock(&channel->stream->lock);
-    return count;
-}
-
 SCENARIO(a_packet_that_is_taken_wakes_who_waits_for_room_for_its_own) {
     avenc_device *device = loop_open(0);
     avenc_channel_config config = config_of(2, 0);
@@ -335,6 +328,23 @@ SCENARIO(a_packet_that_is_taken_wakes_who_waits_for_room_for_its_own) {
     expect(channel, 7);
     end_channel(channel);
     avenc_device_release(device);
+}
+
+SCENARIO(a_handle_that_is_given_up_late_wakes_who_waits_for_its_room) {
+    avenc_channel *channel = open_on(0, 1, 0);
+    avenc_submission given = {.number_pts = 1, .tag = 3};
+    uint64_t index;
+    avenc_frame *frame = acquire(channel, 3);
+    CHECK(avenc_frame_submit(frame, &given, 0, PATIENT, &index) == AVENC_OK);
+    expect(channel, 3);
+    waiter w = {.channel = channel};
+    pthread_create(&w.thread, NULL, submit_for_ever, &w);
+    UNTIL(asleep(channel) == 1); /* whoever has the handle may read the picture */
+    avenc_frame_release(frame);
+    pthread_join(w.thread, NULL);
+    CHECK(w.rc == AVENC_OK);
+    expect(channel, 7);
+    end_channel(channel);
 }
 
 SCENARIO(a_send_that_returns_wakes_who_waits_for_its_turn) {

@@ -11,7 +11,7 @@
 #include "engine/device.h"
 #include "engine/report.h"
 
-enum { MOST_PLANS = 64, MOST_FAULTS = 16, MOST_HELD = 512 };
+enum { MOST_PLANS = 64, MOST_FAULTS = 64, MOST_HELD = 512 };
 
 typedef struct loop_channel {
     struct loop_device *loop;
@@ -289,8 +289,10 @@ static void count_memory(avenc_device *device, int by) {
 static int alloc_any(avenc_device *device, loop_call call, size_t size, void **memory) {
     must_be_bound(device);
     int rc = enter(device, call);
-    if (rc)
+    if (rc) {
+        *memory = memory; /* what a vendor's call leaves there is nobody's to free */
         return rc;
+    }
     if (!(*memory = malloc(size)))
         return avi_fail(AVENC_E_NOMEM, "loopback", "out of memory");
     memset(*memory, LOOP_DIRT, size); /* the vendor promises nothing of what is in it */
