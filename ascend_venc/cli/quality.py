@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import gc
 import math
 import os
 import re
@@ -116,12 +117,13 @@ class Quality:
                 _empty(self._av, sink)
         del encoded, original, sink, _
         self._graphs.clear()  # which closes the files' other ends, and with that writes what is left
+        gc.collect()  # a graph of PyAV 19 and its filters hold each other
         found: dict[str, float | None] = {}
         for name, file in zip(self._names, self._files):
             text = os.pread(file, os.fstat(file).st_size, 0).decode()
             values = [float(value) for value in re.findall(r"(?:mse_avg|All):(\S+)", text)]
-            if not values:
-                raise MediaError(f"{_WHAT}: the filter {name} told nothing")
+            if not values or len(values) != self._compared:
+                raise MediaError(f"{_WHAT}: the filter {name} told of {len(values)} pictures, and got {self._compared}")
             mean = sum(values) / len(values)
             if name == "ssim":
                 found[name] = round(mean, 6)

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ascend_venc.cli import encode, encode_input, main
+from ascend_venc.cli import encode, encode_input, main, quality
 from ascend_venc.media import container as container_module
 from helpers import clips, processes, sound
 
@@ -389,3 +389,22 @@ def test_quality_is_that_of_ffmpegs_measures(backend, here, capsys, codec):
     line = "-f rawvideo -pix_fmt rgb24 -s 128x128 -i f.rgb --psnr c.mkv"
     assert main(["encode", "--backend", backend, *line.split()]) == 2
     assert "--psnr: the frames are rgb24, and are converted first" in capsys.readouterr().err
+
+
+def test_quality_is_of_all_pictures_where_only_the_collector_ends_a_graph(backend, here, capsys, monkeypatch):
+    """As in PyAV 19, whose graphs and filters hold each other: FFmpeg writes the last figures when the graph ends."""
+    command = ["encode", "--backend", backend, "film.mp4", "a.mkv", "--psnr", "--ssim", "--json", "-an", "-y"]
+    assert main(command) == 0
+    facts = json.loads(capsys.readouterr().out)
+    graph = quality.Quality._graph
+
+    def held(self, name):
+        parts = list(graph(self, name))
+        holder = [*parts]
+        holder.append(holder)
+        return (*parts[:3], holder)
+
+    monkeypatch.setattr(quality.Quality, "_graph", held)
+    assert main(command) == 0
+    held_facts = json.loads(capsys.readouterr().out)
+    assert [held_facts[name] for name in ("psnr", "ssim")] == [facts[name] for name in ("psnr", "ssim")]

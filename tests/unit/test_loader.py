@@ -51,7 +51,8 @@ def run_in_a_process(program, *args, cwd=None, **env):
     clean.update({key: str(value) for key, value in env.items()})
     clean["PYTHONPATH"] = os.path.dirname(os.path.dirname(os.path.dirname(core.simulated_device_path())))
     done = subprocess.run(
-        [sys.executable, "-c", program, *map(str, args)],
+        # CPython 3.12 and newer warn of every fork beside threads, which is what some of these do.
+        [sys.executable, "-W", "ignore:This process:DeprecationWarning", "-c", program, *map(str, args)],
         env=clean,
         cwd=cwd,
         capture_output=True,
