@@ -87,6 +87,12 @@ cdef void set_sei(avenc_submission *submission, bytes unit) noexcept:
         submission.sei_size = <size_t>PyBytes_GET_SIZE(unit)
 
 
+cdef inline object number_of(int64_t index, int64_t expected, object number):
+    """The number of a frame that was sent, or None. `number` was made before, from what it would be: an exception for want
+    of memory would say that it was not sent."""
+    return None if index < 0 else number if index == expected else index
+
+
 @cython.final
 cdef class Channel:
     """Channel(device, config, converter, timeout, predecessor=None, epoch=0, *, queue=0, max_queued=0, \
@@ -383,17 +389,16 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                         "frame is in device memory: there is nothing to copy; use submit()")
                 owner = frame  # let go of when the device has read it
             lent = type(frame) is DeviceFrame or (how == BORROWED and not converted)
-            submission.tag = 0
             submission.promised = future is not None
             if lent or future is not None:
                 ticket = Ticket.__new__(Ticket)
                 ticket.token = token
                 ticket.future = future
                 ticket.owner = owner if lent else None
-                submission.tag = self.stream.add_entry(ticket)
+                tag = self.stream.add_entry(ticket)
             elif token is not None:
-                submission.tag = self.stream.add_entry(token)
-            tag = submission.tag
+                tag = self.stream.add_entry(token)
+            submission.tag = 0 if tag is None else tag
             if converted:
                 index = self._send_converted(frame, submission, wait, how)
             elif acquired:
@@ -411,9 +416,9 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 held.view_count = 0
             return index
         finally:
-            if index < 0 and tag:
-                self.stream.drop_entry(tag)
             release_host_frame(&held)
+            if index < 0 and tag is not None:
+                self.stream.drop_entry(tag)
 
     cdef int64_t _submit(self, object frame, object pts, bint key_frame, object token, object future, bytes sei,
                          avenc_wait *wait, int how) except -9:
@@ -440,6 +445,8 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         finally:
             if index < 0 and submission.force_idr and not key_frame:
                 stream.key_frame_owed = True
+        if index >= 0:
+            stream.next_index = index + 1
         if stream.on_full == DROP_OLDEST:
             stream.forget_dropped()  # the Future of the frame that made room has its end now
         return index
@@ -453,8 +460,9 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef avenc_wait wait
         cdef bytes unit = sei_of(sei, self._config.en_type)
         begin_wait(&wait, timeout, None)
-        cdef int64_t index = self._submit(frame, pts, key_frame, token, future, unit, &wait, DIRECT)
-        return None if index < 0 else index
+        cdef int64_t expected = self.stream.next_index
+        cdef object number = expected
+        return number_of(self._submit(frame, pts, key_frame, token, future, unit, &wait, DIRECT), expected, number)
 
     def enqueue(self, frame, pts, bint key_frame, token, bint copy, timeout, sei=None):
         """Queue a host frame for a native thread to send; return its number, or None if it was dropped.
@@ -466,16 +474,20 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef avenc_wait wait
         cdef bytes unit = sei_of(sei, self._config.en_type)
         begin_wait(&wait, timeout, None)
-        cdef int64_t index = self._submit(frame, pts, key_frame, token, None, unit, &wait, QUEUED if copy else BORROWED)
-        return None if index < 0 else index
+        cdef int64_t expected = self.stream.next_index
+        cdef object number = expected
+        return number_of(self._submit(frame, pts, key_frame, token, None, unit, &wait, QUEUED if copy else BORROWED),
+                         expected, number)
 
     def offer(self, frame, pts, bint key_frame, token, sei=None):
         """As `enqueue` with a copy, but without any wait: False where there is no room at this moment."""
         cdef avenc_wait wait
         cdef bytes unit = sei_of(sei, self._config.en_type)
         begin_wait(&wait, 0, None)
+        cdef int64_t expected = self.stream.next_index
+        cdef object number = expected
         cdef int64_t index = self._submit(frame, pts, key_frame, token, None, unit, &wait, OFFERED)
-        return False if index == NO_ROOM_NOW else None if index < 0 else index
+        return False if index == NO_ROOM_NOW else number_of(index, expected, number)
 
     @property
     def short_copy(self):
@@ -511,8 +523,8 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             hold_host_frame(frame, <uint32_t>self.width, <uint32_t>self.height, &held)
             try:
                 if token is not None:
-                    submission.tag = stream.add_entry(token)
-                    tag = submission.tag
+                    tag = stream.add_entry(token)
+                    submission.tag = tag
                 submission.picture = held.picture
                 with nogil:  # the common case looks at no clock: there is room
                     status = avenc_channel_submit(self._h, &submission, NULL, &index)
@@ -520,6 +532,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                         avenc_channel_take(self._h, ready, BATCH, &count)
                 if status == AVENC_OK:
                     stream.key_frame_owed = False
+                    stream.next_index = <int64_t>index + 1
             finally:
                 release_host_frame(&held)
             if status == AVENC_OK:
@@ -617,21 +630,32 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         return indices
 
     def _submit_each(self, list frames, list pts, list key_frames, list tokens, list units, list indices, avenc_wait wait):
-        cdef int64_t index
+        cdef int64_t index, expected
+        cdef Py_ssize_t i
         while len(indices) < len(frames):
             i = len(indices)
             refuse_other_than_host(frames[i])
             unit = None if units is None else units[i]
-            index = self._submit(frames[i], pts[i], key_frames[i], tokens[i], None, unit, &wait, DIRECT)
-            indices.append(None if index < 0 else index)
+            expected = self.stream.next_index
+            indices.append(expected)
+            try:
+                index = self._submit(frames[i], pts[i], key_frames[i], tokens[i], None, unit, &wait, DIRECT)
+            except BaseException:
+                indices.pop()
+                raise
+            if index != expected:
+                indices[i] = None if index < 0 else index
         return True
 
     def _submit_batch(self, list frames, list pts, list key_frames, list tokens, list units, list indices, avenc_wait wait):
         """Submit from frame len(indices) on. False: another channel has this one's place, and the rest is for that one."""
         cdef Py_ssize_t first = len(indices), count = len(frames) - first, i, held_count = 0, given = 0, scratch_size
+        cdef Py_ssize_t dropped = 0
+        cdef int64_t expected
         cdef size_t accepted = 0, more
         cdef int status = AVENC_OK
         cdef list owners = []
+        cdef list tags = [None] * count
         cdef avenc_submission *submissions
         cdef host_frame *held
         cdef uint64_t *numbers
@@ -653,6 +677,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             for i in range(count):
                 frame = frames[first + i]
                 held[i].view_count = 0
+                held_count = i + 1
                 refuse_other_than_host(frame)
                 if PyObject_CheckBuffer(frame) or type(frame) is tuple:
                     hold_host_frame(frame, <uint32_t>self.width, <uint32_t>self.height, &held[i])
@@ -661,7 +686,6 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                     if type(owner) is DeviceFrame:
                         refuse_other_than_host(owner)
                     owners.append(owner)
-                held_count = i + 1
             for i in range(count):
                 stamp = pts[first + i]
                 submissions[i].number_pts = stamp is None
@@ -671,8 +695,12 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 submissions[i].force_idr = bool(key_frames[first + i]) or (i == 0 and stream.key_frame_owed)
                 set_sei(&submissions[i], None if units is None else units[first + i])
                 token = tokens[first + i]
-                submissions[i].tag = 0 if token is None else stream.add_entry(token)
                 given = i + 1
+                if token is not None:
+                    tags[i] = stream.add_entry(token)
+                submissions[i].tag = 0 if token is None else tags[i]
+            expected = stream.next_index
+            indices += [expected + i for i in range(count)]  # before they are sent, which needs no memory any more then
             stream.key_frame_owed = False
             while True:
                 more = 0
@@ -682,21 +710,27 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 accepted += more
                 if status == AVENC_OK or not self._again(status, &wait):
                     break
-            indices.extend([numbers[i] for i in range(<Py_ssize_t>accepted)])
+            for i in range(<Py_ssize_t>accepted):
+                stream.next_index = <int64_t>numbers[i] + 1
+                if <int64_t>numbers[i] != expected + i:
+                    indices[first + i] = numbers[i]
             if status == AVENC_E_REPLACED:
                 return False
             for i in range(<Py_ssize_t>accepted, count):
                 if self._refuse(status, submissions[i].force_idr) == DROPPED:
-                    indices.append(None)
+                    indices[first + i] = None
+                    dropped += 1
             return True
         finally:
+            while len(indices) > first + <Py_ssize_t>accepted + dropped:
+                indices.pop()
+            for i in range(held_count):
+                release_host_frame(&held[i])
             for i in range(<Py_ssize_t>accepted, given):
                 if submissions[i].force_idr and not key_frames[first + i]:
                     stream.key_frame_owed = True
-                if submissions[i].tag:
-                    stream.drop_entry(submissions[i].tag)
-            for i in range(held_count):
-                release_host_frame(&held[i])
+                if tags[i] is not None:
+                    stream.drop_entry(tags[i])
             if self._scratch == NULL and scratch_size <= MAX_SCRATCH:
                 self._scratch = held
                 self._scratch_size = scratch_size

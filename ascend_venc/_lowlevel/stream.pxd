@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from .cavenc cimport avenc_channel
 from .device cimport Device
@@ -10,12 +10,18 @@ cdef enum:  # what submit does where there is no room, in the order of channel.O
     DROP_OLDEST
     FAIL
 
+cdef enum:
+    DROPPED_AT_ONCE = 64  # tags of frames that were dropped
+
 cdef class Stream:
     cdef object __weakref__
     cdef avenc_channel *_h  # a reference on the channel that takes frames now: what a stream is closed by
     cdef readonly Device device
     cdef dict entries  # what frames brought along, by their tag: tokens, owners, Futures
     cdef uint64_t next_tag
+    cdef uint64_t tags[DROPPED_AT_ONCE]  # of frames that were dropped: those from `told` to `to_tell` have their entries still
+    cdef size_t told
+    cdef size_t to_tell
     cdef list time_bases  # by epoch, and the next: EncoderConfig. Those of changes that came to nothing are among them
     cdef list configs
     cdef list failures  # of frames, that encode() met before it had sent its own: the next to be raised
@@ -29,9 +35,10 @@ cdef class Stream:
     cdef bint key_frame_owed  # a dropped frame was to be a key frame
     cdef unsigned long submitter  # thread that submits, 0 if none has
     cdef bint several_submitters
+    cdef int64_t next_index  # the next frame's, unless several threads submit
     cdef uint64_t refused  # frames that were not accepted for lack of room
 
-    cdef uint64_t add_entry(self, object entry) except 0
+    cdef object add_entry(self, object entry)
     cdef int drop_entry(self, object tag) except -1
     cdef int forget_dropped(self) except -1
     cdef int begin_epoch(self, object config, object time_base) except -1

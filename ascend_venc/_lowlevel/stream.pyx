@@ -31,7 +31,6 @@ cdef extern from "pythread.h" nogil:
     unsigned long PyThread_get_thread_ident()
 
 cdef enum:
-    BATCH = 64
     EXIT_MS = 1000  # for all that a program left open
 
 orphans = queue.SimpleQueue()  # Futures whose encoder is gone, to be cancelled by the thread that serves Futures
@@ -151,11 +150,13 @@ cdef class Stream:
     def __dealloc__(self):
         avenc_channel_release(self._h)
 
-    cdef uint64_t add_entry(self, object entry) except 0:
+    cdef object add_entry(self, object entry):
+        """Return the entry's tag, as the object by which it can be dropped without memory."""
+        cdef object tag = self.next_tag + 1
+        self.entries[tag] = entry
         self.next_tag += 1
-        self.entries[self.next_tag] = entry
         count_tickets(1)
-        return self.next_tag
+        return tag
 
     cdef int drop_entry(self, object tag) except -1:
         if self.entries.pop(tag, self) is not self:
@@ -180,19 +181,22 @@ cdef class Stream:
 
     cdef int forget_dropped(self) except -1:
         """Let go of what came with frames and packets that nobody will get, and of what outlived its channel."""
-        cdef uint64_t tags[BATCH]
-        cdef size_t count = BATCH, i
+        cdef object tag
         let_go()
         if not self.entries or (self.on_full != DROP_OLDEST and self.sink < 0):  # nothing is dropped or written otherwise
             return 0
-        while count == BATCH:
-            count = avenc_channel_take_dropped(self._h, tags, BATCH)
-            for i in range(count):
-                entry = self.entries.get(tags[i])
-                self.drop_entry(tags[i])
+        while True:
+            while self.told < self.to_tell:  # what an exception leaves is for the next call
+                tag = self.tags[self.told]
+                self.told += 1
+                entry = self.entries.get(tag)
+                self.drop_entry(tag)
                 if type(entry) is Ticket and (<Ticket>entry).future is not None:
                     cancel((<Ticket>entry).future)
-        return 0
+            self.told = 0
+            self.to_tell = avenc_channel_take_dropped(self._h, self.tags, DROPPED_AT_ONCE)
+            if self.to_tell == 0:
+                return 0
 
     cdef int note_submitter(self) noexcept:
         cdef unsigned long thread = PyThread_get_thread_ident()

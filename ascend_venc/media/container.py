@@ -161,6 +161,7 @@ class ContainerReader(VideoReader):
         self._notes: list[str] = []
         self._complaint = ""
         self._unjoined = 0
+        self._searched = False
         self._skipped = 0  # units of time_base before the first frame that is given
         self._since_key: list[bytes] = []  # packets from the last key frame on, of a stream whose end is looked at
         self._heard = 0.0  # when the last packet came
@@ -354,6 +355,7 @@ class ContainerReader(VideoReader):
     def _decode(self) -> Iterator[Any]:
         index = 0
         counted = False  # whether the last packet was found damaged
+        farthest = 0  # where the last packet ends
         joined = False  # whether there was a key frame: what comes before it in a running stream cannot be decoded
         self._first_data = b""
         errors = self._logged_errors()
@@ -381,6 +383,7 @@ class ContainerReader(VideoReader):
                 self._since_key = [] if packet.is_keyframe else self._since_key
                 self._since_key.append(bytes(packet))
             if packet.size:
+                farthest = max(farthest, (packet.dts or 0) + 1)
                 self._longest = max(self._longest, packet.duration or 0)
                 if packet.pts is not None:
                     self._durations[packet.pts] = packet.duration or 0
@@ -419,6 +422,7 @@ class ContainerReader(VideoReader):
             if packet.size == 0:
                 if not counted:
                     self._check_end(index)
+                self._check_count(farthest)
                 return
             counted = bool(reason and joined)
 
@@ -442,6 +446,18 @@ class ContainerReader(VideoReader):
                 "line)"
             )
         self.damaged += 1
+
+    def _check_count(self, farthest: int) -> None:
+        """FFmpeg looks for the next piece of an AVI where one is damaged, without a word.
+
+        A piece counts one tick, also one of no bytes, by which a picture is shown longer.
+        """
+        missing = self._stream.frames - farthest
+        if self._container.format.name == "avi" and not self._searched and missing > 0:
+            self._notes.append(
+                f"{missing} of the {self._stream.frames} pictures that its header counts were not found: perhaps the file "
+                "is damaged"
+            )
 
     def _reads_beyond_its_end(self) -> bool:
         """Say whether the last picture depends on what follows its packet: then its slice is not complete."""
@@ -563,6 +579,7 @@ class ContainerReader(VideoReader):
 
     def _seek(self, seconds: Fraction) -> None:
         """Begin anew with the last key frame before that time by the file's clock."""
+        self._searched = True
         self._container.seek(round(seconds / self._stream.time_base), stream=self._stream)
         self._pending.clear()
         self._decoder = self._decode()

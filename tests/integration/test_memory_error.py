@@ -18,6 +18,7 @@ _testcapi = pytest.importorskip("_testcapi", reason="this Python has no _testcap
 pytestmark = [pytest.mark.sim_only, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
 
 FRAME = bytes(128 * 192)
+BEFORE = 300  # frames: the numbers of what comes with those after them are none that Python has ready
 PLACES = 60  # allocations, of the few that each call makes
 
 
@@ -60,6 +61,7 @@ CALLS = {
     "stats": lambda enc, token: enc.stats,
     "encode_iter": lambda enc, token: next(enc.encode_iter([FRAME])),
     "encode_iter of several": lambda enc, token: next(enc.encode_iter([FRAME] * 2)),
+    "submit_many of tensors": lambda enc, token: enc.submit_many([ARRAY_AS_TENSOR] * 2, tokens=[token] * 2),
     "submit a pair": lambda enc, token: enc.submit(PAIR, token=token),
     "submit a tensor": lambda enc, token: enc.submit(ARRAY_AS_TENSOR, token=token),
     "submit what is no frame": lambda enc, token: refused(enc.submit, FRAME[1:], token=token),
@@ -75,12 +77,12 @@ def packets_of(result):
 
 
 def without_memory(call, enc, token, place):
-    """(result, whether it raised MemoryError) of a call whose allocation number `place` fails."""
+    """(result, MemoryError that it raised or None) of a call whose allocation number `place` fails."""
     _testcapi.set_nomemory(place, place + 1)
     try:
-        return call(enc, token), False
-    except MemoryError:
-        return None, True
+        return call(enc, token), None
+    except MemoryError as error:
+        return None, error.with_traceback(None)
     finally:
         _testcapi.remove_mem_hooks()
 
@@ -105,25 +107,31 @@ def test_no_packet_token_or_memory_is_lost(name, request):
             late = Token()
             alive = weakref.WeakSet([*tokens, late])
             enc = venc.Encoder(128, 128, codec="h264", backend="sim", depth=4, queue=8, timeout=10)
+            for _ in range(BEFORE // 12):
+                enc.submit_many([FRAME] * 12, tokens=[1] * 12)
+                enc.flush()
             for token in tokens:
                 enc.submit(FRAME, token=token)
             eventually(lambda enc=enc: enc.stats.in_flight == 0)
             token = None
-            result, failed = without_memory(call, enc, late, place)
+            result, error = without_memory(call, enc, late, place)
+            failed = error is not None
             struck += failed
             if isinstance(result, venc.Frame):
                 result.release()
             received = packets_of(result)
             received += enc.flush()
             stats = enc.stats
-            assert len(received) == stats.encoded, (place, failed)
+            assert len(received) == stats.encoded - BEFORE, (place, failed)
             indices = [packet.frame_index for packet in received]
-            assert indices[:6] == list(range(6)), (place, failed)
+            assert indices[:6] == list(range(BEFORE, BEFORE + 6)), (place, failed)
             assert [packet.token for packet in received[:6]] == tokens, (place, failed)
             if failed and name in SENT_OR_NOT:
-                assert stats.submitted == 6, (place, name)  # an exception means that it was not sent
+                assert stats.submitted == BEFORE + 6, (place, name)  # an exception means that it was not sent
+            if failed and name.startswith("submit_many"):
+                assert stats.submitted == BEFORE + 6 + getattr(error, "accepted", 0), (place, name)
             enc.close()
-            del enc, result, received, tokens, late
+            del enc, result, error, received, tokens, late
             if place % 8 == 0:
                 gc.collect()
                 eventually(lambda alive=alive: not alive and gc.collect() is not None)
@@ -131,3 +139,27 @@ def test_no_packet_token_or_memory_is_lost(name, request):
     assert struck > 0 or name.startswith("submit"), "no allocation failed at all"
     eventually(lambda: core.live()["TICKET"] == 0)
     live.assert_unchanged(before)
+
+
+def test_what_came_with_frames_that_were_written_is_let_go_though_memory_runs_out(tmp_path):
+    def submit(enc, token):
+        return enc.submit(FRAME)
+
+    struck = 0
+    with (
+        simulator.shared().options(null_codec=500),
+        open(tmp_path / "film.h264", "wb") as file,
+        venc.Encoder(128, 128, codec="h264", backend="sim", sink=file, queue=8, timeout=10) as enc,
+    ):
+        for _ in range(BEFORE // 12):
+            enc.submit_many([FRAME] * 12, tokens=[1] * 12)
+        for place in range(16):
+            tokens = [Token() for _ in range(4)]
+            alive = weakref.WeakSet(tokens)
+            enc.submit_many([FRAME] * 4, tokens=tokens)
+            del tokens
+            eventually(lambda: enc.stats.written == enc.stats.submitted)
+            struck += without_memory(submit, enc, None, place)[1] is not None
+            enc.submit(FRAME)
+            eventually(lambda alive=alive: not alive)
+    assert struck > 2

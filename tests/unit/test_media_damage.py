@@ -461,3 +461,28 @@ def test_unit_that_tells_its_length_is_damaged_once_where_the_file_ends_before(t
 def test_what_is_no_transport_stream_does_not_seem_to_end_early(tmp_path, content):
     (tmp_path / "a.ts").write_bytes(content)
     assert ends_within_a_unit(tmp_path / "a.ts", 0x100) is False
+
+
+def test_piece_of_an_avi_that_cannot_be_found_is_told(tmp_path):
+    path = film(tmp_path / "a.avi", codec="mpeg4", options={"g": "5"})
+    assert not read(path)[0].notes
+    headers = [place for place in range(path.stat().st_size) if path.read_bytes()[place : place + 4] == b"00dc"]
+    source, frames = read(spoil(path, headers[8], 8))
+    assert len(frames) == 29
+    assert source.notes[0].startswith("1 of the 30 pictures that its header counts were not found")
+
+
+def test_pictures_that_an_avi_shows_longer_are_none_that_it_misses(tmp_path):
+    import av
+
+    path = tmp_path / "a.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height = 128, 128
+        for number in (0, 1, 2, 7, 8):
+            picture = clips.av_frame(noise(number))
+            picture.pts, picture.time_base = number, Fraction(1, 25)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    source, frames = read(path)
+    assert (len(frames), source.notes) == (5, ())
