@@ -264,9 +264,9 @@ class EncoderConfig:
         codec = parse_codec(codec)
         if profile is None:
             profile = _DEFAULT_PROFILE[codec]
+        if codec == "h265" and isinstance(profile, str) and profile.lower() != "main":
+            raise InvalidArgumentError(f'profile is {shown(profile)}; H.265 is encoded as "main" only')
         profile = parse_choice("profile", profile, PROFILES)
-        if (codec, profile) not in _FORMATS:
-            raise InvalidArgumentError(f'profile is "{profile}"; H.265 is encoded as "main" only')
         exact_fps = parse_fps(fps)
         if exact_fps <= 0:
             raise InvalidArgumentError(f"fps is {shown(fps)}; it must be greater than 0")

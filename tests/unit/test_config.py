@@ -170,6 +170,7 @@ def test_resolve_wrong_type_raises_typeerror_naming_the_parameter(kwargs):
         ({"bitrate": float("inf")}, ("bitrate", "inf", "finite")),
         ({"profile": "hihg", "codec": "h264"}, ("profile", 'did you mean "high"')),
         ({"profile": "high"}, ("profile", "high", "main")),
+        ({"profile": "main10"}, ("profile", "main10", 'H.265 is encoded as "main" only')),
         ({"rc": "abr"}, ("rc", "vbr", "cbr")),
         ({"pixel_format": "yuv422p"}, ("pixel_format", "nv12")),
         ({"fps": 0}, ("fps", "0")),

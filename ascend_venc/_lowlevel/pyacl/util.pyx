@@ -53,8 +53,8 @@ cdef class Thread:
     def __call__(self):
         """The body of the thread."""
         cdef uint64_t ident = PyThread_get_thread_ident()
-        started[ident] = self  # also here: the function may ask for its own thread before start_thread has returned
         try:
+            started[ident] = self  # also here: the function may ask for its own thread before start_thread has returned
             if self.argument is None:
                 self.function()
             else:
@@ -65,8 +65,10 @@ cdef class Thread:
                 sys.excepthook(type(exception), exception, exception.__traceback__)
         finally:
             self.function = self.argument = None
-            ended.add(ident)
-            self.finished.release()
+            try:
+                ended.add(ident)
+            finally:
+                self.finished.release()
         self.joined.acquire()
 
 
