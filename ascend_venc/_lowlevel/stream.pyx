@@ -14,7 +14,6 @@ import warnings
 import weakref
 
 cimport cython
-from libc.stdint cimport uint64_t
 
 from .. import errors
 from .cavenc cimport *

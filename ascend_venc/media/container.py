@@ -455,8 +455,8 @@ class ContainerReader(VideoReader):
         missing = self._stream.frames - farthest
         if self._container.format.name == "avi" and not self._searched and missing > 0:
             self._notes.append(
-                f"{missing} of the {self._stream.frames} pictures that its header counts were not found: perhaps the file "
-                "is damaged"
+                f"{missing} of the {self._stream.frames} pictures that its header counts were not found: perhaps the "
+                "file is damaged"
             )
 
     def _reads_beyond_its_end(self) -> bool:

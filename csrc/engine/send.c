@@ -38,8 +38,7 @@ static void accept_locked(avenc_channel *channel, avi_slot *slot, const avenc_su
     packet->epoch = channel->epoch;
     packet->submitted_ns = now;
     channel->next_pts = avi_next_pts(channel->next_pts);
-    channel->last_end =
-        (avi_moment){avi_next_pts(packet->pts), channel->settings.time_num, channel->settings.time_den};
+    channel->last_end = (avi_moment){avi_next_pts(packet->pts), channel->settings.time_num, channel->settings.time_den};
     slot->force_idr = submission->force_idr;
     slot->counted_pts = submission->number_pts;
     if (stream->stats.in_flight++ == 0)

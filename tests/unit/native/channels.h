@@ -21,9 +21,9 @@ avenc_channel *open_configured(avenc_device *device, const avenc_channel_config 
 
 /* A frame whose first bytes and tag are `stamp`; pts are counted. The pixels are the calling thread's. */
 avenc_submission frame_of(uint64_t stamp);
-int submit(avenc_channel *channel, uint64_t stamp);       /* PATIENT */
+int submit(avenc_channel *channel, uint64_t stamp); /* PATIENT */
 int submit_index(avenc_channel *channel, uint64_t stamp, uint64_t *index);
-int enqueue(avenc_channel *channel, uint64_t stamp);      /* waits for memory that is being made, not for room */
+int enqueue(avenc_channel *channel, uint64_t stamp);          /* waits for memory that is being made, not for room */
 avenc_frame *acquire(avenc_channel *channel, uint64_t stamp); /* and write the stamp */
 
 /* Take the next packet: it has to be that of `stamp`, encoded from its picture. */

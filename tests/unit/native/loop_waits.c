@@ -70,7 +70,8 @@ SCENARIO(a_channel_is_listed_when_it_is_attached_and_at_every_progress) {
     expect(channel, 1);
     CHECK(avenc_channel_end(channel) == AVENC_OK);
     CHECK(take_keys(waitset, NULL, keys, 8) == 2); /* the end */
-    CHECK(avenc_channel_attach(channel, waitset, 1) == AVENC_OK && avenc_channel_attach(channel, waitset, 2) == AVENC_OK);
+    CHECK(avenc_channel_attach(channel, waitset, 1) == AVENC_OK &&
+          avenc_channel_attach(channel, waitset, 2) == AVENC_OK);
     CHECK(avenc_channel_attach(channel, waitset, 3) == AVENC_E_FULL && said("4 wait sets already"));
     CHECK(take_keys(waitset, NULL, keys, 8) == 2);
     for (int i = 0; i < AVENC_MAX_WAITSETS + 1; i++)
