@@ -25,9 +25,9 @@ class DeviceFrame:
 
     Notes
     -----
-    A stride that is no multiple of 16, an odd height, or an address that is not 16-byte aligned cannot be read by the
-    hardware as it is (source: the vendor's documentation of DVPP V1): such a frame is copied once on the device, and
-    `Encoder.stats` counts that.
+    A stride that is no multiple of 16 or twice the width and more, a height that is not the picture's, or an address
+    that is not 16-byte aligned cannot be read by the hardware as it is, or on some chips only (source: the vendor's
+    documentation of DVPP V1 and V2): such a frame is copied once on the device, and `Encoder.stats` counts that.
     """
     def __init__(
         self, ptr: int, stride: int, height: int, *, owner: object = None, stream: int | None = None
