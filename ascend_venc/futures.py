@@ -179,7 +179,8 @@ class _Server:
 
 def deliver(channel: Channel) -> None:
     """Settle the Futures whose packets are ready, on the thread that is about to close the channel."""
-    for packet, failure, future in channel.take_promised():
+    while (taken := channel.take_promised()) is not None:
+        packet, failure, future = taken
         if future is not None:
             settle(resolve, future, packet, failure)
 

@@ -517,7 +517,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             submission.number_pts = pts is None
             submission.pts = 0 if pts is None else pts_of(pts)
             submission.converted = submission.promised = False
-            submission.force_idr = key_frame or stream.key_frame_owed
+            submission.force_idr = key_frame
             submission.tag = 0
             set_sei(&submission, unit)
             hold_host_frame(frame, <uint32_t>self.width, <uint32_t>self.height, &held)
@@ -531,7 +531,6 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                     if status == AVENC_OK:
                         avenc_channel_take(self._h, ready, BATCH, &count)
                 if status == AVENC_OK:
-                    stream.key_frame_owed = False
                     stream.next_index = <int64_t>index + 1
             finally:
                 release_host_frame(&held)
@@ -823,15 +822,16 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             packet._h = NULL
 
     def take_promised(self):
-        """Take the packets that are for Futures: a list of (Packet or None, exception or None, Future). Does not wait."""
+        """Take a packet that is for a Future: (Packet or None, exception or None, Future); None: there is none. Does not wait.
+
+        One at a time: where memory runs out, nothing that was taken is lost.
+        """
         cdef avenc_packet *ready = NULL
         cdef size_t count = 1
-        cdef list taken = []
         self.stream.forget_dropped()
-        while True:
-            if avenc_channel_take_promised(self._h, &ready, 1, &count) != AVENC_OK or count == 0:
-                return taken
-            taken.append(wrap_promised(self._h, ready, self.stream.entries, self.stream.time_bases))
+        if avenc_channel_take_promised(self._h, &ready, 1, &count) != AVENC_OK or count == 0:
+            return None
+        return wrap_promised(self._h, ready, self.stream.entries, self.stream.time_bases)
 
     def try_receive(self, Py_ssize_t limit):
         """Return the packets that are ready, at most `limit`, perhaps none, without waiting. Else like receive_many."""

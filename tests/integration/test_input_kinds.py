@@ -568,3 +568,12 @@ def test_converted_frame_is_let_go_of_when_the_call_returns(backend, planes, cal
         for memory in memories:
             memory.append(0)  # BufferError while somebody has a view
         enc.flush()
+
+
+@pytest.mark.parametrize("second", [None, bytes(3), np.zeros((2, 3), np.uint8)])
+def test_first_plane_is_let_go_of_where_the_second_is_none(backend, second):
+    luma = bytearray(WIDTH * HEIGHT)
+    with venc.Encoder(WIDTH, HEIGHT, backend=backend) as enc:
+        with pytest.raises((TypeError, venc.InvalidArgumentError)):
+            enc.submit((luma, second))
+        luma.append(0)  # which no view of it allows

@@ -4,6 +4,7 @@
 import contextlib
 import gc
 import weakref
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
@@ -163,3 +164,21 @@ def test_what_came_with_frames_that_were_written_is_let_go_though_memory_runs_ou
             enc.submit(FRAME)
             eventually(lambda alive=alive: not alive)
     assert struck > 2
+
+
+def test_packet_of_a_future_waits_for_who_takes_it_next_where_memory_runs_out():
+    struck = 0
+    with (
+        simulator.shared().options(null_codec=500),
+        venc.Encoder(128, 128, codec="h264", backend="sim", depth=4, timeout=10) as enc,
+    ):
+        channel = enc._open_channel()  # without the thread that serves Futures
+        for place in range(12):
+            future, token = Future(), Token()
+            channel.submit(FRAME, None, False, token, 10, future)
+            eventually(lambda: enc.stats.in_flight == 0)
+            taken, error = without_memory(lambda enc, token: channel.take_promised(), enc, None, place)
+            struck += error is not None
+            packet, failure, whose = channel.take_promised() if error else taken
+            assert (packet.token, failure, whose) == (token, None, future)
+    assert struck > 0
