@@ -187,8 +187,6 @@ def test_full_device_is_device_full_error_with_its_number_and_harms_nobody():
         import ascend_venc as venc
         chip = "sim:{chip}"
         encoders = []
-        closed = venc.Encoder(128, 128, codec="h264", backend=chip, device=1)
-        closed.close()
         try:
             while len(encoders) < 200:
                 encoders.append(venc.Encoder(128, 128, codec="h264", backend=chip, device=1))
