@@ -160,6 +160,66 @@ def test_fork_child_closes_although_a_thread_of_the_parent_waits(backend):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+FORK_OF_A_THREAD = """
+import os, signal, sys, threading, time, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+sys.path.insert(0, sys.argv[2])
+import ascend_venc as venc
+from helpers import simulator, waiting
+children = []
+
+class Struck(Exception):
+    pass
+
+def strike(signum, frame):
+    raise Struck
+
+def wait_until_struck():
+    signal.alarm(30)
+    signal.signal(signal.SIGUSR1, strike)  # this thread is the main one here
+    simulator.shared().set_options(stall=1)
+    enc = venc.Encoder(128, 128, backend=sys.argv[1], codec="h264", timeout=None)
+    enc.submit(bytes(128 * 192))
+    waiting.started(strike_when_asleep, threading.get_native_id())
+    try:
+        enc.receive()
+    except Struck:
+        os._exit(0)
+
+def strike_when_asleep(task):
+    waiting.eventually(lambda: is_asleep(task))
+    signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)  # this thread gets it: the main one has to look
+
+def is_asleep(task):
+    sleep = waiting.sleep_of(task)
+    time.sleep(0.05)  # longer than a wait for the GIL
+    return sleep is not None and waiting.sleep_of(task) == sleep
+
+def fork():
+    child = os.fork()
+    if child:
+        children.append(child)
+        return
+    try:
+        wait_until_struck()
+    finally:
+        os._exit(1)
+
+with venc.Encoder(128, 128, backend=sys.argv[1], codec="h264"):
+    pass
+thread = threading.Thread(target=fork)
+thread.start()
+thread.join()
+assert os.waitpid(children[0], 0)[1] == 0
+"""
+
+
+@pytest.mark.sim_only
+def test_thread_that_forks_is_the_main_thread_of_the_child_and_signals_end_its_waits(backend, request):
+    done = processes.run(FORK_OF_A_THREAD, backend, request.config.rootpath / "tests")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 INTERRUPTED = """
 import sys
 sys.path.insert(0, {tests!r})

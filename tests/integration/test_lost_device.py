@@ -400,6 +400,24 @@ def test_destroy_that_fails_behind_an_encoder_that_nobody_closed_is_warned_of():
             other.flush()
 
 
+def test_warning_that_is_an_exception_leaves_the_others_to_be_warned_of():
+    sim = simulator.shared()
+    with encoder(timeout=10) as other:
+        with sim.failing_call(interface.DESTROY, after=True, persistent=True):
+            for _ in range(2):
+                enc = encoder(timeout=10)
+                with pytest.warns(ResourceWarning, match="unclosed"):
+                    del enc
+            eventually(lambda: core.live()["CHANNEL"] == 1)
+        for _ in range(2):
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", RuntimeWarning)
+                with pytest.raises(RuntimeWarning, match="nobody closed ended with 507899"):
+                    other.submit(FRAME)
+        assert other.submit(FRAME) == 0
+        other.flush()
+
+
 # ---- the process's end ----
 
 EXIT = """
