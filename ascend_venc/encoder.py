@@ -569,11 +569,18 @@ class Encoder:
             tell_name(error, self._name)
             raise
 
-    def receive_many(self, max: int = 64, timeout: float | None = None) -> list[Packet]:
-        """Wait for a packet and return those that are ready: at least one, at most `max`. Raises like `receive`."""
+    def receive_many(self, max: int = 64, timeout: float | None = None, *, at_least: int = 1) -> list[Packet]:
+        """Wait for packets and return those that are ready: at least one, at most `max`. Raises like `receive`.
+
+        With `at_least` (1 to `max`) the thread is woken once, when so many are ready, not by the first. Fewer come back,
+        though never none, where waiting for more is of no use: no frame is in flight, as many packets are ready as the
+        encoder keeps (`max_queued`), a frame failed, the device is lost, or `timeout` is over.
+        """
         check_range(max, "max", 1, 1 << 30)
+        if type(at_least) is not int or at_least != 1:
+            check_range(at_least, "at_least", 1, max)
         try:
-            return self._open_channel().receive_many(max, check_timeout(timeout))
+            return self._open_channel().receive_many(max, check_timeout(timeout), at_least)
         except VencError as error:
             tell_name(error, self._name)
             raise

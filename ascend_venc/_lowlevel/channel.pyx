@@ -851,19 +851,21 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             raise errors.from_status(status, "", "the end of the stream: all packets have been received")
         return self._fail(status)
 
-    def receive_many(self, Py_ssize_t limit, timeout):
-        """Wait up to `timeout` seconds for a packet, and return those that are ready, at most `limit`.
+    def receive_many(self, Py_ssize_t limit, timeout, uint32_t at_least=1):
+        """Wait up to `timeout` seconds for `at_least` packets, and return those that are ready, at most `limit`.
 
-        EncoderDrained at the end of the stream, AclTimeoutError after `timeout`, or when frames are in the device and
-        none is finished for `stall` seconds.
+        Fewer where no more come before some are taken (avenc_channel_wait_for), or after the time. EncoderDrained at the
+        end of the stream, AclTimeoutError after `timeout`, or when frames are in the device and none is finished for
+        `stall` seconds.
         """
         cdef avenc_wait wait
         cdef int status, flags
         cdef list packets
         cdef Stream stream = self.stream
-        packets = self._take(limit)
-        if packets:
-            return packets
+        if at_least == 1 or stream.failures or stream.dropped:
+            packets = self._take(limit)
+            if packets:
+                return packets
         begin_wait(&wait, timeout, stream.stall)
         while True:
             # Where only this thread submits, no frame can come while it waits.
@@ -871,7 +873,10 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             if stream.submitter == PyThread_get_thread_ident() and not stream.several_submitters:
                 flags = 0
             with nogil:
-                status = avenc_channel_wait(self._h, &wait, stream.coalesce_us, flags)
+                if at_least == 1:
+                    status = avenc_channel_wait(self._h, &wait, stream.coalesce_us, flags)
+                else:
+                    status = avenc_channel_wait_for(self._h, at_least, &wait, flags)
             if status == AVENC_OK:
                 packets = self._take(limit)
                 if packets:

@@ -81,36 +81,44 @@ static bool finished_locked(const avi_stream *stream, int flags) {
            (stream->closed || stream->ended || !(flags & AVENC_WAIT_FOR_FRAMES));
 }
 
-static int wait_for_packets_locked(avenc_channel *channel, const avenc_wait *wait, uint32_t coalesce_us, int flags,
-                                   const char *call) {
-    avi_waiter waiter = avi_waiter_begin(wait);
+/* One of the packets that are ready is of a frame that failed. */
+static bool failed_locked(const avi_stream *stream) {
+    const avi_packet *packet = stream->ready.head;
+    while (packet && packet->pub.status == 0)
+        packet = packet->next;
+    return packet != NULL;
+}
+
+static void collect_locked(avi_stream *stream, const avi_waiter *waiter, uint32_t coalesce_us) {
+    uint64_t until = waiter->wait->deadline_ns < waiter->look_at ? waiter->wait->deadline_ns : waiter->look_at;
+    uint64_t events = stream->stats.completed;
+    stream->waiting++; /* urgent signals are for those who collect too */
+    avi_unlock(&stream->lock);
+    avi_waitset_collect(stream->progress, events, coalesce_us, until);
+    avi_lock(&stream->lock);
+    stream->waiting--;
+}
+
+static int wait_for_packets_locked(avenc_channel *channel, avi_waiter *waiter, int flags, const char *call) {
     avi_stream *stream = channel->stream;
-    int rc = AVENC_OK, verdict;
-    if (coalesce_us && wait && !stream->closed && !stream->ended && (stream->stats.in_flight || flags)) {
-        uint64_t until = wait->deadline_ns < waiter.look_at ? wait->deadline_ns : waiter.look_at;
-        uint64_t events = stream->stats.completed;
-        stream->waiting++; /* urgent signals are for those who collect too */
-        avi_unlock(&stream->lock);
-        avi_waitset_collect(stream->progress, events, coalesce_us, until);
-        avi_lock(&stream->lock);
-        stream->waiting--;
-    }
-    while (!avi_stream_receivable_locked(stream)) {
-        bool lost = atomic_load(&channel->device->lost);
-        if (channel->sealed && flags & AVENC_WAIT_IN_PLACE) {
-            rc = avi_fail(AVENC_E_REPLACED, call, "the channel was replaced");
-        } else if (finished_locked(stream, flags)) {
+    for (;;) {
+        bool lost = atomic_load(&channel->device->lost), some = avi_stream_receivable_locked(stream);
+        if (some && (avi_stream_enough_locked(stream, waiter->at_least) || lost || failed_locked(stream)))
+            return AVENC_OK;
+        if (!some && channel->sealed && flags & AVENC_WAIT_IN_PLACE)
+            return avi_fail(AVENC_E_REPLACED, call, "the channel was replaced");
+        if (!some && finished_locked(stream, flags)) {
             bool closed = stream->closed && !stream->ended;
-            rc = avi_fail(closed ? AVENC_E_CLOSED : AVENC_E_DRAINED, call, "no frame is in flight");
-        } else if (lost) {
-            rc = avi_fail_lost(channel, call);
-        } else if ((verdict = avi_stream_sleep_locked(stream, &waiter, stream->stats.in_flight > 0)) != AVI_WOKEN) {
-            rc = avi_stream_give_up_locked(stream, &waiter, verdict, call);
+            return avi_fail(closed ? AVENC_E_CLOSED : AVENC_E_DRAINED, call, "no frame is in flight");
         }
-        if (rc != AVENC_OK)
-            break;
+        if (!some && lost)
+            return avi_fail_lost(channel, call);
+        int verdict = avi_stream_sleep_locked(stream, waiter, stream->stats.in_flight > 0);
+        if (some && (verdict == AVI_DEADLINE || verdict == AVI_STALLED))
+            return AVENC_OK;
+        if (verdict != AVI_WOKEN)
+            return avi_stream_give_up_locked(stream, waiter, verdict, call);
     }
-    return rc;
 }
 
 int avenc_channel_wait(avenc_channel *channel, const avenc_wait *wait, uint32_t coalesce_us, int flags) {
@@ -119,9 +127,25 @@ int avenc_channel_wait(avenc_channel *channel, const avenc_wait *wait, uint32_t 
         return rc;
     avi_stream *stream = channel->stream;
     avi_lock(&stream->lock);
-    if (coalesce_us || !avi_stream_receivable_locked(stream))
-        rc = wait_for_packets_locked(channel, wait, coalesce_us, flags, __func__);
+    if (coalesce_us || !avi_stream_receivable_locked(stream)) {
+        avi_waiter waiter = avi_waiter_begin(wait);
+        if (coalesce_us && wait && !stream->closed && !stream->ended && (stream->stats.in_flight || flags))
+            collect_locked(stream, &waiter, coalesce_us);
+        rc = wait_for_packets_locked(channel, &waiter, flags, __func__);
+    }
     avi_unlock(&stream->lock);
+    return rc;
+}
+
+int avenc_channel_wait_for(avenc_channel *channel, uint32_t at_least, const avenc_wait *wait, int flags) {
+    int rc = avi_channel_check(channel, channel, channel, __func__);
+    if (rc != AVENC_OK)
+        return rc;
+    avi_waiter waiter = avi_waiter_begin(wait);
+    waiter.at_least = at_least;
+    avi_lock(&channel->stream->lock);
+    rc = wait_for_packets_locked(channel, &waiter, flags, __func__);
+    avi_unlock(&channel->stream->lock);
     return rc;
 }
 

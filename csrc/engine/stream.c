@@ -102,7 +102,9 @@ void avi_stream_drop(avi_stream *stream) {
 /* ---- waiting ----------------------------------------------------------------------------------- */
 
 void avi_stream_signal_locked(avi_stream *stream, bool urgent) {
-    if (stream->waiting)
+    bool all = urgent || stream->failure_untold || avi_stream_enough_locked(stream, stream->target);
+    stream->failure_untold = false;
+    if (stream->waiting > (all ? 0 : stream->patient))
         avi_waitset_signal(stream->progress, 0, urgent);
     for (unsigned i = 0; i < stream->attached_count; i++)
         avi_waitset_signal(stream->attached[i], stream->keys[i], urgent);
@@ -140,12 +142,15 @@ int avi_stream_sleep_locked(avi_stream *stream, avi_waiter *waiter, bool busy) {
     until = until < waiter->look_at ? until : waiter->look_at;
     uint32_t seen = avi_waitset_signals(stream->progress);
     stream->waiting++;
+    if (waiter->at_least > 1 && (stream->patient++ == 0 || waiter->at_least < stream->target))
+        stream->target = waiter->at_least;
     avi_unlock(&stream->lock);
     bool interrupted = avi_waitset_sleep(stream->progress, seen, until);
     if (interrupted && waiter->look_at != AVI_FOR_EVER)
         waiter->look_at = 0; /* at the next wait, unless there is something by then */
     avi_lock(&stream->lock);
     stream->waiting--;
+    stream->patient -= waiter->at_least > 1;
     return AVI_WOKEN;
 }
 
@@ -201,6 +206,7 @@ void avi_stream_finish_locked(avi_stream *stream, avi_packet *packet) {
     stats->completed++;
     if (packet->pub.status != 0) {
         stats->failed++;
+        stream->failure_untold = true;
     } else {
         stats->copies_out++;
         stats->bytes_out += packet->pub.size;
@@ -218,6 +224,12 @@ bool avi_stream_receivable_locked(const avi_stream *stream) {
     while (writes && packet && packet->pub.status == 0)
         packet = packet->next;
     return packet != NULL && (!stream->sink_error || !stream->writing);
+}
+
+bool avi_stream_enough_locked(const avi_stream *stream, uint32_t at_least) {
+    const avenc_channel_stats *stats = &stream->stats;
+    bool full = stream->max_ready && stats->ready >= stream->max_ready;
+    return stream->ready.count >= at_least || full || stats->in_flight == 0 || stream->closed || stream->has_sink;
 }
 
 size_t avi_stream_take_locked(avi_stream *stream, avi_packet **packets, size_t max) {

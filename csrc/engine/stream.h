@@ -31,6 +31,9 @@ typedef struct avi_stream {
     pthread_mutex_t lock;    /* everything below, and what channels say of theirs */
     avenc_waitset *progress; /* threads inside calls on the stream's channels wait here */
     unsigned waiting;        /* so many of them */
+    unsigned patient;        /* of these, threads that wait for several packets: avenc_channel_wait_for */
+    uint32_t target;         /* the fewest that one of them waits for; means nothing where there is none */
+    bool failure_untold;     /* a frame failed since the last signal: that they are told at once */
     unsigned attached_count;
     avenc_waitset *attached[AVENC_MAX_WAITSETS];
     uint32_t keys[AVENC_MAX_WAITSETS];
@@ -80,12 +83,13 @@ static inline bool avi_stream_heard_locked(const avi_stream *stream) {
 typedef struct avi_waiter {
     const avenc_wait *wait; /* NULL: does not wait */
     uint64_t look_at;
+    uint32_t at_least; /* 0, or the packets that it waits for: fewer do not wake it */
 } avi_waiter;
 
 uint64_t avi_look_at(const avenc_wait *wait);
 
 static inline avi_waiter avi_waiter_begin(const avenc_wait *wait) {
-    return (avi_waiter){wait, wait && wait->look_ns != AVENC_FOR_EVER ? avi_look_at(wait) : AVENC_FOR_EVER};
+    return (avi_waiter){wait, wait && wait->look_ns != AVENC_FOR_EVER ? avi_look_at(wait) : AVENC_FOR_EVER, 0};
 }
 
 enum { AVI_WOKEN, AVI_DEADLINE, AVI_STALLED, AVI_LOOK };
@@ -116,6 +120,9 @@ void avi_stream_discard_locked(avi_stream *stream, avi_packet *packet);
 
 /* What a consumer may take: with a sink that works, only the frames that failed. */
 bool avi_stream_receivable_locked(const avi_stream *stream);
+
+/* There is no point in waiting for `at_least` packets: they are here, or no more come before some are taken. */
+bool avi_stream_enough_locked(const avi_stream *stream, uint32_t at_least);
 
 size_t avi_stream_take_locked(avi_stream *stream, avi_packet **packets, size_t max);
 void avi_stream_give_back_locked(avi_stream *stream, avi_packet *packet);

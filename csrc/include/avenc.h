@@ -796,6 +796,13 @@ enum { AVENC_WAIT_FOR_FRAMES = 1, AVENC_WAIT_IN_PLACE = 2 };
 AVENC_API int avenc_channel_wait(avenc_channel *channel, const avenc_wait *wait, uint32_t coalesce_us, int flags);
 
 /*
+ * The same, woken once: when `at_least` packets are ready, or one of a frame that failed, or no more come before some are
+ * taken (nothing is in flight, as many are ready as may be, the stream is closed, has a sink, or its device is lost), or
+ * when the wait's time is over; AVENC_OK with fewer, as long as there is one.
+ */
+AVENC_API int avenc_channel_wait_for(avenc_channel *channel, uint32_t at_least, const avenc_wait *wait, int flags);
+
+/*
  * Write every access unit to a duplicate of a file descriptor (-1: none any more) from native threads, instead of
  * handing it out. The descriptor's flags are not changed. Frames that failed are handed out as before. Where a write
  * fails, packets stay to be taken, and submitting and waiting for idleness say AVENC_E_SINK. Waiting for idleness and

@@ -377,7 +377,8 @@ def receive(name, world, enc, rng):
 
 
 def receive_many(name, world, enc, rng):
-    packets, error = world.attempt(name, enc.receive_many, rng.choice([1, 3, 64]), SHORT)
+    most = rng.choice([1, 3, 64])
+    packets, error = world.attempt(name, enc.receive_many, most, SHORT, at_least=rng.choice([1, min(most, 4)]))
     if error is None:
         world.take(packets)
 

@@ -171,12 +171,13 @@ class EncoderModel(RuleBasedStateMachine):
             return
         self.check([self.enc.receive(timeout=20)])
 
-    @rule(limit=st.integers(1, 10))
-    def receive_many(self, limit):
+    @rule(limit=st.integers(1, 10), share=st.floats(0, 1))
+    def receive_many(self, limit, share):
         if not (self.expected):
             return
-        packets = self.enc.receive_many(limit, timeout=20)
-        assert 1 <= len(packets) <= limit
+        at_least = 1 + int(share * (limit - 1))
+        packets = self.enc.receive_many(limit, timeout=20, at_least=at_least)
+        assert min(at_least, len(self.expected)) <= len(packets) <= limit
         self.check(packets)
 
     @rule()

@@ -58,6 +58,7 @@ CALLS = {
     "flush": lambda enc, token: enc.flush(),
     "receive": lambda enc, token: enc.receive(),
     "receive_many": lambda enc, token: enc.receive_many(4),
+    "receive_many of several": lambda enc, token: enc.receive_many(4, at_least=2),
     "reconfigure": lambda enc, token: enc.reconfigure(bitrate=500_000),
     "stats": lambda enc, token: enc.stats,
     "encode_iter": lambda enc, token: next(enc.encode_iter([FRAME])),

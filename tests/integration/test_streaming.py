@@ -506,6 +506,8 @@ def test_timeouts_name_what_is_waited_for_and_lose_nothing(backend, frames):
                 enc.receive(timeout=0.05)
             with pytest.raises(venc.AclTimeoutError):
                 enc.receive_many(5, timeout=0)
+            with pytest.raises(venc.AclTimeoutError, match=r"within 0\.05 s: 3 frame\(s\) are in flight"):
+                enc.receive_many(5, timeout=0.05, at_least=2)
             assert (enc.stats.in_flight, enc.stats.queued) == (3, 1)
             assert enc.stats.blocked > 0.04
         assert indices(enc.flush()) == [0, 1, 2]

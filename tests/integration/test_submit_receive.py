@@ -15,7 +15,7 @@ import pytest
 
 import ascend_venc as venc
 from helpers import annexb, decode, processes, simulator, video
-from helpers.waiting import eventually, until_asleep
+from helpers.waiting import eventually, is_inside, outcome, started, until_asleep
 
 COUNT = 24
 
@@ -97,6 +97,45 @@ def test_batches(enc, frames, batch):
     assert [packet.token for packet in packets] == [str(number) for number in range(COUNT)]
     assert [packet.frame_index for packet in packets if packet.is_keyframe] == [0, 3, 13, 23]
     assert numbers_of(packets) == list(range(COUNT))
+
+
+def test_several_packets_at_once_are_waited_for_until_no_more_come(enc, frames):
+    """As many as were asked for, or what there is: never none, and never a wait for frames that nobody has sent."""
+    packets = []
+    for start in range(0, COUNT, 6):
+        enc.submit_many(frames[start : start + 6])
+        packets += enc.receive_many(6, at_least=6)
+        assert len(packets) == start + 6
+    assert numbers_of(packets) == list(range(COUNT))
+    enc.submit_many(frames[:3])
+    came = enc.receive_many(at_least=64)
+    assert [packet.frame_index for packet in came] == [COUNT, COUNT + 1, COUNT + 2]
+    with pytest.raises(venc.EncoderDrained):
+        enc.receive_many(at_least=2)
+
+
+@pytest.mark.sim_only
+def test_thread_that_waits_for_several_packets_gets_them_at_once(frames):
+    sim = simulator.shared()
+    with venc.Encoder(128, 128, codec="h264", backend="sim", depth=8) as enc:
+        with sim.options(stall=1):
+            enc.submit_many(frames[:4])
+            receiver = started(lambda: enc.receive_many(at_least=4))
+            eventually(lambda: is_inside(receiver, "receive_many"))
+        assert [packet.frame_index for packet in outcome(receiver)] == [0, 1, 2, 3]
+        del receiver.outcome
+
+
+@pytest.mark.sim_only
+def test_fewer_packets_than_asked_for_after_the_time(frames):
+    sim = simulator.shared()
+    with venc.Encoder(128, 128, codec="h264", backend="sim", depth=8) as enc:
+        enc.submit(frames[0])
+        eventually(lambda: enc.stats.ready == 1)
+        with sim.options(stall=1):
+            enc.submit(frames[1])
+            assert [packet.frame_index for packet in enc.receive_many(timeout=0.05, at_least=2)] == [0]
+        assert [packet.frame_index for packet in enc.flush()] == [1]
 
 
 def test_batch_with_a_bad_frame_says_how_many_were_taken(enc, frames):

@@ -162,6 +162,10 @@ CALLS = {
         Row("timeout must be", "give seconds >= 0", [-1, 10**5000, *FLOATS], (none, float, np.float64)),
     ),
     "receive_many(max)": (lambda enc, value: enc.receive_many(value), Row("max must be an int", "max is", NUMBERS, ())),
+    "receive_many(at_least)": (
+        lambda enc, value: enc.receive_many(at_least=value),
+        Row("at_least must be an int", "at_least is", [*NUMBERS, 65], ()),
+    ),
     "submit(frame)": (
         lambda enc, value: enc.submit(value),
         Row(

@@ -280,6 +280,197 @@ SCENARIO(packets_are_coalesced_until_somebody_is_to_hear_of_the_end) {
     end_channel(channel);
 }
 
+/* ---- several packets at once -------------------------------------------------------------------------------- */
+
+typedef struct patient {
+    pthread_t thread;
+    avenc_channel *channel;
+    uint32_t at_least;
+    int flags, rc;
+} patient;
+
+static void *wait_for_several(void *arg) {
+    patient *p = arg;
+    p->rc = avenc_channel_wait_for(p->channel, p->at_least, PATIENT, p->flags);
+    return NULL;
+}
+
+/* A thread that waits for so many, asleep. */
+static void begin_patient(patient *p, avenc_channel *channel, uint32_t at_least, unsigned sleepers) {
+    *p = (patient){.channel = channel, .at_least = at_least, .flags = AVENC_WAIT_FOR_FRAMES};
+    pthread_create(&p->thread, NULL, wait_for_several, p);
+    UNTIL(asleep(channel) == sleepers);
+}
+
+static void submit_held(avenc_channel *channel, uint64_t first, uint64_t last) {
+    loop_default(0, held);
+    for (uint64_t i = first; i <= last; i++)
+        CHECK(submit(channel, i) == AVENC_OK);
+}
+
+SCENARIO(who_waits_for_several_packets_is_woken_once_at_its_target) {
+    avenc_channel *channel = open_on(0, 8, 0);
+    avenc_waitset *progress = channel->stream->progress;
+    patient p;
+    submit_held(channel, 1, 5);
+    begin_patient(&p, channel, 3, 1);
+    uint32_t before = avi_waitset_signals(progress);
+    loop_report(0, 1);
+    loop_report(0, 1);
+    CHECK(avi_waitset_signals(progress) == before && asleep(channel) == 1);
+    loop_report(0, 1);
+    pthread_join(p.thread, NULL);
+    CHECK(p.rc == AVENC_OK && avi_waitset_signals(progress) == before + 1);
+    CHECK(take_none(channel) == 3);
+    loop_report(0, 2);
+    CHECK(avenc_channel_wait_for(channel, 5, NULL, 0) == AVENC_OK); /* they are here */
+    for (uint64_t i = 1; i <= 5; i++)
+        expect(channel, i);
+    CHECK(avenc_channel_wait_for(channel, 2, NULL, 0) == AVENC_E_DRAINED);
+    CHECK(avenc_channel_wait_for(channel, 2, BRIEFLY, AVENC_WAIT_FOR_FRAMES) == AVENC_E_TIMEOUT);
+    end_channel(channel);
+}
+
+/* Each is woken at its own number, whoever came first; one that wants any packet, by each of them. */
+SCENARIO(those_who_wait_for_different_numbers_are_each_woken_at_theirs) {
+    avenc_channel *channel = open_on(0, 8, 0);
+    patient four, two;
+    waiter any = {.channel = channel};
+    submit_held(channel, 1, 6);
+    begin_patient(&four, channel, 4, 1);
+    begin_patient(&two, channel, 2, 2);
+    pthread_create(&any.thread, NULL, wait_coalescing, &any);
+    UNTIL(asleep(channel) == 3);
+    loop_report(0, 1);
+    pthread_join(any.thread, NULL);
+    UNTIL(asleep(channel) == 2);
+    loop_report(0, 1);
+    pthread_join(two.thread, NULL);
+    UNTIL(asleep(channel) == 1);
+    loop_report(0, 1);
+    CHECK(asleep(channel) == 1);
+    loop_report(0, 1);
+    pthread_join(four.thread, NULL);
+    CHECK(any.rc == AVENC_OK && two.rc == AVENC_OK && four.rc == AVENC_OK);
+    loop_report(0, 2);
+    for (uint64_t i = 1; i <= 6; i++)
+        expect(channel, i);
+    end_channel(channel);
+}
+
+SCENARIO(fewer_packets_are_enough_where_no_more_come) {
+    avenc_channel *channel = open_on(0, 8, 0);
+    patient p;
+    submit_held(channel, 1, 3);
+    begin_patient(&p, channel, 5, 1); /* of three: nothing is in flight then */
+    loop_report(0, 3);
+    pthread_join(p.thread, NULL);
+    CHECK(p.rc == AVENC_OK && take_none(channel) == 3);
+
+    submit_held(channel, 4, 5); /* the end is declared: those that are in flight come yet */
+    begin_patient(&p, channel, 8, 1);
+    CHECK(avenc_channel_end(channel) == AVENC_OK);
+    loop_report(0, 1);
+    UNTIL(asleep(channel) == 1);
+    loop_report(0, 1);
+    pthread_join(p.thread, NULL);
+    CHECK(p.rc == AVENC_OK && take_none(channel) == 5);
+    for (uint64_t i = 1; i <= 5; i++)
+        expect(channel, i);
+    CHECK(avenc_channel_wait_for(channel, 2, PATIENT, AVENC_WAIT_FOR_FRAMES) == AVENC_E_DRAINED);
+    end_channel(channel);
+}
+
+SCENARIO(fewer_packets_are_enough_after_the_time) {
+    avenc_channel *channel = open_on(0, 8, 0);
+    submit_held(channel, 1, 4);
+    CHECK(avenc_channel_wait_for(channel, 3, BRIEFLY, 0) == AVENC_E_TIMEOUT);
+    loop_report(0, 2);
+    CHECK(avenc_channel_wait_for(channel, 3, BRIEFLY, 0) == AVENC_OK);
+    CHECK(avenc_channel_wait_for(channel, 3, NULL, 0) == AVENC_OK && take_none(channel) == 2);
+    avenc_wait stall = avenc_wait_for(AVENC_NO_TIMEOUT); /* the device stands still */
+    stall.stall_ns = 20000000;
+    CHECK(avenc_channel_wait_for(channel, 3, &stall, 0) == AVENC_OK);
+    avenc_wait look = avenc_wait_for(AVENC_NO_TIMEOUT); /* and signals are looked for meanwhile */
+    look.look_ns = 20000000;
+    CHECK(avenc_channel_wait_for(channel, 3, &look, 0) == AVENC_E_LOOK);
+    loop_report(0, 2);
+    for (uint64_t i = 1; i <= 4; i++)
+        expect(channel, i);
+    end_channel(channel);
+}
+
+SCENARIO(a_frame_that_failed_is_told_to_who_waits_for_several) {
+    avenc_channel *channel = open_on(0, 8, 0);
+    patient p;
+    loop_default(0, held);
+    for (uint64_t i = 1; i <= 5; i++) {
+        loop_next(0, (loop_plan){.when = LOOP_HELD, .ret_code = i == 2 ? 31 : 0});
+        CHECK(submit(channel, i) == AVENC_OK);
+    }
+    begin_patient(&p, channel, 5, 1);
+    loop_report(0, 2);
+    pthread_join(p.thread, NULL);
+    avenc_packet *packet;
+    size_t count;
+    CHECK(p.rc == AVENC_OK);
+    CHECK(avenc_channel_take(channel, &packet, 2, &count) == AVENC_OK && count == 1 && packet->status == AVENC_E_FRAME);
+    avenc_packet_release(packet);
+    begin_patient(&p, channel, 4, 1); /* it was told: the rest is waited for again */
+    loop_report(0, 1);
+    CHECK(asleep(channel) == 1);
+    loop_report(0, 2);
+    pthread_join(p.thread, NULL);
+    CHECK(p.rc == AVENC_OK);
+    expect(channel, 1);
+    for (uint64_t i = 3; i <= 5; i++)
+        expect(channel, i);
+    end_channel(channel);
+}
+
+SCENARIO(fewer_packets_are_enough_where_no_more_may_be_ready) {
+    avenc_device *device = loop_open(0);
+    avenc_channel_config config = config_of(4, 0);
+    config.max_ready = 2;
+    avenc_channel *channel = open_configured(device, &config, NULL);
+    avenc_device_release(device);
+    patient p;
+    submit_held(channel, 1, 4);
+    begin_patient(&p, channel, 4, 1);
+    loop_report(0, 2);
+    pthread_join(p.thread, NULL);
+    CHECK(p.rc == AVENC_OK && take_none(channel) == 2);
+    loop_report(0, 2);
+    for (uint64_t i = 1; i <= 4; i++)
+        expect(channel, i);
+    end_channel(channel);
+}
+
+SCENARIO(closing_and_a_lost_device_end_a_wait_for_several) {
+    for (int lost = 0; lost < 2; lost++) {
+        avenc_channel *channel = open_on(0, 8, 0);
+        patient p;
+        submit_held(channel, 1, 3);
+        loop_report(0, 1);
+        begin_patient(&p, channel, 3, 1);
+        if (lost)
+            loop_lose(0, 507010);
+        else
+            CHECK(avenc_channel_close(channel) == AVENC_OK);
+        pthread_join(p.thread, NULL);
+        CHECK(p.rc == AVENC_OK);
+        expect(channel, 1); /* the next call tells of the rest */
+        if (lost)
+            CHECK(avenc_channel_wait_for(channel, 2, PATIENT, 0) == 507010);
+        if (lost)
+            loop_lose(0, 0);
+        loop_report(0, 2);
+        for (uint64_t i = 2; lost && i <= 3; i++)
+            expect(channel, i);
+        end_channel(channel);
+    }
+}
+
 /* Reports of one batch wake those who wait once: here the thread that takes finds them all. */
 SCENARIO(a_batch_of_reports_is_one_wake_up) {
     enum { FRAMES = 8 };
