@@ -572,7 +572,7 @@ class Encoder:
     def receive_many(self, max: int = 64, timeout: float | None = None, *, at_least: int = 1) -> list[Packet]:
         """Wait for packets and return those that are ready: at least one, at most `max`. Raises like `receive`.
 
-        With `at_least` (1 to `max`) the thread is woken once, when so many are ready, not by the first. Fewer come back,
+        With `at_least` (1 to `max`) the thread is woken once, when so many are ready. Fewer come back,
         though never none, where waiting for more is of no use: no frame is in flight, as many packets are ready as the
         encoder keeps (`max_queued`), a frame failed, the device is lost, or `timeout` is over.
         """
