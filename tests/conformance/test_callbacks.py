@@ -188,13 +188,17 @@ def test_send_from_a_callback_works(acl, context):
     assert got == [0, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5]
 
 
+@pytest.mark.parametrize("nested", [False, True])
 @pytest.mark.parametrize("what", ["destroy_channel", "end_of_stream", "stop_thread"])
-def test_call_that_would_wait_for_its_own_callback_is_refused(acl, context, handles, what):
+def test_call_that_would_wait_for_its_own_callback_is_refused(acl, context, handles, what, nested):
+    """Also behind another process_report inside the callback: that one is over, this one is not."""
     codes = []
     last = handles.make("frame_config")
     pyacl.ok(acl.media.venc_set_frame_config_eos(last, 1))
 
     def on_frame(picture, stream, user_data):
+        if nested:
+            acl.rt.process_report(1)
         codes.append(
             {
                 "destroy_channel": lambda: acl.media.venc_destroy_channel(made.desc),

@@ -519,6 +519,50 @@ print(got)
     assert_clean(process, "0\n[0, 1]\n")
 
 
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork")
+def test_child_that_a_callback_forked_waits_at_its_end_for_no_other_callback(backend):
+    """It is inside that callback until it returns, and then inside none: its end looks at the clock no more often than that
+    of a child that was forked elsewhere."""
+    process = processes.run(
+        """
+import atexit, os, time, warnings
+warnings.simplefilter("ignore")  # 3.12: fork with threads
+looks, children, me = [], [], os.getpid()
+@atexit.register  # before the import: it runs after the gate was closed
+def tell():
+    if os.getpid() != me:
+        print("looks", len(looks), flush=True)
+"""
+        + PROGRAM
+        + """
+clock = time.monotonic
+def count():
+    looks.append(1)
+    return clock()
+def fork(*args):
+    children.append(os.fork())
+def end():
+    if children[-1] == 0:
+        time.monotonic = count
+        raise SystemExit(7)
+    print(os.waitstatus_to_exitcode(os.waitpid(children[-1], 0)[1]), flush=True)
+desc = channel(threading.get_ident(), fork)
+check(send(desc))
+fork()
+end()
+check(acl.rt.process_report(20_000))
+end()
+check(m.venc_destroy_channel(desc))
+""",
+        env={"ASCEND_VENC_BACKEND": backend, "ASCEND_VENC_SIM_STRICT": "0"},
+        timeout=60,
+    )
+    elsewhere, code, inside, code_inside = process.stdout.splitlines()
+    assert (code, code_inside) == ("7", "7")
+    assert inside == elsewhere
+    assert_clean(process, process.stdout)
+
+
 # ---- signals and output ----------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import ascend_venc as venc
 from helpers import interface, processes, shim, simulator
-from helpers.waiting import eventually, is_inside
+from helpers.waiting import eventually, is_inside, outcome, started
 
 pytestmark = pytest.mark.sim_only
 
@@ -71,6 +71,37 @@ def interrupt(prepare, call, function, handler, enc):
     finally:
         sender.join()
         signal.signal(signal.SIGUSR1, before)
+
+
+def test_acquired_frame_whose_submit_a_handler_ended_can_be_submitted_again():
+    """It waits while a reconfigure does, which comes to nothing here: the device has finished no frame in its time."""
+    sim = simulator.shared()
+    enc = encoder(timeout=2, depth=3, queue=0)
+    frame = enc.acquire()
+    frame.array[:] = 77
+
+    def refuse(enc):
+        raise ZeroDivisionError
+
+    def submit(enc):
+        try:
+            enc.submit(frame)
+        except ZeroDivisionError:
+            return "ended"
+
+    def begin(enc):
+        enc.submit(FRAME)
+        changes.append(started(lambda: enc.reconfigure(width=256, height=256)))
+        eventually(lambda: is_inside(changes[0], "_replace_alone"))
+
+    changes = []
+    with sim.options(stall=1), sim.failing_call(interface.CREATE):
+        assert interrupt(begin, submit, "submit", refuse, enc) == ("ended", [signal.SIGUSR1])
+        assert isinstance(outcome(changes[0]), venc.AclTimeoutError)
+        del changes[0].outcome
+    assert enc.submit(frame) == 1
+    assert [packet.frame_index for packet in enc.flush()] == [0, 1]
+    enc.close()
 
 
 @pytest.mark.filterwarnings("ignore:.*packet.* dropped:ascend_venc.DroppedPacketsWarning")
