@@ -173,7 +173,7 @@ def build(changed: str = ".pyx") -> str:
 def run(guard: str, first: bool) -> str:
     """Run a guard in the copy. "" if all passed, else what did not, in a few words."""
     file, *more = shlex.split(guard)
-    command = [sys.executable, "-X", "faulthandler", "-m", "pytest", "-v", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-X", "faulthandler", "-m", "pytest", "-v", "-p", "no:cacheprovider", "-m", "not soak"]
     command += ["--no-header", *(["-x"] if first else []), f"tests/{file}", *more]
     # In a group of its own, which ends with it: a fault may leave processes that hang.
     process = subprocess.Popen(

@@ -14,6 +14,9 @@ from helpers import interface, live, simulator, statements
 # Read when the simulated device is loaded, in this process and in those that tests start.
 os.environ.setdefault("ASCEND_VENC_SIM_STRICT", "1")
 
+# Read when NumPy is imported, here and a thousand times in programs: no test needs its threads.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # A job started in the background ignores SIGINT, and so would the programs whose Ctrl-C is tested.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -71,9 +74,9 @@ def pytest_addoption(parser):
     parser.addoption(
         "--every",
         type=int,
-        default=8,
+        default=16,
         metavar="N",
-        help="one of N points of the sweeps over calls of the vendor that fail and over allocations (default: 8)",
+        help="one of N points of the sweeps over calls of the vendor that fail and over allocations (default: 16)",
     )
 
 

@@ -18,6 +18,8 @@ import pytest
 import ascend_venc as venc
 from helpers import annexb, clips, decode, peers, processes
 
+pytestmark = pytest.mark.project
+
 av = pytest.importorskip("av", reason="PyAV is not installed")
 
 ROOT = Path(__file__).resolve().parents[2]

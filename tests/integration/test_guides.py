@@ -14,6 +14,8 @@ import pytest
 
 from helpers import clips, processes
 
+pytestmark = pytest.mark.project
+
 GUIDES = Path(__file__).resolve().parents[2] / "docs" / "guides"
 BLOCK = re.compile(r"^```python3 (pyacl|foreign)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ELSEWHERE = {"mindx", "PyNvVideoCodec", "torch_npu"}  # what needs other hardware

@@ -19,6 +19,8 @@ import pytest
 import ascend_venc
 from helpers import processes
 
+pytestmark = pytest.mark.project
+
 ROOT = Path(__file__).resolve().parents[2]
 EPOCH = "1700000000"
 

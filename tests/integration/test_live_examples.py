@@ -16,6 +16,8 @@ from ascend_venc import bitstream
 from helpers import browser, clips, peers, processes
 from helpers.waiting import eventually
 
+pytestmark = pytest.mark.project
+
 av = pytest.importorskip("av", reason="PyAV is not installed")
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"

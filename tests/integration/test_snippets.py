@@ -16,6 +16,8 @@ from ascend_venc.cli import main
 from helpers import clips, processes
 from helpers.snippets import BLOCK, SHELL_BLOCK, Runner
 
+pytestmark = pytest.mark.project
+
 ROOT = Path(__file__).resolve().parents[2]
 # docs/zh has the same blocks: tests/unit/test_docs_zh.py.
 PAGES = [

@@ -22,6 +22,8 @@ from ascend_venc._lowlevel import channel
 from ascend_venc.media import formats, writer
 from helpers import processes
 
+pytestmark = pytest.mark.project
+
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "tests" / "typing" / "user_program.py"
 ALLOWLIST = ROOT / "tests" / "stubtest_allowlist.txt"

@@ -16,6 +16,8 @@ from ascend_venc._lowlevel.pyacl import functions
 from ascend_venc.cli import figure
 from helpers import c_calls
 
+pytestmark = pytest.mark.project
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "benchmarks" / "report.py"
 

@@ -12,7 +12,7 @@ import pytest
 from ascend_venc._lowlevel import core
 from helpers import processes
 
-pytestmark = pytest.mark.sim_only
+pytestmark = [pytest.mark.project, pytest.mark.sim_only]
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 FRAMES = 100

@@ -36,7 +36,7 @@ NOT_COUNTED = {
     "avi_cond_wait_until", "avi_now_ns",
 }  # fmt: skip
 
-pytestmark = [pytest.mark.sim_only, pytest.mark.v1_only("the committed figures are of its port")]
+pytestmark = [pytest.mark.project, pytest.mark.sim_only, pytest.mark.v1_only("the committed figures are of its port")]
 
 
 def engine():

@@ -9,6 +9,8 @@ import pytest
 
 from helpers import native
 
+pytestmark = pytest.mark.project
+
 SOURCE = Path(__file__).resolve().parent / "native" / "seeded_bugs.c"
 
 # Bug: (variant of helpers/native.py, what its sanitizer says of it).

@@ -12,6 +12,8 @@ import pytest
 from ascend_venc._lowlevel import core
 from helpers import processes, statements
 
+pytestmark = pytest.mark.project
+
 
 def test_every_statement_has_its_test_and_the_table_is_up_to_date():
     assert statements.problems() == []
