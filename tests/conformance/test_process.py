@@ -521,8 +521,8 @@ print(got)
 
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork")
 def test_child_that_a_callback_forked_waits_at_its_end_for_no_other_callback(backend):
-    """It is inside that callback until it returns, and then inside none: its end looks at the clock no more often than that
-    of a child that was forked elsewhere."""
+    """It is inside that callback until it returns, and then inside none: its end looks at the clock no more often than
+    that of a child that was forked elsewhere."""
     process = processes.run(
         """
 import atexit, os, time, warnings

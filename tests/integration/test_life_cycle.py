@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exit, fork and Ctrl-C, each in a process of its own."""
 
+import sys
+
 import pytest
 
 from helpers import processes
@@ -218,6 +220,40 @@ assert os.waitpid(children[0], 0)[1] == 0
 def test_thread_that_forks_is_the_main_thread_of_the_child_and_signals_end_its_waits(backend, request):
     done = processes.run(FORK_OF_A_THREAD, backend, request.config.rootpath / "tests")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+SUBINTERPRETER = """
+import sys
+if sys.argv[2] == "after":
+    import ascend_venc
+try:
+    import _interpreters as interpreters
+    run = interpreters.exec
+except ImportError:
+    import _xxsubinterpreters as interpreters
+    run = interpreters.run_string
+inner = interpreters.create()
+for name in ("ascend_venc", "ascend_venc._lowlevel.core"):
+    run(inner, "try:\\n import " + name + "\\nexcept ImportError as error:\\n print(error, flush=True)\\n")
+interpreters.destroy(inner)
+import ascend_venc
+with ascend_venc.Encoder(128, 128, backend=sys.argv[1], codec="h264") as enc:
+    print(len(enc.encode(bytes(128 * 192)) + enc.flush()))
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_subinterpreter_is_refused_and_the_main_interpreter_works(backend, when):
+    """Whichever is the first to import it."""
+    pytest.importorskip(
+        "_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters",
+        reason="this Python makes no subinterpreters",
+    )
+    done = processes.run(SUBINTERPRETER, backend, when)
+    assert (done.returncode, done.stderr) == (0, "")
+    *refusals, packets = done.stdout.splitlines()
+    assert [line.startswith("ascend_venc works in the main interpreter only") for line in refusals] == [True, True]
+    assert packets == "1"
 
 
 INTERRUPTED = """

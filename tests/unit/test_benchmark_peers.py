@@ -11,7 +11,11 @@ import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
-pytestmark = [pytest.mark.project, pytest.mark.sim_only, pytest.mark.v1_only("its peers call aclvenc*, and a process uses one interface")]
+pytestmark = [
+    pytest.mark.project,
+    pytest.mark.sim_only,
+    pytest.mark.v1_only("its peers call aclvenc*, and a process uses one interface"),
+]
 
 # In a process of its own: the peers want a device without strict mode, and their modules have short names.
 PREFACE = """
