@@ -21,8 +21,11 @@ static void note_taken_locked(avi_stream *stream, bool was_full, size_t taken) {
 
 int avenc_channel_take(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count) {
     int rc = avi_channel_check(channel, packets, count, __func__);
-    if (rc != AVENC_OK || max == 0)
+    if (rc != AVENC_OK)
         return rc;
+    *count = 0;
+    if (max == 0)
+        return AVENC_OK;
     avi_stream *stream = channel->stream;
     avi_lock(&stream->lock);
     bool was_full = avi_stream_full_locked(stream);

@@ -153,7 +153,7 @@ class Builds:
         return target
 
 
-def run(program, *args, interface="v1", timeout=110):
+def run(program, *args, interface="v1", timeout=110, **env):
     """Run a program that says "ok" when neither it nor its sanitizer has found anything; return what it printed."""
     done = subprocess.run(
         [str(program), *map(str, args)],
@@ -163,6 +163,7 @@ def run(program, *args, interface="v1", timeout=110):
             ASCEND_VENC_INTERFACE=interface,
             ASCEND_VENC_SIM_AVCODEC=core.find_codec() or "",
             TSAN_OPTIONS="exitcode=66:die_after_fork=0",
+            **env,
         ),
         capture_output=True,
         text=True,

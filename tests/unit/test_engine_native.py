@@ -79,6 +79,14 @@ def test_scenarios_on_a_port_without_a_device(builds, variant, program, link):
     assert native.run(builds.program(variant, sources, link=link)) == "ok\n"
 
 
+@every_variant
+def test_calls_in_any_order(builds, variant):
+    """A short run with right and wrong arguments; scripts/fuzz.sh makes a long one."""
+    sources = [NATIVE / name for name in ("fuzz_calls.c", "scenario.c", "loopback_port.c", "channels.c")]
+    target = builds.program(variant, sources)
+    assert native.run(target, ROUNDS="100" if variant == "plain" else "30") == "ok\n"
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_damaged_access_units_are_not_read_or_written_beyond(builds, seed):
     """A short run; scripts/fuzz.sh makes a long one. What it begins with is tests/data/bitstream."""

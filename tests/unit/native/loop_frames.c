@@ -685,6 +685,24 @@ SCENARIO(frames_that_are_overtaken_are_lost_and_their_late_reports_nobody_s) {
     end_channel(channel);
 }
 
+/* Also by one that the device refused, and encoded all the same. */
+SCENARIO(frames_that_a_refused_one_overtakes_are_lost) {
+    avenc_channel *channel = open_on(0, 4, 0);
+    loop_default(0, held);
+    CHECK(submit(channel, 1) == AVENC_OK);
+    loop_next(0, (loop_plan){.when = LOOP_HELD, .code = 507899});
+    CHECK(submit(channel, 2) == 507899 && avenc_channel_refused_pending(channel) == 1);
+    loop_report_nth(0, 1);
+    avenc_packet *packet = take_packet(channel);
+    CHECK(packet->status == AVENC_E_LOST && packet->tag == 1);
+    avenc_packet_release(packet);
+    CHECK(avenc_channel_refused_pending(channel) == 0 && stats_of(channel).in_flight == 0);
+    CHECK(submit(channel, 3) == AVENC_OK && loop_last_idr(0));
+    loop_report(0, 1);
+    expect(channel, 3);
+    end_channel(channel);
+}
+
 SCENARIO(a_frame_that_failed_is_told_before_those_in_front_of_it) {
     avenc_channel *channel = open_on(0, 4, 0);
     loop_default(0, held);

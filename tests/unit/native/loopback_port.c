@@ -54,7 +54,7 @@ typedef struct loop_device {
     held_frame overtaken;      /* that was not, because a later one of its channel was */
     held_frame due[MOST_HELD]; /* for the report thread */
     unsigned due_count;
-    bool due_set;
+    bool reporting; /* of `due`, what it has taken */
     bool losing;
     int lose_code;
     uint64_t done; /* what the report thread was asked to do and has done; */
@@ -157,6 +157,7 @@ static void serve_locked(loop_device *loop) {
     held_frame *mine = due[loop - devices];
     memcpy(mine, loop->due, count * sizeof *mine);
     loop->due_count = 0;
+    loop->reporting = true;
     /* The device has read the pictures: the engine may use or free them as soon as it has the report. */
     for (unsigned i = 0; i < count; i++)
         if (mine[i].channel)
@@ -167,6 +168,8 @@ static void serve_locked(loop_device *loop) {
     if (count)
         avi_report_batch(loop->device);
     pthread_mutex_lock(&lock);
+    loop->reporting = false;
+    pthread_cond_broadcast(&changed);
 }
 
 static void *report_thread(void *arg) {
@@ -376,6 +379,8 @@ static int destroy(avenc_device *device, void *opaque) {
     must_be_bound(device);
     int rc = enter(device, LOOP_DESTROY);
     pthread_mutex_lock(&lock);
+    while (loop->due_count || loop->reporting) /* reports that the test has asked for: they come before the end */
+        pthread_cond_wait(&changed, &lock);
     /* Frames that it refused are the device's own affair: it ends them with the channel, without a report. */
     for (unsigned i = 0; i < loop->held_count; i++) {
         if (loop->held[i].channel != channel)
