@@ -245,7 +245,8 @@ cdef object import_tensor(object exporter, uint32_t width, uint32_t height, host
             f"frame has its data at {<uintptr_t>described.data:#x} with an offset of {described.byte_offset} bytes")
     cdef int64_t row = described.shape[1]
     if described.strides != NULL:
-        if described.strides[1] != 1 or described.strides[0] < described.shape[1]:
+        if (described.strides[1] != 1 or described.strides[0] < described.shape[1]
+                or described.strides[0] > <int64_t>(MOST_OFFSET // max(described.shape[0], 1))):
             raise errors.InvalidArgumentError(
                 f"frame has strides ({described.strides[0]}, {described.strides[1]}); rows must be contiguous and in "
                 "order: use frame.contiguous()")

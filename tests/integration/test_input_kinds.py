@@ -380,6 +380,7 @@ def test_torch_tensor(enc, frame, expected):
         (lambda f: dlpack.Tensor(4096, (5, 5)), venc.InvalidArgumentError, r"shape \(5, 5\)"),
         (lambda f: dlpack.Tensor(4096, f.shape, bits=16), TypeError, "of 16 bits"),
         (lambda f: dlpack.Tensor(4096, f.shape, (1, 192)), venc.InvalidArgumentError, r"strides \(1, 192\)"),
+        (lambda f: dlpack.Tensor(4096, f.shape, (1 << 62, 1)), venc.InvalidArgumentError, rf"strides \({1 << 62}, 1\)"),
         (lambda f: dlpack.Tensor(4096, f.shape, versioned=True, major=2), venc.InvalidArgumentError, r"DLPack 2\.x"),
     ],
 )
