@@ -20,7 +20,8 @@ set -e
 set +e
 cd "$ROOT" || exit 1
 mkdir -p build/check
-failed=()
+FAILED=build/check/failed
+: >"$FAILED"
 
 # NAME, FIGURE (an extended regular expression of the line that has it), the command.
 check() {
@@ -28,10 +29,10 @@ check() {
     shift 2
     if "$@" >"$log" 2>&1 </dev/null; then
         line=$(grep -E "$figure" "$log" | tail -n 1)
-        [ -n "$line" ] || failed+=("$name")
+        [ -n "$line" ] || echo "$name" >>"$FAILED"
     else
         line="FAILED, see $log: $(grep -v '^ *$' "$log" | tail -n 1)"
-        failed+=("$name")
+        echo "$name" >>"$FAILED"
     fi
     printf '%-22s %4d s  %s\n' "$name" $((SECONDS - begin)) "${line:-no figure, see $log}"
 }
@@ -67,25 +68,38 @@ check planted-faults-apply apply "$PY" scripts/mutate.py --check
 check project passed bash scripts/test.sh -m project
 check fuzz-short rounds bash scripts/fuzz.sh 300000 1
 
-if [ "$MODE" = full ]; then
+# Three at a time: most of them wait more than they compute.
+first_lane() {
     check suite passed bash scripts/test.sh
+    check planted-faults "faults are found" "$PY" scripts/mutate.py --part 1/5
+}
+second_lane() {
+    check calls-that-fail-v1 "points of" pytest -s --every=1 --interface=v1 tests/integration/test_fault_sweep.py
+    check calls-that-fail-v2 "points of" pytest -s --every=1 --interface=v2 tests/integration/test_fault_sweep.py
+    check pairs "no problems" pairs
+    check more-variants passed pytest -m soak tests/unit
+    check allocations passed pytest --every=1 tests/integration/test_memory_error.py
+    check examples passed pytest --examples=3000 tests/unit/test_bad_inputs.py tests/unit/test_config.py \
+        tests/unit/test_media_y4m.py tests/unit/test_media_timeline.py tests/integration/test_encoder_model.py
+    check fuzz rounds bash scripts/fuzz.sh 10000000
+}
+third_lane() {
     for interface in v1 v2; do
-        check "calls-that-fail-$interface" "points of" pytest -s --every=1 --interface=$interface tests/integration/test_fault_sweep.py
-        check "calls-that-hang-$interface" passed pytest -s -m soak --interface=$interface tests/integration/test_hang_sweep.py
+        check "calls-that-hang-$interface" passed pytest -n 3 -m soak --interface=$interface tests/integration/test_hang_sweep.py
     done
     check other-devices passed pytest -m soak tests/integration/test_other_devices.py
     check soak passed pytest -m soak tests/soak
-    check examples passed pytest --examples=3000 tests/unit/test_bad_inputs.py tests/unit/test_config.py \
-        tests/unit/test_media_y4m.py tests/unit/test_media_timeline.py tests/integration/test_encoder_model.py
-    check allocations passed pytest --every=1 tests/integration/test_memory_error.py
-    check more-variants passed pytest -m soak tests/unit
-    check pairs "no problems" pairs
-    check fuzz rounds bash scripts/fuzz.sh 10000000
-    check planted-faults "faults are found" "$PY" scripts/mutate.py --part 1/5
+}
+if [ "$MODE" = full ]; then
+    trap 'trap - INT TERM; kill 0' INT TERM # jobs in the background do not hear of Ctrl-C
+    first_lane &
+    second_lane &
+    third_lane &
+    wait
 fi
 
-if [ ${#failed[@]} -gt 0 ]; then
-    echo "check: not well: ${failed[*]}" >&2
+if [ -s "$FAILED" ]; then
+    echo "check: not well: $(tr '\n' ' ' <"$FAILED")" >&2
     exit 1
 fi
 echo "check: all is well"

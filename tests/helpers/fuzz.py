@@ -22,9 +22,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-import ascend_venc as venc
-from ascend_venc.media import MediaError, Y4MReader, open_video
-from helpers import dlpack
+import ascend_venc as venc  # noqa: E402
+from ascend_venc.media import MediaError, Y4MReader, open_video  # noqa: E402
+from helpers import dlpack  # noqa: E402
 
 CORPUS = ROOT / "tests" / "data" / "fuzz"
 MOST_FRAMES = 50
