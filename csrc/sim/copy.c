@@ -53,8 +53,10 @@ static void check_copy(const char *function, const void *dst, const side *to, co
                    kind == ACL_MEMCPY_HOST_TO_DEVICE || kind == ACL_MEMCPY_DEVICE_TO_DEVICE);
     }
     if (from->memory != NULL && from->memory->output && !atomic_load(&from->memory->readable))
-        sim_report_at("late-output", function, "copy the access unit out inside the callback",
-                      "%p is a channel's output, whose callback has returned", src);
+        sim_report_at(
+            "late-output", function,
+            "copy the access unit out inside the callback; with hi_mpi_venc, before hi_mpi_venc_release_stream",
+            "%p is a channel's output, which was given back", src);
     if (to->memory != NULL && to->memory->output)
         sim_report_at("output-written", function, "output memory belongs to the library",
                       "%p is a channel's output buffer", dst);
@@ -161,6 +163,9 @@ aclError sim_memory_check_set(const char *function, void *devPtr, size_t maxCoun
         if (to.memory == NULL || to.memory->kind != SIM_DEVICE_MEMORY)
             sim_report_at("foreign-memory", function, "aclrtMemset is for device memory", "%p is not device memory",
                           devPtr);
+        else if (to.memory->output)
+            sim_report_at("output-written", function, "output memory belongs to the library",
+                          "%p is a channel's output buffer", devPtr);
         else if (atomic_load(&to.memory->in_flight) != 0)
             sim_report_at("input-modified", function,
                           "write a picture's memory only before the send or after the callback",

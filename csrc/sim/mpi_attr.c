@@ -2,6 +2,7 @@
 /* What settings of a V2 channel may be (ranges documented, in which order they are checked guessed), and what they mean. */
 #include "mpi.h"
 
+#include <stddef.h>
 #include <string.h>
 
 static const sim_range stats_range = {1, 60};
@@ -40,9 +41,18 @@ static rate_attr common(const hi_venc_rc_attr *rc) {
     return (rate_attr){cbr->gop, cbr->stats_time, cbr->src_frame_rate, cbr->dst_frame_rate, cbr->bit_rate};
 }
 
+/* Bytes of the mode's own member: what lies behind it in the union means nothing. */
+static size_t size_of_rate(sim_rc_kind kind) {
+    return kind == SIM_CVBR    ? sizeof(hi_venc_h264_cvbr)
+           : kind == SIM_FIXQP ? sizeof(hi_venc_h264_fixqp)
+                               : sizeof(hi_venc_h264_cbr); /* the others are of one size: himpi_layout.h */
+}
+
 bool sim_mpi_same_rate(const hi_venc_chn_attr *a, const hi_venc_chn_attr *b) {
-    return memcmp(&a->rc_attr, &b->rc_attr, sizeof a->rc_attr) == 0 &&
-           memcmp(&a->gop_attr, &b->gop_attr, sizeof a->gop_attr) == 0;
+    const hi_venc_rc_attr *x = &a->rc_attr, *y = &b->rc_attr;
+    return x->rc_mode == y->rc_mode && memcmp(&x->h264_cbr, &y->h264_cbr, size_of_rate(kind_of(x->rc_mode))) == 0 &&
+           a->gop_attr.gop_mode == b->gop_attr.gop_mode &&
+           memcmp(&a->gop_attr.normal_p, &b->gop_attr.normal_p, sizeof a->gop_attr.normal_p) == 0;
 }
 
 /* ---- checks ---------------------------------------------------------------------------------------------------- */
@@ -93,6 +103,7 @@ static hi_s32 check_rate(const char *function, const hi_venc_chn_attr *attr) {
     if (kind == SIM_FIXQP) {
         CHECK_QP("i_qp", rc->h264_fixqp.i_qp);
         CHECK_QP("p_qp", rc->h264_fixqp.p_qp);
+        CHECK_QP("b_qp", rc->h264_fixqp.b_qp);
     }
     return HI_SUCCESS;
 }
@@ -226,6 +237,31 @@ static hi_s32 *change_position(const hi_venc_chn_attr *attr, hi_venc_rc_param *p
     return kind == SIM_VBR || kind == SIM_AVBR ? &param->h264_vbr_param.chg_pos : NULL; /* the first one of all four */
 }
 
+/* What only one mode has, with its documented range. 32 bits each, wherever its structure has them. */
+typedef struct own_parameter {
+    hi_venc_rc_mode mode;
+    const char *name;
+    size_t at; /* in hi_venc_rc_param */
+    hi_s32 least, most, usual;
+} own_parameter;
+
+#define OWN(mode, member, name, least, most, usual)                                                                    \
+    {HI_VENC_RC_MODE_##mode, #name, offsetof(hi_venc_rc_param, member.name), least, most, usual}
+#define OWN_OF_BOTH(mode, member, name, least, most, usual)                                                            \
+    OWN(H264_##mode, h264_##member, name, least, most, usual), OWN(H265_##mode, h265_##member, name, least, most, usual)
+
+static const own_parameter own_parameters[] = {
+    OWN_OF_BOTH(AVBR, avbr_param, min_still_percent, 5, 100, 25),
+    OWN_OF_BOTH(AVBR, avbr_param, max_still_qp, 0, MOST_QP, 35),
+    OWN_OF_BOTH(QVBR, qvbr_param, max_bit_percent, 30, 180, 100),
+    OWN_OF_BOTH(QVBR, qvbr_param, min_bit_percent, 30, 180, 60),
+    OWN_OF_BOTH(QVBR, qvbr_param, max_psnr_fluctuate, 18, 40, 36),
+    OWN_OF_BOTH(QVBR, qvbr_param, min_psnr_fluctuate, 18, 40, 32),
+    OWN_OF_BOTH(CVBR, cvbr_param, extra_bit_percent, 0, 1000, 100),
+    OWN_OF_BOTH(CVBR, cvbr_param, long_term_stats_time_unit, 1, 1800, 60),
+};
+enum { OWN_PARAMETERS = sizeof own_parameters / sizeof own_parameters[0] };
+
 /* Guessed, all of it: the vendor prints ranges, not defaults. */
 void sim_mpi_default_rc_param(const hi_venc_chn_attr *attr, hi_venc_rc_param *param) {
     enum { MOST_I = 100, LEAST_I = 1, LEAST_QP = 10, REENCODE = 2, POSITION = 90, ROW_DELTA = 1 };
@@ -243,6 +279,9 @@ void sim_mpi_default_rc_param(const hi_venc_chn_attr *attr, hi_venc_rc_param *pa
     hi_s32 *position = change_position(attr, param);
     if (position != NULL)
         *position = POSITION;
+    for (int i = 0; i < OWN_PARAMETERS; i++)
+        if (own_parameters[i].mode == attr->rc_attr.rc_mode)
+            memcpy((char *)param + own_parameters[i].at, &own_parameters[i].usual, sizeof own_parameters[i].usual);
 }
 
 hi_s32 sim_mpi_check_rc_param(const char *function, const hi_venc_chn_attr *attr, const hi_venc_rc_param *param) {
@@ -255,6 +294,7 @@ hi_s32 sim_mpi_check_rc_param(const char *function, const hi_venc_chn_attr *attr
     for (int i = 0; i < HI_VENC_TEXTURE_THRESHOLD_SIZE; i++) {
         CHECK("threshold_i", copy.threshold_i[i], ((sim_range){0, 255}));
         CHECK("threshold_p", copy.threshold_p[i], ((sim_range){0, 255}));
+        CHECK("threshold_b", copy.threshold_b[i], ((sim_range){0, 255}));
     }
     limits found;
     if (!limits_of(attr, &copy, &found))
@@ -271,6 +311,13 @@ hi_s32 sim_mpi_check_rc_param(const char *function, const hi_venc_chn_attr *attr
     const hi_s32 *position = change_position(attr, &copy);
     if (rc == HI_SUCCESS && position != NULL)
         rc = check_range(function, "chg_pos", *position, 50, 100);
+    for (int i = 0; i < OWN_PARAMETERS && rc == HI_SUCCESS; i++) {
+        const own_parameter *own = &own_parameters[i];
+        hi_s32 value;
+        memcpy(&value, (const char *)param + own->at, sizeof value);
+        if (own->mode == attr->rc_attr.rc_mode)
+            rc = check_range(function, own->name, value, own->least, own->most);
+    }
     return rc;
 }
 

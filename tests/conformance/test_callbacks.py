@@ -217,6 +217,28 @@ def test_call_that_would_wait_for_its_own_callback_is_refused(acl, context, hand
     assert all("would wait for itself" in text or "cannot wait for itself" in text for text in texts)
 
 
+def test_callback_may_end_another_channel_that_waits_for_nothing(acl, context):
+    """Of the same report thread: there is nothing that it would have to deliver first."""
+    codes = []
+
+    def on_frame(picture, stream, user_data):
+        codes.append(acl.media.venc_destroy_channel(other.desc))
+
+    thread = threading.get_ident()
+    made = pyacl.Encoding(acl, context, thread_id=thread, on_frame=on_frame)
+    other = pyacl.Encoding(acl, context, thread_id=thread)
+    try:
+        made.create()
+        other.create()
+        pyacl.ok(made.send(0))
+        assert acl.rt.process_report(20_000) == 0
+        assert codes == [0]
+        other.created = False
+    finally:
+        made.close()
+        other.close()
+
+
 def test_end_of_stream_with_undelivered_frames_on_the_report_thread_is_refused(acl, context):
     made = pyacl.Encoding(acl, context, thread_id=threading.get_ident())
     try:

@@ -270,6 +270,67 @@ def test_parameters_of_rate_control_out_of_range(program, member, value):
     assert program.sim.hi_mpi_venc_set_rc_param(chn, ctypes.byref(param)) == error("ILLEGAL_PARAM")
 
 
+# What only one mode has, and its range.
+OF_ONE_MODE = {
+    AVBR: ("avbr", {"min_still_percent": (5, 100), "max_still_qp": (0, 51)}),
+    QVBR: (
+        "qvbr",
+        {
+            "max_bit_percent": (30, 180),
+            "min_bit_percent": (30, 180),
+            "max_psnr_fluctuate": (18, 40),
+            "min_psnr_fluctuate": (18, 40),
+        },
+    ),
+    CVBR: ("cvbr", {"extra_bit_percent": (0, 1000), "long_term_stats_time_unit": (1, 1800)}),
+}
+
+
+@pytest.mark.statement("6.6.11")
+@pytest.mark.parametrize("codec", [H264, H265])
+@pytest.mark.parametrize("mode", OF_ONE_MODE)
+def test_parameters_of_one_mode_have_their_range(program, mode, codec):
+    """What the device begins with is within it."""
+    chn = program.channel(codec, mode=mode)
+    name, ranges = OF_ONE_MODE[mode]
+    for member, (least, most) in ranges.items():
+        param = program.rc_param(chn)
+        own = getattr(param, f"{'h264' if codec == H264 else 'h265'}_{name}_param")
+        assert least <= getattr(own, member) <= most
+        for value in (least, most):
+            setattr(own, member, value)
+            program.ok(program.sim.hi_mpi_venc_set_rc_param(chn, ctypes.byref(param)))
+        for value in (least - 1, most + 1):
+            setattr(own, member, value)
+            assert program.sim.hi_mpi_venc_set_rc_param(chn, ctypes.byref(param)) == error("ILLEGAL_PARAM")
+
+
+@pytest.mark.statement("6.6.11")
+@pytest.mark.parametrize("member", ["threshold_i", "threshold_p", "threshold_b"])
+def test_thresholds_of_rate_control_end_at_255(program, member):
+    chn = program.channel()
+    param = program.rc_param(chn)
+    getattr(param, member)[15] = 255
+    program.ok(program.sim.hi_mpi_venc_set_rc_param(chn, ctypes.byref(param)))
+    getattr(param, member)[15] = 256
+    assert program.sim.hi_mpi_venc_set_rc_param(chn, ctypes.byref(param)) == error("ILLEGAL_PARAM")
+
+
+@pytest.mark.statement("6.6.6")
+@pytest.mark.parametrize("where", ["rc_attr", "gop_attr"])
+def test_bytes_that_mean_nothing_change_no_rate_control(program, where):
+    """Of the unions only the member of the mode counts."""
+    chn = program.channel()
+    param = program.rc_param(chn)
+    param.h264_cbr_param.min_qp = 25
+    program.ok(program.sim.hi_mpi_venc_set_rc_param(chn, ctypes.byref(param)))
+    attr = program.attr_of(chn)
+    union = getattr(attr, where)
+    ctypes.memset(ctypes.addressof(union) + ctypes.sizeof(union) - 4, 0x5A, 4)
+    program.ok(program.sim.hi_mpi_venc_set_chn_attr(chn, ctypes.byref(attr)))
+    assert program.rc_param(chn).h264_cbr_param.min_qp == 25
+
+
 @pytest.mark.statement("6.6.12")
 @pytest.mark.parametrize("delay", [0, 3])
 def test_change_shows_after_the_frames_that_an_option_says(delay):

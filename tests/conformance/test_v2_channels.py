@@ -184,9 +184,21 @@ def test_memory_of_v2(program):
     assert sim.hi_mpi_dvpp_malloc(0, ctypes.byref(memory), 64) == 0
     assert sim.aclrtFree(memory) == 0
     assert kinds(sim) == ["wrong-free"]
+    assert sim.aclrtMalloc(ctypes.byref(memory), 64, 0) == 0
+    assert sim.hi_mpi_dvpp_free(memory) == 0, "another allocator's"
+    assert kinds(sim) == ["wrong-free"]
     numbers = [ctypes.c_int32(-1) for _ in range(3)]
     assert sim.hi_mpi_dvpp_get_version(*map(ctypes.byref, numbers)) == 0
     assert all(number.value >= 0 for number in numbers)
+
+
+def test_device_that_is_reset_below_its_channels_is_reported(program):
+    sim = program.sim
+    assert sim.aclrtSetDevice(0) == 0
+    program.channel()
+    assert sim.aclrtResetDevice(0) == 0
+    assert kinds(sim) == ["context-in-use"]
+    program.bind()
 
 
 @pytest.mark.statement("6.1.9")
@@ -297,9 +309,15 @@ def test_attributes_of_rate_control_out_of_range_are_illegal(program):
     attr = attributes()
     attr.rc_attr.rc_mode = 11  # of H.265
     assert create(sim, attr=attr) == error("ILLEGAL_PARAM")
-    attr = attributes(mode=mpi_program.FIXQP)
-    attr.rc_attr.h264_fixqp.p_qp = 52
-    assert create(sim, attr=attr) == error("ILLEGAL_PARAM")
+    for member in ("i_qp", "p_qp", "b_qp"):
+        attr = attributes(mode=mpi_program.FIXQP)
+        setattr(attr.rc_attr.h264_fixqp, member, 52)
+        assert create(sim, attr=attr) == error("ILLEGAL_PARAM"), member
+    for member, values in {"short_term_stats_time": (0, 121), "long_term_stats_time": (0, 1441)}.items():
+        for value in values:
+            attr = attributes(mode=mpi_program.CVBR)
+            setattr(attr.rc_attr.h264_cvbr, member, value)
+            assert create(sim, attr=attr) == error("ILLEGAL_PARAM"), (member, value)
     attr = attributes()
     attr.gop_attr.normal_p.ip_qp_delta = 31
     assert create(sim, attr=attr) == error("ILLEGAL_PARAM")

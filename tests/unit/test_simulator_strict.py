@@ -253,6 +253,10 @@ def test_output_overwritten_by_the_program_is_reported(program):
     program.send(channel, program.picture())
     program.end_of_stream(channel)
     the_report(sim, "output-written")
+    program.on_delivery = lambda seen: sim.aclrtMemset(seen.address, 4, 0, 4)
+    program.send(channel, program.picture())
+    program.end_of_stream(channel)
+    the_report(sim, "output-written", "] aclrtMemset: ")
 
 
 def test_output_buffer_larger_than_its_allocation_is_reported(program):

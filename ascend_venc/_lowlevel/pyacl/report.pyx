@@ -365,15 +365,14 @@ cdef str wait_for_callbacks(Channel channel):
     cdef uint64_t before = 0
     cdef int stalled = 0
     cdef unsigned long thread = PyThread_get_thread_ident()
+    if not channel.pending:
+        return ""  # also in the callback of another channel; this one's own counts until it has returned
     if channel.thread_id == thread:
         if in_callback():
             return "called from inside a callback on the thread that delivers this channel's frames: it would wait for " \
                    "itself. Let the callback return, and call it from another thread"
-        if channel.pending:
-            return f"{channel.pending} frames of the channel wait for their callback, and this thread is the one that " \
-                   "delivers them: call acl.rt.process_report first"
-    if not channel.pending:
-        return ""
+        return f"{channel.pending} frames of the channel wait for their callback, and this thread is the one that " \
+               "delivers them: call acl.rt.process_report first"
     idle = _thread.allocate_lock()
     idle.acquire()
     while channel.pending and stalled < (WAITS_WHEN_LEFT_OUT if channel.left_out else WAITS_WITHOUT_PROGRESS):

@@ -328,8 +328,8 @@ static void without_arguments(avenc_channel *channel) {
 
 /* The device does something, or fails at something that comes. */
 static void let_device(world *w) {
-    static const loop_call may_fail[] = {LOOP_ALLOC,  LOOP_ALLOC_HOST, LOOP_UPLOAD, LOOP_CREATE, LOOP_CHANGE,
-                                         LOOP_PICTURE, LOOP_PLACE,     LOOP_SEND,   LOOP_BIND};
+    static const loop_call may_fail[] = {LOOP_ALLOC,   LOOP_ALLOC_HOST, LOOP_UPLOAD, LOOP_CREATE, LOOP_CHANGE,
+                                         LOOP_PICTURE, LOOP_PLACE,      LOOP_SEND,   LOOP_BIND};
     /* What a device cannot be bound for three times in a row is left to it. */
     const uint32_t kinds = sizeof may_fail / sizeof may_fail[0] - (w->binds == 2);
     unsigned held = loop_held(0);
