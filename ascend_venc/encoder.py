@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import warnings
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -74,8 +75,10 @@ if TYPE_CHECKING:
 _LEAST_BITS_PER_PIXEL = Fraction(2, 1000)  # below that nothing can be made out
 DELIVERY: tuple[Delivery, ...] = ("immediate", "coalesced")
 
+_TIMEOUT = -3  # AVENC_E_TIMEOUT
 _CLOSED = -4  # AVENC_E_CLOSED
 _UNSUPPORTED = -12  # AVENC_E_UNSUPPORTED
+_REPLACED = -23  # AVENC_E_REPLACED
 
 
 class Encoder:
@@ -278,6 +281,7 @@ class Encoder:
         if queue is not None:
             check_range(queue, "queue", 1 if on_full == "drop_oldest" else 0, 256)
         self._timeout = check_timeout(timeout)
+        self._replacing, self._opening_alone = threading.RLock(), False
         parse_interface(interface)  # before anything is loaded
         library = open_library(backend, self._timeout)
         check_device(device, library.device_count)
@@ -715,29 +719,53 @@ class Encoder:
                 return int(first)
 
     def _replace(self, channel: Channel, epoch: int, config: EncoderConfig) -> int | None:
-        """Put a channel with these settings in the place of `channel`.
+        """Put a channel with these settings in the place of `channel`, one thread at a time.
 
         None if that has lost its place meanwhile, or the settings of `epoch` that `config` was made from.
         """
-        device = channel.stream.device
-        converter = _converter(config)
+        if not self._replacing.acquire(
+            timeout=-1 if self._timeout is None else min(self._timeout, threading.TIMEOUT_MAX)
+        ):
+            raise from_status(_TIMEOUT, "", f"another change of the settings is not over after {self._timeout:.3g} s")
         try:
-            other = Channel(device, config, converter, self._timeout, channel, epoch)
-        except (AclTimeoutError, DeviceLostError):
-            raise
-        except AclError as refusal:
-            if channel.closed or refusal.code == _UNSUPPORTED:  # without a channel it would be the same
+            if self._opening_alone:  # by the call that this one, a signal's handler, interrupts
+                raise from_status(
+                    _REPLACED, "", "the settings are being changed, on a device that has no channel for this change"
+                )
+            if channel.successor is not None:
+                return None
+            converter = _converter(config)
+            try:
+                other = Channel(channel.stream.device, config, converter, self._timeout, channel, epoch)
+            except (AclTimeoutError, DeviceLostError):
                 raise
-            return self._replace_alone(channel, epoch, config, converter, refusal)
-        return self._take_place(other, channel)
+            except AclError as refusal:
+                if channel.closed or refusal.code == _UNSUPPORTED:  # without a channel it would be the same
+                    raise
+                return self._replace_alone(channel, epoch, config, converter, refusal)
+            return self._take_place(other, channel)
+        finally:
+            self._replacing.release()
 
     def _replace_alone(
         self, channel: Channel, epoch: int, config: EncoderConfig, converter: Converter | None, refusal: AclError
     ) -> int | None:
         """The device refused a second channel: end the present one first."""
-        device = channel.stream.device
         if not channel.retire(epoch, self._timeout):
             return None
+        self._opening_alone = True
+        try:
+            if channel.successor is not None:  # by a signal's handler
+                return None
+            return self._open_alone(channel, epoch, config, converter, refusal)
+        finally:
+            self._opening_alone = False
+
+    def _open_alone(
+        self, channel: Channel, epoch: int, config: EncoderConfig, converter: Converter | None, refusal: AclError
+    ) -> int | None:
+        """The new channel, or one with the old settings, where that one has ended."""
+        device = channel.stream.device
         old = channel.config
         try:
             try:

@@ -26,15 +26,12 @@ from .device cimport Device
 from .device_memory cimport DeviceFrame, import_tensor
 from .frames cimport Frame, fill_frame, hold_host_frame, host_frame, new_frame, release_host_frame
 from .packet cimport Packet, Ticket, wrap_packets, wrap_promised
-from .stream cimport BLOCK, DROP_NEWEST, DROP_OLDEST, Stream, keep_refused, let_go, refuse_closed
+from .stream cimport BLOCK, DROP_NEWEST, DROP_OLDEST, Stream, keep_refused, let_go, refuse_closed, this_thread
 from .wait cimport begin_wait, look
 from .waitset cimport WaitSet
 
 from ..sei import unit_of, units_of
 from .stream import _open_streams, cancel
-
-cdef extern from "pythread.h" nogil:
-    unsigned long PyThread_get_thread_ident()
 
 cdef enum:
     BATCH = 64  # packets taken without an allocation
@@ -87,6 +84,13 @@ cdef void set_sei(avenc_submission *submission, bytes unit) noexcept:
         submission.sei_size = <size_t>PyBytes_GET_SIZE(unit)
 
 
+cdef Channel successor_of(Channel channel):
+    """The channel that has this one's place, which the engine says was replaced."""
+    if channel.successor is None:
+        raise errors.from_status(AVENC_E_REPLACED, "", "the channel was replaced, and nothing is known of its successor")
+    return channel.successor
+
+
 cdef inline object number_of(int64_t index, int64_t expected, object number):
     """The number of a frame that was sent, or None. `number` was made before, from what it would be: an exception for want
     of memory would say that it was not sent."""
@@ -136,6 +140,8 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                   double max_latency=0.0, object stall=None, int sink=-1, bint aud=False):
         cdef avenc_wait wait
         cdef int status = AVENC_E_LOOK
+        if predecessor is not None and predecessor.stream.closed:
+            refuse_closed()
         device._info()
         begin_wait(&wait, timeout, None)
         self._converter = converter
@@ -187,7 +193,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         while look(status):
             with nogil:
                 status = avenc_channel_wait_open(self._h, wait)
-        return check(status)
+        return self._fail(status)
 
     def __dealloc__(self):
         PyMem_Free(self._scratch)
@@ -440,7 +446,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 index = channel._attempt(frame, &submission, token, future, wait, how)
                 if index != REPLACED:
                     break
-                channel = channel.successor
+                channel = successor_of(channel)
                 frame = plain_memory(frame)
         finally:
             if index < 0 and submission.force_idr and not key_frame:
@@ -564,7 +570,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 if status == AVENC_OK:
                     self.take_into(packets)
                 elif status == AVENC_E_REPLACED:  # there is room in another one
-                    channel = channel.successor
+                    channel = successor_of(channel)
                 elif status == AVENC_E_DRAINED:
                     break  # nothing is in flight: it is not the device that there is to wait for
                 elif status == AVENC_E_TIMEOUT and time.monotonic() * 1e9 >= <double>wait.deadline_ns:
@@ -615,7 +621,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 if (channel._submit_each if one_by_one else channel._submit_batch)(
                         frames, pts, key_frames, tokens, units, indices, wait):
                     break
-                channel = channel.successor
+                channel = successor_of(channel)
                 # As in _submit: from here on without the program's code.
                 frames = frames[:len(indices)] + [plain_memory(frame) for frame in frames[len(indices):]]
                 pts = [None if stamp is None else pts_of(stamp) for stamp in pts]
@@ -759,7 +765,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                     break
             if channel._refuse(status, False) != REPLACED:
                 return None
-            channel = channel.successor
+            channel = successor_of(channel)
 
     # ---- packets out -------------------------------------------------------------------------------------------------
 
@@ -870,7 +876,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         while True:
             # Where only this thread submits, no frame can come while it waits.
             flags = AVENC_WAIT_FOR_FRAMES
-            if stream.submitter == PyThread_get_thread_ident() and not stream.several_submitters:
+            if stream.submitter == this_thread() and not stream.several_submitters:
                 flags = 0
             with nogil:
                 if at_least == 1:
@@ -1017,9 +1023,9 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef uint64_t first = 0
         cdef int status
         cdef Stream stream = self.stream
+        time_base = 1 / self._first_config.fps  # Python code, which may change the settings: before anything is looked at
         if stream._h != current._h or self._outdated:
             return None
-        time_base = 1 / self._first_config.fps
         stream.begin_epoch(self._first_config, time_base)
         current.successor = self  # whoever is refused by the old one finds it
         status = avenc_channel_succeed(self._h, &first)
@@ -1039,8 +1045,8 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         """For a device that has no second channel: keep submitters waiting, finish the frames, end the hardware channel.
 
         AclTimeoutError when the device finishes no frame for `timeout` seconds: then nothing has changed. After success
-        a successor takes its place, or the stream is closed. False: its settings have not this epoch any more, and
-        nothing has changed.
+        a successor takes its place, or the stream is closed. False: its settings have not this epoch any more, or a
+        successor has its place, and nothing has changed.
         """
         cdef avenc_wait wait
         cdef int status = AVENC_E_LOOK
@@ -1055,7 +1061,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         except BaseException:
             avenc_channel_pause(self._h, 0)
             raise
-        if avenc_channel_epoch(self._h) != epoch:
+        if avenc_channel_epoch(self._h) != epoch or self.successor is not None:
             avenc_channel_pause(self._h, 0)
             return False
         status = AVENC_E_LOOK
@@ -1065,7 +1071,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             with nogil:
                 status = avenc_channel_wait_retired(self._h, &wait)
         self._fail(status)
-        return True
+        return self.successor is None
 
     @property
     def sink(self):

@@ -33,7 +33,7 @@ cdef class Stream:
     cdef bint dropped  # by close(): packets cannot be had any more
     cdef bint ended  # end() was called
     cdef bint key_frame_owed  # a dropped frame was to be a key frame
-    cdef unsigned long submitter  # thread that submits, 0 if none has
+    cdef uint64_t submitter  # thread that submits, as this_thread() numbers it; 0 if none has
     cdef bint several_submitters
     cdef int64_t next_index  # the next frame's, unless several threads submit
     cdef uint64_t refused  # frames that were not accepted for lack of room
@@ -53,5 +53,8 @@ cdef int keep_refused(avenc_channel *channel, object owner) except -1
 # Let go of owners whose channels have ended; tell of channels that nobody waited for and that could not be destroyed.
 cdef int let_go() except -1
 
-# Raise for a closed encoder. While the interpreter exits, a daemon thread is parked instead.
+# A number that no other thread of the process has or had: Python's idents are used again.
+cdef uint64_t this_thread() noexcept
+
+# Raise for a closed encoder. While the interpreter exits, a daemon thread is parked first.
 cdef int refuse_closed() except -1

@@ -24,13 +24,24 @@ from .stream cimport *
 from . import core
 
 cdef extern from "unistd.h" nogil:
-    int pause()
+    unsigned int sleep(unsigned int seconds)
 
-cdef extern from "pythread.h" nogil:
-    unsigned long PyThread_get_thread_ident()
+cdef extern from *:
+    """
+    #include <stdint.h>
+    static uint64_t number_of_this_thread(void) {
+        static __thread uint64_t mine;
+        static uint64_t last;
+        if (mine == 0)
+            mine = __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
+        return mine;
+    }
+    """
+    uint64_t number_of_this_thread() noexcept nogil
 
 cdef enum:
     EXIT_MS = 1000  # for all that a program left open
+    PARKED_S = 3  # that a thread waits for the end of the process, which other functions of atexit may wait for too
 
 orphans = queue.SimpleQueue()  # Futures whose encoder is gone, to be cancelled by the thread that serves Futures
 _open_streams = weakref.WeakSet()
@@ -107,14 +118,20 @@ def let_go_of_ended():
     let_go()
 
 
+cdef uint64_t this_thread() noexcept:
+    return number_of_this_thread()
+
+
 cdef int refuse_closed() except -1:
     """The interpreter is about to stop daemon threads wherever they are; an exception would only print a traceback of
-    the program's loop. Without the GIL and with nothing held the thread waits for the end of the process.
+    the program's loop. Without the GIL and with nothing held the thread waits for the end of the process, but not for
+    ever: what was registered with atexit before this package may wait for this thread.
     """
+    cdef unsigned int left = PARKED_S
     if _exiting and threading.current_thread() is not threading.main_thread():
         with nogil:
-            while True:
-                pause()
+            while left:
+                left = sleep(left)  # what a signal has left of it
     raise errors.from_status(AVENC_E_CLOSED, "", "the encoder is closed")
 
 
@@ -198,7 +215,7 @@ cdef class Stream:
                 return 0
 
     cdef int note_submitter(self) noexcept:
-        cdef unsigned long thread = PyThread_get_thread_ident()
+        cdef uint64_t thread = this_thread()
         if self.submitter != thread:
             self.several_submitters = self.submitter != 0
             self.submitter = thread

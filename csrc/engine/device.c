@@ -150,7 +150,7 @@ int avenc_device_wait_open(avenc_device *device, const avenc_wait *wait) {
                             device->info.device_id, wait ? (double)(deadline - wait->since_ns) * 1e-9 : 0);
         if (now >= look)
             return avi_fail(AVENC_E_LOOK, __func__, "the wait goes on");
-        if (avi_waitset_sleep(device->progress, seen, look < deadline ? look : deadline) && look != AVI_FOR_EVER)
+        if (avi_waitset_sleep(device->progress, seen, look < deadline ? look : deadline, false) && look != AVI_FOR_EVER)
             look = 0;
     }
 }

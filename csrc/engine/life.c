@@ -182,7 +182,8 @@ int avenc_channel_wait_open(avenc_channel *channel, const avenc_wait *wait) {
     avi_stream *stream = channel->stream;
     int rc = AVENC_OK, verdict = AVI_WOKEN;
     avi_lock(&stream->lock);
-    while (channel->state == AVI_OPENING && (verdict = avi_stream_sleep_locked(stream, &waiter, false)) == AVI_WOKEN)
+    while (channel->state == AVI_OPENING && !stream->closed && /* what is of no use any more is not waited for */
+           (verdict = avi_stream_sleep_locked(stream, &waiter, false)) == AVI_WOKEN)
         continue;
     if (verdict == AVI_LOOK)
         rc = avi_fail(AVENC_E_LOOK, __func__, "the wait goes on");
@@ -213,7 +214,7 @@ int avenc_channel_succeed(avenc_channel *channel, uint64_t *first_index) {
         rc = avi_fail(AVENC_E_CLOSED, __func__, "the encoder is closed");
     } else if (channel->placed || channel->state != AVI_OPEN) {
         rc = avi_fail(AVENC_E_INVALID, __func__, "the channel is not open, or has its place already");
-    } else if (channel->made_after == old && channel->made_after_epoch != old->epoch) {
+    } else if (channel->made_after != old || channel->made_after_epoch != old->epoch) {
         rc = avi_fail(AVENC_E_REPLACED, __func__, "the settings were changed meanwhile");
     } else {
         bool same = avi_same_time_base(&old->settings, &channel->settings);

@@ -104,8 +104,10 @@ void avi_stream_drop(avi_stream *stream) {
 void avi_stream_signal_locked(avi_stream *stream, bool urgent) {
     bool all = urgent || stream->failure_untold || avi_stream_enough_locked(stream, stream->target);
     stream->failure_untold = false;
-    if (stream->waiting > (all ? 0 : stream->patient))
+    if (all && stream->waiting)
         avi_waitset_signal(stream->progress, 0, urgent);
+    else if (stream->waiting > stream->patient)
+        avi_waitset_signal_impatient(stream->progress, 0);
     for (unsigned i = 0; i < stream->attached_count; i++)
         avi_waitset_signal(stream->attached[i], stream->keys[i], urgent);
 }
@@ -145,7 +147,7 @@ int avi_stream_sleep_locked(avi_stream *stream, avi_waiter *waiter, bool busy) {
     if (waiter->at_least > 1 && (stream->patient++ == 0 || waiter->at_least < stream->target))
         stream->target = waiter->at_least;
     avi_unlock(&stream->lock);
-    bool interrupted = avi_waitset_sleep(stream->progress, seen, until);
+    bool interrupted = avi_waitset_sleep(stream->progress, seen, until, waiter->at_least > 1);
     if (interrupted && waiter->look_at != AVI_FOR_EVER)
         waiter->look_at = 0; /* at the next wait, unless there is something by then */
     avi_lock(&stream->lock);

@@ -26,6 +26,7 @@ struct avenc_waitset {
     atomic_uint references;
     atomic_uint signals;  /* in all, modulo 2^32; written with the lock */
     atomic_uint sleeping; /* threads that any signal wakes */
+    atomic_uint patient;  /* threads that sleep patiently */
     pthread_mutex_t lock; /* everything below */
     bool urgent;          /* there was an urgent signal since somebody last collected */
     unsigned collecting;  /* threads that an urgent signal wakes */
@@ -131,7 +132,7 @@ static void make_readable_locked(avenc_waitset *waitset) {
         continue;
 }
 
-enum { SLEEPERS = 1, COLLECTORS = 2 }; /* who sleeps: futex's bits */
+enum { SLEEPERS = 1, COLLECTORS = 2, PATIENT = 4 }; /* who sleeps: futex's bits */
 
 static void wake(avenc_waitset *waitset, uint32_t whom) {
     syscall(SYS_futex, &waitset->signals, FUTEX_WAKE_BITSET | FUTEX_PRIVATE_FLAG, INT32_MAX, NULL, NULL, whom);
@@ -146,7 +147,7 @@ static bool sleep_while(avenc_waitset *waitset, uint32_t seen, uint64_t deadline
            errno == EINTR;
 }
 
-void avi_waitset_signal(avenc_waitset *waitset, uint32_t key, bool urgent) {
+static void signal_to(avenc_waitset *waitset, uint32_t key, bool urgent, bool patient_too) {
     avi_lock(&waitset->lock);
     atomic_fetch_add(&waitset->signals, 1);
     waitset->urgent = waitset->urgent || urgent;
@@ -157,8 +158,17 @@ void avi_waitset_signal(avenc_waitset *waitset, uint32_t key, bool urgent) {
     make_readable_locked(waitset);
     bool collected = urgent && waitset->collecting > 0;
     avi_unlock(&waitset->lock);
-    if (atomic_load(&waitset->sleeping) || collected)
-        wake(waitset, SLEEPERS | (collected ? COLLECTORS : 0));
+    bool patient = patient_too && atomic_load(&waitset->patient) > 0;
+    if (atomic_load(&waitset->sleeping) || patient || collected)
+        wake(waitset, SLEEPERS | (patient ? PATIENT : 0) | (collected ? COLLECTORS : 0));
+}
+
+void avi_waitset_signal(avenc_waitset *waitset, uint32_t key, bool urgent) {
+    signal_to(waitset, key, urgent, true);
+}
+
+void avi_waitset_signal_impatient(avenc_waitset *waitset, uint32_t key) {
+    signal_to(waitset, key, false, false);
 }
 
 void avenc_waitset_signal(avenc_waitset *waitset, uint32_t key) {
@@ -170,13 +180,14 @@ uint32_t avi_waitset_signals(avenc_waitset *waitset) {
     return atomic_load(&waitset->signals);
 }
 
-bool avi_waitset_sleep(avenc_waitset *waitset, uint32_t seen, uint64_t deadline_ns) {
+bool avi_waitset_sleep(avenc_waitset *waitset, uint32_t seen, uint64_t deadline_ns, bool patiently) {
+    atomic_uint *count = patiently ? &waitset->patient : &waitset->sleeping;
     bool interrupted = false;
-    atomic_fetch_add(&waitset->sleeping, 1);
+    atomic_fetch_add(count, 1);
     while (!interrupted && atomic_load(&waitset->signals) == seen &&
            (deadline_ns == AVI_FOR_EVER || avi_now_ns() < deadline_ns))
-        interrupted = sleep_while(waitset, seen, deadline_ns, SLEEPERS);
-    atomic_fetch_sub(&waitset->sleeping, 1);
+        interrupted = sleep_while(waitset, seen, deadline_ns, patiently ? PATIENT : SLEEPERS);
+    atomic_fetch_sub(count, 1);
     return interrupted;
 }
 
@@ -253,7 +264,7 @@ int avenc_waitset_take(avenc_waitset *waitset, const avenc_wait *wait, uint32_t 
     while (waitset->count == 0 && !interrupted && (until == AVI_FOR_EVER || avi_now_ns() < until)) {
         uint32_t seen = atomic_load(&waitset->signals);
         avi_unlock(&waitset->lock);
-        interrupted = avi_waitset_sleep(waitset, seen, until) && look != AVI_FOR_EVER;
+        interrupted = avi_waitset_sleep(waitset, seen, until, false) && look != AVI_FOR_EVER;
         avi_lock(&waitset->lock);
     }
     *count = take_locked(waitset, keys, max);

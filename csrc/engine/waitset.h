@@ -19,11 +19,17 @@ int avi_waitset_reserve(avenc_waitset *waitset, uint32_t key);
 /* List a key. Not urgent: who collects for its coalescing delay sleeps on. A lock may be held; does not block. */
 void avi_waitset_signal(avenc_waitset *waitset, uint32_t key, bool urgent);
 
+/* The same, not urgent, for all but those who sleep patiently. */
+void avi_waitset_signal_impatient(avenc_waitset *waitset, uint32_t key);
+
 /* How many signals there have been. Read before a condition is looked at, so that no signal after that is missed. */
 uint32_t avi_waitset_signals(avenc_waitset *waitset);
 
-/* Sleep while there have been `seen` signals, up to the deadline. True: a signal of the process interrupted it. */
-bool avi_waitset_sleep(avenc_waitset *waitset, uint32_t seen, uint64_t deadline_ns);
+/*
+ * Sleep while there have been `seen` signals, up to the deadline. True: a signal of the process interrupted it. Patiently:
+ * avi_waitset_signal_impatient wakes others, perhaps, and not this thread.
+ */
+bool avi_waitset_sleep(avenc_waitset *waitset, uint32_t seen, uint64_t deadline_ns, bool patiently);
 
 /*
  * The one rule of coalescing: collect for coalesce_us, up to the deadline or an urgent signal, if the rate of events

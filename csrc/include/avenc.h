@@ -612,7 +612,7 @@ AVENC_API int avenc_channel_wait_open(avenc_channel *channel, const avenc_wait *
  * Put an open channel in its predecessor's place, in one step: the predecessor takes no more frames (AVENC_E_REPLACED),
  * encodes what it has and ends; *first_index is the first number of the new one. Packets keep the frames' order.
  * AVENC_E_CLOSED if the stream was closed meanwhile, AVENC_E_REPLACED if the predecessor that it was created after has
- * changed its settings since. A change that is pending there ends with AVENC_E_REPLACED. Does not block.
+ * lost its place, or changed its settings, since. A change that is pending there ends with AVENC_E_REPLACED. Does not block.
  */
 AVENC_API int avenc_channel_succeed(avenc_channel *channel, uint64_t *first_index);
 

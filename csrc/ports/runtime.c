@@ -210,7 +210,7 @@ int avenc_library_finalize(avenc_library *library, const avenc_wait *wait) {
     while (!atomic_load(&job->done) && avi_now_ns() < deadline) {
         uint32_t seen = avi_waitset_signals(job->progress);
         if (!atomic_load(&job->done))
-            avi_waitset_sleep(job->progress, seen, deadline);
+            avi_waitset_sleep(job->progress, seen, deadline, false);
     }
     int rc = AVENC_OK;
     if (!atomic_load(&job->done))

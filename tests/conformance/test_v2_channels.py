@@ -192,15 +192,6 @@ def test_memory_of_v2(program):
     assert all(number.value >= 0 for number in numbers)
 
 
-def test_device_that_is_reset_below_its_channels_is_reported(program):
-    sim = program.sim
-    assert sim.aclrtSetDevice(0) == 0
-    program.channel()
-    assert sim.aclrtResetDevice(0) == 0
-    assert kinds(sim) == ["context-in-use"]
-    program.bind()
-
-
 @pytest.mark.statement("6.1.9")
 def test_lost_device_answers_wakes_and_frees(program):
     sim = program.sim

@@ -222,6 +222,35 @@ def test_thread_that_forks_is_the_main_thread_of_the_child_and_signals_end_its_w
     assert (done.returncode, done.stderr) == (0, "")
 
 
+WORKER_OF_AN_EARLIER_HOOK = """
+import atexit, sys, threading
+stop = threading.Event()
+@atexit.register  # before the import: it runs when the encoders have been closed
+def wait_for_the_worker():
+    stop.set()
+    worker.join()
+    print("joined", flush=True)
+import ascend_venc as venc
+def work():
+    begun.set()
+    while not stop.is_set():
+        enc.encode(bytes(128 * 192))
+begun = threading.Event()
+enc = venc.Encoder(128, 128, backend=sys.argv[1], codec="h264")
+worker = threading.Thread(target=work, daemon=True)
+worker.start()
+begun.wait()
+"""
+
+
+def test_worker_that_a_hook_of_atexit_waits_for_ends(backend):
+    """It is inside the encoder, which is closed: it is parked for the end of the process, and not for ever."""
+    done = processes.run(WORKER_OF_AN_EARLIER_HOOK, backend, timeout=60)
+    assert done.returncode == 0
+    assert done.stdout == "joined\n"
+    assert "EncoderClosedError" in done.stderr or not done.stderr
+
+
 SUBINTERPRETER = """
 import sys
 if sys.argv[2] == "after":

@@ -3,13 +3,17 @@
 
 import contextlib
 import gc
+import sys
 import threading
 import weakref
+from fractions import Fraction
 
+import numpy as np
 import pytest
 
 import ascend_venc as venc
 from helpers import decode, interface, simulator, video
+from helpers.waiting import outcome, started
 
 COUNT = 12
 
@@ -212,3 +216,60 @@ def test_other_threads_go_on_across_changes(enc, frames):
     key_frames = {packet.frame_index for packet in received if packet.is_keyframe}
     assert key_frames == {0, *(first for first in firsts if first < 40 * COUNT)}
     assert enc.stats.encoded == 40 * COUNT
+
+
+# ---- several changes at once -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.sim_only
+def test_change_inside_a_change_is_made_below_it(backend, frames, monkeypatch):
+    """Where the outer one runs Python code, a signal's handler or another thread may change the settings too."""
+    divide, begun, inside = Fraction.__rtruediv__, [], []
+
+    def change_first(self, other):
+        if sys._getframe(1).f_code.co_name == "_take_place" and not begun:
+            begun.append(True)
+            inside.append(enc.reconfigure(width=256, height=256))
+        return divide(self, other)
+
+    with venc.Encoder(128, 128, codec="h264", gop=1000, backend=backend) as enc:
+        assert enc.submit(frames[0]) == 0
+        monkeypatch.setattr(Fraction, "__rtruediv__", change_first)
+        assert enc.reconfigure(width=192) == 1
+        monkeypatch.undo()
+        assert inside == [1]
+        assert (enc.config.width, enc.config.height) == (192, 256), "each is made on top of the one before"
+        assert enc.submit(np.zeros((384, 192), np.uint8)) == 1
+        assert [(packet.frame_index, packet.is_keyframe) for packet in enc.flush()] == [(0, True), (1, True)]
+
+
+@pytest.mark.sim_only
+def test_threads_change_a_device_that_has_one_channel(backend, frames):
+    """Each waits for the one before: a channel that another thread has opened is not what the device is full for."""
+    sizes = [(128 + 16 * number, 128) for number in range(1, 7)]
+    with simulator.shared().options(channel_limit=1), venc.Encoder(128, 128, codec="h264", backend=backend) as enc:
+        for _ in range(3):
+            threads = [started(lambda size=size: enc.reconfigure(width=size[0], height=size[1])) for size in sizes]
+            assert {outcome(thread, 60) for thread in threads} == {0}
+            for thread in threads:
+                del thread.outcome
+            assert not enc.closed
+        assert (enc.config.width, enc.config.height) in sizes
+        assert enc.submit(np.zeros((192, enc.config.width), np.uint8)) == 0
+        assert len(enc.flush()) == 1
+
+
+@pytest.mark.sim_only
+def test_change_that_waits_for_the_device_ends_with_close(backend, frames):
+    """At once, although the vendor's call has not returned."""
+    sim = simulator.shared()
+    enc = venc.Encoder(128, 128, codec="h264", backend=backend, timeout=2)
+    with sim.hanging_call(interface.CREATE) as wait_hung:
+        changing = started(lambda: enc.reconfigure(width=256, height=256))
+        wait_hung()
+        with pytest.raises(venc.AclTimeoutError):
+            enc.close()
+        assert isinstance(outcome(changing), venc.EncoderClosedError)
+        del changing.outcome
+        assert sim.hung_calls(interface.CREATE) == 1
+    enc.close()

@@ -73,6 +73,52 @@ def interrupt(prepare, call, function, handler, enc):
         signal.signal(signal.SIGUSR1, before)
 
 
+def test_handler_changes_the_settings_while_a_change_ends_the_only_channel():
+    """Its change is made first, and the one that it interrupts on top of it."""
+    sim = simulator.shared()
+    firsts = []
+
+    def change(enc):
+        sim.set_options(stall=0)
+        firsts.append(enc.reconfigure(width=160, height=160))
+
+    enc = encoder()
+    with sim.options(stall=1, channel_limit=1):
+        result, struck = interrupt(
+            lambda enc: enc.submit(FRAME),
+            lambda enc: enc.reconfigure(width=256),
+            "_replace_alone",
+            change,
+            enc,
+        )
+        assert (result, firsts, struck) == (1, [1], [signal.SIGUSR1])
+        assert (enc.config.width, enc.config.height) == (256, 160)
+    assert [packet.frame_index for packet in enc.flush()] == [0]
+    enc.close()
+
+
+def test_handler_that_finds_no_channel_for_its_change_is_told_so():
+    """The call that it interrupts is opening the device's only one: that one goes on."""
+    sim = simulator.shared()
+    told = []
+
+    def change(enc):
+        with pytest.raises(venc.errors.AclStateError, match="no channel for this change") as caught:
+            enc.reconfigure(width=160, height=160)
+        told.append(str(caught.value))
+        sim.lib.aclsim_clear_faults()  # the call returns
+
+    enc = encoder()
+    with sim.options(channel_limit=1), sim.hanging_call(interface.CREATE, nth=2):
+        assert interrupt(lambda enc: None, lambda enc: enc.reconfigure(width=256), "_open_alone", change, enc) == (
+            0,
+            [signal.SIGUSR1],
+        )
+    assert len(told) == 1
+    assert (enc.config.width, enc.config.height) == (256, 128)
+    enc.close()
+
+
 def test_acquired_frame_whose_submit_a_handler_ended_can_be_submitted_again():
     """It waits while a reconfigure does, which comes to nothing here: the device has finished no frame in its time."""
     sim = simulator.shared()

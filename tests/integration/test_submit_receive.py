@@ -56,6 +56,32 @@ def test_the_only_submitting_thread_is_told_of_the_end(enc, frames):
     assert [packet.frame_index for packet in enc.packets()] == [1]
 
 
+def test_thread_that_got_the_ident_of_one_that_submitted_is_another_one(enc, frames):
+    """Python's idents are used again: a consumer that has submitted nothing waits for frames."""
+    warm = started(lambda: enc.submit(frames[0]))
+    assert outcome(warm) == 0
+    received, go, threads = [], threading.Event(), []
+
+    def consume():
+        go.wait()
+        if threading.get_ident() == warm.ident:
+            received.extend(enc.packets())
+
+    while len(threads) < 50 and (not threads or threads[-1].ident != warm.ident):
+        threads.append(started(consume))  # those that have another one stay, so that the next gets yet another
+    go.set()
+    if threads[-1].ident == warm.ident:
+        eventually(lambda: is_inside(threads[-1], "receive_many"))
+    for frame in frames[1:4]:
+        enc.submit(frame)
+    enc.drain()
+    for thread in threads:
+        assert outcome(thread, 20) is None
+    if threads[-1].ident != warm.ident:
+        pytest.skip("this system gave no thread the ident of one that has ended")
+    assert [packet.frame_index for packet in received] == [0, 1, 2, 3]
+
+
 def test_consumer_thread_gets_everything_up_to_drain(enc, frames):
     received = []
     consumer = threading.Thread(target=lambda: received.extend(enc.packets()))

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -287,10 +288,12 @@ typedef struct patient {
     avenc_channel *channel;
     uint32_t at_least;
     int flags, rc;
+    atomic_int id; /* the system's */
 } patient;
 
 static void *wait_for_several(void *arg) {
     patient *p = arg;
+    atomic_store(&p->id, (int)syscall(SYS_gettid));
     p->rc = avenc_channel_wait_for(p->channel, p->at_least, PATIENT, p->flags);
     return NULL;
 }
@@ -353,6 +356,53 @@ SCENARIO(those_who_wait_for_different_numbers_are_each_woken_at_theirs) {
     pthread_join(four.thread, NULL);
     CHECK(any.rc == AVENC_OK && two.rc == AVENC_OK && four.rc == AVENC_OK);
     loop_report(0, 2);
+    for (uint64_t i = 1; i <= 6; i++)
+        expect(channel, i);
+    end_channel(channel);
+}
+
+/* How often a thread of this process has gone to sleep. */
+static long sleeps_of(pid_t thread) {
+    char path[64], line[128];
+    long count = -1;
+    snprintf(path, sizeof path, "/proc/self/task/%d/status", thread);
+    FILE *status = fopen(path, "r");
+    CHECK(status);
+    while (fgets(line, sizeof line, status))
+        sscanf(line, "voluntary_ctxt_switches: %ld", &count);
+    fclose(status);
+    CHECK(count >= 0);
+    return count;
+}
+
+static void *wait_idle(void *arg) {
+    waiter *w = arg;
+    w->rc = avenc_channel_wait_idle(w->channel, PATIENT);
+    return NULL;
+}
+
+/* Also beside a thread that is woken by each packet. */
+SCENARIO(who_waits_for_several_packets_sleeps_on_while_others_are_woken) {
+    avenc_channel *channel = open_on(0, 8, 0);
+    waiter idle = {.channel = channel};
+    patient p;
+    submit_held(channel, 1, 6);
+    begin_patient(&p, channel, 6, 1);
+    pthread_create(&idle.thread, NULL, wait_idle, &idle);
+    UNTIL(asleep(channel) == 2);
+    UNTIL(p.id != 0);
+    struct timespec pause = {.tv_nsec = 20000000}; /* asleep in the kernel too, as a rule: else the count is higher */
+    nanosleep(&pause, NULL);
+    long before = sleeps_of(p.id);
+    for (int i = 1; i < 6; i++) {
+        loop_report(0, 1);
+        UNTIL(asleep(channel) == 2);
+    }
+    CHECK(sleeps_of(p.id) <= before + 1);
+    loop_report(0, 1);
+    pthread_join(p.thread, NULL);
+    pthread_join(idle.thread, NULL);
+    CHECK(p.rc == AVENC_OK && idle.rc == AVENC_OK);
     for (uint64_t i = 1; i <= 6; i++)
         expect(channel, i);
     end_channel(channel);
