@@ -729,6 +729,8 @@ class Table:
             callback_delay_us=rng.choice([0, 0, 200]),
             send_time_us=rng.choice([0, 0, 100]),
         )
+        # The engine's pauses are before its own locks; Python's threads change at any bytecode with this.
+        sys.setswitchinterval(rng.choice([0.005, 1e-4, 1e-6]))
         world = Round(pair, rng, self.arguments.faults)
         problems, tokens = world.problems, world.tokens
         prepare(world)
