@@ -131,6 +131,10 @@ def test_error_table_holds_every_code_of_the_headers():
     codes_of_v2 = {name: int(value, 16) for name, value in re.findall(r"X\((HI_ERR_\w+), (0xA\w+)\)", himpi)}
     assert len(codes_of_v2) > 20
     codes.update(codes_of_v2)
+    # Ids without a macro of their own: as the encoder's.
+    ids = {name: 0xA0088000 | int(value) for name, value in re.findall(r"(HI_ERR_ID_\w+) = (\d+)", himpi)}
+    assert len(ids) == 3
+    codes.update(ids)
     assert {row.name: row.code for row in errors.TABLE} == codes
 
 
