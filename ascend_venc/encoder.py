@@ -968,8 +968,8 @@ def _log(text: str, *args: Any) -> None:
 def _deliver_ready(channel: Channel, timeout: float | None) -> float | None:
     """Packets that are ready as the encoder is closed are not lost to a thread of Futures that comes late.
 
-    What is left of the time for closing. Where a callback raises KeyboardInterrupt or SystemExit, nothing is waited for:
-    the other Futures are cancelled, and the channel ends natively.
+    What is left of the time for closing. Where a callback raises KeyboardInterrupt or SystemExit, nothing is waited
+    for: the other Futures are cancelled, and the channel ends natively.
     """
     deliver = getattr(sys.modules.get("ascend_venc.futures"), "deliver", None)  # another thread may just import it
     ready = channel.stats()["ready"]
