@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
 import sys
 import threading
+import time
 import warnings
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -39,6 +42,7 @@ from .errors import (
     DeviceLostError,
     DroppedPacketsWarning,
     EncoderDrained,
+    InvalidArgumentError,
     VencError,
     from_status,
     tell_name,
@@ -48,7 +52,7 @@ from .interface_choice import parse_interface
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from concurrent.futures import Future
-    from types import TracebackType
+    from types import FrameType, TracebackType
 
     from ._lowlevel.frames import Frame
     from ._lowlevel.packet import Packet
@@ -625,12 +629,17 @@ class Encoder:
         encoder; one thread for all encoders of the process does so while Futures are pending. It holds FrameError if
         the device did not encode the frame, AclTimeoutError if the device finishes none for `timeout` seconds, and is
         cancelled if the encoder is closed before.
-        A frame that was dropped (`on_full`) gives a cancelled Future. Raises like `submit`.
+        A frame that was dropped (`on_full`) gives a cancelled Future. Raises like `submit`. InvalidArgumentError for an
+        encoder with a `sink`, which is to get all packets.
         """
-        from . import futures
-
         try:
             channel = self._open_channel()
+            if channel.sink >= 0:
+                raise InvalidArgumentError(
+                    "encode_future would leave this frame out of what is written to the sink: use submit(), or make "
+                    "the encoder without sink"
+                )
+            futures = _futures()
             return futures.submit(channel, frame, pts, key_frame, token, self._wait_for(None), sei, self._name)
         except VencError as error:
             tell_name(error, self._name)
@@ -806,12 +815,15 @@ class Encoder:
         if channel is None:
             return
         again = channel.closed  # perhaps by a call that was interrupted, or timed out: wait for the end
-        deliver = getattr(sys.modules.get("ascend_venc.futures"), "deliver", None)  # another thread may just import it
-        if deliver is not None and not again:
-            deliver(channel)  # packets that are ready are not lost to a thread that comes late
+        timeout = self._timeout if timeout is None else timeout
         before = channel.stats()
+        dropped = -before["dropped_frames"]  # closing drops those that are queued
         try:
-            channel.close(self._timeout if timeout is None else timeout)
+            if not again:
+                channel.close_to_frames()  # first: callbacks of Futures may send others as long as they can
+                timeout = _deliver_ready(channel, timeout)
+            before = channel.stats()
+            channel.close(timeout)
         except VencError as error:
             tell_name(error, self._name)
             raise
@@ -820,7 +832,7 @@ class Encoder:
                 self._device.close()
         if again:
             return
-        dropped = before["in_flight"] + before["ready"]
+        dropped += before["dropped_frames"] + before["in_flight"] + before["ready"]
         if channel.sink >= 0:
             after = channel.stats()
             dropped -= after["written"] - before["written"] + after["failed"] - before["failed"]
@@ -940,11 +952,64 @@ def _warn_of_bit_rate(config: EncoderConfig, given: Any) -> None:
         )
 
 
+def _futures() -> Any:
+    """The module of Futures, imported when it is first needed: it needs `logging`.
+
+    For the main thread another one does that: who interrupts an import, in a signal handler, and wants the same module
+    gets what there is of it by then, and nobody can wait for the rest. Not where this thread is inside another import,
+    which that thread might wait for.
+    """
+    if (
+        not hasattr(sys.modules.get("ascend_venc.futures"), "submit")
+        and threading.get_ident() == threading.main_thread().ident
+        and not _inside_an_import()
+    ):
+        with contextlib.suppress(RuntimeError):  # no thread can be started
+            thread = threading.Thread(target=_import_futures, name="ascend-venc-import", daemon=True)
+            thread.start()
+            thread.join()
+    from . import futures
+
+    return futures
+
+
+def _import_futures() -> None:
+    with contextlib.suppress(Exception):  # the thread that wants it is told
+        importlib.import_module("ascend_venc.futures")
+
+
+def _inside_an_import() -> bool:
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_globals.get("__name__") != "importlib._bootstrap":
+        frame = frame.f_back
+    return frame is not None
+
+
 def _log(text: str, *args: Any) -> None:
     """Log to "ascend_venc" if anybody can listen: a program that does not use logging need not pay for its import."""
     logger = getattr(sys.modules.get("logging"), "getLogger", None)  # another thread may just import it
     if logger is not None:
         logger("ascend_venc").info(text, *args)
+
+
+def _deliver_ready(channel: Channel, timeout: float | None) -> float | None:
+    """Packets that are ready as the encoder is closed are not lost to a thread of Futures that comes late.
+
+    What is left of the time for closing. Where a callback raises KeyboardInterrupt or SystemExit, nothing is waited
+    for: the other Futures are cancelled, and the channel ends natively.
+    """
+    deliver = getattr(sys.modules.get("ascend_venc.futures"), "deliver", None)  # another thread may just import it
+    ready = channel.stats()["ready"]
+    if deliver is None or not (ready and channel.stream.promised):
+        return timeout
+    until = None if timeout is None else time.monotonic() + timeout
+    try:
+        deliver(channel, ready, until)
+    except BaseException:
+        with contextlib.suppress(VencError):
+            channel.close(0)
+        raise
+    return None if until is None else max(until - time.monotonic(), 0.0)
 
 
 def _converter(config: EncoderConfig) -> Converter | None:

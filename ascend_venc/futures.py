@@ -15,7 +15,7 @@ import time
 from concurrent.futures import Future, InvalidStateError
 from typing import TYPE_CHECKING, Any
 
-from ._lowlevel.stream import cancel, orphans
+from ._lowlevel.stream import cancel, orphans, show, what_to_raise
 from ._lowlevel.waitset import WaitSet
 from .errors import VencError, from_status, tell_name
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .sei import Message
 
 _TIMEOUT = -3  # AVENC_E_TIMEOUT
+_TOLD = "CANCELLED_AND_NOTIFIED"  # the state that concurrent.futures.wait looks for
 
 
 class _NamedFuture(Future):  # type: ignore[type-arg]
@@ -40,6 +41,11 @@ class _NamedFuture(Future):  # type: ignore[type-arg]
             tell_name(exception, self.encoder_name)
         super().set_exception(exception)
 
+    def set_running_or_notify_cancel(self) -> bool:
+        """Also twice: of one that is cancelled the device may be given up, and give its packet back after all."""
+        with self._condition:
+            return self._state != _TOLD and super().set_running_or_notify_cancel()
+
 
 class _Server:
     """The thread and what it serves: made anew when there is none."""
@@ -47,7 +53,8 @@ class _Server:
     def __init__(self) -> None:
         self.waitset = WaitSet()
         self.submitted: queue.SimpleQueue[tuple[Channel, Future[Packet]]] = queue.SimpleQueue()
-        self.pending: dict[Channel, set[Future[Packet]]] = {}  # this thread's own, as what follows
+        self.adopting: tuple[Channel, Future[Packet]] | None = None  # this thread's own, as what follows
+        self.pending: dict[Channel, set[Future[Packet]]] = {}  # empty: only packets of Futures with an end are to come
         self.served: dict[Stream, Channel] = {}
         self.keys: dict[Channel, int] = {}
         self.since: dict[Channel, float] = {}
@@ -55,21 +62,24 @@ class _Server:
 
     def begin(self, channel: Channel, future: Future[Packet]) -> None:
         """Start the thread, with this to do. What others have given to it meanwhile fails where there can be none."""
-        self.submitted.put((channel, future))
         try:
+            self.submitted.put((channel, future))
             threading.Thread(target=self.run, name="ascend-venc-futures", daemon=True).start()
         except BaseException as error:
             self.ended = True
             retire(self)
+            stop = None
             with contextlib.suppress(queue.Empty):
                 while True:
                     given = self.submitted.get_nowait()[1]
                     if given is not future:
-                        settle(resolve, given, None, error)
+                        stop = settle(stop, resolve, given, None, error)
+            if stop is not None:
+                raise stop from error
             raise
 
     def run(self) -> None:
-        while self.pending or not self.submitted.empty() or not orphans.empty():
+        while self.adopting is not None or self.pending or not self.submitted.empty() or not orphans.empty():
             try:
                 self.turn()
             except BaseException as error:  # memory may be short: who waits for a Future is to be told all the same
@@ -85,7 +95,7 @@ class _Server:
         keys = self.waitset.take(self.patience()) if idle else []
         try:
             while not orphans.empty():
-                settle(cancel, orphans.get())
+                settle(None, cancel, orphans.get())
             for channel in [channel for channel, key in self.keys.items() if key in keys]:
                 self.serve(channel)
         except BaseException:
@@ -95,31 +105,36 @@ class _Server:
         self.give_up_on_stalled()
 
     def pass_on(self) -> None:
-        """What came while the thread ended goes to another one. Each item is moved once, by whoever gets it."""
+        """What came while the thread ended goes to another one. Each item is moved once, by whoever gets it; one that
+        cannot be has the reason."""
         while True:
             try:
                 item = self.submitted.get_nowait()
             except queue.Empty:
                 return
-            hand_over(*item)
+            try:
+                hand_over(*item)
+            except Exception as error:
+                stop = settle(None, resolve, item[1], None, error)
+                if stop is not None:
+                    raise stop from error
 
     def adopt(self) -> None:
-        while not self.submitted.empty():
-            channel, future = self.submitted.get()
-            if future.done():
-                continue
-            try:
-                self.adopt_one(channel, future)
-            except BaseException:
-                self.submitted.put((channel, future))
-                raise
+        while self.adopting is not None or not self.submitted.empty():
+            if self.adopting is None:
+                self.adopting = self.submitted.get()
+            self.adopt_one(*self.adopting)
+            self.adopting = None  # and where that raised it is tried again
 
     def adopt_one(self, channel: Channel, future: Future[Packet]) -> None:
-        channel = self.served.setdefault(channel.stream, channel)  # successors share what there is to take
+        """Also of a Future that has its end by now: the packet of its frame is to be taken all the same."""
+        channel = self.served.get(channel.stream, channel)  # successors share what there is to take
         if channel not in self.pending:
+            if future.done() and not channel.stream.promised:
+                return
+            self.served[channel.stream] = channel
             key = next(key for key in range(1, len(self.keys) + 2) if key not in self.keys.values())
             self.keys[channel] = key
-            self.since[channel] = time.monotonic()
             self.pending[channel] = set()
             try:
                 channel.attach(self.waitset, key)  # listed at once: its packet may be there
@@ -127,24 +142,29 @@ class _Server:
                 self.forget(channel)
                 if not isinstance(error, VencError):
                     raise
-                settle(fail, future, error)
+                settle(None, fail, future, error)
                 return
+        if not self.pending[channel]:
+            self.since[channel] = time.monotonic()
         self.pending[channel].add(future)
         self.serve(channel)
 
     def serve(self, channel: Channel) -> None:
+        over = channel.closed  # who closes it cancels what is left
         try:
             deliver(channel)
             channel.idle  # noqa: B018 - raises what has become of the device
         except VencError as error:
+            over = True
             for future in self.pending.get(channel, ()):
-                settle(fail, future, error)
-        if channel.closed:
-            self.pending[channel] = set()  # who closed it cancels what is left
+                settle(None, fail, future, error)
+        if over or channel.closed:
+            self.forget(channel)
+            return
         waiting = {future for future in self.pending.get(channel, ()) if not future.done()}
-        if waiting:
+        if waiting or channel.stream.promised > 0:  # packets that nobody takes would fill the encoder
             self.pending[channel] = waiting
-        elif channel in self.pending:
+        else:
             self.forget(channel)
 
     def forget(self, channel: Channel) -> None:
@@ -156,7 +176,9 @@ class _Server:
     def patience(self) -> float | None:
         """Seconds until the first of the encoders may have been stalled for its `timeout`."""
         left = [
-            channel.stream.stall - self.stalled(channel) for channel in self.pending if channel.stream.stall is not None
+            channel.stream.stall - self.stalled(channel)
+            for channel, futures in self.pending.items()
+            if futures and channel.stream.stall is not None
         ]
         return max(min(left), 0.001) if left else None
 
@@ -167,22 +189,35 @@ class _Server:
     def give_up_on_stalled(self) -> None:
         for channel in list(self.pending):
             stall = channel.stream.stall
-            if stall is None or self.stalled(channel) < stall:
+            if not self.pending[channel] or stall is None or self.stalled(channel) < stall:
                 continue
             error = from_status(
                 _TIMEOUT, "", f"the device has finished no frame of this encoder for {stall:.3g} s, with some in flight"
             )
             for future in self.pending[channel]:
-                settle(fail, future, error)
-            self.forget(channel)
+                settle(None, fail, future, error)
+            self.pending[channel] = set()  # their packets are taken when the device goes on
 
 
-def deliver(channel: Channel) -> None:
-    """Settle the Futures whose packets are ready, on the thread that is about to close the channel."""
-    while (taken := channel.take_promised()) is not None:
-        packet, failure, future = taken
-        if future is not None:
-            settle(resolve, future, packet, failure)
+def deliver(channel: Channel, most: int | None = None, until: float | None = None) -> None:
+    """Settle the Futures whose packets are ready: those of up to `most` packets, until that moment.
+
+    On the main thread a callback's KeyboardInterrupt or SystemExit is raised when all of them have their end.
+    """
+    stop = None
+    try:
+        while (most is None or most > 0) and (until is None or time.monotonic() < until):
+            taken = channel.take_promised()
+            if taken is None:
+                return
+            packet, failure, future = taken
+            if future is not None:
+                stop = settle(stop, resolve, future, packet, failure)
+            if most is not None:
+                most -= 1
+    finally:
+        if stop is not None:
+            raise stop
 
 
 def resolve(future: Future[Packet], packet: Packet | None, failure: Exception | None) -> None:
@@ -198,23 +233,17 @@ def fail(future: Future[Packet], failure: Exception) -> None:
     resolve(future, None, failure)
 
 
-def settle(end: Any, future: Future[Packet], *args: Any) -> None:
-    """Give a Future its end. Whatever its callbacks raise stops nothing, and is shown as a thread's exception is."""
+def settle(stop: BaseException | None, end: Any, future: Future[Packet], *args: Any) -> BaseException | None:
+    """Give a Future its end. Whatever its callbacks raise stops nothing: see `what_to_raise`."""
     if future.done() and not future.cancelled():
-        return  # the program has given it one
+        return stop  # the program has given it one
     try:
         end(future, *args)
     except InvalidStateError:
         pass  # just now
     except BaseException as error:  # SystemExit and the like, which concurrent.futures lets through
-        show(error)
-
-
-def show(error: BaseException) -> None:
-    """As a thread's exception is shown."""
-    threading.excepthook(
-        threading.ExceptHookArgs((type(error), error, error.__traceback__, threading.current_thread()))
-    )
+        return what_to_raise(stop, error)
+    return stop
 
 
 _FOUND = "found"
@@ -258,10 +287,14 @@ def submit(
     """Send a frame whose packet goes to a Future; see `Encoder.encode_future`."""
     future = _NamedFuture()
     future.encoder_name = name
-    if channel.submit(frame, pts, key_frame, token, timeout, future, sei) is None:
-        settle(cancel, future)
-    else:
-        hand_over(channel, future)
+    number = None
+    try:
+        number = channel.submit(frame, pts, key_frame, token, timeout, future, sei, hand_over)
+    finally:
+        if number is None:
+            settle(None, cancel, future)
+            with contextlib.suppress(Exception):
+                hand_over(channel, future)  # again, to be looked at: nothing will come
     return future
 
 

@@ -23,9 +23,9 @@ cdef class Channel:
 
     cdef int _create(self, Channel predecessor, uint32_t epoch, avenc_wait *wait) except -1
     cdef int64_t _submit(self, object frame, object pts, bint key_frame, object token, object future, bytes sei,
-                         avenc_wait *wait, int how) except -9
+                         avenc_wait *wait, int how, object hand_over=*) except -9
     cdef int64_t _attempt(self, object frame, avenc_submission *submission, object token, object future,
-                          avenc_wait *wait, int how) except -9
+                          avenc_wait *wait, int how, object hand_over) except -9
     cdef int64_t _send_host(self, host_frame *held, avenc_submission *submission, avenc_wait *wait, int how) except -9
     cdef int64_t _enqueue(self, host_frame *held, avenc_submission *submission, avenc_wait *wait, int how) except -9
     cdef int64_t _send_device(self, object frame, avenc_submission *submission, avenc_wait *wait, int how) except -9

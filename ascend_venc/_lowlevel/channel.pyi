@@ -1,4 +1,4 @@
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, Literal
 
@@ -60,6 +60,7 @@ class Channel:
         timeout: float | None,
         future: Future[Packet] | None = None,
         sei: Iterable[Any] | None = None,
+        hand_over: Callable[[Channel, Future[Packet]], None] | None = None,
     ) -> int | None: ...
     def enqueue(
         self,

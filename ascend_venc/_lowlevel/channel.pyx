@@ -26,12 +26,13 @@ from .device cimport Device
 from .device_memory cimport DeviceFrame, import_tensor
 from .frames cimport Frame, fill_frame, hold_host_frame, host_frame, new_frame, release_host_frame
 from .packet cimport Packet, Ticket, wrap_packets, wrap_promised
-from .stream cimport BLOCK, DROP_NEWEST, DROP_OLDEST, Stream, keep_refused, let_go, refuse_closed, this_thread
+from .stream cimport (
+    BLOCK, DROP_NEWEST, DROP_OLDEST, Stream, cancel_all, keep_refused, let_go, refuse_closed, this_thread)
 from .wait cimport begin_wait, look
 from .waitset cimport WaitSet
 
 from ..sei import unit_of, units_of
-from .stream import _open_streams, cancel
+from .stream import _open_streams
 
 cdef enum:
     BATCH = 64  # packets taken without an allocation
@@ -366,7 +367,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 PyBuffer_Release(&views[i])
 
     cdef int64_t _attempt(self, object frame, avenc_submission *submission, object token, object future,
-                          avenc_wait *wait, int how) except -9:
+                          avenc_wait *wait, int how, object hand_over) except -9:
         """Submit one frame of any kind to this very channel."""
         cdef host_frame held
         cdef Ticket ticket = None
@@ -405,6 +406,8 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             elif token is not None:
                 tag = self.stream.add_entry(token)
             submission.tag = 0 if tag is None else tag
+            if hand_over is not None:
+                hand_over(self, future)
             if converted:
                 index = self._send_converted(frame, submission, wait, how)
             elif acquired:
@@ -427,7 +430,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 self.stream.drop_entry(tag)
 
     cdef int64_t _submit(self, object frame, object pts, bint key_frame, object token, object future, bytes sei,
-                         avenc_wait *wait, int how) except -9:
+                         avenc_wait *wait, int how, object hand_over=None) except -9:
         """Submit one frame, with the NAL unit of its SEI or None, to the channel that has this one's place by now."""
         cdef avenc_submission submission
         cdef Channel channel = self
@@ -443,7 +446,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         stream.key_frame_owed = False  # this frame makes up for it, unless it is not taken
         try:
             while True:
-                index = channel._attempt(frame, &submission, token, future, wait, how)
+                index = channel._attempt(frame, &submission, token, future, wait, how, hand_over)
                 if index != REPLACED:
                     break
                 channel = successor_of(channel)
@@ -457,18 +460,19 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             stream.forget_dropped()  # the Future of the frame that made room has its end now
         return index
 
-    def submit(self, frame, pts, bint key_frame, token, timeout, future=None, sei=None):
+    def submit(self, frame, pts, bint key_frame, token, timeout, future=None, sei=None, hand_over=None):
         """Submit one frame of any kind; return its number, or None if it was dropped for lack of room.
 
         Waits up to `timeout` seconds (None: without bound) for room where `on_full` is "block". With a Future its packet
-        goes to `take_promised`.
+        goes to `take_promised`; `hand_over(channel, future)` is called before each attempt to send it, and may raise.
         """
         cdef avenc_wait wait
         cdef bytes unit = sei_of(sei, self._config.en_type)
         begin_wait(&wait, timeout, None)
         cdef int64_t expected = self.stream.next_index
         cdef object number = expected
-        return number_of(self._submit(frame, pts, key_frame, token, future, unit, &wait, DIRECT), expected, number)
+        return number_of(self._submit(frame, pts, key_frame, token, future, unit, &wait, DIRECT, hand_over),
+                         expected, number)
 
     def enqueue(self, frame, pts, bint key_frame, token, bint copy, timeout, sei=None):
         """Queue a host frame for a native thread to send; return its number, or None if it was dropped.
@@ -837,7 +841,10 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         self.stream.forget_dropped()
         if avenc_channel_take_promised(self._h, &ready, 1, &count) != AVENC_OK or count == 0:
             return None
-        return wrap_promised(self._h, ready, self.stream.entries, self.stream.time_bases)
+        cdef tuple taken = wrap_promised(self._h, ready, self.stream.entries, self.stream.time_bases)
+        if taken[2] is not None:
+            self.stream.promised -= 1
+        return taken
 
     def try_receive(self, Py_ssize_t limit):
         """Return the packets that are ready, at most `limit`, perhaps none, without waiting. Else like receive_many."""
@@ -1103,8 +1110,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef avenc_wait wait
         cdef int status = AVENC_E_LOOK
         cdef Stream stream = self.stream
-        cdef bint first = not stream.closed
-        cdef list futures
+        cdef object stop = None
         stream.closed = stream.dropped = True
         _open_streams.discard(stream)
         avenc_channel_close(self._h)
@@ -1121,10 +1127,13 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 avenc_channel_abandon_sink(self._h)
             self._drop_packets()
             failure = None if status in (AVENC_OK, AVENC_E_FORKED, AVENC_E_LOOK) else failure_of(status)
-            futures = stream.keep_owners() if first or stream.entries else []
-            for future in futures:
-                cancel(future)
-            let_go()
+            stop = cancel_all([] if stream.kept and not stream.entries else stream.keep_owners())
+            try:
+                let_go()
+            finally:
+                if stop is not None:
+                    stop.__cause__ = failure
+                    raise stop
         if failure is not None:
             raise failure
 

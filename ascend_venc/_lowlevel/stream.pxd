@@ -37,6 +37,8 @@ cdef class Stream:
     cdef bint several_submitters
     cdef int64_t next_index  # the next frame's, unless several threads submit
     cdef uint64_t refused  # frames that were not accepted for lack of room
+    cdef readonly Py_ssize_t promised  # entries with a Future, while the stream is open
+    cdef bint kept  # keep_owners has run
 
     cdef object add_entry(self, object entry)
     cdef int drop_entry(self, object tag) except -1
@@ -49,6 +51,9 @@ cdef class Stream:
 
 # Keep `owner` alive until the device cannot read what is its any more: it refused a frame of this channel.
 cdef int keep_refused(avenc_channel *channel, object owner) except -1
+
+# Cancel Futures, all of them; what is to be raised then, or None: see `what_to_raise`.
+cdef object cancel_all(list futures)
 
 # Let go of owners whose channels have ended; tell of channels that nobody waited for and that could not be destroyed.
 cdef int let_go() except -1

@@ -172,11 +172,16 @@ cdef class Stream:
         self.entries[tag] = entry
         self.next_tag += 1
         count_tickets(1)
+        if is_promised(entry):
+            self.promised += 1
         return tag
 
     cdef int drop_entry(self, object tag) except -1:
-        if self.entries.pop(tag, self) is not self:
+        entry = self.entries.pop(tag, self)
+        if entry is not self:
             count_tickets(-1)
+            if is_promised(entry):
+                self.promised -= 1
         return 0
 
     cdef int begin_epoch(self, object config, object time_base) except -1:
@@ -197,22 +202,29 @@ cdef class Stream:
 
     cdef int forget_dropped(self) except -1:
         """Let go of what came with frames and packets that nobody will get, and of what outlived its channel."""
-        cdef object tag
+        cdef object tag, stop = None
         let_go()
         if not self.entries or (self.on_full != DROP_OLDEST and self.sink < 0):  # nothing is dropped or written otherwise
             return 0
-        while True:
-            while self.told < self.to_tell:  # what an exception leaves is for the next call
-                tag = self.tags[self.told]
-                self.told += 1
-                entry = self.entries.get(tag)
-                self.drop_entry(tag)
-                if type(entry) is Ticket and (<Ticket>entry).future is not None:
-                    cancel((<Ticket>entry).future)
-            self.told = 0
-            self.to_tell = avenc_channel_take_dropped(self._h, self.tags, DROPPED_AT_ONCE)
-            if self.to_tell == 0:
-                return 0
+        try:
+            while True:
+                while self.told < self.to_tell:  # what an exception leaves is for the next call
+                    tag = self.tags[self.told]
+                    self.told += 1
+                    entry = self.entries.get(tag)
+                    self.drop_entry(tag)
+                    if is_promised(entry):
+                        try:
+                            cancel((<Ticket>entry).future)
+                        except BaseException as error:
+                            stop = what_to_raise(stop, error)
+                self.told = 0
+                self.to_tell = avenc_channel_take_dropped(self._h, self.tags, DROPPED_AT_ONCE)
+                if self.to_tell == 0:
+                    return 0
+        finally:
+            if stop is not None:
+                raise stop
 
     cdef int note_submitter(self) noexcept:
         cdef uint64_t thread = this_thread()
@@ -225,6 +237,7 @@ cdef class Stream:
         """The stream is closed: nobody gets what is left of its entries. Futures to be cancelled."""
         cdef Ticket ticket
         cdef list futures = []
+        self.kept = True
         entries, self.entries = self.entries, {}
         owners = []
         while entries:  # one by one: another thread may be about to pop one
@@ -242,13 +255,51 @@ cdef class Stream:
         return futures
 
 
+cdef bint is_promised(object entry) noexcept:
+    return type(entry) is Ticket and (<Ticket>entry).future is not None
+
+
 def cancel(future):
     """Cancel a Future, and tell who waits for it with concurrent.futures.wait or as_completed.
 
-    One that the program itself has given an end stays as it is.
+    One that the program itself has given an end stays as it is. Raises what a callback raises that is no Exception, and
+    who waits has been told all the same.
     """
-    if future.cancel():
-        future.set_running_or_notify_cancel()
+    try:
+        future.cancel()
+    finally:
+        if future.cancelled():
+            future.set_running_or_notify_cancel()
+
+
+cdef object cancel_all(list futures):
+    cdef object stop = None
+    for future in futures:
+        try:
+            cancel(future)
+        except BaseException as error:
+            stop = what_to_raise(stop, error)
+    return stop
+
+
+def what_to_raise(stop, error):
+    """What is to be raised when every Future has its end: `stop`, from before, or what a callback has raised now to end
+    the program, on the main thread. All else is shown: it is nothing of the call that found the Future.
+    """
+    if stop is None and isinstance(error, (KeyboardInterrupt, SystemExit)) \
+            and threading.get_ident() == threading.main_thread().ident:
+        return error
+    show(error)
+    return stop
+
+
+def show(error):
+    """As a thread's exception is shown; a hook that fails itself stops nothing."""
+    try:
+        threading.excepthook(
+            threading.ExceptHookArgs((type(error), error, error.__traceback__, threading.current_thread())))
+    except Exception:
+        pass
 
 
 def open_channels(Device device not None):

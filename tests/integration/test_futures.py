@@ -2,15 +2,18 @@
 """Packets as Futures."""
 
 import concurrent.futures
+import queue
 import sys
 import threading
+import time
+import weakref
 from types import SimpleNamespace
 
 import pytest
 
 import ascend_venc as venc
 from ascend_venc import futures
-from helpers import simulator, video, waiting
+from helpers import processes, simulator, video, waiting
 
 COUNT = 20
 
@@ -363,3 +366,292 @@ def test_callback_of_a_dropped_future_may_use_the_encoder_during_reconfigure(bac
         assert sent, "one that was dropped"
         go_on.set()
         enc.flush()
+
+
+class Token:
+    pass
+
+
+@pytest.fixture
+def busy(backend, frames):
+    """The thread of Futures is in a callback, until the test sets this event."""
+    entered, go_on = threading.Event(), threading.Event()
+    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc:
+        with simulator.shared().options(stall=1):  # or it might be done before it has its callback, and call that here
+            enc.encode_future(frames[0]).add_done_callback(lambda _: (entered.set(), go_on.wait(60)))
+        assert entered.wait(10)
+        yield go_on
+        go_on.set()
+        for thread in collectors():
+            thread.join(60)
+
+
+@pytest.mark.parametrize("step", ["SimpleQueue", "WaitSet", "put", "start"])
+def test_memory_that_runs_out_for_a_future_sends_no_frame_and_stops_no_later_one(enc, frames, monkeypatch, step):
+    for thread in collectors():
+        thread.join(60)
+
+    def short_of_memory(*args, **kwargs):
+        raise MemoryError
+
+    with monkeypatch.context() as short:
+        if step == "put":
+            none = SimpleNamespace(put=short_of_memory, get_nowait=queue.SimpleQueue().get_nowait)
+            short.setattr(futures, "queue", SimpleNamespace(SimpleQueue=lambda: none, Empty=queue.Empty))
+        elif step == "SimpleQueue":
+            short.setattr(futures, "queue", SimpleNamespace(SimpleQueue=short_of_memory, Empty=queue.Empty))
+        elif step == "WaitSet":
+            short.setattr(futures, "WaitSet", short_of_memory)
+        else:
+            short.setattr(threading.Thread, "start", short_of_memory)
+        with pytest.raises(MemoryError):
+            enc.encode_future(frames[0])
+    assert enc.stats.submitted == 0
+    assert enc.encode_future(frames[0]).result(10).frame_index == 0
+
+
+def test_future_that_cannot_be_passed_on_has_the_reason(enc, monkeypatch):
+    server = futures._Server()
+    ones = [concurrent.futures.Future() for _ in range(3)]
+    for future in ones:
+        server.submitted.put((enc._open_channel(), future))
+
+    def short_of_memory(channel, future):
+        raise MemoryError
+
+    monkeypatch.setattr(futures, "hand_over", short_of_memory)
+    server.pass_on()
+    assert [type(future.exception(0)) for future in ones] == [MemoryError] * 3
+
+
+@pytest.mark.parametrize("when", ["served", "before"])
+@pytest.mark.sim_only
+def test_packets_of_cancelled_futures_leave_room(backend, frames, busy, when):
+    """Also of those that the thread of Futures has never seen alive."""
+    tokens = [Token() for _ in range(2)]
+    alive = weakref.WeakSet(tokens)
+    if when == "served":
+        busy.set()
+    with venc.Encoder(128, 128, codec="h264", backend=backend, max_queued=2, timeout=20) as enc:
+        with simulator.shared().options(stall=1):
+            promised = [enc.encode_future(frames[0], token=token) for token in tokens]
+            if when == "served":
+                waiting.eventually(lambda: any(waiting.is_inside(thread, "turn") for thread in collectors()))
+            assert all(future.cancel() for future in promised)
+            tokens.clear()
+        if when == "before":
+            waiting.eventually(lambda: enc.stats.ready == 2)
+        busy.set()
+        waiting.eventually(lambda: enc.stats.in_flight == enc.stats.ready == 0)
+        for thread in collectors():
+            thread.join(60)
+        assert collectors() == []
+        enc.submit(frames[0])
+        assert [packet.frame_index for packet in enc.flush()] == [2]
+        assert len(alive) == 0
+
+
+@pytest.mark.sim_only
+def test_packets_of_futures_that_were_given_up_leave_room(backend, frames, monkeypatch):
+    shown = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: shown.append(args.exc_value))
+    with venc.Encoder(128, 128, codec="h264", backend=backend, max_queued=2, timeout=0.2) as enc:
+        with simulator.shared().options(stall=1):
+            promised = [enc.encode_future(frame) for frame in frames[:2]]
+            assert promised[0].cancel()
+            with pytest.raises(venc.AclTimeoutError):
+                promised[1].result(10)
+            assert enc.stats.in_flight == 2
+        assert concurrent.futures.wait(promised, timeout=10).not_done == set()
+        waiting.eventually(lambda: enc.stats.in_flight == enc.stats.ready == 0)
+        for thread in collectors():
+            thread.join(60)
+        assert collectors() == []
+        assert enc.encode_future(frames[0]).result(10).frame_index == 2
+    assert shown == []
+
+
+@pytest.mark.sim_only
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_callback_that_exits_where_an_encoder_is_closed_leaves_no_future_pending(backend, frames, monkeypatch, kind):
+    shown = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: shown.append(args.exc_type))
+
+    def leave(_):
+        raise kind
+
+    for on_main in (True, False):
+        enc = venc.Encoder(128, 128, codec="h264", backend=backend, timeout=0.2)
+        with simulator.shared().options(stall=1):
+            promised = [enc.encode_future(frame) for frame in frames[:3]]
+            for future in promised:
+                future.add_done_callback(leave)
+            if on_main:
+                with pytest.raises(kind) as raised:
+                    enc.close()
+                assert isinstance(raised.value.__cause__, venc.AclTimeoutError)
+            else:
+                assert isinstance(waiting.outcome(waiting.started(enc.close)), venc.AclTimeoutError)
+            assert not concurrent.futures.wait(promised, timeout=0).not_done
+            assert all(future.cancelled() for future in promised)
+        assert shown == [kind] * (2 if on_main else 3), "the first is raised on the main thread"
+        shown.clear()
+        enc.close()
+
+
+@pytest.mark.sim_only
+def test_callback_that_exits_where_a_frame_is_dropped_hides_nothing(backend, frames, monkeypatch):
+    shown = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: shown.append(args.exc_type))
+
+    def leave(_):
+        raise SystemExit
+
+    with venc.Encoder(128, 128, codec="h264", backend=backend, depth=1, queue=1, on_full="drop_oldest") as enc:
+        with simulator.shared().options(stall=1):
+            enc.submit(frames[0])
+            promised = []
+            for number in (1, 3):
+                promised.append(enc.encode_future(frames[number]))
+                promised[-1].add_done_callback(leave)
+                if number == 1:
+                    assert waiting.outcome(waiting.started(enc.submit, frames[2])) == 2
+                    assert shown == [SystemExit]
+                else:
+                    with pytest.raises(SystemExit):
+                        enc.submit(frames[4])
+            assert not concurrent.futures.wait(promised, timeout=0).not_done
+        assert [packet.frame_index for packet in enc.flush()] == [0, 4]
+
+
+@pytest.mark.sim_only
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_callback_that_is_interrupted_by_ctrl_c_in_close_leaves_no_future_pending(backend, frames, busy, kind):
+    enc = venc.Encoder(128, 128, codec="h264", backend=backend, depth=4)
+    promised = [enc.encode_future(frame) for frame in frames[:3]]
+    waiting.eventually(lambda: enc.stats.ready == 3)
+
+    def leave(_):
+        raise kind
+
+    promised[0].add_done_callback(leave)
+    with simulator.shared().options(stall=1):
+        promised.append(enc.encode_future(frames[3]))
+        with pytest.raises(kind):
+            enc.close()  # and waits for nothing
+        assert [future.result(0).frame_index for future in promised[:3]] == [0, 1, 2]
+        assert promised[3].cancelled()
+        assert enc.closed
+    enc.close()
+
+
+@pytest.mark.sim_only
+def test_close_ends_while_callbacks_send_the_next_frame(backend, frames, busy):
+    enc = venc.Encoder(128, 128, codec="h264", backend=backend)
+    chain = []
+
+    def again(future):
+        if future.cancelled() or len(chain) == 3:
+            return
+        try:
+            enc.encode_future(frames[0]).add_done_callback(again)
+        except venc.EncoderClosedError:
+            chain.append("closed")
+        else:
+            chain.append("sent")
+            waiting.eventually(lambda: enc.stats.in_flight == 0)
+
+    enc.encode_future(frames[0]).add_done_callback(again)
+    waiting.eventually(lambda: enc.stats.ready == 1)
+    enc.close()
+    assert chain == ["closed"]
+
+
+@pytest.mark.sim_only
+def test_close_delivers_no_longer_than_its_timeout(backend, frames, busy):
+    enc = venc.Encoder(128, 128, codec="h264", backend=backend, timeout=0.2)
+    promised = [enc.encode_future(frame) for frame in frames[:3]]
+    waiting.eventually(lambda: enc.stats.ready == 3)
+    over = []
+
+    def take_long(_):
+        over.append(time.monotonic() + 0.2)  # from here on, which is later than the call
+        waiting.eventually(lambda: time.monotonic() > over[0])
+
+    promised[0].add_done_callback(take_long)
+    with pytest.warns(venc.DroppedPacketsWarning, match=r"^2 packet"):
+        enc.close()
+    assert promised[0].result(0).frame_index == 0
+    assert promised[1].cancelled() and promised[2].cancelled()
+
+
+def test_future_of_an_encoder_with_a_sink_is_refused_before_its_frame_is_sent(backend, frames, tmp_path):
+    with (
+        (tmp_path / "film.h264").open("wb") as file,
+        venc.Encoder(128, 128, codec="h264", backend=backend, sink=file) as enc,
+    ):
+        enc.submit(frames[0])
+        with pytest.raises(venc.InvalidArgumentError, match="sink"):
+            enc.encode_future(frames[1])
+        enc.submit(frames[2])
+        enc.flush()
+        assert (enc.stats.submitted, enc.stats.written) == (2, 2)
+
+
+FIRST_IMPORT = """
+import signal, sys, threading
+import ascend_venc as venc
+enc = venc.Encoder(128, 128, codec="h264", backend=sys.argv[1])
+handled, main = threading.Event(), threading.get_ident()
+found = []
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[2] and not handled.is_set():
+            signal.pthread_kill(main, signal.SIGUSR1)
+            handled.wait(20)
+
+def handle(*_):
+    handled.set()
+    found.append(enc.encode_future(bytes(128 * 192)).result(20).frame_index)
+
+signal.signal(signal.SIGUSR1, handle)
+sys.meta_path.insert(0, Finder())
+found.append(enc.encode_future(bytes(128 * 192)).result(20).frame_index)
+assert sorted(found) == [0, 1], found
+enc.close()
+"""
+
+
+@pytest.mark.parametrize("module", ["ascend_venc.futures", "concurrent.futures", "logging"])
+def test_signal_handler_may_make_a_future_while_the_first_one_is_made(backend, module):
+    done = processes.run(FIRST_IMPORT, backend, module)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+INSIDE_AN_IMPORT = """
+import sys, types
+import ascend_venc as venc
+enc = venc.Encoder(128, 128, codec="h264", backend=sys.argv[1])
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "logging" and not found:  # which the module of Futures needs
+            found.append(name)
+            try:
+                enc.encode_future(bytes(128 * 192))
+            except ImportError:  # of a circular import, or, where the import goes on behind this, none
+                pass
+
+found = []
+sys.meta_path.insert(0, Finder())
+import logging
+assert enc.encode_future(bytes(128 * 192)).result(20).size > 0
+enc.close()
+"""
+
+
+def test_future_that_is_made_inside_an_import_waits_for_no_other_thread(backend):
+    """That thread would wait for this import."""
+    done = processes.run(INSIDE_AN_IMPORT, backend)
+    assert (done.returncode, done.stderr) == (0, "")
