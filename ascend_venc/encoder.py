@@ -955,7 +955,7 @@ def _inside_an_import() -> bool:
     frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_globals.get("__name__") != "importlib._bootstrap":
         frame = frame.f_back
-    return frame is not None
+    return False
 
 
 def _log(text: str, *args: Any) -> None:
