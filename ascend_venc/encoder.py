@@ -637,7 +637,10 @@ class Encoder:
                     "the encoder without sink"
                 )
             futures = _futures()
-            return futures.submit(channel, frame, pts, key_frame, token, self._wait_for(None), sei, self._name)
+            future: Future[Packet] = futures.submit(
+                channel, frame, pts, key_frame, token, self._wait_for(None), sei, self._name
+            )
+            return future
         except VencError as error:
             tell_name(error, self._name)
             raise
@@ -955,7 +958,7 @@ def _inside_an_import() -> bool:
     frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_globals.get("__name__") != "importlib._bootstrap":
         frame = frame.f_back
-    return False
+    return frame is not None
 
 
 def _log(text: str, *args: Any) -> None:
