@@ -640,7 +640,10 @@ class Encoder:
                     "the encoder without sink"
                 )
             futures = _futures()
-            return futures.submit(channel, frame, pts, key_frame, token, self._wait_for(None), sei, self._name)
+            future: Future[Packet] = futures.submit(
+                channel, frame, pts, key_frame, token, self._wait_for(None), sei, self._name
+            )
+            return future
         except VencError as error:
             tell_name(error, self._name)
             raise
