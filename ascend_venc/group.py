@@ -296,8 +296,8 @@ class EncoderGroup:
             return
         try:
             self._free_keys.append(key)
-        except MemoryError:
-            pass  # one number less to give out
+        except MemoryError:  # noqa: SIM105 - one number less to give out; `suppress` would need memory
+            pass
 
     def receive(self, timeout: float | None = None) -> tuple[Encoder, Packet]:
         """Wait for the next packet of any encoder: (encoder, packet). See `receive_many`."""

@@ -198,8 +198,9 @@ def test_static_attributes_cannot_change(program, member, value):
 
 @pytest.mark.statement("6.6.8")
 @BOTH
-def test_picture_size_changes_within_the_largest(codec, name):
-    sizes = [(176, 144), (160, 128), (176, 144)]
+@pytest.mark.parametrize("smaller", [(160, 128), (160, 144), (176, 128)], ids=["both", "width", "height"])
+def test_picture_size_changes_within_the_largest(codec, name, smaller):
+    sizes = [(176, 144), smaller, (176, 144)]
     frames = [frame for width, height in sizes for frame in video.synthetic(width, height, 3, watermark=True)]
     units = []
     with simulator.isolated() as sim, Program(sim) as program:
@@ -416,8 +417,8 @@ def test_region_of_interest_has_its_own_quality(encoding, clip):
     left = video.psnr(clip[3][:352, :320], decoded[:352, :320])
     right = video.psnr(clip[3][:352, 320:], decoded[:352, 320:])
     assert left > right + 5
-    roi.rect.x = 8
-    assert sim.hi_mpi_venc_set_roi_attr(chn, ctypes.byref(roi)) == error("ILLEGAL_PARAM")
+    for roi.rect.x, roi.rect.y in ((8, 0), (0, 8), (-16, 0), (0, -16)):
+        assert sim.hi_mpi_venc_set_roi_attr(chn, ctypes.byref(roi)) == error("ILLEGAL_PARAM")
     roi.idx = 8
     assert sim.hi_mpi_venc_set_roi_attr(chn, ctypes.byref(roi)) == error("ILLEGAL_PARAM")
     program.ok(sim.hi_mpi_venc_get_roi_attr(chn, 3, ctypes.byref(roi)))
