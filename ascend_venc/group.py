@@ -294,10 +294,10 @@ class EncoderGroup:
         """A stream that came to its end. Its key is given out again: one mark too many does no harm."""
         if self._streams.pop(key, None) is None:
             return
-        try:
+        try:  # noqa: SIM105 - `suppress` would need memory
             self._free_keys.append(key)
-        except MemoryError:  # noqa: SIM105 - one number less to give out; `suppress` would need memory
-            pass
+        except MemoryError:
+            pass  # one number less to give out
 
     def receive(self, timeout: float | None = None) -> tuple[Encoder, Packet]:
         """Wait for the next packet of any encoder: (encoder, packet). See `receive_many`."""

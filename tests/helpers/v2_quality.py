@@ -73,7 +73,7 @@ def limits_with_regions():
 
 
 def without_changes():
-    """A library that is too old to change a channel: nothing is live, and another channel takes its place, with an IDR."""
+    """A library that is too old to change a channel: nothing is live, and another one takes its place, with an IDR."""
     told = venc.capabilities(backend=sys.argv[-1], interface="v2")
     assert told.live_settings == ()
     simulator.shared().aclsim_count_calls(1)

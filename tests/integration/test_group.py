@@ -343,6 +343,22 @@ def test_packets_left_by_a_loop_and_by_an_encoder_are_still_received(backend, fr
             group.receive(timeout=0)
 
 
+def test_packets_that_a_call_did_not_want_are_for_the_next_one(backend, frames):
+    """Without progress of the encoder in between."""
+    with venc.EncoderGroup(backend=backend) as group:
+        one, two = group.add(128, 128, codec="h264"), group.add(128, 128, codec="h264")
+        for number in range(3):
+            one.submit(frames[number])
+        eventually(lambda: one.stats.ready == 3)
+        two.submit(frames[0])
+        eventually(lambda: two.stats.ready == 1)
+        found = [group.receive_many(2, timeout=10) for _ in range(2)]
+        assert [[(encoder, packet.frame_index) for encoder, packet in each] for each in found] == [
+            [(one, 0), (one, 1)],
+            [(two, 0), (one, 2)],  # the others first
+        ]
+
+
 @pytest.mark.sim_only
 def test_lost_device_is_said_again_and_again_and_what_was_encoded_is_delivered(backend, frames):
     with venc.EncoderGroup(backend=backend) as group:
