@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import deque
 from collections.abc import Iterable
 from math import inf
 from typing import TYPE_CHECKING
@@ -14,7 +15,15 @@ from ._lowlevel.core import open_library
 from ._lowlevel.waitset import WaitSet
 from .arguments import check_latency, check_range, check_timeout, parse_choice
 from .encoder import DELIVERY, Encoder
-from .errors import DeviceFullError, EncoderClosedError, EncoderDrained, InvalidArgumentError, from_status, tell_name
+from .errors import (
+    DeviceFullError,
+    EncoderClosedError,
+    EncoderDrained,
+    InvalidArgumentError,
+    VencError,
+    from_status,
+    tell_name,
+)
 from .stats import GroupStats
 
 if TYPE_CHECKING:
@@ -91,7 +100,8 @@ class EncoderGroup:
         self._keys = itertools.count()
         self._free_keys: list[int] = []
         self._waitset: WaitSet | None = WaitSet()
-        self._failure: Exception | None = None
+        self._closed = False
+        self._failures: deque[VencError] = deque()  # to be raised; each goes to one thread
         self._look_at = 0.0  # before that no encoder can have been stalled for its `timeout`: nobody needs to be asked
 
     @property
@@ -109,7 +119,8 @@ class EncoderGroup:
 
         Raises DeviceFullError if no device of the group has a free channel; the others go on unharmed.
         """
-        if self._waitset is None:
+        waitset = self._waitset
+        if waitset is None or self._closed:
             raise InvalidArgumentError("the group is closed")
         self._forget_closed()
         full: DeviceFullError | None = None
@@ -119,19 +130,27 @@ class EncoderGroup:
             except DeviceFullError as error:
                 full = error
                 continue
+            key: int | None = None
             try:
-                key = self._free_keys.pop()
-            except IndexError:
-                key = next(self._keys)
-            self._encoders[encoder] = float(width * height * encoder.config.fps)
-            self._device_of[encoder] = candidate
-            self._streams[key] = encoder
-            try:
-                encoder._open_channel().attach(self._waitset, key)
+                try:
+                    key = self._free_keys.pop()
+                except IndexError:
+                    key = next(self._keys)
+                self._device_of[encoder] = candidate
+                self._encoders[encoder] = float(width * height * encoder.config.fps)
+                self._streams[key] = encoder
+                encoder._open_channel().attach(waitset, key)
                 self._look_at = 0.0
-            except BaseException:
-                self._forget(key)
+                if self._closed:  # while it was opened: `close` may have looked before it was there
+                    raise InvalidArgumentError("the group is closed")
+            except BaseException as error:
+                self._encoders.pop(encoder, None)
+                self._device_of.pop(encoder, None)
                 encoder._close(warn=False)
+                if key is not None:
+                    self._forget(key)
+                if self._closed and isinstance(error, EncoderClosedError):
+                    raise InvalidArgumentError("the group is closed") from None
                 raise
             return encoder
         assert full is not None
@@ -148,8 +167,10 @@ class EncoderGroup:
 
     def _by_load(self) -> list[int]:
         load = dict.fromkeys(self._devices, 0.0)
-        for encoder in self.encoders:
-            load[self._device_of[encoder]] = load.get(self._device_of[encoder], 0.0) + self._encoders[encoder]
+        for encoder, pixels in list(self._encoders.items()):
+            device = self._device_of.get(encoder)  # None: another thread has just closed it
+            if device is not None and not encoder.closed:
+                load[device] = load.get(device, 0.0) + pixels
         return sorted(self._devices, key=lambda device: load[device])
 
     def receive_many(self, max: int = 64, timeout: float | None = None) -> list[tuple[Encoder, Packet]]:
@@ -169,8 +190,11 @@ class EncoderGroup:
                 if waitset is not None:
                     waitset.signal()  # for other threads that wait
                 raise InvalidArgumentError("the group is closed")
-            if self._failure is not None:
-                failure, self._failure = self._failure, None
+            try:  # no look before: another thread may take the last one
+                failure: VencError | None = self._failures.popleft()
+            except IndexError:
+                failure = None
+            if failure is not None:
                 raise failure
             if not self._streams:
                 waitset.signal()  # for other threads that wait
@@ -181,11 +205,21 @@ class EncoderGroup:
                 self._look_at = inf if patience is None else time.monotonic() + patience
             patience = None if self._look_at == inf else self._look_at - time.monotonic()
             bound = patience if left is None else left if patience is None else min(left, patience)
+            found: list[tuple[Encoder, Packet]] = []
             keys = waitset.take(bound, self._max_latency)
-            found = self._look(waitset, keys, max)
+            came = len(keys)
+            try:
+                self._look(keys, found, max)
+                _mark(waitset, keys)
+            except BaseException:  # memory runs out, or a signal's handler raises: what was taken stays to be received
+                try:
+                    _put_back(found)
+                finally:
+                    _mark(waitset, keys)
+                raise
             if found:
                 return found
-            if left is not None and not keys and left <= 0:
+            if left is not None and not came and left <= 0:
                 raise from_status(_TIMEOUT, "", f"no packet of any encoder within {timeout} s")
 
     def _patience(self, since: float) -> float | None:
@@ -219,48 +253,51 @@ class EncoderGroup:
             raise error
         return patience
 
-    def _look(self, waitset: WaitSet, keys: list[int], limit: int) -> list[tuple[Encoder, Packet]]:
-        """Take the packets of the streams with these keys. Those to be looked at again are marked, the others first."""
-        found: list[tuple[Encoder, Packet]] = []
-        again: list[int] = []
+    def _look(self, keys: list[int], found: list[tuple[Encoder, Packet]], limit: int) -> None:
+        """Add the packets of the streams with these keys to `found`.
+
+        Leaves those in `keys` that are to be looked at again, the last one of them first.
+        """
         keys.reverse()
-        try:
-            while keys and len(found) < limit:
-                key = keys.pop()
-                encoder = self._streams.get(key)
-                if encoder is None:
-                    continue
-                wanted = limit - len(found)
-                again.append(key)
-                try:
-                    packets = encoder._open_channel().try_receive(wanted)
-                except (EncoderDrained, EncoderClosedError):
-                    again.pop()
-                    self._forget(key)
-                    continue
-                except Exception as error:
-                    tell_name(error, encoder.name)
-                    error.encoder = encoder  # type: ignore[attr-defined]
-                    if not found:
-                        raise
-                    self._failure = error  # raised by the next call
-                    break
-                found.extend([(encoder, packet) for packet in packets])
-                if len(packets) < wanted:
-                    again.pop()
-        except BaseException:
-            for encoder, packet in reversed(found):
-                encoder._open_channel().put_back([packet])
-            raise
-        finally:
-            for key in (*reversed(keys), *again):
-                waitset.signal(key)
-        return found
+        while keys and len(found) < limit:
+            key = keys[-1]  # there until it is known what becomes of it
+            encoder = self._streams.get(key)
+            if encoder is None:
+                keys.pop()
+                continue
+            wanted = limit - len(found)
+            try:
+                packets = encoder._open_channel().try_receive(wanted)
+            except (EncoderDrained, EncoderClosedError):
+                self._forget(key)
+                keys.pop()
+                continue
+            except VencError as error:
+                self._failures.append(error)  # raised at once where nothing was found, else by the next call
+                tell_name(error, encoder.name)
+                error.encoder = encoder  # type: ignore[attr-defined]
+                keys.insert(0, key)
+                keys.pop()
+                break
+            had = len(found)
+            try:  # one by one: CPython 3.11 keeps a list for ever for which `extend` has no memory
+                found.extend(zip(itertools.repeat(encoder), packets))
+            except BaseException:
+                del packets[: len(found) - had]
+                encoder._open_channel().put_back(packets)
+                raise
+            if len(packets) == wanted:
+                keys.insert(0, key)
+            keys.pop()
 
     def _forget(self, key: int) -> None:
         """A stream that came to its end. Its key is given out again: one mark too many does no harm."""
-        if self._streams.pop(key, None) is not None:
+        if self._streams.pop(key, None) is None:
+            return
+        try:  # noqa: SIM105 - `suppress` would need memory
             self._free_keys.append(key)
+        except MemoryError:
+            pass  # one number less to give out
 
     def receive(self, timeout: float | None = None) -> tuple[Encoder, Packet]:
         """Wait for the next packet of any encoder: (encoder, packet). See `receive_many`."""
@@ -277,8 +314,7 @@ class EncoderGroup:
                 while found:
                     yield found.pop(0)
             finally:  # those that the loop did not come to stay to be received
-                for encoder, packet in reversed(found):
-                    encoder._open_channel().put_back([packet])
+                _put_back(found)
 
     def drain(self) -> None:
         """Declare the end of every stream of the group. Does not wait."""
@@ -291,6 +327,7 @@ class EncoderGroup:
 
     def _close(self, warn: bool) -> None:
         failure: BaseException | None = None
+        self._closed = True  # before the encoders are listed: one that `add` opens meanwhile sees to itself
         for encoder in list(self._encoders):
             try:
                 encoder._close(warn)
@@ -313,3 +350,24 @@ class EncoderGroup:
 
     def __repr__(self) -> str:
         return f"<EncoderGroup of {len(self.encoders)} on devices {self._devices}>"
+
+
+def _mark(waitset: WaitSet, keys: list[int]) -> None:
+    """List these keys in the wait set again, the last one first. Needs no memory."""
+    while keys:
+        waitset.signal(keys[-1])
+        keys.pop()
+
+
+def _put_back(found: list[tuple[Encoder, Packet]]) -> None:
+    """Packets that nobody got stay to be received."""
+    found.reverse()
+    try:
+        _put_back_each(found)
+    except MemoryError:  # once more for those that are left, as `Channel.put_back` does: a second failure loses them
+        _put_back_each(found)
+
+
+def _put_back_each(found: list[tuple[Encoder, Packet]]) -> None:
+    for encoder, packet in found:
+        encoder._open_channel().put_back([packet])

@@ -48,7 +48,12 @@ cdef class WaitSet:
                 status = avenc_waitset_take(self._h, &wait, coalesce_us, keys, MOST_KEYS, &count)
         if status != AVENC_E_TIMEOUT:
             check(status)
-        return [keys[i] for i in range(count)]
+        try:
+            return [keys[i] for i in range(count)]
+        except MemoryError:  # nobody has been told of them
+            for i in range(count):
+                avenc_waitset_signal(self._h, keys[i])
+            raise
 
     def fileno(self):
         """A file descriptor for an event loop: readable once there was progress after `arm`."""

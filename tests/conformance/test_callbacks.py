@@ -348,6 +348,22 @@ def test_exception_in_frame_5_of_30_is_reported_and_29_frames_are_delivered(acl,
     assert f"{desc:#x}" in message
 
 
+def test_frame_that_was_refused_is_not_counted(acl, context, unraisable):
+    def on_frame(picture, stream, user_data):
+        if user_data == "second":
+            raise ValueError("it")
+
+    with pyacl.encoding(acl, context, on_frame=on_frame) as made:
+        pyacl.ok(made.send("first"))
+        with simulator.shared().failing_call("aclvencSendFrame", code=507018):
+            assert made.send("refused") == 507018
+        pyacl.ok(made.send("second"))
+        pyacl.ok(made.end_of_stream())
+    [(kind, _, message, _)] = unraisable.reports
+    assert kind is ValueError
+    assert "frame 1 " in message
+
+
 def test_callback_with_a_wrong_signature_is_reported_for_each_frame(acl, context, unraisable):
     with pyacl.encoding(acl, context, on_frame=lambda: None) as made:
         for index in range(3):

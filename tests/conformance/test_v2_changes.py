@@ -219,6 +219,20 @@ def test_picture_size_changes_within_the_largest(codec, name):
     assert [(unit.sps.width, unit.sps.height) for unit in parsed[::3]] == sizes
 
 
+@pytest.mark.statement("6.6.8")
+@pytest.mark.parametrize(("width", "height"), [(160, 144), (176, 128)], ids=["width", "height"])
+def test_device_begins_another_size_with_an_idr_by_itself(program, width, height):
+    """Also where only one side differs. A real codec, which is opened anew, would do it in any case."""
+    chn = program.channel(width=176, height=144, gop=GOP)
+    kinds = []
+    for number, size in enumerate([(176, 144), (176, 144), (width, height), (width, height)]):
+        attr = program.attr_of(chn)
+        attr.venc_attr.pic_width, attr.venc_attr.pic_height = size
+        program.ok(program.sim.hi_mpi_venc_set_chn_attr(chn, ctypes.byref(attr)))
+        kinds.append(program.encode(chn, program.picture(*size), number).types[-1])
+    assert kinds == [5, 1, 5, 1]
+
+
 @pytest.mark.statement("6.6.9")
 @pytest.mark.parametrize("instant", [0, 1])
 def test_requested_idr_is_the_next_frame(program, instant):
@@ -416,8 +430,8 @@ def test_region_of_interest_has_its_own_quality(encoding, clip):
     left = video.psnr(clip[3][:352, :320], decoded[:352, :320])
     right = video.psnr(clip[3][:352, 320:], decoded[:352, 320:])
     assert left > right + 5
-    roi.rect.x = 8
-    assert sim.hi_mpi_venc_set_roi_attr(chn, ctypes.byref(roi)) == error("ILLEGAL_PARAM")
+    for roi.rect.x, roi.rect.y in ((8, 0), (0, 8), (-16, 0), (0, -16)):
+        assert sim.hi_mpi_venc_set_roi_attr(chn, ctypes.byref(roi)) == error("ILLEGAL_PARAM")
     roi.idx = 8
     assert sim.hi_mpi_venc_set_roi_attr(chn, ctypes.byref(roi)) == error("ILLEGAL_PARAM")
     program.ok(sim.hi_mpi_venc_get_roi_attr(chn, 3, ctypes.byref(roi)))

@@ -434,6 +434,24 @@ def test_module_parameters_only_while_there_is_no_channel(program):
     program.ok(program.one_stream_buf(value=0))
 
 
+@pytest.mark.statement("6.2.12")
+def test_each_device_has_its_module_parameters():
+    def one_stream_buf(sim):
+        param = ModParam(mod_type=2)
+        assert sim.hi_mpi_venc_get_mod_param(ctypes.byref(param)) == 0
+        return param.h264_mod_param.one_stream_buf
+
+    with simulator.isolated(null_codec=500, devices=2) as sim, Program(sim) as program:
+        assert sim.aclrtSetDevice(1) == 0
+        assert sim.hi_mpi_sys_init() == 0
+        program.ok(program.one_stream_buf())
+        assert one_stream_buf(sim) == 1
+        assert sim.hi_mpi_sys_exit() == 0
+        assert sim.aclrtResetDevice(1) == 0
+        program.bind()
+        assert one_stream_buf(sim) == 0
+
+
 @pytest.mark.statement("6.2.13")
 def test_calls_on_a_channel_that_is_not_there(program):
     sim = program.sim

@@ -308,6 +308,19 @@ def test_get_waits_as_long_as_it_is_told(program):
 
 
 @pytest.mark.statement("6.4.4")
+@pytest.mark.parametrize(("by_frame", "pictures", "packs"), [(1, 1, 3), (0, 3, 1)])
+def test_status_counts_what_the_next_call_gives(program, by_frame, pictures, packs):
+    """pic_cnt: frames where they are whole, else the packs of the one that is next (as the headers describe it)."""
+    chn = program.channel(is_by_frame=by_frame)
+    program.send(chn, program.picture())
+    eventually(lambda: program.status(chn).cur_packs)
+    status = program.status(chn)
+    assert (status.cur_packs, status.stream_info.pic_cnt) == (packs, pictures)
+    for _ in range(pictures):
+        program.get(chn)
+
+
+@pytest.mark.statement("6.4.4")
 def test_one_unit_at_a_time_where_is_by_frame_is_0(program):
     chn = program.channel(is_by_frame=0)
     info = program.picture()

@@ -52,6 +52,15 @@ def encode(codec):
     assert [video.read_watermark(frame) for frame in shown] == list(range(40))
 
 
+def odd_size():
+    """A picture whose bytes are no multiple of what the device counts the room for its streams in."""
+    picture = bytes(646 * 486 * 3 // 2)
+    assert len(picture) % 64 and len(picture) > 256 * 1024
+    with venc.Encoder(646, 486, codec="h264", backend="sim", interface="v2", timeout=20) as enc:
+        packets = enc.encode(picture) + enc.encode(picture) + enc.flush()
+    assert [packet.kind for packet in packets] == ["IDR", "P"]
+
+
 def in_several_packs(sim):
     """For a block in which an encoder is made: its frames come in a pack for each unit."""
     return sim.failing_call("hi_mpi_venc_set_mod_param", code=-1610121207, persistent=True)  # 0xA0088009

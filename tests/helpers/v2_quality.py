@@ -40,6 +40,52 @@ def recorded(interface):
         print("end", flush=True)
 
 
+def frames_recorded():
+    """On such a library: three frames, another frame rate, two more."""
+    with venc.Encoder(128, 128, codec="h264", backend=sys.argv[-1], interface="v2", fps=25) as enc:
+        packets = [packet for _ in range(3) for packet in enc.encode(FRAME)]
+        assert enc.reconfigure(fps=50) == 3
+        packets += enc.encode(FRAME) + enc.encode(FRAME) + enc.flush()
+    assert [packet.frame_index for packet in packets] == list(range(5))
+
+
+def told_otherwise(codec):
+    """A library whose pictures are I slices, and whose quantiser is none: told as far as it can be meant."""
+    with venc.Encoder(128, 128, codec=codec, backend=sys.argv[-1], interface="v2", timeout=20) as enc:
+        (packet,) = enc.encode(FRAME) + enc.flush()
+    assert (packet.kind, packet.device_kind, packet.mean_qp) == ("IDR", "I", None)
+    assert packet.picture_bits > 0
+
+
+def limits_with_regions():
+    """Limits that change together with regions are written, as are limits that change alone."""
+    sim = simulator.shared()
+    with encoder(rc=venc.RateControl("cbr", max_qp=40), roi=[LEFT]) as enc:
+        packets = enc.encode(FRAME)
+        sim.aclsim_count_calls(1)
+        assert enc.reconfigure(roi=[RIGHT]) == 1
+        assert calls("set_chn_attr", "set_rc_param", "set_roi_attr") == [0, 0, 1]
+        assert enc.reconfigure(rc=venc.RateControl("cbr", max_qp=30), roi=[LEFT]) == 1
+        assert calls("set_chn_attr", "set_rc_param", "set_roi_attr") == [1, 1, 2]
+        packets += enc.encode(FRAME) + enc.flush()
+        assert calls("create_chn") == [0]
+    assert [packet.is_keyframe for packet in packets] == [True, False]
+
+
+def without_changes():
+    """A library that is too old to change a channel: nothing is live, and another one takes its place, with an IDR."""
+    told = venc.capabilities(backend=sys.argv[-1], interface="v2")
+    assert told.live_settings == ()
+    simulator.shared().aclsim_count_calls(1)
+    with venc.Encoder(128, 128, codec="h264", backend=sys.argv[-1], interface="v2", timeout=20, gop=1000) as enc:
+        packets = enc.encode(FRAME)
+        assert enc.reconfigure(bitrate=500_000) == 1
+        packets += enc.encode(FRAME) + enc.flush()
+        assert enc.interface == "v2"
+    assert [packet.is_keyframe for packet in packets] == [True, True]
+    assert calls("create_chn", "destroy_chn") == [2, 2]
+
+
 def pictures(codec):
     """The half with the finer quantiser is closer to what was sent; after a change it is the other one."""
     frames = video.synthetic(128, 128, 12, seed=3)

@@ -5,6 +5,7 @@ import asyncio
 import contextvars
 import threading
 
+import numpy as np
 import pytest
 
 from ascend_venc import (
@@ -86,6 +87,33 @@ def test_one_task_submits_and_another_receives(run, backend, frames):
     packets = run(main())
     assert [packet.token for packet in packets] == [(None, number) for number in range(COUNT)]
     assert shown(packets) == list(range(COUNT))
+
+
+@pytest.mark.sim_only
+@pytest.mark.parametrize(("height", "elsewhere"), [(1024, False), (1536, True)])
+def test_large_frame_is_not_copied_by_the_loop(run, backend, height, elsewhere):
+    """Its memory is asked for by the thread that copies it."""
+    threads = []
+
+    class Tensor:
+        def __init__(self, array):
+            self.array = array
+
+        def __dlpack_device__(self):
+            return self.array.__dlpack_device__()
+
+        def __dlpack__(self, **options):
+            threads.append(threading.get_ident())
+            return self.array.__dlpack__(**options)
+
+    async def main():
+        async with aio.Encoder(2048, height, codec="h264", backend=backend) as enc:
+            await enc.submit(Tensor(np.zeros((height * 3 // 2, 2048), np.uint8)))
+            assert len(await enc.flush()) == 1
+
+    with simulator.shared().options(null_codec=500):
+        run(main())
+    assert threads and {thread != threading.get_ident() for thread in threads} == {elsewhere}
 
 
 def test_many_encoders_on_one_loop_need_no_thread_each(run, backend, frames):

@@ -114,6 +114,126 @@ def test_failure_behind_packets_of_others_is_raised_by_the_next_call(backend, fr
         assert [encoder for encoder, _ in group.receive_many(timeout=10)] == [good]
 
 
+@pytest.mark.sim_only
+def test_failures_that_two_calls_find_at_the_same_time_are_both_raised(backend, frames):
+    """The second call comes while the first one has its keys, as another thread or a signal's handler does."""
+    with venc.EncoderGroup(backend=backend) as group:
+        cameras = [group.add(128, 128, codec="h264") for _ in range(4)]
+        waitset, received = group._waitset, []
+
+        def one_of_two_fails(good, bad):
+            good.submit(frames[0])
+            eventually(lambda: good.stats.ready == 1)
+            with simulator.shared().failing_frame(0, 1, 3):
+                bad.submit(frames[0])
+                eventually(lambda: bad.stats.failed == 1)
+
+        class Between:
+            """The wait set, with another call behind its first answer."""
+
+            signal = waitset.signal
+
+            def take(self, *bounds):
+                keys = waitset.take(*bounds)
+                group._waitset = waitset
+                one_of_two_fails(*cameras[2:])
+                received.extend(group.receive_many(timeout=10))
+                return keys
+
+        one_of_two_fails(*cameras[:2])
+        group._waitset = Between()
+        received += group.receive_many(timeout=10)
+        assert [encoder for encoder, _ in received] == [cameras[2], cameras[0]]
+        failed = []
+        for _ in range(2):
+            with pytest.raises(venc.FrameError) as caught:
+                group.receive_many(timeout=10)
+            failed.append(caught.value.encoder)
+        assert failed == [cameras[3], cameras[1]]
+        with pytest.raises(venc.AclTimeoutError):  # each is told once
+            group.receive_many(timeout=0)
+
+
+@pytest.mark.parametrize("moment", ["while it opens", "before it is attached"])
+def test_encoder_that_comes_while_the_group_is_closed_is_closed_too(backend, moment, monkeypatch):
+    opened = []
+
+    class Late(venc.Encoder):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            opened.append(self)
+            if moment == "while it opens":
+                group.close()
+
+        def _open_channel(self):
+            if moment == "before it is attached":
+                group.close()
+            return super()._open_channel()
+
+    group = venc.EncoderGroup(backend=backend)
+    monkeypatch.setattr("ascend_venc.group.Encoder", Late)
+    with pytest.raises(venc.InvalidArgumentError, match="the group is closed"):
+        group.add(128, 128, codec="h264")
+    assert [encoder.closed for encoder in opened] == [True]
+    assert group.encoders == []
+
+
+def test_no_encoder_comes_to_a_group_that_is_being_closed(backend, monkeypatch):
+    group = venc.EncoderGroup(backend=backend)
+    first = group.add(128, 128, codec="h264")
+    refused = []
+
+    def close(warn):
+        with pytest.raises(venc.InvalidArgumentError, match="the group is closed"):
+            group.add(128, 128, codec="h264")
+        refused.append(True)
+
+    monkeypatch.setattr(first, "_close", close)
+    group.close()
+    monkeypatch.undo()
+    first.close()
+    assert refused == [True]
+
+
+def test_first_error_of_several_encoders_is_raised_by_close(backend, monkeypatch):
+    errors = [venc.VencError("first"), venc.VencError("second")]
+    group = venc.EncoderGroup(backend=backend)
+    cameras = [group.add(128, 128, codec="h264") for _ in range(3)]
+
+    def refuse(warn):
+        raise errors[len(tried) - 1]
+
+    tried = []
+    for camera in cameras[:2]:
+        monkeypatch.setattr(camera, "_close", lambda warn: tried.append(1) or refuse(warn))
+    with pytest.raises(venc.VencError) as caught:
+        group.close()
+    monkeypatch.undo()
+    assert caught.value is errors[0]
+    assert [camera.closed for camera in cameras] == [False, False, True], "all were tried"
+    for camera in cameras:
+        camera.close()
+
+
+def test_coalescing_is_for_a_group_that_asks_for_it(backend, frames):
+    """What `take` is told: how long it may collect."""
+    for delivery, expected in (("immediate", 0.0), ("coalesced", 0.25)):
+        with venc.EncoderGroup(backend=backend, delivery=delivery, max_latency=0.25) as group:
+            waitset, told = group._waitset, []
+            group.add(128, 128, codec="h264").submit(frames[0])
+
+            class Asked:
+                signal = waitset.signal
+
+                def take(self, timeout, max_latency, waitset=waitset, told=told):
+                    told.append(max_latency)
+                    return waitset.take(timeout, max_latency)
+
+            group._waitset = Asked()
+            group.receive(timeout=10)
+        assert set(told) == {expected}
+
+
 @pytest.mark.parametrize("delivery", ["immediate", "coalesced"])
 def test_several_threads_receive_from_one_group(backend, frames, delivery):
     received, ended = [], []
@@ -223,6 +343,22 @@ def test_packets_left_by_a_loop_and_by_an_encoder_are_still_received(backend, fr
             group.receive(timeout=0)
 
 
+def test_packets_that_a_call_did_not_want_are_for_the_next_one(backend, frames):
+    """Without progress of the encoder in between."""
+    with venc.EncoderGroup(backend=backend) as group:
+        one, two = group.add(128, 128, codec="h264"), group.add(128, 128, codec="h264")
+        for number in range(3):
+            one.submit(frames[number])
+        eventually(lambda: one.stats.ready == 3)
+        two.submit(frames[0])
+        eventually(lambda: two.stats.ready == 1)
+        found = [group.receive_many(2, timeout=10) for _ in range(2)]
+        assert [[(encoder, packet.frame_index) for encoder, packet in each] for each in found] == [
+            [(one, 0), (one, 1)],
+            [(two, 0), (one, 2)],  # the others first
+        ]
+
+
 @pytest.mark.sim_only
 def test_lost_device_is_said_again_and_again_and_what_was_encoded_is_delivered(backend, frames):
     with venc.EncoderGroup(backend=backend) as group:
@@ -317,6 +453,12 @@ def test_bad_arguments(backend):
         venc.EncoderGroup(backend=backend, devices=[99])
     with pytest.raises(TypeError, match="devices must be a list of device numbers, got int"):
         venc.EncoderGroup(backend=backend, devices=0)
+    with venc.EncoderGroup(backend=backend) as group:
+        group.add(128, 128, codec="h264")
+        with pytest.raises(venc.InvalidArgumentError, match="max is 0, allowed is 1 to"):
+            group.receive_many(0)
+        with pytest.raises(TypeError, match="max must be an int"):
+            group.receive_many("1")
     group = venc.EncoderGroup(backend=backend)
     group.close()
     group.close()

@@ -3,6 +3,7 @@
 
 import contextlib
 import gc
+import itertools
 import weakref
 from concurrent.futures import Future
 
@@ -183,3 +184,54 @@ def test_packet_of_a_future_waits_for_who_takes_it_next_where_memory_runs_out():
             packet, failure, whose = channel.take_promised() if error else taken
             assert (packet.token, failure, whose) == (token, None, future)
     assert struck > 0
+
+
+GROUP_CALLS = {  # of the group, and an iterator over its packets
+    "receive_many": lambda group, packets: group.receive_many(9),
+    "receive_many of few": lambda group, packets: group.receive_many(3),
+    "receive": lambda group, packets: group.receive(),
+    "packets": lambda group, packets: next(packets),
+    "leave packets": lambda group, packets: packets.close(),
+    "add": lambda group, packets: group.add(128, 128, codec="h264").close(),
+}
+
+
+@pytest.mark.parametrize("name", GROUP_CALLS)
+def test_group_loses_no_packet_token_key_or_encoder(name, request):
+    call, struck = GROUP_CALLS[name], 0
+    step = min(3, request.config.getoption("--every"))
+    places = [place for place in range(PLACES) if place < 40 or place % step == 0]
+    before = live.settled()
+    with simulator.shared().options(null_codec=500):
+        for place in places:
+            with venc.EncoderGroup(backend="sim") as group:
+                group._keys = itertools.count(1000)  # numbers that Python has not ready
+                cameras = [group.add(128, 128, codec="h264", queue=8, timeout=10) for _ in range(3)]
+                tokens = {camera: [Token() for _ in range(2)] for camera in cameras}
+                alive = weakref.WeakSet(itertools.chain(*tokens.values()))
+                for camera in cameras:
+                    for token in tokens[camera]:
+                        camera.submit(FRAME, token=token)
+                eventually(lambda cameras=cameras: all(camera.stats.ready == 2 for camera in cameras))
+                packets = group.packets()
+                received = [next(packets)] if name == "leave packets" else []
+                result, error = without_memory(call, group, packets, place)
+                struck += error is not None
+                packets.close()
+                assert group.encoders == cameras, place
+                received += [result] if isinstance(result, tuple) else result or []
+                with contextlib.suppress(venc.AclTimeoutError):  # no `drain`, which would mark each key
+                    while True:
+                        received += group.receive_many(timeout=0)
+                for camera in cameras:
+                    found = [packet.token for encoder, packet in received if encoder is camera]
+                    assert found == tokens[camera], (place, error)
+                assert sorted(group._streams) + group._free_keys in ([1000, 1001, 1002], [1000, 1001, 1002, 1003])
+            del group, cameras, camera, tokens, token, packets, result, error, received, found
+            if place % 8 == 0:
+                gc.collect()
+                eventually(lambda alive=alive: not alive and gc.collect() is not None)
+    gc.collect()
+    assert struck > 2
+    eventually(lambda: core.live()["TICKET"] == 0)
+    live.assert_unchanged(before)

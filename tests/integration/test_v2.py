@@ -96,6 +96,7 @@ def test_device_that_takes_no_more_is_back_pressure(slots):
         ["balance"],
         ["left_out"],
         ["not_told"],
+        ["odd_size"],
         ["many_channels", 64],
         ["lost"],
         ["mixed"],

@@ -28,10 +28,10 @@ RECORDED = {
     "hi_mpi_venc_set_scene_mode": "&scene_mode, sizeof scene_mode",
     "hi_mpi_venc_set_intra_refresh": "intra_refresh, sizeof *intra_refresh",
     "hi_mpi_venc_set_roi_attr": "roi_attr, sizeof *roi_attr",
-    "hi_mpi_venc_create_chn": '"", 0',
+    "hi_mpi_venc_create_chn": "attr, sizeof *attr",
     "hi_mpi_venc_start_chn": '"", 0',
     "hi_mpi_venc_set_chn_attr": '"", 0',
-    "hi_mpi_venc_send_frame": '"", 0',
+    "hi_mpi_venc_send_frame": "frame, sizeof *frame",
 }
 
 
@@ -112,6 +112,30 @@ def test_library_gets_the_documented_bytes_before_the_start_and_at_changes(recor
     assert fourth == [("set_chn_attr",)] and after == []
 
 
+def test_library_gets_the_documented_bytes_of_a_channel_and_of_frames(recording):
+    lines = [line.split(" ") for line in run("frames_recorded", recording)]
+    (attr,) = [structure("hi_venc_chn_attr", value) for name, value in lines if name == "create_chn"]
+    assert attr.gop_attr.normal_p.ip_qp_delta == 2
+    infos = [structure("hi_video_frame_info", value) for name, value in lines if name == "send_frame"]
+    assert [(info.mod_id, info.pool_id) for info in infos] == [(himpi.CONSTANTS["HI_ID_VENC"], 0xFFFFFFFF)] * 5
+    assert [info.v_frame.time_ref for info in infos] == [2, 4, 6, 8, 10]
+    times = [info.v_frame.pts for info in infos]
+    assert [later - time for time, later in zip(times, times[1:])] == [40_000, 40_000, 20_000, 20_000]
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_what_the_library_tells_of_a_picture_is_told_as_far_as_it_can_be_meant(codec, tmp_path):
+    body = f"""hi_s32 rc = real(hi_mpi_venc_get_stream)(chn, stream, milli_sec);
+    for (hi_u32 i = 0; rc == 0 && i < stream->pack_cnt; i++) {{
+        stream->pack[i].data_num = 0;
+        stream->pack[i].data_type.h264_type = 2;
+    }}
+    if (rc == 0)
+        stream->{codec}_info.mean_qp = 77;
+    return rc;"""
+    run("told_otherwise", codec, shim.install(tmp_path, bodies={"hi_mpi_venc_get_stream": body}))
+
+
 @pytest.mark.parametrize("codec", ["h264", "h265"])
 def test_region_is_encoded_with_its_quantiser_and_changes_live(codec):
     run("pictures", codec)
@@ -136,7 +160,7 @@ def test_refused_regions_are_written_back(nth):
     run("refused_change", nth)
 
 
-@pytest.mark.parametrize("program", ["refused_twice", "other_size", "hangs_at_a_change"])
+@pytest.mark.parametrize("program", ["refused_twice", "other_size", "hangs_at_a_change", "limits_with_regions"])
 def test_regions(program):
     run(program)
 
@@ -145,6 +169,10 @@ def test_regions(program):
 def test_library_without_the_function_is_told_before_a_channel_is_made(what, tmp_path):
     function = {"roi": "hi_mpi_venc_set_roi_attr", "refresh": "hi_mpi_venc_set_intra_refresh"}[what]
     run("lacking", what, shim.install(tmp_path, without=[function]))
+
+
+def test_library_that_cannot_change_a_channel_gets_another_one(tmp_path):
+    run("without_changes", shim.install(tmp_path, without=["hi_mpi_venc_set_chn_attr"]))
 
 
 def test_v1_refuses_them_with_the_nearest_thing_that_works():

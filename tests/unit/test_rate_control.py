@@ -13,6 +13,18 @@ from ascend_venc.config import EncoderConfig
 from ascend_venc.rate_control import LIMITS, MODES, RateControl
 
 
+def test_ranges_are_the_documented_ones():
+    assert LIMITS == {
+        "min_qp": (0, 51),
+        "max_qp": (0, 51),
+        "min_i_qp": (0, 51),
+        "max_i_qp": (0, 51),
+        "min_i_proportion": (1, 100),
+        "max_i_proportion": (1, 100),
+        "max_reencode": (0, 3),
+    }
+
+
 @pytest.mark.parametrize("name", LIMITS)
 def test_each_limit_has_its_range(name):
     low, high = LIMITS[name]
