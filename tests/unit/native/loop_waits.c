@@ -294,7 +294,8 @@ typedef struct patient {
 static void *wait_for_several(void *arg) {
     patient *p = arg;
     atomic_store(&p->id, (int)syscall(SYS_gettid));
-    p->rc = avenc_channel_wait_for(p->channel, p->at_least, PATIENT, p->flags);
+    avenc_wait wait = avenc_wait_for(AVENC_NO_TIMEOUT); /* fewer would come back at a deadline too */
+    p->rc = avenc_channel_wait_for(p->channel, p->at_least, &wait, p->flags);
     return NULL;
 }
 
