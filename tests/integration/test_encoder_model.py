@@ -55,9 +55,9 @@ class EncoderModel(RuleBasedStateMachine):
         )
         self.max_queued = max_queued
 
-    def room(self):
+    def room(self, count=1):
         """Whether the bound of packets leaves room for certain: else this one thread would wait for itself."""
-        return len(self.expected) < self.max_queued
+        return len(self.expected) + count <= self.max_queued
 
     def accepted(self, number, pts, token, key_frame):
         if number is None:
@@ -91,19 +91,19 @@ class EncoderModel(RuleBasedStateMachine):
 
     @rule(value=picture, pts=stamps, key_frame=st.booleans())
     def submit(self, value, pts, key_frame):
-        if not (self.room()):
+        if not self.room():
             return
         self.send(self.enc.submit, np.full((ROWS, SIZE), value, np.uint8), pts, key_frame)
 
     @rule(value=picture, pts=stamps, key_frame=st.booleans(), copy=st.booleans())
     def submit_async(self, value, pts, key_frame, copy):
-        if not (self.room()):
+        if not self.room():
             return
         self.send(self.enc.submit_async, np.full((ROWS, SIZE), value, np.uint8), pts, key_frame, copy=copy)
 
     @rule(count=st.integers(0, 6), key_frame=st.booleans())
     def submit_many(self, count, key_frame):
-        if not (self.room()):
+        if not self.room(count):
             return
         frames = [bytes(ROWS * SIZE)] * count
         tokens = [object() for _ in frames]
@@ -125,7 +125,7 @@ class EncoderModel(RuleBasedStateMachine):
 
     @rule(value=picture, pts=stamps, key_frame=st.booleans())
     def encode(self, value, pts, key_frame):
-        if not (self.room()):
+        if not self.room():
             return
         token = object()
         before = self.enc.stats
