@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import difflib
 import operator
 import os
 from decimal import Decimal
@@ -76,6 +75,8 @@ def parse_choice(
         if spelt in allowed:
             return cast("_Name", spelt)
     aliases = aliases or {}
+    import difflib
+
     close = difflib.get_close_matches(value.lower(), [*allowed, *aliases], 1)
     hint = f'; did you mean "{aliases.get(close[0], close[0])}"?' if close else ""
     options = ", ".join(f'"{option}"' for option in allowed)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from fractions import Fraction
@@ -77,6 +76,8 @@ def parse_color(value: Any) -> ColorInfo | None:
     if isinstance(value, str):
         name = _ALIASES.get(value.lower(), value.lower())
         if name not in NAMED:
+            import difflib
+
             close = difflib.get_close_matches(name, [*NAMED, *_ALIASES], 1)
             hint = f'; did you mean "{close[0]}"?' if close else ""
             names = ", ".join(f'"{known}"' for known in NAMED)

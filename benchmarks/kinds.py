@@ -529,6 +529,7 @@ print(json.dumps({"numpy": numpy_done - begin, "import": imported - numpy_done, 
 def startup(peer, job):
     """Milliseconds in a fresh process: importing the package beyond NumPy, opening to the first packet, closing."""
     env = dict(os.environ, ASCEND_VENC_BACKEND="sim", ASCEND_VENC_SIM_OPTIONS="null_codec=2000")
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # pip compiles a package as it installs it
     command = [sys.executable, "-c", START_UP]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
     if done.returncode != 0:

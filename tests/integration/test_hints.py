@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A message gives the true cause, and a hint that mends it; nothing of another call's."""
 
+import contextlib
+import gc
 import json
 import sys
 import textwrap
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 
 import ascend_venc as venc
-from helpers import interface, processes, simulator
+from helpers import interface, processes, simulator, waiting
 
 pytestmark = pytest.mark.sim_only
 
@@ -221,6 +223,24 @@ def test_want_of_a_channel_or_of_its_streams_is_device_full_error(limit, code):
         with pytest.raises(venc.DeviceFullError) as caught:
             venc.Encoder(128, 128, backend="sim")
         assert caught.value.code == code
+
+
+def test_an_encoder_that_nobody_closed_is_not_counted_as_open_while_a_view_of_its_memory_lives():
+    opened = []
+
+    def one_more():
+        with contextlib.suppress(venc.DeviceFullError):  # until the device has ended the channel before
+            opened.append(venc.Encoder(128, 128, backend="sim"))
+        return opened
+
+    with simulator.shared().options(channel_limit=1):
+        with pytest.warns(ResourceWarning):
+            view = venc.Encoder(128, 128, backend="sim").acquire().array
+            gc.collect()
+        waiting.eventually(one_more)
+        with opened[0], pytest.raises(venc.DeviceFullError, match=r"is full, 1 open by this process"):
+            venc.Encoder(128, 128, backend="sim")
+    del view
 
 
 def test_hints_for_a_simulated_device_never_name_npu_smi():

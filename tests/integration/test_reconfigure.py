@@ -234,11 +234,14 @@ def test_change_inside_a_change_is_made_below_it(backend, frames, monkeypatch):
 
     with venc.Encoder(128, 128, codec="h264", gop=1000, backend=backend) as enc:
         assert enc.submit(frames[0]) == 0
+        before = enc._channel  # as another thread has it that is about to submit
         monkeypatch.setattr(Fraction, "__rtruediv__", change_first)
         assert enc.reconfigure(width=192) == 1
         monkeypatch.undo()
         assert inside == [1]
         assert (enc.config.width, enc.config.height) == (192, 256), "each is made on top of the one before"
+        with pytest.raises(venc.InvalidArgumentError, match="256 x 256"):  # it finds the successor, and is checked anew
+            before.submit(frames[0], None, False, None, 20)
         assert enc.submit(np.zeros((384, 192), np.uint8)) == 1
         assert [(packet.frame_index, packet.is_keyframe) for packet in enc.flush()] == [(0, True), (1, True)]
 
