@@ -69,7 +69,10 @@ def pytest_addoption(parser):
         "--chip", help="the simulated chip where none is named (default: $ASCEND_VENC_SIM_SOC, or Ascend310P3)"
     )
     parser.addoption(
-        "--examples", type=int, default=200, metavar="N", help="that hypothesis makes up for each of its tests"
+        "--examples",
+        type=int,
+        metavar="N",
+        help="that hypothesis makes up for each of its tests, others each time (default: the same 200)",
     )
     parser.addoption(
         "--every",
@@ -89,7 +92,10 @@ def pytest_configure(config):
     if config.pluginmanager.hasplugin("hypothesispytest"):
         import hypothesis
 
-        hypothesis.settings.register_profile("suite", max_examples=config.getoption("--examples"), deadline=None)
+        examples = config.getoption("--examples")
+        hypothesis.settings.register_profile(
+            "suite", max_examples=examples or 200, derandomize=not examples, deadline=None
+        )
         hypothesis.settings.load_profile("suite")
     if config.getoption("--chip"):
         os.environ["ASCEND_VENC_SIM_SOC"] = config.getoption("--chip")
