@@ -513,6 +513,7 @@ def test_callback_that_exits_where_a_frame_is_dropped_hides_nothing(backend, fra
     with venc.Encoder(128, 128, codec="h264", backend=backend, depth=1, queue=1, on_full="drop_oldest") as enc:
         with simulator.shared().options(stall=1):
             enc.submit(frames[0])
+            waiting.eventually(lambda: not enc.stats.queued)  # it is in the device, and not the oldest in the queue
             promised = []
             for number in (1, 3):
                 promised.append(enc.encode_future(frames[number]))
