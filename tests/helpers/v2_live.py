@@ -7,6 +7,7 @@ python v2_live.py NAME [ARGUMENT...]
 import contextlib
 import ctypes
 import io
+import itertools
 import json
 import os
 import signal
@@ -412,7 +413,7 @@ def given_up(function):
     sim = simulator.shared()
     with by_rate(), encoder(gop=1000, rc="cbr", bitrate=1_000_000, depth=2, queue=3, timeout=20) as enc:
         assert len(enc.encode(FRAME) + enc.flush()) == 1
-        enc._timeout = 0.3
+        enc._timeout = 1  # in which the call has to be met
         assert sim.aclsim_hang_call(function.encode(), 1, 0) == 0
         thread = waiting.started(lambda: enc.reconfigure(bitrate=4_000_000))
         sim.wait_hung(function)
@@ -431,7 +432,7 @@ def cannot_be_replaced():
         assert len(enc.encode(FRAME) + enc.flush()) == 1
         refused = sim.failing_call("hi_mpi_venc_set_chn_attr", code=BUSY, persistent=True)
         with refused, sim.hanging_call("hi_mpi_venc_create_chn"):
-            enc._timeout = 0.3
+            enc._timeout = 1  # in which the call has to be met
             raises(venc.AclTimeoutError, lambda: enc.reconfigure(bitrate=4_000_000), "has not returned")
             enc._timeout = 20
         takes_no_frames(enc, [])
@@ -615,7 +616,7 @@ def beside(what):
         return count
 
     def change(name, values):
-        for number in range(rounds):
+        for number in itertools.count() if what == "close" else range(rounds):  # until it is closed
             enc.reconfigure(**{name: values[number % len(values)]})
 
     numbers = []

@@ -98,7 +98,10 @@ def queue_of(slots):
     sim.set_options(v2_input_slots=int(slots), null_codec=300, watermark=1, encode_time_us=2000)
     sim.aclsim_count_calls(1)
     with encoder(depth=8, queue=8) as enc:
+        sim.set_options(stall=1)  # for the first eight, which a slow program would send one behind the other
         for value in range(60):
+            if value == 8:
+                sim.set_options(stall=0)
             picture = np.full((192, 128), value, np.uint8)
             if value % 3:
                 enc.submit(picture)
@@ -244,9 +247,8 @@ def refused(function, code):
 def hangs(function, nth):
     """A call of the vendor's that never returns holds up nobody for longer than the bound, but a send its caller."""
     sim = simulator.shared()
-    timeout = 0.4
 
-    def flow():
+    def flow(timeout):
         enc = None
         try:
             enc = encoder(timeout=timeout)
@@ -260,15 +262,25 @@ def hangs(function, nth):
             if enc is not None:
                 enc._close(warn=False)
 
-    with sim.hanging_call(function, nth=int(nth)) as wait_hung:
-        thread = threading.Thread(target=flow)
-        begin = time.monotonic()
-        thread.start()
-        wait_hung()
-        thread.join(3 * timeout + 2 * (1 if function in HELD else SLACK))
-        seconds = time.monotonic() - begin
-        assert thread.is_alive() == (function in HELD), (function, seconds)
-        assert sim.hung_calls(function) >= 1, "it hung to the end"
+    for timeout in (0.4, 2, 10):  # a machine that pauses does not come to the call in time
+        with sim.hanging_call(function, nth=int(nth)):
+            thread = threading.Thread(target=flow, args=(timeout,))
+            begin = time.monotonic()
+            thread.start()
+
+            def has_ended(thread=thread):
+                return not thread.is_alive() and core.live()["DEVICE"] == 0
+
+            waiting.eventually(lambda ended=has_ended: sim.hung_calls(function) or ended(), 60)
+            if not sim.hung_calls(function):
+                continue
+            thread.join(3 * timeout + 2 * (1 if function in HELD else SLACK))
+            seconds = time.monotonic() - begin
+            assert thread.is_alive() == (function in HELD), (function, seconds)
+            assert sim.hung_calls(function) >= 1, "it hung to the end"
+            break
+    else:
+        raise AssertionError(f"{function} was never called")
     thread.join(30)
     assert not thread.is_alive()
     waiting.eventually(lambda: core.live()["CHANNEL"] == 0)

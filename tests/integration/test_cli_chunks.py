@@ -54,7 +54,8 @@ def test_interrupted_command_says_what_is_kept_and_goes_on(tmp_path, backend):
     film.write_bytes(clips.y4m(frames=400))
     target, folder = tmp_path / "a.mp4", tmp_path / "a.mp4.chunks"
     command = [sys.executable, "-m", "ascend_venc", *arguments(film, target, backend, "--workers", "1")]
-    process = subprocess.Popen(command, env=processes.environment(), stderr=subprocess.PIPE, start_new_session=True)
+    slow = processes.environment(ASCEND_VENC_SIM_OPTIONS="encode_time_us=20000")  # 8 s in all
+    process = subprocess.Popen(command, env=slow, stderr=subprocess.PIPE, start_new_session=True)
     try:
         deadline = time.monotonic() + 60
         while not (folder.is_dir() and len(list(folder.glob("0*.json"))) >= 2):

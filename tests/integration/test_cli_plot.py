@@ -122,7 +122,7 @@ def test_png_fills_its_size_and_no_text_touches_the_edge(drawn):
 
 
 def test_page_stands_alone(drawn):
-    page = (drawn / "out.html").read_text()
+    page = (drawn / "out.html").read_text(encoding="utf-8")
     assert page.startswith("<!DOCTYPE html>") and "<title>film.json</title>" in page
     assert "<td>40 pictures" in page.replace("0:02, ", "") and "of 300 kbit/s asked for" in page
     body = page.replace('xmlns="http://www.w3.org/2000/svg"', "").replace(

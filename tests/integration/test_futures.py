@@ -350,7 +350,8 @@ def test_callback_of_a_dropped_future_may_use_the_encoder_during_reconfigure(bac
         venc.Encoder(128, 128, codec="h264", backend=backend, depth=1, queue=1, on_full="drop_oldest") as enc,
     ):
         busy, go_on = threading.Event(), threading.Event()
-        enc.encode_future(frames[0]).add_done_callback(lambda _: (busy.set(), go_on.wait(60)))
+        with simulator.shared().options(stall=1):  # or it might be done before it has its callback, and call that here
+            enc.encode_future(frames[0]).add_done_callback(lambda _: (busy.set(), go_on.wait(60)))
         assert busy.wait(10)  # the thread that would serve the others
         sent = []
 
@@ -455,7 +456,7 @@ def test_packets_of_cancelled_futures_leave_room(backend, frames, busy, when):
 def test_packets_of_futures_that_were_given_up_leave_room(backend, frames, monkeypatch):
     shown = []
     monkeypatch.setattr(threading, "excepthook", lambda args: shown.append(args.exc_value))
-    with venc.Encoder(128, 128, codec="h264", backend=backend, max_queued=2, timeout=0.2) as enc:
+    with venc.Encoder(128, 128, codec="h264", backend=backend, max_queued=2, timeout=1) as enc:
         with simulator.shared().options(stall=1):
             promised = [enc.encode_future(frame) for frame in frames[:2]]
             assert promised[0].cancel()
@@ -481,11 +482,12 @@ def test_callback_that_exits_where_an_encoder_is_closed_leaves_no_future_pending
         raise kind
 
     for on_main in (True, False):
-        enc = venc.Encoder(128, 128, codec="h264", backend=backend, timeout=0.2)
+        enc = venc.Encoder(128, 128, codec="h264", backend=backend, timeout=60)
         with simulator.shared().options(stall=1):
             promised = [enc.encode_future(frame) for frame in frames[:3]]
             for future in promised:
                 future.add_done_callback(leave)
+            enc._timeout = 0.2  # of `close`: the thread of Futures is not to give them up before that
             if on_main:
                 with pytest.raises(kind) as raised:
                     enc.close()
@@ -496,6 +498,7 @@ def test_callback_that_exits_where_an_encoder_is_closed_leaves_no_future_pending
             assert all(future.cancelled() for future in promised)
         assert shown == [kind] * (2 if on_main else 3), "the first is raised on the main thread"
         shown.clear()
+        enc._timeout = 60
         enc.close()
 
 
@@ -510,6 +513,7 @@ def test_callback_that_exits_where_a_frame_is_dropped_hides_nothing(backend, fra
     with venc.Encoder(128, 128, codec="h264", backend=backend, depth=1, queue=1, on_full="drop_oldest") as enc:
         with simulator.shared().options(stall=1):
             enc.submit(frames[0])
+            waiting.eventually(lambda: not enc.stats.queued)  # it is in the device, and not the oldest in the queue
             promised = []
             for number in (1, 3):
                 promised.append(enc.encode_future(frames[number]))
@@ -569,13 +573,13 @@ def test_close_ends_while_callbacks_send_the_next_frame(backend, frames, busy):
 
 @pytest.mark.sim_only
 def test_close_delivers_no_longer_than_its_timeout(backend, frames, busy):
-    enc = venc.Encoder(128, 128, codec="h264", backend=backend, timeout=0.2)
+    enc = venc.Encoder(128, 128, codec="h264", backend=backend, timeout=1)
     promised = [enc.encode_future(frame) for frame in frames[:3]]
     waiting.eventually(lambda: enc.stats.ready == 3)
     over = []
 
     def take_long(_):
-        over.append(time.monotonic() + 0.2)  # from here on, which is later than the call
+        over.append(time.monotonic() + 1)  # from here on, which is later than the call
         waiting.eventually(lambda: time.monotonic() > over[0])
 
     promised[0].add_done_callback(take_long)

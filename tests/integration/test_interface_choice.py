@@ -524,7 +524,7 @@ __attribute__((constructor)) static void wait(void) {{
         SAY
         + """
 try:
-    venc.Encoder(128, 128, backend=sys.argv[1], timeout=0.3)
+    venc.Encoder(128, 128, backend=sys.argv[1], timeout=1.5)  # what comes before that library is within it
 except venc.AclTimeoutError as error:
     print(json.dumps(str(error)))
 open(sys.argv[2], "w").close()

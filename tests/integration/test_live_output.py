@@ -38,7 +38,11 @@ def grey(level):
 
 def children():
     """Processes that this one has started, and which are not ended yet."""
-    return [pid for children in Path("/proc/self/task").glob("*/children") for pid in children.read_text().split()]
+    found = []
+    for each in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # native threads of encoders that were closed end meanwhile
+            found += each.read_text().split()
+    return found
 
 
 def stalled_rtmp(server):

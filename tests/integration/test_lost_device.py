@@ -92,7 +92,8 @@ def test_receiver_beside_a_close_ends_when_the_device_has_given_back_what_it_has
     with sim.options(stall=1):
         enc.submit(FRAME)
         receiver = started(enc.receive)
-        eventually(lambda: is_inside(receiver, "receive"))
+        # Or its own bound is over already, on a machine that has paused for so long.
+        eventually(lambda: is_inside(receiver, "receive") or not receiver.is_alive())
         with pytest.raises(venc.AclTimeoutError, match="still in the device"):
             enc.close()
         assert isinstance(outcome(receiver), venc.AclTimeoutError)

@@ -129,7 +129,7 @@ def test_failed_frame_of_asyncio_and_of_a_future_tells_the_name(backend):
         with pytest.raises(venc.FrameError, match=r"^yard: frame 0 ") as caught:
             future.result(60)
         assert caught.value.encoder_name == "yard"
-    with encoder(backend, "yard", timeout=0.5) as enc:
+    with encoder(backend, "yard", timeout=1) as enc:
         with simulator.shared().options(stall=1):
             future = enc.encode_future(FRAME)
             with pytest.raises(venc.AclTimeoutError, match=r"^yard: (?!yard)"):

@@ -6,7 +6,9 @@ import json
 import os
 import socket
 import stat
+import tempfile
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -21,12 +23,13 @@ FRAME = bytes(128 * 128 * 3 // 2)
 
 @pytest.fixture
 def runtime(tmp_path, monkeypatch):
-    """A runtime folder of the test's own."""
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setattr(stats_socket, "folders", lambda: [str(tmp_path / "ascend-venc")])
-    monkeypatch.delenv(stats_socket.VARIABLE, raising=False)
-    yield tmp_path / "ascend-venc"
-    stats_socket.withdraw()
+    """A runtime folder of the test's own. A socket's path has 107 characters at most, wherever the tests' files are."""
+    with tempfile.TemporaryDirectory(dir=tmp_path if len(str(tmp_path)) <= 70 else "/tmp") as folder:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+        monkeypatch.setattr(stats_socket, "folders", lambda: [f"{folder}/ascend-venc"])
+        monkeypatch.delenv(stats_socket.VARIABLE, raising=False)
+        yield Path(folder) / "ascend-venc"
+        stats_socket.withdraw()
 
 
 def listener():
