@@ -239,9 +239,11 @@ def throughput(encoders: list[Encoder], frames: list[Any], seconds: float) -> tu
     def feed(enc: Encoder) -> None:
         received = sent = 0
         try:
-            while not stop.is_set():
+            while True:  # at least one, however late this thread comes
                 received += len(enc.encode(frames[sent % PICTURES]))
                 sent += 1
+                if stop.is_set():
+                    break
             received += len(enc.flush())
             if received != sent:
                 raise VencError(f"{received} packets came of {sent} frames")

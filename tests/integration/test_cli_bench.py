@@ -27,17 +27,7 @@ def run(*args, **extra):
     )
 
 
-def test_bench_json_has_a_figure_for_every_case(backend, capsys, monkeypatch):
-    measured = bench.throughput
-
-    def throughput(encoders, *args):
-        for _ in range(5):  # again where a thread came when the 0.1 s were over
-            found = measured(encoders, *args)
-            if found[0] >= len(encoders):
-                break
-        return found
-
-    monkeypatch.setattr(bench, "throughput", throughput)
+def test_bench_json_has_a_figure_for_every_case(backend, capsys):
     args = ["-s", "160x128", "-c", "h264", "-c", "h265", "-n", "1", "-n", "3", "--json", "--backend", backend]
     assert main(["bench", *SHORT, *args]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -99,6 +89,7 @@ def test_throughput_counts_frames_that_were_received(backend):
         count, seconds = bench.throughput([first, second], frames, 0.1)
         assert count == first.stats.encoded + second.stats.encoded - 2  # one each before the clock
         assert seconds >= 0.1
+        assert bench.throughput([first, second], frames, 0)[0] >= 2  # one of each, when threads come late, too
 
 
 @pytest.mark.sim_only
