@@ -177,10 +177,10 @@ def hangs_at_the_opening(function):
     sim, settings = simulator.shared(), {"roi": [LEFT], "scene": "still", "intra_refresh": venc.IntraRefresh(rows=1)}
     with sim.hanging_call(function):
         try:
-            encoder(timeout=0.3, **settings)
+            encoder(timeout=2, **settings)  # enough for a busy machine to come to that call
             raise AssertionError(f"{function} has not returned, and the encoder is open")
         except venc.AclTimeoutError as error:
-            assert "not open within 0.3 s" in str(error), error
+            assert "not open within 2 s" in str(error), error
         assert sim.hung_calls(function) == 1
     with encoder(**settings) as enc:
         assert len(enc.encode(FRAME) + enc.flush()) == 1
@@ -191,7 +191,7 @@ def hangs_at_a_change():
     sim = simulator.shared()
     with encoder(roi=[LEFT], timeout=20) as enc:
         packets = enc.encode(FRAME) + enc.flush()
-        enc._timeout = 0.3
+        enc._timeout = 2
         with sim.hanging_call(SET_ROI):
             try:
                 enc.reconfigure(roi=[RIGHT, LEFT])
