@@ -89,7 +89,12 @@ def pytest_configure(config):
     if config.pluginmanager.hasplugin("hypothesispytest"):
         import hypothesis
 
-        hypothesis.settings.register_profile("suite", max_examples=config.getoption("--examples"), deadline=None)
+        hypothesis.settings.register_profile(
+            "suite",
+            max_examples=config.getoption("--examples"),
+            deadline=None,
+            suppress_health_check=[hypothesis.HealthCheck.too_slow],  # it looks at the clock
+        )
         hypothesis.settings.load_profile("suite")
     if config.getoption("--chip"):
         os.environ["ASCEND_VENC_SIM_SOC"] = config.getoption("--chip")
