@@ -58,7 +58,7 @@ def run_in_a_process(program, *args, cwd=None, **env):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=100,  # 500 forks are some seconds of one core
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
