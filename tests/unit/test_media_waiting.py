@@ -30,7 +30,10 @@ class Server:
         self._thread.start()
 
     def _serve(self):
-        connection, _ = self._socket.accept()
+        try:
+            connection, _ = self._socket.accept()
+        except OSError:
+            return
         with connection:
             connection.sendall(self._data)
             self._end.wait(60)
@@ -40,6 +43,8 @@ class Server:
 
     def __exit__(self, *exception):
         self._end.set()
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # a program that was interrupted early has not come
         self._thread.join(10)
         self._socket.close()
 
