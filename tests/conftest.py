@@ -94,7 +94,11 @@ def pytest_configure(config):
 
         examples = config.getoption("--examples")
         hypothesis.settings.register_profile(
-            "suite", max_examples=examples or 200, derandomize=not examples, deadline=None
+            "suite",
+            max_examples=examples or 200,
+            derandomize=not examples,
+            deadline=None,
+            suppress_health_check=[hypothesis.HealthCheck.too_slow],  # it looks at the clock
         )
         hypothesis.settings.load_profile("suite")
     if config.getoption("--chip"):

@@ -956,6 +956,7 @@ def test_slow_callback_stalls_the_sender(program):
 
     thread = threading.Thread(target=send_many)
     thread.start()
+    eventually(lambda: sent and is_inside(thread, "send"))
     before = -1
     while len(sent) != before:  # until sending stands still
         before = len(sent)

@@ -12,6 +12,7 @@ import pytest
 from helpers import abi
 from helpers.acl_program import DEVICE_TO_DEVICE, DEVICE_TO_HOST, HOST_TO_DEVICE, HOST_TO_HOST, Program
 from helpers.simulator import CALLBACK
+from helpers.waiting import eventually, is_inside
 
 INVALID = 100000
 
@@ -537,12 +538,15 @@ def test_launch_callback_refusals(program, stream):
 def test_process_report_ends_with_the_last_subscription(program, stream):
     sim = program.sim
     codes = []
-    thread = threading.Thread(target=lambda: codes.append(sim.aclrtProcessReport(-1)))
+
+    def process():
+        codes.append(sim.aclrtProcessReport(-1))
+
+    thread = threading.Thread(target=process)
     sim.set_options(wait_unsubscribed=1)
     thread.start()
     assert sim.aclrtSubscribeReport(thread.ident, stream) == 0
-    time.sleep(0.05)
-    assert thread.is_alive()
+    eventually(lambda: is_inside(thread, "process"))  # begun after the last subscription, it would wait for another
     assert sim.aclrtUnSubscribeReport(thread.ident, stream) == 0
     thread.join(10)
     assert codes == [107012]

@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 CLIP = "tests/data/bbb_640x360_25fps_60f.mp4"  # 60 frames at 25 fps
+THREADS = 3  # of an encoder: slices and rate depend on them, and so would what the same damage does, on the cores
 
 
 def i420(width, height, index, seed=0):
@@ -75,6 +76,7 @@ def write_pictures(
             (stream if name == "handler_name" else container).metadata[name] = value
         stream.width, stream.height = pictures[0].width, pictures[0].height
         stream.pix_fmt = pictures[0].format.name
+        stream.codec_context.thread_count = THREADS
         for name, value in context.items():
             setattr(stream.codec_context, name, value)
         stream.codec_context.time_base = time_base
@@ -93,6 +95,7 @@ def write_video(path, times, time_base=Fraction(1, 1000), width=128, height=128,
         stream = container.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.time_base = stream.codec_context.time_base = time_base
+        stream.codec_context.thread_count = THREADS
         for index, pts in enumerate(times):
             picture = np.concatenate([plane.reshape(-1) for plane in i420(width, height, index)])
             frame = av.VideoFrame.from_ndarray(picture.reshape(height * 3 // 2, width), format="yuv420p")

@@ -203,7 +203,7 @@ def every_function():
                 if name == "sys_create_epoll":
                     ok(acl.himpi.sys_close_epoll(result[0]))
         for _ in range(2):
-            stream = call("venc_get_stream", chn, {"pack_cnt": 8}, 2000)[0]
+            stream = call("venc_get_stream", chn, {"pack_cnt": 8}, 20_000)[0]
             call("venc_release_stream", chn, stream)
         call("sys_ctl_epoll", epoll, DEL, fd, event)
         call("venc_close_fd", chn)
@@ -402,13 +402,7 @@ def ctrl_c_in_a_wait():
         fd = acl.himpi.venc_get_fd(chn)
         ok(acl.himpi.sys_ctl_epoll(epoll, ADD, fd, {"events": IN, "data": 7}))
         for timeout in (-1, 600_000):
-            timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
-            timer.start()
-            try:
-                acl.himpi.sys_wait_epoll(epoll, 1, timeout)
-                raise AssertionError("the wait for nothing has returned")
-            except KeyboardInterrupt:
-                timer.join()
+            interrupted(acl.himpi.sys_wait_epoll, epoll, 1, timeout)
         session.send(chn)
         assert acl.himpi.sys_wait_epoll(epoll, 1, -1)[1] == 1
         session.take(chn)
@@ -416,15 +410,21 @@ def ctrl_c_in_a_wait():
         ok(acl.himpi.sys_close_epoll(epoll))
 
 
-def interrupted(call):
+def interrupted(call, *args):
     """Ctrl-C comes out of a call that would wait for nothing."""
-    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+    main = threading.main_thread()
+
+    def interrupt():
+        waiting.eventually(lambda: waiting.is_inside(main, "interrupted"))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
     try:
-        call()
+        call(*args)
         raise AssertionError("the wait for nothing has returned")
     except KeyboardInterrupt:
-        timer.join()
+        thread.join()
 
 
 @subject
@@ -433,7 +433,7 @@ def ctrl_c_in_get_stream():
     with Session() as session:
         chn = session.channel()
         for milli_sec in (-1, 600_000):
-            interrupted(lambda milli_sec=milli_sec: acl.himpi.venc_get_stream(chn, {"pack_cnt": 8}, milli_sec))
+            interrupted(acl.himpi.venc_get_stream, chn, {"pack_cnt": 8}, milli_sec)
         session.send(chn)
         stream = ok(acl.himpi.venc_get_stream(chn, {"pack_cnt": 8}, -1))
         assert stream["pack_cnt"] >= 1
@@ -452,7 +452,7 @@ def ctrl_c_in_send_frame():
             while acl.himpi.venc_send_frame(chn, session.frame(sent), 0) == 0:
                 sent += 1
             for milli_sec in (-1, 600_000):
-                interrupted(lambda milli_sec=milli_sec: acl.himpi.venc_send_frame(chn, session.frame(99), milli_sec))
+                interrupted(acl.himpi.venc_send_frame, chn, session.frame(99), milli_sec)
         for number in range(sent):
             assert session.take(chn)["pack"][0]["pts"] == 1000 * number
         session.send(chn, sent)
@@ -487,8 +487,12 @@ def times_of_waits():
                     sent = 0
                     while name.endswith("frame") and acl.himpi.venc_send_frame(chn, session.frame(), 0) == 0:
                         sent += 1
-                    ret, seconds, count = timed(name, 120)
-                    assert ret == 0xA0088000 | late and seconds >= 0.12 and count == 3, (name, ret, seconds, count)
+                    for _ in range(20):  # a slice of 50 ms that took 20 ms more, on a busy machine, is the last but one
+                        ret, seconds, count = timed(name, 120)
+                        assert ret == 0xA0088000 | late and seconds >= 0.12 and count <= 3, (name, ret, seconds, count)
+                        if count == 3:
+                            break
+                    assert count == 3, name
                     found = []
                     thread = threading.Thread(target=elsewhere, args=(name, 120, found))
                     thread.start()

@@ -153,7 +153,7 @@ class Builds:
         return target
 
 
-def run(program, *args, interface="v1", timeout=110, **env):
+def run(program, *args, interface="v1", timeout=600, **env):
     """Run a program that says "ok" when neither it nor its sanitizer has found anything; return what it printed."""
     done = subprocess.run(
         [str(program), *map(str, args)],

@@ -554,6 +554,7 @@ def stalled():
             except venc.AclTimeoutError as error:
                 assert "0.8 s" in str(error) and "in front of the change" in str(error), error
             enc.submit(FRAME)
+        enc._timeout = 20
         packets = enc.flush()
     assert_whole(packets, 2)
     assert_continuous(packets)

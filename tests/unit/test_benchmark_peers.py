@@ -12,6 +12,7 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 pytestmark = [
+    pytest.mark.timeout(660),
     pytest.mark.project,
     pytest.mark.sim_only,
     pytest.mark.v1_only("its peers call aclvenc*, and a process uses one interface"),
@@ -118,7 +119,7 @@ print(json.dumps(found))
 def run(program, *arguments, **environment):
     env = {**os.environ, **environment}
     command = [sys.executable, "-c", program, str(BENCHMARKS), *map(str, arguments)]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=100)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=600)
     if done.returncode != 0 and "Python.h" in done.stderr:
         pytest.skip("Python.h, which the stand-in of pyACL is compiled with, is missing")
     assert done.returncode == 0, done.stderr[-4000:]

@@ -111,6 +111,7 @@ def test_files_that_the_comparison_names_exist():
     assert len(named) > 15 and [name for name in sorted(named) if not (ROOT / name).exists()] == []
 
 
+@pytest.mark.timeout(900)  # more than half a minute of one core
 def test_pages_are_built_without_a_warning(tmp_path):
     for module in ("sphinx", "myst_parser", "furo"):
         if importlib.util.find_spec(module) is None:

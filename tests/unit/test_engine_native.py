@@ -14,7 +14,8 @@ from helpers import fake_cann, native
 
 NATIVE = Path(__file__).resolve().parent / "native"
 
-pytestmark = pytest.mark.sim_only
+# The first test of a variant compiles the engine, and waits for another process that does.
+pytestmark = [pytest.mark.sim_only, pytest.mark.timeout(900)]
 
 VARIANTS = ("plain", pytest.param("thread", marks=pytest.mark.soak), "thread-delays", "address")
 every_variant = pytest.mark.parametrize("variant", VARIANTS)

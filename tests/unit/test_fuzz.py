@@ -9,7 +9,7 @@ import pytest
 
 from helpers import fuzz, processes
 
-pytestmark = pytest.mark.sim_only
+pytestmark = [pytest.mark.sim_only, pytest.mark.timeout(660)]
 
 
 @pytest.mark.parametrize("target", fuzz.TARGETS)
@@ -21,7 +21,7 @@ def test_whatever_comes_is_taken_or_refused_as_documented(target):
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr[-4000:]
     taken, refused = map(int, re.search(r"(\d+) taken, (\d+) refused", done.stdout).groups())

@@ -110,4 +110,6 @@ def test_program_is_interrupted_where_it_sleeps():
 
 def test_free_ports_are_outside_of_those_that_the_system_gives():
     first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    if first <= 2048:
+        pytest.skip(f"the system gives ports from {first} on: there are none below them")
     assert not any(first <= peers.free_port() <= last for _ in range(20))

@@ -2,7 +2,8 @@
 """What one frame costs the engine in instructions of its own, against the committed figure: a change of speed that no
 timed test could see on a shared machine.
 
-Another compiler makes other code, so the figures are kept by machine and compiler. After a change that is meant:
+Another compiler makes other code, and each distribution's has defaults of its own (what it hardens), so the figures are
+kept by machine, distribution and compiler. After a change that is meant:
     AVENC_RECORD_COUNTS=1 python -m pytest tests/unit/test_instruction_counts.py
 """
 
@@ -45,15 +46,17 @@ def engine():
 
 
 def build_of(library):
-    """Machine and compiler of a library, e.g. "x86_64 gcc 12"; skips where its build is not the ordinary one."""
+    """Machine and compiler of a library, e.g. "x86_64 Debian gcc 12"; skips where its build is not the ordinary one."""
     code = library.read_bytes()
     for mark, reason in ((b"\0__asan_", "a sanitizer"), (b"\0__tsan_", "a sanitizer"), (b".debug_info", "AVENC_DEBUG")):
         if mark in code:
             pytest.skip(f"{library.name} was built with {reason}")
-    compiler = re.search(rb"(GCC|clang)[^\0]*? (\d+)\.\d+", code)
-    if compiler is None:
+    gcc = re.search(rb"GCC: \(([^\0 )]+)[^\0)]*\) (\d+)\.", code)
+    clang = re.search(rb"\0(?:([^\0 ]+) )?clang version (\d+)\.", code)
+    if gcc is None and clang is None:
         pytest.skip(f"{library.name} does not say which compiler made it (section .comment)")
-    return f"{platform.machine()} {compiler.group(1).decode().lower()} {compiler.group(2).decode()}"
+    distribution, version = ((found or b"-").decode() for found in (gcc or clang).groups())
+    return f"{platform.machine()} {distribution} {'gcc' if gcc else 'clang'} {version}"
 
 
 @pytest.fixture(scope="module")

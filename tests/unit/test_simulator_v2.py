@@ -18,7 +18,7 @@ from helpers.himpi import error
 from helpers.mpi_program import Program
 from helpers.waiting import eventually, is_inside
 
-pytestmark = pytest.mark.sim_only
+pytestmark = [pytest.mark.sim_only, pytest.mark.timeout(660)]  # it compiles, and waits for others that do
 
 SOURCE = Path(__file__).resolve().parent / "native" / "v2_flow.c"
 needs_cxx = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler: g++ is not on PATH")
@@ -127,7 +127,7 @@ def test_threads_beside_the_end_of_channels_are_clean_under_sanitizers(builds, v
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=600,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "40 lives\n", ""), done.stderr[-4000:]
 

@@ -12,7 +12,7 @@ import pytest
 from ascend_venc._lowlevel import core
 from helpers import processes, statements
 
-pytestmark = pytest.mark.project
+pytestmark = [pytest.mark.project, pytest.mark.timeout(660)]
 
 
 def test_every_statement_has_its_test_and_the_table_is_up_to_date():
@@ -77,7 +77,7 @@ def test_tests_marked_as_fit_for_hardware_need_no_control_function(tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout[-4000:]
     passed = int(re.search(r"(\d+) passed", done.stdout).group(1))

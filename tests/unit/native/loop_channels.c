@@ -752,12 +752,15 @@ SCENARIO(a_look_interrupts_a_wait_that_goes_on) {
     avenc_channel *channel = open_on(0, 2, 0);
     loop_default(0, held);
     CHECK(submit(channel, 1) == AVENC_OK);
-    avenc_wait wait = avenc_wait_for(40);
-    wait.look_ns = 1000000;
-    int looks = 0, rc;
-    while ((rc = avenc_channel_wait(channel, &wait, 0, 0)) == AVENC_E_LOOK)
-        looks++;
-    CHECK(rc == AVENC_E_TIMEOUT && said("0.04 s") && looks >= 1); /* of the wait, not of its last look */
+    avenc_wait wait;
+    for (int looks = 0; looks == 0;) { /* again where a busy machine has used the time up before the first look */
+        int rc;
+        wait = avenc_wait_for(40);
+        wait.look_ns = 1000000;
+        while ((rc = avenc_channel_wait(channel, &wait, 0, 0)) == AVENC_E_LOOK)
+            looks++;
+        CHECK(rc == AVENC_E_TIMEOUT && said("0.04 s")); /* of the wait, not of its last look */
+    }
     wait = avenc_wait_for(AVENC_NO_TIMEOUT);
     wait.look_ns = 1000000;
     CHECK(avenc_channel_wait_idle(channel, &wait) == AVENC_E_LOOK);
