@@ -65,7 +65,7 @@ static int64_t threads(void) {
 
 typedef struct job {
     avi_task task;
-    bool blocks;       /* as a call of the vendor's does */
+    bool blocks; /* as a call of the vendor's does */
     sem_t go;
     atomic_int inside; /* runs that wait for `go` */
     atomic_int ran, idled;
