@@ -49,11 +49,12 @@ class Worker:
     """One thread for calls that may never return. The caller's wait ends by the answer, a signal, or the time-out.
 
     FFmpeg waits for a network or a pipe outside Python, where no signal handler runs. A call that was given up goes on
-    on the thread, which is a daemon: it ends with the call, and never keeps the process.
+    on the thread, which is a daemon: it ends with the call, and never keeps the process. One that had not begun never
+    does: nobody would close what it opens.
     """
 
     def __init__(self) -> None:
-        self._tasks: queue.SimpleQueue[tuple[Callable[[], Any], queue.SimpleQueue[Any]] | None] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._busy = False
         threading.Thread(target=self._run, name="ascend-venc-input", daemon=True).start()
 
@@ -62,17 +63,22 @@ class Worker:
 
         Stalled when `timeout` seconds have passed since the time.monotonic() that `heard` tells.
         """
-        answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        task, before = _Task(function), self._busy
         self._busy = True  # before the thread can begin; it stays so if an exception ends the wait
-        self._tasks.put((function, answer))
-        while True:
-            left = LOOK if timeout is None else min(LOOK, max(0.0, heard() + timeout - time.monotonic()))
-            try:
-                result, error = answer.get(timeout=left)
-                break
-            except queue.Empty:
-                if timeout is not None and time.monotonic() >= heard() + timeout:
-                    raise Stalled from None
+        try:
+            self._tasks.put(task)
+            while True:
+                left = LOOK if timeout is None else min(LOOK, max(0.0, heard() + timeout - time.monotonic()))
+                try:
+                    result, error = task.answer.get(timeout=left)
+                    break
+                except queue.Empty:
+                    if timeout is not None and time.monotonic() >= heard() + timeout:
+                        raise Stalled from None
+        except BaseException:
+            if task.begun.acquire(blocking=False):
+                self._busy = before
+            raise
         self._busy = False
         if error is not None:
             raise error
@@ -80,25 +86,38 @@ class Worker:
 
     def end(self, last: Callable[[], Any]) -> None:
         """End the thread after it has run `last`. Waits for it, unless it is in a call that was given up."""
-        answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._tasks.put((last, answer))
+        task = _Task(last)
+        self._tasks.put(task)
         self._tasks.put(None)
         if not self._busy:
-            answer.get()
+            task.answer.get()
 
     def _run(self) -> None:
         while True:
             task = self._tasks.get()
             if task is None:
                 return
-            function, answer = task
-            result = error = None
-            try:
-                result = function()
-            except BaseException as caught:
-                error = caught
-            answer.put((result, error))
-            del task, function, answer, result, error  # nothing is kept alive between two calls
+            if task.begun.acquire(blocking=False):
+                task.run()
+            del task  # nothing is kept alive between two calls
+
+
+class _Task:
+    """A call of a `Worker`; who gets its lock `begun` first decides whether it is made."""
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self.function = function
+        self.begun = threading.Lock()
+        self.answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def run(self) -> None:
+        answer: tuple[Any, BaseException | None]
+        try:
+            answer = self.function(), None
+        except BaseException as error:
+            answer = None, error
+        self.answer.put(answer)
+        del answer  # an exception's traceback leads here
 
 
 class PatientPipe(io.RawIOBase):

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from fractions import Fraction
 
 import pytest
@@ -66,8 +67,6 @@ def test_worker_gives_results_and_errors():
 
 
 def test_worker_that_is_given_up_ends_after_its_call():
-    import time
-
     worker = Worker()
     go, ended = threading.Event(), threading.Event()
     begin = time.monotonic()
@@ -77,6 +76,19 @@ def test_worker_that_is_given_up_ends_after_its_call():
     assert not ended.is_set()
     go.set()
     assert ended.wait(10)
+
+
+def test_worker_makes_no_call_that_was_given_up_before_it_had_begun():
+    worker, begun, go, made = Worker(), threading.Event(), threading.Event(), []
+    with pytest.raises(Stalled):
+        worker.call(lambda: begun.set() or go.wait(60), 1, lambda: 0.0 if begun.is_set() else time.monotonic())
+    with pytest.raises(Stalled):
+        worker.call(lambda: made.append("too late"), 0.05, lambda: 0.0)
+    go.set()
+    ended = threading.Event()
+    worker.end(ended.set)
+    assert ended.wait(10)
+    assert made == []
 
 
 def test_worker_whose_call_is_left_at_any_line_is_ended_without_a_wait():
