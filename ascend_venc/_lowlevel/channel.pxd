@@ -26,6 +26,11 @@ cdef class Channel:
                          avenc_wait *wait, int how, object hand_over=*) except -9
     cdef int64_t _attempt(self, object frame, avenc_submission *submission, object token, object future,
                           avenc_wait *wait, int how, object hand_over) except -9
+    cdef list _encode_in_turns(self, object frame, object pts, bint key_frame, object token, bytes unit, avenc_wait *wait)
+    cdef bint _submit_each(self, list frames, list pts, list key_frames, list tokens, list units, list indices,
+                           avenc_wait *wait) except -1
+    cdef bint _submit_batch(self, list frames, list pts, list key_frames, list tokens, list units, list indices,
+                            avenc_wait *wait) except -1
     cdef int64_t _send_host(self, host_frame *held, avenc_submission *submission, avenc_wait *wait, int how) except -9
     cdef int64_t _enqueue(self, host_frame *held, avenc_submission *submission, avenc_wait *wait, int how) except -9
     cdef int64_t _send_device(self, object frame, avenc_submission *submission, avenc_wait *wait, int how) except -9

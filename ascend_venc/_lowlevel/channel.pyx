@@ -551,15 +551,15 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             if status not in (AVENC_E_FULL, AVENC_E_AGAIN, AVENC_E_REPLACED):
                 self._refuse(status, key_frame)
         begin_wait(&wait, timeout, stream.stall)
-        return self._encode_in_turns(frame, pts, key_frame, token, unit, wait)
+        return self._encode_in_turns(frame, pts, key_frame, token, unit, &wait)
 
-    def _encode_in_turns(self, frame, pts, bint key_frame, token, bytes unit, avenc_wait wait):
+    cdef list _encode_in_turns(self, object frame, object pts, bint key_frame, object token, bytes unit, avenc_wait *wait):
         """encode where there is no room, or the frame is of another kind: packets are taken while it waits for room."""
         cdef int64_t index
         cdef int status
         cdef list packets = []
         cdef Channel channel = self
-        cdef avenc_wait at_once = avenc_wait_for(0), send_wait = wait
+        cdef avenc_wait at_once = avenc_wait_for(0), send_wait = wait[0]
         send_wait.stall_ns = AVENC_FOR_EVER
         try:
             self.take_into(packets)
@@ -570,7 +570,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 if index != NO_ROOM_NOW:
                     return self._all_of(packets)
                 with nogil:
-                    status = avenc_channel_wait(channel._h, &wait, 0, AVENC_WAIT_IN_PLACE)
+                    status = avenc_channel_wait(channel._h, wait, 0, AVENC_WAIT_IN_PLACE)
                 if status == AVENC_OK:
                     self.take_into(packets)
                 elif status == AVENC_E_REPLACED:  # there is room in another one
@@ -612,7 +612,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef avenc_wait wait
         cdef Channel channel = self
         cdef list indices = []
-        cdef bint one_by_one
+        cdef bint one_by_one, done
         cdef list units = None
         self.stream.forget_dropped()
         self.stream.note_submitter()
@@ -622,8 +622,11 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             begin_wait(&wait, timeout, None)
             while len(indices) < len(frames):
                 one_by_one = channel._converter is not None or self.stream.on_full == DROP_OLDEST
-                if (channel._submit_each if one_by_one else channel._submit_batch)(
-                        frames, pts, key_frames, tokens, units, indices, wait):
+                if one_by_one:
+                    done = channel._submit_each(frames, pts, key_frames, tokens, units, indices, &wait)
+                else:
+                    done = channel._submit_batch(frames, pts, key_frames, tokens, units, indices, &wait)
+                if done:
                     break
                 channel = successor_of(channel)
                 # As in _submit: from here on without the program's code.
@@ -638,7 +641,8 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             raise
         return indices
 
-    def _submit_each(self, list frames, list pts, list key_frames, list tokens, list units, list indices, avenc_wait wait):
+    cdef bint _submit_each(self, list frames, list pts, list key_frames, list tokens, list units, list indices,
+                           avenc_wait *wait) except -1:
         cdef int64_t index, expected
         cdef Py_ssize_t i
         while len(indices) < len(frames):
@@ -648,7 +652,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             expected = self.stream.next_index
             indices.append(expected)
             try:
-                index = self._submit(frames[i], pts[i], key_frames[i], tokens[i], None, unit, &wait, DIRECT)
+                index = self._submit(frames[i], pts[i], key_frames[i], tokens[i], None, unit, wait, DIRECT)
             except BaseException:
                 indices.pop()
                 raise
@@ -656,7 +660,8 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 indices[i] = None if index < 0 else index
         return True
 
-    def _submit_batch(self, list frames, list pts, list key_frames, list tokens, list units, list indices, avenc_wait wait):
+    cdef bint _submit_batch(self, list frames, list pts, list key_frames, list tokens, list units, list indices,
+                           avenc_wait *wait) except -1:
         """Submit from frame len(indices) on. False: another channel has this one's place, and the rest is for that one."""
         cdef Py_ssize_t first = len(indices), count = len(frames) - first, i, held_count = 0, given = 0, scratch_size
         cdef Py_ssize_t dropped = 0
@@ -669,7 +674,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef host_frame *held
         cdef uint64_t *numbers
         cdef Stream stream = self.stream
-        cdef const avenc_wait *bound = &wait if stream.on_full == BLOCK else NULL
+        cdef const avenc_wait *bound = wait if stream.on_full == BLOCK else NULL
         # The block of the last call, unless another thread has it: a frame costs no allocation.
         held = <host_frame *>self._scratch
         scratch_size = self._scratch_size
@@ -717,7 +722,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                     status = avenc_channel_submit_many(
                         self._h, submissions + accepted, <size_t>count - accepted, bound, numbers + accepted, &more)
                 accepted += more
-                if status == AVENC_OK or not self._again(status, &wait):
+                if status == AVENC_OK or not self._again(status, wait):
                     break
             for i in range(<Py_ssize_t>accepted):
                 stream.next_index = <int64_t>numbers[i] + 1
