@@ -109,13 +109,18 @@ static avi_told told_of(const hi_venc_stream *stream, const unit *unit, bool h26
 
 /* ---- getting streams -------------------------------------------------------------------------------- */
 
-static void failed(getter *getter, hi_s32 code, const char *call) {
+/* Where what is ready cannot be got, the epoll does not wait either: or this would be a busy loop. */
+static void take_a_pause(void) {
     const struct timespec pause = {.tv_nsec = 2 * 1000 * 1000};
+    nanosleep(&pause, NULL);
+}
+
+static void failed(getter *getter, hi_s32 code, const char *call) {
     if (++getter->failures == LOST_AFTER_FAILURES) { /* an internal error of a channel is the device's now */
         code = code == HI_ERR_VENC_SYS_ERROR ? HI_ERR_SYS_ERR : code;
         avi_device_lost(getter->device, avi_v2_fail(getter->device, code, call));
     }
-    nanosleep(&pause, NULL); /* the vendor does not wait any more: or this would be a busy loop */
+    take_a_pause();
 }
 
 static void worked(getter *getter) {
@@ -145,8 +150,12 @@ static bool get_one(getter *getter, avi_v2_channel *channel) {
         failed(getter, rc, "hi_mpi_venc_query_status");
         return false;
     }
-    if (status.cur_packs == 0 || !make_room(getter, status.cur_packs))
+    if (status.cur_packs == 0)
         return false;
+    if (!make_room(getter, status.cur_packs)) { /* later, perhaps */
+        take_a_pause();
+        return false;
+    }
     memset(&stream, 0, sizeof stream);
     stream.pack = getter->packs;
     stream.pack_cnt = status.cur_packs;

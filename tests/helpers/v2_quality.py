@@ -4,7 +4,9 @@
 python v2_quality.py NAME [ARGUMENT...]
 """
 
+import resource
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -55,6 +57,16 @@ def told_otherwise(codec):
         (packet,) = enc.encode(FRAME) + enc.flush()
     assert (packet.kind, packet.device_kind, packet.mean_qp) == ("IDR", "I", None)
     assert packet.picture_bits > 0
+
+
+def more_packs_than_memory():
+    """No frame is lost where there is no memory for its packs for a while, and its thread does not spin."""
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 34, resource.RLIM_INFINITY))
+    begin = time.monotonic()
+    with venc.Encoder(128, 128, codec="h264", backend=sys.argv[-1], interface="v2", timeout=60) as enc:
+        (packet,) = enc.encode(FRAME) + enc.flush()
+    assert packet.frame_index == 0
+    assert time.monotonic() - begin > 0.1, "it looks again every 2 ms, and 60 looks found too many packs"
 
 
 def limits_with_regions():

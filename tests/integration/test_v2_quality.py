@@ -136,6 +136,15 @@ def test_what_the_library_tells_of_a_picture_is_told_as_far_as_it_can_be_meant(c
     run("told_otherwise", codec, shim.install(tmp_path, bodies={"hi_mpi_venc_get_stream": body}))
 
 
+def test_thread_that_has_no_memory_for_a_frames_packs_looks_again_after_a_pause(tmp_path):
+    body = """static int looks;
+    hi_s32 rc = real(hi_mpi_venc_query_status)(chn, status);
+    if (rc == 0 && status->cur_packs != 0 && looks++ < 60)
+        status->cur_packs = 0x7fffffff;
+    return rc;"""
+    run("more_packs_than_memory", shim.install(tmp_path, bodies={"hi_mpi_venc_query_status": body}))
+
+
 @pytest.mark.parametrize("codec", ["h264", "h265"])
 def test_region_is_encoded_with_its_quantiser_and_changes_live(codec):
     run("pictures", codec)
