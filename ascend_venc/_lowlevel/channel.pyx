@@ -188,6 +188,8 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
 
     cdef int _create(self, Channel predecessor, uint32_t epoch, avenc_wait *wait) except -1:
         cdef int status = AVENC_E_LOOK
+        if self.stream.device._h == NULL:  # closed since the settings were looked at, which are objects of Python
+            refuse_closed()
         check(avenc_channel_create(
             self.stream.device._h, &self._config, NULL if predecessor is None else predecessor._h, &self._h))
         self._outdated = predecessor is not None and avenc_channel_epoch(predecessor._h) != epoch
@@ -545,7 +547,9 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             finally:
                 release_host_frame(&held)
             if status == AVENC_OK:
-                return wrap_packets(self._h, ready, count, stream.entries, stream.time_bases) if count else []
+                if count == 0:
+                    return []
+                return wrap_packets(self._h, ready, count, stream.entries, stream.time_bases, &stream.dropped) or []
             if tag is not None:
                 stream.drop_entry(tag)
             if status not in (AVENC_E_FULL, AVENC_E_AGAIN, AVENC_E_REPLACED):
@@ -806,7 +810,11 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             avenc_channel_take(self._h, ready, <size_t>limit, &count)
             if count == 0:
                 return []
-            return wrap_packets(self._h, ready, count, self.stream.entries, self.stream.time_bases)
+            packets = wrap_packets(
+                self._h, ready, count, self.stream.entries, self.stream.time_bases, &self.stream.dropped)
+            if packets is None:
+                refuse_closed()
+            return packets
         finally:
             if ready != few:
                 PyMem_Free(ready)

@@ -272,12 +272,10 @@ def _restore(bytes data not None, uint64_t frame_index, int64_t pts, int32_t kin
     return packet
 
 
-cdef object failure_of(avenc_packet *packet, dict entries):
-    """The exception of a frame that failed, with its token, whose entry stays until the packet is released."""
+cdef object failure_of(avenc_packet *packet, object entry):
+    """The exception of a frame that failed, with the token of its entry, which stays until the packet is released."""
     failure = errors.frame_error(packet.status, packet.frame_index, packet.pts, packet.ret_code)
-    if packet.tag:
-        entry = entries.get(packet.tag)
-        failure.token = (<Ticket>entry).token if type(entry) is Ticket else entry
+    failure.token = (<Ticket>entry).token if type(entry) is Ticket else entry
     return failure
 
 
@@ -290,15 +288,16 @@ cdef object pop_entry(dict entries, object tag):
     return entry
 
 
-cdef list wrap_packets(avenc_channel *channel, avenc_packet **taken, size_t count, dict entries, list time_bases):
+cdef list wrap_packets(avenc_channel *channel, avenc_packet **taken, size_t count, dict entries, list time_bases,
+                       const bint *dropped):
     cdef Packet packet
     cdef list packets
     cdef size_t i
     cdef object entry, failure = None, tag = None
     try:  # everything that may raise, before anything changes hands
         if count == 1 and taken[0].status != 0:
-            failure = failure_of(taken[0], entries)
             tag = taken[0].tag
+            failure = failure_of(taken[0], entries.get(tag))
         packets = [None] * <Py_ssize_t>count
         if failure is None:
             for i in range(count):
@@ -309,6 +308,9 @@ cdef list wrap_packets(avenc_channel *channel, avenc_packet **taken, size_t coun
     except BaseException:
         avenc_channel_give_back(channel, taken, count)
         raise
+    if dropped[0]:  # meanwhile: another thread, or what the collector ran, has closed the encoder and has the entries
+        avenc_channel_give_back(channel, taken, count)
+        return None
     if failure is not None:
         if tag:
             pop_entry(entries, tag)
@@ -334,7 +336,7 @@ cdef tuple wrap_promised(avenc_channel *channel, avenc_packet *taken, dict entri
         entry = entries.get(tag)
         ticket = entry if type(entry) is Ticket else Ticket.__new__(Ticket)
         if taken.status != 0:
-            failure = failure_of(taken, entries)
+            failure = failure_of(taken, entry)
         else:
             packet = Packet.__new__(Packet)
         result = (packet, failure, ticket.future)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`Encoder` on a device that misbehaves: nothing hangs, nothing is lost without a word, nothing leaks."""
 
+import gc
 import threading
 import time
 
@@ -51,6 +52,56 @@ def test_fault_control_strikes_at_all(frames, backend):
         told = interface.of(77, 0)  # V2 has no code for a frame
         assert (caught.value.frame_index, caught.value.pts, caught.value.ret_code) == (0, 0, told)
         assert enc.flush() == []
+
+
+def test_frame_that_failed_is_not_told_without_its_token_where_the_encoder_is_closed_meanwhile(
+    frames, backend, monkeypatch
+):
+    """Its exception is made by Python code, beside which another thread may close the encoder and so take all tokens."""
+    make = venc.errors.frame_error
+
+    def close_first(*args):
+        enc.close()
+        return make(*args)
+
+    monkeypatch.setattr(venc.errors, "frame_error", close_first)
+    with simulator.shared().failing_frame(RET_CODE, value=77):
+        enc = venc.Encoder(128, 128, codec="h264", backend=backend)
+        enc.submit(frames[0], token="own")
+        with pytest.raises(venc.EncoderClosedError):
+            enc.receive(timeout=20)
+
+
+@pytest.mark.filterwarnings("ignore::ascend_venc.DroppedPacketsWarning")
+@pytest.mark.parametrize("call", ["receive", "encode"])
+def test_packet_is_not_given_without_its_token_where_the_collector_closes_the_encoder(frames, backend, call):
+    """Until Python 3.12 the collector may run where an object is made, and another thread behind it."""
+
+    def close(phase, info):
+        if armed:
+            armed.clear()
+            enc.close()
+
+    for allocations in range(1, 12):  # at one of the objects that the call makes
+        armed = []
+        enc = venc.Encoder(128, 128, codec="h264", backend=backend)
+        enc.submit(frames[0], token="own")
+        eventually(lambda enc=enc: enc.stats.ready == 1)
+        before = gc.get_threshold()
+        gc.callbacks.append(close)
+        try:
+            gc.collect()
+            armed.append(True)
+            gc.set_threshold(allocations, 0, 0)
+            packets = [enc.receive()] if call == "receive" else enc.encode(frames[1])
+        except venc.EncoderClosedError:
+            packets = []
+        finally:
+            armed.clear()
+            gc.callbacks.remove(close)
+            gc.set_threshold(*before)
+            enc.close()
+        assert [packet.token for packet in packets] in ([], ["own"])
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import ascend_venc as venc
+from ascend_venc.config import EncoderConfig
 from helpers import decode, interface, simulator, video
 from helpers.waiting import outcome, started
 
@@ -244,6 +245,20 @@ def test_change_inside_a_change_is_made_below_it(backend, frames, monkeypatch):
             before.submit(frames[0], None, False, None, 20)
         assert enc.submit(np.zeros((384, 192), np.uint8)) == 1
         assert [(packet.frame_index, packet.is_keyframe) for packet in enc.flush()] == [(0, True), (1, True)]
+
+
+def test_encoder_that_is_closed_inside_a_change_is_closed(backend, frames, monkeypatch):
+    """By another thread, while the settings of the new channel, which are objects of Python, are looked at."""
+    looked_at = EncoderConfig.stream_format
+    enc = venc.Encoder(128, 128, codec="h264", backend=backend)
+
+    def close_first(config):
+        enc.close()
+        return looked_at.fget(config)
+
+    monkeypatch.setattr(EncoderConfig, "stream_format", property(close_first))
+    with pytest.raises(venc.EncoderClosedError, match="the encoder is closed"):
+        enc.reconfigure(width=192)
 
 
 @pytest.mark.sim_only
