@@ -57,7 +57,7 @@ def test_fault_control_strikes_at_all(frames, backend):
 def test_frame_that_failed_is_not_told_without_its_token_where_the_encoder_is_closed_meanwhile(
     frames, backend, monkeypatch
 ):
-    """Its exception is made by Python code, beside which another thread may close the encoder and so take all tokens."""
+    """Its exception is made by Python code, beside which another thread may close the encoder and take all tokens."""
     make = venc.errors.frame_error
 
     def close_first(*args):
