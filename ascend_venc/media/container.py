@@ -76,12 +76,17 @@ def reason_of(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def speaking_of(what: str) -> Iterator[None]:
-    """Turn whatever PyAV raises into MediaError: it lets out much besides its own errors."""
+    """Turn whatever PyAV raises into MediaError: it lets out much besides its own errors.
+
+    Not Python's MemoryError; FFmpeg's, which has a log, is about what a damaged file claims to hold.
+    """
     try:
         yield
-    except (VencError, MemoryError):
+    except VencError:
         raise
     except Exception as error:
+        if isinstance(error, MemoryError) and not hasattr(error, "log"):
+            raise
         raise MediaError(f"{what}: {reason_of(error)}") from error
 
 

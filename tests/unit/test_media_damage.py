@@ -142,6 +142,33 @@ def test_whatever_pyav_raises_is_a_media_error_that_tells_it(tmp_path, monkeypat
             list(source)
 
 
+@pytest.mark.parametrize("where", ["open", "decode", "convert"])
+def test_memory_that_a_file_claims_is_its_damage_and_memory_that_python_lacks_is_not(tmp_path, monkeypatch, where):
+    """FFmpeg asks for as much as a damaged length says; where a limit is in the way its error is like Python's."""
+    import av
+
+    path = film(tmp_path / "a.mp4", 5)
+    for raised, kind in (
+        (av.error.MemoryError(12, "Cannot allocate memory", str(path)), MediaError),
+        (MemoryError(), MemoryError),
+    ):
+
+        def fail(*args, raised=raised, **kwargs):
+            raise raised
+
+        if where == "open":
+            with monkeypatch.context() as patched, pytest.raises(kind) as caught:
+                patched.setattr(av, "open", fail)
+                ContainerReader(path)
+        else:
+            with ContainerReader(path) as source:
+                monkeypatch.setattr(source, "_read_ahead" if where == "decode" else "_to_nv12", fail)
+                with pytest.raises(kind) as caught:
+                    list(source)
+        assert type(caught.value) is kind
+        assert kind is MemoryError or "Cannot allocate memory" in str(caught.value)
+
+
 def test_another_package_named_av_is_told_from_pyav(tmp_path, monkeypatch):
     import sys
     import types
