@@ -71,7 +71,7 @@ class EncoderStats:
     name : str
         The encoder's, "" if it has none.
     submitted : int
-        Frames accepted.
+        Frames accepted. One that the device refuses as it is sent counts for that moment, and is taken off again.
     encoded : int
         Frames whose access unit the device delivered.
     failed : int

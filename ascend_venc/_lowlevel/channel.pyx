@@ -601,8 +601,14 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 self.stream.failures.append(failure)
 
     cdef list _all_of(self, list packets):
-        """Those, and what is ready besides; or the failure of an earlier frame, and those stay to be taken."""
-        self.take_into(packets)
+        """Those, and what is ready besides; or the failure of an earlier frame, and those stay to be taken.
+
+        The frame is sent: that the encoder is closed by now is for the next call to say.
+        """
+        try:
+            self.take_into(packets)
+        except errors.EncoderClosedError:
+            return packets
         if self.stream.failures:
             raise self.stream.failures.pop(0)
         return packets

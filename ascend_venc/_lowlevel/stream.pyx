@@ -157,11 +157,13 @@ cdef class Stream:
 
     cdef mark_closed(self):
         """Close without waiting: no Python lock is taken, and nothing of the program's runs."""
-        if self._h != NULL and not self.closed:
-            self.closed = True
-            for future in self.keep_owners():
-                orphans.put(future)
-            avenc_channel_close(self._h)  # wakes the thread that serves Futures, which looks there
+        if self._h != NULL and not self.closed and not self.kept:
+            try:
+                for future in self.keep_owners():
+                    orphans.put(future)
+            finally:
+                self.closed = True  # behind them: the thread that serves Futures ends where it finds that, and no orphan
+                avenc_channel_close(self._h)  # wakes it
 
     def __dealloc__(self):
         avenc_channel_release(self._h)

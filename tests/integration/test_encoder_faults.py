@@ -104,6 +104,39 @@ def test_packet_is_not_given_without_its_token_where_the_collector_closes_the_en
         assert [packet.token for packet in packets] in ([], ["own"])
 
 
+@pytest.mark.filterwarnings("ignore::ascend_venc.DroppedPacketsWarning")
+def test_encode_that_has_sent_its_frame_does_not_raise_where_the_encoder_is_closed_then(frames, backend):
+    """The collector closes it where the objects of packets are made, as another thread may."""
+
+    def close(phase, info):
+        if armed:
+            armed.clear()
+            enc.close()
+
+    for allocations in range(1, 25):
+        armed = []
+        with simulator.shared().options(send_time_us=2000):  # its packet is there when it is sent
+            enc = venc.Encoder(128, 128, codec="h264", backend=backend)
+            acquired = enc.acquire()
+            acquired.array[:] = 90
+            before = gc.get_threshold()
+            gc.callbacks.append(close)
+            try:
+                gc.collect()
+                armed.append(True)
+                gc.set_threshold(allocations, 0, 0)
+                enc.encode(acquired, token="own")
+                sent = 1
+            except venc.EncoderClosedError:
+                sent = 0
+            finally:
+                armed.clear()
+                gc.callbacks.remove(close)
+                gc.set_threshold(*before)
+                enc.close()
+            assert enc.stats.submitted == sent, allocations
+
+
 @pytest.mark.parametrize(
     ("action", "value"), [(RET_CODE, 9), (EMPTY, 0), (NO_OUTPUT, 0), (HUGE, 300_000_000), (HUGE, 1_000_000)]
 )

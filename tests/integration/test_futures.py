@@ -2,6 +2,7 @@
 """Packets as Futures."""
 
 import concurrent.futures
+import gc
 import queue
 import sys
 import threading
@@ -13,6 +14,7 @@ import pytest
 
 import ascend_venc as venc
 from ascend_venc import futures
+from ascend_venc._lowlevel import stream
 from helpers import processes, simulator, video, waiting
 
 COUNT = 20
@@ -659,3 +661,33 @@ def test_future_that_is_made_inside_an_import_waits_for_no_other_thread(backend)
     """That thread would wait for this import."""
     done = processes.run(INSIDE_AN_IMPORT, backend)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_future_of_an_encoder_that_is_let_go_has_its_end_although_its_thread_finds_nothing_more_to_serve(
+    backend, frames, monkeypatch
+):
+    """The thread that serves Futures looks at the encoder between two steps of whoever lets go of it."""
+
+    class Slow:
+        def put(self, future):
+            sim.set_options(stall=0)  # a packet wakes that thread
+            deadline = time.monotonic() + 0.5
+            while thread.is_alive() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            orphans.put(future)
+
+        def __getattr__(self, name):
+            return getattr(orphans, name)
+
+    sim, orphans = simulator.shared(), stream.orphans
+    with sim.options(stall=1):
+        enc = venc.Encoder(128, 128, codec="h264", backend=backend)
+        future = enc.encode_future(frames[0])
+        (thread,) = [each for each in threading.enumerate() if each.name == "ascend-venc-futures"]
+        waiting.eventually(lambda: waiting.is_inside(thread, "turn"))
+        monkeypatch.setattr(stream, "orphans", Slow())
+        del enc
+        gc.collect()
+    with pytest.raises(concurrent.futures.CancelledError):
+        future.result(20)
