@@ -20,7 +20,7 @@ cdef class Packet:
 
 # Packets that were taken become Python objects, with what stands under their tags; or, where that raises, they are given
 # back to the channel, and nothing has changed. A packet that failed, which comes alone, becomes its FrameError, raised.
-# None: they are given back, since `dropped` says that the encoder was closed, which has what stood under their tags.
+# None: they are released, since `dropped` says that the encoder was closed, which has what stood under their tags.
 cdef list wrap_packets(avenc_channel *channel, avenc_packet **taken, size_t count, dict entries, list time_bases,
                        const bint *dropped)
 

@@ -309,7 +309,8 @@ cdef list wrap_packets(avenc_channel *channel, avenc_packet **taken, size_t coun
         avenc_channel_give_back(channel, taken, count)
         raise
     if dropped[0]:  # meanwhile: another thread, or what the collector ran, has closed the encoder and has the entries
-        avenc_channel_give_back(channel, taken, count)
+        for i in range(count):
+            avenc_packet_release(taken[i])
         return None
     if failure is not None:
         if tag:
