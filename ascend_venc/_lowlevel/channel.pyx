@@ -671,7 +671,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         return True
 
     cdef bint _submit_batch(self, list frames, list pts, list key_frames, list tokens, list units, list indices,
-                           avenc_wait *wait) except -1:
+                            avenc_wait *wait) except -1:
         """Submit from frame len(indices) on. False: another channel has this one's place, and the rest is for that one."""
         cdef Py_ssize_t first = len(indices), count = len(frames) - first, i, held_count = 0, given = 0, scratch_size
         cdef Py_ssize_t dropped = 0
