@@ -144,7 +144,8 @@ int avenc_channel_set_sink(avenc_channel *channel, int fd, uint32_t coalesce_us,
         stream->sink = sink;
         stream->has_sink = sink != NULL;
         stream->sink_error = 0;
-        avi_sink_wake_locked(stream, true); /* for what is ready already */
+        if (stream->closed || avi_writable_locked(stream))
+            avi_sink_wake_locked(stream, true); /* for what is ready already; else a late look would coalesce nothing */
         avi_stream_signal_locked(stream, true);
     } else {
         if (stream->sink && !stream->sink_error) { /* its write does not return: it goes on when that does */

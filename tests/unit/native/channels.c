@@ -116,6 +116,13 @@ unsigned asleep(avenc_channel *channel) {
     return count;
 }
 
+unsigned writing(avenc_channel *channel) {
+    pthread_mutex_lock(&channel->stream->lock);
+    unsigned count = channel->stream->writing;
+    pthread_mutex_unlock(&channel->stream->lock);
+    return count;
+}
+
 void end_channel(avenc_channel *channel) {
     CHECK(avenc_channel_close(channel) == AVENC_OK);
     CHECK(avenc_channel_wait_closed(channel, PATIENT) == AVENC_OK);

@@ -33,7 +33,8 @@ uint64_t stamp_of(const avenc_packet *packet);     /* of the picture that was en
 size_t take_none(avenc_channel *channel);          /* how many there were, and gives them back */
 
 avenc_channel_stats stats_of(avenc_channel *channel);
-unsigned asleep(avenc_channel *channel); /* threads that wait in its stream */
+unsigned asleep(avenc_channel *channel);  /* threads that wait in its stream */
+unsigned writing(avenc_channel *channel); /* packets that its sink has taken: their write is not given up any more */
 
 void end_channel(avenc_channel *channel); /* close, wait, release */
 

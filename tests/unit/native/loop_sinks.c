@@ -216,7 +216,9 @@ SCENARIO(sixteen_dead_readers_delay_nobody) {
     loop_default(0, big);
     for (unsigned i = 0; i < DEAD; i++)
         open_dead(&dead[i], device, i);
-    UNTIL(avenc_blocked_threads() == DEAD / 3); /* each inside the write to its terminal */
+    for (unsigned i = 2; i < DEAD; i += 3)
+        UNTIL(writing(dead[i].channel) == 1);
+    CHECK(avenc_blocked_threads() == DEAD / 3); /* each inside the write to its terminal */
     /* Each of them has been tried, and goes nowhere; a pipe, a socket and a file beside them get everything. */
     int ends[2], pair[2], fd = temporary_file();
     CHECK(pipe(ends) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
@@ -355,7 +357,7 @@ SCENARIO(a_sink_that_could_not_be_replaced_in_time_goes_on) {
     set_sink(channel, end);
     loop_default(0, big);
     CHECK(submit(channel, 1) == AVENC_OK);
-    UNTIL(avenc_blocked_threads() == 1); /* inside the write to a terminal that nobody reads */
+    UNTIL(writing(channel) == 1); /* to a terminal that nobody reads */
     CHECK(avenc_channel_set_sink(channel, fd, 0, BRIEFLY) == AVENC_E_TIMEOUT);
     CHECK(submit(channel, 2) == AVENC_OK);
     pthread_create(&reader, NULL, read_all, &terminal);
