@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import platform
@@ -75,7 +76,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--find-streams",
         action="store_true",
         help=f"search for the most streams of {streams.RATE} fps that are kept: no frame lost, 99 %% of the packets in "
-        "time (on the simulated device with the null codec). The report names neither host nor path",
+        "time, sent by submit and by submit_async (on the simulated device with the null codec). The report names "
+        "neither host nor path",
     )
     parser.add_argument(
         "--max-latency",
@@ -279,35 +281,39 @@ def _find_streams(args: argparse.Namespace, report: dict[str, Any]) -> int:
     report.update(rate=streams.RATE, max_latency_ms=args.max_latency, streams=[])
     if not args.json:
         print(
-            f"\n{'size':>10}  {'codec':6}{'streams':>8}{'CPU each':>10}{'p99 ms':>8}  what ended the search", flush=True
+            f"\n{'size':>10}  {'codec':6}{'sent by':13}{'streams':>8}{'CPU each':>10}{'p99 ms':>8}  "
+            "what ended the search",
+            flush=True,
         )
-    for width, height in args.size or SIZES:
-        for codec in args.codec or CODECS[-1:]:
-            arguments = [f"{width}x{height}", codec, str(args.device), str(args.seconds), str(args.max_latency)]
-            arguments += [args.backend or "", args.interface or ""]
-            elsewhere = report["simulated"]
-            figure = _with_the_null_codec(args, "print_streams", arguments) if elsewhere else held(*arguments)
-            report["streams"].append(figure)
-            if not args.json:
-                print(
-                    f"{figure['size']:>10}  {figure['codec']:6}{figure['streams']:8}{figure['cpu_percent']:9.2f}%"
-                    f"{figure['p99_ms']:8.1f}  {figure['ended_by']}",
-                    flush=True,
-                )
+    for (width, height), codec, call in itertools.product(
+        args.size or SIZES, args.codec or CODECS[-1:], ("submit", "submit_async")
+    ):
+        arguments = [f"{width}x{height}", codec, call, str(args.device), str(args.seconds), str(args.max_latency)]
+        arguments += [args.backend or "", args.interface or ""]
+        elsewhere = report["simulated"]
+        figure = _with_the_null_codec(args, "print_streams", arguments) if elsewhere else held(*arguments)
+        report["streams"].append(figure)
+        if not args.json:
+            print(
+                f"{figure['size']:>10}  {figure['codec']:6}{figure['call']:13}{figure['streams']:8}"
+                f"{figure['cpu_percent']:9.2f}%{figure['p99_ms']:8.1f}  {figure['ended_by']}",
+                flush=True,
+            )
     if args.json:
         print(json.dumps(report))
     return 0
 
 
 def held(
-    size: str, codec: str, device: str, seconds: str, limit_ms: str, backend: str, interface: str
+    size: str, codec: str, call: str, device: str, seconds: str, limit_ms: str, backend: str, interface: str
 ) -> dict[str, Any]:
-    """The most streams of one size, as the report has them."""
+    """The most streams of one size, as the report has them; `call` sends their frames."""
     width, height = parse_size(size)
     found = streams.hold(
         width,
         height,
         pictures(width, height),
+        call=call,
         seconds=float(seconds),
         limit_ms=float(limit_ms),
         backend=backend or None,
@@ -318,6 +324,7 @@ def held(
     return {
         "size": size,
         "codec": codec,
+        "call": call,
         "streams": found.streams,
         "cpu_percent": 100 * found.cpu_per_stream,
         "p99_ms": found.p99_ms,

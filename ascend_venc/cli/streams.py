@@ -78,7 +78,7 @@ def pace(
     encoders: Sequence[Encoder],
     pictures: Sequence[Any],
     *,
-    call: str = "submit_async",
+    call: str = "submit",
     **how: Any,
 ) -> Paced:
     """Send from this thread and receive in another, up to the end of all streams; the group is drained then.
@@ -176,13 +176,15 @@ def hold(
     height: int,
     pictures: Sequence[Any],
     *,
+    call: str = "submit",
     seconds: float = 2.0,
     limit_ms: float = LIMIT_MS,
     limit: int = 1024,
     backend: str | None = None,
     **options: Any,
 ) -> Held:
-    """The most streams of one size: one thread submits the frames of all of them, one receives all packets.
+    """The most streams of one size: one thread submits the frames of all of them, one receives all packets. call:
+    "submit", which copies a picture once, on that thread; or "submit_async", for sends that take long.
 
     Raises what the encoder raises, but for a stream that is refused when others are open: that ends the search.
     """
@@ -201,7 +203,7 @@ def hold(
             with contextlib.ExitStack() as stack:
                 for encoder in encoders:
                     stack.callback(encoder.close)
-                paced = pace(group, encoders, pictures, frames=frames)
+                paced = pace(group, encoders, pictures, call=call, frames=frames)
             return paced, verdict(paced, streams, frames, limit_ms)
 
     return most(attempt, limit=limit)

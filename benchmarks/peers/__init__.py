@@ -33,7 +33,10 @@ OPENERS = {
     "Encoder, immediate": WITH(Paced, way="immediate"),
     "Encoder, coalesced": WITH(Paced, way="coalesced"),
     "Encoder, coalesced to a sink": WITH(Paced, way="sink"),
-    "Encoder, many streams": WITH(Paced, call="submit_async", on_full="drop_newest"),  # as `ascend-venc bench`
+    **{
+        f"Encoder.{call}, many streams": WITH(Paced, call=call, on_full="drop_newest")
+        for call in ("submit", "submit_async")
+    },
     **{f"{module}, {to_ptr}": WITH(AclProgram, module, to_ptr) for module in AclProgram.MODULES for to_ptr in PROGRAMS},
     **{f"{module}, paced": WITH(PacedProgram, module, "bytes_to_ptr") for module in AclProgram.MODULES},
     **{f"{module}, as documented": WITH(AclProgram, module, per_frame=True) for module in ("stand-in", "pyACL")},

@@ -229,7 +229,9 @@ def test_pace_counts_frames_for_which_there_was_no_room(backend):
     with control.options(null_codec=2000, stall=1), venc.EncoderGroup(backend=backend) as group:
         encoder = group.add(128, 128, depth=2, queue=2, on_full="drop_newest")
         pictures = bench.pictures(128, 128)
-        found = streams_held.pace(group, [Stalled(encoder)], pictures, rate=1000, warm_up=0, frames=10)
+        found = streams_held.pace(
+            group, [Stalled(encoder)], pictures, call="submit_async", rate=1000, warm_up=0, frames=10
+        )
         assert found.frames + found.lost == 10 and len(found.latencies) == found.frames
         assert 6 <= found.lost <= 8  # two are in the device and two in the queue, or it was still on its way there
 
@@ -253,10 +255,11 @@ def test_find_streams_reports_figures_that_can_be_sent_in(capsys, monkeypatch):
     assert main([*FIND, "--backend", "sim", "--json"]) == 0
     text = capsys.readouterr().out
     report = json.loads(text)
-    (figure,) = report["streams"]
-    assert figure["streams"] == 3 and "number 4 was refused" in figure["ended_by"] and "full" in figure["ended_by"]
-    assert figure["size"] == "128x128" and figure["codec"] == "h265" and 0 < figure["p99_ms"] < 30000
-    assert figure["cpu_percent"] > 0
+    assert [figure["call"] for figure in report["streams"]] == ["submit", "submit_async"]
+    for figure in report["streams"]:
+        assert figure["streams"] == 3 and "number 4 was refused" in figure["ended_by"] and "full" in figure["ended_by"]
+        assert figure["size"] == "128x128" and figure["codec"] == "h265" and 0 < figure["p99_ms"] < 30000
+        assert figure["cpu_percent"] > 0
     assert report["device"] == bench.NULL_CODEC
     assert report["chip"] and report["ascendcl"] and report["python"] and report["ascend_venc"] and report["cores"]
     assert platform.node() not in text and str(processes.PACKAGE_PARENT) not in text
@@ -270,7 +273,8 @@ def test_find_streams_measures_a_card_in_this_process(capsys, monkeypatch):
         assert main([*FIND, "--backend", "sim", "-c", "h264"]) == 0
     text = capsys.readouterr().out
     assert "null codec" not in text
-    assert re.search(r"128x128  h264 +2 +[\d.]+% +[\d.]+  3 streams: number 3 was refused", text)
+    for call in ("submit", "submit_async"):
+        assert re.search(rf"128x128  h264 +{call} +2 +[\d.]+% +[\d.]+  3 streams: number 3 was refused", text)
 
 
 @pytest.mark.parametrize(
