@@ -192,9 +192,9 @@ class Server:
 
 @pytest.fixture(scope="module")
 def stream(tmp_path_factory):
-    """A transport stream of 120 frames of noise: more than what the command reads before it begins."""
+    """A transport stream of frames of noise: more than what FFmpeg collects of the output before it writes."""
     path = tmp_path_factory.mktemp("stream") / "a.ts"
-    return clips.write_video(path, range(400), Fraction(1, 25), codec="mpeg2video").read_bytes()
+    return clips.write_video(path, range(1200), Fraction(1, 25), codec="mpeg2video").read_bytes()
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -123,7 +123,8 @@ def test_socket_of_a_process_that_is_gone_is_taken_away(runtime):
 def test_child_of_fork_shows_nothing_until_it_asks(runtime):
     """In a process of its own, whose end takes the socket away, too."""
     program = (
-        "import os, sys\n"
+        "import os, sys, warnings\n"
+        "warnings.simplefilter('ignore')  # from Python 3.12 on fork has one where there are threads\n"
         "from ascend_venc import stats_socket\n"
         "path = stats_socket.publish()\n"
         "pid = os.fork()\n"
