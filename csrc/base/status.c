@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 
 static _Thread_local avenc_failure last;
 
@@ -14,7 +15,9 @@ const avenc_failure *avenc_last_failure(void) {
 
 static void set_call(int code, const char *call) {
     last.code = code;
-    snprintf(last.call, sizeof last.call, "%s", call ? call : "");
+    size_t length = call ? strnlen(call, sizeof last.call - 1) : 0;
+    memcpy(last.call, call ? call : "", length);
+    last.call[length] = '\0';
 }
 
 int avi_fail(int code, const char *call, const char *format, ...) {
