@@ -84,8 +84,10 @@ def rows_of(case, found, others):
         base = each.base
         if isinstance(base, tuple):
             base = min(base, key=lambda peer: statistics.median(values(peer, each.value)))
-        pairs = values(each.peer, each.value), values(base, each.value, theirs)
-        triples = zip(*pairs, values(cases.FLOOR if each.how == "overhead" else each.peer, each.value))
+        numbers, bases = values(each.peer, each.value), values(base, each.value, theirs)
+        if each.base_case and bases:  # runs of two cases are no pairs
+            bases = [statistics.median(bases)] * len(numbers)
+        triples = zip(numbers, bases, values(cases.FLOOR if each.how == "overhead" else each.peer, each.value))
         numbers = [compared(each.how, *triple) for triple in triples]
         note = "the stand-in's, not pyACL's" if base.startswith("stand-in") and "pyACL" in each.text else ""
         note = f"fastest: {base}" if base != each.base else note

@@ -3,7 +3,7 @@
 # What docs/reliability.md says, run. Each check prints its figure; what it said is in build/check.
 #   bash scripts/check.sh fast   minutes: types, documentation and its examples, packages, benchmarks, instruction counts,
 #                                whether the sanitizers report seeded bugs, damaged bitstreams
-#   bash scripts/check.sh full   two hours and more: these, the suite, both sweeps in full, every pair of calls from two
+#   bash scripts/check.sh full   an hour on two processors: these, the suite, both sweeps in full, every pair of calls from two
 #                                threads under sanitizers, the engine's tests on the other devices, soak, millions of
 #                                damaged bitstreams, a fifth of the planted faults (all: scripts/mutate.py)
 set -u
