@@ -30,6 +30,7 @@ FRAME = bytes(128 * 192)
 TIMEOUT = 0.8  # opening and encoding have to come to the call that hangs within it
 SLACK = 10.0  # seconds that a busy machine may add to a bound; what is held up is so for ever
 PATIENCE = 15
+TRIES = 3  # of a point: how often a flow makes a call depends on who is how quick
 FRAMES = 3
 
 # A send is made by the thread that calls `submit` and `encode`: the copy, the send, and what says which context it has.
@@ -187,7 +188,8 @@ class Sweep:
                 points += [(function, nth, after, shared) for nth in some for after in (False, True)]
         for index, point in enumerate(points):
             if index % every == 0:
-                self.point(*point)
+                self.points += 1
+                self.struck += any(self.point(*point) for _ in range(TRIES))
 
     def count(self, shared):
         """Calls of the flow on a device that is not open, or that a neighbour shares; the fewest of three runs."""
@@ -211,6 +213,7 @@ class Sweep:
         return enc
 
     def point(self, function, nth, after, shared):
+        """Whether that call was met, beside which everything else goes on."""
         where = (
             f"{function} call {nth} {'after' if after else 'before'} its work{' beside a neighbour' if shared else ''}"
         )
@@ -228,9 +231,7 @@ class Sweep:
                 and time.monotonic() < deadline
             ):
                 time.sleep(0.001)
-            self.points += 1
             hung = self.device.hung_calls() > 0
-            self.struck += hung
             if hung:
                 self.look(flow, function, neighbour, problem)
         if not flow.done.wait(PATIENCE):
@@ -249,6 +250,7 @@ class Sweep:
         for name, took in flow.took:
             if name != "encode" and took > 2 * TIMEOUT + SLACK + PATIENCE:
                 problem(f"{name} took {took:.1f} s")
+        return hung
 
     def look(self, flow, function, neighbour, problem):
         """While it hangs."""
