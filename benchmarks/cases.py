@@ -213,11 +213,10 @@ def blocked(pyacl):
         for peer in (vendor(pyacl), FACADE, OURS) if load != "none" else ():
             against.append(Against("more", "blocked", peer, peer, text, "points", unloaded))
         peers = (*((FLOOR,) if load == "none" else ()), *programs(pyacl, BYTES), OURS)
-        peers = (OURS,) if channels == 32 else peers
+        rounds = min(ROUNDS[load], 3) if channels == 32 else ROUNDS[load]
         work = {"workload": {"width": width, "height": height, "channels": channels}}
         work.update(options={"encode_time_us": 33_333, "output_slots": 1}, job={"load": load, "seconds": 0.45})
-        against = [each for each in against if {each.peer, each.base} <= set(peers)]
-        yield Case(f"{name}, load {load}", "blocked", peers, figures, against, rounds=ROUNDS[load], **work)
+        yield Case(f"{name}, load {load}", "blocked", peers, figures, against, rounds=rounds, **work)
 
 
 def rate(pyacl):
