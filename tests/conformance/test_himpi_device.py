@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from helpers import fake_cann, himpi, himpi_program, processes, shim
+from helpers import fake_cann, himpi, himpi_program, memory_faults, processes, shim
 
 ROOT = himpi.ROOT
 
@@ -38,6 +38,8 @@ SUBJECTS = [
 
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_subject(run, name):
+    if name == "without_memory":
+        memory_faults.need()
     run(name)
 
 

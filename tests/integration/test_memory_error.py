@@ -4,7 +4,6 @@
 import contextlib
 import gc
 import itertools
-import sys
 import weakref
 from concurrent.futures import Future
 
@@ -14,39 +13,16 @@ import pytest
 import ascend_venc as venc
 from ascend_venc import bitstream
 from ascend_venc._lowlevel import core
-from helpers import live, processes, simulator
+from helpers import live, memory_faults, simulator
 from helpers.waiting import eventually
 
 _testcapi = pytest.importorskip("_testcapi", reason="this Python has no _testcapi, which makes allocations fail")
 pytestmark = [pytest.mark.sim_only, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
 
-# Some of CPython 3.12 and 3.13 crash here by themselves: seen with 3.12.1 and 3.13.0, not with 3.11, 3.13.15 and 3.14.
-PROBE = """
-import _testcapi, threading
-lock = threading.Lock()
-
-def compute():
-    with lock:
-        rows = sorted({1: 2, 3: 4}.items(), key=lambda row: row[1])
-    return [row for row in rows]
-
-compute()
-for place in range(40):
-    _testcapi.set_nomemory(place, place + 1)
-    try:
-        compute()
-    except MemoryError:
-        pass
-    finally:
-        _testcapi.remove_mem_hooks()
-"""
-
 
 @pytest.fixture(scope="module", autouse=True)
 def python_outlives_it():
-    if processes.run(PROBE).returncode != 0:
-        assert (3, 12) <= sys.version_info < (3, 14), "another Python crashes where memory runs out"
-        pytest.skip("this Python crashes where its memory runs out, with nothing of ours loaded (PROBE)")
+    memory_faults.need()
 
 
 FRAME = bytes(128 * 192)

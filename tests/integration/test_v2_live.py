@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from helpers import processes, v2_live
+from helpers import memory_faults, processes, v2_live
 
 pytestmark = pytest.mark.sim_only
 
@@ -110,5 +110,5 @@ def test_beside_other_threads(what):
 
 
 def test_no_memory():
-    pytest.importorskip("_testcapi", reason="this Python has no _testcapi, which makes allocations fail")
+    memory_faults.need()
     run("memory", 240)

@@ -28,7 +28,9 @@ def no_live_objects_left():
 
 
 def sources(folder, *suffixes):
-    return sorted(path for path in folder.rglob("*") if path.suffix in suffixes and "build" not in path.parts)
+    return sorted(
+        path for path in folder.rglob("*") if path.suffix in suffixes and "build" not in path.relative_to(folder).parts
+    )
 
 
 def without_comments(text, suffix):
