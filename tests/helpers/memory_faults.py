@@ -30,7 +30,7 @@ for place in range(40):
 """
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def outlived():
     return processes.run(PROBE).returncode == 0
 
