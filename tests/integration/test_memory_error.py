@@ -4,6 +4,7 @@
 import contextlib
 import gc
 import itertools
+import sys
 import weakref
 from concurrent.futures import Future
 
@@ -23,6 +24,12 @@ pytestmark = [pytest.mark.sim_only, pytest.mark.filterwarnings("ignore::pytest.P
 @pytest.fixture(scope="module", autouse=True)
 def python_outlives_it():
     memory_faults.need()
+
+
+@pytest.fixture(autouse=True)
+def what_cannot_be_raised_is_not_kept(monkeypatch):
+    """pytest keeps it to the end of the test, with the frames that it passed, and so with their tokens."""
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: None)
 
 
 FRAME = bytes(128 * 192)
