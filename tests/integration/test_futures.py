@@ -435,8 +435,12 @@ def test_packets_of_cancelled_futures_leave_room(backend, frames, busy, when):
     alive = weakref.WeakSet(tokens)
     if when == "served":
         busy.set()
-    with venc.Encoder(128, 128, codec="h264", backend=backend, max_queued=2, timeout=20) as enc:
-        with simulator.shared().options(stall=1):
+    control, apart = simulator.shared(), 300_000 if when == "served" else 0  # µs: one is looked at without the other
+    with (
+        control.options(encode_time_us=apart),
+        venc.Encoder(128, 128, codec="h264", backend=backend, max_queued=2, timeout=20) as enc,
+    ):
+        with control.options(stall=1):
             promised = [enc.encode_future(frames[0], token=token) for token in tokens]
             if when == "served":
                 waiting.eventually(lambda: any(waiting.is_inside(thread, "turn") for thread in collectors()))
