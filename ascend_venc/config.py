@@ -124,11 +124,12 @@ def _fps_of_text(text: str) -> Fraction:
 
 def _fps_of_decimal(value: Fraction) -> Fraction:
     ntsc = Fraction(round(value) * 1000, 1001)
-    if ntsc and value != round(value) and abs(value - ntsc) < Fraction(1, 200):
-        return ntsc
-    if 0 < value < 1:  # so many seconds a frame
-        return 1 / (1 / value).limit_denominator(1001)
-    return value.limit_denominator(1001)
+    return ntsc if ntsc and value != round(value) and abs(value - ntsc) < Fraction(1, 200) else simple_rate(value)
+
+
+def simple_rate(value: Fraction) -> Fraction:
+    """The nearest rate of small numbers, in frames per second; below 1, of so many seconds a frame."""
+    return 1 / (1 / value).limit_denominator(1001) if 0 < value < 1 else value.limit_denominator(1001)
 
 
 def _nearest(value: int, within: tuple[int, int]) -> int:

@@ -7,12 +7,13 @@ import statistics
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from ..config import simple_rate
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 DEFAULT_FPS = Fraction(25)
 MAX_FPS = 1000  # a header that says more means its clock, not its pictures
-MIN_FPS = Fraction(1, 1000)  # the slowest that `Encoder` takes; what is slower keeps its times all the same
 RESTART = Fraction(10)  # seconds; FFmpeg's bound for a jump ahead in formats whose clock may start anew
 LONGEST_GAP = Fraction(30 * 3600)  # seconds; FFmpeg's bound in all others
 
@@ -108,8 +109,7 @@ class Timeline:
 def choose_rate(
     average: Fraction | None, guessed: Fraction | None, told: Fraction | None, steps: Sequence[Fraction], timeless: bool
 ) -> Fraction:
-    """Choose among the frame rates that FFmpeg offers by what the file and its first frames make plausible; at least
-    `MIN_FPS`.
+    """Choose among the frame rates that FFmpeg offers by what the file and its first frames make plausible.
 
     Parameters
     ----------
@@ -120,12 +120,6 @@ def choose_rate(
     timeless : bool
         A bare bitstream: its average is FFmpeg's default and means nothing.
     """
-    return max(_chosen(average, guessed, told, steps, timeless), MIN_FPS)
-
-
-def _chosen(
-    average: Fraction | None, guessed: Fraction | None, told: Fraction | None, steps: Sequence[Fraction], timeless: bool
-) -> Fraction:
     if timeless:
         return next((rate for rate in (told, guessed, average) if _plausible(rate)), None) or DEFAULT_FPS
     offered = [rate for rate in (average, guessed, told) if rate is not None and _plausible(rate)]
@@ -137,7 +131,7 @@ def _chosen(
     if offered and not (measured and _far(offered[0], measured)):
         return offered[0]
     if measured is not None and _plausible(measured):
-        return min((rate for rate in offered if not _far(rate, measured)), default=measured.limit_denominator(1001))
+        return min((rate for rate in offered if not _far(rate, measured)), default=simple_rate(measured))
     return offered[0] if offered else DEFAULT_FPS
 
 

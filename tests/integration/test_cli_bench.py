@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ascend-venc bench`: every case that was asked for, with real figures, and which device they are of; streams held."""
 
+import itertools
 import json
 import os
 import platform
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 
 import pytest
 
@@ -205,8 +207,28 @@ def test_pace_counts_what_came_and_what_was_lost(backend):
         encoders = [group.add(128, 128, depth=4, vui=False) for _ in range(2)]
         found = streams_held.pace(group, encoders, pictures, rate=200, warm_up=2, frames=10)
         assert (found.frames, found.bytes, found.lost) == (20, 20 * 2000, 0)
-        assert len(found.latencies) == 20 and found.took > 0
-        assert min(found.latencies) > 0, "no frame is sent before it is due"
+        assert len(found.latencies) == 20 and min(found.latencies) > 0, "no packet comes before its frame is due"
+
+
+@pytest.mark.parametrize(("together", "places"), [(1, range(24)), (2, [number // 2 * 2 for number in range(24)])])
+def test_frames_are_sent_when_they_are_due(monkeypatch, together, places):
+    """By a clock that only sleeping moves."""
+    now, sent = [50.0], []
+
+    def sleep(seconds):
+        now[0] += seconds
+
+    def send(stream, due):
+        sent.append((stream, due, now[0]))
+        return True
+
+    monkeypatch.setattr(streams_held, "time", types.SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    lost, took = streams_held.send_paced(send, 2, rate=200, warm_up=2, frames=10, together=together)
+    assert [stream for stream, _, _ in sent] == [0, 1] * 12
+    assert [at for _, _, at in sent] == pytest.approx([50 + place / 400 for place in places])
+    assert [due for _, due, _ in sent[:4]] == [None] * 4
+    assert [due for _, due, _ in sent[4:]] == pytest.approx([at for _, _, at in sent[4:]])
+    assert lost == 0 and took == pytest.approx((places[23] - places[3]) / 400)
 
 
 @pytest.mark.sim_only
@@ -269,8 +291,20 @@ def test_find_streams_reports_figures_that_can_be_sent_in(capsys, monkeypatch):
 def test_find_streams_measures_a_card_in_this_process(capsys, monkeypatch):
     about = bench.describe("sim", None)
     monkeypatch.setattr(bench, "describe", lambda backend, interface: {**about, "device": "a card", "simulated": False})
+    calls = []
+
+    def counting(name, original):
+        def counted(enc, *args, **kwargs):
+            calls.append(name)
+            return original(enc, *args, **kwargs)
+
+        return counted
+
+    for name in ("submit", "submit_async"):
+        monkeypatch.setattr(venc.Encoder, name, counting(name, getattr(venc.Encoder, name)))
     with simulator.shared().options(channel_limit=2, null_codec=2000):
         assert main([*FIND, "--backend", "sim", "-c", "h264"]) == 0
+    assert [name for name, _ in itertools.groupby(calls)] == ["submit", "submit_async"]
     text = capsys.readouterr().out
     assert "null codec" not in text
     for call in ("submit", "submit_async"):

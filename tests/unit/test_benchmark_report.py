@@ -192,6 +192,26 @@ def names():
     return json.loads(done.stdout)
 
 
+def test_runs_of_another_case_are_compared_by_their_median():
+    """Three runs beside a load, of which none has a partner among the five without one."""
+    program = (
+        "import sys; sys.path[:0] = [sys.argv[1]]\n"
+        "import cases, harness, json, run\n"
+        "sample = lambda value: harness.Sample({'rate': value}, harness.Work(1, 1), 1, 1)\n"
+        "against = (cases.Against('share of', 'rate', 'ours', 'C loop', 'of C', '%', 'quiet'),)\n"
+        "case = cases.Case('loud', 'rate', ('ours',), (), against)\n"
+        "quiet = {'C loop': [sample(value) for value in (1.0, 100.0, 200.0, 300.0, 1000.0)]}\n"
+        "found = {'ours': [sample(value) for value in (20.0, 100.0, 140.0)]}\n"
+        "print(json.dumps(run.rows_of(case, found, {'quiet': quiet})))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(SOURCE.parent)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    (row,) = json.loads(done.stdout)
+    assert (row["low"], row["median"], row["high"], row["runs"]) == (10, 50, 70, 3)
+
+
 def test_comparisons_are_of_the_peers_that_they_name(names):
     """The invented value of a peer is 2 + i times 3 + its place among the case's peers."""
     rows = {(row["figure"], row["peer"]): row for group in names.values() for row in group["with"]}

@@ -57,6 +57,7 @@ def wrap(*functions):
 
 
 ALLOCATIONS = wrap("malloc", "calloc", "realloc", "mmap", "pthread_create", "eventfd", "epoll_create1", "epoll_ctl")
+SINKS = wrap("avi_sink_post")
 CLOCK = wrap("avi_now_ns", "avi_cond_wait_until", "avi_thread_start")
 
 
@@ -68,7 +69,7 @@ CLOCK = wrap("avi_now_ns", "avi_cond_wait_until", "avi_thread_start")
         ("loop_channels.c", []),
         ("loop_changes.c", []),
         ("loop_sei.c", []),
-        ("loop_sinks.c", []),
+        ("loop_sinks.c", SINKS),
         ("loop_waits.c", []),
         ("loop_memory.c", ALLOCATIONS),
         ("task_queue.c", CLOCK),

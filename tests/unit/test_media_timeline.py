@@ -87,8 +87,8 @@ NTSC = Fraction(30000, 1001)
         (12, 30, None, [Fraction(1, 30), Fraction(1, 10), Fraction(1, 12), Fraction(1, 5)], False, 12),  # uneven
         (90000, 90000, None, [], False, 25),
         (None, None, None, [Fraction(1, 10)] * 3, False, 10),
-        (None, None, None, [Fraction(3600)] * 3, False, Fraction(1, 1000)),  # a picture an hour: Encoder's slowest
-        (Fraction(1, 3600), None, None, [], False, Fraction(1, 1000)),
+        (None, None, None, [Fraction(3600)] * 3, False, Fraction(1, 3600)),  # a picture an hour
+        (None, None, None, [Fraction(4501, 3)] * 3, False, Fraction(3, 4501)),
     ],
 )
 def test_rate_is_chosen_by_plausibility(average, guessed, told, steps, timeless, chosen):

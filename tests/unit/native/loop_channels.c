@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/status.h"
 #include "channels.h"
 #include "engine/channel.h"
 
@@ -26,6 +27,17 @@ static avenc_channel *succeed(avenc_device *device, avenc_channel *old, uint64_t
 }
 
 /* ---- succession ------------------------------------------------------------------------------------- */
+
+SCENARIO(a_failure_names_its_call_as_far_as_there_is_room) {
+    char name[100];
+    memset(name, 'x', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    const avenc_failure *failure = avenc_last_failure();
+    CHECK(avi_fail(AVENC_E_INVALID, name, "%d", 7) == AVENC_E_INVALID && failure->code == AVENC_E_INVALID);
+    CHECK(strlen(failure->call) == sizeof failure->call - 1 && !memcmp(failure->call, name, sizeof failure->call - 1));
+    CHECK(avi_fail(AVENC_E_FULL, "short", "") == AVENC_E_FULL && !strcmp(failure->call, "short"));
+    CHECK(avi_fail(AVENC_E_FULL, NULL, "") == AVENC_E_FULL && !strcmp(failure->call, ""));
+}
 
 SCENARIO(packets_keep_the_frames_order_over_three_successions_while_the_first_still_drains) {
     avenc_device *device = loop_open(0);

@@ -13,10 +13,20 @@
 #include <unistd.h>
 
 #include "channels.h"
+#include "engine/writing.h"
 
 enum { BIG = 260000 }; /* bytes of an access unit: more than a pipe, a socket's buffer or a terminal takes at once */
 
 static const loop_plan big = {.size = BIG};
+
+static atomic_uint posts; /* of tasks that write to files */
+
+void __real_avi_sink_post(avi_sink *sink);
+
+void __wrap_avi_sink_post(avi_sink *sink) {
+    atomic_fetch_add(&posts, 1);
+    __real_avi_sink_post(sink);
+}
 
 static avenc_channel *open_on(int number, uint32_t depth, uint32_t queue) {
     avenc_device *device = loop_open(number);
@@ -342,6 +352,26 @@ SCENARIO(a_sink_writes_all_that_was_ready_when_it_came) {
     UNTIL(stats_of(channel).written == FRAMES);
     end_channel(channel);
     join_reader(r, FRAMES);
+}
+
+/* A look that comes late would find what came since, and write at once what is to be collected. */
+SCENARIO(a_sink_is_looked_at_for_what_is_ready_and_else_not) {
+    avenc_channel *channel = open_on(0, 4, 0);
+    int fds[2] = {temporary_file(), temporary_file()};
+    unsigned before = atomic_load(&posts);
+    set_sink(channel, fds[0]);
+    CHECK(atomic_load(&posts) == before);
+    set_sink(channel, -1);
+    CHECK(submit(channel, 1) == AVENC_OK);
+    CHECK(avenc_channel_wait_idle(channel, PATIENT) == AVENC_OK && stats_of(channel).ready == 1);
+    before = atomic_load(&posts);
+    set_sink(channel, fds[1]);
+    CHECK(atomic_load(&posts) > before);
+    UNTIL(stats_of(channel).written == 1);
+    end_channel(channel);
+    check_file(fds[1], LOOP_HEAD + LOOP_STAMP, 1, 1);
+    close(fds[0]);
+    close(fds[1]);
 }
 
 SCENARIO(a_sink_that_could_not_be_replaced_in_time_goes_on) {
