@@ -137,6 +137,7 @@ def encode_all(
             future.cancel()
         if isinstance(error, Exception):
             concurrent.futures.wait(running)
+            running.clear()
         raise
     finally:
         if made is not None and callable(executor):

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 WORKERS = 2
-_PATIENCE = 10.0  # seconds for a cluster to answer
+_PATIENCE = 10.0  # seconds for a cluster to answer, and for what is ended to be over
 _LOCK = ".lock"  # of the run that is at work in a folder
 
 # Options that a chunk has no place for, and what they ask for when nothing was said.
@@ -277,9 +278,14 @@ def _ray(address: str) -> Iterator[None]:
 @contextlib.contextmanager
 def _ended_workers() -> Iterator[None]:
     """End the workers with what ends the command: a chunk may take long."""
+    before = set(threading.enumerate())
     try:
         yield
     except BaseException:
         for child in multiprocessing.active_children():
             child.kill()
+        # Python wakes the pools' threads at its exit, by a pipe that a thread which ends just then closes (OSError).
+        for thread in set(threading.enumerate()) - before:
+            if thread.is_alive():  # one that is being started, by one of these, is not yet
+                thread.join(_PATIENCE)
         raise

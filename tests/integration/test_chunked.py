@@ -461,13 +461,17 @@ def test_chunks_that_are_being_encoded_are_waited_for_where_another_one_fails(pl
                 given[0].set_exception(chunked.ChunkError("on purpose"))
             return future
 
+        def shutdown(self, wait=True, **options):
+            given.append(wait)
+
     plan = plan_of(plain, GOP, size=(128, 128))
-    driver = started(lambda: chunked.encode_all(plan, tmp_path, Failing(), workers=2, backend=backend))
+    driver = started(lambda: chunked.encode_all(plan, tmp_path, Failing, workers=2, backend=backend))
     eventually(lambda: len(given) == 2 and is_inside(driver, "wait"))
     assert driver.is_alive()
     given[1].set_exception(chunked.ChunkError("too late to be told"))
     error = outcome(driver)
     assert isinstance(error, chunked.ChunkError) and "on purpose" in str(error)
+    assert given[2:] == [True], "its threads were not waited for, though it had nothing left to do"
 
 
 @pytest.mark.soak

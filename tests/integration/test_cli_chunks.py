@@ -10,13 +10,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import types
 
 import pytest
 
 from ascend_venc import chunked
-from ascend_venc.cli import main
+from ascend_venc.cli import chunks, main
 from helpers import clips, decode, processes, waiting
 
 pytest.importorskip("av", reason="PyAV is not installed")
@@ -134,6 +135,20 @@ def test_whatever_ends_the_command_ends_its_workers(tmp_path, film, backend):
             kept = f"ascend-venc: 1 of 6 chunks are kept in {folder}; --resume goes on with them\n"
             assert (process.returncode, errors) == (128 + number, kept)
             assert os.listdir(place) == ["work"], "an unfinished film"
+
+
+@pytest.mark.leaves_open("multiprocessing's resource tracker, which stays for the process")
+@pytest.mark.parametrize("error", (KeyboardInterrupt, ValueError))
+def test_threads_of_ended_workers_are_over_before_the_exit(error):
+    """Python's exit wakes a pool's thread by a pipe, which the thread closes where it ends: "Bad file descriptor"."""
+    before = set(threading.enumerate())
+    with pytest.raises(error), chunks._ended_workers():
+        pool = chunked.process_pool(1)
+        future = pool.submit(time.sleep, 3600)
+        pool.shutdown(wait=False)
+        raise error
+    assert set(threading.enumerate()) <= before
+    assert future.done()
 
 
 def test_one_run_at_a_time_in_a_folder_and_one_plan(tmp_path, film, backend, capsys):
