@@ -9,11 +9,14 @@
 
 static _Thread_local avenc_failure last;
 
-const avenc_failure *avenc_last_failure(void) {
-    return &last;
-}
+/* Of `last`, whose text is still to be made. */
+static _Thread_local struct {
+    const char *call, *format; /* NULL: it is made */
+    uint32_t numbers[5];
+} unwritten;
 
 static void set_call(int code, const char *call) {
+    unwritten.format = NULL;
     last.code = code;
     size_t length = call ? strnlen(call, sizeof last.call - 1) : 0;
     memcpy(last.call, call ? call : "", length);
@@ -29,6 +32,25 @@ int avi_fail(int code, const char *call, const char *format, ...) {
     return code;
 }
 
+int avi_fail_numbers(int code, const char *call, const char *format, uint32_t a, uint32_t b, uint32_t c, uint32_t d,
+                     uint32_t e) {
+    last.code = code;
+    unwritten.call = call;
+    unwritten.format = format;
+    memcpy(unwritten.numbers, (const uint32_t[]){a, b, c, d, e}, sizeof unwritten.numbers);
+    return code;
+}
+
+const avenc_failure *avenc_last_failure(void) {
+    const char *format = unwritten.format;
+    const uint32_t *n = unwritten.numbers;
+    if (format) {
+        set_call(last.code, unwritten.call);
+        snprintf(last.detail, sizeof last.detail, format, n[0], n[1], n[2], n[3], n[4]);
+    }
+    return &last;
+}
+
 int avi_fail_acl(const acl_api *api, int code, const char *call) {
     const char *text = api->aclGetRecentErrMsg ? api->aclGetRecentErrMsg() : NULL;
     set_call(code, call);
@@ -39,6 +61,7 @@ int avi_fail_acl(const acl_api *api, int code, const char *call) {
 int avi_fail_again(const avenc_failure *failure) {
     if (failure != &last)
         last = *failure;
+    unwritten.format = NULL;
     return failure->code;
 }
 

@@ -9,6 +9,13 @@
 int avi_fail(int code, const char *call, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /*
+ * The same for what is tried often and seldom asked about: avenc_last_failure makes the text. `call` and `format`, of up
+ * to five numbers (%u), have to last.
+ */
+int avi_fail_numbers(int code, const char *call, const char *format, uint32_t a, uint32_t b, uint32_t c, uint32_t d,
+                     uint32_t e) __attribute__((format(printf, 3, 0)));
+
+/*
  * Record that AscendCL function `call` returned `code`, with the runtime's own recent text, which has
  * to be fetched before the thread's next AscendCL call. Returns `code`.
  */

@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+static const double STUCK_S = 0.5; /* a send that takes longer is worth a word */
+
 int avi_fail_refused_locked(const avenc_channel *channel, const char *call) {
     const avi_stream *stream = channel->stream;
     if (stream->closed)
@@ -64,11 +66,17 @@ int avi_fail_full_locked(const avenc_channel *channel, avi_waiter *waiter, int v
                         "no room for another frame %s: %u packets wait to be received, of %u that may", bound,
                         stats->ready, stream->max_ready);
     double sending = stream->sending_since ? (double)(avi_now_ns() - stream->sending_since) * 1e-9 : 0;
+    if (!waiter->wait && !channel->change && sending <= STUCK_S)
+        return avi_fail_numbers(AVENC_E_FULL, call,
+                                "no room for another frame at this moment: %u in flight (depth %u), %u queued (queue "
+                                "%u), %u held by the program",
+                                stats->in_flight - stats->queued, config->depth, stats->queued, config->queue,
+                                stats->held);
     char stuck[128] = "";
     if (channel->change)
         snprintf(stuck, sizeof stuck, "; frames wait behind a change of settings%s",
                  channel->change->state == AVI_CHANGE_RUNNING ? ", whose call has not returned" : "");
-    else if (sending > 0.5)
+    else if (sending > STUCK_S)
         snprintf(stuck, sizeof stuck, "; %s has not returned for %.3g s%s", channel->port->send_call, sending,
                  stream->hint);
     return avi_fail(AVENC_E_FULL, call,

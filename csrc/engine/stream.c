@@ -170,6 +170,10 @@ int avi_stream_give_up_locked(avi_stream *stream, const avi_waiter *waiter, int 
     char bound[64];
     if (verdict == AVI_LOOK)
         return avi_fail(AVENC_E_LOOK, call, "the wait goes on");
+    if (!waiter->wait && stats->in_flight)
+        return avi_fail_numbers(AVENC_E_TIMEOUT, call,
+                                "no packet came at this moment: %u frame(s) are in flight, %u of them queued",
+                                stats->in_flight, stats->queued, 0, 0, 0);
     avi_stream_bound(waiter, verdict, bound, sizeof bound);
     if (stats->in_flight)
         return avi_fail(AVENC_E_TIMEOUT, call, "%s %s: %u frame(s) are in flight, %u of them queued%s",

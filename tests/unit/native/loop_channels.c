@@ -39,6 +39,22 @@ SCENARIO(a_failure_names_its_call_as_far_as_there_is_room) {
     CHECK(avi_fail(AVENC_E_FULL, NULL, "") == AVENC_E_FULL && !strcmp(failure->call, ""));
 }
 
+SCENARIO(a_failure_of_numbers_is_written_when_somebody_asks) {
+    CHECK(avi_fail(AVENC_E_INVALID, "before", "of before") == AVENC_E_INVALID);
+    CHECK(avi_fail_numbers(AVENC_E_FULL, "tried", "%u %u %u %u %u", 1, 2, 3, 4, UINT32_MAX) == AVENC_E_FULL);
+    for (int i = 0; i < 2; i++) {
+        const avenc_failure *failure = avenc_last_failure();
+        CHECK(failure->code == AVENC_E_FULL && !strcmp(failure->call, "tried"));
+        CHECK(!strcmp(failure->detail, "1 2 3 4 4294967295"));
+    }
+    const avenc_failure of_another = {.code = AVENC_E_NOMEM, .call = "there", .detail = "of another thread"};
+    avi_fail_numbers(AVENC_E_FULL, "tried", "%u %u %u %u %u", 1, 2, 3, 4, 5);
+    CHECK(avi_fail_again(&of_another) == AVENC_E_NOMEM && !strcmp(avenc_last_failure()->detail, of_another.detail));
+    avi_fail_numbers(AVENC_E_FULL, "tried", "%u %u %u %u %u", 1, 2, 3, 4, 5);
+    avi_fail(AVENC_E_INVALID, "after", "of after");
+    CHECK(!strcmp(avenc_last_failure()->detail, "of after") && !strcmp(avenc_last_failure()->call, "after"));
+}
+
 SCENARIO(packets_keep_the_frames_order_over_three_successions_while_the_first_still_drains) {
     avenc_device *device = loop_open(0);
     avenc_channel *a = open_channel(device, 4, 0);

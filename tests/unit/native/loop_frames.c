@@ -45,7 +45,7 @@ SCENARIO(depth_frames_are_in_the_device_and_no_more) {
     CHECK(submit(channel, 1) == AVENC_OK && submit(channel, 2) == AVENC_OK);
     frame = frame_of(3);
     CHECK(avenc_channel_submit(channel, &frame, NULL, &index) == AVENC_E_FULL && index == 77);
-    CHECK(said("2 in flight (depth 2), 0 queued"));
+    CHECK(said("no room for another frame at this moment: 2 in flight (depth 2), 0 queued (queue 0), 0 held by the"));
     CHECK(loop_held(0) == 2);
     loop_report(0, 1);
     CHECK(avenc_channel_submit(channel, &frame, NULL, &index) == AVENC_OK && index == 2);
