@@ -180,16 +180,22 @@ static void finish_in_turn_locked(avenc_channel *channel, avi_packet *packet) {
 }
 
 void avi_channel_finish_locked(avenc_channel *channel, avi_packet *packet) {
-    if (channel->predecessor)
+    channel->unfinished--;
+    channel->stream->progressed_ns = packet->pub.emitted_ns;
+    if (channel->predecessor) {
         avi_packet_append(&channel->early, packet);
-    else
+        channel->stream->early++;
+    } else {
         finish_in_turn_locked(channel, packet);
+    }
 }
 
 void avi_channel_drop_frame_locked(avenc_channel *channel, avi_packet *packet) {
+    channel->unfinished--;
     channel->stream->stats.in_flight--;
     channel->stream->stats.dropped_frames++;
     avi_stream_discard_locked(channel->stream, packet);
+    avi_stream_signal_locked(channel->stream, true); /* there is room, and perhaps nothing is in flight any more */
 }
 
 void avi_channel_drop_queued_locked(avenc_channel *channel, avi_slot *slot) {
@@ -200,14 +206,17 @@ void avi_channel_drop_queued_locked(avenc_channel *channel, avi_slot *slot) {
     avi_channel_free_slot_locked(channel, slot);
 }
 
-/* A sealed channel has finished its last frame: what its successors finished before has its turn. */
+/*
+ * A sealed channel has finished its last frame: what its successors finished before has its turn. A frame that is not
+ * accepted yet goes to them.
+ */
 static void let_successors_go_locked(avenc_channel *channel) {
     avenc_channel *own = NULL; /* the one that only we keep, perhaps: the caller keeps the first */
-    while (channel->sealed && channel->active == 0 && !channel->predecessor && channel->successor) {
+    while (channel->sealed && channel->unfinished == 0 && !channel->predecessor && channel->successor) {
         avenc_channel *successor = channel->successor;
         channel->successor = NULL; /* its reference is ours now */
         successor->predecessor = NULL;
-        for (avi_packet *packet; (packet = avi_packet_pop(&successor->early));)
+        for (avi_packet *packet; (packet = avi_packet_pop(&successor->early)); channel->stream->early--)
             finish_in_turn_locked(successor, packet);
         avi_sink_wake_locked(channel->stream, false);
         avi_stream_signal_locked(channel->stream, false);
@@ -240,10 +249,13 @@ static int free_parts(avenc_channel *channel) {
         channel->hardware = NULL;
     }
     avenc_failure kept = *avenc_last_failure();
+    avi_lock(&stream->lock);
+    avi_channel_release_refused_locked(channel, NULL); /* one that has frame handles is theirs now */
+    avi_unlock(&stream->lock);
     for (uint32_t i = 0; i < channel->slots.begun; i++) {
         avi_slot *slot = &channel->slots.all[i];
         avi_lock(&stream->lock);
-        bool mine = slot->state == AVI_SLOT_FREE || slot->state == AVI_SLOT_REFUSED;
+        bool mine = slot->state == AVI_SLOT_FREE;
         if (mine)
             slot->state = AVI_SLOT_UNMADE;
         avi_unlock(&stream->lock);
@@ -289,10 +301,6 @@ bool avi_channel_end_run(void *arg) {
     bool again = !bound && ++channel->end_failures < END_TRIES;
     bool gone = over && bound;
     channel->slots.free = NULL;
-    if (gone) {
-        channel->flight = (avi_flight){0};
-        channel->refused = 0;
-    }
     if (rc != AVENC_OK && !again) {
         stream->stats.failed_destroys++;
         stream->end_failure = *avenc_last_failure();

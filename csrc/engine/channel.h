@@ -72,6 +72,7 @@ struct avenc_channel {
     avi_slots slots;
     avi_flight flight;
     unsigned active;            /* slots that the engine or the device works on: not FREE, HELD, LEASED or REFUSED */
+    unsigned unfinished;        /* frames that were accepted: a slot that is being filled is active, and none of them */
     unsigned held;              /* slots HELD or LEASED */
     unsigned window;            /* of the active: FILLING or SENT, at most most_in_device */
     unsigned most_in_device;    /* depth, or what the port says where that is less */
@@ -187,7 +188,7 @@ void avi_channel_unlink_locked(avenc_channel *channel);
 /* Nothing of the vendor's is left of it: what outlives it is memory. No lock is held. */
 void avi_channel_settle(avenc_channel *channel);
 
-/* Bodies of the tasks. end_run ends the hardware channel, and frees slots that come back after that; never on a lost device. */
+/* Bodies of the tasks. end_run ends the hardware channel, never on a lost device, and frees slots that come back after that. */
 bool avi_channel_make_run(void *channel);
 bool avi_channel_free_run(void *channel);
 void avi_channel_free(void *channel);

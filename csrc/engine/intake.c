@@ -37,8 +37,8 @@ static void end_use(avenc_channel *channel, device_use *use) {
 static int send_one(avenc_channel *channel, device_use *use, const avenc_device_picture *place,
                     const avenc_submission *submission, avi_waiter *waiter, uint64_t *frame_index, const char *call) {
     avi_slot *slot = NULL;
-    bool kept = true;
-    int rc = avi_take_slot(channel, AVI_TO_SEND, waiter, call, &slot);
+    bool kept = true, stages = !place && avi_slot_wants_staging(&channel->slots, &submission->picture);
+    int rc = avi_take_slot(channel, stages ? AVI_TO_STAGE_AND_SEND : AVI_TO_SEND, waiter, call, &slot);
     if (rc != AVENC_OK)
         return rc;
     if (!use->bound)

@@ -166,7 +166,7 @@ void avi_report(avenc_device *device, uint64_t number, const avi_output *output)
         land_overtaken_locked(channel, slot, slot->packet->pub.emitted_ns);
         measure_locked(stream, &slot->packet->pub, slot->packet->pub.emitted_ns - entered);
         land_locked(channel, slot);
-    } else { /* encoded all the same, for nobody: the frames that follow must not refer to it */
+    } else if (slot->state == AVI_SLOT_REFUSED) { /* encoded for nobody: the frames that follow must not refer to it */
         land_overtaken_locked(channel, slot, avi_now_ns());
         avi_channel_release_refused_locked(channel, slot->later);
         stream->idr_owed = true;

@@ -35,9 +35,9 @@ static int room_locked(const avenc_channel *channel, int purpose) {
         return NO_ROOM;
     if (channel->active + channel->held >= config->depth + config->queue)
         return NO_ROOM;
-    if (purpose == AVI_TO_SEND && channel->window >= channel->most_in_device)
+    if (purpose != AVI_TO_KEEP && channel->window >= channel->most_in_device)
         return NO_ROOM;
-    bool staging = purpose == AVI_TO_KEEP && !slots->host_writes_memory;
+    bool staging = purpose != AVI_TO_SEND && !slots->host_writes_memory;
     for (const avi_slot *slot = slots->free; slot; slot = slot->next)
         if (!staging || slot->staging)
             return ROOM;
@@ -63,8 +63,9 @@ int avi_fail_full_locked(const avenc_channel *channel, avi_waiter *waiter, int v
             bound);
     if (avi_stream_full_locked(stream))
         return avi_fail(AVENC_E_FULL, call,
-                        "no room for another frame %s: %u packets wait to be received, of %u that may", bound,
-                        stats->ready, stream->max_ready);
+                        "no room for another frame %s: %u packets wait to be received, and %u for frames in front of "
+                        "them that the device has not finished, of %u that may",
+                        bound, stats->ready, stream->early, stream->max_ready);
     double sending = stream->sending_since ? (double)(avi_now_ns() - stream->sending_since) * 1e-9 : 0;
     if (!waiter->wait && !channel->change && sending <= STUCK_S)
         return avi_fail_numbers(AVENC_E_FULL, call,
@@ -84,6 +85,15 @@ int avi_fail_full_locked(const avenc_channel *channel, avi_waiter *waiter, int v
                     "program%s",
                     bound, stats->in_flight - stats->queued, config->depth, stats->queued, config->queue, stats->held,
                     stuck);
+}
+
+static int fail_in_making_locked(const avi_stream *stream, const avi_waiter *waiter, int verdict, const char *call) {
+    char bound[64];
+    if (!waiter->wait)
+        return avi_fail(AVENC_E_AGAIN, call, "memory for another picture is being allocated");
+    avi_stream_bound(waiter, verdict, bound, sizeof bound);
+    return avi_fail(AVENC_E_AGAIN, call, "memory for another picture is being allocated, and is not there %s%s", bound,
+                    stream->hint);
 }
 
 /* Wait for room, or, `memory`, only while memory is what is missing; the lock is given up meanwhile. */
@@ -113,10 +123,8 @@ static int wait_room_locked(avenc_channel *channel, int purpose, bool memory, av
         int verdict = avi_stream_sleep_locked(stream, waiter, false);
         if (verdict == AVI_WOKEN)
             continue;
-        if (room == ROOM_IN_MAKING && verdict != AVI_LOOK)
-            rc = avi_fail(AVENC_E_AGAIN, call, "memory for another picture is being allocated");
-        else
-            rc = avi_fail_full_locked(channel, waiter, verdict, call);
+        rc = room == ROOM_IN_MAKING && verdict != AVI_LOOK ? fail_in_making_locked(stream, waiter, verdict, call)
+                                                           : avi_fail_full_locked(channel, waiter, verdict, call);
         break;
     }
     if (start)
@@ -128,6 +136,7 @@ void avi_leave_window_locked(avenc_channel *channel) {
     channel->window--;
     channel->stream->window--;
     avi_channel_send_queued_locked(channel);
+    avi_stream_tell_room_locked(channel->stream);
 }
 
 void avi_return_slot_locked(avenc_channel *channel, avi_slot *slot) {
@@ -161,8 +170,8 @@ int avi_take_slot(avenc_channel *channel, int purpose, avi_waiter *waiter, const
     if (rc == AVENC_OK && room_locked(channel, purpose) != ROOM)
         rc = wait_room_locked(channel, purpose, false, waiter, call);
     if (rc == AVENC_OK) {
-        slot = avi_slots_pop(&channel->slots, purpose == AVI_TO_KEEP);
-        if (purpose == AVI_TO_SEND) {
+        slot = avi_slots_pop(&channel->slots, purpose != AVI_TO_SEND);
+        if (purpose != AVI_TO_KEEP) {
             slot->state = AVI_SLOT_FILLING;
             channel->active++;
             channel->window++;

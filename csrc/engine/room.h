@@ -5,8 +5,8 @@
 
 #include "engine/channel.h"
 
-/* What a slot is taken for: sent by the taker at once, or for any time. */
-enum { AVI_TO_SEND, AVI_TO_KEEP };
+/* What a slot is taken for: sent by the taker at once, perhaps from staging memory, or for any time. */
+enum { AVI_TO_SEND, AVI_TO_STAGE_AND_SEND, AVI_TO_KEEP };
 
 /* Wait for room, take a slot and reserve a packet for it. FILLING, counted in the window, if to be sent; else HELD. */
 int avi_take_slot(avenc_channel *channel, int purpose, avi_waiter *waiter, const char *call, avi_slot **out);
@@ -15,7 +15,7 @@ int avi_take_slot(avenc_channel *channel, int purpose, avi_waiter *waiter, const
 void avi_return_slot(avenc_channel *channel, avi_slot *slot);
 void avi_return_slot_locked(avenc_channel *channel, avi_slot *slot);
 
-/* A frame of the window is out of it; it is counted as active by the caller. */
+/* A frame of the window is out of it; it is counted as active by the caller. Threads that wait for its place are told. */
 void avi_leave_window_locked(avenc_channel *channel);
 
 /* The channel takes no frame now, however much room there is: why. */

@@ -41,6 +41,7 @@ static void accept_locked(avenc_channel *channel, avi_slot *slot, const avenc_su
     channel->last_end = (avi_moment){avi_next_pts(packet->pts), channel->settings.time_num, channel->settings.time_den};
     slot->force_idr = submission->force_idr;
     slot->counted_pts = submission->number_pts;
+    channel->unfinished++;
     if (stream->stats.in_flight++ == 0)
         stream->progressed_ns = packet->submitted_ns;
     if (submission->converted) {
@@ -62,8 +63,7 @@ static void queue_locked(avenc_channel *channel, avi_slot *slot) {
         avi_hold_locked(channel, -1);
         channel->active++;
     } else {
-        channel->window--;
-        channel->stream->window--;
+        avi_leave_window_locked(channel);
     }
     slot->state = AVI_SLOT_QUEUED;
     slot->next = NULL;
@@ -93,9 +93,8 @@ static void requeue_locked(avenc_channel *channel, avi_slot *slot) {
     channel->queued_head = slot;
     if (!channel->queued_tail)
         channel->queued_tail = slot;
-    channel->window--;
-    channel->stream->window--;
     channel->stream->stats.queued++;
+    avi_leave_window_locked(channel);
 }
 
 /* The device has nothing of this stream any more. */
@@ -217,10 +216,11 @@ int avi_accept_and_send(avenc_channel *channel, avi_slot *slot, const avenc_subm
             requeue_locked(channel, slot);
         rc = AVENC_OK;
     } else {
+        channel->unfinished--;
         stream->stats.in_flight--;
         stream->stats.submitted--;
-        /* Else later frames, or those behind a change, are numbered already: this number stays unused. */
-        if (stream->next_number == index + 1 && !channel->change) {
+        /* Else later frames, or those behind a change or a successor, are numbered already: this number stays unused. */
+        if (stream->next_number == index + 1 && !channel->change && !channel->sealed) {
             stream->next_number--;
             channel->next_pts = pts;
             channel->last_end = end;

@@ -118,6 +118,15 @@ static int create_sink(avi_stream *stream, int fd, uint32_t coalesce_us, avi_sin
     return AVENC_OK;
 }
 
+static int fail_to_replace_locked(const avi_stream *stream, const avi_waiter *waiter, int verdict, const char *call) {
+    char bound[64];
+    if (verdict == AVI_LOOK)
+        return avi_fail(AVENC_E_LOOK, call, "the wait goes on");
+    avi_stream_bound(waiter, verdict, bound, sizeof bound);
+    return avi_fail(AVENC_E_TIMEOUT, call, "the sink is not replaced: its write has not returned %s; %u packets wait",
+                    bound, stream->stats.ready);
+}
+
 int avenc_channel_set_sink(avenc_channel *channel, int fd, uint32_t coalesce_us, const avenc_wait *wait) {
     if (!channel)
         return avi_fail(AVENC_E_INVALID, __func__, "channel must not be NULL");
@@ -136,7 +145,7 @@ int avenc_channel_set_sink(avenc_channel *channel, int fd, uint32_t coalesce_us,
         stream->sink->stop = true;
         wake(stream->sink, 0);
         if ((verdict = avi_stream_sleep_locked(stream, &waiter, false)) != AVI_WOKEN) {
-            rc = avi_stream_give_up_locked(stream, &waiter, verdict, __func__);
+            rc = fail_to_replace_locked(stream, &waiter, verdict, __func__);
             break;
         }
     }

@@ -131,29 +131,31 @@ static int upload(avi_slots *slots, avi_slot *slot, size_t offset, const void *f
     return rc;
 }
 
+bool avi_slot_wants_staging(const avi_slots *slots, const avenc_picture *picture) {
+    return !slots->host_writes_memory && (picture->y_stride != slots->stride || picture->uv_stride != slots->stride ||
+                                          slots->config->width != slots->stride);
+}
+
 /*
  * On a board device memory is host memory: one copy straight into it. On a host one DMA per plane where the rows
  * already lie as the device wants them, else one copy into pinned memory that pads the rows, and one DMA.
  */
 static int copy_from_caller(avi_slots *slots, avi_slot *slot) {
     const avenc_picture *picture = &slot->source;
-    size_t stride = slots->stride, luma = stride * slots->config->height;
+    size_t luma = (size_t)slots->stride * slots->config->height;
     if (slots->host_writes_memory) {
         lay_out(slots, slot, slot->memory);
         return AVENC_OK;
     }
     slot->copies.device++;
-    if (picture->y_stride == stride && picture->uv_stride == stride && slots->config->width == stride) {
-        if (picture->uv == picture->y + luma)
-            return upload(slots, slot, 0, picture->y, luma * 3 / 2);
-        int rc = upload(slots, slot, 0, picture->y, luma);
-        return rc ? rc : upload(slots, slot, luma, picture->uv, luma / 2);
+    if (avi_slot_wants_staging(slots, picture)) {
+        lay_out(slots, slot, slot->staging);
+        return upload(slots, slot, 0, slot->staging, slots->picture_size);
     }
-    int rc = avi_slot_make(slots, slot, true);
-    if (rc != AVENC_OK)
-        return rc;
-    lay_out(slots, slot, slot->staging);
-    return upload(slots, slot, 0, slot->staging, slots->picture_size);
+    if (picture->uv == picture->y + luma)
+        return upload(slots, slot, 0, picture->y, luma * 3 / 2);
+    int rc = upload(slots, slot, 0, picture->y, luma);
+    return rc ? rc : upload(slots, slot, luma, picture->uv, luma / 2);
 }
 
 int avi_slot_prepare(avi_slots *slots, avi_slot *slot) {

@@ -101,10 +101,13 @@ static inline void avi_slot_forget_copies(avi_slot *slot) {
 
 /* ---- pixels: the device is bound, no lock is held, the slot is the caller's; what was copied is noted in it ---- */
 
+/* Whether a picture of the caller's takes staging memory: else each plane is one DMA, or the host writes device memory. */
+bool avi_slot_wants_staging(const avi_slots *slots, const avenc_picture *picture);
+
 /* Lay the source out in memory that the host can write. Calls nothing of the vendor's; staging is there. */
 void avi_slot_stage(avi_slots *slots, avi_slot *slot);
 
-/* Get the pixels where the device reads them: the slot's own memory, which the descriptor names then. */
+/* Get the pixels where the device reads them: the slot's own memory, which the descriptor names then. Allocates nothing. */
 int avi_slot_prepare(avi_slots *slots, avi_slot *slot);
 
 /* The descriptor names the caller's picture in device memory; copied on the device where it cannot be read there. */

@@ -208,7 +208,6 @@ static void drop_oldest_locked(avi_stream *stream) {
 
 void avi_stream_finish_locked(avi_stream *stream, avi_packet *packet) {
     avenc_channel_stats *stats = &stream->stats;
-    stream->progressed_ns = packet->pub.emitted_ns;
     stats->completed++;
     if (packet->pub.status != 0) {
         stats->failed++;

@@ -48,6 +48,7 @@ typedef struct avi_stream {
     uint32_t epochs;          /* the last one that was given: channel.h */
     uint64_t idle_since;      /* when the device ran out of frames; 0: it has some, or never had one */
     uint64_t progressed_ns;   /* when a frame was last finished, or written, or the first of several was accepted */
+    uint32_t early;           /* finished packets that channels keep until frames in front of them are finished */
     uint64_t sending_since;   /* a thread is inside the call that hands a frame to the device; 0: none */
     uint32_t window;          /* frames that the device has, or is being given */
     avi_packet_list ready;    /* for avenc_channel_take, or the sink */
@@ -72,6 +73,12 @@ void avi_stream_drop(avi_stream *stream);
 
 /* Tell everybody who waits for the stream, in whatever way. Not urgent: of packets, which a coalescing delay may hold. */
 void avi_stream_signal_locked(avi_stream *stream, bool urgent);
+
+/* There may be room for a frame: tell the threads inside calls. */
+static inline void avi_stream_tell_room_locked(avi_stream *stream) {
+    if (stream->waiting)
+        avi_waitset_signal(stream->progress, 0, true);
+}
 
 /* Somebody would hear of it. */
 static inline bool avi_stream_heard_locked(const avi_stream *stream) {
@@ -107,9 +114,9 @@ void avi_stream_bound(const avi_waiter *waiter, int verdict, char *text, size_t 
 
 /* ---- packets ---- */
 
-/* The packets that nobody takes are as many as may be, and none gives way. */
+/* The packets that nobody takes, or can take yet, are as many as may be, and none gives way. */
 static inline bool avi_stream_full_locked(const avi_stream *stream) {
-    return stream->max_ready && !stream->drop_oldest && stream->stats.ready >= stream->max_ready;
+    return stream->max_ready && !stream->drop_oldest && stream->stats.ready + stream->early >= stream->max_ready;
 }
 
 /* An accepted frame is finished: count it and put its packet where it is to be taken, in the frames' order. */

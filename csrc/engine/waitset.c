@@ -91,6 +91,8 @@ void avenc_waitset_release(avenc_waitset *waitset) {
 
 int avi_waitset_reserve(avenc_waitset *waitset, uint32_t key) {
     int rc = AVENC_OK;
+    if (waitset->generation != avi_generation())
+        return avi_fail_forked("avenc_channel_attach");
     avi_lock(&waitset->lock);
     if (key >= waitset->capacity) {
         uint32_t capacity = 64;

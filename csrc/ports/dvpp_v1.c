@@ -58,7 +58,9 @@ static void wake_up(void *arg) {
 }
 
 static int open_stream(avenc_device *device, v1_device *v1) {
-    TRY(device, aclrtCreateStream, &v1->stream);
+    aclrtStream stream = NULL; /* what a call that fails leaves there is nobody's */
+    TRY(device, aclrtCreateStream, &stream);
+    v1->stream = stream;
     TRY(device, aclrtSubscribeReport, v1->thread, v1->stream);
     return AVENC_OK;
 }

@@ -168,6 +168,7 @@ static atomic_int left = 1;
 """
 FAILS = {
     "aclrtCreateContext": "FAILS(aclError, aclrtCreateContext, (aclrtContext *c, int32_t id), c, (void *)64, c, id)",
+    "aclrtCreateStream": "FAILS(aclError, aclrtCreateStream, (aclrtStream *s), s, (void *)64, s)",
     "hi_mpi_sys_create_epoll": "FAILS(hi_s32, hi_mpi_sys_create_epoll, (hi_s32 n, hi_s32 *fd), fd, 1, n, fd)",
 }
 
@@ -190,7 +191,7 @@ with venc.Encoder(128, 128, codec="h264", backend=path):
 """
 
 
-@pytest.mark.parametrize("call", ["aclrtCreateContext", *interface.of([], ["hi_mpi_sys_create_epoll"])])
+@pytest.mark.parametrize("call", ["aclrtCreateContext", *interface.of(["aclrtCreateStream"], ["hi_mpi_sys_create_epoll"])])
 def test_what_a_call_that_fails_leaves_in_its_out_parameter_is_nobodys(tmp_path, call):
     library = shim.build(tmp_path, JUNK + FAILS[call])
     done = processes.run(REFUSED_ONCE, library, call)

@@ -71,6 +71,7 @@ CLOCK = wrap("avi_now_ns", "avi_cond_wait_until", "avi_thread_start")
         ("loop_sei.c", []),
         ("loop_sinks.c", SINKS),
         ("loop_waits.c", []),
+        ("loop_races.c", []),
         ("loop_memory.c", ALLOCATIONS),
         ("task_queue.c", CLOCK),
     ],

@@ -389,6 +389,7 @@ SCENARIO(a_sink_that_could_not_be_replaced_in_time_goes_on) {
     CHECK(submit(channel, 1) == AVENC_OK);
     UNTIL(writing(channel) == 1); /* to a terminal that nobody reads */
     CHECK(avenc_channel_set_sink(channel, fd, 0, BRIEFLY) == AVENC_E_TIMEOUT);
+    CHECK(said("the sink is not replaced: its write has not returned within 0.03 s; 1 packets wait"));
     CHECK(submit(channel, 2) == AVENC_OK);
     pthread_create(&reader, NULL, read_all, &terminal);
     CHECK(avenc_channel_wait_idle(channel, PATIENT) == AVENC_OK);

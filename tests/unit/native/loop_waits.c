@@ -735,6 +735,7 @@ static void in_child(avenc_device *device, avenc_channel *channel, avenc_frame *
     FORKED(avenc_channel_close(channel));
     FORKED(avenc_channel_wait_closed(channel, NULL));
     FORKED(avenc_channel_attach(channel, waitset, 1));
+    FORKED(avi_waitset_reserve(waitset, 1)); /* as of a channel of the child's own */
     FORKED(avenc_waitset_take(waitset, NULL, 0, keys, 2, &number));
     FORKED(avenc_converter_convert(converter, planes, strides, y, WIDTH, y, WIDTH));
     CHECK(avenc_waitset_fd(waitset) == -1 && avenc_last_failure()->code == AVENC_E_FORKED);
