@@ -191,7 +191,9 @@ with venc.Encoder(128, 128, codec="h264", backend=path):
 """
 
 
-@pytest.mark.parametrize("call", ["aclrtCreateContext", *interface.of(["aclrtCreateStream"], ["hi_mpi_sys_create_epoll"])])
+@pytest.mark.parametrize(
+    "call", ["aclrtCreateContext", *interface.of(["aclrtCreateStream"], ["hi_mpi_sys_create_epoll"])]
+)
 def test_what_a_call_that_fails_leaves_in_its_out_parameter_is_nobodys(tmp_path, call):
     library = shim.build(tmp_path, JUNK + FAILS[call])
     done = processes.run(REFUSED_ONCE, library, call)
