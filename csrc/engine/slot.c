@@ -131,11 +131,6 @@ static int upload(avi_slots *slots, avi_slot *slot, size_t offset, const void *f
     return rc;
 }
 
-bool avi_slot_wants_staging(const avi_slots *slots, const avenc_picture *picture) {
-    return !slots->host_writes_memory && (picture->y_stride != slots->stride || picture->uv_stride != slots->stride ||
-                                          slots->config->width != slots->stride);
-}
-
 /*
  * On a board device memory is host memory: one copy straight into it. On a host one DMA per plane where the rows
  * already lie as the device wants them, else one copy into pinned memory that pads the rows, and one DMA.

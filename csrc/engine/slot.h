@@ -102,7 +102,10 @@ static inline void avi_slot_forget_copies(avi_slot *slot) {
 /* ---- pixels: the device is bound, no lock is held, the slot is the caller's; what was copied is noted in it ---- */
 
 /* Whether a picture of the caller's takes staging memory: else each plane is one DMA, or the host writes device memory. */
-bool avi_slot_wants_staging(const avi_slots *slots, const avenc_picture *picture);
+static inline bool avi_slot_wants_staging(const avi_slots *slots, const avenc_picture *picture) {
+    return !slots->host_writes_memory && (picture->y_stride != slots->stride || picture->uv_stride != slots->stride ||
+                                          slots->config->width != slots->stride);
+}
 
 /* Lay the source out in memory that the host can write. Calls nothing of the vendor's; staging is there. */
 void avi_slot_stage(avi_slots *slots, avi_slot *slot);
