@@ -19,6 +19,8 @@ import time
 import warnings
 from pathlib import Path
 
+import numpy as np
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import ascend_venc as venc
@@ -27,6 +29,7 @@ from ascend_venc._lowlevel import core, stream
 from helpers import interface, simulator
 
 FRAME = bytes(128 * 192)
+PADDED = tuple(np.zeros((rows, 144), np.uint8)[:, :128] for rows in (128, 64))  # y and uv, with bytes between the rows
 TIMEOUT = 0.8  # opening and encoding have to come to the call that hangs within it
 SLACK = 10.0  # seconds that a busy machine may add to a bound; what is held up is so for ever
 PATIENCE = 15
@@ -88,7 +91,7 @@ class Flow:
             self.call("submit_async", self.enc.submit_async, FRAME)
             self.call("receive", self.enc.receive, self.timeout)
             self.call("reconfigure", self.enc.reconfigure, bitrate="500k")
-            self.call("encode", self.enc.encode, FRAME)
+            self.call("encode", self.enc.encode, PADDED)
             self.call("flush", self.enc.flush)
             self.call("close", self.enc._close, False)
         finally:
@@ -128,7 +131,7 @@ class AioFlow(Flow):
                 await self.step("encode", enc.encode(FRAME))
                 await self.step("flush", enc.flush())
             await self.step("reconfigure", enc.reconfigure(bitrate="500k"))
-            await self.step("encode", enc.encode(FRAME))
+            await self.step("encode", enc.encode(PADDED))
             await self.step("flush", enc.flush())
             await self.step("close", enc._close(False))
         finally:
