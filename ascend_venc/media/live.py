@@ -211,8 +211,9 @@ class LiveOutput:
         options.update({**(muxing.pop("options", None) or {}), **self._options})
         self._muxing = {**muxing, "format": self.format, "options": options, "time_base": time_base}
         self._time_base = time_base
-        self._thread = threading.Thread(target=self._run, name="ascend-venc-live", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name="ascend-venc-live", daemon=True)
+        thread.start()
+        self._thread = thread  # behind: one that could not start cannot be waited for
 
     def check_is_not(self, path: Any) -> None:
         """Nothing: there is no file."""

@@ -160,7 +160,7 @@ class VideoWriter:
     """
 
     _delivery: Delivery | None = None
-    _closed = True  # until it is made
+    _closed = _ending = True  # until it is made
 
     def __init__(
         self,
@@ -230,7 +230,7 @@ class VideoWriter:
         self._coded: tuple[int, int] = (0, 0)
         self._process = os.getpid()
         self._lock = threading.RLock()  # a signal handler may close what a `write` of its thread is in
-        self._closed = False
+        self._closed = self._ending = False  # the latter from the beginning of `close` on
         self.live_outputs = [target for target in self._targets if isinstance(target, LiveOutput)]
         _open_writers.add(self)
 
@@ -286,8 +286,7 @@ class VideoWriter:
             self._write(frame, time, duration, key_frame, sei)
 
     def _write(self, frame: Any, time: Any, duration: Any, key_frame: bool, sei: Iterable[Any] | None) -> None:
-        if self._closed:
-            raise MediaError("the writer is closed")
+        self._check_not_closed()
         self._raise_error()
         pixel_format = self._pixel_format
         if isinstance(frame, VideoFrame):
@@ -305,7 +304,7 @@ class VideoWriter:
             if duration < 0:
                 raise InvalidArgumentError(f"duration is {float(duration):g}; it must be 0 or more")
         tick, origin = self._times.of(self.frames, time)
-        if self._first is None:
+        if self._delivery is None:
             self._open(picture)
         assert self.encoder is not None
         period = self._period
@@ -321,8 +320,9 @@ class VideoWriter:
         try:
             data = enlarged(picture, *self._coded)
             taken = self.encoder.submit(data, pts=tick, key_frame=key_frame, token=duration, sei=sei)
-        except EncoderClosedError:  # by the thread that writes
+        except EncoderClosedError:  # by the thread that writes, or a signal handler that has closed the writer
             self._raise_error()
+            self._check_not_closed()
             raise
         for live in asking if taken is None else ():  # another frame will have to be it
             live.wants_key_frame = True
@@ -371,6 +371,7 @@ class VideoWriter:
     # ---- opening -----------------------------------------------------------------------------------------------------
 
     def _open(self, picture: Picture) -> None:
+        self._check_not_closed()  # by a signal handler, while the picture was looked at
         shown = picture.width + picture.width % 2, picture.height + picture.height % 2
         settings = {**settings_for(picture, self._settings), "codec": self._codec, "fps": self._fps}
         chip = capabilities(
@@ -381,14 +382,25 @@ class VideoWriter:
             check_can_crop()
         enlarged(picture, *coded)  # raises where it cannot be
         encoder = Encoder(*coded, pixel_format=picture.pixel_format, **settings)
-        self.encoder, self.size, self._first, self._coded = encoder, shown, picture._replace(data=None), coded
         window = None if coded == shown else shown
         base = self._times.time_base
         unit = base or encoder.time_base
-        self._delivery = Delivery(
-            encoder, self._targets, lambda target: target.open(encoder, unit, window), _writing(unit, base is None)
-        )
-        _deliveries.add(self._delivery)
+        delivery: Delivery | None = None
+        try:
+            delivery = Delivery(
+                encoder, self._targets, lambda target: target.open(encoder, unit, window), _writing(unit, base is None)
+            )
+            _deliveries.add(delivery)
+            self.encoder, self.size, self._first, self._coded = encoder, shown, picture._replace(data=None), coded
+            self._delivery = delivery  # last: from here on `close` ends it
+            self._check_not_closed()
+        except BaseException:  # no thread, Ctrl-C, or closed by a signal handler: the next picture is the first one
+            self._delivery = self.encoder = self.size = self._first = None
+            with contextlib.suppress(VencError):
+                encoder._close(warn=False)
+            if delivery is not None:
+                delivery.join()
+            raise
         if shown != (picture.width, picture.height):
             warnings.warn(
                 f"pictures are {picture.width} x {picture.height}; the file shows {shown[0]} x {shown[1]}, since sides "
@@ -396,6 +408,10 @@ class VideoWriter:
                 PictureSizeWarning,
                 stacklevel=stack_level(),
             )
+
+    def _check_not_closed(self) -> None:
+        if self._ending:
+            raise MediaError("the writer is closed")
 
     def _raise_error(self) -> None:
         if self._delivery is not None:
@@ -412,10 +428,11 @@ class VideoWriter:
         if self._closed:
             return
         if self._process != os.getpid():  # the parent's file and thread
-            self._closed = True
+            self._closed = self._ending = True
             return
         with self._lock:
-            if self._delivery is not None and self.encoder is not None:
+            self._ending = True  # first: a `write` that a signal handler interrupts, or makes, finds the end
+            if self._delivery is not None:
                 self._drain()
                 self._delivery.join()
         for target in self._targets:
