@@ -48,6 +48,28 @@ def as_int(name: str, value: Any, kind: str = "") -> int:
     return number
 
 
+def as_count(name: str, value: Any, least: int = 1) -> int:
+    """Return an int that is not below the least one. Raises TypeError or InvalidArgumentError."""
+    number = as_int(name, value)
+    if number < least:
+        raise InvalidArgumentError(f"{name} is {number}; it must be {least} or more")
+    return number
+
+
+def as_size(size: Any) -> tuple[int, int] | None:
+    """Return width and height, or None. Raises TypeError or InvalidArgumentError."""
+    if size is None:
+        return None
+    try:
+        width, height = size
+        width, height = width.__index__(), height.__index__()
+    except (TypeError, ValueError, AttributeError):
+        raise TypeError(f"size must be a pair of ints, width and height, got {size!r}") from None
+    if width < 1 or height < 1:
+        raise InvalidArgumentError(f"size is {width} x {height}; both must be 1 or more")
+    return width, height
+
+
 def check_bool(name: str, value: Any) -> None:
     """Raise TypeError for anything but True and False: what is true of a word or a number is seldom meant."""
     if not isinstance(value, bool):

@@ -123,9 +123,9 @@ def find_result(folder: str | os.PathLike[str], chunk: Chunk) -> ChunkResult | N
                 "path": os.path.join(os.fspath(folder), stream_name(chunk)),
             }
         )
-    except (OSError, ValueError, TypeError, KeyError):
+        return found if found.name == chunk.name and found.is_whole() else None
+    except (OSError, ValueError, TypeError, KeyError, ArithmeticError):
         return None
-    return found if found.name == chunk.name and found.is_whole() else None
 
 
 def done_and_waiting(plan: ChunkPlan, folder: str | os.PathLike[str]) -> tuple[dict[int, ChunkResult], list[Chunk]]:

@@ -9,13 +9,14 @@ import multiprocessing.connection
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ..arguments import as_count
 from ..errors import AclError, InvalidArgumentError
 from .encoding import ChunkResult, done_and_waiting, encode_chunk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable
 
     from ..literals import InterfaceName
     from .plan import Chunk, ChunkPlan
@@ -27,7 +28,7 @@ def encode_all(
     executor: concurrent.futures.Executor | Callable[[], concurrent.futures.Executor],
     *,
     workers: int,
-    devices: Sequence[int] = (0,),
+    devices: Iterable[int] = (0,),
     retries: int = 2,
     progress: Callable[[int, int], object] | None = None,
     each: Callable[[ChunkResult], object] | None = None,
@@ -45,13 +46,15 @@ def encode_all(
     folder : str or path
         Where results are kept. Workers write to it: on a cluster, all have to see it by this path.
     executor : concurrent.futures.Executor, or a function that makes one
-        Of a function's, a new one is made where a process of the last one died, and the last is shut down at the end.
+        Of a function's, a new one is made where a process of the last one died, and the last is shut down at the end;
+        Ctrl-C ends the processes of one that is a `process_pool`.
     workers : int
         Chunks that are encoded at the same time.
-    devices : sequence of int
+    devices : iterable of int
         Each chunk goes to the one that has the fewest at that moment.
     retries : int
-        How often a chunk is tried again whose worker died, or whose device failed.
+        How often a chunk is tried again whose worker died, whose device failed, or for which a function made an
+        executor that was broken from the beginning.
     progress : callable, optional
         Called with the frames that are done and the film's, after each chunk. The latter is 0 where it is not known.
     each : callable, optional
@@ -60,18 +63,20 @@ def encode_all(
     backend, interface, timeout
         As for `Encoder`.
 
-    Raises what `encode_chunk` raises, or the executor's BrokenExecutor; the chunks that run then are waited for, but
-    not after Ctrl-C.
+    Raises what `encode_chunk` raises, or the executor's BrokenExecutor; the chunks that run then are waited for. Not so
+    after Ctrl-C, where the call returns at once; but of threads, and of executors that it has not made, Python's exit
+    waits for them.
     """
-    if workers < 1:
-        raise InvalidArgumentError(f"workers is {workers}; it must be 1 or more")
-    if not devices:
-        raise InvalidArgumentError("devices is empty; give a number for each device")
+    workers, retries = as_count("workers", workers), as_count("retries", retries, 0)
+    load = dict.fromkeys(_numbers_of(devices), 0)
+    if not callable(executor):
+        _check_executor(executor, "executor must be a concurrent.futures.Executor or a function that makes one, got")
     done, waiting = done_and_waiting(plan, folder)
     tried: dict[int, int] = {}
-    load = dict.fromkeys(devices, 0)
     running: dict[concurrent.futures.Future[ChunkResult], tuple[Chunk, int]] = {}
     made: concurrent.futures.Executor | None = None
+    took = False  # `made` has taken a chunk
+    idle = False  # no worker has one any more
     fresh = [(done[index], False) for index in sorted(done)]  # what `each` has not seen, and whether it is progress
     frames = sum(result.frames for result in done.values())
 
@@ -79,14 +84,17 @@ def encode_all(
         if progress is not None:
             progress(frames, plan.frames or 0)
 
+    def is_given_up(chunk: Chunk) -> bool:
+        tried[chunk.index] = tried.get(chunk.index, 0) + 1
+        return tried[chunk.index] > retries
+
     def take(future: concurrent.futures.Future[ChunkResult]) -> None:
         chunk, device = running.pop(future)
         load[device] -= 1
         try:
             done[chunk.index] = future.result()
         except (concurrent.futures.BrokenExecutor, AclError):
-            tried[chunk.index] = tried.get(chunk.index, 0) + 1
-            if tried[chunk.index] > retries:
+            if is_given_up(chunk):
                 raise
             waiting.append(chunk)
         else:
@@ -96,10 +104,11 @@ def encode_all(
     try:
         while waiting or running or fresh:
             if made is None and waiting:
-                made = executor() if callable(executor) else executor
+                made, took = executor() if callable(executor) else executor, False
+                _check_executor(made, "executor is a function that must return a concurrent.futures.Executor, got")
             try:
                 while made is not None and waiting and len(running) < workers:
-                    device = min(devices, key=lambda number: load[number])
+                    device = min(load, key=lambda number: load[number])
                     future = made.submit(
                         encode_chunk,
                         waiting[-1],
@@ -109,10 +118,10 @@ def encode_all(
                         interface=interface,
                         timeout=timeout,
                     )
-                    running[future] = (waiting.pop(), device)
+                    running[future], took = (waiting.pop(), device), True
                     load[device] += 1
             except concurrent.futures.BrokenExecutor:
-                if not callable(executor):
+                if not callable(executor) or (not took and is_given_up(waiting[-1])):
                     raise
             while fresh:  # after the workers were given the next ones
                 result, is_progress = fresh.pop(0)
@@ -132,16 +141,20 @@ def encode_all(
                 finished = set(running)
             for future in finished:
                 take(future)
+        idle = True
     except BaseException as error:
         for future in running:
             future.cancel()
         if isinstance(error, Exception):
             concurrent.futures.wait(running)
-            running.clear()
+            idle = True
         raise
     finally:
         if made is not None and callable(executor):
-            made.shutdown(wait=not running)
+            if not idle and isinstance(made, _Processes):  # Ctrl-C
+                made.end()
+                idle = True
+            made.shutdown(wait=idle)
     return [done[chunk.index] for chunk in plan.chunks]
 
 
@@ -151,17 +164,43 @@ def process_pool(workers: int) -> concurrent.futures.ProcessPoolExecutor:
     They are started anew, not forked (a process that has used a device cannot be forked), leave Ctrl-C to this one, and
     end when this one does, even by SIGKILL. A program that uses it needs `if __name__ == "__main__":`.
     """
-    context = multiprocessing.get_context("spawn")
-    return concurrent.futures.ProcessPoolExecutor(workers, mp_context=context, initializer=_serve_the_parent)
+    return _Processes(as_count("workers", workers))
 
 
-def _serve_the_parent() -> None:
+class _Processes(concurrent.futures.ProcessPoolExecutor):
+    """A pool whose processes can be ended, whatever they are at."""
+
+    def __init__(self, workers: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        heard, self._told = context.Pipe(duplex=False)
+        super().__init__(workers, mp_context=context, initializer=_serve_the_parent, initargs=(heard,))
+
+    def end(self) -> None:
+        self._told.send_bytes(b"end")  # which nobody reads: all of them see it
+
+
+def _serve_the_parent(heard: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_the_parent, name="ascend-venc-parent", daemon=True).start()
+    threading.Thread(target=_end_with_the_parent, args=(heard,), name="ascend-venc-parent", daemon=True).start()
 
 
-def _end_with_the_parent() -> None:
+def _end_with_the_parent(heard: Any) -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
-    multiprocessing.connection.wait([parent.sentinel])
+    multiprocessing.connection.wait([parent.sentinel, heard])
     os._exit(1)
+
+
+def _numbers_of(devices: Any) -> list[int]:
+    try:
+        given = list(devices)
+    except TypeError:
+        raise TypeError(f"devices must be an iterable of ints, such as [0, 1], got {type(devices).__name__}") from None
+    if not given:
+        raise InvalidArgumentError("devices is empty; give a number for each device")
+    return [as_count("each of devices", number, 0) for number in given]
+
+
+def _check_executor(given: Any, words: str) -> None:
+    if not hasattr(given, "submit"):
+        raise TypeError(f"{words} {type(given).__name__}")

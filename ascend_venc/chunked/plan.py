@@ -11,11 +11,12 @@ import os
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import as_int
-from ..config import EncoderConfig
+from ..arguments import as_int, as_size
+from ..config import EncoderConfig, parse_fps
 from ..errors import InvalidArgumentError, MediaError
 from ..media.open import open_video
 from ..media.output import ReplacingFile
+from ..rate_control import RateControl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -187,7 +188,7 @@ class ChunkPlan:
             "note": self.note,
             "chunks": chunks,
         }
-        return json.dumps(manifest, indent=1) + "\n"
+        return json.dumps(manifest, indent=1, default=dataclasses.asdict) + "\n"
 
     def save(self, folder: str | os.PathLike[str]) -> str:
         """Write the manifest into a folder, which is made, in place of one that is there. Returns its path."""
@@ -203,7 +204,7 @@ def load_plan(path: str | os.PathLike[str]) -> ChunkPlan:
     name = os.fspath(path)
     if os.path.isdir(name):
         name = os.path.join(name, PLAN_FILE)
-    with open(name, encoding="utf-8") as file:
+    with open(name, "rb") as file:
         text = file.read()
     try:
         told = json.loads(text)
@@ -211,7 +212,7 @@ def load_plan(path: str | os.PathLike[str]) -> ChunkPlan:
             raise ChunkError(f"{name}: manifest of version {told['version']}; this is for {VERSION}")
         picture = told["source"]["picture"]
         source = Source(**{**told["source"], "picture": None if picture is None else tuple(picture)})
-        settings = tuple(sorted(told["settings"].items()))
+        settings = tuple((name, _setting(told["settings"][name])) for name in sorted(SETTINGS))
         chunks = tuple(
             Chunk(
                 index,
@@ -228,12 +229,19 @@ def load_plan(path: str | os.PathLike[str]) -> ChunkPlan:
             for index, chunk in enumerate(told["chunks"])
         )
         time_base, fps = Fraction(told["time_base"]), Fraction(told["fps"])
+        if time_base <= 0 or fps <= 0:
+            raise ValueError(f"time_base is {time_base}, fps is {fps}")
         plan = ChunkPlan(source, settings, told["frames"], time_base, fps, chunks, told["note"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         if isinstance(error, ChunkError):
             raise
-        raise ChunkError(f"{name}: this is not a manifest of chunks ({error!r})") from None
+        raise ChunkError(f"{name}: this is not a manifest of chunks ({type(error).__name__}: {error})") from None
     return plan
+
+
+def _setting(told: Any) -> Any:
+    """Return what the manifest tells of a setting: `rc` with limits is a mapping there."""
+    return RateControl(**told) if isinstance(told, dict) else told
 
 
 def plan(
@@ -280,7 +288,7 @@ def plan(
     unknown = sorted(set(settings) - set(SETTINGS))
     if unknown:
         raise InvalidArgumentError(f"{unknown[0]} is not a setting of a chunk; these are: {', '.join(SETTINGS)}")
-    path = os.path.abspath(os.fspath(source))
+    path, size = os.path.abspath(os.fspath(source)), as_size(size)
     with open_video(path, size=size, fps=fps) as reader:
         if reader.path is None:
             raise InvalidArgumentError(
@@ -289,18 +297,19 @@ def plan(
         config = EncoderConfig.resolve(reader.width, reader.height, fps=reader.fps, **settings)
         moments = reader.moments()
         time_base, rate = reader.time_base, reader.fps
+    rc = config.rate_control
     resolved = tuple(
         sorted(
             {
                 "codec": config.codec,
                 "profile": config.profile,
-                "rc": settings.get("rc") or "default",
+                "rc": rc if rc.limits or rc.qp is not None else rc.mode,  # however it was written
                 "bitrate": config.bitrate,
                 "gop": config.gop,
             }.items()
         )
     )
-    film = Source(path, *fingerprint(path), digest_of(path), size, None if fps is None else str(fps))
+    film = Source(path, *fingerprint(path), digest_of(path), size, None if fps is None else str(parse_fps(fps)))
     if moments is None:
         note = "it cannot be cut: its clock starts anew or jumps, or it does not tell its times"
         return ChunkPlan(film, resolved, None, time_base, rate, (_chunk(film, resolved, 0, 0, None),), note)
@@ -350,7 +359,9 @@ def _before(moments: list[Fraction], frame: int) -> Fraction | None:
 def _cuts(total: int, chunk: Any, scenes: Iterable[int] | None, gop: int, fps: Fraction) -> list[int]:
     """Return the number of each chunk's first frame."""
     if scenes is not None:
-        firsts = sorted({0, *(as_int("scenes", first) for first in scenes)})
+        if not hasattr(scenes, "__iter__"):
+            raise TypeError(f"scenes must be an iterable of ints, got {type(scenes).__name__}")
+        firsts = sorted({0, *(as_int("each of scenes", first) for first in scenes)})
         if firsts[0] < 0 or firsts[-1] >= total:
             wrong = firsts[0] if firsts[0] < 0 else firsts[-1]
             raise InvalidArgumentError(f"scenes has {wrong}; the film's frames are 0 to {total - 1}")

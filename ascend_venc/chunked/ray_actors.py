@@ -8,8 +8,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .._lowlevel.core import open_library
+from ..arguments import as_count, as_seconds, check_bool
 from ..device_capabilities import capabilities
 from ..errors import AclError, InvalidArgumentError, MediaError
+from ..media.formats import check_mapping
 from .encoding import ChunkResult, done_and_waiting, encode_chunk, keep_result
 
 if TYPE_CHECKING:
@@ -90,8 +92,12 @@ def encode_on_ray(
     An actor has one chunk at a time, and gives its place back as soon as there is no more for it: to one that Ray
     starts again, for example.
     """
-    if actors < 1:
-        raise InvalidArgumentError(f"actors is {actors}; it must be 1 or more")
+    actors, retries = as_count("actors", actors), as_count("retries", retries, 0)
+    start_timeout = float(as_seconds("start_timeout", start_timeout))
+    if start_timeout < 0:
+        raise InvalidArgumentError(f"start_timeout is {start_timeout:g}; it must be 0 s or more")
+    check_bool("shared", shared)
+    check_mapping("resources", resources, '{"NPU": 1}')
     ray = import_ray()
     path = os.path.abspath(os.fspath(folder))
     os.makedirs(path, exist_ok=True)
@@ -188,7 +194,7 @@ def resources_of_this_node(*, backend: str | None = None, channels: int | None =
 
     `channels`: of one device, where its chip does not tell (`capabilities().channels`): InvalidArgumentError then.
     """
-    each = capabilities(backend=backend).channels if channels is None else channels
+    each = capabilities(backend=backend).channels if channels is None else as_count("channels", channels)
     if each is None:
         raise InvalidArgumentError("channels is missing: how many sessions this chip holds is not known")
     return {"VENC": float(open_library(backend, 30.0).device_count * each)}

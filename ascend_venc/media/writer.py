@@ -13,7 +13,7 @@ import weakref
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import as_seconds, parse_choice
+from ..arguments import as_seconds, as_size, parse_choice
 from ..call_site import stack_level
 from ..config import EncoderConfig, parse_fps
 from ..device_capabilities import capabilities
@@ -184,7 +184,7 @@ class VideoWriter:
         **settings: Unpack[EncoderSettings],
     ) -> None:
         self._fps = parse_fps(25 if fps is None else fps)
-        self._asked_size = _check_size(size)
+        self._asked_size = as_size(size)
         if pixel_format is not None:
             pixel_format = parse_choice("pixel_format", name_of_format(pixel_format), PIXEL_FORMATS, ALIASES)
         self._pixel_format = pixel_format
@@ -500,19 +500,6 @@ def _writing(time_base: Fraction, counted: bool) -> Callable[[Any, Any], None]:
 
 def _large_enough(side: int, taken: tuple[int, int] | None) -> int:
     return side if taken is None or side >= taken[0] else -(-taken[0] // _BLOCK) * _BLOCK
-
-
-def _check_size(size: Any) -> tuple[int, int] | None:
-    if size is None:
-        return None
-    try:
-        width, height = size
-        width, height = width.__index__(), height.__index__()
-    except (TypeError, ValueError, AttributeError):
-        raise TypeError(f"size must be a pair of ints, width and height, got {size!r}") from None
-    if width < 1 or height < 1:
-        raise InvalidArgumentError(f"size is {width} x {height}; both must be 1 or more")
-    return width, height
 
 
 @atexit.register
