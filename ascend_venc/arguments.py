@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 from decimal import Decimal
@@ -35,7 +36,7 @@ def float_of(name: str, value: Any, kind: str) -> float:
             return float(value)
         except OverflowError:  # an int
             return float("inf") if value > 0 else float("-inf")
-        except TypeError:
+        except (TypeError, ValueError):  # an array of several; a signalling NaN of decimals
             pass
     raise TypeError(f"{name} must be {kind}, got {type(value).__name__}")
 
@@ -61,9 +62,8 @@ def as_size(size: Any) -> tuple[int, int] | None:
     if size is None:
         return None
     try:
-        width, height = size
-        width, height = width.__index__(), height.__index__()
-    except (TypeError, ValueError, AttributeError):
+        width, height = (index_of("size", side) for side in size)
+    except (TypeError, ValueError):
         raise TypeError(f"size must be a pair of ints, width and height, got {size!r}") from None
     if width < 1 or height < 1:
         raise InvalidArgumentError(f"size is {width} x {height}; both must be 1 or more")
@@ -111,10 +111,31 @@ def as_seconds(name: str, value: Any) -> Fraction:
     Raises TypeError or InvalidArgumentError.
     """
     number = float_of(name, value, "a number of seconds")
-    try:
-        return Fraction(value) if isinstance(value, (Rational, Decimal)) else Fraction(repr(number))
-    except (ValueError, OverflowError):
-        raise InvalidArgumentError(f"{name} is {value}; give a finite number of seconds") from None
+    if not math.isfinite(number):
+        raise InvalidArgumentError(f"{name} is {shown(value)}; give a finite number of seconds")
+    return Fraction(value) if isinstance(value, (Rational, Decimal)) else Fraction(repr(number))
+
+
+def as_positive_seconds(name: str, value: Any, most: float = math.inf) -> Fraction:
+    """Return a number of seconds as `as_seconds` does. Raises also where it is not above 0, or above the most."""
+    seconds = as_seconds(name, value)
+    if not 0 < seconds <= most:
+        bound = "" if most == math.inf else f", and at most {most:.0f} s"
+        raise InvalidArgumentError(f"{name} is {shown(value)}; it must be greater than 0 s{bound}")
+    return seconds
+
+
+def as_time_base(value: Any) -> Fraction:
+    """Return the seconds per unit of a clock: of a number as `as_seconds` does, or of text such as "1/1000"."""
+    unit = value
+    if isinstance(value, str):
+        try:
+            unit = Fraction(value)
+        except (ValueError, ZeroDivisionError):
+            raise InvalidArgumentError(
+                f"time_base is {shown(value)}; give seconds per unit, such as Fraction(1, 1000)"
+            ) from None
+    return as_positive_seconds("time_base", unit)
 
 
 def check_timeout(timeout: Any) -> float | None:

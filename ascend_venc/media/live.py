@@ -13,11 +13,11 @@ from fractions import Fraction
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..arguments import as_int, as_seconds, check_bool
+from ..arguments import as_count, as_positive_seconds, check_bool
 from ..config import parse_codec
 from ..errors import InvalidArgumentError, MediaError
 from .container import import_av
-from .formats import FLV_CODEC, LIVE_FORMATS, live_format, parse_format, scheme_of
+from .formats import FLV_CODEC, LIVE_FORMATS, check_mapping, live_format, parse_format, scheme_of
 from .live_process import PATIENCE, ConnectionLost, LiveProcess
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FIRST_DELAY = 0.5  # seconds before the second try to connect; doubled for each further one
 LONGEST_DELAY = 10.0
+_LONGEST_TIMEOUT = 1e6  # seconds: poll() takes no more than 2^31 ms
 _UDP_PAYLOAD = 1316  # bytes: seven packets of MPEG-TS, which receivers expect in one datagram
 _USER = re.compile(r"(?<=://)[^/@]*@")  # user and password
 _log = logging.getLogger("ascend_venc")
@@ -82,7 +83,7 @@ class LiveOutput:
         After a failure: True, connect again until it succeeds; a number, give up after so many seconds without a
         connection; False, the failure ends the output.
     timeout : float
-        Seconds that connecting, sending one access unit, and `close` may take; then it is a failure.
+        Seconds that connecting, sending one access unit, and `close` may take, up to 1,000,000; then it is a failure.
     max_queued : int
         Access units that wait at most.
     max_queued_bytes : int
@@ -145,15 +146,15 @@ class LiveOutput:
             )
         self.named = FLV_CODEC if self.format == "flv" else None
         self.codec = self.named or ""
-        self._reconnect = reconnect if isinstance(reconnect, bool) else _positive("reconnect", reconnect)
-        self._timeout = _positive("timeout", timeout)
-        self._max_queued = as_int("max_queued", max_queued)
-        self._max_bytes = as_int("max_queued_bytes", max_queued_bytes)
-        for name, value in (("max_queued", self._max_queued), ("max_queued_bytes", self._max_bytes)):
-            if value < 1:
-                raise InvalidArgumentError(f"{name} is {value}; it must be 1 or more")
+        self._reconnect: bool | float = reconnect
+        if not isinstance(reconnect, bool):
+            self._reconnect = float(as_positive_seconds("reconnect", reconnect))
+        self._timeout = float(as_positive_seconds("timeout", timeout, _LONGEST_TIMEOUT))
+        self._max_queued = as_count("max_queued", max_queued)
+        self._max_bytes = as_count("max_queued_bytes", max_queued_bytes)
         check_bool("realtime", realtime)
         self.realtime = realtime
+        check_mapping("options", options, '{"rtsp_transport": "tcp"}')
         self._options = dict(options or {})
         import_av()
         if not sys.executable:
@@ -406,10 +407,3 @@ class LiveOutput:
 
     def _count(self, **more: int) -> None:
         self._stats = self._stats._replace(**{name: getattr(self._stats, name) + more[name] for name in more})
-
-
-def _positive(name: str, value: Any) -> float:
-    seconds = float(as_seconds(name, value))
-    if seconds <= 0:
-        raise InvalidArgumentError(f"{name} is {value}; it must be greater than 0 s")
-    return seconds

@@ -9,6 +9,7 @@ import warnings
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from ..arguments import as_time_base
 from ..config import parse_codec, parse_fps
 from ..errors import InvalidArgumentError, MediaError
 from ..pixel_formats import PIXEL_FORMATS, default_matrix
@@ -158,7 +159,7 @@ class Muxer:
             check_options(self._av, held, options)
         self._codec: str = codec
         self._fps: Fraction = config.fps if fps is None else parse_fps(fps)
-        self._time_base = time_base
+        self._time_base = None if time_base is None else as_time_base(time_base)
         self._format: str = held
         self._size = size
         self._fragmented = fragmented or asks_for_fragments(options)

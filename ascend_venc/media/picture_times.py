@@ -7,7 +7,7 @@ import time
 from fractions import Fraction
 from typing import Any
 
-from ..arguments import as_seconds
+from ..arguments import as_seconds, float_of, shown
 from ..errors import InvalidArgumentError
 
 
@@ -38,7 +38,7 @@ class PictureTimes:
         """
         if self.kind != "given" and seconds is not None:
             raise InvalidArgumentError(
-                f'time is {seconds}, and times is {self.kind!r}: make the writer with times="given"'
+                f'time is {shown(seconds)}, and times is {self.kind!r}: make the writer with times="given"'
             )
         if self.time_base is None:
             return (index if self._gaps else None), None
@@ -52,8 +52,8 @@ class PictureTimes:
         if tick <= self._last:
             if self.kind == "given":
                 raise InvalidArgumentError(
-                    f"time of frame {index} is {float(moment - origin):g} s after the first, that of the one before "
-                    f"{float(self._last * self.time_base):g} s: times must grow by {self.time_base} s at least"
+                    f"time of frame {index} is {_told(moment - origin)} s after the first, that of the one before "
+                    f"{_told(self._last * self.time_base)} s: times must grow by {shown(self.time_base)} s at least"
                 )
             tick = self._last + 1
         return tick, origin
@@ -62,3 +62,7 @@ class PictureTimes:
         """Go on from there: the picture was taken."""
         if tick is not None:
             self._last, self._origin = tick, origin
+
+
+def _told(seconds: Fraction) -> str:
+    return f"{float_of('time', seconds, 'a number of seconds'):g}"  # the difference of two floats may be none

@@ -9,9 +9,9 @@ import threading
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from ..arguments import as_seconds
+from ..arguments import as_count, as_positive_seconds
 from ..config import parse_codec
-from ..errors import InvalidArgumentError, MediaError
+from ..errors import MediaError
 from .target import DEFAULT_CODEC, Target
 
 if TYPE_CHECKING:
@@ -66,14 +66,8 @@ class PacketRing:
     sound = None
 
     def __init__(self, seconds: float | Fraction, *, max_bytes: int | None = None) -> None:
-        if isinstance(seconds, bool) or not hasattr(seconds, "__float__"):
-            raise TypeError(f"seconds must be a number, got {type(seconds).__name__}")
-        if not 0 < float(seconds) < float("inf"):
-            raise InvalidArgumentError(f"seconds is {seconds}; it must be greater than 0")
-        if max_bytes is not None and (isinstance(max_bytes, bool) or not hasattr(max_bytes, "__index__")):
-            raise TypeError(f"max_bytes must be an int, got {type(max_bytes).__name__}")
-        self.seconds = as_seconds("seconds", seconds)
-        self._max_bytes = max_bytes
+        self.seconds = as_positive_seconds("seconds", seconds)
+        self._max_bytes = None if max_bytes is None else as_count("max_bytes", max_bytes)
         self._lock = threading.Lock()
         self._groups: collections.deque[list[_Kept]] = collections.deque()  # each from one key frame to the next
         self._encoder: Any = None

@@ -7,7 +7,7 @@ import re
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Callable
 
-from ..arguments import as_seconds
+from ..arguments import as_count, as_positive_seconds
 from ..errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -49,17 +49,11 @@ class Split:
 
     def __init__(self, seconds: Any, size: Any) -> None:
         if seconds is not None:
-            if isinstance(seconds, bool) or not hasattr(seconds, "__float__"):
-                raise TypeError(f"split_seconds must be a number, got {type(seconds).__name__}")
-            if not 0 < float(seconds) < float("inf"):
-                raise InvalidArgumentError(f"split_seconds is {seconds}; it must be greater than 0")
+            seconds = as_positive_seconds("split_seconds", seconds)
         if size is not None:
-            if isinstance(size, bool) or not hasattr(size, "__index__"):
-                raise TypeError(f"split_bytes must be an int, got {type(size).__name__}")
-            if size < 1:
-                raise InvalidArgumentError(f"split_bytes is {size}; it must be 1 or more")
-        self.seconds = None if seconds is None else as_seconds("split_seconds", seconds)
-        self.size = size
+            size = as_count("split_bytes", size)
+        self.seconds: Fraction | None = seconds
+        self.size: int | None = size
 
     def period(self, time: Fraction) -> int:
         """Return which of the periods of `seconds` a time is in."""

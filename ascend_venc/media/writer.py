@@ -13,7 +13,7 @@ import weakref
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import as_seconds, as_size, parse_choice
+from ..arguments import as_seconds, as_size, as_time_base, parse_choice
 from ..call_site import stack_level
 from ..config import EncoderConfig, parse_fps
 from ..device_capabilities import capabilities
@@ -219,7 +219,7 @@ class VideoWriter:
         if time_base is None:
             time_base = max(CLOCKS.get(target.format, _FINE) for target in self._targets)
         dropping = str(settings.get("on_full", "")).lower().startswith("drop")
-        self._times = PictureTimes(times, Fraction(time_base), dropping)
+        self._times = PictureTimes(times, as_time_base(time_base), dropping)
         self._settings: dict[str, Any] = {**settings}
         self._check_settings()
         self.encoder: Encoder | None = None
@@ -317,6 +317,7 @@ class VideoWriter:
         key_frame = key_frame or period != self._period or bool(asking)
         for live in asking:
             live.wants_key_frame = False  # before: it may ask again at any moment
+        taken = None
         try:
             data = enlarged(picture, *self._coded)
             taken = self.encoder.submit(data, pts=tick, key_frame=key_frame, token=duration, sei=sei)
@@ -324,8 +325,9 @@ class VideoWriter:
             self._raise_error()
             self._check_not_closed()
             raise
-        for live in asking if taken is None else ():  # another frame will have to be it
-            live.wants_key_frame = True
+        finally:
+            for live in asking if taken is None else ():  # refused or left out: another frame will have to be it
+                live.wants_key_frame = True
         self._times.took(tick, origin)
         self._period = period
         self.frames += 1

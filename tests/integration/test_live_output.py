@@ -461,6 +461,32 @@ def test_full_queue_is_dropped_up_to_the_next_idr(unsent, settings, kinds, queue
     assert not output._queue or output._queue[0].is_keyframe
 
 
+def test_idr_that_was_asked_for_comes_behind_a_picture_that_was_refused(tmp_path, monkeypatch, backend):
+    monkeypatch.setattr(LiveOutput, "_run", lambda self: None)
+    output, path = LiveOutput("udp://127.0.0.1:1"), tmp_path / "film.mkv"
+    with venc.VideoWriter([path, output], gop=1000, backend=backend) as writer:
+        writer.write(grey(1))
+        eventually(lambda: output.stats.queued == 1)  # an IDR, behind which there is nothing to ask for
+        output.wants_key_frame = True
+        with pytest.raises(TypeError, match="sei must be"):
+            writer.write(grey(2), sei="wrong")
+        assert output.wants_key_frame
+        writer.write(grey(2))
+    with av.open(str(path)) as container:
+        assert [packet.is_keyframe for packet in container.demux(video=0) if packet.size] == [True, True]
+
+
+def test_longest_timeout_is_one_that_the_system_takes():
+    process = live_process.LiveProcess(live._LONGEST_TIMEOUT)
+    try:
+        with pytest.raises(live_process.ConnectionLost) as lost:  # by what is no picture, not by the waits
+            settings = {"codec": "h264", "fps": 25, "format": "mpegts", "time_base": Fraction(1, 25)}
+            process.ask(("udp://127.0.0.1:1", live._LONGEST_TIMEOUT, settings), (0, 1, True, b"no picture"))
+        assert "too large" not in str(lost.value)
+    finally:
+        process.close(killed=True)
+
+
 def test_first_packet_has_to_be_a_key_frame(unsent):
     with pytest.raises(venc.MediaError, match="first packet is no key frame"):
         unsent().write(Packet(3), pts=0)
@@ -497,6 +523,9 @@ def test_packet_that_waits_for_its_time_hears_that_the_output_has_failed(unsent)
         ("film.mp4", {}, venc.InvalidArgumentError, "url is 'film.mp4'; it must begin with one of rtsp://, "),
         (3, {}, TypeError, "url must be a str"),
         ("udp://a:1", {"timeout": 0}, venc.InvalidArgumentError, "timeout is 0; it must be greater than 0"),
+        ("udp://a:1", {"timeout": 1e12}, venc.InvalidArgumentError, r"timeout is 1.*, and at most 1000000 s"),
+        ("udp://a:1", {"timeout": 10**400}, venc.InvalidArgumentError, "timeout is an integer of 1329 bits"),
+        ("udp://a:1", {"options": "x"}, TypeError, "options must be a mapping of str, such as"),
         ("udp://a:1", {"reconnect": -1}, venc.InvalidArgumentError, "reconnect is -1"),
         ("udp://a:1", {"reconnect": "no"}, TypeError, "reconnect must be a number of seconds"),
         ("udp://a:1", {"max_queued": 0}, venc.InvalidArgumentError, "max_queued is 0; it must be 1 or more"),

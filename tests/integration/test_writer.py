@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 import warnings
+from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
@@ -19,6 +20,7 @@ import pytest
 
 import ascend_venc as venc
 from ascend_venc.media import open_video
+from ascend_venc.media.picture_times import PictureTimes
 from helpers import clips, color, pictures, processes
 
 av = pytest.importorskip("av", reason="PyAV is not installed")
@@ -430,6 +432,9 @@ def test_times_that_cannot_be_are_refused_and_the_film_goes_on(tmp_path, backend
         with pytest.raises(venc.InvalidArgumentError, match="time of frame 0 is missing"):
             writer.write(RGB)
         writer.write(RGB, time=5)
+        for wrong in (10**400, -(10**400), Decimal("sNaN")):
+            with pytest.raises((venc.InvalidArgumentError, TypeError), match=r"time (is|must be a number)"):
+                writer.write(RGB, time=wrong)
         for wrong in (5, 4.9, 5.000001):
             with pytest.raises(venc.InvalidArgumentError, match=r"time of frame 1 is .* times must grow"):
                 writer.write(RGB, time=wrong)
@@ -447,6 +452,22 @@ def test_times_that_cannot_be_are_refused_and_the_film_goes_on(tmp_path, backend
     writer = venc.VideoWriter(tmp_path / "other.mp4", backend=backend)
     with writer, pytest.raises(venc.InvalidArgumentError, match='make the writer with times="given"'):
         writer.write(RGB, time=0)
+
+
+def test_times_further_apart_than_every_float_are_refused():
+    times = PictureTimes("given", Fraction(1, 1000), False)
+    times.took(*times.of(0, 1.7e308))
+    with pytest.raises(venc.InvalidArgumentError, match="time of frame 1 is -inf s after the first"):
+        times.of(1, -1.7e308)
+
+
+def test_clock_is_the_decimal_number_or_the_text(tmp_path, backend):
+    for number, base in enumerate((0.001, "1/1000", Decimal("0.001"), Fraction(1, 1000))):
+        path = tmp_path / f"{number}.mp4"
+        with venc.VideoWriter(path, times="given", time_base=base, backend=backend) as writer:
+            for time in (0, 0.0404, 0.08):
+                writer.write(RGB, time=time)
+        assert pictures.decoded(path)[1] == [0, 0.04, 0.08]
 
 
 def test_rate_that_changes_keeps_each_picture_s_own_time(tmp_path, backend):
@@ -633,6 +654,14 @@ def test_raw_pictures_of_a_reader_are_written_in_their_colours(tmp_path, backend
         ("film.mp4", {"sink": 1}, TypeError, "no setting 'sink'"),
         ("film.mp4", {"size": 3}, TypeError, "size must be a pair"),
         ("film.mp4", {"size": (0, 3)}, venc.InvalidArgumentError, "size is 0 x 3"),
+        ("film.mp4", {"size": (True, 3)}, TypeError, "size must be a pair"),
+        ("film.mp4", {"time_base": "x"}, venc.InvalidArgumentError, r"time_base is 'x'; .*such as Fraction\(1, 1000\)"),
+        ("film.mp4", {"time_base": "1/0"}, venc.InvalidArgumentError, "time_base is '1/0'; give seconds per unit"),
+        ("film.mp4", {"time_base": float("nan")}, venc.InvalidArgumentError, "time_base is nan; give a finite number"),
+        ("film.mp4", {"time_base": 0}, venc.InvalidArgumentError, "time_base is 0; it must be greater than 0"),
+        ("film.mp4", {"time_base": -1}, venc.InvalidArgumentError, "time_base is -1; it must be greater than 0"),
+        ("film.mp4", {"time_base": True}, TypeError, "time_base must be a number of seconds, got bool"),
+        ("film.mp4", {"time_base": 10**400}, venc.InvalidArgumentError, "time_base is an integer of 1329 bits"),
         ("film.mp4", {"metadata": "abc"}, TypeError, r'metadata must be a mapping of str, .*"A film"}, got str'),
         ("film.mp4", {"muxer_options": "abc"}, TypeError, "muxer_options must be a mapping"),
         ("film.mp4", {"muxer_options": [("a", "b")]}, TypeError, "got list"),

@@ -217,6 +217,7 @@ def test_what_cannot_be_split_is_said_early(tmp_path):
         ("film.mp4", {"split_seconds": 1}, venc.InvalidArgumentError, "needs one number in its name"),
         ("a%d-%d.mp4", {"split_bytes": 9}, venc.InvalidArgumentError, "needs one number in its name"),
         ("a%d.mp4", {"split_seconds": 0}, venc.InvalidArgumentError, "split_seconds is 0"),
+        ("a%d.mp4", {"split_seconds": 10**400}, venc.InvalidArgumentError, "split_seconds is an integer of 1329 bits"),
         ("a%d.mp4", {"split_bytes": -1}, venc.InvalidArgumentError, "split_bytes is -1"),
         ("a%d.mp4", {"split_seconds": "1"}, TypeError, "split_seconds must be a number"),
         ("missing/a%d.mp4", {"split_seconds": 1}, FileNotFoundError, "a0.mp4"),
@@ -286,9 +287,11 @@ def test_ring_is_bounded_in_memory_and_of_one_writer(backend):
     with pytest.raises(venc.MediaError, match="of one writer"), venc.VideoWriter(ring, backend=backend) as other:
         while True:
             other.write(grey(1))
-    for wrong in (0, -1, float("inf")):
+    for wrong in (0, -1, float("inf"), 10**400):
         with pytest.raises(venc.InvalidArgumentError, match="seconds is"):
             PacketRing(wrong)
+    with pytest.raises(venc.InvalidArgumentError, match="max_bytes is -5; it must be 1 or more"):
+        PacketRing(1, max_bytes=-5)
     for arguments in (("1",), (1, "2")):
         with pytest.raises(TypeError):
             PacketRing(arguments[0], **({"max_bytes": arguments[1]} if len(arguments) > 1 else {}))

@@ -80,6 +80,13 @@ def test_muxer_refuses_what_it_cannot_write(backend, tmp_path):
         Muxer(tmp_path / "a.xyz", codec="h264", fps=25)
     with pytest.raises(InvalidArgumentError, match="codec"):
         Muxer(tmp_path / "a.mp4", codec="vp9", fps=25)
+    for base, words in (
+        ("1/0", "time_base is '1/0'; give seconds per unit"),
+        (-1, "time_base is -1; it must be greater"),
+    ):
+        with pytest.raises(InvalidArgumentError, match=words):
+            Muxer(tmp_path / "a.mp4", codec="h264", fps=25, time_base=base)
+    assert not (tmp_path / "a.mp4").exists()
     with pytest.raises(MediaError, match="parameter sets"), Muxer(tmp_path / "a.mp4", codec="h264", fps=25) as muxer:
         muxer.write(packets[1])
     with pytest.raises(MediaError, match="grow"), Muxer(tmp_path / "b.mp4", codec="h264", fps=25) as muxer:
