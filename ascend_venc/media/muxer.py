@@ -251,8 +251,9 @@ class Muxer:
         if self._last_pts is not None and pts <= self._last_pts:
             raise MediaError(f"pts {pts} follows {self._last_pts}: times must grow")
         if self._live is not None:
-            if self._last_pts is None:
+            if self._of_live:  # not started: a first packet that was refused has done that
                 self._live.start(self._time_base, **self._of_live)
+                self._of_live = {}
             self._live.write(packet, pts=pts, duration=duration)
             self._last_pts = pts
             return

@@ -492,6 +492,17 @@ def test_first_packet_has_to_be_a_key_frame(unsent):
         unsent().write(Packet(3), pts=0)
 
 
+def test_muxer_to_a_network_goes_on_behind_a_first_packet_that_was_refused(monkeypatch):
+    monkeypatch.setattr(LiveOutput, "_run", lambda self: None)
+    output = LiveOutput("udp://127.0.0.1:1")
+    with Muxer(output, codec="h264", fps=25, time_base=Fraction(1, 25)) as muxer:
+        (_, delta), (_, key) = packets("PK")
+        with pytest.raises(venc.MediaError, match="the first packet is no key frame"):
+            muxer.write(delta, pts=0)
+        muxer.write(key, pts=0)
+        assert output.stats.queued == 1
+
+
 def test_realtime_waits_for_the_time_of_each_packet(unsent):
     output = unsent(realtime=True)
     begin = time.monotonic()
