@@ -29,6 +29,7 @@ PLAIN_LIBRARIES = {
 LINK_PACKAGE = f"{LIB_PACKAGE}.acl"
 LINK_LIBRARIES = {
     "libascendcl": "csrc/sim/link/ascendcl.c",
+    "libacl_rt": "csrc/sim/link/acl_rt.c",
     "libacl_dvpp": "csrc/sim/link/acl_dvpp.c",
     "libacl_dvpp_mpi": "csrc/sim/link/acl_dvpp_mpi.c",
 }

@@ -24,6 +24,7 @@ LIBRARIES = {
     "_lib/libavenc.so",
     "_lib/libascendvenc_sim.so",
     "_lib/acl/libascendcl.so",
+    "_lib/acl/libacl_rt.so",
     "_lib/acl/libacl_dvpp.so",
     "_lib/acl/libacl_dvpp_mpi.so",
 }

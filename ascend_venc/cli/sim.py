@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 NAME = "sim"
 HELP = "Say how programs in C and C++ find the simulated device, and what it can be."
 
+# What programs are linked with; libacl_rt.so is libascendcl.so since CANN 9.
+LIBRARIES = ("libascendcl.so", "libacl_rt.so", "libacl_dvpp.so", "libacl_dvpp_mpi.so")
+
 VARIABLES = {
     "ASCEND_VENC_SIM_SOC": "the chip, one of the table",
     "ASCEND_VENC_SIM_DEVICES": "number of devices, 0 to 64 (default 1)",
@@ -45,11 +48,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def libdir() -> str:
-    """The folder that holds the two libraries. FileNotFoundError if this build has none."""
+    """The folder that holds LIBRARIES. FileNotFoundError if this build has none."""
     from .._lowlevel import core
 
     folder = core.link_folder()
-    for name in ("libascendcl.so", "libacl_dvpp.so", "libacl_dvpp_mpi.so"):
+    for name in LIBRARIES:
         os.stat(os.path.join(folder, name))
     return folder
 

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Bodies for libascendcl.so, libacl_dvpp.so and libacl_dvpp_mpi.so of the simulated device. One library carries all of
- * it, but a program for hardware is linked with several, which have to share one state. So they are filters (DT_FILTER):
- * each offers the
- * linker the names that the vendor's file of that name has, and the dynamic loader takes every one of them from the
- * simulated device, the same one that Python uses. A missing -lacl_dvpp is found at link time, as with the vendor's,
+ * Bodies for libascendcl.so, libacl_rt.so, libacl_dvpp.so and libacl_dvpp_mpi.so of the simulated device. One library
+ * carries all of it, but a program for hardware is linked with several, which have to share one state. So they are
+ * filters (DT_FILTER): each offers the linker the names that the vendor's file of that name has, and the dynamic loader
+ * takes every one of them from the simulated device, the same one that Python uses. A missing -lacl_dvpp is found at link time, as with the vendor's,
  * and what is linked here asks for the vendor's files on an Ascend host.
  *
  * glibc knows filters. Where a loader does not, the bodies run: they say so, and end the process.
