@@ -29,6 +29,8 @@ cdef extern from "ascendcl.h" nogil:
     ctypedef int32_t aclrtCallbackBlockType
     ctypedef int32_t aclrtEventStatus
     ctypedef int32_t aclrtEventRecordedStatus
+    ctypedef int32_t aclrtEventWaitStatus
+    ctypedef int32_t aclrtStreamStatus
     ctypedef int32_t acldvppStreamFormat
     ctypedef int32_t aclvencChannelDescParamType
     ctypedef int32_t acldvppPixelFormat
@@ -71,6 +73,17 @@ cdef extern from "ascendcl.h" nogil:
         ACL_EVENT_STATUS_RESERVED
         ACL_EVENT_RECORDED_STATUS_NOT_READY
         ACL_EVENT_RECORDED_STATUS_COMPLETE
+        ACL_EVENT_WAIT_STATUS_COMPLETE
+        ACL_EVENT_WAIT_STATUS_NOT_READY
+        ACL_EVENT_WAIT_STATUS_RESERVED
+        ACL_EVENT_SYNC
+        ACL_EVENT_CAPTURE_STREAM_PROGRESS
+        ACL_EVENT_TIME_LINE
+        ACL_STREAM_STATUS_COMPLETE
+        ACL_STREAM_STATUS_NOT_READY
+        ACL_STREAM_STATUS_RESERVED
+        ACL_STREAM_FAST_LAUNCH
+        ACL_STREAM_FAST_SYNC
         H265_MAIN_LEVEL
         H264_BASELINE_LEVEL
         H264_MAIN_LEVEL

@@ -126,6 +126,35 @@ enum {
     ACL_EVENT_RECORDED_STATUS_COMPLETE = 1,
 };
 
+/* Result of aclrtQueryEventWaitStatus. */
+typedef int32_t aclrtEventWaitStatus;
+enum {
+    ACL_EVENT_WAIT_STATUS_COMPLETE = 0,
+    ACL_EVENT_WAIT_STATUS_NOT_READY = 1,
+    ACL_EVENT_WAIT_STATUS_RESERVED = 0xffff,
+};
+
+/* What an event is for, in any mixture: the flag of aclrtCreateEventWithFlag. */
+enum {
+    ACL_EVENT_SYNC = 0x1,
+    ACL_EVENT_CAPTURE_STREAM_PROGRESS = 0x2,
+    ACL_EVENT_TIME_LINE = 0x8,
+};
+
+/* Result of aclrtStreamQuery. */
+typedef int32_t aclrtStreamStatus;
+enum {
+    ACL_STREAM_STATUS_COMPLETE = 0,
+    ACL_STREAM_STATUS_NOT_READY = 1,
+    ACL_STREAM_STATUS_RESERVED = 0xffff,
+};
+
+/* The flag of aclrtCreateStreamWithConfig. */
+enum {
+    ACL_STREAM_FAST_LAUNCH = 0x1,
+    ACL_STREAM_FAST_SYNC = 0x2,
+};
+
 /* Codec and profile of a bitstream. */
 typedef int32_t acldvppStreamFormat;
 enum {
@@ -443,18 +472,25 @@ enum { ACL_ERROR_CODES(ACL_ENUM_CODE) ACL_SUCCESS = 0 };
     X(RUNTIME, REQUIRED, aclError, aclrtSetCurrentContext, (aclrtContext context)) \
     X(RUNTIME, REQUIRED, aclError, aclrtGetCurrentContext, (aclrtContext *context)) \
     X(RUNTIME, REQUIRED, aclError, aclrtCreateStream, (aclrtStream *stream)) \
+    X(RUNTIME, OPTIONAL, aclError, aclrtCreateStreamWithConfig, (aclrtStream *stream, uint32_t priority, uint32_t flag)) \
     X(RUNTIME, REQUIRED, aclError, aclrtDestroyStream, (aclrtStream stream)) \
     X(RUNTIME, OPTIONAL, aclError, aclrtDestroyStreamForce, (aclrtStream stream)) \
     X(RUNTIME, REQUIRED, aclError, aclrtSynchronizeStream, (aclrtStream stream)) \
     X(RUNTIME, OPTIONAL, aclError, aclrtSynchronizeStreamWithTimeout, (aclrtStream stream, int32_t timeout)) \
+    X(RUNTIME, OPTIONAL, aclError, aclrtStreamQuery, (aclrtStream stream, aclrtStreamStatus *status)) \
     X(RUNTIME, REQUIRED, aclError, aclrtSynchronizeDevice, (void)) \
+    X(RUNTIME, OPTIONAL, aclError, aclrtSynchronizeDeviceWithTimeout, (int32_t timeout)) \
     X(RUNTIME, OPTIONAL, aclError, aclrtCreateEvent, (aclrtEvent *event)) \
+    X(RUNTIME, OPTIONAL, aclError, aclrtCreateEventWithFlag, (aclrtEvent *event, uint32_t flag)) \
+    X(RUNTIME, OPTIONAL, aclError, aclrtCreateEventExWithFlag, (aclrtEvent *event, uint32_t flag)) \
     X(RUNTIME, OPTIONAL, aclError, aclrtDestroyEvent, (aclrtEvent event)) \
     X(RUNTIME, OPTIONAL, aclError, aclrtRecordEvent, (aclrtEvent event, aclrtStream stream)) \
     X(RUNTIME, OPTIONAL, aclError, aclrtResetEvent, (aclrtEvent event, aclrtStream stream)) \
     X(RUNTIME, OPTIONAL, aclError, aclrtQueryEvent, (aclrtEvent event, aclrtEventStatus *status)) \
     X(RUNTIME, OPTIONAL, aclError, aclrtQueryEventStatus, (aclrtEvent event, aclrtEventRecordedStatus *status)) \
+    X(RUNTIME, OPTIONAL, aclError, aclrtQueryEventWaitStatus, (aclrtEvent event, aclrtEventWaitStatus *status)) \
     X(RUNTIME, OPTIONAL, aclError, aclrtSynchronizeEvent, (aclrtEvent event)) \
+    X(RUNTIME, OPTIONAL, aclError, aclrtSynchronizeEventWithTimeout, (aclrtEvent event, int32_t timeout)) \
     X(RUNTIME, OPTIONAL, aclError, aclrtEventElapsedTime, (float *ms, aclrtEvent startEvent, aclrtEvent endEvent)) \
     X(RUNTIME, OPTIONAL, aclError, aclrtStreamWaitEvent, (aclrtStream stream, aclrtEvent event)) \
     X(RUNTIME, REQUIRED, aclError, aclrtSubscribeReport, (uint64_t threadId, aclrtStream stream)) \
@@ -462,11 +498,16 @@ enum { ACL_ERROR_CODES(ACL_ENUM_CODE) ACL_SUCCESS = 0 };
     X(RUNTIME, REQUIRED, aclError, aclrtProcessReport, (int32_t timeout)) \
     X(RUNTIME, REQUIRED, aclError, aclrtLaunchCallback, (aclrtCallback fn, void *userData, aclrtCallbackBlockType blockType, aclrtStream stream)) \
     X(RUNTIME, REQUIRED, aclError, aclrtMalloc, (void **devPtr, size_t size, aclrtMemMallocPolicy policy)) \
+    X(RUNTIME, OPTIONAL, aclError, aclrtMallocCached, (void **devPtr, size_t size, aclrtMemMallocPolicy policy)) \
+    X(RUNTIME, OPTIONAL, aclError, aclrtMemFlush, (void *devPtr, size_t size)) \
+    X(RUNTIME, OPTIONAL, aclError, aclrtMemInvalidate, (void *devPtr, size_t size)) \
     X(RUNTIME, REQUIRED, aclError, aclrtFree, (void *devPtr)) \
     X(RUNTIME, REQUIRED, aclError, aclrtMallocHost, (void **hostPtr, size_t size)) \
     X(RUNTIME, REQUIRED, aclError, aclrtFreeHost, (void *hostPtr)) \
     X(RUNTIME, REQUIRED, aclError, aclrtMemcpy, (void *dst, size_t destMax, const void *src, size_t count, aclrtMemcpyKind kind)) \
     X(RUNTIME, REQUIRED, aclError, aclrtMemcpyAsync, (void *dst, size_t destMax, const void *src, size_t count, aclrtMemcpyKind kind, aclrtStream stream)) \
+    X(RUNTIME, OPTIONAL, aclError, aclrtMemcpy2d, (void *dst, size_t dpitch, const void *src, size_t spitch, size_t width, size_t height, aclrtMemcpyKind kind)) \
+    X(RUNTIME, OPTIONAL, aclError, aclrtMemcpy2dAsync, (void *dst, size_t dpitch, const void *src, size_t spitch, size_t width, size_t height, aclrtMemcpyKind kind, aclrtStream stream)) \
     X(RUNTIME, REQUIRED, aclError, aclrtMemset, (void *devPtr, size_t maxCount, int32_t value, size_t count)) \
     X(RUNTIME, REQUIRED, aclError, aclrtMemsetAsync, (void *devPtr, size_t maxCount, int32_t value, size_t count, aclrtStream stream)) \
     X(RUNTIME, REQUIRED, aclError, aclrtGetMemInfo, (aclrtMemAttr attr, size_t *free, size_t *total)) \

@@ -55,13 +55,23 @@ aclError acldvppMallocWithCfg(void **devPtr, size_t size, aclrtMemMallocPolicy p
     return allocate(__func__, __builtin_return_address(0), devPtr, size, SIM_DEVICE_MEMORY, SIM_BY_DVPP);
 }
 
+static aclError allocate_plain(const char *function, void *caller, void **devPtr, size_t size,
+                               aclrtMemMallocPolicy policy) {
+    if (devPtr == NULL || size == 0) /* documented */
+        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "devPtr must not be NULL and size not 0");
+    if (!policy_is_known(policy) || !round_up(&size))
+        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "policy %d is unknown, or size overflows", policy);
+    return allocate(function, caller, devPtr, size, SIM_DEVICE_MEMORY, SIM_BY_RUNTIME);
+}
+
 aclError aclrtMalloc(void **devPtr, size_t size, aclrtMemMallocPolicy policy) {
     SIM_ENTER(aclrtMalloc);
-    if (devPtr == NULL || size == 0) /* documented */
-        return FAIL(ACL_ERROR_INVALID_PARAM, "devPtr must not be NULL and size not 0");
-    if (!policy_is_known(policy) || !round_up(&size))
-        return FAIL(ACL_ERROR_INVALID_PARAM, "policy %d is unknown, or size overflows", policy);
-    return allocate(__func__, __builtin_return_address(0), devPtr, size, SIM_DEVICE_MEMORY, SIM_BY_RUNTIME);
+    return allocate_plain(__func__, __builtin_return_address(0), devPtr, size, policy);
+}
+
+aclError aclrtMallocCached(void **devPtr, size_t size, aclrtMemMallocPolicy policy) {
+    SIM_ENTER(aclrtMallocCached); /* documented: the same as aclrtMalloc */
+    return allocate_plain(__func__, __builtin_return_address(0), devPtr, size, policy);
 }
 
 aclError aclrtMallocHost(void **hostPtr, size_t size) {

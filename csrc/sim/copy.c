@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Copying and setting memory: which side is whose, bounds, direction. */
+/* Copying and setting memory, and its cache: which side is whose, bounds, direction. */
 #include "memory.h"
 
 #include <string.h>
@@ -66,15 +66,53 @@ static void check_copy(const char *function, const void *dst, const side *to, co
                       sim_origin_format(&to->memory->origin).text);
 }
 
-/* The checks of aclrtMemcpy in the documented order. *nothing: count is 0. */
-static aclError prepare_copy(const char *function, void *dst, size_t destMax, const void *src, size_t count,
-                             aclrtMemcpyKind kind, side *to, side *from) {
+aclError sim_copy_of_bytes(const char *function, void *dst, size_t destMax, const void *src, size_t count,
+                           aclrtMemcpyKind kind, sim_copy *copy) {
     if (dst == NULL || src == NULL)
         return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "dst and src must not be NULL");
     if (kind < ACL_MEMCPY_HOST_TO_HOST || kind > ACL_MEMCPY_HOST_TO_BUF_TO_DEVICE)
         return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "kind %d is unknown", kind);
     if (destMax == 0 || count > destMax)
         return sim_fail_at(function, ACL_ERROR_RT_PARAM_INVALID, "count %zu is above destMax %zu", count, destMax);
+    *copy = (sim_copy){.dst = dst, .src = src, .width = count, .height = 1, .kind = kind};
+    return ACL_SUCCESS;
+}
+
+aclError sim_copy_of_rows(const char *function, void *dst, size_t dpitch, const void *src, size_t spitch, size_t width,
+                          size_t height, aclrtMemcpyKind kind, sim_copy *copy) {
+    if (dst == NULL || src == NULL)
+        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "dst and src must not be NULL");
+    if (width == 0 || height == 0)
+        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "width %zu and height %zu must not be 0", width, height);
+    if (width > dpitch || width > spitch)
+        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "width %zu is above dpitch %zu or spitch %zu", width,
+                           dpitch, spitch);
+    /* documented; runtimes of 9.x know other kinds on chips without a video encoder */
+    if (kind != ACL_MEMCPY_HOST_TO_DEVICE && kind != ACL_MEMCPY_DEVICE_TO_HOST)
+        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM,
+                           "kind is %d, allowed are 1 (host to device) and 2 (device to host)", kind);
+    if (!sim_host_mode()) /* documented; guessed code */
+        return sim_fail_at(function, ACL_ERROR_RT_FEATURE_NOT_SUPPORT,
+                           "a program on the board cannot call it: copy each row with aclrtMemcpy");
+    size_t rest;
+    if (__builtin_mul_overflow(height - 1, dpitch > spitch ? dpitch : spitch, &rest) ||
+        __builtin_add_overflow(rest, width, &rest)) /* guessed code */
+        return sim_fail_at(function, ACL_ERROR_RT_PARAM_INVALID, "height %zu times the pitch is no size", height);
+    *copy = (sim_copy){dst, src, dpitch, spitch, width, height, kind};
+    return ACL_SUCCESS;
+}
+
+/* From the first byte of a side to its last. */
+static size_t extent(const sim_copy *copy, size_t pitch) {
+    return (copy->height - 1) * pitch + copy->width;
+}
+
+/* What every copy is refused for, in the documented order, behind sim_copy_of_bytes or sim_copy_of_rows. */
+static aclError prepare_copy(const char *function, const sim_copy *copy, side *to, side *from) {
+    void *dst = copy->dst;
+    const void *src = copy->src;
+    aclrtMemcpyKind kind = copy->kind;
+    size_t written = extent(copy, copy->dpitch), read = extent(copy, copy->spitch);
     sim_context *context = sim_current();
     /* documented; observed on a board: works there without a context */
     if (context == NULL && sim_host_mode())
@@ -82,18 +120,19 @@ static aclError prepare_copy(const char *function, void *dst, size_t destMax, co
     int lost = context != NULL ? sim_device_lost(context->device) : 0;
     if (lost != 0)
         return sim_fail_at(function, lost, "device %d is lost", context->device);
-    *to = look_at(dst, count);
-    *from = look_at(src, count);
+    *to = look_at(dst, written);
+    *from = look_at(src, read);
     bool from_device = kind == ACL_MEMCPY_DEVICE_TO_HOST || kind == ACL_MEMCPY_DEVICE_TO_DEVICE;
     bool to_device = kind == ACL_MEMCPY_HOST_TO_DEVICE || kind == ACL_MEMCPY_DEVICE_TO_DEVICE ||
                      kind == ACL_MEMCPY_HOST_TO_BUF_TO_DEVICE;
     aclError rc = ACL_SUCCESS;
-    if (from_device && from->memory == NULL && !sim_foreign_is_readable(src, count)) {
+    if (from_device && from->memory == NULL && !sim_foreign_is_readable(src, read)) {
         rc = no_memory(function, "source", src);
-    } else if (to_device && to->memory == NULL && !sim_foreign_is_writable(dst, count)) {
+    } else if (to_device && to->memory == NULL && !sim_foreign_is_writable(dst, written)) {
         rc = no_memory(function, "destination", dst);
     } else if (!to->inside || !from->inside) {
         const side *outside = to->inside ? from : to;
+        size_t count = to->inside ? read : written;
         if (sim_is_strict())
             sim_report_at("out-of-bounds", function, "copy no more than the allocation holds",
                           "%zu bytes at %s %p, whose allocation of %zu bytes ends before; it was %s", count,
@@ -111,30 +150,48 @@ static void put_away(side *to, side *from) {
     sim_memory_release(from->memory);
 }
 
+static void copy_rows(const sim_copy *copy, const side *to, const side *from) {
+    for (size_t row = 0; row < copy->height; row++)
+        memmove(to->data + row * copy->dpitch, from->data + row * copy->spitch, copy->width);
+}
+
+static aclError copy_now(const char *function, const sim_copy *copy) {
+    side to = {0}, from = {0};
+    aclError rc = prepare_copy(function, copy, &to, &from);
+    if (rc == ACL_SUCCESS)
+        copy_rows(copy, &to, &from);
+    put_away(&to, &from);
+    return rc;
+}
+
 aclError aclrtMemcpy(void *dst, size_t destMax, const void *src, size_t count, aclrtMemcpyKind kind) {
     SIM_ENTER(aclrtMemcpy);
-    side to = {0}, from = {0};
+    sim_copy copy;
     if (count == 0) /* documented */
         return ACL_SUCCESS;
-    aclError rc = prepare_copy(__func__, dst, destMax, src, count, kind, &to, &from);
-    if (rc == ACL_SUCCESS)
-        memmove(to.data, from.data, count);
-    put_away(&to, &from);
-    return rc;
+    aclError rc = sim_copy_of_bytes(__func__, dst, destMax, src, count, kind, &copy);
+    return rc == ACL_SUCCESS ? copy_now(__func__, &copy) : rc;
 }
 
-aclError sim_memory_check_copy(const char *function, void *dst, size_t destMax, const void *src, size_t count,
-                               aclrtMemcpyKind kind) {
+aclError aclrtMemcpy2d(void *dst, size_t dpitch, const void *src, size_t spitch, size_t width, size_t height,
+                       aclrtMemcpyKind kind) {
+    SIM_ENTER(aclrtMemcpy2d);
+    sim_copy copy;
+    aclError rc = sim_copy_of_rows(__func__, dst, dpitch, src, spitch, width, height, kind, &copy);
+    return rc == ACL_SUCCESS ? copy_now(__func__, &copy) : rc;
+}
+
+aclError sim_memory_check_copy(const char *function, const sim_copy *copy) {
     side to = {0}, from = {0};
-    aclError rc = prepare_copy(function, dst, destMax, src, count, kind, &to, &from);
+    aclError rc = prepare_copy(function, copy, &to, &from);
     put_away(&to, &from);
     return rc;
 }
 
-void sim_memory_copy_unchecked(void *dst, const void *src, size_t count) {
-    side to = look_at(dst, count), from = look_at(src, count);
+void sim_memory_copy_unchecked(const sim_copy *copy) {
+    side to = look_at(copy->dst, extent(copy, copy->dpitch)), from = look_at(copy->src, extent(copy, copy->spitch));
     if (to.inside && from.inside)
-        memmove(to.data, from.data, count);
+        copy_rows(copy, &to, &from);
     put_away(&to, &from);
 }
 
@@ -191,4 +248,34 @@ aclError aclrtMemset(void *devPtr, size_t maxCount, int32_t value, size_t count)
     if (rc == ACL_SUCCESS)
         sim_memory_set_unchecked(devPtr, value, count);
     return rc;
+}
+
+/* Documented: these runtimes keep the cache coherent by themselves, so there is nothing to do. */
+static aclError look_at_cached(const char *function, void *devPtr, size_t size) {
+    if (devPtr == NULL || size == 0) /* documented */
+        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "devPtr must not be NULL and size not 0");
+    sim_context *context = sim_current();
+    if (context == NULL && sim_host_mode()) /* guessed, as the next */
+        return sim_fail_at(function, ACL_ERROR_RT_CONTEXT_NULL, "this thread has no current context");
+    int lost = context != NULL ? sim_device_lost(context->device) : 0;
+    if (lost != 0)
+        return sim_fail_at(function, lost, "device %d is lost", context->device);
+    side at = look_at(devPtr, size);
+    aclError rc = ACL_SUCCESS;
+    if (at.memory == NULL && !sim_foreign_is_readable(devPtr, size))
+        rc = no_memory(function, "devPtr", devPtr);
+    else if (!at.inside)
+        rc = sim_fail_at(function, ACL_ERROR_RT_PARAM_INVALID, "%zu bytes go beyond the allocation", size);
+    sim_memory_release(at.memory);
+    return rc;
+}
+
+aclError aclrtMemFlush(void *devPtr, size_t size) {
+    SIM_ENTER(aclrtMemFlush);
+    return look_at_cached(__func__, devPtr, size);
+}
+
+aclError aclrtMemInvalidate(void *devPtr, size_t size) {
+    SIM_ENTER(aclrtMemInvalidate);
+    return look_at_cached(__func__, devPtr, size);
 }

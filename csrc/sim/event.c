@@ -4,13 +4,22 @@
 
 /* ---- waiting for streams ----------------------------------------------------------------------------------- */
 
-/* Wait until a stream has no task left. limit_ms 0: no limit of the caller's. */
-static aclError wait_stream(const char *function, sim_stream *stream, uint64_t limit_ms) {
-    uint64_t bound = atomic_load(&sim_option.wait_limit_ms);
-    bool own_limit = limit_ms == 0;
-    if (own_limit)
-        limit_ms = bound;
-    uint64_t deadline = limit_ms == 0 ? UINT64_MAX : sim_now_ns() + limit_ms * 1000000u;
+static uint64_t deadline_of(int32_t timeout) {
+    return timeout < 0 ? UINT64_MAX : sim_now_ns() + (uint64_t)timeout * 1000000u;
+}
+
+/* A wait without a deadline of the caller's ends by the option wait_limit_ms. */
+static bool bound(uint64_t *deadline) {
+    uint64_t limit_ms = atomic_load(&sim_option.wait_limit_ms);
+    if (*deadline != UINT64_MAX || limit_ms == 0)
+        return false;
+    *deadline = sim_now_ns() + limit_ms * 1000000u;
+    return true;
+}
+
+aclError sim_stream_wait(const char *function, sim_stream *stream, uint64_t deadline) {
+    bool own_limit = bound(&deadline);
+    uint64_t begin = sim_now_ns();
     aclError rc = ACL_SUCCESS;
     pthread_mutex_lock(&sim_stream_lock);
     while (stream->head != NULL && (rc = sim_device_lost(stream->device)) == 0) {
@@ -23,13 +32,12 @@ static aclError wait_stream(const char *function, sim_stream *stream, uint64_t l
         sim_cond_wait_until(&sim_stream_progress, &sim_stream_lock, slice < deadline ? slice : deadline);
     }
     pthread_mutex_unlock(&sim_stream_lock);
+    unsigned long long waited_ms = (sim_now_ns() - begin) / 1000000u;
     if (rc == ACL_ERROR_RT_STREAM_SYNC_TIMEOUT && own_limit && sim_is_strict())
         sim_report_at("no-pump", function, "let the subscribed thread run aclrtProcessReport",
-                      "a blocking callback or an event of the stream did not come in %llu ms",
-                      (unsigned long long)limit_ms);
+                      "a blocking callback or an event of the stream did not come in %llu ms", waited_ms);
     if (rc != ACL_SUCCESS)
-        return sim_fail_at(function, rc, "the stream still has tasks after %llu ms, or its device is lost",
-                           (unsigned long long)limit_ms);
+        return sim_fail_at(function, rc, "the stream still has tasks after %llu ms, or its device is lost", waited_ms);
     return ACL_SUCCESS;
 }
 
@@ -37,16 +45,37 @@ aclError aclrtSynchronizeStream(aclrtStream stream) {
     SIM_ENTER(aclrtSynchronizeStream);
     sim_stream *found;
     aclError rc = sim_stream_find(__func__, stream, &found);
-    return rc == ACL_SUCCESS ? wait_stream(__func__, found, 0) : rc;
+    return rc == ACL_SUCCESS ? sim_stream_wait(__func__, found, UINT64_MAX) : rc;
+}
+
+static aclError check_timeout(const char *function, int32_t timeout) {
+    if (timeout == 0 || timeout < -1)
+        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM,
+                           "timeout is %d, allowed are -1 and positive numbers of ms", timeout);
+    return ACL_SUCCESS;
 }
 
 aclError aclrtSynchronizeStreamWithTimeout(aclrtStream stream, int32_t timeout) {
     SIM_ENTER(aclrtSynchronizeStreamWithTimeout);
-    if (timeout == 0 || timeout < -1)
-        return FAIL(ACL_ERROR_INVALID_PARAM, "timeout is %d, allowed are -1 and positive numbers of ms", timeout);
+    sim_stream *found;
+    aclError rc = check_timeout(__func__, timeout);
+    if (rc == ACL_SUCCESS)
+        rc = sim_stream_find(__func__, stream, &found);
+    return rc == ACL_SUCCESS ? sim_stream_wait(__func__, found, deadline_of(timeout)) : rc;
+}
+
+aclError aclrtStreamQuery(aclrtStream stream, aclrtStreamStatus *status) {
+    SIM_ENTER(aclrtStreamQuery);
+    if (status == NULL)
+        return FAIL(ACL_ERROR_INVALID_PARAM, "status must not be NULL");
     sim_stream *found;
     aclError rc = sim_stream_find(__func__, stream, &found);
-    return rc == ACL_SUCCESS ? wait_stream(__func__, found, timeout < 0 ? 0 : (uint64_t)timeout) : rc;
+    if (rc != ACL_SUCCESS)
+        return rc;
+    pthread_mutex_lock(&sim_stream_lock);
+    *status = found->head == NULL ? ACL_STREAM_STATUS_COMPLETE : ACL_STREAM_STATUS_NOT_READY;
+    pthread_mutex_unlock(&sim_stream_lock);
+    return ACL_SUCCESS;
 }
 
 typedef struct stream_search {
@@ -61,7 +90,7 @@ static void find_busy(void *object, void *arg) {
         search->found = stream;
 }
 
-aclError sim_stream_wait_device(const char *function, int32_t device) {
+aclError sim_stream_wait_device(const char *function, int32_t device, uint64_t deadline) {
     for (;;) {
         stream_search search = {device, NULL};
         pthread_mutex_lock(&sim_stream_lock);
@@ -69,7 +98,7 @@ aclError sim_stream_wait_device(const char *function, int32_t device) {
         pthread_mutex_unlock(&sim_stream_lock);
         if (search.found == NULL)
             return ACL_SUCCESS;
-        aclError rc = wait_stream(function, search.found, 0);
+        aclError rc = sim_stream_wait(function, search.found, deadline);
         if (rc != ACL_SUCCESS)
             return rc;
     }
@@ -88,16 +117,51 @@ static aclError find_event(const char *function, aclrtEvent handle, sim_event **
     return sim_fail_at(function, ACL_ERROR_RT_INVALID_HANDLE, "%p is no live event", handle); /* guessed code */
 }
 
-aclError aclrtCreateEvent(aclrtEvent *event) {
-    SIM_ENTER(aclrtCreateEvent);
+enum { EVENT_FLAGS = ACL_EVENT_SYNC | ACL_EVENT_CAPTURE_STREAM_PROGRESS | ACL_EVENT_TIME_LINE };
+
+static aclError create_event(const char *function, void *caller, aclrtEvent *event, uint32_t flag, bool ex) {
     if (event == NULL)
-        return FAIL(ACL_ERROR_INVALID_PARAM, "event must not be NULL");
+        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "event must not be NULL");
+    if (flag == 0 || (flag & ~(uint32_t)EVENT_FLAGS) != 0) /* guessed */
+        return sim_fail_at(function, ACL_ERROR_RT_PARAM_INVALID,
+                           "flag is %#x, allowed are ACL_EVENT_SYNC (1), _CAPTURE_STREAM_PROGRESS (2) and _TIME_LINE "
+                           "(8), alone or together",
+                           flag);
     if (sim_current() == NULL)
-        return FAIL(ACL_ERROR_RT_CONTEXT_NULL, "this thread has no current context");
-    sim_event *created = HANDLE_NEW(SIM_EVENT);
+        return sim_fail_at(function, ACL_ERROR_RT_CONTEXT_NULL, "this thread has no current context");
+    sim_event *created = sim_handle_new(SIM_EVENT, function, caller, false);
     if (created == NULL)
-        return FAIL(ACL_ERROR_BAD_ALLOC, "out of memory");
+        return sim_fail_at(function, ACL_ERROR_BAD_ALLOC, "out of memory");
+    created->flag = flag;
+    created->ex = ex;
     *event = sim_handle_of(SIM_EVENT, created);
+    return ACL_SUCCESS;
+}
+
+aclError aclrtCreateEvent(aclrtEvent *event) {
+    SIM_ENTER(aclrtCreateEvent); /* documented: for order, time and waiting */
+    return create_event(__func__, __builtin_return_address(0), event, EVENT_FLAGS, false);
+}
+
+aclError aclrtCreateEventWithFlag(aclrtEvent *event, uint32_t flag) {
+    SIM_ENTER(aclrtCreateEventWithFlag);
+    return create_event(__func__, __builtin_return_address(0), event, flag, false);
+}
+
+aclError aclrtCreateEventExWithFlag(aclrtEvent *event, uint32_t flag) {
+    SIM_ENTER(aclrtCreateEventExWithFlag);
+    return create_event(__func__, __builtin_return_address(0), event, flag, true);
+}
+
+/* Documented: which calls an event can be used in depends on its flag, and on whether ...Ex made it. Guessed code. */
+static aclError check_use(const char *function, const sim_event *event, bool takes_ex, bool needs_sync) {
+    if (event->ex && !takes_ex)
+        return sim_fail_at(function, ACL_ERROR_RT_FEATURE_NOT_SUPPORT,
+                           "the event is of aclrtCreateEventExWithFlag, which %s does not take", function);
+    if (needs_sync && (event->flag & ACL_EVENT_SYNC) == 0)
+        return sim_fail_at(function, ACL_ERROR_RT_FEATURE_NOT_SUPPORT,
+                           "the event was created with the flag %#x, and %s needs ACL_EVENT_SYNC (1)", event->flag,
+                           function);
     return ACL_SUCCESS;
 }
 
@@ -117,6 +181,8 @@ static aclError issue_event(const char *function, aclrtEvent event, aclrtStream 
     sim_event *found;
     sim_stream *on;
     aclError rc = find_event(function, event, &found);
+    if (rc == ACL_SUCCESS)
+        rc = check_use(function, found, true, type == TASK_WAIT);
     if (rc == ACL_SUCCESS)
         rc = sim_stream_find(function, stream, &on);
     if (rc != ACL_SUCCESS)
@@ -141,6 +207,8 @@ aclError aclrtResetEvent(aclrtEvent event, aclrtStream stream) {
     sim_stream *on;
     aclError rc = find_event(__func__, event, &found);
     if (rc == ACL_SUCCESS)
+        rc = check_use(__func__, found, false, true);
+    if (rc == ACL_SUCCESS)
         rc = sim_stream_find(__func__, stream, &on);
     if (rc != ACL_SUCCESS)
         return rc;
@@ -164,6 +232,8 @@ aclError aclrtQueryEvent(aclrtEvent event, aclrtEventStatus *status) {
         return FAIL(ACL_ERROR_INVALID_PARAM, "status must not be NULL");
     sim_event *found;
     aclError rc = find_event(__func__, event, &found);
+    if (rc == ACL_SUCCESS)
+        rc = check_use(__func__, found, false, false);
     if (rc != ACL_SUCCESS)
         return rc;
     *status = event_is_ready(found) ? ACL_EVENT_STATUS_COMPLETE : ACL_EVENT_STATUS_NOT_READY;
@@ -182,14 +252,43 @@ aclError aclrtQueryEventStatus(aclrtEvent event, aclrtEventRecordedStatus *statu
     return ACL_SUCCESS;
 }
 
-aclError aclrtSynchronizeEvent(aclrtEvent event) {
-    SIM_ENTER(aclrtSynchronizeEvent);
+typedef struct wait_search {
+    void *event;
+    bool found;
+} wait_search;
+
+static void find_waiting(void *object, void *arg) {
+    wait_search *search = arg;
+    for (const sim_task *task = ((sim_stream *)object)->head; task != NULL; task = task->next)
+        search->found = search->found || (task->type == TASK_WAIT && task->event == search->event);
+}
+
+/* Documented: complete when every stream that aclrtStreamWaitEvent lets wait for it has got it. Guessed: also if none. */
+aclError aclrtQueryEventWaitStatus(aclrtEvent event, aclrtEventWaitStatus *status) {
+    SIM_ENTER(aclrtQueryEventWaitStatus);
+    if (status == NULL)
+        return FAIL(ACL_ERROR_INVALID_PARAM, "status must not be NULL");
     sim_event *found;
     aclError rc = find_event(__func__, event, &found);
+    if (rc == ACL_SUCCESS)
+        rc = check_use(__func__, found, false, true);
     if (rc != ACL_SUCCESS)
         return rc;
-    uint64_t limit = atomic_load(&sim_option.wait_limit_ms);
-    uint64_t deadline = limit == 0 ? UINT64_MAX : sim_now_ns() + limit * 1000000u;
+    wait_search search = {event, false};
+    pthread_mutex_lock(&sim_stream_lock);
+    sim_handle_each(SIM_STREAM, find_waiting, &search);
+    pthread_mutex_unlock(&sim_stream_lock);
+    *status = search.found ? ACL_EVENT_WAIT_STATUS_NOT_READY : ACL_EVENT_WAIT_STATUS_COMPLETE;
+    return ACL_SUCCESS;
+}
+
+static aclError wait_event(const char *function, aclrtEvent event, uint64_t deadline) {
+    sim_event *found;
+    aclError rc = find_event(function, event, &found);
+    if (rc != ACL_SUCCESS)
+        return rc;
+    uint64_t begin = sim_now_ns();
+    bound(&deadline);
     pthread_mutex_lock(&sim_stream_lock);
     while (found->done < found->issued && sim_handle_get(SIM_EVENT, event) == found) {
         uint64_t now = sim_now_ns();
@@ -201,7 +300,24 @@ aclError aclrtSynchronizeEvent(aclrtEvent event) {
                             now + 50000000u < deadline ? now + 50000000u : deadline);
     }
     pthread_mutex_unlock(&sim_stream_lock);
-    return rc == ACL_SUCCESS ? rc : FAIL(rc, "the event is not done after %llu ms", (unsigned long long)limit);
+    return rc == ACL_SUCCESS ? rc
+                             : sim_fail_at(function, rc, "the event is not done after %llu ms",
+                                           (unsigned long long)(sim_now_ns() - begin) / 1000000u);
+}
+
+aclError aclrtSynchronizeEvent(aclrtEvent event) {
+    SIM_ENTER(aclrtSynchronizeEvent);
+    return wait_event(__func__, event, UINT64_MAX);
+}
+
+aclError aclrtSynchronizeEventWithTimeout(aclrtEvent event, int32_t timeout) {
+    SIM_ENTER(aclrtSynchronizeEventWithTimeout);
+    aclError rc = check_timeout(__func__, timeout);
+    if (rc != ACL_SUCCESS)
+        return rc;
+    if (timeout > 0 && sim_profile_get()->v100) /* documented; guessed code */
+        return FAIL(ACL_ERROR_RT_FEATURE_NOT_SUPPORT, "timeout is %d: this chip takes only -1, for ever", timeout);
+    return wait_event(__func__, event, deadline_of(timeout));
 }
 
 aclError aclrtEventElapsedTime(float *ms, aclrtEvent startEvent, aclrtEvent endEvent) {
@@ -216,11 +332,14 @@ aclError aclrtEventElapsedTime(float *ms, aclrtEvent startEvent, aclrtEvent endE
         return rc;
     pthread_mutex_lock(&sim_stream_lock);
     bool pending = start->done < start->issued || end->done < end->issued;
-    bool recorded = start->recorded && end->recorded;
+    bool recorded = start->recorded && end->recorded; /* documented: the time only with that flag; guessed code */
+    bool timed = (start->flag & end->flag & ACL_EVENT_TIME_LINE) != 0;
     uint64_t from = start->time_ns, to = end->time_ns;
     pthread_mutex_unlock(&sim_stream_lock);
     if (pending)
         return FAIL(ACL_ERROR_RT_EVENT_NOT_COMPLETE, "an event is not done yet");
+    if (!timed)
+        return FAIL(ACL_ERROR_RT_EVENT_TIMESTAMP_INVALID, "an event was created without ACL_EVENT_TIME_LINE (8)");
     if (!recorded)
         return FAIL(ACL_ERROR_RT_EVENT_TIMESTAMP_INVALID, "an event has not been recorded");
     if (to < from)

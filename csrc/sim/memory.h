@@ -68,12 +68,24 @@ bool sim_foreign_is_writable(const void *pointer, size_t size);
 
 /* ---- copy.c ---------------------------------------------------------------------------------- */
 
-/* The checks of aclrtMemcpy and aclrtMemset; their asynchronous twins check at once and copy later. */
-aclError sim_memory_check_copy(const char *function, void *dst, size_t destMax, const void *src, size_t count,
-                               aclrtMemcpyKind kind);
+/* Rows of `width` bytes, each a pitch behind the one before; what is no matrix is one row. */
+typedef struct sim_copy {
+    void *dst;
+    const void *src;
+    size_t dpitch, spitch, width, height;
+    aclrtMemcpyKind kind;
+} sim_copy;
+
+/* What the arguments of aclrtMemcpy and aclrtMemcpy2d are refused for by themselves, in the documented order. */
+aclError sim_copy_of_bytes(const char *function, void *dst, size_t destMax, const void *src, size_t count,
+                           aclrtMemcpyKind kind, sim_copy *copy);
+aclError sim_copy_of_rows(const char *function, void *dst, size_t dpitch, const void *src, size_t spitch, size_t width,
+                          size_t height, aclrtMemcpyKind kind, sim_copy *copy);
+/* The checks of a copy and of aclrtMemset; the asynchronous ones check at once and do it later. */
+aclError sim_memory_check_copy(const char *function, const sim_copy *copy);
 aclError sim_memory_check_set(const char *function, void *devPtr, size_t maxCount, size_t count);
-/* Copy or set, as aclrtMemcpyAsync and aclrtMemsetAsync have checked before; runs later on a stream. */
-void sim_memory_copy_unchecked(void *dst, const void *src, size_t count);
+/* Copy or set what has been checked before; runs later on a stream. */
+void sim_memory_copy_unchecked(const sim_copy *copy);
 void sim_memory_set_unchecked(void *dst, int value, size_t count);
 
 #endif /* ASCEND_VENC_SIM_MEMORY_H */

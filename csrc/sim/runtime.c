@@ -323,13 +323,25 @@ aclError aclrtGetRunMode(aclrtRunMode *runMode) {
     return ACL_SUCCESS;
 }
 
-aclError aclrtSynchronizeDevice(void) {
-    SIM_ENTER(aclrtSynchronizeDevice);
+static aclError wait_device(const char *function, uint64_t deadline) {
     sim_context *context = sim_current();
     if (context == NULL)
-        return FAIL(ACL_ERROR_RT_CONTEXT_NULL, "this thread has no current context");
-    aclError rc = sim_channel_wait_device(__func__, context->device);
-    return rc == ACL_SUCCESS ? sim_stream_wait_device(__func__, context->device) : rc;
+        return sim_fail_at(function, ACL_ERROR_RT_CONTEXT_NULL, "this thread has no current context");
+    aclError rc = sim_channel_wait_device(function, context->device, deadline);
+    return rc == ACL_SUCCESS ? sim_stream_wait_device(function, context->device, deadline) : rc;
+}
+
+aclError aclrtSynchronizeDevice(void) {
+    SIM_ENTER(aclrtSynchronizeDevice);
+    return wait_device(__func__, UINT64_MAX);
+}
+
+/* Documented: 507046 when the time is over. */
+aclError aclrtSynchronizeDeviceWithTimeout(int32_t timeout) {
+    SIM_ENTER(aclrtSynchronizeDeviceWithTimeout);
+    if (timeout == 0 || timeout < -1)
+        return FAIL(ACL_ERROR_INVALID_PARAM, "timeout is %d, allowed are -1 and positive numbers of ms", timeout);
+    return wait_device(__func__, timeout < 0 ? UINT64_MAX : sim_now_ns() + (uint64_t)timeout * 1000000u);
 }
 
 /* ---- contexts ------------------------------------------------------------------------------------------- */

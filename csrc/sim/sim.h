@@ -389,8 +389,8 @@ void sim_stream_reset(void);
 /* How many streams are subscribed to a thread, and where the oldest of them was made. */
 unsigned sim_stream_subscribed_count(sim_origin *first);
 
-/* Wait for every task of a device's streams. */
-aclError sim_stream_wait_device(const char *function, int32_t device);
+/* Wait for every task of a device's streams, until a deadline; UINT64_MAX: none but the option's. */
+aclError sim_stream_wait_device(const char *function, int32_t device, uint64_t deadline);
 
 /* ---- channel_open.c, channel_list.c, venc.c ------------------------------------------------------------------------- */
 
@@ -401,7 +401,7 @@ unsigned sim_channel_in_context(const void *context);
 /* How many channels are open, and where the oldest of them was made. */
 unsigned sim_channel_open_count(sim_origin *first);
 void sim_channel_kick_all(void); /* options or the state of a device have changed */
-aclError sim_channel_wait_device(const char *function, int32_t device);
+aclError sim_channel_wait_device(const char *function, int32_t device, uint64_t deadline); /* as for its streams */
 bool sim_venc_reset(void); /* false: a callback did not return */
 
 /* ---- mpi_*.c: DVPP V2 ------------------------------------------------------------------------------- */

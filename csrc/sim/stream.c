@@ -110,27 +110,43 @@ unsigned sim_stream_subscribed_count(sim_origin *first) {
 
 /* ---- streams --------------------------------------------------------------------------------------------- */
 
-aclError aclrtCreateStream(aclrtStream *stream) {
-    SIM_ENTER(aclrtCreateStream);
+static aclError create_stream(const char *function, void *caller, aclrtStream *stream) {
     if (stream == NULL)
-        return FAIL(ACL_ERROR_INVALID_PARAM, "stream must not be NULL");
+        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "stream must not be NULL");
     sim_context *context = sim_current();
     if (context == NULL)
-        return FAIL(ACL_ERROR_RT_CONTEXT_NULL, "this thread has no current context");
+        return sim_fail_at(function, ACL_ERROR_RT_CONTEXT_NULL, "this thread has no current context");
     int lost = sim_device_lost(context->device);
     if (lost != 0)
-        return FAIL(lost, "device %d is lost", context->device);
+        return sim_fail_at(function, lost, "device %d is lost", context->device);
     if (!sim_stream_reserve(context->device, 1))
-        return FAIL(ACL_ERROR_RT_NO_STREAM_RESOURCE, "the device has no more streams");
-    sim_stream *created = HANDLE_NEW(SIM_STREAM);
+        return sim_fail_at(function, ACL_ERROR_RT_NO_STREAM_RESOURCE, "the device has no more streams");
+    sim_stream *created = sim_handle_new(SIM_STREAM, function, caller, false);
     if (created == NULL) {
         sim_stream_unreserve(context->device, 1);
-        return FAIL(ACL_ERROR_BAD_ALLOC, "out of memory");
+        return sim_fail_at(function, ACL_ERROR_BAD_ALLOC, "out of memory");
     }
     created->context = sim_self.context;
     created->device = context->device;
     *stream = sim_handle_of(SIM_STREAM, created);
     return ACL_SUCCESS;
+}
+
+aclError aclrtCreateStream(aclrtStream *stream) {
+    SIM_ENTER(aclrtCreateStream);
+    return create_stream(__func__, __builtin_return_address(0), stream);
+}
+
+/*
+ * Documented: priorities 0 to 7; another one is refused (8.0 on the 310P; guessed code) or the nearest is taken (9.1). A
+ * flag that is unknown is none; the known ones make launching or waiting faster, which no program sees here.
+ */
+aclError aclrtCreateStreamWithConfig(aclrtStream *stream, uint32_t priority, uint32_t flag) {
+    SIM_ENTER(aclrtCreateStreamWithConfig);
+    (void)flag;
+    if (priority > 7)
+        return FAIL(ACL_ERROR_RT_PARAM_INVALID, "priority is %u, allowed are 0 to 7", priority);
+    return create_stream(__func__, __builtin_return_address(0), stream);
 }
 
 /* Documented: when all that was launched is done, the thread is unsubscribed, and then the stream destroyed. */
@@ -309,19 +325,39 @@ aclError aclrtLaunchCallback(aclrtCallback fn, void *userData, aclrtCallbackBloc
 
 /* ---- memory on a stream ------------------------------------------------------------------------------------ */
 
+enum { MOST_ROWS = 5 * 1024 * 1024 }; /* documented, of the asynchronous call only; guessed code */
+
+static aclError issue_copy(const char *function, const sim_copy *copy, aclrtStream stream) {
+    aclError rc = sim_memory_check_copy(function, copy);
+    if (rc != ACL_SUCCESS)
+        return rc;
+    sim_stream *found;
+    if ((rc = sim_stream_find(function, stream, &found)) != ACL_SUCCESS)
+        return rc;
+    const sim_task task = {.type = TASK_COPY, .copy = *copy};
+    return sim_task_issue(function, found, &task);
+}
+
 aclError aclrtMemcpyAsync(void *dst, size_t destMax, const void *src, size_t count, aclrtMemcpyKind kind,
                           aclrtStream stream) {
     SIM_ENTER(aclrtMemcpyAsync);
     if (count == 0)
         return ACL_SUCCESS;
-    aclError rc = sim_memory_check_copy(__func__, dst, destMax, src, count, kind);
+    sim_copy copy;
+    aclError rc = sim_copy_of_bytes(__func__, dst, destMax, src, count, kind, &copy);
+    return rc == ACL_SUCCESS ? issue_copy(__func__, &copy, stream) : rc;
+}
+
+aclError aclrtMemcpy2dAsync(void *dst, size_t dpitch, const void *src, size_t spitch, size_t width, size_t height,
+                            aclrtMemcpyKind kind, aclrtStream stream) {
+    SIM_ENTER(aclrtMemcpy2dAsync);
+    sim_copy copy;
+    aclError rc = sim_copy_of_rows(__func__, dst, dpitch, src, spitch, width, height, kind, &copy);
     if (rc != ACL_SUCCESS)
         return rc;
-    sim_stream *found;
-    if ((rc = sim_stream_find(__func__, stream, &found)) != ACL_SUCCESS)
-        return rc;
-    const sim_task task = {.type = TASK_COPY, .dst = dst, .src = src, .count = count};
-    return sim_task_issue(__func__, found, &task);
+    if (height > MOST_ROWS)
+        return FAIL(ACL_ERROR_RT_PARAM_INVALID, "height is %zu, at most %d are allowed", height, MOST_ROWS);
+    return issue_copy(__func__, &copy, stream);
 }
 
 aclError aclrtMemsetAsync(void *devPtr, size_t maxCount, int32_t value, size_t count, aclrtStream stream) {

@@ -23,6 +23,9 @@ struct sim_event {
     uint64_t issued, done; /* recordings */
     uint64_t time_ns;      /* of the last one done */
     bool recorded;         /* since creation or reset */
+    /* as it was created */
+    bool ex;
+    uint32_t flag; /* ACL_EVENT_* */
 };
 _Static_assert(sizeof(struct sim_event) <= 128, "see the table in handle.c");
 
@@ -36,8 +39,8 @@ struct sim_task {
     bool block, posted;
     aclrtCallback callback;
     void *user_data;
+    sim_copy copy;
     void *dst, *event;
-    const void *src;
     size_t count;
     int value;
     uint64_t target; /* TASK_WAIT: recordings of the event */
@@ -57,5 +60,10 @@ unsigned sim_task_discard_locked(sim_stream *stream);
  * Documented: no current context 107002, a stream of another context 107003. Guessed: a stale one 107017.
  */
 aclError sim_stream_find(const char *function, aclrtStream handle, sim_stream **out);
+
+/* ---- event.c ------------------------------------------------------------------------------------- */
+
+/* Wait until a stream has no task left, or a deadline; UINT64_MAX: none but the option's. 507046: not in time. */
+aclError sim_stream_wait(const char *function, sim_stream *stream, uint64_t deadline);
 
 #endif /* ASCEND_VENC_SIM_STREAM_H */

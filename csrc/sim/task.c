@@ -63,7 +63,7 @@ static bool start_locked(sim_stream *stream, sim_task *task) {
     sim_event *event;
     switch (task->type) {
     case TASK_COPY:
-        sim_memory_copy_unchecked(task->dst, task->src, task->count);
+        sim_memory_copy_unchecked(&task->copy);
         break;
     case TASK_SET:
         sim_memory_set_unchecked(task->dst, task->value, task->count);

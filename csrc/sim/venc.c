@@ -12,9 +12,10 @@ static bool on_report_thread(const sim_channel *ch) {
 
 /*
  * Sleep until the channel makes progress. A wait without any ends after the limit with 507046 and a
- * diagnosis (hardware: never; guessed). Encoding counts as progress.
+ * diagnosis (hardware: never; guessed). Encoding counts as progress. A deadline, which is not UINT64_MAX, is the
+ * caller's own limit and counts alone.
  */
-static aclError wait_locked(sim_channel *ch, const char *function, uint64_t *last) {
+static aclError wait_locked(sim_channel *ch, const char *function, uint64_t deadline, uint64_t *last) {
     int lost = sim_device_lost(ch->device);
     if (lost != 0)
         return sim_fail_at(function, lost, "device %d is lost", ch->device);
@@ -24,8 +25,12 @@ static aclError wait_locked(sim_channel *ch, const char *function, uint64_t *las
         *last = ch->progress_ns;
     if (ch->encoding)
         *last = now;
-    if (limit != 0 && now - *last >= limit) {
-        uint64_t waiting = ch->sent - ch->delivered;
+    uint64_t waiting = ch->sent - ch->delivered;
+    if (now >= deadline)
+        return sim_fail_at(function, ACL_ERROR_RT_STREAM_SYNC_TIMEOUT,
+                           "the time is over, and %llu frame(s) of channel %u wait for their callback",
+                           (unsigned long long)waiting, ch->id);
+    if (deadline == UINT64_MAX && limit != 0 && now - *last >= limit) {
         unsigned long long thread = sim_reporter_thread(ch->reporter);
         const char *why = ch->in_callback                       ? "its callback has not returned"
                           : atomic_load(&sim_option.stall)      ? "the device is stalled"
@@ -40,12 +45,12 @@ static aclError wait_locked(sim_channel *ch, const char *function, uint64_t *las
                            "no progress in %llu ms: %llu frame(s) wait for their callback on thread %#llx, and %s",
                            (unsigned long long)(limit / 1000000u), (unsigned long long)waiting, thread, why);
     }
-    sim_cond_wait_until(&ch->progress, &ch->lock, now + SLICE_NS);
+    sim_cond_wait_until(&ch->progress, &ch->lock, deadline - now < SLICE_NS ? deadline : now + SLICE_NS);
     return ACL_SUCCESS;
 }
 
 /* Documented: EOS and destroy wait until every callback has returned. On the report thread that can never be. */
-static aclError wait_delivered_locked(sim_channel *ch, const char *function) {
+static aclError wait_delivered_locked(sim_channel *ch, const char *function, uint64_t deadline) {
     uint64_t target = ch->sent, last = sim_now_ns();
     int lost = sim_device_lost(ch->device);
     if (lost != 0)
@@ -62,17 +67,17 @@ static aclError wait_delivered_locked(sim_channel *ch, const char *function) {
     }
     aclError rc = ACL_SUCCESS;
     while (ch->delivered < target && rc == ACL_SUCCESS)
-        rc = wait_locked(ch, function, &last);
+        rc = wait_locked(ch, function, deadline, &last);
     return rc;
 }
 
-aclError sim_channel_wait_device(const char *function, int32_t device) {
+aclError sim_channel_wait_device(const char *function, int32_t device, uint64_t deadline) {
     for (;;) {
         sim_channel *busy = sim_channel_enter_busy(device);
         if (busy == NULL)
             return ACL_SUCCESS;
         pthread_mutex_lock(&busy->lock);
-        aclError rc = wait_delivered_locked(busy, function);
+        aclError rc = wait_delivered_locked(busy, function, deadline);
         pthread_mutex_unlock(&busy->lock);
         sim_channel_leave(busy);
         if (rc != ACL_SUCCESS)
@@ -145,7 +150,7 @@ static aclError destroy_channel(aclvencChannelDesc *channelDesc, const char *fun
     if (mine) {
         ch->busy_destroying = ch->closing = true;
         pthread_cond_broadcast(&ch->progress);
-        rc = wait_delivered_locked(ch, function);
+        rc = wait_delivered_locked(ch, function, UINT64_MAX);
         /* Guessed: here hardware waits for itself. The channel stays as it was. */
         if (rc != ACL_SUCCESS && on_report_thread(ch) && sim_device_lost(ch->device) == 0)
             ch->busy_destroying = ch->closing = mine = false;
@@ -199,7 +204,7 @@ static aclError send_frame(sim_channel *ch, sim_frame *f, const char *function) 
     while (!ch->closing && rc == ACL_SUCCESS && ch->sent - ch->encoded >= ch->input_slots) {
         if (start == 0)
             start = last = sim_now_ns();
-        rc = wait_locked(ch, function, &last);
+        rc = wait_locked(ch, function, UINT64_MAX, &last);
     }
     if (start != 0)
         ch->stats.send_blocked_ns += sim_now_ns() - start;
@@ -237,7 +242,7 @@ static aclError check_sender(const sim_channel *ch, const char *function) {
 
 static aclError send_eos(sim_channel *ch, const char *function) {
     pthread_mutex_lock(&ch->lock);
-    aclError rc = wait_delivered_locked(ch, function);
+    aclError rc = wait_delivered_locked(ch, function, UINT64_MAX);
     pthread_mutex_unlock(&ch->lock);
     return rc;
 }

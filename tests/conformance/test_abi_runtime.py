@@ -10,7 +10,15 @@ import numpy
 import pytest
 
 from helpers import abi
-from helpers.acl_program import DEVICE_TO_DEVICE, DEVICE_TO_HOST, HOST_TO_DEVICE, HOST_TO_HOST, Program
+from helpers.acl_program import (
+    DEVICE_TO_DEVICE,
+    DEVICE_TO_HOST,
+    HOST_TO_DEVICE,
+    HOST_TO_HOST,
+    Program,
+    in_thread,
+    new,
+)
 from helpers.simulator import CALLBACK
 from helpers.waiting import eventually, is_inside
 
@@ -27,21 +35,6 @@ def sim():
 def program(sim):
     with Program(sim, pump=False) as running:
         yield running
-
-
-def in_thread(function):
-    result = []
-    thread = threading.Thread(target=lambda: result.append(function()))
-    thread.start()
-    thread.join()
-    return result[0]
-
-
-def new(function, *args):
-    """Call a function whose first argument is where a handle or address goes; return (code, it)."""
-    out = ctypes.c_void_p()
-    code = function(ctypes.byref(out), *args)
-    return code, out.value
 
 
 # ---- 5: memory ------------------------------------------------------------------------------------------------------

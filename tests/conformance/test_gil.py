@@ -121,6 +121,7 @@ WRITTEN = {
     "acl.rt.get_context": False,
     "acl.rt.launch_callback": True,
     "acl.rt.memcpy": False,
+    "acl.rt.memcpy2d": False,
     "acl.rt.memset": False,
     "acl.media.venc_create_channel_desc": True,
     "acl.media.venc_destroy_channel_desc": False,
@@ -180,6 +181,8 @@ def test_copies_and_fills_give_the_gil_up_above_4_mib(run, size, gives_up):
 source, target = bytes({size}), bytes({size})
 addresses = acl.util.bytes_to_ptr(target), acl.util.bytes_to_ptr(source)
 check("memcpy", "aclrtMemcpy", {gives_up}, lambda: acl.rt.memcpy(addresses[0], {size}, addresses[1], {size}, 0))
+rows = (addresses[0], {size}, addresses[1], {size}, {size}, 1, 1)
+check("memcpy2d", "aclrtMemcpy2d", {gives_up}, lambda: acl.rt.memcpy2d(*rows))
 check("memset", "aclrtMemset", {gives_up}, lambda: acl.rt.memset(addresses[0], {size}, 0, {size}))
 """
     )

@@ -44,6 +44,25 @@ def test_memcpy_with_null_gives_100000(acl, context):
     assert acl.rt.memcpy(acl.util.bytes_to_ptr(data), 16, 0, 16, 0) == pyacl.INVALID_PARAM
 
 
+@pytest.mark.parametrize("later", [False, True], ids=["memcpy2d", "memcpy2d_async"])
+def test_memcpy2d_copies_rows_between_pitches(acl, handles, later):
+    if acl.rt.memcpy2d(0, 1, 0, 1, 1, 1, 1) == pyacl.API_NOT_SUPPORT:
+        pytest.skip("this runtime lacks it")
+    memory, pointer = handles.make("device_memory"), acl.util.bytes_to_ptr
+    stream = handles.make("stream")
+    copy, behind = (acl.rt.memcpy2d_async, (stream,)) if later else (acl.rt.memcpy2d, ())
+    source, target = bytes(range(250)), bytes(60)
+    ret = copy(memory, 32, pointer(source), 50, 20, 3, 1, *behind)
+    if pyacl.ok(acl.rt.get_run_mode()) == 0:
+        assert ret == 207000, "a board has no such copies"
+        return
+    pyacl.ok(ret)
+    pyacl.ok(copy(pointer(target), 20, memory, 32, 20, 3, pyacl.DEVICE_TO_HOST, *behind))
+    pyacl.ok(acl.rt.synchronize_stream(stream))
+    assert target == source[:20] + source[50:70] + source[100:120]
+    assert copy(memory, 19, pointer(source), 50, 20, 3, 1, *behind) == pyacl.INVALID_PARAM
+
+
 def test_memcpy_with_bytes_for_an_address_raises_pyacls_text(acl, context):
     with pytest.raises(TypeError, match=r"^acl.rt.memcpy args parse failed$"):
         acl.rt.memcpy(bytes(16), 16, 0, 16, 0)

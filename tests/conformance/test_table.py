@@ -47,6 +47,8 @@ OPTIONAL = {
     "acl.rt.reset_device_force",
     "acl.rt.destroy_stream_force",
     "acl.rt.synchronize_stream_with_timeout",
+    "acl.rt.memcpy2d",
+    "acl.rt.memcpy2d_async",
 }
 
 HANDLE_FIRST = [row for row in WITH_HANDLES if row.handles[0]]
@@ -227,6 +229,7 @@ NEEDS_MORE = {
     "acl.rt.unsubscribe_report",
     "acl.rt.launch_callback",
     "acl.rt.memcpy_async",
+    "acl.rt.memcpy2d_async",
     "acl.rt.memset_async",
     "acl.rt.event_elapsed_time",
     "acl.rt.set_context",

@@ -14,6 +14,22 @@ NV12, NV21 = 1, 2
 HOST_TO_HOST, HOST_TO_DEVICE, DEVICE_TO_HOST, DEVICE_TO_DEVICE = range(4)
 
 
+def in_thread(function):
+    """What a function returns on a thread of its own."""
+    result = []
+    thread = threading.Thread(target=lambda: result.append(function()))
+    thread.start()
+    thread.join()
+    return result[0]
+
+
+def new(function, *args):
+    """Call a function whose first argument is where a handle or address goes; return (code, it)."""
+    out = ctypes.c_void_p()
+    code = function(ctypes.byref(out), *args)
+    return code, out.value
+
+
 @dataclass
 class Delivered:
     """What one callback saw."""

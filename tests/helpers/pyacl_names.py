@@ -108,6 +108,8 @@ ROWS = (
     rt("free_host", "k", "r", "host_memory"),
     rt("memcpy", "kkkki", "r"),
     rt("memcpy_async", "kkkkik", "r", "", "", "", "", "", "stream"),
+    rt("memcpy2d", "kkkkkki", "r"),
+    rt("memcpy2d_async", "kkkkkkik", "r", "", "", "", "", "", "", "", "stream"),
     rt("memset", "kkik", "r"),
     rt("memset_async", "kkikk", "r", "", "", "", "", "stream"),
     Row("acl.util.start_thread", "FO", "nr"),

@@ -333,6 +333,8 @@ ENUMS = {
     "aclrtCallbackBlockType",
     "aclrtEventStatus",
     "aclrtEventRecordedStatus",
+    "aclrtEventWaitStatus",
+    "aclrtStreamStatus",
     "acldvppStreamFormat",
     "aclvencChannelDescParamType",
     "acldvppPixelFormat",

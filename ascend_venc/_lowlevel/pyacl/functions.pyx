@@ -35,8 +35,8 @@ _DOCS = {
 
 Functions take positional arguments only and return AscendCL's code `ret` (0 is success), alone or as the last element of
 a tuple. Handles and addresses are ints, 0 for NULL. A handle that is not alive gives 100000. Calls that may wait give the
-GIL up, and so do copies of more than 4 MiB. Addresses given to memcpy and memset are not checked: a wrong one ends the
-process.""",
+GIL up, and so do copies of more than 4 MiB. Addresses given to memcpy, memcpy2d and memset are not checked: a wrong one
+ends the process.""",
     "acl.media": """memory of the media unit, descriptions of pictures and streams, and the video encoder.
 
 Functions take positional arguments only. Setters, destroyers and the encoder's calls return AscendCL's code `ret` (0 is

@@ -258,6 +258,25 @@ cdef object rt_memcpy(PyObject *self, PyObject **args, Py_ssize_t given):
     return status(b"acl.rt.memcpy", code, args, given)
 
 
+cdef object rt_memcpy2d(PyObject *self, PyObject **args, Py_ssize_t given):
+    cdef uint64_t target = 0, target_pitch = 0, source = 0, source_pitch = 0, width = 0, height = 0
+    cdef int32_t kind = 0
+    cdef aclError code
+    if given != 7 or not as_uint64(args[0], &target) or not as_uint64(args[1], &target_pitch) \
+            or not as_uint64(args[2], &source) or not as_uint64(args[3], &source_pitch) \
+            or not as_uint64(args[4], &width) or not as_uint64(args[5], &height) or not as_int32(args[6], &kind):
+        refuse(b"acl.rt.memcpy2d args parse failed")
+    cdef const acl_api *acl = api()
+    if acl.aclrtMemcpy2d == NULL:
+        return unsupported(b"acl.rt.memcpy2d", args, given)
+    if height == 0 or width <= AVENC_SHORT_COPY_BYTES // height:
+        code = acl.aclrtMemcpy2d(<void *>target, target_pitch, <void *>source, source_pitch, width, height, kind)
+    else:
+        with nogil:
+            code = acl.aclrtMemcpy2d(<void *>target, target_pitch, <void *>source, source_pitch, width, height, kind)
+    return status(b"acl.rt.memcpy2d", code, args, given)
+
+
 cdef object rt_memset(PyObject *self, PyObject **args, Py_ssize_t given):
     cdef uint64_t target = 0, room = 0, size = 0
     cdef int32_t value = 0
