@@ -8,39 +8,6 @@ static uint64_t deadline_of(int32_t timeout) {
     return timeout < 0 ? UINT64_MAX : sim_now_ns() + (uint64_t)timeout * 1000000u;
 }
 
-/* A wait without a deadline of the caller's ends by the option wait_limit_ms. */
-static bool bound(uint64_t *deadline) {
-    uint64_t limit_ms = atomic_load(&sim_option.wait_limit_ms);
-    if (*deadline != UINT64_MAX || limit_ms == 0)
-        return false;
-    *deadline = sim_now_ns() + limit_ms * 1000000u;
-    return true;
-}
-
-aclError sim_stream_wait(const char *function, sim_stream *stream, uint64_t deadline) {
-    bool own_limit = bound(&deadline);
-    uint64_t begin = sim_now_ns();
-    aclError rc = ACL_SUCCESS;
-    pthread_mutex_lock(&sim_stream_lock);
-    while (stream->head != NULL && (rc = sim_device_lost(stream->device)) == 0) {
-        uint64_t now = sim_now_ns();
-        if (now >= deadline) {
-            rc = ACL_ERROR_RT_STREAM_SYNC_TIMEOUT;
-            break;
-        }
-        uint64_t slice = now + 50000000u;
-        sim_cond_wait_until(&sim_stream_progress, &sim_stream_lock, slice < deadline ? slice : deadline);
-    }
-    pthread_mutex_unlock(&sim_stream_lock);
-    unsigned long long waited_ms = (sim_now_ns() - begin) / 1000000u;
-    if (rc == ACL_ERROR_RT_STREAM_SYNC_TIMEOUT && own_limit && sim_is_strict())
-        sim_report_at("no-pump", function, "let the subscribed thread run aclrtProcessReport",
-                      "a blocking callback or an event of the stream did not come in %llu ms", waited_ms);
-    if (rc != ACL_SUCCESS)
-        return sim_fail_at(function, rc, "the stream still has tasks after %llu ms, or its device is lost", waited_ms);
-    return ACL_SUCCESS;
-}
-
 aclError aclrtSynchronizeStream(aclrtStream stream) {
     SIM_ENTER(aclrtSynchronizeStream);
     sim_stream *found;
@@ -288,7 +255,7 @@ static aclError wait_event(const char *function, aclrtEvent event, uint64_t dead
     if (rc != ACL_SUCCESS)
         return rc;
     uint64_t begin = sim_now_ns();
-    bound(&deadline);
+    sim_wait_bound(&deadline);
     pthread_mutex_lock(&sim_stream_lock);
     while (found->done < found->issued && sim_handle_get(SIM_EVENT, event) == found) {
         uint64_t now = sim_now_ns();

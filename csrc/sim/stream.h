@@ -2,9 +2,9 @@
 /*
  * stream.h - what the files of streams and events share.
  *
- *     task.c    the tasks of a stream, in order
+ *     task.c    the tasks of a stream, in order, and waiting for them
  *     stream.c  streams, their subscriptions, what is issued on them
- *     event.c   events, and waiting for streams and events
+ *     event.c   events, and the calls that wait for streams and events
  *
  * A task is done when it is issued, unless one before it waits: for a blocking callback to return, or
  * for an event. Then it queues up, and whoever ends the wait does it.
@@ -52,6 +52,10 @@ struct sim_task {
 aclError sim_task_issue(const char *function, sim_stream *stream, const sim_task *description);
 /* Forget what waits on a stream. A callback that is running now ends without it. How many will never run. */
 unsigned sim_task_discard_locked(sim_stream *stream);
+/* Wait until a stream has no task left, or a deadline; UINT64_MAX: none but the option's. 507046: not in time. */
+aclError sim_stream_wait(const char *function, sim_stream *stream, uint64_t deadline);
+/* Give a wait without a deadline the option's, wait_limit_ms. False: it had one, or the option is 0. */
+bool sim_wait_bound(uint64_t *deadline);
 
 /* ---- stream.c ----------------------------------------------------------------------------------- */
 
@@ -60,10 +64,5 @@ unsigned sim_task_discard_locked(sim_stream *stream);
  * Documented: no current context 107002, a stream of another context 107003. Guessed: a stale one 107017.
  */
 aclError sim_stream_find(const char *function, aclrtStream handle, sim_stream **out);
-
-/* ---- event.c ------------------------------------------------------------------------------------- */
-
-/* Wait until a stream has no task left, or a deadline; UINT64_MAX: none but the option's. 507046: not in time. */
-aclError sim_stream_wait(const char *function, sim_stream *stream, uint64_t deadline);
 
 #endif /* ASCEND_VENC_SIM_STREAM_H */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The tasks of a stream, in order. */
+/* The tasks of a stream, in order, and waiting until they are done. */
 #include "stream.h"
 
 #include <stdlib.h>
@@ -147,4 +147,38 @@ unsigned sim_task_discard_locked(sim_stream *stream) {
     stream->head = stream->tail = NULL;
     pthread_cond_broadcast(&sim_stream_progress);
     return lost;
+}
+
+/* ---- waiting -------------------------------------------------------------------------------------------------- */
+
+bool sim_wait_bound(uint64_t *deadline) {
+    uint64_t limit_ms = atomic_load(&sim_option.wait_limit_ms);
+    if (*deadline != UINT64_MAX || limit_ms == 0)
+        return false;
+    *deadline = sim_now_ns() + limit_ms * 1000000u;
+    return true;
+}
+
+aclError sim_stream_wait(const char *function, sim_stream *stream, uint64_t deadline) {
+    bool own_limit = sim_wait_bound(&deadline);
+    uint64_t begin = sim_now_ns();
+    aclError rc = ACL_SUCCESS;
+    pthread_mutex_lock(&sim_stream_lock);
+    while (stream->head != NULL && (rc = sim_device_lost(stream->device)) == 0) {
+        uint64_t now = sim_now_ns();
+        if (now >= deadline) {
+            rc = ACL_ERROR_RT_STREAM_SYNC_TIMEOUT;
+            break;
+        }
+        uint64_t slice = now + 50000000u;
+        sim_cond_wait_until(&sim_stream_progress, &sim_stream_lock, slice < deadline ? slice : deadline);
+    }
+    pthread_mutex_unlock(&sim_stream_lock);
+    unsigned long long waited_ms = (sim_now_ns() - begin) / 1000000u;
+    if (rc == ACL_ERROR_RT_STREAM_SYNC_TIMEOUT && own_limit && sim_is_strict())
+        sim_report_at("no-pump", function, "let the subscribed thread run aclrtProcessReport",
+                      "a blocking callback or an event of the stream did not come in %llu ms", waited_ms);
+    if (rc != ACL_SUCCESS)
+        return sim_fail_at(function, rc, "the stream still has tasks after %llu ms, or its device is lost", waited_ms);
+    return ACL_SUCCESS;
 }

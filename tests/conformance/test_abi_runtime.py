@@ -127,6 +127,22 @@ def test_memcpy_checks_in_order(program):
     assert back.raw == bytes(range(256))
 
 
+@pytest.mark.statement("3.5.29")
+@pytest.mark.sim_only  # documented since 8.0
+@pytest.mark.parametrize(("soc", "code"), [("Ascend310", 207000), ("Ascend310P3", 207000), ("Ascend310B4", 0)])
+def test_copy_within_the_host_is_no_task_of_a_stream(soc, code):
+    with abi.device(soc=soc) as sim, Program(sim, pump=False):
+        source, target = ctypes.create_string_buffer(b"abc", 16), ctypes.create_string_buffer(16)
+        _, stream = new(sim.aclrtCreateStream)
+        assert sim.aclrtMemcpyAsync(target, 2, source, 16, HOST_TO_HOST, stream) == 107000, "its numbers count first"
+        assert sim.aclrtMemcpyAsync(target, 16, source, 16, HOST_TO_HOST, stream) == code
+        assert code == 0 or "host to host" in sim.error_text()
+        assert sim.aclrtSynchronizeStream(stream) == 0
+        assert target.value == (b"abc" if code == 0 else b"")
+        assert sim.aclrtMemcpy(target, 16, source, 16, HOST_TO_HOST) == 0
+        assert sim.aclrtDestroyStream(stream) == 0
+
+
 @pytest.mark.statement("3.5.6")
 @pytest.mark.sim_only
 def test_memcpy_beyond_an_allocation_is_refused(program):
@@ -555,7 +571,8 @@ def test_process_report_can_be_told_to_wait_for_a_subscription(program, stream):
         assert time.monotonic() - begin >= 0.055
 
 
-def test_callbacks_of_a_destroyed_stream_are_lost(program):
+@pytest.mark.statement("3.5.28")
+def test_callbacks_of_a_stream_destroyed_by_force_are_lost(program):
     sim = program.sim
     seen = []
     callback = CALLBACK(seen.append)
@@ -565,12 +582,61 @@ def test_callbacks_of_a_destroyed_stream_are_lost(program):
         assert sim.aclrtSubscribeReport(threading.get_ident(), handle) == 0
     for number in (1, 2):
         assert sim.aclrtLaunchCallback(callback, number, 1, stream) == 0
-    assert sim.aclrtDestroyStream(stream) == 0
+    assert sim.aclrtDestroyStreamForce(stream) == 0
     assert sim.aclrtProcessReport(1) == 507012
     assert seen == []
     abi.assert_misuses(sim, "callback-lost", "still-subscribed")
     assert sim.aclrtUnSubscribeReport(threading.get_ident(), keeper) == 0
     assert sim.aclrtDestroyStream(keeper) == 0
+
+
+@pytest.mark.statement("3.5.28")
+@pytest.mark.sim_only
+@pytest.mark.parametrize(
+    ("soc", "destroy"),
+    [
+        ("Ascend310P3", "aclrtDestroyStream"),
+        ("Ascend310", "aclrtDestroyStream"),
+        ("Ascend310", "aclrtDestroyStreamForce"),  # the same there
+    ],
+)
+def test_destroying_a_stream_completes_what_is_on_it(soc, destroy):
+    with abi.device(soc=soc) as sim, Program(sim, pump=False) as program:
+        seen, codes = [], []
+        callback = CALLBACK(seen.append)
+        memory, back = program.memory(64), ctypes.create_string_buffer(64)
+        _, stream = new(sim.aclrtCreateStream)
+        assert sim.aclrtSubscribeReport(threading.get_ident(), stream) == 0
+        assert sim.aclrtMemset(memory, 64, 7, 64) == 0
+        for number in (1, 2):
+            assert sim.aclrtLaunchCallback(callback, number, 1, stream) == 0
+        assert sim.aclrtMemcpyAsync(back, 64, memory, 64, DEVICE_TO_HOST, stream) == 0
+
+        def end():
+            codes.append(sim.aclrtSetCurrentContext(program.context))
+            codes.append(getattr(sim, destroy)(stream))
+
+        ending = threading.Thread(target=end)
+        ending.start()
+        eventually(lambda: len(codes) == 1 and is_inside(ending, "end"))
+        assert (seen, back.raw) == ([], bytes(64))
+        while len(seen) < 2:
+            assert sim.aclrtProcessReport(20_000) == 0
+        ending.join()
+        assert (codes, seen, back.raw) == ([0, 0], [1, 2], b"\7" * 64)
+        abi.assert_misuses(sim, "still-subscribed")
+
+
+@pytest.mark.sim_only
+def test_stream_whose_device_is_lost_is_destroyed_at_once(program):
+    sim = program.sim
+    _, stream = new(sim.aclrtCreateStream)
+    assert sim.aclrtSubscribeReport(threading.get_ident(), stream) == 0
+    assert sim.aclrtLaunchCallback(CALLBACK(lambda _: None), None, 1, stream) == 0
+    with sim.lost_device(code=507010):
+        assert sim.aclrtUnSubscribeReport(threading.get_ident(), stream) == 507010
+        assert sim.aclrtDestroyStream(stream) == 0
+    abi.assert_misuses(sim, "callback-lost")
 
 
 # ---- streams and events ---------------------------------------------------------------------------------------------
