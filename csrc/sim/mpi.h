@@ -144,7 +144,7 @@ typedef struct sim_mpi_frame {
     int fault; /* SIM_FRAME_NONE or ACLSIM_FRAME_* */
     uint32_t fault_value;
     /* the result */
-    uint32_t seq;
+    uint32_t seq, first_pack; /* its number, and that of its first pack */
     bool failed, idr, no_address;
     int qp;
     size_t place, held; /* in the stream buffer */
@@ -219,7 +219,7 @@ typedef struct sim_mpi_channel {
     int64_t room_to_receive; /* frames that hi_mpi_venc_start_chn still allows; -1: any number */
 
     sim_frame_list waiting, ready, held, spare;
-    uint64_t sent, encoded;
+    uint64_t sent, encoded, packs;
     size_t write_at; /* in the stream buffer, behind the last access unit */
     uint64_t since_idr;
     uint32_t last_width, last_height; /* of the picture that was encoded last */

@@ -144,6 +144,8 @@ static void deliver_locked(sim_mpi_channel *ch, sim_mpi_frame *frame, size_t pla
 static void finish_frame_locked(sim_mpi_channel *ch, size_t place) {
     sim_mpi_frame *frame = sim_frame_pop(&ch->waiting);
     frame->seq = (uint32_t)ch->encoded++;
+    frame->first_pack = (uint32_t)ch->packs;
+    ch->packs += sim_mpi_pack_count(ch, frame);
     ch->encoding = false;
     if (frame->fault == ACLSIM_FRAME_DROP) {
         sim_mpi_picture_release(&frame->picture, frame->seq, false);

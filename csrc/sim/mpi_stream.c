@@ -11,6 +11,11 @@ static unsigned packs_at_once(const sim_mpi_channel *ch, const sim_mpi_frame *fr
     return ch->by_frame ? sim_mpi_pack_count(ch, frame) : 1;
 }
 
+/* Documented: the frame's number, or the pack's where is_by_frame is 0. */
+static uint32_t sequence_number(const sim_mpi_channel *ch, const sim_mpi_frame *frame, unsigned pack) {
+    return ch->by_frame ? frame->seq : frame->first_pack + pack;
+}
+
 static uint32_t macroblocks(const sim_mpi_channel *ch) {
     const hi_venc_attr *attr = &ch->settings.attr.venc_attr;
     return (attr->pic_width + 15) / 16 * ((attr->pic_height + 15) / 16);
@@ -67,7 +72,7 @@ static void describe_stream(const sim_mpi_channel *ch, const sim_mpi_frame *fram
     uint32_t bytes = frame->failed ? 0 : frame->size, blocks = macroblocks(ch);
     memset((char *)stream + offsetof(hi_venc_stream, h264_info), 0,
            sizeof *stream - offsetof(hi_venc_stream, h264_info));
-    stream->seq = frame->seq;
+    stream->seq = sequence_number(ch, frame, frame->got);
     if (atomic_load(&sim_option.v2_no_statistics) != 0)
         return;
     if (ch->h265) {
@@ -154,25 +159,34 @@ hi_s32 hi_mpi_venc_get_stream(hi_venc_chn chn, hi_venc_stream *stream, hi_s32 mi
 static bool is_of(const sim_mpi_channel *ch, const sim_mpi_frame *frame, unsigned number,
                   const hi_venc_stream *stream) {
     hi_venc_pack expected;
-    if (stream->seq != frame->seq || number >= frame->got)
+    if (stream->seq != sequence_number(ch, frame, number) || number >= frame->got)
         return false;
     sim_mpi_describe_pack(ch, frame, number, &expected);
     return stream->pack[0].addr == expected.addr;
 }
 
+/* Whether a stream is one that was got of a frame, and not given back. */
+static bool is_held_of(const sim_mpi_channel *ch, const sim_mpi_frame *frame, const hi_venc_stream *stream) {
+    for (unsigned number = frame->released; number < frame->got; number++)
+        if (is_of(ch, frame, number, stream))
+            return true;
+    return false;
+}
+
 static hi_s32 wrong_release_locked(const char *function, const sim_mpi_channel *ch, const sim_mpi_frame *oldest,
                                    const hi_venc_stream *stream) {
-    bool held = false;
+    const char *what = ch->by_frame ? "frame" : "packet";
+    bool held = ch->ready.head != NULL && is_held_of(ch, ch->ready.head, stream); /* of which more is to be got */
     for (const sim_mpi_frame *frame = ch->held.head; frame != NULL; frame = frame->next)
-        for (unsigned number = frame->released; number < frame->got; number++)
-            held = held || is_of(ch, frame, number, stream);
+        held = held || is_held_of(ch, frame, stream);
     if (sim_is_strict() && held)
         sim_report_at("release-order", function, "release streams in the order in which you got them",
-                      "frame %u of channel %d is released before frame %u", stream->seq, ch->id, oldest->seq);
+                      "%s %u of channel %d is released before %u", what, stream->seq, ch->id,
+                      sequence_number(ch, oldest, oldest->released));
     else if (sim_is_strict())
         sim_report_at("not-held", function, "release each stream that you got once, as you got it",
-                      "frame %u of channel %d is not held, or was changed", stream->seq, ch->id);
-    return sim_fail_at(function, HI_ERR_VENC_ILLEGAL_PARAM, "frame %u of channel %d is not the oldest that is held",
+                      "%s %u of channel %d is not held, or was changed", what, stream->seq, ch->id);
+    return sim_fail_at(function, HI_ERR_VENC_ILLEGAL_PARAM, "%s %u of channel %d is not the oldest that is held", what,
                        stream->seq, ch->id);
 }
 

@@ -324,15 +324,16 @@ def test_status_counts_what_the_next_call_gives(program, by_frame, pictures, pac
 def test_one_unit_at_a_time_where_is_by_frame_is_0(program):
     chn = program.channel(is_by_frame=0)
     info = program.picture()
-    units, ends = [], []
+    units, ends, numbers = [], [], []
     for number in range(2):
         program.send(chn, info, number)
         for _ in range(3 if number == 0 else 1):
             assert program.status(chn).cur_packs == 1
             got = program.get(chn)
-            assert got.seq == number
             units.append((got.types, got.data[:5]))
             ends.append(got.end)
+            numbers.append(got.seq)
+    assert numbers == [0, 1, 2, 3], "of packets, not of frames"
     assert [types for types, _ in units] == [[7], [8], [5], [1]]
     assert all(data[:4] == b"\0\0\0\1" for _, data in units)
     assert ends == [False, False, True, True]
@@ -464,6 +465,26 @@ def test_release_is_in_the_order_got(program):
     assert kinds(sim) == ["not-held"]
     program.release(chn, second)
     program.get(chn)
+
+
+@pytest.mark.statement("6.4.10")
+def test_packets_of_one_frame_are_released_in_the_order_got(program):
+    sim = program.sim
+    chn = program.channel(is_by_frame=0)
+    program.send(chn, program.picture())
+    first, second = program.take(chn), program.take(chn)  # the frame has a third
+    assert (first.seq, second.seq) == (0, 1)
+    program.release(chn, second, expect=error("ILLEGAL_PARAM"))
+    assert "packet 1 of channel" in sim.error_text()
+    assert kinds(sim) == ["release-order"]
+    program.release(chn, first)
+    program.release(chn, second)
+    third = program.take(chn)
+    third.seq = 0  # as a frame's would be
+    program.release(chn, third, expect=error("ILLEGAL_PARAM"))
+    assert kinds(sim) == ["not-held"]
+    third.seq = 2
+    program.release(chn, third)
 
 
 @pytest.mark.statement("6.4.11")
