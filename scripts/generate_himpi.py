@@ -40,7 +40,7 @@ ALL_IN_RESULTS = {"hi_venc_gop_attr"}  # whichever is meant
 # What pyACL's dicts do not have, in neither direction; and what its setters ignore.
 ABSENT = {
     "hi_venc_attr": "jpeg_attr",
-    "hi_venc_rc_attr": "h264_qpmap h265_qpmap",
+    "hi_venc_rc_attr": "h264_qpmap h265_qpmap mjpeg_cbr mjpeg_vbr mjpeg_fixqp",
     "hi_venc_gop_attr": "adv_smart_p bipred_b",
     "hi_venc_pack": "data_type pack_info",
     "hi_venc_stream": "pack h264_info h265_info h264_adv_info h265_adv_info",

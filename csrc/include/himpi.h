@@ -2,7 +2,8 @@
 /*
  * himpi.h - the part of DVPP V2 (hi_mpi_*) that video encoding needs, declared in C.
  *
- * Our own declarations, not the vendor's headers, with the vendor's names, so that programs compile with either.
+ * Our own declarations, not the vendor's headers, with the vendor's names: a program that only encodes compiles with
+ * either. What belongs to other units (VPC, VDEC, hi_mpi_sys_bind, ...) is not here.
  * Layouts are the ABI of libacl_dvpp_mpi.so on LP64 (2022 to 2026), asserted in himpi_layout.h; every enum is a 32-bit int. The
  * functions return 0 or a code of HI_VENC_ERRORS and HI_SYS_ERRORS, which is negative.
  *
@@ -30,17 +31,27 @@ extern "C" {
 
 /* ---- plain types ------------------------------------------------------------------------------- */
 
+#define hi_void void
+#define HI_NULL 0L
+
+typedef char hi_char;
+typedef int8_t hi_s8;
 typedef uint8_t hi_u8;
+typedef int16_t hi_s16;
 typedef uint16_t hi_u16;
 typedef int32_t hi_s32;
 typedef uint32_t hi_u32;
+typedef long long hi_s64;
 typedef unsigned long long hi_u64;
+typedef float hi_float;
 typedef double hi_double;
 typedef hi_s32 hi_venc_chn;
 typedef hi_u32 hi_vb_pool;
 
 #define HI_SUCCESS 0
 #define HI_FAILURE (-1)
+
+#define HI_VB_INVALID_POOLID (-1) /* pool_id of a picture that is in no pool */
 
 typedef int32_t hi_bool;
 enum {
@@ -121,11 +132,29 @@ enum {
     HI_ID_USER = 30,
 };
 
+/* Video encoding takes NV12 (1) and NV21 (2). SEMI_PLANNER is the vendor's spelling. */
 typedef int32_t hi_pixel_format;
 enum {
     HI_PIXEL_FORMAT_YUV_400 = 0,
     HI_PIXEL_FORMAT_YUV_SEMIPLANAR_420 = 1,
     HI_PIXEL_FORMAT_YVU_SEMIPLANAR_420 = 2,
+    HI_PIXEL_FORMAT_YUV_SEMIPLANAR_422 = 3,
+    HI_PIXEL_FORMAT_YVU_SEMIPLANAR_422 = 4,
+    HI_PIXEL_FORMAT_YUV_SEMIPLANAR_444 = 5,
+    HI_PIXEL_FORMAT_YVU_SEMIPLANAR_444 = 6,
+    HI_PIXEL_FORMAT_YUYV_PACKED_422 = 7,
+    HI_PIXEL_FORMAT_UYVY_PACKED_422 = 8,
+    HI_PIXEL_FORMAT_YVYU_PACKED_422 = 9,
+    HI_PIXEL_FORMAT_VYUY_PACKED_422 = 10,
+    HI_PIXEL_FORMAT_YUV_PACKED_444 = 11,
+    HI_PIXEL_FORMAT_RGB_888 = 12,
+    HI_PIXEL_FORMAT_BGR_888 = 13,
+    HI_PIXEL_FORMAT_ARGB_8888 = 14,
+    HI_PIXEL_FORMAT_ABGR_8888 = 15,
+    HI_PIXEL_FORMAT_RGBA_8888 = 16,
+    HI_PIXEL_FORMAT_BGRA_8888 = 17,
+    HI_PIXEL_FORMAT_YUV_SEMI_PLANNER_420_10BIT = 18,
+    HI_PIXEL_FORMAT_YVU_SEMI_PLANNER_420_10BIT = 19,
 };
 
 typedef int32_t hi_video_field;
@@ -161,6 +190,10 @@ enum {
 typedef int32_t hi_data_bit_width;
 enum {
     HI_DATA_BIT_WIDTH_8 = 0,
+    HI_DATA_BIT_WIDTH_10 = 1,
+    HI_DATA_BIT_WIDTH_12 = 2,
+    HI_DATA_BIT_WIDTH_14 = 3,
+    HI_DATA_BIT_WIDTH_16 = 4,
 };
 
 typedef int32_t hi_vb_src;
@@ -420,6 +453,19 @@ typedef struct hi_venc_h265_qpmap {
     hi_venc_rc_qpmap_mode qpmap_mode;
 } hi_venc_h265_qpmap;
 
+/* Reserved: no release encodes motion JPEG. qfactor [1, 99]. */
+typedef struct hi_venc_mjpeg_cbr {
+    hi_u32 stats_time, src_frame_rate, dst_frame_rate, bit_rate;
+} hi_venc_mjpeg_cbr;
+
+typedef struct hi_venc_mjpeg_vbr {
+    hi_u32 stats_time, src_frame_rate, dst_frame_rate, max_bit_rate;
+} hi_venc_mjpeg_vbr;
+
+typedef struct hi_venc_mjpeg_fixqp {
+    hi_u32 src_frame_rate, dst_frame_rate, qfactor;
+} hi_venc_mjpeg_fixqp;
+
 typedef hi_venc_h264_cbr hi_venc_h265_cbr;
 typedef hi_venc_h264_vbr hi_venc_h265_vbr;
 typedef hi_venc_h264_avbr hi_venc_h265_avbr;
@@ -438,6 +484,9 @@ typedef struct hi_venc_rc_attr {
         hi_venc_h264_cvbr h264_cvbr;
         hi_venc_h264_fixqp h264_fixqp;
         hi_venc_h264_qpmap h264_qpmap;
+        hi_venc_mjpeg_cbr mjpeg_cbr;
+        hi_venc_mjpeg_vbr mjpeg_vbr;
+        hi_venc_mjpeg_fixqp mjpeg_fixqp;
         hi_venc_h265_cbr h265_cbr;
         hi_venc_h265_vbr h265_vbr;
         hi_venc_h265_avbr h265_avbr;

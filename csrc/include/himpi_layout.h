@@ -77,12 +77,19 @@
     SIZE(hi_venc_h265_qpmap, 20) AT(hi_venc_h265_qpmap, gop, 0) AT(hi_venc_h265_qpmap, stats_time, 4) \
         AT(hi_venc_h265_qpmap, src_frame_rate, 8) AT(hi_venc_h265_qpmap, dst_frame_rate, 12) \
         AT(hi_venc_h265_qpmap, qpmap_mode, 16) \
+    SIZE(hi_venc_mjpeg_cbr, 16) AT(hi_venc_mjpeg_cbr, stats_time, 0) AT(hi_venc_mjpeg_cbr, src_frame_rate, 4) \
+        AT(hi_venc_mjpeg_cbr, dst_frame_rate, 8) AT(hi_venc_mjpeg_cbr, bit_rate, 12) \
+    SIZE(hi_venc_mjpeg_vbr, 16) AT(hi_venc_mjpeg_vbr, stats_time, 0) AT(hi_venc_mjpeg_vbr, src_frame_rate, 4) \
+        AT(hi_venc_mjpeg_vbr, dst_frame_rate, 8) AT(hi_venc_mjpeg_vbr, max_bit_rate, 12) \
+    SIZE(hi_venc_mjpeg_fixqp, 12) AT(hi_venc_mjpeg_fixqp, src_frame_rate, 0) \
+        AT(hi_venc_mjpeg_fixqp, dst_frame_rate, 4) AT(hi_venc_mjpeg_fixqp, qfactor, 8) \
     SIZE(hi_venc_rc_attr, 40) AT(hi_venc_rc_attr, rc_mode, 0) AT(hi_venc_rc_attr, h264_cbr, 4) \
         AT(hi_venc_rc_attr, h264_vbr, 4) AT(hi_venc_rc_attr, h264_avbr, 4) AT(hi_venc_rc_attr, h264_qvbr, 4) \
         AT(hi_venc_rc_attr, h264_cvbr, 4) AT(hi_venc_rc_attr, h264_fixqp, 4) AT(hi_venc_rc_attr, h264_qpmap, 4) \
         AT(hi_venc_rc_attr, h265_cbr, 4) AT(hi_venc_rc_attr, h265_vbr, 4) AT(hi_venc_rc_attr, h265_avbr, 4) \
         AT(hi_venc_rc_attr, h265_qvbr, 4) AT(hi_venc_rc_attr, h265_cvbr, 4) AT(hi_venc_rc_attr, h265_fixqp, 4) \
-        AT(hi_venc_rc_attr, h265_qpmap, 4) \
+        AT(hi_venc_rc_attr, h265_qpmap, 4) AT(hi_venc_rc_attr, mjpeg_cbr, 4) AT(hi_venc_rc_attr, mjpeg_vbr, 4) \
+        AT(hi_venc_rc_attr, mjpeg_fixqp, 4) \
     SIZE(hi_venc_gop_dual_p, 12) AT(hi_venc_gop_dual_p, sp_interval, 0) AT(hi_venc_gop_dual_p, sp_qp_delta, 4) \
         AT(hi_venc_gop_dual_p, ip_qp_delta, 8) \
     SIZE(hi_venc_gop_smart_p, 12) AT(hi_venc_gop_smart_p, bg_interval, 0) AT(hi_venc_gop_smart_p, bg_qp_delta, 4) \

@@ -81,7 +81,7 @@ BY_NAME = {each.name: each for each in ROWS}
 # What pyACL's dicts do not have of the C structures.
 ABSENT = {
     "hi_venc_attr": {"jpeg_attr"},
-    "hi_venc_rc_attr": {"h264_qpmap", "h265_qpmap"},
+    "hi_venc_rc_attr": {"h264_qpmap", "h265_qpmap", "mjpeg_cbr", "mjpeg_vbr", "mjpeg_fixqp"},
     "hi_venc_gop_attr": {"adv_smart_p", "bipred_b"},
     "hi_venc_pack": {"data_type", "pack_info"},
 }

@@ -61,6 +61,36 @@ def test_header_compiles_with_its_own_assertions(tmp_path, compiler):
     assert done.returncode == 0, done.stderr[-4000:]
 
 
+# What programs for the vendor's header write besides calls, structures and codes.
+WORDS = """
+#include "himpi.h"
+#include <assert.h>
+static_assert(HI_VB_INVALID_POOLID == -1 && HI_NULL == 0, "");
+static_assert(sizeof(hi_s64) == 8 && sizeof(hi_s16) == 2 && sizeof(hi_s8) == 1 && sizeof(hi_char) == 1, "");
+static_assert(HI_DATA_BIT_WIDTH_10 == 1 && HI_DATA_BIT_WIDTH_16 == 4, "");
+static_assert(HI_PIXEL_FORMAT_YUYV_PACKED_422 == 7 && HI_PIXEL_FORMAT_VYUY_PACKED_422 == 10, "");
+static hi_void *memory = HI_NULL;
+hi_void describe(hi_venc_chn_attr *attr, hi_video_frame_info *frame, hi_s64 *pts, hi_float *rate);
+hi_void describe(hi_venc_chn_attr *attr, hi_video_frame_info *frame, hi_s64 *pts, hi_float *rate) {
+    attr->rc_attr.rc_mode = HI_VENC_RC_MODE_MJPEG_CBR;
+    attr->rc_attr.mjpeg_cbr.bit_rate = 3;
+    frame->pool_id = (hi_vb_pool)HI_VB_INVALID_POOLID;
+    *pts = -1, *rate = memory == HI_NULL;
+}
+"""
+
+
+@needs_c
+@needs_cxx
+@pytest.mark.parametrize("compiler", [["gcc", "-std=gnu11"], ["g++", "-x", "c++", "-std=c++11"]])
+def test_words_of_programs_that_encode_are_there(tmp_path, compiler):
+    source = tmp_path / "words.c"
+    source.write_text(WORDS)
+    flags = [*compiler[1:], "-Wall", "-Werror", "-Wno-missing-field-initializers", f"-I{himpi.HEADER.parent}"]
+    done = compiles(compiler[0], source, *flags, "-DHI_NO_PROTOTYPES")
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
 @needs_c
 @pytest.mark.parametrize(
     ("before", "after", "says"),
@@ -91,7 +121,7 @@ def test_every_member_is_in_the_lists_and_where_ctypes_sees_it():
         for (name, member), at in offsets.items():
             assert getattr(himpi.structure(name), member).offset == at, (name, member)
     sizes, offsets = himpi.sizes_and_offsets()
-    assert len(sizes) == 57
+    assert len(sizes) == 60
     assert len(offsets) > 380
     for name in sizes:
         fields = []
