@@ -61,11 +61,15 @@ int avi_fail_full_locked(const avenc_channel *channel, avi_waiter *waiter, int v
             "no room for another frame %s: reconfigure() is ending the old channel; if it has timed out or was "
             "interrupted, call it again",
             bound);
-    if (avi_stream_full_locked(stream))
+    if (avi_stream_full_locked(stream) && stream->early)
         return avi_fail(AVENC_E_FULL, call,
                         "no room for another frame %s: %u packets wait to be received, and %u for frames in front of "
                         "them that the device has not finished, of %u that may",
                         bound, stats->ready, stream->early, stream->max_ready);
+    if (avi_stream_full_locked(stream))
+        return avi_fail(AVENC_E_FULL, call,
+                        "no room for another frame %s: %u packets wait to be received, of %u that may", bound,
+                        stats->ready, stream->max_ready);
     double sending = stream->sending_since ? (double)(avi_now_ns() - stream->sending_since) * 1e-9 : 0;
     if (!waiter->wait && !channel->change && sending <= STUCK_S)
         return avi_fail_numbers(AVENC_E_FULL, call,

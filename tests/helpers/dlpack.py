@@ -56,10 +56,11 @@ _new_capsule.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
 
 
 class Tensor:
-    """A uint8 tensor at an address. `deleted` lists the threads on which its deleter ran."""
+    """A uint8 tensor at an address. `deleted` lists the threads on which its deleter ran; `given` counts its capsules."""
 
     def __init__(self, address, shape, strides=None, *, device=(ASCEND, 0), versioned=False, bits=8, offset=0, major=1):
         self.deleted = []
+        self.given = 0
         self._device = device
         self._name = b"dltensor_versioned" if versioned else b"dltensor"
         self._shape = (ctypes.c_int64 * len(shape))(*shape)
@@ -83,6 +84,7 @@ class Tensor:
         return self._device
 
     def __dlpack__(self, *, stream=None):
+        self.given += 1
         return _new_capsule(ctypes.addressof(self._managed), self._name, None)
 
 

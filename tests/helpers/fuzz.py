@@ -153,7 +153,7 @@ class Capsules:
         taken += self.encoder.flush()
         assert len(taken) <= 1
         self.taken += len(taken)
-        assert len(tensor.deleted) <= 1, "given back more than once"
+        assert len(tensor.deleted) <= tensor.given <= 2, "each capsule is given back once"
 
 
 ODD = (
