@@ -11,7 +11,7 @@ import threading
 import time
 import warnings
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import stats as _stats
 from ._lowlevel.channel import ON_FULL, Channel
@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from .rate_control import RateControl
     from .sei import Message
 
+_T = TypeVar("_T")
 _LEAST_BITS_PER_PIXEL = Fraction(2, 1000)  # below that nothing can be made out
 DELIVERY: tuple[Delivery, ...] = ("immediate", "coalesced")
 
@@ -357,6 +358,9 @@ class Encoder:
             for the next call.
         AclError and others
             As `submit` does: nothing was sent.
+
+        What a signal's handler raises, as Ctrl-C's does, may come after the frame was sent; `stats.submitted` tells.
+        Packets stay to be received then: see `receive`.
         """
         try:
             return self._open_channel().encode(frame, pts, key_frame, token, self._timeout, sei)
@@ -372,11 +376,11 @@ class Encoder:
                 packets = self.encode(frame)
                 packets.reverse()
                 while packets:
-                    yield packets.pop()
+                    yield take_last(packets)
             packets = self.flush()
             packets.reverse()
             while packets:
-                yield packets.pop()
+                yield take_last(packets)
         finally:
             self._put_back(packets)
 
@@ -570,6 +574,9 @@ class Encoder:
             The device is lost. Packets that were ready came before this.
         EncoderClosedError
             The encoder was closed.
+
+        A signal's handler that raises, as Ctrl-C's does, leaves the packets to the next call: handlers run before any is
+        taken. Only for the microseconds between that and the program's own assignment can Python drop what is returned.
         """
         try:
             return self._open_channel().receive_many(1, check_timeout(timeout))[0]
@@ -595,17 +602,17 @@ class Encoder:
 
     def packets(self) -> Iterator[Packet]:
         """Yield packets as `receive` returns them, up to the end of the stream."""
-        while True:
-            try:
+        packets: list[Packet] = []
+        try:
+            while True:
                 packets = self.receive_many()
-            except EncoderDrained:
-                return
-            packets.reverse()
-            try:
+                packets.reverse()
                 while packets:
-                    yield packets.pop()
-            finally:
-                self._put_back(packets)
+                    yield take_last(packets)
+        except EncoderDrained:
+            return
+        finally:
+            self._put_back(packets)
 
     def drain(self) -> None:
         """Declare the end of the stream: no further frames.
@@ -943,6 +950,13 @@ class Encoder:
             f"<Encoder {named}{config.width}x{config.height} {config.codec} {config.profile} "
             f"{float(config.fps):g} fps {config.bitrate} bit/s on {self.backend}{state}>"
         )
+
+
+def take_last(found: list[_T]) -> _T:
+    """`found.pop()`, behind which no signal handler runs while the item is in nobody's hands (from Python 3.11 on)."""
+    last = found[-1]
+    del found[-1]
+    return last
 
 
 def _warn_of_bit_rate(config: EncoderConfig, given: Any) -> None:

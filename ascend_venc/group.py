@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from ._lowlevel.core import open_library
 from ._lowlevel.waitset import WaitSet
 from .arguments import check_latency, check_range, check_timeout, parse_choice
-from .encoder import DELIVERY, Encoder
+from .encoder import DELIVERY, Encoder, take_last
 from .errors import (
     DeviceFullError,
     EncoderClosedError,
@@ -206,16 +206,17 @@ class EncoderGroup:
             patience = None if self._look_at == inf else self._look_at - time.monotonic()
             bound = patience if left is None else left if patience is None else min(left, patience)
             found: list[tuple[Encoder, Packet]] = []
-            keys = waitset.take(bound, self._max_latency)
-            came = len(keys)
+            keys: list[int] | None = None
             try:
+                keys = waitset.take(bound, self._max_latency)
+                came = len(keys)
                 self._look(keys, found, max)
                 _mark(waitset, keys)
             except BaseException:  # memory runs out, or a signal's handler raises: what was taken stays to be received
                 try:
                     _put_back(found)
-                finally:
-                    _mark(waitset, keys)
+                finally:  # a handler may raise where the keys were taken, and nobody has been told which
+                    _mark(waitset, list(self._streams) if keys is None else keys)
                 raise
             if found:
                 return found
@@ -265,7 +266,8 @@ class EncoderGroup:
             if encoder is None:
                 keys.pop()
                 continue
-            wanted = limit - len(found)
+            had = len(found)  # here: no call between the taking and the `try`, since a handler may raise behind any
+            wanted = limit - had
             try:
                 packets = encoder._open_channel().try_receive(wanted)
             except (EncoderDrained, EncoderClosedError):
@@ -279,7 +281,6 @@ class EncoderGroup:
                 keys.insert(0, key)
                 keys.pop()
                 break
-            had = len(found)
             try:  # one by one: CPython 3.11 keeps a list for ever for which `extend` has no memory
                 found.extend(zip(itertools.repeat(encoder), packets))
             except BaseException:
@@ -311,8 +312,9 @@ class EncoderGroup:
             except EncoderDrained:
                 return
             try:
+                found.reverse()
                 while found:
-                    yield found.pop(0)
+                    yield take_last(found)
             finally:  # those that the loop did not come to stay to be received
                 _put_back(found)
 

@@ -6,12 +6,16 @@ that comes to one that was replaced is checked anew against its successor. Setti
 
 Invariant: no Python code runs (signal handlers, `__buffer__`, DLPack, callbacks) while a native lock, a picture buffer or
 the right to send is held by the call. A wait that Python's signals interrupt is a native call that came back first.
+
+Signal handlers are asked for right before packets are taken: a handler that raises behind the call, where the interpreter
+would run it next, would leave them to nobody. What comes while they are wrapped (microseconds, with the GIL) still does.
 """
 import time
 
 cimport cython
 from cpython.buffer cimport PyBuffer_Release, PyObject_CheckBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
@@ -509,8 +513,8 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
     def encode(self, frame, pts, bint key_frame, token, timeout, sei=None):
         """Submit one frame and return the packets that are ready, oldest first; never waits for the one just sent.
 
-        Takes packets before it waits for room: it never waits for itself. For NV12 and NV21 in host memory this is one
-        native call.
+        Takes packets before it waits for room: it never waits for itself. For NV12 and NV21 in host memory the GIL is given
+        up once. Where a signal's handler raises, the frame may have been sent, and the packets stay to be taken.
         """
         cdef avenc_packet *ready[BATCH]
         cdef size_t count = 0
@@ -540,13 +544,13 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 submission.picture = held.picture
                 with nogil:  # the common case looks at no clock: there is room
                     status = avenc_channel_submit(self._h, &submission, NULL, &index)
-                    if status == AVENC_OK:
-                        avenc_channel_take(self._h, ready, BATCH, &count)
                 if status == AVENC_OK:
                     stream.next_index = <int64_t>index + 1
             finally:
                 release_host_frame(&held)
             if status == AVENC_OK:
+                PyErr_CheckSignals()
+                avenc_channel_take(self._h, ready, BATCH, &count)
                 if count == 0:
                     return []
                 return wrap_packets(self._h, ready, count, stream.entries, stream.time_bases, &stream.dropped) or []
@@ -802,6 +806,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef avenc_packet **ready = few
         cdef avenc_channel_stats stats
         cdef size_t count = 0
+        PyErr_CheckSignals()
         self.stream.forget_dropped()
         if self.stream.dropped:
             refuse_closed()
@@ -857,6 +862,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         """
         cdef avenc_packet *ready = NULL
         cdef size_t count = 1
+        PyErr_CheckSignals()
         self.stream.forget_dropped()
         if avenc_channel_take_promised(self._h, &ready, 1, &count) != AVENC_OK or count == 0:
             return None
