@@ -575,7 +575,7 @@ class Encoder:
         EncoderClosedError
             The encoder was closed.
 
-        A signal's handler that raises, as Ctrl-C's does, leaves the packets to the next call: handlers run before any is
+        A signal's handler that raises, as Ctrl-C's does, leaves packets to the next call: handlers run before any is
         taken. Only for the microseconds between that and the program's own assignment can Python drop what is returned.
         """
         try:

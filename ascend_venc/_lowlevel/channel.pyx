@@ -29,9 +29,9 @@ from .core cimport check, count_tickets
 from .device cimport Device
 from .device_memory cimport DeviceFrame, import_tensor
 from .frames cimport Frame, fill_frame, hold_host_frame, host_frame, new_frame, release_host_frame
-from .packet cimport Packet, Ticket, wrap_packets, wrap_promised
+from .packet cimport Packet, wrap_packets, wrap_promised
 from .stream cimport (
-    BLOCK, DROP_NEWEST, DROP_OLDEST, Stream, cancel_all, keep_refused, let_go, refuse_closed, this_thread)
+    BLOCK, DROP_NEWEST, DROP_OLDEST, Stream, Ticket, cancel_all, keep_refused, let_go, refuse_closed, this_thread)
 from .wait cimport begin_wait, look
 from .waitset cimport WaitSet
 
@@ -40,6 +40,7 @@ from .stream import _open_streams
 
 cdef enum:
     BATCH = 64  # packets taken without an allocation
+    LAST_OF_OURS = -0x10000  # statuses below it are the device's codes: DVPP V2's have the highest bit
     MAX_SCRATCH = 256  # frames: the memory of a larger batch is not kept
 
 cdef enum:  # what a submission came to, besides the frame's number
@@ -300,7 +301,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 status = avenc_channel_submit_device(self._h, &picture._picture, submission, bound, &index)
             if status == AVENC_OK:
                 return <int64_t>index
-            if status > 0:
+            if status > 0 or status < LAST_OF_OURS:
                 keep_refused(self._h, picture)
             if how == AT_ONCE and self._is_full(status):
                 return NO_ROOM_NOW
@@ -408,6 +409,9 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 ticket.token = token
                 ticket.future = future
                 ticket.owner = owner if lent else None
+                if type(frame) is DeviceFrame:
+                    avenc_channel_retain(self._h)
+                    ticket.channel = self._h
                 tag = self.stream.add_entry(ticket)
             elif token is not None:
                 tag = self.stream.add_entry(token)

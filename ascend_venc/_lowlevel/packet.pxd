@@ -1,14 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from .cavenc cimport avenc_channel, avenc_packet
 
-# What stands under a frame's tag until its packet comes: an object that the program gave as its token, or one of these.
-cdef class Ticket:
-    cdef object token  # the program's, for Packet.token
-    cdef object owner  # of memory that the device or a native thread may still read
-    cdef object future  # concurrent.futures.Future that gets the packet, or None
-    cdef Py_buffer views[2]
-    cdef int view_count
-
 cdef class Packet:
     cdef avenc_packet *_h  # the pooled buffer; NULL once released
     cdef object _time_base  # Fraction: seconds per pts unit
@@ -19,7 +11,8 @@ cdef class Packet:
     cdef void _give_back(self) noexcept
 
 # Packets that were taken become Python objects, with what stands under their tags; or, where that raises, they are given
-# back to the channel, and nothing has changed. A packet that failed, which comes alone, becomes its FrameError, raised.
+# back to the channel, and nothing has changed. A packet that failed, which comes alone, becomes its FrameError, raised;
+# memory that the device may read all the same is kept alive.
 # None: they are released, since `dropped` says that the encoder was closed, which has what stood under their tags.
 cdef list wrap_packets(avenc_channel *channel, avenc_packet **taken, size_t count, dict entries, list time_bases,
                        const bint *dropped)

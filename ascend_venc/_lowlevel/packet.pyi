@@ -7,9 +7,6 @@ from ..literals import Codec, PictureKind
 from ..sei import SeiMessage
 
 @final
-class Ticket: ...
-
-@final
 class Packet:
     """One access unit, read-only, in Annex B. Made by `Encoder`.
 

@@ -6,7 +6,7 @@ alive, since the next access unit overwrites it. A view holds the packet (PyBuff
 while a memoryview exists is safe; `release()` counts the views and refuses.
 """
 cimport cython
-from cpython.buffer cimport PyBuffer_FillInfo, PyBuffer_Release
+from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -15,6 +15,7 @@ from .. import errors
 from .cavenc cimport *
 from .core cimport count_tickets
 from .packet cimport *
+from .stream cimport Ticket, keep_refused
 
 
 from ..sei import messages_of
@@ -22,17 +23,6 @@ from .bitstream import nal_units
 
 cdef dict _KIND_NAMES = {
     AVENC_KIND_IDR: "IDR", AVENC_KIND_I: "I", AVENC_KIND_P: "P", AVENC_KIND_B: "B", AVENC_KIND_UNKNOWN: "unknown"}
-
-
-@cython.final
-cdef class Ticket:
-    """Ticket()\n--\n
-    What a frame brought along: token, owner of its memory, the Future that gets its packet."""
-
-    def __dealloc__(self):
-        cdef int i
-        for i in range(self.view_count):
-            PyBuffer_Release(&self.views[i])
 
 
 @cython.final
@@ -279,6 +269,13 @@ cdef object failure_of(avenc_packet *packet, object entry):
     return failure
 
 
+cdef int keep_of_refused(object entry) except -1:
+    """The frame failed; perhaps it was refused when it was sent, and the device has it all the same."""
+    if type(entry) is Ticket and (<Ticket>entry).channel != NULL:
+        keep_refused((<Ticket>entry).channel, (<Ticket>entry).owner)
+    return 0
+
+
 cdef object pop_entry(dict entries, object tag):
     """What stood under a tag. Allocates nothing."""
     entry = entries.pop(tag, entries)
@@ -305,6 +302,8 @@ cdef list wrap_packets(avenc_channel *channel, avenc_packet **taken, size_t coun
                 if taken[i].tag:
                     packet._token = taken[i].tag
                 packets[<Py_ssize_t>i] = packet
+        elif tag:
+            keep_of_refused(entries.get(tag))
     except BaseException:
         avenc_channel_give_back(channel, taken, count)
         raise
@@ -341,6 +340,8 @@ cdef tuple wrap_promised(avenc_channel *channel, avenc_packet *taken, dict entri
         else:
             packet = Packet.__new__(Packet)
         result = (packet, failure, ticket.future)
+        if failure is not None:
+            keep_of_refused(ticket)
     except BaseException:
         avenc_channel_give_back(channel, &taken, 1)
         raise

@@ -13,6 +13,15 @@ cdef enum:  # what submit does where there is no room, in the order of channel.O
 cdef enum:
     DROPPED_AT_ONCE = 64  # tags of frames that were dropped
 
+# What stands under a frame's tag until its packet comes: an object that the program gave as its token, or one of these.
+cdef class Ticket:
+    cdef object token  # the program's, for Packet.token
+    cdef object owner  # of memory that the device or a native thread may still read
+    cdef avenc_channel *channel  # a reference on the one that the owner's memory went to as it is, or NULL
+    cdef object future  # concurrent.futures.Future that gets the packet, or None
+    cdef Py_buffer views[2]
+    cdef int view_count
+
 cdef class Stream:
     cdef object __weakref__
     cdef avenc_channel *_h  # a reference on the channel that takes frames now: what a stream is closed by
@@ -49,7 +58,7 @@ cdef class Stream:
     cdef list keep_owners(self)
     cdef mark_closed(self)
 
-# Keep `owner` alive until the device cannot read what is its any more: it refused a frame of this channel.
+# Keep `owner` alive until the device cannot read what is its any more, where it has frames that it refused of this channel.
 cdef int keep_refused(avenc_channel *channel, object owner) except -1
 
 # Cancel Futures, all of them; what is to be raised then, or None: see `what_to_raise`.

@@ -14,11 +14,11 @@ import warnings
 import weakref
 
 cimport cython
+from cpython.buffer cimport PyBuffer_Release
 
 from .. import errors
 from .cavenc cimport *
 from .core cimport count_tickets
-from .packet cimport Ticket
 from .stream cimport *
 
 from . import core
@@ -62,14 +62,26 @@ cdef class Kept:
         avenc_channel_release(self._h)
 
 
+@cython.final
+cdef class Ticket:
+    """Ticket()\n--\n
+    What a frame brought along: token, owner of its memory, the Future that gets its packet."""
+
+    def __dealloc__(self):
+        cdef int i
+        for i in range(self.view_count):
+            PyBuffer_Release(&self.views[i])
+        avenc_channel_release(self.channel)
+
+
 cdef Kept keep(avenc_channel *channel, object owners, bint refused):
     cdef Kept kept = Kept.__new__(Kept)
     avenc_channel_retain(channel)
     kept._h = channel
     kept.owners = owners
     kept.refused = refused
-    count_tickets(1)
     _kept.append(kept)
+    count_tickets(1)
     return kept
 
 

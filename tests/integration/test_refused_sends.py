@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Frames that the device refuses, before and after it has begun with them: no picture under another's number."""
 
+import gc
+
 import numpy as np
 import pytest
 
 import ascend_venc as venc
-from helpers import decode, interface, simulator, video
-from helpers.waiting import eventually
+from helpers import decode, dlpack, interface, simulator, video
+from helpers.waiting import eventually, until_futures_are_served
 
 pytestmark = pytest.mark.sim_only
 
@@ -166,3 +168,53 @@ def test_memory_of_a_refused_frame_is_not_used_again_while_the_device_may_read_i
         packets = enc.flush()
     assert [packet.token for packet in packets] == [1, 2]
     assert shown(packets) == [1, 2]
+
+
+def of_a_future(enc, frame):
+    future = enc.encode_future(frame)
+    return lambda: future.result(20)
+
+
+SUBMITTED = {  # submit it, and what tells of its failure where it was queued
+    "receive": lambda enc, frame: enc.submit(frame) and (lambda: enc.receive(20)),
+    "receive_many": lambda enc, frame: enc.submit(frame) and (lambda: enc.receive_many(4, 20)),
+    "encode": lambda enc, frame: enc.submit(frame) and (lambda: enc.encode(bytes(128 * 192))),
+    "future": of_a_future,
+}
+
+
+@pytest.mark.filterwarnings("ignore::ascend_venc.SimulatedDeviceWarning")  # of what makes the memory
+@pytest.mark.parametrize("way", SUBMITTED)
+@pytest.mark.parametrize("code", [SYNC_TIMEOUT, interface.of(507018, 0xA0088012)])
+@pytest.mark.parametrize("queued", [False, True])
+def test_memory_of_a_refused_frame_is_kept_until_the_device_cannot_read_it(queued, code, way):
+    sim = simulator.shared()
+    with encoder() as enc, dlpack.DeviceMemory(128 * 192, bytes(128 * 192)) as memory:
+        tensor = dlpack.Tensor(memory.address, (192, 128))
+        with (
+            sim.options(stall=1),
+            sim.failing_call(interface.SEND, nth=1 + queued, code=interface.fault(code), after=True),
+        ):
+            if queued:  # behind a frame whose sending does not return yet
+                assert sim.lib.aclsim_hang_call(interface.SEND.encode(), 1, 0) == 0
+                enc.submit_async(bytes(128 * 192))
+                sim.wait_hung(interface.SEND)
+                tell = SUBMITTED[way](enc, venc.DeviceFrame.from_dlpack(tensor))
+                sim.lib.aclsim_release_hung()
+                eventually(lambda: enc.stats.refused_sends == 1)
+                with pytest.raises(venc.FrameError) as caught:
+                    tell()
+            else:
+                with pytest.raises(venc.AclError) as caught:
+                    SUBMITTED[way](enc, venc.DeviceFrame.from_dlpack(tensor))
+            del caught
+            tell = None
+            until_futures_are_served()
+            gc.collect()
+            assert tensor.deleted == [], "the device has it, and may read it"
+        enc.submit(bytes(128 * 192))
+        enc.flush()
+        enc.submit(bytes(128 * 192))
+        gc.collect()
+        assert len(tensor.deleted) == 1, "a later frame was reported"
+        enc.flush()
