@@ -274,9 +274,9 @@ class Encoder:
             while True:
                 seen = self._arm()
                 index = await self._offer(frame, pts, key_frame, token, sei)
-                channel.take_into(packets)
                 if index is not False:
-                    return packets + channel.drain()
+                    return channel.all_of(packets)
+                channel.take_into(packets)
                 await self._progress(bounds, seen)
         except BaseException as error:
             if channel is not None:

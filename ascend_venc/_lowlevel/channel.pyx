@@ -580,7 +580,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 # Like asyncio: no wait inside, so that what comes meanwhile can be taken.
                 index = self._submit(frame, pts, key_frame, token, None, unit, &at_once, AT_ONCE)
                 if index != NO_ROOM_NOW:
-                    return self._all_of(packets)
+                    return self.all_of(packets)
                 with nogil:
                     status = avenc_channel_wait(channel._h, wait, 0, AVENC_WAIT_IN_PLACE)
                 if status == AVENC_OK:
@@ -594,21 +594,29 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 elif not look(status):
                     self._fail(status)
             self._submit(frame, pts, key_frame, token, None, unit, &send_wait, DIRECT)
-            return self._all_of(packets)
+            return self.all_of(packets)
         except BaseException:
             self.put_back(packets)
             raise
 
-    def take_into(self, list packets):
+    def take_into(self, list packets not None):
         """Take what is ready, without waiting. The failure of a frame is raised by what takes packets next."""
+        cdef list taken
         while True:
             try:
-                packets += self._take_native(-1)
-                return
+                taken = self._take_native(-1)
             except errors.FrameError as failure:
                 self.stream.failures.append(failure)
+                continue
+            try:  # one by one: CPython 3.11 keeps a list for ever for which `extend` has no memory
+                for packet in taken:
+                    packets.append(packet)
+            except BaseException:
+                self.put_back(taken)  # also those of `packets`, which its owner puts back: a second time does nothing
+                raise
+            return
 
-    cdef list _all_of(self, list packets):
+    def all_of(self, list packets not None):
         """Those, and what is ready besides; or the failure of an earlier frame, and those stay to be taken.
 
         The frame is sent: that the encoder is closed by now is for the next call to say.

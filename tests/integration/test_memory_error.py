@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Python's memory runs out at each place in turn: nothing that was taken is lost, and nothing is left."""
 
+import asyncio
 import contextlib
 import gc
 import itertools
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import ascend_venc as venc
-from ascend_venc import bitstream
+from ascend_venc import aio, bitstream
 from ascend_venc._lowlevel import core
 from helpers import live, memory_faults, simulator
 from helpers.waiting import eventually
@@ -86,6 +87,23 @@ CALLS = {
 }
 
 
+RGB = bytes(128 * 128 * 3)
+WITH = {  # what `encode` does not send by its one native call, and what the encoder is made with
+    "encode what is converted": (RGB, {"pixel_format": "rgb24"}),
+    "encode with on_full error": (FRAME, {"on_full": "error", "depth": 12}),
+    "encode with drop_newest": (FRAME, {"on_full": "drop_newest", "depth": 12}),
+    "encode with drop_oldest": (FRAME, {"on_full": "drop_oldest", "depth": 12}),
+    "encode where there is no room": (FRAME, {"max_queued": 6}),
+    "encode_iter of what is converted": (RGB, {"pixel_format": "rgb24"}),
+}
+CALLS |= {
+    name: (lambda enc, token, frame=frame: next(enc.encode_iter([frame])))
+    if name.startswith("encode_iter")
+    else (lambda enc, token, frame=frame: enc.encode(frame, token=token))
+    for name, (frame, _) in WITH.items()
+}
+
+
 def packets_of(result):
     if isinstance(result, venc.Packet):
         return [result]
@@ -113,6 +131,7 @@ def test_there_are_a_thousand_places():
 @pytest.mark.parametrize("name", CALLS)
 def test_no_packet_token_or_memory_is_lost(name, request):
     call, struck = CALLS[name], 0
+    frame, options = WITH.get(name, (FRAME, {}))
     # Of those behind the first twelve, where most are, one of three in the suite; all with --every=1.
     step = min(3, request.config.getoption("--every"))
     places = [place for place in range(PLACES) if place < 12 or place % step == 0]
@@ -122,12 +141,14 @@ def test_no_packet_token_or_memory_is_lost(name, request):
             tokens = [Token() for _ in range(6)]
             late = Token()
             alive = weakref.WeakSet([*tokens, late])
-            enc = venc.Encoder(128, 128, codec="h264", backend="sim", depth=4, queue=8, timeout=10)
-            for _ in range(BEFORE // 12):
-                enc.submit_many([FRAME] * 12, tokens=[1] * 12)
+            enc = venc.Encoder(
+                128, 128, codec="h264", backend="sim", **{"depth": 4, "queue": 8, "timeout": 10, **options}
+            )
+            for _ in range(BEFORE // 6):
+                enc.submit_many([frame] * 6, tokens=[1] * 6)
                 enc.flush()
             for token in tokens:
-                enc.submit(FRAME, token=token)
+                enc.submit(frame, token=token)
             eventually(lambda enc=enc: enc.stats.in_flight == 0)
             token = None
             result, error = without_memory(call, enc, late, place)
@@ -137,6 +158,7 @@ def test_no_packet_token_or_memory_is_lost(name, request):
                 result.release()
             received = packets_of(result)
             received += enc.flush()
+
             stats = enc.stats
             assert len(received) == stats.encoded - BEFORE, (place, failed)
             indices = [packet.frame_index for packet in received]
@@ -155,6 +177,29 @@ def test_no_packet_token_or_memory_is_lost(name, request):
     assert struck > 0 or name.startswith("submit"), "no allocation failed at all"
     eventually(lambda: core.live()["TICKET"] == 0)
     live.assert_unchanged(before)
+
+
+def test_encode_of_asyncio_loses_no_packet_or_token():
+    async def encode(place):
+        async with aio.Encoder(128, 128, codec="h264", backend="sim", depth=4, queue=8, timeout=10) as enc:
+            tokens = [object() for _ in range(7)]
+            for token in tokens[:6]:
+                await enc.submit(FRAME, token=token)
+            eventually(lambda: enc.stats.in_flight == 0)
+            packets, failed = [], False
+            _testcapi.set_nomemory(place, place + 1)
+            try:
+                packets = await enc.encode(FRAME, token=tokens[6])  # without the loop: there is room
+            except MemoryError:
+                failed = True
+            finally:
+                _testcapi.remove_mem_hooks()
+            packets += await enc.flush()
+            assert [packet.token for packet in packets] == tokens[: enc.stats.submitted], place
+            return failed
+
+    with simulator.shared().options(null_codec=500):
+        assert sum([asyncio.run(encode(place)) for place in range(3 * PLACES)]) > 8
 
 
 def test_what_came_with_frames_that_were_written_is_let_go_though_memory_runs_out(tmp_path):
