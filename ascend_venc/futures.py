@@ -92,9 +92,9 @@ class _Server:
     def turn(self) -> None:
         self.adopt()
         idle = self.submitted.empty() and orphans.empty() and bool(self.pending)
-        keys = self.waitset.take(self.patience()) if idle else []
+        keys = self.waitset.take(self.patience() if idle else 0)
         try:
-            while not orphans.empty():
+            for _ in range(orphans.qsize()):
                 settle(None, cancel, orphans.get())
             for channel in [channel for channel, key in self.keys.items() if key in keys]:
                 self.serve(channel)
@@ -120,7 +120,8 @@ class _Server:
                     raise stop from error
 
     def adopt(self) -> None:
-        while self.adopting is not None or not self.submitted.empty():
+        """Those that are there now: whoever submits on and on keeps nobody's packets waiting."""
+        for _ in range(max(self.submitted.qsize(), self.adopting is not None)):
             if self.adopting is None:
                 self.adopting = self.submitted.get()
             self.adopt_one(*self.adopting)
@@ -137,7 +138,7 @@ class _Server:
             self.keys[channel] = key
             self.pending[channel] = set()
             try:
-                channel.attach(self.waitset, key)  # listed at once: its packet may be there
+                channel.attach(self.waitset, key)
             except BaseException as error:
                 self.forget(channel)
                 if not isinstance(error, VencError):
@@ -147,12 +148,13 @@ class _Server:
         if not self.pending[channel]:
             self.since[channel] = time.monotonic()
         self.pending[channel].add(future)
-        self.serve(channel)
+        self.waitset.signal(self.keys[channel])
 
     def serve(self, channel: Channel) -> None:
+        """Deliver what is ready now. What a callback submits signals the key again, behind those of other channels."""
         over = channel.closed  # who closes it cancels what is left
         try:
-            deliver(channel)
+            deliver(channel, channel.stats()["ready"])
             channel.idle  # noqa: B018 - raises what has become of the device
         except VencError as error:
             over = True
@@ -199,22 +201,21 @@ class _Server:
             self.pending[channel] = set()  # their packets are taken when the device goes on
 
 
-def deliver(channel: Channel, most: int | None = None, until: float | None = None) -> None:
+def deliver(channel: Channel, most: int, until: float | None = None) -> None:
     """Settle the Futures whose packets are ready: those of up to `most` packets, until that moment.
 
     On the main thread a callback's KeyboardInterrupt or SystemExit is raised when all of them have their end.
     """
     stop = None
     try:
-        while (most is None or most > 0) and (until is None or time.monotonic() < until):
+        while most > 0 and (until is None or time.monotonic() < until):
             taken = channel.take_promised()
             if taken is None:
                 return
             packet, failure, future = taken
             if future is not None:
                 stop = settle(stop, resolve, future, packet, failure)
-            if most is not None:
-                most -= 1
+            most -= 1
     finally:
         if stop is not None:
             raise stop

@@ -695,3 +695,28 @@ def test_future_of_an_encoder_that_is_let_go_has_its_end_although_its_thread_fin
         gc.collect()
     with pytest.raises(concurrent.futures.CancelledError):
         future.result(20)
+
+
+@pytest.mark.sim_only
+def test_encoder_whose_callbacks_submit_on_and_on_keeps_no_other_one_waiting(frames):
+    """The next packet is there whenever a callback returns."""
+    chained, results = [], []
+    with (
+        venc.Encoder(128, 128, codec="h264", backend="sim", timeout=30) as busy,
+        venc.Encoder(128, 128, codec="h264", backend="sim", timeout=30) as other,
+    ):
+
+        def submit_the_next(future):
+            waiting.eventually(lambda: len(results) == 2 and other.stats.in_flight == 0)
+            chained.append(future)
+            if len(chained) < 200 and not results[1].done():
+                busy.encode_future(frames[0]).add_done_callback(submit_the_next)
+                waiting.eventually(lambda: busy.stats.in_flight == 0)
+
+        with simulator.shared().options(stall=1):
+            results.append(busy.encode_future(frames[0]))
+            results[0].add_done_callback(submit_the_next)
+            results.append(other.encode_future(frames[1]))
+        assert results[1].result(60).frame_index == 0
+        waiting.until_futures_are_served()
+    assert len(chained) < 20, "in turns"
