@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
+import itertools
 import weakref
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -220,17 +220,14 @@ class Counted(Protocol):
     def stats(self) -> EncoderStats: ...
 
 
-_lock = threading.Lock()
+# Without a lock: a signal's handler may open an encoder wherever this is asked, and so may a forked child.
 _encoders: weakref.WeakKeyDictionary[Counted, int] = weakref.WeakKeyDictionary()
-_next_number = 0
+_numbers = itertools.count()
 
 
 def register(encoder: Counted) -> None:
     """Number an encoder, so that `prometheus` finds it as long as it lives."""
-    global _next_number  # noqa: PLW0603
-    with _lock:
-        _encoders[encoder] = _next_number
-        _next_number += 1
+    _encoders[encoder] = next(_numbers)
 
 
 COUNTERS = (
@@ -273,9 +270,8 @@ def labels_and_stats() -> Iterator[tuple[dict[str, str], EncoderStats]]:
 
 def numbered() -> list[tuple[Counted, int]]:
     """Return the open encoders of the process with their numbers, in the order of opening."""
-    with _lock:
-        encoders = sorted(_encoders.items(), key=lambda item: item[1])
-    return [(encoder, number) for encoder, number in encoders if not encoder.closed]
+    living = [encoder for encoder in (reference() for reference in _encoders.keyrefs()) if encoder is not None]
+    return sorted(((encoder, _encoders[encoder]) for encoder in living if not encoder.closed), key=lambda item: item[1])
 
 
 def _escape(text: str) -> str:

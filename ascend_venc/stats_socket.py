@@ -24,7 +24,8 @@ from . import stats
 
 VARIABLE = "ASCEND_VENC_STATS"
 _PATIENCE = 1.0  # seconds for a reader to take what it asked for
-_lock = threading.Lock()
+_lock = threading.RLock()  # of threads: a signal's handler comes in, and has to find what it can go on from
+_making = False  # by the call of `publish` that the handler interrupts
 _listening: socket.socket | None = None
 _path = ""
 
@@ -49,41 +50,59 @@ def publish() -> str:
     ------
     OSError
         The socket cannot be made, or its folder is not this user's alone.
+    RuntimeError
+        No thread can be started.
     """
-    global _listening, _path
+    global _making, _path  # noqa: PLW0603
     with _lock:
-        if _listening is not None:
-            return _path
-        path = os.path.join(_own_folder(), f"{os.getpid()}.sock")
-        with contextlib.suppress(FileNotFoundError):  # of a process that had this number before
-            os.unlink(path)
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            listening.bind(path)
-            os.chmod(path, 0o600)
-            listening.listen(8)
-            threading.Thread(target=_serve, args=(listening,), name="ascend-venc-stats", daemon=True).start()
-        except BaseException:
-            listening.close()
-            raise
-        _listening, _path = listening, path
+        if _listening is None and not _making:
+            _making = True
+            try:
+                _path = os.path.join(folders()[0], f"{os.getpid()}.sock")
+                _publish(_path)
+            finally:
+                _making = False
+        return _path
+
+
+def _publish(path: str) -> None:
+    global _listening  # noqa: PLW0603
+    _own_folder()
+    with contextlib.suppress(FileNotFoundError):  # of a process that had this number before
+        os.unlink(path)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    bound = False
+    try:
+        listening.bind(path)
+        bound = True
+        os.chmod(path, 0o600)
+        listening.listen(8)
+        threading.Thread(target=_serve, args=(listening,), name="ascend-venc-stats", daemon=True).start()
         atexit.register(withdraw)
-        return path
+    except BaseException:
+        listening.close()
+        if bound:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        raise
+    _listening = listening
 
 
 def withdraw() -> None:
     """Undo `publish`. Idempotent."""
     global _listening
     with _lock:
-        listening, _listening = _listening, None
-        if listening is None:
+        if _listening is None:
             return
+        atexit.unregister(withdraw)
         with contextlib.suppress(OSError):
             os.unlink(_path)
+        listening, _listening = _listening, None  # last: until then `publish` has nothing to do
+        if listening is None:  # by a signal's handler
+            return
         with contextlib.suppress(OSError):
             listening.shutdown(socket.SHUT_RDWR)  # which ends the thread's wait
         listening.close()
-    atexit.unregister(withdraw)
 
 
 def publish_if_asked() -> None:
@@ -91,7 +110,7 @@ def publish_if_asked() -> None:
     if _listening is None and os.environ.get(VARIABLE, "0") not in ("", "0"):
         try:
             publish()
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             logger = getattr(sys.modules.get("logging"), "getLogger", None)
             if logger is not None:
                 logger("ascend_venc").warning("$%s: the counters are not shown: %s", VARIABLE, error)
@@ -124,14 +143,13 @@ def snapshot() -> dict[str, Any]:
     return {"pid": os.getpid(), "program": program, "encoders": encoders}
 
 
-def _own_folder() -> str:
+def _own_folder() -> None:
     folder = folders()[0]
     with contextlib.suppress(FileExistsError):
         os.mkdir(folder, 0o700)
     found = os.lstat(folder)
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise PermissionError(f"{folder} has to be a folder of this user's that no other one can enter: chmod 700 it")
-    return folder
 
 
 def _serve(listening: socket.socket) -> None:
@@ -154,8 +172,8 @@ def _user_of(connection: socket.socket) -> int:
 
 
 def _after_fork_in_child() -> None:
-    global _listening, _lock  # noqa: PLW0603
-    _lock = threading.Lock()
+    global _listening, _lock, _making
+    _lock, _making = threading.RLock(), False
     listening, _listening = _listening, None
     if listening is not None:
         listening.close()  # the parent's: its thread is not here

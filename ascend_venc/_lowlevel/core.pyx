@@ -19,7 +19,7 @@ from .wait cimport begin_wait, look
 
 from libc.string cimport memset
 
-cdef object _lock = threading.Lock()
+cdef object _lock = threading.RLock()  # a finalizer that opens an encoder may run inside
 cdef Library _default = None
 cdef avenc_library *_default_handle = NULL
 _opened = []  # every Library handed out, for finalisation at exit

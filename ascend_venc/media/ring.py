@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import collections
 import copy
-import threading
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
@@ -68,8 +66,9 @@ class PacketRing:
     def __init__(self, seconds: float | Fraction, *, max_bytes: int | None = None) -> None:
         self.seconds = as_positive_seconds("seconds", seconds)
         self._max_bytes = None if max_bytes is None else as_count("max_bytes", max_bytes)
-        self._lock = threading.Lock()
-        self._groups: collections.deque[list[_Kept]] = collections.deque()  # each from one key frame to the next
+        # Each from one key frame to the next, and none empty. One thread writes; who reads takes a copy, in one step: a
+        # lock would stop a signal's handler, or a forked child, for ever.
+        self._groups: list[list[_Kept]] = []
         self._encoder: Any = None
         self._time_base = Fraction(1)
         self._shown: tuple[int, int] | None = None
@@ -89,25 +88,25 @@ class PacketRing:
     def write(self, packet: Any, *, pts: int, duration: int) -> None:
         """Keep a packet, and let go of what is too old. The writer's thread calls it."""
         kept = _Kept(copy.copy(packet), pts, duration)  # in memory of its own: the encoder wants its buffers back
-        with self._lock:
-            if packet.is_keyframe or not self._groups:
-                self._groups.append([])
+        if packet.is_keyframe or not self._groups:
+            self._groups.append([kept])
+        else:
             self._groups[-1].append(kept)
-            self.size += packet.size
-            end = (pts + duration) * self._time_base
-            while len(self._groups) > 1 and (
-                end - self._groups[1][0].pts * self._time_base >= self.seconds
-                or (self._max_bytes is not None and self.size > self._max_bytes)
-            ):
-                self.size -= sum(old.packet.size for old in self._groups.popleft())
+        self.size += packet.size
+        end = (pts + duration) * self._time_base
+        while len(self._groups) > 1 and (
+            end - self._groups[1][0].pts * self._time_base >= self.seconds
+            or (self._max_bytes is not None and self.size > self._max_bytes)
+        ):
+            self.size -= sum(old.packet.size for old in self._groups.pop(0))
 
     @property
     def duration(self) -> float:
-        with self._lock:
-            if not self._groups:
-                return 0.0
-            last = self._groups[-1][-1]
-            return float((last.pts + last.duration - self._groups[0][0].pts) * self._time_base)
+        groups = list(self._groups)
+        if not groups:
+            return 0.0
+        last = groups[-1][-1]
+        return float((last.pts + last.duration - groups[0][0].pts) * self._time_base)
 
     def dump(self, file: str | os.PathLike[str] | BinaryIO, **settings: Any) -> int:
         """Write what is kept now into a file, and return how many pictures. What is kept stays.
@@ -116,8 +115,7 @@ class PacketRing:
         `fragmented`, `faststart`, `options` and `metadata`, as `Muxer` has them. The file's time begins at 0. Raises
         MediaError where nothing is kept yet, and what writing the file raises; a file that was not finished is removed.
         """
-        with self._lock:
-            kept = [each for group in self._groups for each in group]
+        kept = [each for group in list(self._groups) for each in list(group)]
         if not kept:
             raise MediaError("nothing is kept yet: no file was made")
         target = Target(file, **settings)
