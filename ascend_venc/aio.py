@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from . import encoder as _encoder
 from ._lowlevel.waitset import WaitSet
+from .arguments import check_range
 from .errors import EncoderDrained, VencError, from_status, tell_name
 from .sei import Message, listed
 
@@ -228,6 +229,7 @@ class Encoder:
 
         `timeout` None waits as long as packets may come.
         """
+        check_range(max, "max", 1, 1 << 30)
         try:
             bounds = self._bounds(None if timeout is None else self._open()._wait_for(timeout))
             while True:

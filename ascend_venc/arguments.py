@@ -171,11 +171,20 @@ def check_latency(seconds: Any) -> None:
         raise InvalidArgumentError(f"max_latency is {shown(seconds)}; allowed are seconds above 0, up to 1")
 
 
+def items_of(name: str, values: Iterable[Any]) -> list[Any]:
+    """Return what is to have an item for each frame as a list. Raises TypeError."""
+    try:
+        items = iter(values)
+    except TypeError:
+        raise TypeError(f"{name} must be a list with an item for each frame, got {type(values).__name__}") from None
+    return list(items)
+
+
 def as_many(name: str, values: Iterable[Any] | None, count: int, default: Any) -> list[Any]:
-    """Return one item for each of `count` frames: a list of `default` of None. Raises InvalidArgumentError."""
+    """Return one item for each of `count` frames, `default` of None. Raises TypeError or InvalidArgumentError."""
     if values is None:
         return [default] * count
-    items = list(values)
+    items = items_of(name, values)
     if len(items) != count:
         raise InvalidArgumentError(f"{name} has {len(items)} items for {count} frames: give one for each")
     return items
@@ -197,7 +206,12 @@ def file_descriptor(sink: Any, on_full: str) -> int:
             'on_full is "drop_oldest", which may drop packets that the sink has begun to write: use "drop_newest", '
             '"block" or "error" with a sink'
         )
-    given = sink.fileno() if hasattr(sink, "fileno") and not isinstance(sink, type) else sink
+    try:
+        given = sink.fileno() if callable(getattr(sink, "fileno", None)) and not isinstance(sink, type) else sink
+    except (OSError, ValueError) as error:  # a file in memory, or one that was closed
+        raise InvalidArgumentError(
+            f"sink is a {type(sink).__name__} without a file descriptor ({error}): give an open file, pipe or socket"
+        ) from None
     descriptor = index_of("sink", given, "a file descriptor or have fileno()")
     try:
         os.fstat(descriptor)

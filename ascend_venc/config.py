@@ -85,8 +85,8 @@ def parse_bitrate(value: int | float | str) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or hasattr(type(value), "__index__"):
         number = index_of("bitrate", value, 'a number (bit/s) or a str such as "2M"')
         return as_int("bitrate", number)
-    if not math.isfinite(value):
-        raise InvalidArgumentError(f"bitrate is {value}; give a finite number of bit/s")
+    if not math.isfinite(float_of("bitrate", value, "a number (bit/s)")):
+        raise InvalidArgumentError(f"bitrate is {shown(value)}; give a finite number of bit/s")
     return round(value)
 
 

@@ -28,6 +28,7 @@ from .arguments import (
     check_range,
     check_timeout,
     file_descriptor,
+    items_of,
     parse_choice,
 )
 from .call_site import stack_level
@@ -483,8 +484,8 @@ class Encoder:
         Where one is not what it has to be, nothing is sent, and `accepted` is 0; only frames that are converted are
         looked at one by one. Other kinds of frames than host memory are refused with TypeError.
         """
-        batch = list(frames)
         try:
+            batch = items_of("frames", frames)
             return self._open_channel().submit_many(
                 batch,
                 as_many("pts", pts, len(batch), None),
@@ -493,7 +494,9 @@ class Encoder:
                 self._wait_for(timeout),
                 None if sei is None else as_many("sei", sei, len(batch), None),
             )
-        except VencError as error:
+        except (TypeError, VencError) as error:
+            if not hasattr(error, "accepted"):
+                error.accepted = 0  # type: ignore[union-attr] # found before any was sent
             tell_name(error, self._name)
             raise
 

@@ -137,10 +137,11 @@ class EncoderGroup:
                 except IndexError:
                     key = next(self._keys)
                 self._device_of[encoder] = candidate
-                self._encoders[encoder] = float(width * height * encoder.config.fps)
+                config = encoder.config
+                self._encoders[encoder] = float(config.width * config.height * config.fps)
                 self._streams[key] = encoder
+                self._look_at = 0.0  # before it is attached, which wakes who receives
                 encoder._open_channel().attach(waitset, key)
-                self._look_at = 0.0
                 if self._closed:  # while it was opened: `close` may have looked before it was there
                     raise InvalidArgumentError("the group is closed")
             except BaseException as error:

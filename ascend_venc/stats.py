@@ -9,6 +9,8 @@ import weakref
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ._lowlevel.channel import bucket_seconds
+from .arguments import float_of, shown
+from .errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -45,7 +47,10 @@ class Histogram:
 
     def quantile(self, q: float) -> float:
         """Return the time in seconds below which a share `q` (0 to 1) lies: a bucket's upper bound, 0.0 if empty."""
-        rank = q * self.count
+        share = float_of("q", q, "a number of 0 to 1")
+        if not 0 <= share <= 1:
+            raise InvalidArgumentError(f"q is {shown(q)}, allowed is 0 to 1")
+        rank = share * self.count
         seen = 0
         for count, bound in zip(self.counts, _BOUNDS):
             seen += count

@@ -4,7 +4,10 @@
 A row is a parameter: what it must be, and which of the values below it takes all the same. Each of the others is tried.
 """
 
+import asyncio
+import io
 import string
+import tempfile
 from fractions import Fraction
 
 import numpy as np
@@ -13,7 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ascend_venc as venc
+from ascend_venc import aio
 from ascend_venc.config import EncoderConfig
+from ascend_venc.media.segments import Split
 
 FRAME = bytes(128 * 192)
 
@@ -82,7 +87,7 @@ ROWS = {
     "bitrate": Row(
         "must be a number (bit/s)",
         "bitrate is",
-        [*NUMBERS, *FLOATS, *RATES, *TEXTS, 1.5],
+        [*NUMBERS, *FLOATS, *RATES, *TEXTS, 1.5, Fraction(10**400), Fraction(-(10**400)), Fraction(1, 10**400)],
         (none, str, float, np.float64),
     ),
     "timeout": Row(
@@ -166,6 +171,27 @@ CALLS = {
         lambda enc, value: enc.receive_many(at_least=value),
         Row("at_least must be an int", "at_least is", [*NUMBERS, 65], ()),
     ),
+    "submit_many(frames) itself": (
+        lambda enc, value: enc.submit_many(value),
+        Row("frames must be a list", "", [], (list, tuple, dict, set, str, bytes, range, np.ndarray)),
+    ),
+    "submit_many(pts)": (
+        lambda enc, value: enc.submit_many([FRAME] * 2, pts=value),
+        Row(
+            "pts must be a list",
+            "pts has",
+            [[], [1], (1, 2, 3)],
+            (none, list, tuple, dict, set, str, bytes, range, np.ndarray),
+        ),
+    ),
+    "submit_many(timeout)": (
+        lambda enc, value: enc.submit_many([FRAME], timeout=value),
+        Row("timeout must be", "give seconds >= 0", [-1, 10**5000, *FLOATS], (none, float, np.float64)),
+    ),
+    "Histogram.quantile(q)": (
+        lambda enc, value: enc.stats.latency.quantile(value),
+        Row("q must be a number", "q is", [-1, 99, 10**5000, *FLOATS], (float, np.float64), []),
+    ),
     "submit(frame)": (
         lambda enc, value: enc.submit(value),
         Row(
@@ -225,6 +251,87 @@ def test_open_encoder_refuses_it_and_goes_on():
         assert enc.stats.submitted == 0
         assert len(enc.encode(FRAME) + enc.flush()) == 1
     assert count + sum(len(list(row.cases())) for row in ROWS.values()) >= 500
+
+
+# What is said before any frame was sent says so.
+@pytest.mark.parametrize(
+    "given",
+    [{"frames": 5}, {"pts": [1]}, {"pts": 5}, {"key_frames": True}, {"tokens": 7}, {"sei": 1.5}, {"timeout": -1}],
+    ids=str,
+)
+def test_submit_many_tells_that_none_was_accepted(given):
+    with venc.Encoder(128, 128, codec="h264", backend="sim") as enc:
+        with pytest.raises((TypeError, venc.InvalidArgumentError), match=next(iter(given))) as caught:
+            enc.submit_many(**{"frames": [FRAME] * 2, **given})
+        assert (caught.value.accepted, enc.stats.submitted) == (0, 0)
+        enc.close()
+        with pytest.raises(venc.EncoderClosedError) as caught:
+            enc.submit_many([FRAME])
+        assert caught.value.accepted == 0
+
+
+def test_asyncio_refuses_numbers_of_packets_as_the_synchronous_call():
+    row, found = Row("max must be an int", "max is", NUMBERS), []
+
+    async def main():
+        async with aio.Encoder(128, 128, codec="h264", backend="sim") as enc:
+            await enc.submit(FRAME)
+            for value, kind, words in row.cases():
+
+                def call(given):
+                    coroutine = enc.receive_many(given)
+                    try:
+                        coroutine.send(None)  # refused before it waits for anything
+                    finally:
+                        coroutine.close()
+
+                found.append(wrong(call, value, kind, words))
+            assert len(await enc.flush()) == 1
+
+    asyncio.run(main())
+    assert list(filter(None, found)) == []
+
+
+def test_sink_that_is_no_open_file_is_refused_by_name():
+    class Odd:
+        fileno = 5
+
+    with tempfile.TemporaryFile() as closed:
+        pass
+    for sink, error, words in [
+        (io.BytesIO(), venc.InvalidArgumentError, ["BytesIO", "fileno", "give an open file"]),
+        (closed, venc.InvalidArgumentError, ["closed file", "give an open file"]),
+        (Odd(), TypeError, ["sink must be a file descriptor or have fileno()", "Odd"]),
+    ]:
+        problem = wrong(lambda given: make("sink", given), sink, error, ["sink", *words])
+        assert problem is None, problem
+
+
+def test_group_takes_sizes_of_small_integers():
+    with venc.EncoderGroup(backend="sim") as group:
+        enc = group.add(np.int16(1280), np.int16(720), codec="h264", fps=25)
+        assert group._encoders == {enc: 1280 * 720 * 25.0}
+
+
+RING = {
+    "seconds": Row(
+        "seconds must be a number", "seconds is", [*FLOATS, 0, -1, 10**400, Fraction(10**400)], (float, np.float64)
+    ),
+    "max_bytes": Row("bytes must be an int", "bytes is", [0, -1, -(10**5000)], (none,)),
+}
+
+
+@pytest.mark.parametrize("name", RING)
+@pytest.mark.parametrize("of", ["ring", "split"])
+def test_ring_and_split_refuse_it_by_the_name_of_the_parameter(of, name):
+    def make(given):
+        if of == "ring":
+            return venc.media.PacketRing(**{"seconds": 1, name: given})
+        return Split(*((given, None) if name == "seconds" else (None, given)))
+
+    rows = [case for case in RING[name].cases() if of == "ring" or case[0] is not None]
+    found = [wrong(make, value, kind, words) for value, kind, words in rows]
+    assert list(filter(None, found)) == []
 
 
 ANYTHING = st.one_of(
