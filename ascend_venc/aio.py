@@ -15,6 +15,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from . import call_site
 from . import encoder as _encoder
 from ._lowlevel.waitset import WaitSet
 from .arguments import check_range
@@ -134,13 +135,14 @@ class Encoder:
 
     def _on_progress(self) -> None:
         self._seen += 1
-        if self._waitset is not None:
-            self._waitset.take(0)
         waiting = list(self._waiters)
         try:
+            if self._waitset is not None:
+                self._waitset.take(0)
             while waiting:
-                waiting.pop().wake()
-        finally:  # KeyboardInterrupt or SystemExit out of a coroutine
+                waiting[-1].wake()  # and again below, which does nothing, where a signal's handler raises behind it
+                waiting.pop()
+        finally:  # KeyboardInterrupt or SystemExit out of a coroutine, or a handler's exception
             for waiter in waiting:
                 waiter.wake_soon()
 
@@ -295,11 +297,11 @@ class Encoder:
                 packets = await self.encode(frame)
                 packets.reverse()
                 while packets:
-                    yield packets.pop()
+                    yield _encoder.take_last(packets)
             packets = await self.flush()
             packets.reverse()
             while packets:
-                yield packets.pop()
+                yield _encoder.take_last(packets)
         finally:
             inner._put_back(packets)
 
@@ -447,6 +449,7 @@ def _on_a_thread(call: Callable[[], _T], undo: Callable[[_T], Any] | None = None
     loop = asyncio.get_running_loop()
     future: asyncio.Future[_T] = loop.create_future()
     context = contextvars.copy_context()
+    context.run(call_site.work_on_behalf_of, call_site.nearest())
 
     def tell(result: _T | None, error: BaseException | None) -> None:
         if not future.done():

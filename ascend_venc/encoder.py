@@ -13,6 +13,7 @@ import warnings
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from . import call_site
 from . import stats as _stats
 from ._lowlevel.channel import ON_FULL, Channel
 from ._lowlevel.convert import Converter
@@ -31,7 +32,6 @@ from .arguments import (
     items_of,
     parse_choice,
 )
-from .call_site import stack_level
 from .chip_limits import limits_of
 from .config import EncoderConfig
 from .device_capabilities import Capabilities, capabilities_by
@@ -852,10 +852,9 @@ class Encoder:
         _log("closed after %d frames: %r", before["submitted"], self)
         if warn and dropped > 0:
             named = "" if self._name is None else f"{self._name}: "
-            warnings.warn(
+            call_site.warn(
                 f"{named}{dropped} packet(s) were dropped: take them with flush() before close()",
                 DroppedPacketsWarning,
-                stacklevel=stack_level(),
             )
 
     def __enter__(self) -> Encoder:
@@ -964,11 +963,10 @@ def take_last(found: list[_T]) -> _T:
 
 def _warn_of_bit_rate(config: EncoderConfig, given: Any) -> None:
     if given is not None and config.bitrate < config.width * config.height * config.fps * _LEAST_BITS_PER_PIXEL:
-        warnings.warn(
+        call_site.warn(
             f"bitrate is {config.bitrate} bit/s for {config.width} x {config.height} at {float(config.fps):g} frames "
             f'per second: is kbit/s meant? Then give "{config.bitrate}k"',
             BitRateWarning,
-            stacklevel=stack_level(),
         )
 
 

@@ -9,7 +9,6 @@ import importlib.util
 import os
 import sys
 import threading
-import warnings
 
 from .. import call_site, device_search, errors
 from ..arguments import shown
@@ -211,7 +210,7 @@ def parse_backend(backend=None):
 cdef warn_of_paths(const char *lines):
     for text in os.fsdecode(lines).splitlines():
         if text not in _warned:
-            warnings.warn(text, errors.LibraryPathWarning, stacklevel=call_site.stack_level())
+            call_site.warn(text, errors.LibraryPathWarning)
             _warned.add(text)  # not one that a filter has made an exception: the next call raises again
 
 
@@ -220,10 +219,10 @@ cdef emit_warnings(Library library, str backend):
     warn_of_paths(info.warnings)
     if backend == "auto" and library.simulated and "auto" not in _warned:
         _warned.add("auto")
-        warnings.warn(
+        call_site.warn(
             f"encoding on the simulated device, on this machine's CPU: {device_search.reason(os.fsdecode(info.fallback))} "
             '(backend="sim", or --backend sim, says so without this warning)',
-            errors.SimulatedDeviceWarning, stacklevel=call_site.stack_level())
+            errors.SimulatedDeviceWarning)
 
 
 cdef refuse_if_a_device_was_meant(Library library):

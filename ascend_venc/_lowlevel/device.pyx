@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """An open device."""
-import warnings
 
 cimport cython
 
@@ -90,10 +89,10 @@ cdef class Device:
                 self._fall_back(device_id, &wait)
                 break
         if problem:
-            warnings.warn(
+            call_site.warn(
                 f"encoding by DVPP V1: V2, which this chip has, does not work: {problem} "
                 '(interface="v1", or --interface v1, says so without this warning)',
-                errors.InterfaceFallbackWarning, stacklevel=call_site.stack_level())
+                errors.InterfaceFallbackWarning)
 
     cdef int _open(self, str name, int device_id, avenc_wait *wait) except -1:
         cdef int status = AVENC_E_LOOK

@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from ..arguments import as_seconds, as_size, as_time_base, parse_choice
-from ..call_site import stack_level
+from ..call_site import warn
 from ..config import EncoderConfig, parse_fps
 from ..device_capabilities import capabilities
 from ..encoder import Encoder
@@ -404,11 +404,10 @@ class VideoWriter:
                 delivery.join()
             raise
         if shown != (picture.width, picture.height):
-            warnings.warn(
+            warn(
                 f"pictures are {picture.width} x {picture.height}; the file shows {shown[0]} x {shown[1]}, since sides "
                 "are even: the edge is repeated",
                 PictureSizeWarning,
-                stacklevel=stack_level(),
             )
 
     def _check_not_closed(self) -> None:

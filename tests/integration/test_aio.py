@@ -3,6 +3,7 @@
 
 import asyncio
 import contextvars
+import inspect
 import threading
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from ascend_venc import (
     AclTimeoutError,
+    BitRateWarning,
     DeviceLostError,
     DroppedPacketsWarning,
     EncoderClosedError,
@@ -380,6 +382,29 @@ def test_lost_device_wakes_everybody_and_ready_packets_come_first(run, backend, 
                         await enc.close()
 
     run(main())
+
+
+def test_warnings_are_about_the_programs_lines(run, backend, frames, recwarn):
+    """Also those of the threads that open and close an encoder: of several, each shows its own."""
+
+    async def main():
+        first = aio.Encoder(1280, 720, codec="h264", bitrate=3000, backend=backend)
+        second = encoder(backend)
+        async with first, second:
+            for enc, frame in ((first, bytes(1280 * 1080)), (second, frames[0])):
+                await enc.submit(frame)
+                while not enc.stats.ready:
+                    await asyncio.sleep(0.001)
+            await first.close()
+            await second.close()
+
+    lines = inspect.getsourcelines(main)
+    recwarn.clear()
+    run(main())
+    shown = [(warning.category, warning.filename) for warning in recwarn.list]
+    assert shown == [(BitRateWarning, __file__), (DroppedPacketsWarning, __file__), (DroppedPacketsWarning, __file__)]
+    told = [lines[0][warning.lineno - lines[1]].strip() for warning in recwarn.list]
+    assert told == ["async with first, second:", "await first.close()", "await second.close()"]
 
 
 def test_reconfigure(run, backend, frames):

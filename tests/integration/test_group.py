@@ -299,6 +299,22 @@ def test_stall_of_an_encoder_that_came_while_a_thread_waited_is_seen(backend, fr
         assert group.receive(timeout=10)[0] is late
 
 
+def test_who_receives_is_woken_when_the_patience_of_the_new_encoder_counts_already(backend, monkeypatch):
+    """It would sleep without bound again: nobody else tells it of that encoder's stall."""
+    seen = []
+
+    class Recording(venc.Encoder):
+        def _open_channel(self):
+            seen.append(group._look_at)
+            return super()._open_channel()
+
+    monkeypatch.setattr("ascend_venc.group.Encoder", Recording)
+    with venc.EncoderGroup(backend=backend) as group:
+        group._look_at = float("inf")  # as a receiver of encoders that have no bound leaves it
+        group.add(128, 128, codec="h264")
+        assert seen[-1] == 0.0
+
+
 def test_coalesced_group_wakes_for_several_packets_at_once(backend, frames):
     with venc.EncoderGroup(backend=backend, delivery="coalesced", max_latency=0.2) as group:
         cameras = [group.add(128, 128, codec="h264", depth=8) for _ in range(4)]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A signal's handler that raises, as Ctrl-C's does, loses no packet and no wake-up of the call that it interrupts."""
 
+import asyncio
 import os
 import sys
 import types
@@ -8,6 +9,7 @@ import types
 import pytest
 
 import ascend_venc as venc
+from ascend_venc import aio
 from helpers import interface, processes, shim, simulator
 from helpers.waiting import eventually
 
@@ -253,4 +255,39 @@ def test_packets_stay_to_be_received_where_a_handler_raises_behind_any_call(name
                 packets.close()
             got += [packet.frame_index for packet in enc.flush()]
             assert got == list(range(before, enc.stats.submitted)), place
+    assert struck > 0
+
+
+def test_waiting_coroutine_is_woken_where_a_handler_raises_as_the_loop_sees_progress():
+    """The loop shows the exception, or ends; one that goes on has to go on with the coroutine."""
+
+    async def struck_at(place):
+        loop, handler = asyncio.get_running_loop(), Handler(place)
+        loop.set_exception_handler(lambda loop, context: None)
+        async with aio.Encoder(128, 128, codec="h264", backend="sim", timeout=None) as enc:
+
+            def progress():
+                sys.setprofile(handler)
+                try:
+                    enc._on_progress()
+                finally:
+                    sys.setprofile(None)
+
+            await enc.submit(FRAME)  # then there is a picture buffer, and the next one does not wait for it
+            await enc.receive()
+            loop.add_reader(enc._waitset.fileno(), progress)  # in place of the encoder's own
+            with simulator.shared().options(stall=1):
+                receiving = asyncio.ensure_future(enc.receive())
+                await asyncio.sleep(0)
+                await enc.submit(FRAME)
+            try:
+                packet = await asyncio.wait_for(receiving, 20)  # no timer of the encoder's wakes it
+            except Struck:  # in the coroutine itself, which the loop's callback runs
+                packet = await enc.receive()
+            assert packet.frame_index == 1
+        return handler.left <= 0
+
+    struck = 0
+    while asyncio.run(struck_at(struck + 1)):
+        struck += 1
     assert struck > 0
