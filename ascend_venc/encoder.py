@@ -520,7 +520,7 @@ class Encoder:
         copy : bool
             True: the frame is copied before the call returns, and may be reused then. False: it is borrowed. The
             native thread copies it; it must not be changed before its packet has been received, and objects that
-            resize (bytearray) refuse to do so until then.
+            resize (bytearray) refuse to do so until it has been read.
         pts, key_frame, token, sei, timeout
             As in `submit`.
 

@@ -15,7 +15,7 @@ import time
 from concurrent.futures import Future, InvalidStateError
 from typing import TYPE_CHECKING, Any
 
-from ._lowlevel.stream import cancel, orphans, show, what_to_raise
+from ._lowlevel.stream import cancel, orphans, settle, show
 from ._lowlevel.waitset import WaitSet
 from .errors import VencError, from_status, tell_name
 
@@ -207,44 +207,36 @@ def deliver(channel: Channel, most: int, until: float | None = None) -> None:
     On the main thread a callback's KeyboardInterrupt or SystemExit is raised when all of them have their end.
     """
     stop = None
+    taken: list[tuple[Packet | None, Exception | None, Future[Packet] | None]] = []
     try:
         while most > 0 and (until is None or time.monotonic() < until):
-            taken = channel.take_promised()
-            if taken is None:
+            if not channel.take_promised(taken):
                 return
-            packet, failure, future = taken
+            packet, failure, future = taken[0]
             if future is not None:
                 stop = settle(stop, resolve, future, packet, failure)
+            taken.clear()
             most -= 1
     finally:
+        for packet, failure, future in taken:  # Ctrl-C came between
+            if future is not None:
+                stop = settle(stop, resolve, future, packet, failure)
         if stop is not None:
             raise stop
 
 
 def resolve(future: Future[Packet], packet: Packet | None, failure: Exception | None) -> None:
     """Give a Future its packet or its failure; one that was cancelled wants neither."""
-    if future.set_running_or_notify_cancel():
-        if failure is not None:
-            future.set_exception(failure)
-        else:
-            future.set_result(packet)  # type: ignore[arg-type]
+    if future.running() or future.set_running_or_notify_cancel():  # running: this was interrupted before
+        with contextlib.suppress(InvalidStateError):  # the program has just given it one
+            if failure is not None:
+                future.set_exception(failure)
+            else:
+                future.set_result(packet)  # type: ignore[arg-type]
 
 
 def fail(future: Future[Packet], failure: Exception) -> None:
     resolve(future, None, failure)
-
-
-def settle(stop: BaseException | None, end: Any, future: Future[Packet], *args: Any) -> BaseException | None:
-    """Give a Future its end. Whatever its callbacks raise stops nothing: see `what_to_raise`."""
-    if future.done() and not future.cancelled():
-        return stop  # the program has given it one
-    try:
-        end(future, *args)
-    except InvalidStateError:
-        pass  # just now
-    except BaseException as error:  # SystemExit and the like, which concurrent.futures lets through
-        return what_to_raise(stop, error)
-    return stop
 
 
 _FOUND = "found"

@@ -380,10 +380,9 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef Ticket ticket = None
         cdef object owner = None, tag = None
         cdef int64_t index = -9
-        cdef int i
         cdef bint acquired = type(frame) is Frame
         cdef bint converted = self._converter is not None and not acquired
-        cdef bint lent
+        cdef bint lent = False
         held.view_count = 0
         if acquired:
             if how > AT_ONCE:
@@ -392,6 +391,10 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             frame = as_host_array(frame, self._converter)
         elif PyObject_CheckBuffer(frame) or type(frame) is tuple:
             hold_host_frame(frame, <uint32_t>self.width, <uint32_t>self.height, &held)
+            if how == BORROWED:  # by memoryviews, through which the collector sees whose memory it is
+                release_host_frame(&held)
+                owner = plain_memory(frame)
+                hold_host_frame(owner, <uint32_t>self.width, <uint32_t>self.height, &held)
         elif type(frame) is not DeviceFrame:
             owner = import_tensor(frame, <uint32_t>self.width, <uint32_t>self.height, &held)
             if type(owner) is DeviceFrame:
@@ -402,8 +405,10 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                     raise errors.InvalidArgumentError(
                         "frame is in device memory: there is nothing to copy; use submit()")
                 owner = frame  # let go of when the device has read it
-            lent = type(frame) is DeviceFrame or (how == BORROWED and not converted)
             submission.promised = future is not None
+            if type(frame) is DeviceFrame or (how == BORROWED and not converted):
+                self.stream.begin_to_lend()
+                lent = True
             if lent or future is not None:
                 ticket = Ticket.__new__(Ticket)
                 ticket.token = token
@@ -428,13 +433,9 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 index = self._send_host(&held, submission, wait, how)
             else:
                 index = self._enqueue(&held, submission, wait, QUEUED if how == DIRECT else how)
-            if index >= 0 and lent and ticket is not None:
-                for i in range(held.view_count):  # the views go along
-                    ticket.views[i] = held.views[i]
-                ticket.view_count = held.view_count
-                held.view_count = 0
             return index
         finally:
+            self.stream.lending -= lent
             release_host_frame(&held)
             if index < 0 and tag is not None:
                 self.stream.drop_entry(tag)
@@ -488,8 +489,8 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         """Queue a host frame for a native thread to send; return its number, or None if it was dropped.
 
         Keeps the GIL for a copy of up to 4 MiB: winning it back costs more wherever other threads compute. Without `copy`
-        the frame's buffer stays exported, and must not be changed, until its packet has been received. A frame that is to
-        be converted is so at once, without the GIL.
+        the frame's buffer must not be changed until its packet has been received, and stays exported until it has been read.
+        A frame that is to be converted is so at once, without the GIL.
         """
         cdef avenc_wait wait
         cdef bytes unit = sei_of(sei, self._config.en_type)
@@ -867,21 +868,30 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             avenc_channel_give_back(self._h, &packet._h, 1)
             packet._h = NULL
 
-    def take_promised(self):
-        """Take a packet that is for a Future: (Packet or None, exception or None, Future); None: there is none. Does not wait.
+    def take_promised(self, list into not None):
+        """Append a packet that is for a Future: (Packet or None, exception or None, Future). False: there is none.
 
-        One at a time: where memory runs out, nothing that was taken is lost.
+        Does not wait. One at a time, into a list that the caller has already: nothing that was taken is lost where memory
+        runs out, or where a signal's handler raises in the caller.
         """
         cdef avenc_packet *ready = NULL
         cdef size_t count = 1
         PyErr_CheckSignals()
         self.stream.forget_dropped()
-        if avenc_channel_take_promised(self._h, &ready, 1, &count) != AVENC_OK or count == 0:
-            return None
-        cdef tuple taken = wrap_promised(self._h, ready, self.stream.entries, self.stream.time_bases)
+        cdef tuple taken = None
+        into.append(None)
+        try:
+            if avenc_channel_take_promised(self._h, &ready, 1, &count) == AVENC_OK and count:
+                taken = wrap_promised(self._h, ready, self.stream.entries, self.stream.time_bases)
+        finally:
+            if taken is None:
+                into.pop()
+        if taken is None:
+            return False
+        into[-1] = taken
         if taken[2] is not None:
             self.stream.promised -= 1
-        return taken
+        return True
 
     def try_receive(self, Py_ssize_t limit):
         """Return the packets that are ready, at most `limit`, perhaps none, without waiting. Else like receive_many."""

@@ -19,8 +19,6 @@ cdef class Ticket:
     cdef object owner  # of memory that the device or a native thread may still read
     cdef avenc_channel *channel  # a reference on the one that the owner's memory went to as it is, or NULL
     cdef object future  # concurrent.futures.Future that gets the packet, or None
-    cdef Py_buffer views[2]
-    cdef int view_count
 
 cdef class Stream:
     cdef object __weakref__
@@ -48,6 +46,9 @@ cdef class Stream:
     cdef uint64_t refused  # frames that were not accepted for lack of room
     cdef readonly Py_ssize_t promised  # entries with a Future, while the stream is open
     cdef bint kept  # keep_owners has run
+    cdef object leaving  # Kept that it has not come to the end of
+    cdef bint listed  # among the streams with frames whose owners must live
+    cdef Py_ssize_t lending  # calls that are sending one
 
     cdef object add_entry(self, object entry)
     cdef int drop_entry(self, object tag) except -1
@@ -55,7 +56,10 @@ cdef class Stream:
     cdef int begin_epoch(self, object config, object time_base) except -1
     cdef int undo_epoch(self) except -1
     cdef int note_submitter(self) noexcept
+    cdef int begin_to_lend(self) except -1
     cdef list keep_owners(self)
+    cdef int leave_futures(self) except -1
+    cdef int unlist(self) except -1
     cdef mark_closed(self)
 
 # Keep `owner` alive until the device cannot read what is its any more, where it has frames that it refused of this channel.

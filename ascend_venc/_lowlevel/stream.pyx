@@ -3,9 +3,12 @@
 
 A frame's token, the owner of its memory and its Future stand in a dict under the frame's tag, a number that the engine
 carries: so the garbage collector sees them. Invariant: what owns memory that the device may still read is alive, also
-when the collector takes the encoder apart: such owners move to a table of this module until the channel has ended.
+where only its encoder leads to it: the collector would run its finalizer, whatever a finalizer of ours does. So a stream
+that has such frames stands in a list of this module until the device has given them back, of which the collector is
+told before it looks; and after the stream's end, what it had, until the channel has ended.
 """
 import atexit
+import gc
 import os
 import queue
 import threading
@@ -14,7 +17,6 @@ import warnings
 import weakref
 
 cimport cython
-from cpython.buffer cimport PyBuffer_Release
 
 from .. import errors
 from .cavenc cimport *
@@ -47,6 +49,7 @@ orphans = queue.SimpleQueue()  # Futures whose encoder is gone, to be cancelled 
 _open_streams = weakref.WeakSet()
 cdef bint _exiting = False
 cdef list _kept = []  # Kept, each until its channel has ended
+cdef list _lending = []  # Stream, each from its first frame with an owner until no frame is in flight
 
 
 @cython.final
@@ -54,12 +57,47 @@ cdef class Kept:
     """Kept()\n--\n
     Owners of memory that the device may still read, and a reference on the channel that says when it cannot."""
     cdef avenc_channel *_h
-    cdef object owners
+    cdef object owners  # of a closed stream: its entries
     cdef bint refused  # of frames that were refused: perhaps given back before the channel's end
+    cdef bint stripped
     cdef bint warned
 
     def __dealloc__(self):
         avenc_channel_release(self._h)
+
+    cdef list strip(self):
+        """Take out tokens and Futures, which are to be cancelled. Where memory runs out, nothing has changed."""
+        cdef dict entries = self.owners
+        cdef list futures = []
+        cdef Ticket ticket
+        if self.stripped:
+            return futures
+        tags, all_of_them = list(entries), list(entries.values())
+        for entry in all_of_them:
+            if is_promised(entry):
+                futures.append((<Ticket>entry).future)
+        self.stripped = True
+        for tag in tags:
+            entry = entries.get(tag)
+            if type(entry) is Ticket and (<Ticket>entry).owner is not None:
+                ticket = entry
+                ticket.token = ticket.future = None
+            elif entries.pop(tag, entries) is not entries:  # else another thread has just popped it
+                count_tickets(-1)
+        return futures
+
+    cdef int discard(self) except -1:
+        """The channel has ended. What an exception leaves is for the next call."""
+        cdef Py_ssize_t i
+        while not self.refused and self.owners:
+            (<dict>self.owners).popitem()
+            count_tickets(-1)
+        for i in range(len(_kept)):
+            if _kept[i] is self:
+                del _kept[i]
+                count_tickets(-1)
+                break
+        return 0
 
 
 @cython.final
@@ -68,9 +106,6 @@ cdef class Ticket:
     What a frame brought along: token, owner of its memory, the Future that gets its packet."""
 
     def __dealloc__(self):
-        cdef int i
-        for i in range(self.view_count):
-            PyBuffer_Release(&self.views[i])
         avenc_channel_release(self.channel)
 
 
@@ -92,36 +127,40 @@ cdef int keep_refused(avenc_channel *channel, object owner) except -1:
 
 
 cdef int let_go() except -1:
-    global _kept
     cdef Kept kept
+    cdef Py_ssize_t i = len(_kept)
     cdef int status
     cdef bint ended
-    if not _kept:
-        return 0
-    taken, _kept = _kept, []
-    left = []
-    try:
-        while taken:
-            kept = taken[-1]
-            ended = avenc_channel_has_ended(kept._h)  # first: it has one that could not be ended tried again
-            if kept.refused:
-                ended = ended or not avenc_channel_refused_pending(kept._h)
-                status = AVENC_OK
-            else:
-                status = avenc_channel_wait_closed(kept._h, NULL)
-            taken.pop()
-            if ended:
-                count_tickets(-1)
-            else:
-                left.append(kept)
-            if not kept.warned and status not in (AVENC_OK, AVENC_E_TIMEOUT, AVENC_E_FORKED):
-                kept.warned = True
-                reason = (<bytes>avenc_last_failure().detail).decode("utf-8", "replace")
-                warnings.warn(
-                    f"an encoder that nobody closed ended with {errors.explain(status)} {reason}".rstrip(),
-                    RuntimeWarning, stacklevel=2)
-    finally:
-        _kept += taken + left
+    while i > 0:
+        i -= 1
+        if i >= len(_kept):  # what an owner's end has run, or another thread, has been here
+            continue
+        kept = _kept[i]
+        ended = avenc_channel_has_ended(kept._h)  # first: it has one that could not be ended tried again
+        if kept.refused:
+            ended = ended or not avenc_channel_refused_pending(kept._h)
+            status = AVENC_OK
+        else:
+            status = avenc_channel_wait_closed(kept._h, NULL)
+        if not kept.warned and status not in (AVENC_OK, AVENC_E_TIMEOUT, AVENC_E_FORKED):
+            kept.warned = True
+            reason = (<bytes>avenc_last_failure().detail).decode("utf-8", "replace")
+            warnings.warn(
+                f"an encoder that nobody closed ended with {errors.explain(status)} {reason}".rstrip(),
+                RuntimeWarning, stacklevel=2)
+        if ended:
+            if not kept.refused:
+                leave_to_be_cancelled(kept.strip())  # where memory ran out as the stream was closed
+            kept.discard()
+    return 0
+
+
+cdef int leave_to_be_cancelled(list futures) except -1:
+    for future in futures:
+        try:
+            orphans.put(future)
+        except MemoryError:
+            orphans.put(future)
     return 0
 
 
@@ -164,18 +203,23 @@ cdef class Stream:
     def __del__(self):
         self.mark_closed()  # also by the collector, before it takes anything apart
         if self.entries:  # of packets that could still be taken
-            for future in self.keep_owners():
-                orphans.put(future)
+            self.leave_futures()
 
     cdef mark_closed(self):
         """Close without waiting: no Python lock is taken, and nothing of the program's runs."""
         if self._h != NULL and not self.closed and not self.kept:
             try:
-                for future in self.keep_owners():
-                    orphans.put(future)
+                self.leave_futures()
             finally:
                 self.closed = True  # behind them: the thread that serves Futures ends where it finds that, and no orphan
                 avenc_channel_close(self._h)  # wakes it
+
+    cdef int leave_futures(self) except -1:
+        try:
+            futures = self.keep_owners()
+        except MemoryError:
+            futures = self.keep_owners()
+        return leave_to_be_cancelled(futures)
 
     def __dealloc__(self):
         avenc_channel_release(self._h)
@@ -196,6 +240,16 @@ cdef class Stream:
             count_tickets(-1)
             if is_promised(entry):
                 self.promised -= 1
+        return 0
+
+    cdef int begin_to_lend(self) except -1:
+        """A frame is about to be sent whose owner must live as long as the device has it. Behind the call: lending -= 1."""
+        if not self.listed:
+            if unlist_idle_streams not in gc.callbacks:
+                gc.callbacks.append(unlist_idle_streams)
+            _lending.append(self)
+            self.listed = True
+        self.lending += 1
         return 0
 
     cdef int begin_epoch(self, object config, object time_base) except -1:
@@ -228,10 +282,7 @@ cdef class Stream:
                     entry = self.entries.get(tag)
                     self.drop_entry(tag)
                     if is_promised(entry):
-                        try:
-                            cancel((<Ticket>entry).future)
-                        except BaseException as error:
-                            stop = what_to_raise(stop, error)
+                        stop = settle(stop, cancel, (<Ticket>entry).future)
                 self.told = 0
                 self.to_tell = avenc_channel_take_dropped(self._h, self.tags, DROPPED_AT_ONCE)
                 if self.to_tell == 0:
@@ -248,25 +299,59 @@ cdef class Stream:
         return 0
 
     cdef list keep_owners(self):
-        """The stream is closed: nobody gets what is left of its entries. Futures to be cancelled."""
-        cdef Ticket ticket
-        cdef list futures = []
+        """The stream is closed: nobody gets what is left of its entries. Futures to be cancelled.
+
+        Where memory runs out everything stays alive, and the next call goes on.
+        """
+        cdef Kept kept
+        cdef list futures
+        cdef bint ended = avenc_channel_has_ended(self._h)
+        if self.leaving is None:
+            entries = {}
+            self.leaving = keep(self._h, self.entries, False)
+            self.entries = entries
+        kept = self.leaving
+        futures = kept.strip()
+        self.leaving = None
         self.kept = True
-        entries, self.entries = self.entries, {}
-        owners = []
-        while entries:  # one by one: another thread may be about to pop one
-            _, entry = entries.popitem()
-            count_tickets(-1)
-            if type(entry) is Ticket:
-                ticket = entry
-                if ticket.future is not None:
-                    futures.append(ticket.future)
-                if ticket.owner is not None or ticket.view_count:
-                    owners.append(ticket)
-        ended = avenc_channel_has_ended(self._h)
-        if not ended or owners:
-            keep(self._h, [] if ended else owners, False)
+        self.unlist()
+        if ended:
+            kept.discard()
         return futures
+
+    cdef int unlist(self) except -1:
+        cdef Py_ssize_t i
+        for i in range(len(_lending)):
+            if _lending[i] is self:
+                del _lending[i]
+                break
+        self.listed = False
+        return 0
+
+
+def unlist_idle_streams(str phase, dict info):
+    """Before the collector looks: frames that the device has given back need their owners no more, though nobody has taken
+    their packets yet. Owners are let go of here, since what leads on to the encoder need not show the collector its
+    references: arrays of NumPy do not, nor do tensors."""
+    cdef avenc_channel_stats stats
+    cdef Stream stream
+    cdef Py_ssize_t i = len(_lending)
+    while phase == "start" and i > 0:
+        i -= 1
+        if i >= len(_lending):  # the end of an owner has been here
+            continue
+        stream = _lending[i]
+        avenc_channel_stats_get(stream._h, &stats)
+        if stats.in_flight or stream.lending:
+            continue
+        try:
+            entries = list(stream.entries.values())
+        except MemoryError:
+            continue  # next time
+        stream.unlist()  # first: what an owner's end runs may send another frame
+        for entry in entries:
+            if type(entry) is Ticket:
+                (<Ticket>entry).owner = None
 
 
 cdef bint is_promised(object entry) noexcept:
@@ -282,17 +367,34 @@ def cancel(future):
     try:
         future.cancel()
     finally:
-        if future.cancelled():
+        if future.cancelled() and not has_its_end(future):
             future.set_running_or_notify_cancel()
+
+
+cdef bint has_its_end(object future) except -1:
+    """Whether who waits for it has been told, too."""
+    return future._state in ("CANCELLED_AND_NOTIFIED", "FINISHED")
+
+
+def settle(stop, end, future, *args):
+    """Give a Future its end, unless the program has. Whatever its callbacks raise stops nothing: see `what_to_raise`.
+
+    Tried once more where what ended it was interrupted: by a signal's handler, or for want of memory.
+    """
+    for _ in range(2):
+        if has_its_end(future):
+            break
+        try:
+            end(future, *args)
+        except BaseException as error:  # SystemExit and the like, which concurrent.futures lets through
+            stop = what_to_raise(stop, error)
+    return stop
 
 
 cdef object cancel_all(list futures):
     cdef object stop = None
     for future in futures:
-        try:
-            cancel(future)
-        except BaseException as error:
-            stop = what_to_raise(stop, error)
+        stop = settle(stop, cancel, future)
     return stop
 
 
@@ -348,9 +450,13 @@ def _close_all():
 
 def _after_fork_in_child():
     """What the parent's device still reads is the parent's."""
-    global _kept, _exiting
-    count_tickets(-<int>len(_kept))
+    global _kept, _lending, _exiting
+    for each in _kept:
+        count_tickets(-1 if (<Kept>each).refused else -1 - <int>len((<Kept>each).owners))
     _kept = []
+    for each in _lending:
+        (<Stream>each).listed = False
+    _lending = []
     _exiting = False
 
 

@@ -3,6 +3,7 @@
 
 import concurrent.futures
 import gc
+import itertools
 import queue
 import sys
 import threading
@@ -553,6 +554,57 @@ def test_callback_that_is_interrupted_by_ctrl_c_in_close_leaves_no_future_pendin
         assert promised[3].cancelled()
         assert enc.closed
     enc.close()
+
+
+HANDED_OUT_BY = ("deliver", "resolve", "running", "set_running_or_notify_cancel", "set_result", "_invoke_callbacks")
+HANDED_OUT_BY_STEP = ("deliver", "resolve")  # between any two steps of the interpreter; the others: any two lines
+
+
+def interrupted_at(place, call):
+    """Whether KeyboardInterrupt came at that place, of those where a signal's handler may raise, out of a call."""
+    passed = 0
+
+    def trace(frame, event, _):
+        nonlocal passed
+        if frame.f_code.co_name in HANDED_OUT_BY:
+            frame.f_trace_opcodes = frame.f_code.co_name in HANDED_OUT_BY_STEP
+            if event in ("line", "opcode"):
+                passed += 1
+                if passed == place:
+                    sys.settrace(None)
+                    raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+@pytest.mark.sim_only
+def test_ctrl_c_anywhere_in_close_leaves_no_future_pending(backend, frames, monkeypatch):
+    monkeypatch.setattr(threading, "excepthook", lambda args: None)
+    for place in itertools.count(1):
+        with simulator.shared().options(null_codec=100):
+            enc = venc.Encoder(128, 128, codec="h264", backend=backend, depth=4)
+            promised = [concurrent.futures.Future() for _ in range(3)]
+            channel = enc._open_channel()  # without the thread that serves Futures, which comes late here
+            for frame, future in zip(frames, promised):
+                channel.submit(frame, None, False, None, 10, future)
+            waiting.eventually(lambda enc=enc: enc.stats.ready == 3)
+            interrupted = interrupted_at(place, enc.close)
+            enc.close()
+        assert not concurrent.futures.wait(promised, timeout=0).not_done, place
+        if not interrupted:
+            break
+        assert place < 2000
+    assert place > 100
+    assert [future.result(0).frame_index for future in promised] == [0, 1, 2]
 
 
 @pytest.mark.sim_only

@@ -13,18 +13,33 @@ import numpy as np
 import pytest
 
 import ascend_venc as venc
-from ascend_venc import aio, bitstream
+from ascend_venc import acl, aio, bitstream
 from ascend_venc._lowlevel import core
-from helpers import live, memory_faults, simulator
+from ascend_venc._lowlevel.stream import let_go_of_ended, orphans
+from helpers import dlpack, live, memory_faults, simulator
 from helpers.waiting import eventually
 
 _testcapi = pytest.importorskip("_testcapi", reason="this Python has no _testcapi, which makes allocations fail")
-pytestmark = [pytest.mark.sim_only, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
+pytestmark = [
+    pytest.mark.sim_only,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
+]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def python_outlives_it():
     memory_faults.need()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def facade():
+    """The facade, by which device memory is had here, on the same device as the encoders."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASCEND_VENC_BACKEND", "sim")
+        assert acl.init() in (0, 100002)
+    yield
+    assert acl.finalize() in (0, 100037)
 
 
 @pytest.fixture(autouse=True)
@@ -237,11 +252,74 @@ def test_packet_of_a_future_waits_for_who_takes_it_next_where_memory_runs_out():
             future, token = Future(), Token()
             channel.submit(FRAME, None, False, token, 10, future)
             eventually(lambda: enc.stats.in_flight == 0)
-            taken, error = without_memory(lambda enc, token: channel.take_promised(), enc, None, place)
+            taken = []
+            error = without_memory(lambda enc, token, taken=taken: channel.take_promised(taken), enc, None, place)[1]
             struck += error is not None
-            packet, failure, whose = channel.take_promised() if error else taken
+            assert bool(taken) is not bool(error), place
+            assert bool(error) is channel.take_promised(taken)
+            ((packet, failure, whose),) = taken
             assert (packet.token, failure, whose) == (token, None, future)
     assert struck > 0
+
+
+CLOSING_PLACES = 48  # of Channel.close, on a device that has not given its frames back
+
+
+def close_at_once(enc, token):
+    with contextlib.suppress(venc.AclTimeoutError):
+        enc._channel.close(0)
+
+
+def test_close_without_memory_keeps_owners_for_the_device_and_cancels_each_future():
+    struck = 0
+    with dlpack.DeviceMemory(128 * 192, FRAME) as memory:
+        for place in range(CLOSING_PLACES):
+            owners, tokens, futures = ([kind() for _ in range(3)] for kind in (Token, Token, Future))
+            alive, seen = weakref.WeakSet(owners), weakref.WeakSet(tokens)
+            enc = venc.Encoder(128, 128, codec="h264", backend="sim", depth=8, timeout=10)
+            with simulator.shared().options(stall=1):
+                channel = enc._open_channel()  # without the thread that serves Futures
+                for owner, token, future in zip(owners, tokens, futures):
+                    picture = venc.DeviceFrame(memory.address, 128, 128, owner=owner)
+                    channel.submit(picture, None, False, token, 10, future)
+                    channel.submit(FRAME, None, False, token, 10)
+                del owner, owners, token, tokens, picture
+                struck += without_memory(close_at_once, enc, None, place)[1] is not None
+                gc.collect()
+                assert len(alive) == 3, place
+                close_at_once(enc, None)
+                assert [future.cancelled() for future in futures] == [True] * 3, place
+                assert len(seen) == 0, place
+            enc.close()
+            assert len(alive) == core.live()["TICKET"] == 0, place
+    assert struck > 2
+
+
+def test_encoder_that_is_dropped_without_memory_keeps_owners_for_the_device_and_leaves_each_future():
+    left = set()
+
+    def is_over():
+        gc.collect()
+        let_go_of_ended()
+        while not orphans.empty():
+            left.add(orphans.get())
+        return not alive and left == futures and core.live()["TICKET"] == 0
+
+    with dlpack.DeviceMemory(128 * 192, FRAME) as memory:
+        for place in range(24):
+            left.clear()
+            owners, futures = [Token() for _ in range(3)], {Future() for _ in range(3)}
+            alive = weakref.WeakSet(owners)
+            held = [venc.Encoder(128, 128, codec="h264", backend="sim", depth=8, timeout=10)]
+            with simulator.shared().options(stall=1):
+                for owner, future in zip(owners, futures):
+                    held[0].submit(venc.DeviceFrame(memory.address, 128, 128, owner=owner))
+                    held[0]._open_channel().submit(FRAME, None, False, None, 10, future)
+                del owner, owners
+                without_memory(lambda held, token: held.clear(), held, None, place)
+                gc.collect()
+                assert len(alive) == 3, place
+            eventually(is_over)
 
 
 GROUP_CALLS = {  # of the group, and an iterator over its packets

@@ -391,7 +391,6 @@ def test_queued_frame_that_is_refused_gives_token_and_memory_back():
     seen = weakref.ref(token)
     with simulator.shared().failing_call(interface.SEND, code=507018):
         enc.submit_async(memory, token=token, copy=False)
-        assert not memory.is_free()
         with pytest.raises(venc.FrameError) as caught:
             enc.receive(10)
     assert caught.value.token is token
