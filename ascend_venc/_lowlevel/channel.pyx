@@ -468,7 +468,10 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         if index >= 0:
             stream.next_index = index + 1
         if stream.on_full == DROP_OLDEST:
-            stream.forget_dropped()  # the Future of the frame that made room has its end now
+            try:
+                stream.forget_dropped()  # the Future of the frame that made room has its end now
+            except MemoryError:  # the frame is sent: the next call goes on
+                pass
         return index
 
     def submit(self, frame, pts, bint key_frame, token, timeout, future=None, sei=None, hand_over=None):
@@ -530,6 +533,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef int status
         cdef Stream stream = self.stream
         cdef object tag = None
+        cdef list packets = []
         cdef bytes unit = sei_of(sei, self._config.en_type)
         if (stream.on_full == BLOCK and self._converter is None and type(frame) is not Frame
                 and PyObject_CheckBuffer(frame)):
@@ -557,8 +561,12 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 PyErr_CheckSignals()
                 avenc_channel_take(self._h, ready, BATCH, &count)
                 if count == 0:
-                    return []
-                return wrap_packets(self._h, ready, count, stream.entries, stream.time_bases, &stream.dropped) or []
+                    return packets
+                try:
+                    return wrap_packets(
+                        self._h, ready, count, stream.entries, stream.time_bases, &stream.dropped) or packets
+                except MemoryError:  # it has given them back; an exception would say that the frame was not sent
+                    return packets
             if tag is not None:
                 stream.drop_entry(tag)
             if status not in (AVENC_E_FULL, AVENC_E_AGAIN, AVENC_E_REPLACED):
@@ -620,11 +628,11 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
     def all_of(self, list packets not None):
         """Those, and what is ready besides; or the failure of an earlier frame, and those stay to be taken.
 
-        The frame is sent: that the encoder is closed by now is for the next call to say.
+        The frame is sent: that the encoder is closed by now, or memory short, is for the next call to say.
         """
         try:
             self.take_into(packets)
-        except errors.EncoderClosedError:
+        except (errors.EncoderClosedError, MemoryError):
             return packets
         if self.stream.failures:
             raise self.stream.failures.pop(0)

@@ -84,6 +84,7 @@ CALLS = {
     "submit_many": lambda enc, token: enc.submit_many([FRAME] * 3, tokens=[token] * 3),
     "submit_many with sei": lambda enc, token: enc.submit_many([FRAME] * 2, tokens=[token] * 2, sei=[MESSAGES] * 2),
     "encode": lambda enc, token: enc.encode(FRAME, token=token),
+    "encode a pair": lambda enc, token: enc.encode(PAIR, token=token),
     "acquire": lambda enc, token: enc.acquire(),
     "flush": lambda enc, token: enc.flush(),
     "receive": lambda enc, token: enc.receive(),
@@ -136,7 +137,10 @@ def without_memory(call, enc, token, place):
         _testcapi.remove_mem_hooks()
 
 
-SENT_OR_NOT = ("submit", "submit with sei", "submit_async", "submit_async borrowed", "submit a pair", "submit a tensor")
+SENT_OR_NOT = (
+    "submit", "submit with sei", "submit_async", "submit_async borrowed", "submit a pair", "submit a tensor", "encode",
+    "encode a pair",
+)  # fmt: skip
 
 
 def test_there_are_a_thousand_places():
@@ -215,6 +219,29 @@ def test_encode_of_asyncio_loses_no_packet_or_token():
 
     with simulator.shared().options(null_codec=500):
         assert sum([asyncio.run(encode(place)) for place in range(3 * PLACES)]) > 8
+
+
+@pytest.mark.parametrize("name", ["submit", "submit_async", "submit_many", "encode"])
+def test_exception_for_want_of_memory_means_not_sent_where_the_oldest_frame_makes_room(name):
+    struck = 0
+    with simulator.shared().options(null_codec=200):
+        for place in range(24):
+            with venc.Encoder(128, 128, codec="h264", backend="sim", depth=1, queue=1, on_full="drop_oldest") as enc:
+                for _ in range(BEFORE):
+                    enc.submit(FRAME, token=1)
+                    enc.flush()
+                with simulator.shared().options(stall=1):
+                    for _ in range(4):
+                        enc.submit(FRAME, token=Token())
+                    before = enc.stats.submitted
+                    error = without_memory(CALLS[name], enc, Token(), place)[1]
+                    if error is not None:
+                        struck += 1
+                        assert enc.stats.submitted == before + getattr(error, "accepted", 0), place
+                    error = None
+                enc.flush()
+    assert struck > 0
+    eventually(lambda: core.live()["TICKET"] == 0)
 
 
 def test_what_came_with_frames_that_were_written_is_let_go_though_memory_runs_out(tmp_path):
