@@ -255,6 +255,26 @@ def test_end_of_stream_with_undelivered_frames_on_the_report_thread_is_refused(a
 
 
 @pytest.mark.sim_only
+def test_end_of_stream_keeps_the_callback_of_a_frame_whose_send_is_under_way(acl, context):
+    """The runtime has not had it: its callback is not one that was left out."""
+
+    def send():
+        pyacl.ok(acl.rt.set_context(context))
+        return made.send("late")
+
+    sim = simulator.shared()
+    with pyacl.encoding(acl, context) as made:
+        with sim.hanging_call("aclvencSendFrame"):
+            thread = started(send)
+            sim.wait_hung("aclvencSendFrame")
+            pyacl.ok(made.end_of_stream())
+        assert outcome(thread) == 0
+        eventually(lambda: made.packets)
+        pyacl.ok(made.end_of_stream())
+    assert [user_data for user_data, _, _ in made.packets] == ["late"]
+
+
+@pytest.mark.sim_only
 @pytest.mark.parametrize("way", ["aclvencSetChannelDescCallback", "aclvencSetChannelDescParam"])
 def test_callback_that_the_runtime_refused_does_not_take_the_place_of_the_one_before(acl, handles, way):
     media, desc = acl.media, handles.make("channel_desc")

@@ -9,7 +9,7 @@ import inspect
 import numpy
 import pytest
 
-from helpers import himpi_names
+from helpers import himpi_names, processes
 from helpers.himpi_names import NOT_DICT, ROWS, plain_arguments
 from helpers.pyacl import function
 
@@ -163,3 +163,33 @@ def test_more_events_than_4096_are_refused(initialised, most):
 def test_stream_that_was_never_got_is_refused(initialised, stream, error, text):
     with pytest.raises(error, match=text):
         initialised.himpi.venc_release_stream(0, stream)
+
+
+KEY_THAT_EMPTIES = """
+import sys, weakref
+from ascend_venc import acl
+assert acl.init() == acl.rt.set_device(0) == acl.himpi.sys_init() == 0
+
+class Dict(dict):
+    pass
+
+class Key(str):
+    __hash__ = str.__hash__
+
+    def __eq__(self, other):
+        whole.clear()
+        found.append(inner() is not None)
+        return False
+
+found = []
+whole = {"rc_attr": Dict({Key("rc_mode"): 1})}
+inner = weakref.ref(whole["rc_attr"])
+acl.himpi.venc_create_chn(0, whole)
+assert found and all(found), found
+"""
+
+
+@pytest.mark.sim_only
+def test_dict_that_its_own_key_drops_while_it_is_read_lives_until_then():
+    done = processes.run(KEY_THAT_EMPTIES, env={"ASCEND_VENC_BACKEND": "sim"})
+    assert (done.returncode, done.stderr) == (0, "")

@@ -20,6 +20,18 @@ def test_message_names_call_arguments_code_and_hint_and_is_taken(acl):
     assert acl.get_recent_err_msg() is None
 
 
+def test_message_tells_of_each_int_without_code_of_its_class(acl):
+    class Number(int):
+        def __repr__(self):
+            raise RuntimeError("not to be called")
+
+        __gt__ = __lt__ = __str__ = __repr__
+
+    for number, text in [(-(10**5000), "<int of 16610 bits>"), (Number(5), "5"), (Number(1 << 40), "0x10000000000")]:
+        assert acl.rt.destroy_stream(number) == pyacl.INVALID_PARAM
+        assert acl.get_recent_err_msg().startswith(f"acl.rt.destroy_stream({text}) returned")
+
+
 def test_message_is_that_of_the_last_failure_and_outlives_successes(acl, context):
     acl.rt.set_context(1)
     acl.media.dvpp_free(2)

@@ -521,6 +521,28 @@ print(got)
 
 
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork")
+def test_uses_of_a_device_are_counted_anew_in_a_forked_child(program):
+    """With its last use what lives on it is dead: the parent's uses are none of the child's."""
+    process = program(
+        """
+import os, warnings
+warnings.simplefilter("ignore")  # 3.12: fork with threads
+pid = os.fork()
+if pid == 0:
+    check(acl.init())
+    check(acl.rt.set_device(0))
+    stream, ret = acl.rt.create_stream()
+    check(ret)
+    check(acl.rt.reset_device(0))
+    acl.rt.destroy_stream(stream)
+    os._exit(0 if "is not a live stream" in acl.get_recent_err_msg() else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    )
+    assert_clean(process, "0\n")
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork")
 def test_child_that_a_callback_forked_waits_at_its_end_for_no_other_callback(backend):
     """It is inside that callback until it returns, and then inside none: its end looks at the clock no more often than
     that of a child that was forked elsewhere."""

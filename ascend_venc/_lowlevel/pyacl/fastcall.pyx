@@ -212,9 +212,13 @@ cdef str describe_arguments(PyObject **args, Py_ssize_t given):
     words = []
     for i in range(given):
         argument = <object>args[i]
-        if isinstance(argument, int):
-            words.append(hex(argument) if argument > 0xFFFFFFF else repr(argument))
-        elif isinstance(argument, str) or argument is None:
+        if isinstance(argument, int) and not isinstance(argument, bool):
+            number = int.__pos__(argument)  # by no code of a class of the program's
+            if number.bit_length() > 64:
+                words.append(f"<int of {number.bit_length()} bits>")
+            else:
+                words.append(hex(number) if number > 0xFFFFFFF else repr(number))
+        elif type(argument) is str or argument is None or isinstance(argument, bool):
             words.append(repr(argument))
         else:
             words.append(f"<{type(argument).__name__}>")

@@ -60,7 +60,10 @@ for _name, _text in _DOCS.items():
 
 
 def _after_fork():
-    """In a forked child: handles, channels, callbacks and threads of the parent are not this process's."""
+    """In a forked child: handles, channels, callbacks, threads and devices of the parent are not this process's."""
+    global initialised
+    initialised = False
+    device_users.clear()
     forget_handles()
     channels.clear()
     forget_reports()

@@ -69,8 +69,9 @@ cdef class Channel:
 
 # One callback to come: a frame of a channel, or a launched function. Owns its references until it has run.
 cdef struct delivery:
-    uint64_t number       # generation << 32 | place in the table; what the runtime is given
+    uint64_t number       # generation << 32 | place in the table + 1; what the runtime is given
     uint64_t sequence     # in the order in which they were expected; 0: the place is free
+    uint64_t returned     # in the order in which their sends came back; 0: its thread is inside the runtime
     uint64_t frame        # number of the frame in its channel
     PyObject *function
     PyObject *user_data
@@ -81,6 +82,7 @@ cdef delivery *deliveries = NULL
 cdef uint32_t deliveries_size = 0
 cdef uint32_t first_free = 0     # place + 1; 0: none
 cdef uint64_t last_sequence = 0
+cdef uint64_t last_returned = 0
 
 
 cdef int grow_deliveries() except -1:
@@ -91,7 +93,7 @@ cdef int grow_deliveries() except -1:
     if grown == NULL:
         raise MemoryError()
     for i in range(deliveries_size, size):
-        grown[i].number = i
+        grown[i].number = i + 1
         grown[i].sequence = 0
         grown[i].next_free = i + 2 if i + 1 < size else first_free
     first_free = deliveries_size + 1
@@ -115,6 +117,7 @@ cdef uint64_t expect(object function, object user_data, Channel channel) except 
     last_sequence += 1
     entry.number += <uint64_t>1 << 32  # never 0, and no number comes again in 2**32 uses of its place
     entry.sequence = last_sequence
+    entry.returned = 0
     Py_INCREF(function)
     Py_INCREF(user_data)
     entry.function = <PyObject *>function
@@ -129,10 +132,19 @@ cdef uint64_t expect(object function, object user_data, Channel channel) except 
     return entry.number
 
 
+cdef void has_returned(uint64_t number) noexcept:
+    """The call that was given this number has come back with success."""
+    global last_returned
+    cdef uint32_t i = <uint32_t>number - 1
+    last_returned += 1
+    if i < deliveries_size and deliveries[i].number == number:  # else its callback has come
+        deliveries[i].returned = last_returned
+
+
 cdef bint take(uint64_t number, delivery *taken) noexcept:
     """Take a delivery out of the table, with its references; False if it is not there (any more)."""
     global first_free
-    cdef uint32_t i = <uint32_t>number
+    cdef uint32_t i = <uint32_t>number - 1
     if i >= deliveries_size or deliveries[i].number != number or deliveries[i].sequence == 0:
         return False
     taken[0] = deliveries[i]
@@ -194,12 +206,13 @@ cdef int forget(uint64_t number) except -1:
 
 
 cdef int forget_deliveries(Channel channel, uint64_t last=0xFFFFFFFFFFFFFFFF) except -1:
-    """Drop the deliveries of a channel (None: all there are) that were expected up to sequence number `last`."""
+    """Drop the deliveries of a channel (None: all there are); those of sends up to the one that came back as `last`, or
+    all of them."""
     cdef uint32_t i = 0
     if channel is not None and channel.pending == 0:
         return 0
     while i < deliveries_size:  # dropping a reference may run Python code, which may send
-        if 0 < deliveries[i].sequence <= last and (
+        if deliveries[i].sequence and (last == 0xFFFFFFFFFFFFFFFF or 0 < deliveries[i].returned <= last) and (
                 channel is None or deliveries[i].channel == <PyObject *>channel):
             forget(deliveries[i].number)
         i += 1

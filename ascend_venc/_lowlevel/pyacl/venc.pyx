@@ -257,7 +257,7 @@ cdef object send_end_of_stream(
         reason = "destroyed by another thread during the wait"
     if reason:
         return failed(call, ACL_ERROR_INVALID_PARAM, args, given, reason)
-    earlier = last_sequence
+    earlier = last_returned  # a frame whose send is under way may come behind the end
     channel.users += 1
     with nogil:
         code = acl.aclvencSendFrame(
@@ -307,7 +307,9 @@ cdef object media_venc_send_frame(PyObject *self, PyObject **args, Py_ssize_t gi
     leave(channel)
     unpin(&frame_configs, config)
     unpin(&pic_descs, picture)
-    if code != ACL_SUCCESS:
+    if code == ACL_SUCCESS:
+        has_returned(number)
+    else:
         forget(number)
         channel.accepted -= 1
     return status(call, code, args, given)
