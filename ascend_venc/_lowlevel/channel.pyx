@@ -27,7 +27,7 @@ from .channel cimport *
 from .convert cimport Converter
 from .core cimport check, count_tickets
 from .device cimport Device
-from .device_memory cimport DeviceFrame, import_tensor
+from .device_memory cimport DeviceFrame, host_array, import_tensor
 from .frames cimport Frame, fill_frame, hold_host_frame, host_frame, new_frame, release_host_frame
 from .packet cimport Packet, wrap_packets, wrap_promised
 from .stream cimport (
@@ -709,6 +709,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef host_frame *held
         cdef uint64_t *numbers
         cdef Stream stream = self.stream
+        cdef bint key_frame, makes_up = False
         cdef const avenc_wait *bound = wait if stream.on_full == BLOCK else NULL
         # The block of the last call, unless another thread has it: a frame costs no allocation.
         held = <host_frame *>self._scratch
@@ -741,7 +742,10 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 submissions[i].pts = 0 if stamp is None else pts_of(stamp)
                 submissions[i].converted = submissions[i].promised = False
                 submissions[i].picture = held[i].picture
-                submissions[i].force_idr = bool(key_frames[first + i]) or (i == 0 and stream.key_frame_owed)
+                key_frame = key_frames[first + i]
+                if i == 0:
+                    makes_up = stream.key_frame_owed and not key_frame
+                submissions[i].force_idr = key_frame or (i == 0 and makes_up)
                 set_sei(&submissions[i], None if units is None else units[first + i])
                 token = tokens[first + i]
                 given = i + 1
@@ -775,9 +779,9 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 indices.pop()
             for i in range(held_count):
                 release_host_frame(&held[i])
+            if makes_up and accepted == 0:
+                stream.key_frame_owed = True
             for i in range(<Py_ssize_t>accepted, given):
-                if submissions[i].force_idr and not key_frames[first + i]:
-                    stream.key_frame_owed = True
                 if tags[i] is not None:
                     stream.drop_entry(tags[i])
             if self._scratch == NULL and scratch_size <= MAX_SCRATCH:
@@ -1248,10 +1252,8 @@ cdef object plain_memory(object frame):
         return tuple([plain_memory(plane) for plane in frame])
     if PyObject_CheckBuffer(frame):
         return memoryview(frame)
-    if int(frame.__dlpack_device__()[0]) == 1:
-        import numpy
-        return numpy.from_dlpack(frame)
-    return import_tensor(frame, 0, 0, NULL)
+    array = host_array(frame)
+    return import_tensor(frame, 0, 0, NULL) if array is None else array
 
 
 cdef object as_host_array(object frame, Converter converter):
@@ -1266,12 +1268,12 @@ cdef object as_host_array(object frame, Converter converter):
         raise TypeError(
             f"frame must support the buffer protocol with uint8 items (a NumPy array, bytes, memoryview, ...), got "
             f"{type(frame).__name__}{fix_of_type(frame, converter.pixel_format)}")
-    if int(frame.__dlpack_device__()[0]) != 1:
+    array = host_array(frame)
+    if array is None:
         raise errors.InvalidArgumentError(
             f"frame is a tensor in device memory, and the encoder converts {converter.pixel_format} on the CPU: copy "
             'it to the host first, or make the encoder with pixel_format="nv12" or "nv21"')
-    import numpy
-    return numpy.from_dlpack(frame)
+    return array
 
 
 def bucket_seconds():

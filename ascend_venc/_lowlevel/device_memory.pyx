@@ -178,6 +178,9 @@ cdef class Tensor:
                 plain.deleter(plain)
 
 
+cdef object NO_CAPSULE = "frame.__dlpack__() must return a capsule named dltensor or dltensor_versioned"
+
+
 cdef Tensor take_capsule(object capsule):
     cdef Tensor tensor = Tensor.__new__(Tensor)
     if PyCapsule_IsValid(capsule, "dltensor"):
@@ -192,12 +195,14 @@ cdef Tensor take_capsule(object capsule):
                 f"frame exports DLPack {(<DLManagedTensorVersioned *>tensor._managed).version.major}.x; "
                 "0.x and 1.x are known")
     else:
-        raise TypeError("frame.__dlpack__() must return a capsule named dltensor or dltensor_versioned")
+        raise TypeError(NO_CAPSULE)
     return tensor
 
 
 cdef tuple device_of(object exporter):
     """Return what a tensor announces: (DLPack device type, number)."""
+    if not hasattr(exporter, "__dlpack_device__"):
+        raise TypeError(f"frame has __dlpack__, and no __dlpack_device__, got {type(exporter).__name__}")
     try:
         device_type, device_id = exporter.__dlpack_device__()
         return index(device_type), index(device_id)
@@ -205,6 +210,30 @@ cdef tuple device_of(object exporter):
         raise TypeError(
             f"frame.__dlpack_device__() of {type(exporter).__name__} must return a pair of int: (device type, number)"
         ) from None
+
+
+class HostTensor:
+    """What NumPy is given of a tensor: it tells in many ways of one that is none."""
+
+    def __init__(self, exporter, device):
+        self.exporter, self.device = exporter, device
+
+    def __dlpack_device__(self):
+        return self.device
+
+    def __dlpack__(self, **options):
+        capsule = self.exporter.__dlpack__(**options)
+        if not PyCapsule_IsValid(capsule, "dltensor") and not PyCapsule_IsValid(capsule, "dltensor_versioned"):
+            raise TypeError(NO_CAPSULE)
+        return capsule
+
+
+cdef object host_array(object exporter):
+    device = device_of(exporter)
+    if device[0] != kDLCPU:
+        return None
+    import numpy
+    return numpy.from_dlpack(HostTensor(exporter, device))
 
 
 cdef object import_tensor(object exporter, uint32_t width, uint32_t height, host_frame *held):

@@ -6,7 +6,9 @@ while a view of it, or a submission of it, is alive. Views are counted; whoever 
 submitted gives the reference back, on whatever thread.
 """
 cimport cython
-from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport (
+    PyBUF_ANY_CONTIGUOUS, PyBUF_C_CONTIGUOUS, PyBUF_F_CONTIGUOUS, PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_Release,
+    PyObject_GetBuffer)
 from libc.stdint cimport uint8_t, uint32_t
 
 from .. import errors
@@ -66,7 +68,11 @@ cdef class Frame:
 
     def __getbuffer__(self, Py_buffer *view, int flags):
         self._check()
-        if flags & PyBUF_STRIDES != PyBUF_STRIDES and self._strides[0] != self._shape[1]:
+        cdef bint packed = self._strides[0] == self._shape[1]
+        if flags & PyBUF_F_CONTIGUOUS == PyBUF_F_CONTIGUOUS:
+            raise BufferError("the frame's rows follow each other: ask for another order than Fortran's")
+        if not packed and (flags & PyBUF_STRIDES != PyBUF_STRIDES or flags & PyBUF_C_CONTIGUOUS == PyBUF_C_CONTIGUOUS
+                           or flags & PyBUF_ANY_CONTIGUOUS == PyBUF_ANY_CONTIGUOUS):
             raise BufferError("the frame's rows are padded: ask for strides, e.g. with numpy.asarray(frame)")
         view.buf = self._memory.y
         view.obj = self

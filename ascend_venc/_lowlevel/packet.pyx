@@ -321,8 +321,11 @@ cdef list wrap_packets(avenc_channel *channel, avenc_packet **taken, size_t coun
         packet._h = taken[i]
         packet._time_base = time_bases[taken[i].epoch]
         if taken[i].tag:
-            entry = pop_entry(entries, packet._token)
-            packet._token = (<Ticket>entry).token if type(entry) is Ticket else entry
+            packet._token = pop_entry(entries, packet._token)
+    for packet in packets:  # now: an owner's end may close the encoder, which has none of these entries any more
+        entry = packet._token
+        if type(entry) is Ticket:
+            packet._token = (<Ticket>entry).token
     return packets
 
 

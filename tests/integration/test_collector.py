@@ -180,3 +180,18 @@ def test_encoder_that_is_dropped_keeps_owners_until_its_channel_has_ended():
             assert ends == []
         eventually(lambda: stream.let_go_of_ended() or ends == ["ended"])
     assert core.live()["TICKET"] == 0
+
+
+def test_owner_whose_end_closes_the_encoder_while_packets_are_made_costs_no_token():
+    class First:
+        def __del__(self):
+            enc.close()
+
+    with dlpack.DeviceMemory(128 * 192, FRAME) as memory:
+        enc = encoder(depth=4)
+        for token, owner in enumerate([First(), Owner(), Owner(), Owner()]):
+            enc.submit(venc.DeviceFrame(memory.address, 128, 128, owner=owner), token=token)
+        del owner
+        enc._channel.wait_idle(10)
+        assert [packet.token for packet in enc.receive_many()] == [0, 1, 2, 3]
+        assert enc.closed

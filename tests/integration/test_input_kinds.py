@@ -428,6 +428,59 @@ def test_announcement_that_is_no_pair_of_numbers_is_refused(enc, frame, announce
     assert tensor.deleted == []
 
 
+class NoTensor:
+    """Has __dlpack__, and is no tensor in one way or another."""
+
+    def __init__(self, device, capsule):
+        self._capsule = capsule
+        if device is not None:
+            self.__dlpack_device__ = lambda: device
+
+    def __dlpack__(self, **options):
+        return self._capsule
+
+
+@pytest.mark.parametrize("pixel_format", ["nv12", "rgb24"])
+@pytest.mark.parametrize(
+    ("device", "text"),
+    [
+        (None, "tensor with __dlpack__, got NoTensor|no __dlpack_device__, got NoTensor"),
+        ((), "must return a pair of int"),
+        (("x", 0), "must return a pair of int"),
+        (5, "must return a pair of int"),
+        ((1, 0), "must return a capsule"),
+    ],
+)
+def test_what_is_no_tensor_is_refused_alike_in_each_pixel_format(backend, pixel_format, device, text):
+    with venc.Encoder(128, 128, codec="h264", pixel_format=pixel_format, backend=backend) as enc:
+        for call in (enc.submit, enc.encode, lambda frame: enc.submit_async(frame, copy=False)):
+            with pytest.raises(TypeError, match=text):
+                call(NoTensor(device, 7))
+        assert enc.stats.submitted == 0
+
+
+class _View(ctypes.Structure):  # Py_buffer: what is asked of it, with room
+    _fields_ = (("buf", ctypes.c_void_p), ("obj", ctypes.c_void_p), ("rest", ctypes.c_byte * 256))
+
+
+@pytest.mark.parametrize("width", [128, 136])  # the rows of the second are padded
+@pytest.mark.parametrize(
+    ("flags", "needs"), [(0, "packed"), (0x18, ""), (0x38, "packed"), (0x58, "never"), (0x98, "packed"), (0x11C, "")]
+)
+def test_acquired_frame_is_contiguous_where_that_was_asked_for(backend, width, flags, needs):
+    view, api = _View(), ctypes.pythonapi
+    with venc.Encoder(width, 128, codec="h264", backend=backend) as enc:
+        frame = enc.acquire()
+        given = needs == "" or (needs == "packed" and width == frame.stride)
+        if given:
+            assert api.PyObject_GetBuffer(ctypes.py_object(frame), ctypes.byref(view), flags) == 0
+            api.PyBuffer_Release(ctypes.byref(view))
+        else:
+            with pytest.raises(BufferError, match="rows"):
+                api.PyObject_GetBuffer(ctypes.py_object(frame), ctypes.byref(view), flags)
+        frame.release()
+
+
 @pytest.mark.sim_only
 @pytest.mark.misuse
 @pytest.mark.parametrize("call", ["submit", "encode", "encode_future"])

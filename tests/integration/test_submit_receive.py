@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import ascend_venc as venc
+from ascend_venc._lowlevel import core
 from helpers import annexb, decode, processes, simulator, video
 from helpers.waiting import eventually, is_inside, outcome, started, until_asleep
 
@@ -331,3 +332,22 @@ def test_packets_that_a_loop_leaves_come_before_those_that_are_ready_by_then(bac
             eventually(lambda: enc.stats.in_flight == 0)
             break
         assert [packet.frame_index for packet in enc.flush()] == [1, 2, 3, 4]
+
+
+@pytest.mark.sim_only
+def test_truth_of_a_key_frame_is_asked_for_once(backend):
+    class Once:
+        asked = 0
+
+        def __bool__(self):
+            self.asked += 1
+            if self.asked > 1:
+                raise RuntimeError("asked again")
+            return True
+
+    with venc.Encoder(128, 128, codec="h264", backend=backend, depth=1, queue=0, on_full="error") as enc:
+        with simulator.shared().options(stall=1), pytest.raises(venc.EncoderFullError) as caught:
+            enc.submit_many([bytes(128 * 192)] * 4, key_frames=[Once() for _ in range(4)], tokens=list("abcd"))
+        assert caught.value.accepted == 1
+        assert [packet.token for packet in enc.flush()] == ["a"]
+        assert core.live()["TICKET"] == 0
