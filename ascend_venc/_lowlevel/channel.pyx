@@ -632,7 +632,11 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         """
         try:
             self.take_into(packets)
-        except (errors.EncoderClosedError, MemoryError):
+        except errors.EncoderClosedError:
+            return packets
+        except MemoryError:
+            self.put_back(packets)
+            packets.clear()
             return packets
         if self.stream.failures:
             raise self.stream.failures.pop(0)

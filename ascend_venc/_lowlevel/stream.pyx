@@ -303,15 +303,13 @@ cdef class Stream:
 
         Where memory runs out everything stays alive, and the next call goes on.
         """
-        cdef Kept kept
-        cdef list futures
         cdef bint ended = avenc_channel_has_ended(self._h)
         if self.leaving is None:
             entries = {}
             self.leaving = keep(self._h, self.entries, False)
             self.entries = entries
-        kept = self.leaving
-        futures = kept.strip()
+        cdef Kept kept = self.leaving
+        cdef list futures = kept.strip()
         self.leaving = None
         self.kept = True
         self.unlist()

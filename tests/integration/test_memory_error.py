@@ -84,7 +84,6 @@ CALLS = {
     "submit_many": lambda enc, token: enc.submit_many([FRAME] * 3, tokens=[token] * 3),
     "submit_many with sei": lambda enc, token: enc.submit_many([FRAME] * 2, tokens=[token] * 2, sei=[MESSAGES] * 2),
     "encode": lambda enc, token: enc.encode(FRAME, token=token),
-    "encode a pair": lambda enc, token: enc.encode(PAIR, token=token),
     "acquire": lambda enc, token: enc.acquire(),
     "flush": lambda enc, token: enc.flush(),
     "receive": lambda enc, token: enc.receive(),
@@ -139,7 +138,6 @@ def without_memory(call, enc, token, place):
 
 SENT_OR_NOT = (
     "submit", "submit with sei", "submit_async", "submit_async borrowed", "submit a pair", "submit a tensor", "encode",
-    "encode a pair",
 )  # fmt: skip
 
 
