@@ -603,7 +603,7 @@ class ContainerReader(VideoReader):
         own = int(getattr(frame, "duration", 0) or 0)
         if own <= 0 and frame.pts is not None:
             own = self._durations.get(frame.pts, 0)
-        return own if 0 < own * self.time_base <= RESTART else interval
+        return own if 0 < own <= self._timeline.farthest else interval
 
     def _last_duration(self, pts: int, shown: int) -> int:
         # In MP4 a packet's duration is for the order of decoding; the end of the track is what is left over. A header's

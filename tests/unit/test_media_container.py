@@ -357,3 +357,16 @@ def test_container_reader_of_audio_alone_is_named(tmp_path):
         file.writeframes(bytes(8000))
     with pytest.raises(MediaError, match="no video"):
         ContainerReader(tmp_path / "a.wav")
+
+
+def test_container_reader_last_picture_of_a_slide_show_stays_as_long_as_it_says(tmp_path):
+    """Ten seconds are a jump in formats alone whose clock may start anew."""
+    pictures = [clips.av_frame(np.full((192, 128), 60 * index, np.uint8)).reformat(format="rgb8") for index in range(4)]
+    path = clips.write_pictures(tmp_path / "a.gif", pictures, codec="gif", rate=10, time_base=Fraction(1, 10))
+    data = bytearray(path.read_bytes())
+    at = data.rindex(b"\x21\xf9\x04") + 4
+    data[at : at + 2] = (3000).to_bytes(2, "little")  # hundredths of a second
+    path.write_bytes(data)
+    with ContainerReader(path) as source:
+        frames = [(frame.pts * source.time_base, frame.duration * source.time_base) for frame in source]
+    assert frames == [(Fraction(index, 10), Fraction(1, 10)) for index in range(3)] + [(Fraction(3, 10), 30)]
