@@ -7,7 +7,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from ..media.formats import live_format
-from ..media.sound import UNKNOWN, Sound
+from ..media.sound import Sound, what_is_not_taken
 from .encode_input import is_file
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class CarriedOver:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return (self.sound.failure,) if self.sound is not None and self.sound.failure else ()
+        return () if self.sound is None else self.sound.notes
 
     def end_with_the_pictures(self) -> None:
         if self.sound is not None:
@@ -44,15 +44,9 @@ def carry_over(args: argparse.Namespace, reader: VideoReader) -> CarriedOver:
     """Say what is taken along of an input, and open its sound."""
     format = None if live_format(args.output) else args.container
     result = CarriedOver()
-    left_out = []
-    for name in reader.left_out:
-        if name == "title" and format is not None:
-            continue
-        if name != "sound":
-            left_out.append(name)
-        elif not args.no_sound:
-            left_out += _open_sound(args, reader, format, result)
-    result.left_out = tuple(left_out)
+    asked = "sound" in reader.left_out and not args.no_sound
+    sound = _open_sound(args, reader, format, result) if asked else []
+    result.left_out = what_is_not_taken(reader.left_out, format, sound)
     return result
 
 
@@ -68,8 +62,9 @@ def _open_sound(args: argparse.Namespace, reader: VideoReader, format: str | Non
     if args.start is not None and reader.start is None:
         return ["sound (by its clock it is not known when this part of the film begins)"]
     sound = Sound(args.input, format, reader.start, args.tolerant)
+    sound.begins_within = bool(args.start)
     if sound.names:
         result.sound = sound
     else:
         sound.close()
-    return [f"sound in {name}" + (" (OUTPUT cannot hold it)" if name != UNKNOWN else "") for name in sound.left_out]
+    return sound.refused

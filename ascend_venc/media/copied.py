@@ -23,7 +23,7 @@ class CopiedStreams:
         self._sources: dict[tuple[int, int], Any] = {}  # by container and number: the source's stream, later the copy
         self._codecs: dict[tuple[int, int], str] = {}
         self._first: dict[tuple[int, int], Any] = {}  # the first packet, where it is known
-        self._unwrapped: set[tuple[int, int]] = set()  # AAC without its ADTS headers
+        self._unwrapped: dict[tuple[int, int], bytes] = {}  # AAC without its ADTS headers, and what they all say
         self._silent: set[tuple[int, int]] = set()  # those of which no packet was written
         self._waiting: list[Any] | None = []
 
@@ -83,8 +83,7 @@ class CopiedStreams:
         """
         data = bytes(self._first[key]) if key in self._first else b""
         if adts.header_size(data):
-            stream.codec_context.extradata = adts.configuration(data)
-            self._unwrapped.add(key)
+            self._unwrapped[key] = stream.codec_context.extradata = adts.configuration(data)
 
     def started(self) -> None:
         """Write what was kept: the header is there."""
@@ -104,7 +103,7 @@ class CopiedStreams:
     def _mux(self, packet: Any) -> None:
         key = _key(packet.stream)
         if key in self._unwrapped:
-            packet = _without_header(packet)
+            packet = _without_header(packet, self._unwrapped[key], self._container.format.name)
         packet.stream = self._sources[key]
         self._container.mux_one(packet)
         self._silent.discard(key)
@@ -118,11 +117,16 @@ def _settle_layout(context: Any) -> None:
         context.layout = _USUAL_LAYOUTS[int(number) - 1]
 
 
-def _without_header(packet: Any) -> Any:
+def _without_header(packet: Any, config: bytes, format: str) -> Any:
     data = bytes(packet)
     size = adts.header_size(data)
     if not size:
         raise MediaError("the AAC sound begins with ADTS headers and goes on without them: it is damaged")
+    if adts.configuration(data) != config:
+        raise MediaError(
+            f"the AAC sound changes from {adts.description(config)} to {adts.description(adts.configuration(data))}, "
+            f"and {format} says it once for all: write .ts, or leave the sound out (-an on the command line)"
+        )
     bare = type(packet)(data[size:])
     bare.time_base, bare.pts, bare.dts, bare.duration = packet.time_base, packet.pts, packet.dts, packet.duration
     bare.is_keyframe = packet.is_keyframe

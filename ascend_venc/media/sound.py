@@ -15,10 +15,11 @@ from . import adts
 from .container import CLOCK_RESTARTS, import_av, open_to_read, reason_of, speaking_of
 from .copied import CopiedStreams, codec_name, is_told_by_packets, is_untold_aac
 from .formats import ISO_FORMATS
-from .timeline import LONGEST_GAP, RESTART, Pauses
+from .sound_clock import PictureClock, SoundClock
+from .timeline import LONGEST_GAP, RESTART
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
 
     from .muxer import Muxer
@@ -28,6 +29,7 @@ _MPEGTS = ("aac", "ac3", "eac3", "dca", "mp2", "mp3", "opus", "libopus")
 _FLV = ("aac", "mp3", "mp3float")  # others few players know, and FFmpeg ends the process for some
 _ONE_SOUND = ("flv",)
 _APART = Fraction(1)  # seconds: how far one track may be behind another in the order of the file
+_HARDLY = Fraction(1, 10)  # seconds of sound before the first picture, which encoders put there
 UNKNOWN = "a codec that PyAV does not know"
 
 
@@ -53,6 +55,8 @@ class Sound:
         Codecs that the format cannot hold; UNKNOWN for each that PyAV has no name for.
     cut : bool
         Whether the sound is to end with the pictures.
+    begins_within : bool
+        Whether what is heard before `start` is not missed, since pictures before it are left out as well.
     failure : str
         With `tolerant`, why it ended early, or that packets are left out; else "", and MediaError is raised.
 
@@ -68,8 +72,11 @@ class Sound:
         with open(path, "rb"):  # an OSError that says why, rather than FFmpeg's
             pass
         self._path = os.fspath(path)
-        self.cut = False
+        self._format = format
+        self.cut = self.begins_within = False
         self.failure = ""
+        self._before = Fraction(0)  # seconds of sound before the first picture
+        self._configurations: dict[int, bytes] = {}  # of AAC that its packets describe, by stream
         self._tolerant = tolerant
         av = import_av()
         with speaking_of(f"{self._path}: its sound cannot be read"):
@@ -88,15 +95,28 @@ class Sound:
         flags = self._container.format.flags
         restarts = int(getattr(flags, "value", flags)) & CLOCK_RESTARTS
         self._farthest = RESTART if restarts else LONGEST_GAP
-        self._pictures: _Pictures | None = None
+        self._pictures: PictureClock | None = None
         if restarts and self._container.streams.video:
-            self._pictures = _Pictures(self._container.streams.video[0], start)
+            self._pictures = PictureClock(self._container.streams.video[0], start)
         self._muxer: Muxer | None = None
         self._shift = Fraction(0)
         self._packets: Iterator[Any] = iter(())
         self._reached = -_APART  # the latest time that was read
         self._held: dict[int, collections.deque[tuple[Fraction, int, Any]]] = {}  # by stream: time, place, packet
-        self._clocks: dict[int, _Clock] = {}
+        self._clocks: dict[int, SoundClock] = {}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said of it at its end."""
+        notes = [self.failure] if self.failure else []
+        if self._before > _HARDLY and not self.begins_within:
+            notes.append(f"{float(self._before):.1f} s of its sound are before its first picture, and left out")
+        return tuple(notes)
+
+    @property
+    def refused(self) -> list[str]:
+        """What is left out, in words."""
+        return [f"sound in {name}" + (" (OUTPUT cannot hold it)" if name != UNKNOWN else "") for name in self.left_out]
 
     def attach(self, muxer: Muxer, start: Fraction = Fraction(0)) -> None:
         """Add the streams to a muxer that has no packet yet, which then gets their packets.
@@ -108,7 +128,7 @@ class Sound:
         self._muxer, self._shift = muxer, start
         if self._streams and not begun:
             for stream in self._streams:
-                self._clocks[stream.index] = _Clock(self._start, stream.time_base, self._farthest, self._pictures)
+                self._clocks[stream.index] = SoundClock(self._start, stream.time_base, self._farthest, self._pictures)
                 self._held[stream.index] = collections.deque()
             also = [self._pictures.stream] if self._pictures else []
             self._packets = self._container.demux([*also, *self._streams])
@@ -144,7 +164,7 @@ class Sound:
         held = self._held[stream.index]
         while True:
             while held and held[0][1] < round(self._shift / held[0][2].time_base):
-                held.popleft()
+                self._leave_out(held.popleft()[0])
             if held:
                 return held[0][2]
             if not self._fetch():
@@ -155,7 +175,8 @@ class Sound:
         packet = self._read()
         if packet is None:
             return False
-        if packet.dts is None or not packet.size:
+        # An edit list cuts out what is to be discarded.
+        if packet.dts is None or not packet.size or getattr(packet, "is_discard", False):
             return True
         if packet.stream.index not in self._clocks:
             assert self._pictures is not None
@@ -166,16 +187,35 @@ class Sound:
         if self._tolerant and is_untold_aac(packet.stream) and not adts.header_size(bytes(packet)):
             self.failure = self.failure or "packets of its sound are damaged, and left out"
             return True
-        place = self._clocks[packet.stream.index].place(packet)
-        if place is not None:
-            time = place * packet.time_base
-            self._reached = max(self._reached, time)
-            self._held[packet.stream.index].append((time, place, packet))
+        clock, held, unit = self._clocks[packet.stream.index], self._held[packet.stream.index], packet.time_base
+        clock.correct(packet, held)
+        if clock.last is not None:  # not this packet's time, which the next one may correct
+            self._reached = max(self._reached, clock.last * unit)
+        place = clock.place(packet)
+        if place is not None and not (self._tolerant and place >= 0 and self._changes(packet)):
+            held.append((place * unit, place, packet))
         return True
 
+    def _changes(self, packet: Any) -> bool:
+        """Say whether it is AAC of another kind than before, which the format cannot tell."""
+        if self._format == "mpegts" or not is_untold_aac(packet.stream):
+            return False
+        now = adts.configuration(bytes(packet))
+        first = self._configurations.setdefault(packet.stream.index, now)
+        if now == first:
+            return False
+        change = f"from {adts.description(first)} to {adts.description(now)}"
+        self.failure = self.failure or f"its sound changes {change}: such packets are left out"
+        return True
+
+    def _leave_out(self, time: Fraction) -> None:
+        self._before = max(self._before, -time)
+
     def _copy(self, packet: Any, place: int) -> None:
+        if place < 0:
+            self._leave_out(place * packet.time_base)
         place -= round(self._shift / packet.time_base)
-        if place >= 0:  # else it is heard before the first picture
+        if place >= 0:
             packet.pts = place + ((packet.pts - packet.dts) if packet.pts is not None else 0)
             packet.dts = place
             assert self._muxer is not None
@@ -197,74 +237,15 @@ class Sound:
         self._container.close()
 
 
-class _Pictures:
-    """The clock of a film's pictures by their packets: where it starts anew or jumps, that of the sound does."""
-
-    def __init__(self, stream: Any, start: Fraction) -> None:
-        self.stream = stream
-        self.offset = -start  # seconds
-        self._pauses = Pauses()
-        self._last: Fraction | None = None
-        self._end = Fraction(0)
-
-    def heard(self, packet: Any) -> None:
-        self._pauses.heard(packet.stream.index, packet.dts * packet.time_base)
-
-    def saw(self, packet: Any) -> None:
-        time = packet.dts * packet.time_base
-        paused = self._pauses.saw(time)
-        if self._last is not None and not paused and not 0 < time + self.offset - self._last <= RESTART:
-            self.offset = self._end - time
-        self._last = time + self.offset
-        self._end = self._last + max(1, packet.duration or 0) * packet.time_base
-
-    def are_near(self, time: Fraction) -> bool:
-        return self._last is not None and abs(time - self._last) <= RESTART
-
-
-class _Clock:
-    """Times of one stream's packets, counted from `start`.
-
-    A clock that starts anew or jumps goes on as that of the pictures does, or without a step where that does not, or
-    is not known.
-    """
-
-    def __init__(self, start: Fraction, unit: Any, farthest: Fraction | int, pictures: _Pictures | None) -> None:
-        self._offset = -round(start / unit)
-        self._unit = unit
-        self._farthest = farthest / unit
-        self._pictures = pictures
-        self._known = None if pictures is None else pictures.offset  # the one that holds for this stream
-        self._lost = False  # whether it has jumped, and the pictures have not yet
-        self._end: int | None = None
-        self._last = 0
-
-    def place(self, packet: Any) -> int | None:
-        """Return where the stream's next packet is; None where the film has no time for it."""
-        place: int | None = int(packet.dts) + self._offset
-        assert place is not None
-        if self._end is not None and (self._lost or not 0 < place - self._last <= self._farthest):
-            place = self._after_a_jump(int(packet.dts))
-            if place is None:
-                return None
-        self._offset = place - int(packet.dts)
-        self._last = place
-        self._end = place + max(1, int(packet.duration or 0))
-        return place
-
-    def _after_a_jump(self, ticks: int) -> int | None:
-        pictures, end = self._pictures, self._end
-        if pictures is None:
-            return end
-        place: int = ticks + round(pictures.offset / self._unit)
-        jumped = pictures.offset != self._known
-        if place > self._last and (jumped or pictures.are_near(place * self._unit)):  # they jumped too; or a long pause
-            self._known, self._lost = pictures.offset, False
-            return place
-        if jumped and self._last - place <= RESTART / self._unit:
-            return None  # the recording before this one has sound beyond its last picture
-        self._lost = True
-        return end
+def what_is_not_taken(left_out: Iterable[str], format: str | None, sound: Iterable[str]) -> tuple[str, ...]:
+    """Return what an output has not of a reader's `left_out`, with `sound` for sound. `format` None: a bitstream."""
+    result: list[str] = []
+    for name in left_out:
+        if name == "sound":
+            result += sound
+        elif name != "title" or format is None:
+            result.append(name)
+    return tuple(result)
 
 
 class WithSound:

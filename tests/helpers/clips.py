@@ -166,3 +166,25 @@ def with_sample_entry_box(data, entry_kind, box):
     size = struct.unpack_from(">I", data, entry)[0]
     end = entry + size
     return data[:entry] + struct.pack(">I", size + len(box)) + data[entry + 4 : end] + box + data[end:]
+
+
+def with_edits(data, parts):
+    """Return an MP4 whose index stands at its end, of which these parts are shown: (begin, end) in seconds."""
+    moov = data.index(b"moov") - 4
+    (scale,) = struct.unpack_from(">I", data, data.index(b"mvhd", moov) + 16)
+    at = data.index(b"trak", moov) - 4
+    index = data[moov + 8 : at]
+    while data[at + 4 : at + 8] == b"trak":
+        (size,) = struct.unpack_from(">I", data, at)
+        track = data[at + 8 : at + size]
+        if (old := track.find(b"edts") - 4) >= 0:
+            track = track[:old] + track[old + struct.unpack_from(">I", track, old)[0] :]
+        (own,) = struct.unpack_from(">I", track, track.index(b"mdhd") + 16)
+        list_ = b"".join(struct.pack(">IiI", (end - begin) * scale, begin * own, 1 << 16) for begin, end in parts)
+        box = struct.pack(">I4sII", 16 + len(list_), b"elst", 0, len(parts)) + list_
+        (header,) = struct.unpack_from(">I", track, 0)
+        track = track[:header] + struct.pack(">I4s", 8 + len(box), b"edts") + box + track[header:]
+        index += struct.pack(">I4s", 8 + len(track), b"trak") + track
+        at += size
+    rest = data[at:]
+    return data[:moov] + struct.pack(">I4s", 8 + len(index) + len(rest), b"moov") + index + rest

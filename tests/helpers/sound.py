@@ -11,7 +11,7 @@ RATE = 48000  # samples per second
 
 
 def write_film(
-    path, seconds=2.0, fps=25, codec="aac", tone=440, video="mpeg4", metadata=None, tracks=1, late=0.0, **kw
+    path, seconds=2.0, fps=25, codec="aac", tone=440, video="mpeg4", metadata=None, tracks=1, late=0.0, rate=RATE, **kw
 ):
     """Write a film of 128 x 128 with a tone that swells from silence; the sound begins `late` seconds in."""
     import av
@@ -21,7 +21,7 @@ def write_film(
         picture = container.add_stream(video, rate=fps)
         picture.width = picture.height = 128
         picture.pix_fmt = "yuv420p"
-        sounds = [container.add_stream(codec, rate=RATE, layout="mono") for _ in range(tracks)]
+        sounds = [container.add_stream(codec, rate=rate, layout="mono") for _ in range(tracks)]
         for sound in sounds:
             sound.metadata["language"] = "deu"
         for index in range(round(seconds * fps)):
@@ -30,15 +30,32 @@ def write_film(
             frame.pts, frame.time_base = index, Fraction(1, fps)
             container.mux(picture.encode(frame))
         container.mux(picture.encode(None))
-        total = round((seconds - late) * RATE)
-        wave = (np.sin(np.arange(total) * 2 * np.pi * tone / RATE) * np.arange(total) / total * 20000).astype(np.int16)
+        total = round((seconds - late) * rate)
+        wave = (np.sin(np.arange(total) * 2 * np.pi * tone / rate) * np.arange(total) / total * 20000).astype(np.int16)
         for sound in sounds:
             for begin in range(0, total, 1024):
                 frame = av.AudioFrame.from_ndarray(wave[None, begin : begin + 1024], format="s16", layout="mono")
-                frame.sample_rate, frame.pts, frame.time_base = RATE, begin + round(late * RATE), Fraction(1, RATE)
+                frame.sample_rate, frame.pts, frame.time_base = rate, begin + round(late * rate), Fraction(1, rate)
                 container.mux(sound.encode(frame))
             container.mux(sound.encode(None))
     return path
+
+
+def delay_pictures(path, target, seconds):
+    """Copy a film, with its pictures so much later."""
+    import av
+
+    with av.open(str(path)) as container, av.open(str(target), "w") as output:
+        add = getattr(output, "add_stream_from_template", lambda stream: output.add_stream(template=stream))
+        copies = {stream.index: add(stream) for stream in container.streams}
+        for packet in container.demux():
+            if packet.size:
+                if packet.stream.type == "video":
+                    later = round(seconds / packet.time_base)
+                    packet.pts, packet.dts = packet.pts + later, packet.dts + later
+                packet.stream = copies[packet.stream.index]
+                output.mux(packet)
+    return target
 
 
 def make_unknown(path, target):
@@ -100,3 +117,38 @@ def samples(path):
 
     with av.open(str(path)) as container:
         return np.concatenate([frame.to_ndarray().ravel() for frame in container.decode(audio=0)])
+
+
+def restamp(path, target, change, kind=range(0xC0, 0xE0)):
+    """Copy an FLV or MPEG-TS, with other stamps of its sound: `change(number, seconds)`, as they are stored.
+
+    `kind`: of an MPEG-TS, numbers of the streams; those of pictures begin with 0xE0.
+    """
+    data = bytearray(path.read_bytes())
+    if path.suffix == ".flv":
+        place, number = 13, 0
+        while place + 11 < len(data):
+            if data[place] == 8:
+                stamp = int.from_bytes(bytes([data[place + 7], *data[place + 4 : place + 7]]), "big")
+                changed = round(change(number, stamp / 1000) * 1000).to_bytes(4, "big")
+                data[place + 4 : place + 7], data[place + 7] = changed[1:], changed[0]
+                number += 1
+            place += 11 + int.from_bytes(data[place + 1 : place + 4], "big") + 4
+        target.write_bytes(data)
+        return target
+    number = 0
+    for place in range(0, len(data), 188):
+        start = place + 4 + (data[place + 4] + 1 if data[place + 3] & 0x20 else 0)
+        if not data[place + 1] & 0x40 or data[start : start + 3] != b"\0\0\1" or data[start + 3] not in kind:
+            continue
+        decoded = data[start + 7] >> 6 == 3  # whether it tells when it is decoded, besides when it is shown
+        for at in (start + 9, start + 14)[: 1 + decoded]:
+            high, middle, low = data[at], *(int.from_bytes(data[at + n : at + n + 2], "big") for n in (1, 3))
+            ticks = (high >> 1 & 7) << 30 | middle >> 1 << 15 | low >> 1
+            ticks = round(change(number, ticks / 90000) * 90000)
+            data[at] = high & 0xF1 | ticks >> 30 << 1
+            for offset, part in ((1, ticks >> 15), (3, ticks)):
+                data[at + offset : at + offset + 2] = ((part & 0x7FFF) << 1 | 1).to_bytes(2, "big")
+        number += 1
+    target.write_bytes(data)
+    return target

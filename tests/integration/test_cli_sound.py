@@ -220,3 +220,34 @@ def test_damaged_sound_of_mpegts_is_left_out_where_damage_is_tolerated(tmp_path,
     assert "packets of its sound are damaged, and left out" in capsys.readouterr().err
     kept = [data for _, data in sound.packets(path) if data[:2] == b"\xff\xf1"]
     assert 50 < len(sound.packets(target)) <= len(kept) + 1
+
+
+def test_sound_that_changes_where_the_output_tells_once_what_it_is(tmp_path, backend, capsys):
+    parts = [sound.write_film(tmp_path / f"{rate}.ts", seconds=1, rate=rate) for rate in (48000, 24000)]
+    path = tmp_path / "film.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    change = "changes from 48000 Hz, 1 channel, object type 2 to 24000 Hz, 1 channel, object type 2"
+    for suffix in ("mp4", "mkv", "flv"):
+        assert encode(path, tmp_path / f"a.{suffix}", backend) == 1
+        errors = capsys.readouterr().err
+        assert f"the AAC sound {change}" in errors and "write .ts, or leave the sound out (-an" in errors
+        assert not (tmp_path / f"a.{suffix}").exists()
+        target = tmp_path / f"b.{suffix}"
+        assert encode(path, target, backend, "--tolerant") == 0
+        told, errors = report(capsys)
+        assert told["notes"] == [f"its sound {change}: such packets are left out"] and told["notes"][0] in errors
+        assert len(sound.packets(target)) == pytest.approx(47, abs=2)
+        assert len(sound.heard(target)[0]) == pytest.approx(48000, abs=3000)
+    assert encode(path, tmp_path / "a.ts", backend, "--tolerant") == 0
+    assert report(capsys)[0]["notes"] == []
+    assert len(sound.packets(tmp_path / "a.ts")) == pytest.approx(47 + 23, abs=4)
+
+
+def test_sound_before_the_first_picture_is_left_out_with_a_note(tmp_path, backend, film, capsys):
+    path = sound.delay_pictures(film, tmp_path / "late.mkv", 0.5)
+    note = "0.5 s of its sound are before its first picture, and left out"
+    for options, wanted in (([], [note]), (["-ss", "0.3"], []), (["-an"], [])):
+        assert encode(path, tmp_path / "film.mp4", backend, "-y", *options) == 0
+        told, errors = report(capsys)
+        assert told["notes"] == wanted
+        assert (note in errors) == bool(wanted)
