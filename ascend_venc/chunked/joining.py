@@ -11,7 +11,7 @@ from ..errors import InvalidArgumentError
 from ..media.formats import FLV_CODEC, SUFFIXES, codec_of, container_of
 from ..media.muxer import Muxer
 from ..media.output import ReplacingFile
-from ..media.sound import Sound, WithSound
+from ..media.sound import Sound, WithSound, what_is_not_taken
 from .encoding import ChunkResult, find_result
 from .plan import ChunkError, ChunkPlan
 
@@ -113,6 +113,8 @@ class Joiner:
     ----------
     frames : int
         In the output up to now.
+    left_out : tuple of str
+        What the source has and the output has not, in words.
     """
 
     def __init__(
@@ -127,7 +129,7 @@ class Joiner:
         self.frames = 0
         self._plan = plan
         self._codec = codec
-        self._sound = sound
+        self._sound: Sound | None = None
         self._places = {chunk.name: chunk.index for chunk in plan.chunks}
         self._waiting: dict[int, ChunkResult] = {}
         self._next = 0
@@ -137,8 +139,26 @@ class Joiner:
         with contextlib.ExitStack() as stack:
             self._state = _state_of(plan.source.path)
             self._reader = stack.enter_context(plan.source.open())
+            asked = sound and "sound" in self._reader.left_out
+            told = self._open_sound(stack) if asked else []
+            self.left_out = what_is_not_taken(self._reader.left_out, self._format, told)
             self._target = stack.enter_context(ReplacingFile(output, overwrite=overwrite))
             self._stack = stack.pop_all()
+
+    def _open_sound(self, stack: contextlib.ExitStack) -> list[str]:
+        """Open what is copied of it, and return what is not, in words."""
+        if self._format is None:
+            return ["sound"]
+        if self._plan.source.fps is not None:
+            return ["sound (another rate changes the times of the pictures)"]
+        self._sound = Sound(self._plan.source.path, self._format, self._reader.start)
+        stack.callback(self._sound.close)
+        return self._sound.refused
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said of the source once the film is joined."""
+        return (*self._reader.notes, *(self._sound.notes if self._sound is not None else ()))
 
     def __enter__(self) -> Joiner:
         return self
@@ -197,11 +217,8 @@ class Joiner:
             color=reader.color,
             metadata=reader.metadata,
         )
-        if self._sound and "sound" in reader.left_out and self._plan.source.fps is None:
-            track = Sound(self._plan.source.path, format, reader.start)
-            if track.names:
-                return WithSound(muxer, track, time_base)
-            track.close()
+        if self._sound is not None and self._sound.names:
+            return WithSound(muxer, self._sound, time_base)
         return muxer
 
 
@@ -223,8 +240,18 @@ def concat(
     `results`: in any order, or the folder that has them; the others as for `Joiner`. Raises what `Joiner` does, and
     ChunkError where the chunks are not one film: see `check`. There is no output then.
     """
+    return join(plan, results, output, sound=sound, overwrite=overwrite).frames
+
+
+def join(
+    plan: ChunkPlan,
+    results: Iterable[ChunkResult] | str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    **how: bool,
+) -> Joiner:
+    """As `concat`, and return what joined them."""
     plan.source.check_all()
-    with Joiner(plan, output, sound=sound, overwrite=overwrite) as film:
+    with Joiner(plan, output, **how) as film:
         for result in check(plan, results_in(results, plan) if isinstance(results, (str, os.PathLike)) else results):
             film.add(result)
-    return film.frames
+    return film

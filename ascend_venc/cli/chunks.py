@@ -104,8 +104,10 @@ def run_in_chunks(args: argparse.Namespace) -> int:
     if plan.note and not args.quiet:
         say(f"note: {args.input}: {plan.note}")
     with _work_folder(folder, plan, resume=args.resume) as finished:
-        results = _encode_and_join(args, plan, folder)
+        results, film = _encode_and_join(args, plan, folder)
         finished()
+    if film.notes and not args.quiet:
+        say(f"note: {args.input}: {'; '.join(film.notes)}")
     elapsed = time.monotonic() - begun
     count = sum(sum(result.sizes) for result in results)
     seconds = float(results[-1].end * results[-1].time_base)
@@ -121,6 +123,8 @@ def run_in_chunks(args: argparse.Namespace) -> int:
             "bytes": count,
             "bit_rate": round(count * 8 / seconds) if seconds else 0,
             "elapsed": round(elapsed, 3),
+            "left_out": list(film.left_out),
+            "notes": list(film.notes),
         }
         print(json.dumps(told), file=sys.stdout, flush=True)
     elif not args.no_progress:
@@ -138,7 +142,7 @@ def _plan(args: argparse.Namespace) -> Any:
         raise VencError(f"{args.input}: {error}") from None
 
 
-def _encode_and_join(args: argparse.Namespace, plan: Any, folder: str) -> list[Any]:
+def _encode_and_join(args: argparse.Namespace, plan: Any, folder: str) -> tuple[list[Any], chunked.Joiner]:
     bar = Progress(plan.frames, enabled=not args.no_progress)
 
     def show(done: int, total: int) -> None:
@@ -147,6 +151,8 @@ def _encode_and_join(args: argparse.Namespace, plan: Any, folder: str) -> list[A
     try:
         with contextlib.ExitStack() as stack:
             film = chunked.Joiner(plan, args.output, sound=not args.no_sound, overwrite=args.overwrite)
+            if film.left_out and not args.quiet:
+                say(f"note: {args.input}: not carried over: {', '.join(film.left_out)}")
 
             def add(result: Any) -> None:
                 with shielded():  # FFmpeg, which is at work in it, would lose a signal
@@ -159,7 +165,7 @@ def _encode_and_join(args: argparse.Namespace, plan: Any, folder: str) -> list[A
                 check()
 
             stack.push(finish)
-            return _encode_all(args, plan, folder, progress=show, each=add)
+            return _encode_all(args, plan, folder, progress=show, each=add), film
     except (KeyboardInterrupt, Terminated, Exception):
         bar.clear()
         if kept := _kept(folder, plan):

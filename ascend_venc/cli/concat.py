@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import chunked
+from ..chunked.joining import join
 from . import say
 
 if TYPE_CHECKING:
@@ -27,7 +28,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     plan = chunked.load_plan(args.folder)
-    frames = chunked.concat(plan, args.folder, args.output, sound=not args.no_sound, overwrite=args.overwrite)
+    film = join(plan, args.folder, args.output, sound=not args.no_sound, overwrite=args.overwrite)
     if not args.quiet:
-        say(f"{frames} frames of {len(plan.chunks)} chunks in {args.output}")
+        if film.left_out:
+            say(f"note: {plan.source.path}: not carried over: {', '.join(film.left_out)}")
+        if film.notes:
+            say(f"note: {plan.source.path}: {'; '.join(film.notes)}")
+        say(f"{film.frames} frames of {len(plan.chunks)} chunks in {args.output}")
     return 0

@@ -18,9 +18,9 @@ import pytest
 
 from ascend_venc import chunked
 from ascend_venc.cli import chunks, main
-from helpers import clips, decode, processes, waiting
+from helpers import clips, decode, processes, sound, waiting
 
-pytest.importorskip("av", reason="PyAV is not installed")
+av = pytest.importorskip("av", reason="PyAV is not installed")
 pytestmark = pytest.mark.sim_only
 
 
@@ -288,3 +288,55 @@ def test_concat_joins_what_a_program_encoded(tmp_path, film, backend, capsys):
     assert main(["concat", str(tmp_path / "work"), str(tmp_path / "a.mkv")]) == 1
     assert main(["concat", str(tmp_path), str(tmp_path / "b.mkv")]) == 1
     assert "plan.json" in capsys.readouterr().err
+
+
+@pytest.mark.leaves_open("multiprocessing's resource tracker, which stays for the process")
+def test_what_the_film_has_not_is_said_as_without_chunks(tmp_path, backend, capsys):
+    fine = tmp_path / "fine.mkv"
+    clips.write_pictures(fine, [av.VideoFrame(128, 128, "yuv420p10le") for _ in range(8)])
+    plain = sound.write_film(tmp_path / "plain.mkv", seconds=0.4, codec="pcm_s16le", metadata={"title": "A film"})
+    aac = sound.write_film(tmp_path / "aac.ts", seconds=0.4, video="mpeg2video")
+    refused, unasked = (
+        "sound in pcm_s16le (OUTPUT cannot hold it)",
+        "sound (another rate changes the times of the pictures)",
+    )
+    for source, name, more, wanted in (
+        (fine, "a.mp4", [], ["more than 8 bits a sample"]),
+        (plain, "a.ts", [], [refused]),
+        (plain, "a.ts", ["-an"], []),
+        (plain, "a.h264", [], ["sound", "title"]),
+        (plain, "a.mkv", ["-r", "50"], [unasked]),
+        (aac, "a.mp4", [], []),
+    ):
+        assert main(arguments(source, tmp_path / name, backend, "--json", "-y", *more)) == 0
+        output, errors = capsys.readouterr()
+        assert json.loads(output)["left_out"] == wanted
+        said = f"note: {source}: not carried over: {', '.join(wanted)}\n"
+        assert (said in errors) if wanted else "not carried over" not in errors
+    assert main(arguments(plain, tmp_path / "a.ts", backend, "-q", "-y")) == 0
+    assert capsys.readouterr().err == ""
+    folder = tmp_path / "chunks"
+    plan = chunked.plan(plain, codec="h264")
+    plan.save(folder)
+    chunked.encode_chunk(plan.chunks[0], folder, backend=backend)
+    assert main(["concat", str(folder), str(tmp_path / "b.ts")]) == 0
+    assert f"note: {plain}: not carried over: {refused}\n" in capsys.readouterr().err
+    assert main(["concat", str(folder), str(tmp_path / "c.ts"), "-q"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.leaves_open("multiprocessing's resource tracker, which stays for the process")
+def test_sound_that_the_film_has_not_is_said_as_without_chunks(tmp_path, backend, capsys):
+    whole = sound.write_film(tmp_path / "whole.mp4", seconds=2)
+    source = tmp_path / "late.mkv"
+    sound.delay_pictures(whole, source, 0.5)
+    assert main(arguments(source, tmp_path / "a.mp4", backend, "--json")) == 0
+    output, errors = capsys.readouterr()
+    note = "0.5 s of its sound are before its first picture, and left out"
+    assert json.loads(output)["notes"] == [note] and f"note: {source}: {note}\n" in errors
+    folder = tmp_path / "chunks"
+    plan = chunked.plan(source, codec="h264")
+    plan.save(folder)
+    chunked.encode_chunk(plan.chunks[0], folder, backend=backend)
+    assert main(["concat", str(folder), str(tmp_path / "b.mp4")]) == 0
+    assert f"note: {source}: {note}\n" in capsys.readouterr().err
