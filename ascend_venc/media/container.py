@@ -277,7 +277,7 @@ class ContainerReader(VideoReader):
         self.time_base = 1 / self.fps if self._evenly_spaced or unit is None else unit
         farthest = RESTART if flags & CLOCK_RESTARTS else LONGEST_GAP
         self._timeline = Timeline(
-            int(farthest / self.time_base), lambda ticks: self._pauses.end_near(ticks * self.time_base)
+            int(farthest / self.time_base), lambda ticks: self._pauses.end_near(ticks * self.time_base), self.live
         )
         self._turn = UPRIGHT
         if not self._pending:

@@ -55,7 +55,7 @@ class Timeline:
 
     A clock that starts anew, or jumps ahead further than `farthest`, is one event: what follows it keeps its own
     distances, one frame after what came before. A single frame that is behind the one before it, while the next one is
-    not, is put halfway.
+    not, is put halfway, and so is one that is ahead of the next.
 
     Parameters
     ----------
@@ -63,10 +63,13 @@ class Timeline:
         Ticks between two frames beyond which the clock has jumped.
     after_pause : callable, optional
         Says whether a frame at a time, in ticks, comes after a pause of any length.
+    live : bool
+        Frames come as they are made: one behind a pause does not wait for the next one.
     """
 
-    def __init__(self, farthest: int, after_pause: Callable[[int], bool] | None = None) -> None:
+    def __init__(self, farthest: int, after_pause: Callable[[int], bool] | None = None, live: bool = False) -> None:
         self.farthest = farthest
+        self._live = live
         self._after_pause = after_pause
         self._last = 0
         self._offset: int | None = None
@@ -89,6 +92,10 @@ class Timeline:
             ahead = time + self._offset - self._last
             if 0 < ahead <= self.farthest or (ahead > 0 and self._after_pause is not None and self._after_pause(time)):
                 place = time + self._offset
+                after = None if self._live or ahead <= 2 * step else peek()
+                room = 0 if after is None else after + self._offset - self._last
+                if 2 <= room < ahead:
+                    place = self._last + min(step, room // 2)
             elif ahead > 0:
                 self._restart(place - time)
             else:

@@ -41,6 +41,8 @@ def even(count, begin=0):
         (even(4) + even(4, 10**9), even(8), 1),  # far ahead
         ([*even(3), 10**9, *even(4, 120)], even(8), 2),  # one frame with a wild time
         ([*even(3), 40, *even(3, 160)], [0, 40, 80, 120, 160, 200, 240], 0),  # one frame that is behind
+        ([*even(3), 2120, *even(3, 160)], even(7), 0),  # one that is far ahead of the next
+        ([*even(3), 210, *even(3, 160)], even(7), 0),
         ([0, 40, 40, 80], [0, 40, 60, 80], 0),  # twice the same time
         ([0, None, None, 120], [0, 40, 80, 120], 0),
         ([None, None, 500, 540], [0, 40, 80, 120], 0),  # times that begin late
@@ -49,6 +51,15 @@ def even(count, begin=0):
 )
 def test_timeline_places_frames(times, places, restarts):
     assert place(times) == (places, restarts)
+
+
+def test_frame_of_a_live_source_does_not_wait_for_the_next_one():
+    asked = []
+    for live in (True, False):
+        timeline = Timeline(FAR, live=live)
+        timeline.begin(0)
+        assert timeline.follow(1000, STEP, lambda: asked.append(live)) == 1000
+    assert asked == [False]
 
 
 @given(st.lists(st.one_of(st.none(), st.integers(-(10**12), 10**12)), min_size=1, max_size=60))
