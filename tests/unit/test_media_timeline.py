@@ -58,7 +58,7 @@ def test_frame_of_a_live_source_does_not_wait_for_the_next_one():
     for live in (True, False):
         timeline = Timeline(FAR, live=live)
         timeline.begin(0)
-        assert timeline.follow(1000, STEP, lambda: asked.append(live)) == 1000
+        assert timeline.follow(1000, STEP, lambda live=live: asked.append(live)) == 1000
     assert asked == [False]
 
 
