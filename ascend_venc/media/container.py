@@ -562,6 +562,7 @@ class ContainerReader(VideoReader):
         if not self._pending or moment is None:
             return seconds
         self.start = moment
+        self._complaint = ""  # of what is not in the film: an open GOP's first pictures lack those before them
         self._skipped = round((moment - beginning) / unit)
         return moment - beginning
 

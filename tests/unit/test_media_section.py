@@ -8,6 +8,7 @@ import pytest
 
 from ascend_venc.errors import InvalidArgumentError
 from ascend_venc.media import MediaError, open_video, write
+from ascend_venc.media.container import listening_to_ffmpeg
 from helpers import clips, sound
 
 SECTIONS = [
@@ -180,3 +181,15 @@ def test_section_is_written_with_its_own_sound(tmp_path, backend):
     assert [data for _, data in found] == [data for _, data in wanted]
     for (time, _), (original, _) in zip(found, wanted):
         assert time == pytest.approx(original - 1, abs=0.002)
+
+
+def test_what_ffmpeg_says_of_pictures_before_a_section_is_not_said_of_it(tmp_path):
+    """Where a decoder begins at an open GOP, its first pictures lack those that they refer to."""
+    rng = np.random.default_rng(0)
+    noise, moving = (rng.integers(60, 180, (360, 320), dtype=np.uint8) for _ in range(2))
+    frames = [clips.av_frame((noise // 4 * 3 + np.roll(moving, 3 * n, 1) // 4).astype(np.uint8)) for n in range(200)]
+    options = {"preset": "medium", "x264-params": "open-gop=1:keyint=25:bframes=3:b-pyramid=normal"}
+    path = clips.write_pictures(tmp_path / "a.mkv", frames, codec="libx264", codec_options=options)
+    with listening_to_ffmpeg(), open_video(path, start=5) as reader:
+        assert sum(1 for _ in reader) == 75
+        assert reader.notes == ()
