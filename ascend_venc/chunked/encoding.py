@@ -46,7 +46,7 @@ class ChunkResult:
         Of the first access unit, in hexadecimal.
     starts_with_idr : bool
     stats : dict
-        "seconds" that it took, "bits_per_second" achieved, "backend", "interface".
+        "seconds" that it took, "bits_per_second" achieved, "backend", "interface", and the reader's "notes".
     path : str or None
         The file that holds the access units, in Annex B.
     data : bytes or None
@@ -275,7 +275,7 @@ def _encode(
                 tally.take(encoder.encode(frame.data))
             tally.take(encoder.flush())
         unit = reader.time_base
-        told = {"backend": encoder.backend, "interface": encoder.interface}
+        told = {"backend": encoder.backend, "interface": encoder.interface, "notes": list(reader.notes)}
     if chunk.frames not in (None, len(times)):
         raise ChunkError(
             f"chunk {chunk.index}: {len(times)} frames were decoded from {_clock(chunk.start)} to {_clock(chunk.stop)}"

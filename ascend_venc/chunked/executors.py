@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..arguments import as_count
 from ..errors import AclError, InvalidArgumentError
+from ..media.container import listening_to_ffmpeg
 from .encoding import ChunkResult, done_and_waiting, encode_chunk
 
 if TYPE_CHECKING:
@@ -179,7 +181,11 @@ class _Processes(concurrent.futures.ProcessPoolExecutor):
         self._told.send_bytes(b"end")  # which nobody reads: all of them see it
 
 
+_listening = contextlib.ExitStack()  # as long as the process
+
+
 def _serve_the_parent(heard: Any) -> None:
+    _listening.enter_context(listening_to_ffmpeg())  # of much damage nothing but the log tells
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_parent, args=(heard,), name="ascend-venc-parent", daemon=True).start()
 

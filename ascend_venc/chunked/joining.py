@@ -133,6 +133,7 @@ class Joiner:
         self._places = {chunk.name: chunk.index for chunk in plan.chunks}
         self._waiting: dict[int, ChunkResult] = {}
         self._next = 0
+        self._notes: list[str] = []  # of the readers that the chunks had
         self._first: ChunkResult | None = None
         self._before: ChunkResult | None = None
         self._writer: Any = None
@@ -158,7 +159,8 @@ class Joiner:
     @property
     def notes(self) -> tuple[str, ...]:
         """What is to be said of the source once the film is joined."""
-        return (*self._reader.notes, *(self._sound.notes if self._sound is not None else ()))
+        sound = () if self._sound is None else self._sound.notes
+        return tuple(dict.fromkeys((*self._reader.notes, *self._notes, *sound)))
 
     def __enter__(self) -> Joiner:
         return self
@@ -187,6 +189,7 @@ class Joiner:
             self._first = self._first or following
             _check_one(self._next, following, self._first, self._before)
             self._write(following)
+            self._notes += following.stats.get("notes", ())
             self._before = following
             self._next += 1
 

@@ -147,6 +147,25 @@ def test_film_is_joined_while_its_chunks_come(plain, tmp_path, backend):
         chunked.Joiner(plan, tmp_path / "a.mp4")
 
 
+def test_joined_film_tells_what_the_readers_of_its_chunks_noted(plain, tmp_path, backend):
+    plan = plan_of(plain, size=(128, 128))
+    results = [chunked.encode_chunk(chunk, tmp_path / "work", backend=backend) for chunk in plan.chunks]
+    assert [result.stats["notes"] for result in results] == [[], [], []]
+    notes = (["one thing"], ["another", "one thing"], [])
+    told = [dataclasses.replace(r, stats={**r.stats, "notes": n}) for r, n in zip(results, notes)]
+    with chunked.Joiner(plan, tmp_path / "a.mp4") as film:
+        for result in reversed(told):
+            film.add(result)
+    assert (film.notes, film.left_out) == (("one thing", "another"), ())
+
+
+@pytest.mark.leaves_open("multiprocessing's resource tracker, which stays for the process")
+def test_processes_of_a_pool_listen_to_ffmpeg():
+    """Of some damage nothing but its log tells."""
+    with chunked.process_pool(1) as pool:
+        assert pool.submit(av.logging.get_level).result() == av.logging.PANIC
+
+
 def test_each_result_is_handed_on_once_and_those_of_the_folder_first(plain, tmp_path, backend):
     plan = plan_of(plain, size=(128, 128))
     chunked.encode_chunk(plan.chunks[2], tmp_path, backend=backend)
