@@ -56,7 +56,7 @@ _new_capsule.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
 
 
 class Tensor:
-    """A uint8 tensor at an address. `deleted` lists the threads on which its deleter ran; `given`: how many capsules."""
+    """A uint8 tensor at an address. `deleted` lists the threads on which its deleter ran, `given` counts capsules."""
 
     def __init__(self, address, shape, strides=None, *, device=(ASCEND, 0), versioned=False, bits=8, offset=0, major=1):
         self.deleted = []

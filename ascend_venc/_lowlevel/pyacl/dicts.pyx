@@ -84,7 +84,7 @@ cdef int size_of(const himpi_member *member) noexcept:
 cdef int read_list(const himpi_member *member, PyObject *values, char *target) except -1:
     cdef Py_ssize_t i, length
     cdef PyObject *value
-    cdef object held
+    cdef object _held
     if not is_list(values):
         return 0
     length = list_length(values)
@@ -94,7 +94,7 @@ cdef int read_list(const himpi_member *member, PyObject *values, char *target) e
         if i >= list_length(values):  # the comparison of a key, which may be the program's, has made it shorter
             break
         value = list_item(values, i)
-        held = <object>value
+        _held = <object>value
         if member.kind == HIMPI_PART:
             read_members(value, member.part, target + i * member.part.size)
         elif member.kind == HIMPI_ADDRESS or is_int(value):
@@ -108,7 +108,7 @@ cdef int read_members(PyObject *given, const himpi_structure *structure, char *b
     """Put into a structure what a dict has of it; the rest stays as it is."""
     cdef const himpi_member *member
     cdef PyObject *value
-    cdef object held
+    cdef object _held
     cdef int i
     if given == NULL or not is_dict(given):
         raise TypeError((<bytes>structure.refusal).decode())
@@ -120,7 +120,7 @@ cdef int read_members(PyObject *given, const himpi_structure *structure, char *b
                 and (<const int32_t *>(base + structure.choice))[0] != member.value:
             continue
         value = PyDict_GetItemWithError(<object>given, <object>member.key)
-        held = None if value == NULL else <object>value  # the comparison of a key, further inside, may drop it
+        _held = None if value == NULL else <object>value  # the comparison of a key, further inside, may drop it
         if member.kind == HIMPI_PART and member.count == 0:
             if value != NULL or member.part.is_required:
                 read_members(value, member.part, base + member.offset)
