@@ -220,9 +220,12 @@ class ContainerReader(VideoReader):
 
     def _check_whole(self, path: str) -> None:
         size = os.path.getsize(path)
-        declared = declared_size(path, self._container.format.name)
+        name = self._container.format.name
+        declared = declared_size(path, name)
         if declared is not None and declared > size:
             text = f"the file is cut off: {size} of {declared} bytes are there"
+            if name == "mpegts":  # how long the rest was is not told
+                text = f"the file is cut off: its last packet lacks {declared - size} bytes"
             if not self._tolerant:
                 raise MediaError(text)
             self._notes.append(text)

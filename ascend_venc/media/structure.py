@@ -42,6 +42,8 @@ def declared_size(path: str | os.PathLike[str], format_name: str) -> int | None:
         parts = _ebml_elements
     elif format_name == "avi":
         parts = _riff_chunks
+    elif format_name == "mpegts":
+        return _size_in_packets(path)
     else:
         return None
     with open(path, "rb") as file:
@@ -91,6 +93,8 @@ def track_header(path: str | os.PathLike[str], format_name: str, number: int) ->
 
 TS_PACKET = 188  # bytes
 TS_TAIL = 1 << 20  # bytes of a file's end that are looked at
+TS_SPACINGS = (188, 192, 204)  # from packet to packet: plain, with a time before each, with a check sum behind each
+TS_IN_STEP = 3, 16  # packets at the end that tell the spacing, at least and at most: fewer hold no picture
 
 
 def ends_within_a_unit(path: str | os.PathLike[str], pid: int) -> bool:
@@ -119,6 +123,25 @@ def ends_within_a_unit(path: str | os.PathLike[str], pid: int) -> bool:
             unit = packet[begin:]
         full = not _is_stuffed(packet)
     return full and (not unit or (unit[:3] == b"\0\0\1" and unit[4:6] == b"\0\0"))
+
+
+def _size_in_packets(path: str | os.PathLike[str]) -> int | None:
+    """Return the size of a transport stream with its last packet whole; None if its end is not made of packets.
+
+    FFmpeg leaves out a packet that is not whole without a word, and a small picture is all in one.
+    """
+    with open(path, "rb") as file:
+        length = os.fstat(file.fileno()).st_size
+        file.seek(max(0, length - TS_IN_STEP[1] * max(TS_SPACINGS)))
+        tail = file.read()
+    for spacing in TS_SPACINGS:
+        for phase in range(spacing):
+            marks = tail[phase::spacing]
+            if len(marks) >= TS_IN_STEP[0] and marks.count(0x47) == len(marks):
+                last = length - len(tail) + phase + (len(marks) - 1) * spacing
+                end = last + (TS_PACKET if spacing == 192 else spacing)  # a time is before its packet
+                return end if end >= length else end + spacing
+    return None
 
 
 def _is_stuffed(packet: bytes) -> bool:

@@ -212,7 +212,10 @@ def test_file_that_ends_within_a_frame_is_an_error_or_is_counted(tmp_path, name)
     codec = "mpeg2video" if name == "a.mpg" else "libx264"
     path = film(tmp_path / name, codec=codec, options={} if codec == "mpeg2video" else None)
     place, size = packet_places(path)[15]
-    path.write_bytes(path.read_bytes()[: place + max(size // 2, 200)])
+    end = place + max(size // 2, 200)
+    if name == "a.ts":
+        end = end // 188 * 188  # at the end of a packet
+    path.write_bytes(path.read_bytes()[:end])
     with pytest.raises(MediaError, match=r"frame \d+ "):
         read(path)
     source, frames = read(path, tolerant=True)
@@ -466,6 +469,22 @@ def test_transport_stream_that_ends_within_a_frame_is_noticed_and_one_that_does_
     path.write_bytes(data)
     source, frames = read(path)
     assert (len(frames), source.damaged, source.notes) == (12, 0, ())
+
+
+def test_transport_stream_of_small_frames_is_cut_off_at_any_byte_of_a_packet(tmp_path):
+    """Each frame fits in one packet, which FFmpeg leaves out where it is not whole."""
+    pictures = [clips.av_frame(np.full((192, 128), 128, np.uint8)) for _ in range(12)]
+    path = clips.write_pictures(tmp_path / "a.ts", pictures, codec="libx264", codec_options=CAVLC)
+    data = path.read_bytes()
+    for missing in (1, 94, 187):
+        path.write_bytes(data[:-missing])
+        with pytest.raises(MediaError, match=f"cut off: its last packet lacks {missing} bytes"):
+            read(path)
+        source, frames = read(path, tolerant=True)
+        assert len(frames) == 11
+        assert any("cut off" in note for note in source.notes)
+    path.write_bytes(data[:-188])  # at the end of one: as if it were meant to end there
+    assert read(path)[0].notes == ()
 
 
 def test_unit_that_tells_its_length_is_damaged_once_where_the_file_ends_before(tmp_path):

@@ -70,6 +70,22 @@ def test_avi_whose_size_counts_its_header_too_lacks_nothing(tmp_path):
         open_video(path)
 
 
+@pytest.mark.parametrize("spacing", [188, 192, 204])
+@pytest.mark.parametrize("before", [0, 5])  # bytes of a packet whose begin is not there
+def test_transport_stream_that_ends_within_a_packet_lacks_its_rest(tmp_path, spacing, before):
+    lead, tail = (4, 0) if spacing == 192 else (0, spacing - 188)
+    packet = b"\0" * lead + b"\x47" + b"\x11" * 187 + b"\0" * tail
+    data = b"\x11" * before + packet * 40
+    path = tmp_path / "a.ts"
+    for missing in (0, 1, 100, spacing - 1):
+        path.write_bytes(data[: len(data) - missing])
+        assert declared_size(path, "mpegts") == len(data), missing
+    path.write_bytes(data + b"\0" * 30)  # what is behind is no packet
+    assert declared_size(path, "mpegts") is None
+    path.write_bytes(packet[:-1] * 40)
+    assert declared_size(path, "mpegts") is None
+
+
 def test_sound_that_is_not_there_does_not_count(mp4):
     data = bytearray(mp4.read_bytes())
     data[data.index(b"hdlr") + 12 : data.index(b"hdlr") + 16] = b"soun"
