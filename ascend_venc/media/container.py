@@ -38,6 +38,11 @@ CAMERAS = "v4l2"
 NO_FILES = ("lavfi", CAMERAS, "video4linux2", "x11grab", "kmsgrab", "fbdev")  # "file:" before the name is not for them
 # What FFmpeg puts before names, without the "//" of networks.
 PROTOCOLS = ("concat:", "concatf:", "subfile,", "cache:", "async:", "crypto:", "data:")
+# What names other sources, by FFmpeg's formats and by what stands in the first bytes. They may stall, or still grow.
+LISTS = ("concat", "dash", "hls", "imf", "sdp")
+BROADCASTS = ("dash", "hls", "sdp")  # those of them that go on where no length is told
+MARKS_OF_LISTS = (b"ffconcat", b"<MPD", b"#EXTM3U", b"<CompositionPlaylist", b"c=IN IP")
+HEAD_OF_LIST = 2048  # bytes
 PATTERN = re.compile(r"%0?\d*d")  # of numbered pictures
 MAX_TWICE = 64 << 20  # bytes of packets that are kept, to decode the end once more
 
@@ -160,6 +165,7 @@ class ContainerReader(VideoReader):
         self._tolerant = tolerant
         self._timeout = timeout
         self._worker: Worker | None = None
+        may_stall = True
         self._container: Any = None
         self._decoder: Iterator[Any] = iter(())
         self._pending: collections.deque[Any] = collections.deque()
@@ -180,13 +186,12 @@ class ContainerReader(VideoReader):
             ):
                 self._format = "image2"
             elif stat.S_ISREG(os.stat(name).st_mode) or os.path.isdir(name):
-                with open(name, "rb"):  # an OSError that says why, rather than FFmpeg's
-                    pass
+                may_stall = self._format in LISTS or "follow" in self._options or _is_list(name)
                 self._file = self.path = name
             if self._format != "image2":
                 name = "file:" + os.path.abspath(name)  # FFmpeg takes "a:b.mp4" for a protocol
         self._av = import_av()
-        if self._file is None:
+        if may_stall:
             self._worker = Worker()
         try:
             with speaking_of("this is not a video that can be read"):
@@ -248,6 +253,8 @@ class ContainerReader(VideoReader):
         timeless = bool(flags & NO_TIMESTAMPS)
         self._sounds = list(streams.audio) if flags & CLOCK_RESTARTS else []
         self._pauses = Pauses()
+        if self._container.format.name in BROADCASTS and not self._container.duration:
+            self._file = self.path = None
         self.live = self._file is None and not self._container.duration
         header = TrackHeader()
         if self._file:
@@ -354,6 +361,10 @@ class ContainerReader(VideoReader):
         while window:
             yield first()
 
+    def _hear(self, packet: Any) -> Any:
+        self._heard = time.monotonic()
+        return packet
+
     def _clock_breaks(self, before: Any, after: Any) -> bool:
         unit = as_fraction(self._stream.time_base)
         if before.dts is None or after.dts is None or unit is None:
@@ -380,7 +391,7 @@ class ContainerReader(VideoReader):
                 return
             if packet is None:
                 return
-            self._heard = time.monotonic()
+            self._hear(packet)
             joined = joined or packet.is_keyframe
             reason = "the container says so" if damaged else None
             name = self._container.format.name
@@ -548,7 +559,7 @@ class ContainerReader(VideoReader):
         while True:
             place = max(target - back, lowest)
             try:
-                self._seek(place)
+                self._run(lambda place=place: self._seek(place))
             except self._av.error.FFmpegError:
                 return None
             # Where the file tells no key frames, FFmpeg may begin behind the one that is needed.
@@ -559,7 +570,7 @@ class ContainerReader(VideoReader):
         with speaking_of("the video cannot be read further"):
             while self._pending and (moment is None or moment < target):
                 self._pending.popleft()
-                self._read_ahead(1)
+                self._run(lambda: self._read_ahead(1))
                 following = self._seconds_of(self._pending[0]) if self._pending else None
                 moment = following if following is not None or moment is None else moment + 1 / self.fps
         if not self._pending or moment is None:
@@ -574,9 +585,14 @@ class ContainerReader(VideoReader):
             return None
         farthest = self._timeline.farthest * self.time_base
         name = "file:" + os.path.abspath(self._file)
-        with speaking_of("its packets cannot be read"), open_to_read(self._av, name) as again:
-            packets = again.demux(again.streams[self._stream.index])
-            times = packet_times(packets, self._by_dts, None if self._evenly_spaced else farthest)
+
+        def read() -> list[Fraction] | None:
+            with self._open(name) as again:
+                packets = map(self._hear, again.demux(again.streams[self._stream.index]))
+                return packet_times(packets, self._by_dts, None if self._evenly_spaced else farthest)
+
+        with speaking_of("its packets cannot be read"):
+            times = self._run(read)
         if self._evenly_spaced:
             return [index / self.fps for index in range(len(times or ()))]
         if self._by_dts and times:  # a decoder gives the first picture later than its packet, and so on
@@ -688,6 +704,13 @@ class ContainerReader(VideoReader):
 def _is_address(name: str) -> bool:
     """Say whether it is for FFmpeg's protocols to find it."""
     return "://" in name or (name.startswith(PROTOCOLS) and not os.path.exists(name))
+
+
+def _is_list(name: str) -> bool:
+    """Say whether a file names other sources. Raises an OSError that says why, rather than FFmpeg's."""
+    with open(name, "rb") as file:
+        head = file.read(HEAD_OF_LIST)
+    return any(mark in head for mark in MARKS_OF_LISTS)
 
 
 def _is_camera(name: str) -> bool:

@@ -13,7 +13,7 @@ from ..errors import InvalidArgumentError, MediaError
 from ..pixel_formats import PIXEL_FORMATS, default_matrix, name_of_format
 from .planar import to_nv12
 from .reader import MAX_SIDE, SLACK, ColorTags, VideoFrame, VideoReader
-from .waiting import is_endless, with_timeout
+from .waiting import is_endless, open_without_waiting, with_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,8 +76,7 @@ class RawReader(VideoReader):
         if info.chroma_planes:
             self._frame_size = width * height + 2 * ((width + 1) // 2) * ((height + 1) // 2)
         self._owned = isinstance(path, (str, os.PathLike))
-        opened = open(path, "rb") if isinstance(path, (str, os.PathLike)) else path  # noqa: SIM115 - closed by close()
-        self._opened: BinaryIO = opened
+        self._opened: BinaryIO = open_without_waiting(path) if isinstance(path, (str, os.PathLike)) else path
         self.live = is_endless(self._opened)
         self._file = with_timeout(self._opened, timeout) if self.live else self._opened
         self._tolerant = tolerant

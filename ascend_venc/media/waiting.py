@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import math
 import os
 import queue
 import select
@@ -35,13 +37,19 @@ def is_endless(file: BinaryIO) -> bool:
         return False
 
 
+def open_without_waiting(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file to read. A FIFO is open before it has a writer: use `with_timeout`, which waits for that one too."""
+    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
+
+
 def with_timeout(file: BinaryIO, timeout: float | None) -> BinaryIO:
-    """Return a file that gives what another one gives, but waits at most so many seconds for more; None: as it is."""
-    if timeout is None:
+    """Return a file that gives what an endless one gives, and waits so many seconds for more; None: for ever."""
+    if timeout is None and os.get_blocking(file.fileno()):
         return file
     return io.BufferedReader(PatientPipe(file.fileno(), timeout), 1 << 20)  # nothing was read of it yet
 
 
+LONGEST = 2_000_000  # s; poll() takes no number of milliseconds beyond that
 LOOK = 0.25  # s between two looks for a signal that reached Python too late to end the wait it came before
 
 
@@ -121,7 +129,9 @@ class _Task:
 
 
 class PatientPipe(io.RawIOBase):
-    """Read a pipe, or whatever else select() knows, with a bound for the silence between two pieces.
+    """Read a pipe, or whatever else poll() knows, with a bound for the silence between two pieces.
+
+    A FIFO that no writer has opened yet is silent; one that its writers have left is at its end.
 
     Parameters
     ----------
@@ -135,6 +145,8 @@ class PatientPipe(io.RawIOBase):
         super().__init__()
         self._descriptor = descriptor
         self._timeout = timeout
+        self._ready = select.poll()
+        self._ready.register(descriptor, select.POLLIN)
         self._head = b""
 
     def look(self, count: int) -> bytes:
@@ -159,9 +171,12 @@ class PatientPipe(io.RawIOBase):
             data, self._head = self._head[: len(buffer)], self._head[len(buffer) :]
             buffer[: len(data)] = data
             return len(data)
-        if not select.select([self._descriptor], [], [], self._timeout)[0]:
-            assert self._timeout is not None
-            raise silence(self._timeout)
-        data = os.read(self._descriptor, len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
+        while True:
+            if self._timeout is None or self._timeout > LONGEST:
+                self._ready.poll()
+            elif not self._ready.poll(max(0, math.ceil(self._timeout * 1000))):
+                raise silence(self._timeout)
+            with contextlib.suppress(BlockingIOError):  # another reader of the same pipe was quicker
+                data = os.read(self._descriptor, len(buffer))
+                buffer[: len(data)] = data
+                return len(data)

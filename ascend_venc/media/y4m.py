@@ -16,7 +16,7 @@ from ..config import parse_fps
 from ..errors import MediaError
 from .planar import frame_size, to_nv12
 from .reader import MAX_SIDE, VideoFrame, VideoReader
-from .waiting import is_endless, with_timeout
+from .waiting import is_endless, open_without_waiting, with_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +69,7 @@ class Y4MReader(VideoReader):
         timeout: float | None = None,
     ) -> None:
         self._owned = isinstance(file, (str, os.PathLike))
-        self._opened: BinaryIO = open(file, "rb") if isinstance(file, (str, os.PathLike)) else file  # noqa: SIM115
+        self._opened: BinaryIO = open_without_waiting(file) if isinstance(file, (str, os.PathLike)) else file
         self.live = is_endless(self._opened)
         self._file = with_timeout(self._opened, timeout) if self.live else self._opened
         self._tolerant = tolerant

@@ -14,9 +14,10 @@ from fractions import Fraction
 import pytest
 
 from ascend_venc.media import ContainerReader, MediaError, RawReader, Y4MReader, open_video
+from ascend_venc.media.container import _is_list
 from ascend_venc.media.waiting import Stalled, Worker
 from helpers import clips, processes
-from helpers.waiting import eventually
+from helpers.waiting import eventually, outcome, started
 
 
 class Server:
@@ -163,6 +164,98 @@ def test_stalled_pipe_ends_with_its_time_out(tmp_path, reader):
         return all(thread.name != "ascend-venc-input" for thread in threading.enumerate())
 
     eventually(ended)
+
+
+# In a process of its own, whose end is bounded, for a reader that might wait for ever.
+UNTIL_SILENT = """
+import sys
+from ascend_venc.errors import MediaError
+from ascend_venc.media import open_video
+size = (128, 128) if sys.argv[1].endswith("nv12") else None
+try:
+    with open_video(sys.argv[1], size=size, timeout=float(sys.argv[2])) as source: list(source)
+except MediaError as error: print(error)
+"""
+
+
+@pytest.mark.parametrize("name", ["a.y4m", "a.nv12", "a.mkv"])
+def test_fifo_that_nobody_writes_to_ends_with_its_time_out(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    done = processes.run(UNTIL_SILENT, tmp_path / name, 0.2, timeout=30)
+    assert (done.stdout, done.stderr, done.returncode) == ("nothing came for 0.2 s (timeout)\n", "", 0)
+
+
+@pytest.mark.parametrize("timeout", [None, 60])
+@pytest.mark.parametrize("size", [None, (128, 128)])
+def test_fifo_whose_writer_comes_late_is_read_to_its_end(tmp_path, timeout, size):
+    path = tmp_path / ("a.nv12" if size else "a.y4m")
+    os.mkfifo(path)
+    reading, data = threading.Event(), clips.nv12(128, 128, 0) * 3 if size else clips.y4m(frames=3)
+
+    def read():
+        reading.set()
+        with open_video(path, size=size, timeout=timeout) as source:
+            return len(list(source))
+
+    reader = started(read)
+    assert reading.wait(10)
+    with open(path, "wb") as writer:
+        for begin in range(0, len(data), 10_000):
+            writer.write(data[begin : begin + 10_000])
+            writer.flush()
+    assert outcome(reader, 60) == 3
+
+
+def playlist(folder, stream, end=""):
+    (folder / "a.ts").write_bytes(stream)
+    path = folder / "a.m3u8"
+    path.write_text(f"#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:4\n#EXTINF:4.0,\na.ts\n{end}")
+    return path
+
+
+def test_playlist_that_names_no_end_is_live_and_one_that_does_is_a_file(tmp_path, stream):
+    with open_video(playlist(tmp_path, stream), timeout=60) as source:
+        assert (source.live, source.path) == (True, None)
+        assert source.moments() is None
+    path = playlist(tmp_path, stream, "#EXT-X-ENDLIST\n")
+    with open_video(path, timeout=60) as source:
+        assert (source.live, source.path) == (False, str(path))
+        assert len(source.moments()) == len(list(source)) == 100
+    with open_video(path, timeout=60, start=2) as source:
+        assert len(list(source)) == 50
+
+
+def test_time_out_and_signal_end_the_wait_for_what_a_playlist_does_not_name_yet(tmp_path, stream):
+    path = playlist(tmp_path, stream)
+    done = processes.run(UNTIL_SILENT, path, 2, timeout=30)
+    assert (done.stdout, done.stderr, done.returncode) == ("nothing came for 2 s (timeout)\n", "", 0)
+    program = (
+        "import sys\nfrom ascend_venc.media import open_video\n"
+        "try:\n"
+        "    with open_video(sys.argv[1]) as source:\n"
+        "        for number, frame in enumerate(source):\n"
+        "            if number == 80: print('ready', flush=True)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n"
+    )
+    process, output, errors, _ = processes.interrupt_when(program, "ready", path, timeout=30)
+    assert (process.returncode, output, errors) == (0, "interrupted\n", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("#EXTM3U\n", True),
+        ("ffconcat version 1.0\nfile a.ts\n", True),
+        ("v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\n", True),
+        ('<?xml version="1.0"?>\n<MPD type="dynamic">', True),
+        ("YUV4MPEG2 W2 H2", False),
+        ("", False),
+    ],
+)
+def test_file_that_names_other_sources_is_known_by_its_beginning(tmp_path, text, named):
+    (tmp_path / "a").write_text(text)
+    assert _is_list(str(tmp_path / "a")) is named
 
 
 def test_file_is_not_live(tmp_path):
