@@ -18,7 +18,7 @@ from .left_out import what_is_left_out
 from .orientation import UPRIGHT, turn_of
 from .planar import CHROMA_TO_LIMITED, LUMA_TO_LIMITED, NEUTRAL_CHROMA
 from .reader import SLACK, ColorTags, VideoFrame, VideoReader
-from .structure import Cropping, TrackHeader, declared_size, ends_within_a_unit, track_header
+from .structure import Cropping, TrackHeader, another_film, declared_size, ends_within_a_unit, track_header
 from .timeline import LONGEST_GAP, RESTART, Pauses, Timeline, agree, choose_rate, packet_times
 from .waiting import Stalled, Worker, silence
 
@@ -173,6 +173,7 @@ class ContainerReader(VideoReader):
         self._complaint = ""
         self._unjoined = 0
         self._searched = False
+        self._read_to = 0  # the byte behind the last picture
         self._skipped = 0  # units of time_base before the first frame that is given
         self._since_key: list[bytes] = []  # packets from the last key frame on, of a stream whose end is looked at
         self._heard = 0.0  # when the last packet came
@@ -375,6 +376,7 @@ class ContainerReader(VideoReader):
         index = 0
         counted = False  # whether the last packet was found damaged
         farthest = 0  # where the last packet ends
+        pieces = 0  # packets that hold something
         joined = False  # whether there was a key frame: what comes before it in a running stream cannot be decoded
         self._first_data = b""
         errors = self._logged_errors()
@@ -402,7 +404,9 @@ class ContainerReader(VideoReader):
                 self._since_key = [] if packet.is_keyframe else self._since_key
                 self._since_key.append(bytes(packet))
             if packet.size:
+                pieces += 1
                 farthest = max(farthest, (packet.dts or 0) + 1)
+                self._read_to = max(self._read_to, (packet.pos or 0) + packet.size)
                 self._longest = max(self._longest, packet.duration or 0)
                 if packet.pts is not None:
                     self._durations[packet.pts] = packet.duration or 0
@@ -441,7 +445,7 @@ class ContainerReader(VideoReader):
             if packet.size == 0:
                 if not counted:
                     self._check_end(index)
-                self._check_count(farthest)
+                self._check_rest(name, pieces, farthest)
                 return
             counted = bool(reason and joined)
 
@@ -466,17 +470,24 @@ class ContainerReader(VideoReader):
             )
         self.damaged += 1
 
-    def _check_count(self, farthest: int) -> None:
-        """FFmpeg looks for the next piece of an AVI where one is damaged, without a word.
-
-        A piece counts one tick, also one of no bytes, by which a picture is shown longer.
+    def _check_rest(self, name: str, pieces: int, farthest: int) -> None:
+        """Say what of the file was not read: FFmpeg looks for the next piece where one is damaged, without a word, and
+        does not look behind the film.
         """
-        missing = self._stream.frames - farthest
-        if self._container.format.name == "avi" and not self._searched and missing > 0:
+        told = found = 0
+        if name == "avi":  # a piece counts one tick, also one of no bytes, by which a picture is shown longer
+            told, found = self._stream.frames, farthest
+        elif name == "mxf":  # its ticks are pictures, but where its index is missing no piece has a time
+            told, found = self._stream.duration or 0, pieces
+        if found < told and not self._searched:
             self._notes.append(
-                f"{missing} of the {self._stream.frames} pictures that its header counts were not found: perhaps the "
-                "file is damaged"
+                f"{told - found} of the {told} pictures that its header counts were not found: perhaps the file is cut "
+                "off or damaged"
             )
+        another = None if self._file is None else another_film(self._file, name, self._read_to)
+        if another is not None:
+            how = "is not read" if another >= self._read_to else "perhaps some of it is not read"
+            self._notes.append(f"another film follows in it, and {how}")
 
     def _reads_beyond_its_end(self) -> bool:
         """Say whether the last picture depends on what follows its packet: then its slice is not complete."""

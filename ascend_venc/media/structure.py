@@ -8,6 +8,7 @@ is trusted: sizes are checked against what is there, and parts are counted befor
 from __future__ import annotations
 
 import os
+import re
 import struct
 from fractions import Fraction
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
@@ -42,6 +43,8 @@ def declared_size(path: str | os.PathLike[str], format_name: str) -> int | None:
         parts = _ebml_elements
     elif format_name == "avi":
         parts = _riff_chunks
+    elif format_name == "asf":
+        parts = _asf_objects
     elif format_name == "mpegts":
         return _size_in_packets(path)
     else:
@@ -64,6 +67,38 @@ def declared_size(path: str | os.PathLike[str], format_name: str) -> int | None:
                 return max(end, samples_end)
             file.seek(end)
         return samples_end or None  # something follows that is not such a part: no statement
+
+
+_ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+# How a file of a format begins, whose demuxer takes no second one.
+_BEGINNINGS = {
+    "flv": re.compile(rb"FLV\x01[\x00-\x07]\0\0\0\x09\0\0\0\0"),
+    "asf": re.compile(re.escape(_ASF_HEADER)),
+}
+_LONGEST_BEGINNING = 16  # bytes
+_PIECE = 1 << 20  # bytes that are searched at once
+
+
+def another_film(path: str | os.PathLike[str], format_name: str, read_to: int) -> int | None:
+    """Return where another film is in a file that was written behind the first; None if there is none.
+
+    `read_to`: the byte behind the last picture that FFmpeg found. Of MP4 it reads the index of the first film alone,
+    and fragments of others in part. Raises OSError if the file cannot be read.
+    """
+    beginning = _BEGINNINGS.get(format_name)
+    with open(path, "rb") as file:
+        if format_name.startswith("mov,"):
+            return _second_index(file)
+        if beginning is None:
+            return None
+        file.seek(read_to)
+        before = b""
+        while piece := file.read(_PIECE):
+            found = beginning.search(before + piece)
+            if found:
+                return file.tell() - len(before + piece) + found.start()
+            before = piece[1 - _LONGEST_BEGINNING :]
+    return None
 
 
 class TrackHeader(NamedTuple):
@@ -173,6 +208,17 @@ def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int, int | None]]:
         if size < header or not kind.isalnum():
             return
         yield kind, header, size
+
+
+def _second_index(file: BinaryIO) -> int | None:
+    end = found = 0
+    for _, (name, _, size) in zip(range(MAX_PARTS), _boxes(file)):
+        found += name == b"moov"
+        if found > 1 or size is None:
+            return end if found > 1 else None
+        end += size
+        file.seek(end)
+    return None
 
 
 def _children(data: bytes, begin: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:
@@ -337,6 +383,23 @@ def _riff_content_ends(file: BinaryIO, end: int) -> bool:
         if file.seek(size + size % 2, os.SEEK_CUR) >= end:
             return bool(file.tell() - size % 2 <= end)  # the last one may lack what fills it up
     return False
+
+
+# ---- ASF (WMV) ----
+
+_ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
+
+
+def _asf_objects(file: BinaryIO) -> Iterator[tuple[bytes, int, int | None]]:
+    """The header and the pictures; what follows them is an index at most."""
+    for kind in (_ASF_HEADER, _ASF_DATA):
+        header = file.read(24)
+        if len(header) < 24 or header[:16] != kind:
+            return
+        (size,) = struct.unpack_from("<Q", header, 16)
+        if size < 24:  # 0: a broadcast, which tells no size
+            return
+        yield kind, 24, size
 
 
 # ---- EBML (Matroska, WebM) ----

@@ -532,3 +532,51 @@ def test_pictures_that_an_avi_shows_longer_are_none_that_it_misses(tmp_path):
         container.mux(stream.encode(None))
     source, frames = read(path)
     assert (len(frames), source.notes) == (5, ())
+
+
+@pytest.mark.parametrize("codec", ["mpeg2video", "libx264"])
+def test_mxf_that_is_cut_off_tells_how_many_pictures_are_missing(tmp_path, codec):
+    path = film(tmp_path / "a.mxf", codec=codec, options={"bf": "2"} if codec == "mpeg2video" else CAVLC)
+    source, frames = read(path)
+    assert (len(frames), source.notes) == (30, ())
+    data, (end, _) = path.read_bytes(), packet_places(path)[20]
+    path.write_bytes(data[: end // 512 * 512])
+    source, frames = read(path)
+    assert len(frames) == 20
+    assert source.notes[0].startswith("10 of the 30 pictures that its header counts were not found")
+
+
+WMV = {"codec": "wmv2", "options": {"b": "1M"}}
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.flv", "a.wmv"])
+def test_film_that_follows_another_in_one_file_is_told(tmp_path, name):
+    path = film(tmp_path / name, 10, **(WMV if name == "a.wmv" else {}))
+    source, frames = read(path)
+    assert (len(frames), source.notes) == (10, ())
+    path.write_bytes(path.read_bytes() * 2)
+    source, frames = read(path)
+    assert (len(frames), source.notes) == (10, ("another film follows in it, and is not read",))
+
+
+def test_film_in_fragments_that_follows_another_is_told_as_far_as_it_may_be_read(tmp_path):
+    fragments = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    path = film(tmp_path / "a.mp4", 10, options={**CAVLC, "g": "5"}, mux_options=fragments)
+    source, frames = read(path)
+    assert (len(frames), source.notes) == (10, ())
+    path.write_bytes(path.read_bytes() * 2)
+    source, frames = read(path)
+    assert 10 <= len(frames) < 20
+    assert source.notes == ("another film follows in it, and perhaps some of it is not read",)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6])
+def test_wmv_that_is_cut_off_is_refused(tmp_path, share):
+    path = film(tmp_path / "a.wmv", **WMV)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(MediaError, match="cut off: "):
+        read(path)
+    source, frames = read(path, tolerant=True)
+    assert len(frames) < 30
+    assert "cut off" in source.notes[0]

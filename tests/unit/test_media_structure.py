@@ -9,8 +9,8 @@ from fractions import Fraction
 import pytest
 
 import ascend_venc as venc
-from ascend_venc.media import ColorTags, Muxer, open_video
-from ascend_venc.media.structure import Cropping, declared_size, track_header
+from ascend_venc.media import ColorTags, Muxer, open_video, structure
+from ascend_venc.media.structure import Cropping, another_film, declared_size, track_header
 from helpers import clips
 
 MOV, MATROSKA = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"
@@ -84,6 +84,17 @@ def test_transport_stream_that_ends_within_a_packet_lacks_its_rest(tmp_path, spa
     assert declared_size(path, "mpegts") is None
     path.write_bytes(packet[:-1] * 40)
     assert declared_size(path, "mpegts") is None
+
+
+def test_beginning_of_another_film_is_found_across_the_pieces_that_are_read(tmp_path, monkeypatch):
+    beginning = b"FLV\x01\x05\0\0\0\x09\0\0\0\0"
+    path = tmp_path / "a.flv"
+    monkeypatch.setattr(structure, "_PIECE", 32)
+    for place in range(13, 90):
+        path.write_bytes(beginning + b"x" * (place - 13) + beginning + b"x" * 40)
+        assert another_film(path, "flv", 13) == place
+    assert another_film(path, "flv", place + 1) is None
+    assert another_film(path, "matroska,webm", 0) is None
 
 
 def test_sound_that_is_not_there_does_not_count(mp4):
