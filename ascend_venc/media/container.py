@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..config import parse_fps
 from ..errors import MediaError, VencError
-from .left_out import what_is_left_out
+from .left_out import what_frames_lose, what_is_left_out
 from .orientation import UPRIGHT, turn_of
 from .planar import CHROMA_TO_LIMITED, LUMA_TO_LIMITED, NEUTRAL_CHROMA
 from .reader import SLACK, ColorTags, VideoFrame, VideoReader
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 UNSPECIFIED_RANGE = 0  # AVCOL_RANGE_UNSPECIFIED
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG
+LAST_OF_STANDARD_RANGE = 8  # of H.273's code points those for BT.2020 and HDR come behind it, and few others
 HD_HEIGHT = 577  # pictures as high as this are taken for BT.709 by players, others for BT.601
 NO_TIMESTAMPS = 0x0080  # AVFMT_NOTIMESTAMPS: a bare bitstream
 CLOCK_RESTARTS = 0x0200  # AVFMT_TS_DISCONT
@@ -171,6 +172,9 @@ class ContainerReader(VideoReader):
         self._pending: collections.deque[Any] = collections.deque()
         self._notes: list[str] = []
         self._complaint = ""
+        self._told: tuple[ColorTags, Fraction] | None = None  # by the stream, of the last frame
+        self._changed: dict[str, None] = {}  # what became different in it
+        self._later: dict[str, int] = {}  # what is left out of frames after the first, and of which one first
         self._unjoined = 0
         self._searched = False
         self._read_to = 0  # the byte behind the last picture
@@ -300,7 +304,8 @@ class ContainerReader(VideoReader):
             name: text for name, text in self._container.metadata.items() if name.lower() not in OF_THE_CONTAINER
         }
         self._stored_size = first.width, first.height
-        self._turn = turn_of(first, self._first_data)
+        turn = turn_of(first, self._first_data)
+        self._turn = turn or UPRIGHT
         self.width = first.width - self._crop.left - self._crop.right
         self.height = first.height - self._crop.top - self._crop.bottom
         if self._turn.transposed:
@@ -309,6 +314,8 @@ class ContainerReader(VideoReader):
                 self.sample_aspect_ratio = 1 / self.sample_aspect_ratio
         self.color = self._color_of(first)
         self.left_out = what_is_left_out(self._container, best, first)
+        if turn is None:
+            self.left_out += ("a rotation that is no quarter turn",)
 
     def _number_of(self, stream: Any) -> int:
         """Count the video streams before this one, cover pictures aside."""
@@ -323,6 +330,8 @@ class ContainerReader(VideoReader):
             )
         if self._complaint:
             found.append(f"FFmpeg complained while decoding: {self._complaint}")
+        found += [f"{what} change within the film, and are told as in its beginning" for what in self._changed]
+        found += [f"not carried over from frame {index} on: {name}" for name, index in self._later.items()]
         return tuple(found)
 
     def _expected_frames(self) -> int | None:
@@ -436,6 +445,8 @@ class ContainerReader(VideoReader):
                 self._unjoined += packet.size > 0 and not frames
             if joined and not reason:
                 self._complaint = self._complaint or complaint
+            if frames:
+                self._notice_changes()
             for frame in frames:
                 if not index:
                     self._first_data = bytes(packet) if packet.size else b""
@@ -448,6 +459,20 @@ class ContainerReader(VideoReader):
                 self._check_rest(name, pieces, farthest)
                 return
             counted = bool(reason and joined)
+
+    def _notice_changes(self) -> None:
+        """Note where the stream tells something else than in its beginning, of which the output tells only that."""
+        codec = self._stream.codec_context
+        told = _color_tags(codec), as_fraction(codec.sample_aspect_ratio) or Fraction(1)
+        if told == self._told:
+            return
+        if self._told is not None:
+            colors, shape = self._told
+            if any(map(_differ, colors, told[0])):
+                self._changed["its colours"] = None
+            if shape != told[1]:
+                self._changed["the shapes of its pixels"] = None
+        self._told = told
 
     def _end_is_looked_at(self) -> bool:
         """FFmpeg's H.265 decoder takes a slice that was cut off without a word, and MPEG-TS tells no length."""
@@ -556,6 +581,8 @@ class ContainerReader(VideoReader):
             else:
                 duration = self._timeline.follow(self._ticks_of(following), shown, self._peek_time) - pts
             with speaking_of(f"frame {index} cannot be converted"):
+                for name in what_frames_lose(frame, (*self.left_out, *self._later)):
+                    self._later[name] = index
                 picture = self._to_nv12(frame)
             yield VideoFrame(picture, pts, duration)._of(self)
             frame, pts, index = following, pts + duration, index + 1
@@ -666,9 +693,11 @@ class ContainerReader(VideoReader):
         return bool(frame.format.is_rgb) or frame.format.name in ("pal8", "rgb8", "bgr8", "monow", "monob")
 
     def _color_of(self, frame: Any) -> ColorTags:
-        if self._is_rgb(frame):
-            return ColorTags(*[1 if frame.height >= HD_HEIGHT else 6] * 3)
-        return _with_defaults(_color_tags(self._stream.codec_context), self._container_color)
+        told = _with_defaults(_color_tags(self._stream.codec_context), self._container_color)
+        if not self._is_rgb(frame):
+            return told
+        own = 1 if frame.height >= HD_HEIGHT else 6  # the matrix of the conversion
+        return _with_defaults(told, ColorTags(own, own))._replace(matrix=own)
 
     def _to_nv12(self, frame: Any) -> Any:
         name = frame.format.name
@@ -733,6 +762,11 @@ def _is_camera(name: str) -> bool:
 
 def _color_tags(codec: Any) -> ColorTags:
     return ColorTags(*(int(getattr(codec, name, 2) or 2) for name in ("color_primaries", "color_trc", "colorspace")))
+
+
+def _differ(before: int, after: int) -> bool:
+    """Say whether two code points are two things: players take what is unspecified for one of standard range."""
+    return after not in (before, 2) and (before != 2 or after > LAST_OF_STANDARD_RANGE)
 
 
 def _with_defaults(color: ColorTags, other: ColorTags) -> ColorTags:

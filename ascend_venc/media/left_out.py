@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import collections
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 # What frames bring along that no stream of ours tells, by PyAV's names.
 _SIDE_DATA = {
@@ -28,13 +31,9 @@ def what_is_left_out(container: Any, stream: Any, first: Any) -> tuple[str, ...]
         left_out.append("further pictures")
     if any(name.lower() == "title" for name in container.metadata):
         left_out.append("title")
-    if getattr(first, "interlaced_frame", False):
-        left_out.append("interlacing (frames are encoded as progressive)")
-    if any(component.bits > 8 for component in first.format.components):
-        left_out.append("more than 8 bits a sample")
-    if _shows_through(first) or stream.metadata.get("alpha_mode") == "1":  # VP9's alpha is not even decoded
+    left_out += what_frames_lose(first)
+    if "transparency" not in left_out and stream.metadata.get("alpha_mode") == "1":  # VP9's is not even decoded
         left_out.append("transparency")
-    left_out += [name for name, kinds in _SIDE_DATA.items() if any(_has(first, kind) for kind in kinds)]
     # Newer versions of PyAV tell chapters. In MP4 and MOV they are a stream of text as well.
     chapters = bool(container.chapters()) if hasattr(container, "chapters") else False
     if chapters:
@@ -46,6 +45,14 @@ def what_is_left_out(container: Any, stream: Any, first: Any) -> tuple[str, ...]
     return tuple(left_out)
 
 
+def what_frames_lose(frame: Any, known: Collection[str] = ()) -> list[str]:
+    """Return what a frame has that its NV12 has not, besides what is `known`."""
+    found = [name for name, test in _OF_FRAMES.items() if name not in known and test(frame)]
+    return found + [
+        name for name, kinds in _SIDE_DATA.items() if name not in known and any(_has(frame, kind) for kind in kinds)
+    ]
+
+
 def _has(frame: Any, kind: str) -> bool:
     try:
         return frame.side_data.get(kind) is not None
@@ -53,8 +60,26 @@ def _has(frame: Any, kind: str) -> bool:
         return False
 
 
+def _is_interlaced(frame: Any) -> bool:
+    return bool(getattr(frame, "interlaced_frame", False))
+
+
+def _is_deep(frame: Any) -> bool:
+    return any(component.bits > 8 for component in frame.format.components)
+
+
 def _shows_through(frame: Any) -> bool:
     """Say whether a frame is not opaque everywhere."""
-    if frame.format.name != "pal8" and not any(component.is_alpha for component in frame.format.components):
+    name = frame.format.name
+    if name != "pal8" and not any(component.is_alpha for component in frame.format.components):
         return False
-    return bool(frame.reformat(format="rgba").to_ndarray()[:, :, 3].min() < 255)
+    if name not in ("rgba", "bgra", "argb", "abgr"):
+        frame, name = frame.reformat(format="rgba"), "rgba"
+    return bool(frame.to_ndarray()[:, :, 0 if name.startswith("a") else 3].min() < 255)
+
+
+_OF_FRAMES = {
+    "interlacing (frames are encoded as progressive)": _is_interlaced,
+    "more than 8 bits a sample": _is_deep,
+    "transparency": _shows_through,
+}

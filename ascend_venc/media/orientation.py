@@ -34,6 +34,7 @@ class Turn(NamedTuple):
 
 
 UPRIGHT = Turn()
+DEGREE = 57  # its tangent's inverse: an angle that is nearer to a quarter turn is one
 _BY_EXIF = {
     2: Turn(False, True, False),
     3: Turn(False, True, True),
@@ -43,25 +44,29 @@ _BY_EXIF = {
     7: Turn(True, True, True),
     8: Turn(True, False, True),
 }
-_BY_DEGREES = {90: _BY_EXIF[8], 180: _BY_EXIF[3], 270: _BY_EXIF[6]}  # counter-clockwise
+_BY_DEGREES = {0: UPRIGHT, 90: _BY_EXIF[8], 180: _BY_EXIF[3], 270: _BY_EXIF[6]}  # counter-clockwise
 
 
-def turn_of(frame: Any, data: bytes) -> Turn:
-    """Return how a decoded frame of PyAV is to be turned; `data` is what it was decoded from."""
+def turn_of(frame: Any, data: bytes) -> Turn | None:
+    """Return how a decoded frame of PyAV is to be turned; None by an angle that is no quarter turn.
+
+    `data` is what it was decoded from.
+    """
     try:
         matrix = frame.side_data.get("DISPLAYMATRIX")
     except (ValueError, KeyError):
         # Side data that this PyAV has no name for, such as Exif, hides all the others.
-        return _BY_EXIF.get(exif_orientation(data)) or _BY_DEGREES.get(getattr(frame, "rotation", 0) % 360, UPRIGHT)
+        degrees = getattr(frame, "rotation", 0) % 360
+        return _BY_EXIF.get(exif_orientation(data)) or _BY_DEGREES.get(degrees)
     if matrix is None:
         return UPRIGHT
-    # 16.16 fixed point, native order: x' = a x + c y, y' = b x + d y. Angles between the quarters are not turned.
+    # 16.16 fixed point, native order: x' = a x + c y, y' = b x + d y.
     a, b, _, c, d = struct.unpack_from("=5i", bytes(matrix))
-    if a == d == 0 and b and c:
-        return Turn(True, c < 0, b < 0)
-    if b == c == 0:
+    if max(abs(a), abs(d)) * DEGREE <= min(abs(b), abs(c)):
+        return Turn(True, c < 0, b < 0) if b and c else UPRIGHT
+    if max(abs(b), abs(c)) * DEGREE <= min(abs(a), abs(d)):
         return Turn(False, a < 0, d < 0)
-    return UPRIGHT
+    return None
 
 
 def exif_orientation(data: bytes) -> int:

@@ -96,7 +96,7 @@ class VideoReader(abc.ABC):
     live : bool
         Whether it has no length: a pipe, a camera, a network stream.
     left_out : tuple of str
-        What the file has and the frames have not, e.g. "sound".
+        What the file has and the frames have not, e.g. "sound", by its first frame; what comes later is in `notes`.
     metadata : mapping of str
         What the file tells of itself: "title", "artist", "comment" and the like.
     start : fractions.Fraction or None

@@ -390,6 +390,67 @@ def test_transparency_is_told_where_something_shows_through(tmp_path, alpha, tol
     assert read(path)[0].left_out == told
 
 
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt"), [("png", "rgba"), ("qtrle", "argb"), ("ffv1", "bgra"), ("ffv1", "yuva420p")]
+)
+def test_transparency_that_comes_later_is_noted(tmp_path, codec, pix_fmt):
+    import av
+
+    pixels = np.full((6, 64, 64, 4), 200, np.uint8)
+    pixels[..., 3] = 255
+    pixels[4:, 32:, :, 3] = 0
+    pictures = [av.VideoFrame.from_ndarray(each, "rgba").reformat(format=pix_fmt) for each in pixels]
+    path = clips.write_pictures(tmp_path / ("a.mkv" if codec == "ffv1" else "a.mov"), pictures, codec=codec)
+    source, _ = read(path)
+    assert "transparency" not in source.left_out
+    assert source.notes == ("not carried over from frame 4 on: transparency",)
+
+
+INTERLACED = {"flags": "+ildct+ilme"}
+HDR = {"color_primaries": 9, "color_trc": 16, "colorspace": 9}
+SDR = {"color_primaries": 1, "color_trc": 1, "colorspace": 1}
+COLORS_CHANGE = ("its colours change within the film, and are told as in its beginning",)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "notes"),
+    [
+        ({}, {"codec_options": INTERLACED}, ("not carried over from frame 5 on: interlacing",)),
+        ({"codec_options": INTERLACED}, {}, ()),
+        (
+            {"sample_aspect_ratio": Fraction(16, 15)},
+            {"sample_aspect_ratio": Fraction(64, 45)},
+            ("the shapes of its pixels change within the film",),
+        ),
+        (SDR, HDR, COLORS_CHANGE),
+        ({}, HDR, COLORS_CHANGE),
+        ({}, SDR, ()),
+        (SDR, {}, ()),
+        (HDR, HDR, ()),
+    ],
+)
+def test_what_changes_within_the_film_is_noted(tmp_path, first, second, notes):
+    data = b""
+    for settings in (first, second):
+        pictures = [clips.av_frame(noise(index)) for index in range(5)]
+        data += clips.write_pictures(tmp_path / "a.ts", pictures, codec="mpeg2video", **settings).read_bytes()
+    (tmp_path / "b.ts").write_bytes(data)
+    source, frames = read(tmp_path / "b.ts")
+    assert len(frames) == 10
+    assert len(source.notes) == len(notes)
+    assert all(note.startswith(beginning) for note, beginning in zip(source.notes, notes))
+
+
+@pytest.mark.parametrize(
+    ("tags", "color"),
+    [({**HDR, "colorspace": 0}, (9, 16, 6)), ({}, (6, 6, 6)), ({"color_trc": 13}, (6, 13, 6)), (SDR, (1, 1, 6))],
+)
+def test_colors_of_rgb_are_its_own_but_for_the_matrix_of_the_conversion(tmp_path, tags, color):
+    picture = clips.av_frame(noise(0)).reformat(format="gbrp10le")
+    path = clips.write_pictures(tmp_path / "a.mkv", [picture], **tags)
+    assert read(path)[0].color == color
+
+
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
 def test_chapters_data_and_attachments_are_told(tmp_path, suffix):
     import av

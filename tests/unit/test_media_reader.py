@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """ContainerReader: the pixels of every kind of file, durations, and files that are damaged."""
 
+import math
 import struct
 from fractions import Fraction
 
@@ -89,7 +90,8 @@ IDENTITY = struct.pack(">9i", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 
 
 def matrix(a, b, c, d):
-    return struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 0x40000000)
+    a, b, c, d = (round(each * 0x10000) for each in (a, b, c, d))
+    return struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 0x40000000)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +101,8 @@ def matrix(a, b, c, d):
         ((-1, 0, 0, -1), lambda p: np.rot90(p, 2)),
         ((0, -1, 1, 0), lambda p: np.rot90(p, 1)),
         ((-1, 0, 0, 1), np.fliplr),
+        ((0.01, 1, -1, 0.01), lambda p: np.rot90(p, -1)),  # half a degree from it
+        ((1, -0.01, 0.01, 1), np.array),
     ],
 )
 def test_container_that_is_to_be_turned_is_turned(tmp_path, abcd, turn):
@@ -109,9 +113,23 @@ def test_container_that_is_to_be_turned_is_turned(tmp_path, abcd, turn):
     place = data.index(IDENTITY, data.index(b"tkhd"))
     path.write_bytes(data[:place] + matrix(*abcd) + data[place + len(IDENTITY) :])
     reader, (found,) = read(path)
+    assert reader.left_out == ()
     assert np.array_equal(found.data[: reader.height], turn(plain[:48]))
     chroma = turn(np.ascontiguousarray(plain[48:]).view(np.uint16))
     assert np.array_equal(found.data[reader.height :], np.ascontiguousarray(chroma).view(np.uint8))
+
+
+@pytest.mark.parametrize("degrees", [3, 45, 100, 200])
+def test_rotation_that_is_no_quarter_turn_is_left_out_and_told(tmp_path, degrees):
+    path = clips.write_pictures(tmp_path / "a.mp4", planar(video.synthetic(64, 48, 1)), codec="libx264")
+    plain = read(path)[1][0].data
+    data = path.read_bytes()
+    place = data.index(IDENTITY, data.index(b"tkhd"))
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    path.write_bytes(data[:place] + matrix(cosine, sine, -sine, cosine) + data[place + len(IDENTITY) :])
+    reader, (found,) = read(path)
+    assert reader.left_out == ("a rotation that is no quarter turn",)
+    assert np.array_equal(found.data, plain)
 
 
 def test_container_that_changes_its_size_is_refused_with_the_frame(tmp_path):
