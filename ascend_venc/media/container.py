@@ -173,6 +173,9 @@ class ContainerReader(VideoReader):
         self._notes: list[str] = []
         self._complaint = ""
         self._told: tuple[ColorTags, Fraction] | None = None  # by the stream, of the last frame
+        self._timeline = Timeline(0)
+        # Of a bare stream of MPEG-2: how many frames say that they are shown for so many seconds (repeat_first_field).
+        self._asked: collections.Counter[Fraction] = collections.Counter()
         self._changed: dict[str, None] = {}  # what became different in it
         self._later: dict[str, int] = {}  # what is left out of frames after the first, and of which one first
         self._unjoined = 0
@@ -289,6 +292,7 @@ class ContainerReader(VideoReader):
         self._evenly_spaced = (
             fps is not None or timeless or not any(self._time_of(f) is not None for f in self._pending)
         )
+        self._repeats = fps is None and timeless and codec.name == "mpeg2video"
         self.time_base = 1 / self.fps if self._evenly_spaced or unit is None else unit
         farthest = RESTART if flags & CLOCK_RESTARTS else LONGEST_GAP
         self._timeline = Timeline(
@@ -330,6 +334,14 @@ class ContainerReader(VideoReader):
             )
         if self._complaint:
             found.append(f"FFmpeg complained while decoding: {self._complaint}")
+        if self._timeline.jumped:
+            seconds = self._timeline.jumped * self.time_base
+            found.append(f"its clock jumps ahead, by {float(seconds):.2f} s in all, which are left out")
+        if len(self._asked) > 1:
+            seconds = Fraction(sum(duration * count for duration, count in self._asked.items()))
+            found.append(
+                f"its pictures are meant for unequal times, {float(seconds):.2f} s in all: they are evenly spaced"
+            )
         found += [f"{what} change within the film, and are told as in its beginning" for what in self._changed]
         found += [f"not carried over from frame {index} on: {name}" for name, index in self._later.items()]
         return tuple(found)
@@ -656,9 +668,11 @@ class ContainerReader(VideoReader):
 
     def _shown(self, frame: Any, interval: int) -> int:
         """Return how long a frame is shown by what it says itself, in ticks; else the usual interval."""
-        if self._evenly_spaced:
-            return interval
         own = int(getattr(frame, "duration", 0) or 0)
+        if self._evenly_spaced:
+            if self._repeats and own > 0:
+                self._asked[own * (as_fraction(frame.time_base) or self.time_base)] += 1
+            return interval
         if own <= 0 and frame.pts is not None:
             own = self._durations.get(frame.pts, 0)
         return own if 0 < own <= self._timeline.farthest else interval

@@ -65,6 +65,13 @@ class Timeline:
         Says whether a frame at a time, in ticks, comes after a pause of any length.
     live : bool
         Frames come as they are made: one behind a pause does not wait for the next one.
+
+    Attributes
+    ----------
+    restarts : int
+        How often the clock has started anew or jumped.
+    jumped : int
+        By how many ticks in all it has jumped ahead, which may have been pauses. Not for a single frame.
     """
 
     def __init__(self, farthest: int, after_pause: Callable[[int], bool] | None = None, live: bool = False) -> None:
@@ -73,7 +80,8 @@ class Timeline:
         self._after_pause = after_pause
         self._last = 0
         self._offset: int | None = None
-        self.restarts = 0
+        self.restarts = self.jumped = 0
+        self._jump = 0  # right before the last frame
 
     def begin(self, time: int | None) -> None:
         """Place the first frame, at 0. `time` is what the file says, in ticks; None if nothing."""
@@ -86,6 +94,7 @@ class Timeline:
         called when it matters.
         """
         place = self._last + step
+        jump, self._jump = self._jump, 0
         if time is not None:
             if self._offset is None:
                 self._offset = place - time
@@ -97,6 +106,8 @@ class Timeline:
                 if 2 <= room < ahead:
                     place = self._last + min(step, room // 2)
             elif ahead > 0:
+                self._jump = time + self._offset - place
+                self.jumped += self._jump
                 self._restart(place - time)
             else:
                 after = peek()
@@ -104,6 +115,7 @@ class Timeline:
                 if 2 <= room <= self.farthest:
                     place = self._last + room // 2
                 else:
+                    self.jumped -= jump
                     self._restart(place - time)
         self._last = place
         return place

@@ -324,6 +324,36 @@ def test_raw_dv_is_read_at_its_own_rate(tmp_path, rate, size, pix_fmt):
     assert [pts * source.time_base for pts, _ in frames] == [index / Fraction(rate) for index in range(5)]
 
 
+def test_jump_ahead_of_a_clock_is_told_and_a_clock_that_starts_anew_is_not(tmp_path):
+    pictures = [clips.av_frame(noise(index)) for index in range(6)]
+    times = [0, 1, 2, 300, 301, 302]
+    path = clips.write_pictures(tmp_path / "a.ts", pictures, codec="mpeg2video", times=times)
+    source, frames = read(path)
+    assert frames[-1][0] * source.time_base == Fraction(5, 25)
+    assert source.notes == ("its clock jumps ahead, by 11.88 s in all, which are left out",)
+    path = clips.write_pictures(tmp_path / "b.ts", pictures, codec="mpeg2video")
+    path.write_bytes(path.read_bytes() * 2)
+    source, frames = read(path)
+    assert (len(frames), source.notes) == (12, ())
+
+
+@pytest.mark.parametrize("repeated", [False, True])
+def test_bare_mpeg2_whose_pictures_are_meant_for_unequal_times_tells_it(tmp_path, repeated):
+    path = film(tmp_path / "a.m2v", 20, codec="mpeg2video", options={"flags": "+ildct", "bf": "0"})
+    data = bytearray(path.read_bytes())
+    extensions = [at for at in range(len(data)) if data[at : at + 4] == b"\0\0\1\xb5" and data[at + 4] >> 4 == 8]
+    assert len(extensions) == 20  # of the pictures
+    for at in extensions[::2] if repeated else ():
+        data[at + 7] |= 0x02  # repeat_first_field
+        data[at + 8] |= 0x80  # progressive_frame, without which it cannot be
+    path.write_bytes(data)
+    source, frames = read(path)
+    assert frames == [(index, 1) for index in range(20)]
+    told = [note for note in source.notes if "unequal times" in note]
+    assert told == ["its pictures are meant for unequal times, 1.00 s in all: they are evenly spaced"] * repeated
+    assert [note for note in read(path, fps=25)[0].notes if "unequal" in note] == []
+
+
 # ---- what the picture is ---------------------------------------------------------------------------------------------
 
 

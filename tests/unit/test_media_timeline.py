@@ -15,13 +15,18 @@ STEP = 40
 
 def place(times, far=FAR, step=STEP):
     """Place frames of these times, each shown for `step`; return (places, number of restarts)."""
+    places, timeline = placed(times, far, step)
+    return places, timeline.restarts
+
+
+def placed(times, far=FAR, step=STEP):
     timeline = Timeline(far)
     timeline.begin(times[0])
     places = [0]
     for index in range(1, len(times)):
         following = times[index + 1] if index + 1 < len(times) else None
         places.append(timeline.follow(times[index], step, lambda time=following: time))
-    return places, timeline.restarts
+    return places, timeline
 
 
 def even(count, begin=0):
@@ -60,6 +65,21 @@ def test_frame_of_a_live_source_does_not_wait_for_the_next_one():
         timeline.begin(0)
         assert timeline.follow(1000, STEP, lambda live=live: asked.append(live)) == 1000
     assert asked == [False]
+
+
+@pytest.mark.parametrize(
+    ("times", "jumped"),
+    [
+        (even(5), 0),
+        ([0, 40, 1000, 1040], 0),  # a pause that is kept
+        (even(5) + even(5), 0),  # anew
+        (even(4) + even(4, 20_000), 20_000 - 160),
+        (even(2) + even(2, 20_000) + even(2, 40_000), 2 * (20_000 - 80)),
+        ([*even(3), 10**9, *even(4, 160)], 0),  # one frame with a wild time
+    ],
+)
+def test_timeline_counts_what_its_clock_jumps_ahead(times, jumped):
+    assert placed(times)[1].jumped == jumped
 
 
 @given(st.lists(st.one_of(st.none(), st.integers(-(10**12), 10**12)), min_size=1, max_size=60))
