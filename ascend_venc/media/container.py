@@ -18,8 +18,9 @@ from .left_out import what_frames_lose, what_is_left_out
 from .orientation import UPRIGHT, turn_of
 from .planar import CHROMA_TO_LIMITED, LUMA_TO_LIMITED, NEUTRAL_CHROMA
 from .reader import SLACK, ColorTags, VideoFrame, VideoReader
-from .structure import Cropping, TrackHeader, another_film, declared_size, ends_within_a_unit, track_header
+from .structure import Cropping, TrackHeader, another_film, declared_size, track_header
 from .timeline import LONGEST_GAP, RESTART, Pauses, Timeline, agree, choose_rate, packet_times
+from .transport_stream import ends_within_a_unit
 from .waiting import Stalled, Worker, silence
 
 if TYPE_CHECKING:

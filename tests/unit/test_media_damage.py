@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ascend_venc.media import ContainerReader, MediaError, open_video
-from ascend_venc.media.structure import ends_within_a_unit
+from ascend_venc.media.transport_stream import ends_within_a_unit
 from helpers import clips, processes
 
 CAVLC = {"preset": "ultrafast", "bf": "0", "g": "250"}
