@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import os
 import re
 import stat
@@ -522,7 +523,7 @@ class ContainerReader(VideoReader):
                 f"{told - found} of the {told} pictures that its header counts were not found: perhaps the file is cut "
                 "off or damaged"
             )
-        another = None if self._file is None else another_film(self._file, name, self._read_to)
+        another = another_film(self._file, name, self._read_to) if self._file is not None and self._read_to else None
         if another is not None:
             how = "is not read" if another >= self._read_to else "perhaps some of it is not read"
             self._notes.append(f"another film follows in it, and {how}")
@@ -610,11 +611,15 @@ class ContainerReader(VideoReader):
         while True:
             place = max(target - back, lowest)
             try:
-                self._run(lambda place=place: self._seek(place))
+                self._run(functools.partial(self._seek, place))
             except self._av.error.FFmpegError:
                 return None
             # Where the file tells no key frames, FFmpeg may begin behind the one that is needed.
             moment = self._seconds_of(self._pending[0]) if self._pending else None
+            if place == lowest and moment is None:  # a clock that wraps, in which FFmpeg finds no place at all
+                with speaking_of("the video cannot be read again"):
+                    self._run(self._begin_again)
+                return None
             if place == lowest or (moment is not None and moment <= target):
                 break
             back *= 2
@@ -635,10 +640,9 @@ class ContainerReader(VideoReader):
         if self._file is None:
             return None
         farthest = self._timeline.farthest * self.time_base
-        name = "file:" + os.path.abspath(self._file)
 
         def read() -> list[Fraction] | None:
-            with self._open(name) as again:
+            with self._open_again() as again:
                 packets = map(self._hear, again.demux(again.streams[self._stream.index]))
                 return packet_times(packets, self._by_dts, None if self._evenly_spaced else farthest)
 
@@ -652,6 +656,16 @@ class ContainerReader(VideoReader):
         if times is None or beginning is None:
             return None
         return [time - beginning for time in times if time >= beginning]
+
+    def _open_again(self) -> Any:
+        return self._open("file:" + os.path.abspath(self._file or ""))
+
+    def _begin_again(self) -> None:
+        again = self._open_again()
+        self._close_container()
+        self._container = again
+        self._searched = False
+        self._open_stream(None)
 
     def _seek(self, seconds: Fraction) -> None:
         """Begin anew with the last key frame before that time by the file's clock."""

@@ -140,6 +140,20 @@ def test_section_behind_the_end_is_empty(tmp_path, name):
         assert list(reader) == [] and reader.frame_count == 0
 
 
+def test_place_in_a_film_whose_clock_wraps_is_found_by_reading_from_the_beginning(tmp_path):
+    pictures = [clips.av_frame(np.full((192, 128), 40 + n, np.uint8)) for n in range(150)]
+    times = [(2**33 // 90_000 - 3) * 25 + n for n in range(150)]  # 33 bits of 1/90000 s end three seconds later
+    path = clips.write_pictures(tmp_path / "a.ts", pictures, codec="mpeg2video", times=times)
+    with open_video(path) as reader:
+        assert len(list(reader)) == 150
+    for start in (1, 4, 5):
+        with open_video(path, start=start, stop=5.5) as reader:
+            frames = list(reader)
+            assert [frame.pts for frame in frames[:2]] == [0, 3600]
+            assert len(frames) == (5.5 - start) * 25 + 0.5
+            assert abs(int(frames[0].data[0, 0]) - (40 + 25 * start)) <= 2
+
+
 def test_moments_that_cannot_be_are_refused(tmp_path):
     path = film(tmp_path, "a.y4m")
     for options, error, text in (
