@@ -143,7 +143,8 @@ def test_section_behind_the_end_is_empty(tmp_path, name):
 def test_place_in_a_film_whose_clock_wraps_is_found_by_reading_from_the_beginning(tmp_path):
     pictures = [clips.av_frame(np.full((192, 128), 40 + n, np.uint8)) for n in range(150)]
     times = [(2**33 // 90_000 - 3) * 25 + n for n in range(150)]  # 33 bits of 1/90000 s end three seconds later
-    path = clips.write_pictures(tmp_path / "a.ts", pictures, codec="mpeg2video", times=times)
+    options = {"g": "250", "bf": "2"}
+    path = clips.write_pictures(tmp_path / "a.ts", pictures, codec="libx264", times=times, codec_options=options)
     with open_video(path) as reader:
         assert len(list(reader)) == 150
     for start in (1, 4, 5):
