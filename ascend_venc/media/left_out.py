@@ -65,13 +65,26 @@ def _is_interlaced(frame: Any) -> bool:
 
 
 def _is_deep(frame: Any) -> bool:
-    return any(component.bits > 8 for component in frame.format.components)
+    return _kind_of(frame.format)[0]
+
+
+def _kind_of(format: Any) -> tuple[bool, bool]:
+    """Say whether it has more than 8 bits, and whether it may be transparent. Kept by name: each frame asks."""
+    name = format.name
+    if name not in _kinds:
+        components = format.components
+        alpha = name == "pal8" or any(component.is_alpha for component in components)
+        _kinds[name] = any(component.bits > 8 for component in components), alpha
+    return _kinds[name]
+
+
+_kinds: dict[str, tuple[bool, bool]] = {}
 
 
 def _shows_through(frame: Any) -> bool:
     """Say whether a frame is not opaque everywhere."""
     name = frame.format.name
-    if name != "pal8" and not any(component.is_alpha for component in frame.format.components):
+    if not _kind_of(frame.format)[1]:
         return False
     if name not in ("rgba", "bgra", "argb", "abgr"):
         frame, name = frame.reformat(format="rgba"), "rgba"

@@ -92,9 +92,9 @@ class VideoReader(abc.ABC):
     color : ColorTags
         How the samples are to be understood.
     path : str or None
-        The file that is read; None for what is no regular file, and for file objects.
+        The file that is read; None for what is no regular file, for a playlist without an end, and for file objects.
     live : bool
-        Whether it has no length: a pipe, a camera, a network stream.
+        Whether it has no length: a pipe, a camera, a network stream, a playlist without an end.
     left_out : tuple of str
         What the file has and the frames have not, e.g. "sound", by its first frame; what comes later is in `notes`.
     metadata : mapping of str
