@@ -239,7 +239,7 @@ class ContainerReader(VideoReader):
         declared = declared_size(path, name)
         if declared is not None and declared > size:
             text = f"the file is cut off: {size} of {declared} bytes are there"
-            if name == "mpegts":  # how long the rest was is not told
+            if name in ("mpegts", "flv"):  # how long the rest was is not told
                 text = f"the file is cut off: its last packet lacks {declared - size} bytes"
             if not self._tolerant:
                 raise MediaError(text)

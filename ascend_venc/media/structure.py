@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What MP4, Matroska, AVI and WMV files say about themselves that PyAV does not tell.
+"""What MP4, Matroska, AVI, FLV and WMV files say about themselves that PyAV does not tell.
 
 FFmpeg takes a file that was cut off for one that ends there, and leaves cropping to its own command. Nothing in a file
 is trusted: sizes are checked against what is there, and parts are counted before they are followed.
@@ -38,17 +38,10 @@ def declared_size(path: str | os.PathLike[str], format_name: str) -> int | None:
 
     `format_name` is FFmpeg's name of the container. Raises OSError if the file cannot be read.
     """
-    if format_name.startswith("mov,"):
-        parts = _boxes
-    elif format_name.startswith("matroska"):
-        parts = _ebml_elements
-    elif format_name == "avi":
-        parts = _riff_chunks
-    elif format_name == "asf":
-        parts = _asf_objects
-    elif format_name == "mpegts":
+    if format_name == "mpegts":
         return size_in_packets(path)
-    else:
+    parts = _PARTS.get(format_name.partition(",")[0])
+    if parts is None:
         return None
     with open(path, "rb") as file:
         length = os.fstat(file.fileno()).st_size
@@ -321,6 +314,35 @@ def _riff_content_ends(file: BinaryIO, end: int) -> bool:
     return False
 
 
+# ---- FLV ----
+
+
+def _flv_tags(file: BinaryIO) -> Iterator[tuple[bytes, int, int | None]]:
+    """The header, then tags with their length behind them, which the last one may lack."""
+    length = os.fstat(file.fileno()).st_size
+    header = file.read(9)
+    if len(header) < 9 or not header.startswith(b"FLV"):
+        return
+    end = int.from_bytes(header[5:], "big") + 4
+    yield b"FLV", 9, end
+    file.seek(max(0, length - 4))
+    file.seek(max(0, length - 4 - int.from_bytes(file.read(4), "big")))
+    last = file.tell()
+    tag = file.read(11)
+    if last > end and len(tag) == 11 and last + 15 + int.from_bytes(tag[1:4], "big") == length:
+        yield b"tags", 0, length - end  # the last one is whole
+        return
+    while end < length:
+        file.seek(end)
+        tag = file.read(11)
+        if tag and tag[0] & 0x1F not in (8, 9, 18):
+            return
+        size = 15 + int.from_bytes(tag[1:4], "big") if len(tag) == 11 else 11
+        size = length - end if size - 4 <= length - end < size and len(tag) == 11 else size
+        yield b"tag", 11, size
+        end += size
+
+
 # ---- ASF (WMV) ----
 
 _ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
@@ -419,3 +441,6 @@ def _numbers_of(file: BinaryIO, end: int) -> dict[str, int]:
         elif identifier in names and stop - begin <= 8:
             values[names[identifier]] = int.from_bytes(file.read(stop - begin), "big")
     return values
+
+
+_PARTS = {"mov": _boxes, "matroska": _ebml_elements, "avi": _riff_chunks, "flv": _flv_tags, "asf": _asf_objects}

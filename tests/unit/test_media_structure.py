@@ -97,6 +97,27 @@ def test_beginning_of_another_film_is_found_across_the_pieces_that_are_read(tmp_
     assert another_film(path, "matroska,webm", 0) is None
 
 
+def test_flv_that_ends_within_a_tag_lacks_its_rest(tmp_path):
+    path = clips.write_video(tmp_path / "a.flv", range(8), Fraction(1, 25), codec="flv")
+    data = path.read_bytes()
+    assert declared_size(path, "flv") == len(data)
+    ends, end = [], 13
+    while end < len(data):
+        end += 15 + int.from_bytes(data[end + 1 : end + 4], "big")
+        ends.append(end)
+    assert end == len(data) and len(ends) > 8
+    for cut in range(14, len(data)):
+        path.write_bytes(data[:cut])
+        end = next(end for end in ends if end >= cut)
+        begin = max((end for end in ends if end < cut), default=13)
+        if cut >= end - 4:  # at most the length behind the tag is missing
+            assert declared_size(path, "flv") == cut
+        else:
+            assert cut < declared_size(path, "flv") <= (end if cut >= begin + 11 else begin + 11), cut
+    path.write_bytes(data + b"\0" * 50)
+    assert declared_size(path, "flv") in (None, len(data))
+
+
 def test_sound_that_is_not_there_does_not_count(mp4):
     data = bytearray(mp4.read_bytes())
     data[data.index(b"hdlr") + 12 : data.index(b"hdlr") + 16] = b"soun"
