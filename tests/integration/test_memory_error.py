@@ -216,7 +216,7 @@ def test_encode_of_asyncio_loses_no_packet_or_token():
             return failed
 
     with simulator.shared().options(null_codec=500):
-        assert sum([asyncio.run(encode(place)) for place in range(3 * PLACES)]) > 8
+        assert any([asyncio.run(encode(place)) for place in range(3 * PLACES)])
 
 
 @pytest.mark.parametrize("name", ["submit", "submit_async", "submit_many", "encode"])
