@@ -74,10 +74,10 @@ void avi_stream_drop(avi_stream *stream);
 /* Tell everybody who waits for the stream, in whatever way. Not urgent: of packets, which a coalescing delay may hold. */
 void avi_stream_signal_locked(avi_stream *stream, bool urgent);
 
-/* There may be room for a frame: tell the threads inside calls. */
+/* There may be room for a frame: tell the threads inside calls, but those that wait, or collect, for several packets. */
 static inline void avi_stream_tell_room_locked(avi_stream *stream) {
-    if (stream->waiting)
-        avi_waitset_signal(stream->progress, 0, true);
+    if (stream->waiting > stream->patient)
+        avi_waitset_signal_impatient(stream->progress, 0);
 }
 
 /* Somebody would hear of it. */
