@@ -344,12 +344,20 @@ def unlist_idle_streams(str phase, dict info):
             continue
         try:
             entries = list(stream.entries.values())
+            if any([may_be_read(entry) for entry in entries]):
+                continue
         except MemoryError:
             continue  # next time
         stream.unlist()  # first: what an owner's end runs may send another frame
         for entry in entries:
             if type(entry) is Ticket:
                 (<Ticket>entry).owner = None
+
+
+cdef bint may_be_read(object entry) noexcept:
+    """Of a frame that failed and whose packet nobody has taken: the device has refused it, and has it all the same."""
+    return type(entry) is Ticket and (<Ticket>entry).channel != NULL \
+        and avenc_channel_refused_pending((<Ticket>entry).channel) > 0
 
 
 cdef bint is_promised(object entry) noexcept:

@@ -218,3 +218,36 @@ def test_memory_of_a_refused_frame_is_kept_until_the_device_cannot_read_it(queue
         gc.collect()
         assert len(tensor.deleted) == 1, "a later frame was reported"
         enc.flush()
+
+
+@pytest.mark.filterwarnings("ignore::ascend_venc.SimulatedDeviceWarning")  # of what makes the memory
+def test_collector_leaves_memory_of_a_refused_frame_whose_packet_nobody_has_taken():
+    sim = simulator.shared()
+
+    def hang():
+        assert sim.lib.aclsim_hang_call(interface.SEND.encode(), 1, 0) == 0
+
+    with encoder() as enc, dlpack.DeviceMemory(128 * 192, bytes(128 * 192)) as memory:
+        tensor = dlpack.Tensor(memory.address, (192, 128))
+        with sim.failing_call(interface.SEND, nth=2, code=interface.fault(SYNC_TIMEOUT), after=True):
+            hang()
+            enc.submit_async(bytes(128 * 192))
+            sim.wait_hung(interface.SEND)
+            enc.submit(venc.DeviceFrame.from_dlpack(tensor))  # behind it
+            hang()
+            sim.lib.aclsim_release_hung()
+            assert enc.receive(20).frame_index == 0
+            sim.wait_hung(interface.SEND)
+            with sim.options(stall=1):
+                sim.lib.aclsim_release_hung()
+                eventually(lambda: enc.stats.refused_sends == 1 and enc.stats.in_flight == 0)
+                gc.collect()
+                assert tensor.deleted == [], "the device has it, and may read it"
+        with pytest.raises(venc.FrameError):
+            enc.receive(20)
+        enc.submit(bytes(128 * 192))
+        enc.flush()
+        enc.submit(bytes(128 * 192))
+        gc.collect()
+        assert len(tensor.deleted) == 1, "a later frame was reported"
+        enc.flush()
