@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from .sei import Message
 
 _TIMEOUT = -3  # AVENC_E_TIMEOUT
-_TOLD = "CANCELLED_AND_NOTIFIED"  # the state that concurrent.futures.wait looks for
 
 
 class _NamedFuture(Future):  # type: ignore[type-arg]
@@ -40,11 +39,6 @@ class _NamedFuture(Future):  # type: ignore[type-arg]
         if exception is not None:
             tell_name(exception, self.encoder_name)
         super().set_exception(exception)
-
-    def set_running_or_notify_cancel(self) -> bool:
-        """Also twice: of one that is cancelled the device may be given up, and give its packet back after all."""
-        with self._condition:
-            return self._state != _TOLD and super().set_running_or_notify_cancel()
 
 
 class _Server:
