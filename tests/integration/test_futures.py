@@ -557,7 +557,8 @@ def test_callback_that_is_interrupted_by_ctrl_c_in_close_leaves_no_future_pendin
 
 
 HANDED_OUT_BY = ("deliver", "resolve", "running", "set_running_or_notify_cancel", "set_result", "_invoke_callbacks")
-HANDED_OUT_BY_STEP = ("deliver", "resolve")  # between any two steps of the interpreter; the others: any two lines
+# Between any two steps of the interpreter; the others: any two lines. CPython 3.9 raises SystemError at some steps.
+HANDED_OUT_BY_STEP = ("deliver", "resolve") if sys.version_info >= (3, 10) else ()
 
 
 def interrupted_at(place, call):
@@ -603,7 +604,7 @@ def test_ctrl_c_anywhere_in_close_leaves_no_future_pending(backend, frames, monk
         if not interrupted:
             break
         assert place < 2000
-    assert place > 100
+    assert place > (100 if HANDED_OUT_BY_STEP else 50)
     assert [future.result(0).frame_index for future in promised] == [0, 1, 2]
 
 
