@@ -146,7 +146,7 @@ cdef int let_go() except -1:
             kept.warned = True
             reason = (<bytes>avenc_last_failure().detail).decode("utf-8", "replace")
             warnings.warn(
-                f"an encoder that nobody closed ended with {errors.explain(status)} {reason}".rstrip(),
+                f"an encoder whose end nobody waited for ended with {errors.explain(status)} {reason}".rstrip(),
                 RuntimeWarning, stacklevel=2)
         if ended:
             if not kept.refused:

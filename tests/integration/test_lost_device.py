@@ -396,7 +396,7 @@ def test_destroy_that_fails_behind_an_encoder_that_nobody_closed_is_warned_of():
         with pytest.warns(ResourceWarning, match="unclosed"):
             del enc
         eventually(lambda: core.live()["CHANNEL"] == 0)
-        with pytest.warns(RuntimeWarning, match="nobody closed ended with 507899"), encoder(timeout=10) as other:
+        with pytest.warns(RuntimeWarning, match="nobody waited for ended with 507899"), encoder(timeout=10) as other:
             other.encode(FRAME)
             other.flush()
 
@@ -413,7 +413,7 @@ def test_warning_that_is_an_exception_leaves_the_others_to_be_warned_of():
         for _ in range(2):
             with warnings.catch_warnings():
                 warnings.simplefilter("error", RuntimeWarning)
-                with pytest.raises(RuntimeWarning, match="nobody closed ended with 507899"):
+                with pytest.raises(RuntimeWarning, match="nobody waited for ended with 507899"):
                     other.submit(FRAME)
         assert other.submit(FRAME) == 0
         other.flush()
