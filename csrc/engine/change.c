@@ -197,7 +197,14 @@ bool avi_change_run(void *arg) {
     avi_blocking_begins();
     int rc = port->bind(channel->device, &binding);
     bool bound = rc == AVENC_OK;
-    if (bound)
+    avi_lock(&stream->lock);
+    bool readable =
+        channel->refused; /* one in front of the change was, since it began; with the right to send no other */
+    avi_unlock(&stream->lock);
+    if (bound && readable)
+        rc = avi_fail(AVENC_E_UNSUPPORTED, "avenc_channel_change",
+                      "the device may still read a frame that it refused: this change takes another channel");
+    else if (bound)
         rc = port->change(channel->device, channel->hardware, &change->settings, &whole);
     avi_lock(&stream->lock);
     bool given_up = change->given_up;

@@ -659,7 +659,7 @@ AVENC_API int avenc_channel_change(avenc_channel *channel, uint32_t epoch, const
  * Wait until it is over. AVENC_OK: it is made, and *first_index the first frame that it applies to. A code of the
  * vendor's: a call failed, and what had been written was written back. AVENC_E_UNSUPPORTED: that failed too; which
  * settings the channel has is not known, and another one is to take its place; or the library lacks a function for it,
- * and nothing has changed. AVENC_E_REPLACED, _CLOSED: it lost its
+ * or the device may still read a frame in front of it that it refused, and nothing has changed. AVENC_E_REPLACED, _CLOSED: it lost its
  * place, or was closed, before. AVENC_E_TIMEOUT: not within the deadline, or nothing moved for the stall's time; the
  * code of a lost device. After these two, and AVENC_E_LOOK, it goes on until it is released.
  */

@@ -37,6 +37,31 @@ static int change_to(avenc_channel *channel, uint32_t rate, uint64_t *first) {
     return rc;
 }
 
+static void *submit_one(void *channel) {
+    CHECK(submit(channel, 1) == REFUSED);
+    return NULL;
+}
+
+SCENARIO(a_change_is_not_made_under_a_frame_in_front_of_it_that_was_refused) {
+    avenc_channel *channel = open_on(0);
+    pthread_t thread;
+    uint64_t first = 77;
+    loop_hang(0, LOOP_SEND, 1);
+    loop_next(0, (loop_plan){.when = LOOP_HELD, .code = REFUSED});
+    pthread_create(&thread, NULL, submit_one, channel);
+    loop_wait_hung(0, LOOP_SEND, 1);
+    avenc_change *change = begin(channel, NEW_RATE);
+    CHECK(enqueue(channel, 2) == AVENC_OK); /* behind it */
+    loop_release(0, LOOP_SEND);
+    pthread_join(thread, NULL);
+    CHECK(avenc_change_wait(change, PATIENT, &first) == AVENC_E_UNSUPPORTED && first == 77);
+    CHECK(said("may still read a frame") && loop_count(0, LOOP_CHANGE) == 0);
+    avenc_change_release(change);
+    expect(channel, 2);
+    CHECK(avenc_channel_epoch(channel) == 0);
+    end_channel(channel);
+}
+
 SCENARIO(a_change_is_made_between_the_frames_before_it_and_those_behind) {
     avenc_channel *channel = open_on(0);
     uint64_t first = 77;
