@@ -459,6 +459,7 @@ static void end_world(world *w) {
             loop_report(0, held);
         (void)avenc_channel_wait_closed(channel, held ? NULL : ((avenc_wait[1]){avenc_wait_for(2)}));
     }
+    (void)avenc_channel_wait_closed(channel, PATIENT); /* a sink may be at its last packets: their tags come behind */
     do {
         CHECK(avenc_channel_take(channel, packets, 8, &count) == AVENC_OK);
         for (size_t i = 0; i < count; i++) {
