@@ -97,6 +97,8 @@ cdef class DeviceFrame:
     """
 
     def __init__(self, ptr, stride, height, *, owner=None, stream=None):
+        if self._picture.data != NULL:  # the device may be reading it
+            raise TypeError("a DeviceFrame is made once: make another one")
         self._picture.data = <void *><uintptr_t>check_int(ptr, "ptr", 1, (1 << 64) - 1)
         self._picture.stride = check_int(stride, "stride", 1, 1 << 20)
         self._picture.height_stride = check_int(height, "height", 1, 1 << 20)

@@ -70,6 +70,7 @@ cdef class Kept:
         cdef dict entries = self.owners
         cdef list futures = []
         cdef Ticket ticket
+        cdef object token, future
         if self.stripped:
             return futures
         tags, all_of_them = list(entries), list(entries.values())
@@ -81,7 +82,9 @@ cdef class Kept:
             entry = entries.get(tag)
             if type(entry) is Ticket and (<Ticket>entry).owner is not None:
                 ticket = entry
+                token, future = ticket.token, ticket.future
                 ticket.token = ticket.future = None
+                token = future = None
             elif entries.pop(tag, entries) is not entries:  # else another thread has just popped it
                 count_tickets(-1)
         return futures
@@ -351,7 +354,9 @@ def unlist_idle_streams(str phase, dict info):
         stream.unlist()  # first: what an owner's end runs may send another frame
         for entry in entries:
             if type(entry) is Ticket:
+                owner = (<Ticket>entry).owner
                 (<Ticket>entry).owner = None
+                owner = None
 
 
 cdef bint may_be_read(object entry) noexcept:

@@ -64,7 +64,9 @@ cdef class Thread:
             if not isinstance(exception, SystemExit):
                 sys.excepthook(type(exception), exception, exception.__traceback__)
         finally:
+            function, argument = self.function, self.argument
             self.function = self.argument = None
+            function = argument = None
             try:
                 ended.add(ident)
             finally:
@@ -208,6 +210,7 @@ cdef int warn(const char *text) except -1:
     cdef PyObject *filters = current_filters(&first, &length)
     cdef PyFrameObject *frame = PyEval_GetFrame()
     cdef PyObject *code
+    cdef PyObject *before
     cdef int instruction
     cdef QuietPlace *place
     if frame == NULL or filters == NULL:
@@ -224,11 +227,11 @@ cdef int warn(const char *text) except -1:
         PyErr_WarnEx(Warning, text, 1)
         if stays_quiet((<bytes>text).decode()):
             Py_XINCREF(code)
-            Py_XDECREF(place.code)
-            place.code = code
+            before, place.code = place.code, code
             place.instruction = instruction
             place.text = text
             place.filters = current_filters(&place.first, &place.length)
+            Py_XDECREF(before)
     finally:
         Py_XDECREF(code)
     return 0

@@ -67,6 +67,13 @@ cdef object callback_of(uint64_t handle):
     return channel.callback
 
 
+cdef int set_callback(Channel channel, object callback) except -1:
+    """What stood there is let go of behind: Cython's assignment would end it with the channel leading to it still, for
+    another thread or a weak reference's callback to find."""
+    before, channel.callback = channel.callback, callback
+    return 0
+
+
 cdef object media_venc_set_channel_desc_callback(PyObject *self, PyObject **args, Py_ssize_t given):
     cdef const char *call = b"acl.media.venc_set_channel_desc_callback"
     cdef uint64_t handle = 0
@@ -82,7 +89,7 @@ cdef object media_venc_set_channel_desc_callback(PyObject *self, PyObject **args
         return stale(call, &channel_descs, handle, args, given)
     code = acl.aclvencSetChannelDescCallback(<aclvencChannelDesc *>handle, venc_trampoline)
     if code == ACL_SUCCESS:
-        channel.callback = <object>args[1]
+        set_callback(channel, <object>args[1])
     return status(call, code, args, given)
 
 
@@ -132,7 +139,7 @@ cdef object media_venc_set_channel_desc_param(PyObject *self, PyObject **args, P
         return stale(call, &channel_descs, handle, args, given)
     code = acl.aclvencSetChannelDescParam(<aclvencChannelDesc *>handle, param_type, length, source)
     if code == ACL_SUCCESS and param_type == ACL_VENC_CALLBACK_PTR:
-        channel.callback = <object>args[2]
+        set_callback(channel, <object>args[2])
     return explained(call, code, args, given)
 
 
@@ -208,7 +215,7 @@ cdef object media_venc_create_channel(PyObject *self, PyObject **args, Py_ssize_
     channel.left_out = False
     channel.accepted = 0
     channel.thread_id = acl.aclvencGetChannelDescThreadId(<aclvencChannelDesc *>handle)
-    channel.thread = thread_of(channel.thread_id)
+    thread, channel.thread = channel.thread, thread_of(channel.thread_id)
     return 0
 
 
@@ -241,7 +248,9 @@ cdef object media_venc_destroy_channel(PyObject *self, PyObject **args, Py_ssize
     # After any code but that of a refused argument the runtime has freed parts of the channel: it is gone.
     if code != ACL_ERROR_INVALID_PARAM:
         channel.created = False
+        callback, thread = channel.callback, channel.thread
         channel.callback = channel.thread = None
+        callback = thread = None
         forget_deliveries(channel)
     return status(call, code, args, given)
 
