@@ -45,6 +45,7 @@ MODULES = [
     "convert",
     "stream",
     "channel",
+    "group",
     "pyacl.functions",
 ]
 # What is made of pyacl/functions.txt, ascendcl.h and himpi.h: files that Cython includes, and stubs.

@@ -6,14 +6,15 @@ from __future__ import annotations
 import itertools
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ._lowlevel.core import open_library
+from ._lowlevel.group import submit_to_each
 from ._lowlevel.waitset import WaitSet
-from .arguments import check_latency, check_range, check_timeout, parse_choice
+from .arguments import as_many, check_latency, check_range, check_timeout, items_of, parse_choice
 from .encoder import DELIVERY, Encoder, take_last
 from .errors import (
     DeviceFullError,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT = -3  # AVENC_E_TIMEOUT
 _DRAINED = -13  # AVENC_E_DRAINED
+_NOT_SENT = object()
 
 
 class EncoderGroup:
@@ -173,6 +175,74 @@ class EncoderGroup:
             if device is not None and not encoder.closed:
                 load[device] = load.get(device, 0.0) + pixels
         return sorted(self._devices, key=lambda device: load[device])
+
+    def submit_many(
+        self,
+        frames: Mapping[Encoder, Any] | Iterable[tuple[Encoder, Any]],
+        *,
+        pts: Iterable[int | None] | None = None,
+        key_frames: Iterable[bool] | None = None,
+        tokens: Iterable[Any] | None = None,
+        timeout: float | None = None,
+    ) -> list[int | None]:
+        """Send a frame to each of several encoders, as cameras that are in step bring them; the GIL is given up once.
+
+        Parameters
+        ----------
+        frames : mapping of Encoder to frame, or iterable of pairs (Encoder, frame)
+            Each encoder once, and what its `submit` takes. Those in host memory, in the device's own pixel format, are sent
+            in one native call; the others by the encoder's `submit`, after them.
+        pts, key_frames, tokens : iterable, optional
+            An item for each frame, as `submit` takes it.
+        timeout : float, optional
+            Seconds for the whole call to wait for room, where an encoder's `on_full` is "block"; None: each one's `timeout`.
+
+        Returns
+        -------
+        list of int or None
+            For each frame its number in its encoder; None if it was dropped.
+
+        Raises
+        ------
+        TypeError, InvalidArgumentError
+            `frames` or another argument is not what it has to be. Nothing was sent.
+        VencError, TypeError
+            What `submit` raises for a frame. The frames of all other encoders have been tried all the same. Where several
+            failed it is the first one's; `error.encoder` says whose, `error.failures` is the list of pairs (encoder, exception)
+            of the others, and `error.numbers` what would have been returned, None for those that failed.
+
+        Notes
+        -----
+        Frames are sent on the calling thread, one after the other, and none waits for room before all have been tried. The
+        runtime's own call has no bound: one that takes long keeps the frames behind it waiting, so with several devices make a
+        call for each. `Encoder.submit_async` hands frames to native threads instead.
+        """
+        pairs = [_pair(item) for item in items_of("frames", frames.items() if isinstance(frames, Mapping) else frames)]
+        encoders, count = [encoder for encoder, _ in pairs], len(pairs)
+        if len(set(encoders)) != count:
+            raise InvalidArgumentError("frames has two for one encoder: use its own submit_many, or a call for each")
+        stamps, keys = as_many("pts", pts, count, None), as_many("key_frames", key_frames, count, False)
+        notes, since = as_many("tokens", tokens, count, None), time.monotonic()
+        # No closure: CPython 3.11 lets go of no argument of a call that has no memory for one.
+        bounds = list(map(Encoder._wait_for, encoders, itertools.repeat(timeout)))
+        results: list[Any] = [_NOT_SENT] * count
+        try:
+            channels = [encoder._open_channel() for encoder in encoders]
+            submit_to_each(channels, [frame for _, frame in pairs], stamps, [bool(key) for key in keys], notes, results)
+            for number, (encoder, frame) in enumerate(pairs):
+                if results[number] is _NOT_SENT:
+                    bound = bounds[number]
+                    left = None if bound is None else max(bound - (time.monotonic() - since), 0.0)
+                    results[number] = _submit(encoder, frame, stamps[number], keys[number], notes[number], left)
+            if not any(isinstance(result, Exception) for result in results):
+                return results
+        except BaseException as error:
+            _tell_results(error, encoders, results)
+            raise
+        try:
+            raise _first_failure(encoders, results)
+        finally:
+            results.clear()  # what is raised leads here, and is in it
 
     def receive_many(self, max: int = 64, timeout: float | None = None) -> list[tuple[Encoder, Packet]]:
         """Wait for a packet of any encoder, and return the pairs (encoder, packet) that are ready, at most `max`.
@@ -353,6 +423,39 @@ class EncoderGroup:
 
     def __repr__(self) -> str:
         return f"<EncoderGroup of {len(self.encoders)} on devices {self._devices}>"
+
+
+def _pair(item: Any) -> tuple[Encoder, Any]:
+    if not isinstance(item, tuple) or len(item) != 2 or not isinstance(item[0], Encoder):
+        raise TypeError(f"frames must hold pairs (Encoder, frame), got {type(item).__name__}")
+    return item
+
+
+def _submit(encoder: Encoder, frame: Any, pts: Any, key_frame: Any, token: Any, timeout: float | None) -> Any:
+    """The frame's number, None if it was dropped, or the exception."""
+    try:
+        return encoder.submit(frame, pts=pts, key_frame=key_frame, token=token, timeout=timeout)
+    except (TypeError, VencError) as error:
+        return error
+
+
+def _tell_results(error: BaseException, encoders: list[Encoder], results: list[Any]) -> None:
+    """Say in an exception what became of each frame."""
+    failures = []
+    for encoder, result in zip(encoders, results):
+        if isinstance(result, Exception):
+            tell_name(result, encoder.name)
+            result.encoder = encoder  # type: ignore[attr-defined]
+            if result is not error:
+                failures.append((encoder, result))
+    error.failures = failures  # type: ignore[attr-defined]
+    error.numbers = [result if isinstance(result, int) else None for result in results]  # type: ignore[attr-defined]
+
+
+def _first_failure(encoders: list[Encoder], results: list[Any]) -> Exception:
+    first: Exception = next(result for result in results if isinstance(result, Exception))
+    _tell_results(first, encoders, results)
+    return first
 
 
 def _mark(waitset: WaitSet, keys: list[int]) -> None:

@@ -44,7 +44,7 @@ class Held(NamedTuple):
 
 
 def send_paced(
-    send: Callable[[int, float | None], bool],
+    send: Callable[[int, float | None], int],
     streams: int,
     *,
     rate: int = RATE,
@@ -53,23 +53,23 @@ def send_paced(
     together: int = 1,
     measuring: Callable[[], None] | None = None,
 ) -> tuple[int, float]:
-    """Call `send(stream, due)` at `rate` for each stream in turn, `together` of them at a time, the groups evenly
-    spread over time: (frames for which it was False, seconds), after the warm-up. due: by time.monotonic(); None:
-    warm-up."""
+    """Call `send(stream, due)` at `rate` for each stream in turn, evenly spread over time; or, where `together` of them are
+    in step, for the first of these: (sum of what it returns, frames that were lost; seconds), after the warm-up. due: by
+    time.monotonic(); None: warm-up."""
     lost, begin, interval = 0, time.monotonic(), 1 / (rate * streams)
     measured = begin
-    for number in range((warm_up + frames) * streams):
+    for number in range(0, (warm_up + frames) * streams, together):
         if number == warm_up * streams:
             measured = time.monotonic()
             if measuring is not None:
                 measuring()
-        due = begin + number // together * together * interval
+        due = begin + number * interval
         wait = due - time.monotonic()
         if wait > 0:
             time.sleep(wait)
         counts = number >= warm_up * streams
-        if not send(number % streams, due if counts else None):
-            lost += counts
+        missing = send(number % streams, due if counts else None)
+        lost += missing if counts else 0
     return lost, time.monotonic() - measured
 
 
@@ -79,9 +79,11 @@ def pace(
     pictures: Sequence[Any],
     *,
     call: str = "submit",
+    together: int = 1,
     **how: Any,
 ) -> Paced:
-    """Send from this thread and receive in another, up to the end of all streams; the group is drained then.
+    """Send from this thread and receive in another, up to the end of all streams; the group is drained then. Frames of
+    streams that are in step (`together`) are sent by the group's submit_many.
 
     Encoders drop a frame for which there is no room (on_full="drop_newest"): it is lost. `how` as for `send_paced`.
     """
@@ -106,8 +108,14 @@ def pace(
         except BaseException as error:  # the sending thread raises it
             failures.append(error)
 
-    def send(stream: int, due: float | None) -> bool:
-        return calls[stream](pictures[stream % len(pictures)], token=due) is not None and not failures
+    several = [(encoder, pictures[number % len(pictures)]) for number, encoder in enumerate(encoders)]
+
+    def send(stream: int, due: float | None) -> int:
+        if failures:
+            return together
+        if together == 1:
+            return calls[stream](pictures[stream % len(pictures)], token=due) is None
+        return group.submit_many(several[stream : stream + together], tokens=[due] * together).count(None)
 
     def measuring() -> None:
         nonlocal cpu
@@ -116,7 +124,7 @@ def pace(
     receiver = threading.Thread(target=receive, name="streams-receive")
     receiver.start()
     try:
-        lost, took = send_paced(send, len(encoders), measuring=measuring, **how)
+        lost, took = send_paced(send, len(encoders), together=together, measuring=measuring, **how)
         group.drain()
         receiver.join()
     finally:

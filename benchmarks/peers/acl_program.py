@@ -251,10 +251,10 @@ class PacedProgram(AclProgram):
     def _send(self, number, due):
         channel = self.channels[number]
         if channel.sent - channel.received >= self.workload.buffers:
-            return False
+            return 1  # lost
         channel.due.append(due)
         self.send(channel)
-        return True
+        return 0
 
     def pace(self, **how):
         self.bind()

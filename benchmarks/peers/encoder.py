@@ -220,18 +220,22 @@ class Paced:
             raise
         self.pictures = [bytes([number]) * workload.picture_bytes for number in range(8)]
 
-    def pace(self, warm_up=streams.WARM_UP, **how):
+    def pace(self, warm_up=streams.WARM_UP, together=1, **how):
+        how.update(warm_up=warm_up, together=together)
         if self.way != "sink":
-            return streams.pace(self.group, self.encoders, self.pictures, call=self.call, warm_up=warm_up, **how)
+            return streams.pace(self.group, self.encoders, self.pictures, call=self.call, **how)
         cpu = []
+        several = [(encoder, self.pictures[number % 8]) for number, encoder in enumerate(self.encoders)]
 
         def send(stream, due):
-            return self.encoders[stream].submit(self.pictures[stream % 8]) is not None
+            if together == 1:
+                return self.encoders[stream].submit(self.pictures[stream % 8]) is None
+            return self.group.submit_many(several[stream : stream + together]).count(None)
 
         def start():
             cpu.append(time.process_time())
 
-        lost, took = streams.send_paced(send, len(self.encoders), measuring=start, warm_up=warm_up, **how)
+        lost, took = streams.send_paced(send, len(self.encoders), measuring=start, **how)
         for encoder in self.encoders:
             encoder.flush()
         done = self.total()

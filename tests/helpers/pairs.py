@@ -51,7 +51,7 @@ REFUSED = 507046
 
 SENDING = {
     "submit", "submit_planes", "submit_many", "submit_async", "submit_borrowed", "submit_frame", "encode",
-    "encode_future", "aio_submit", "aio_encode",
+    "encode_future", "group_submit", "aio_submit", "aio_encode",
 }  # fmt: skip
 TAKING = {
     "receive", "receive_many", "flush", "encode", "encode_future", "group_receive", "aio_receive", "aio_flush",
@@ -222,7 +222,7 @@ class Round:
         if kind is venc.EncoderFullError:
             return full and self.on_full == "error"
         if kind is venc.InvalidArgumentError:
-            if name.startswith("group_"):
+            if name.startswith("group_") and name not in SENDING:
                 return "group_close" in self.pair
             if name == "submit_frame" and self.fault == "send":
                 return True  # a frame that the device refused is used up
@@ -389,6 +389,18 @@ def flush(name, world, enc, rng):
         world.take(packets)
 
 
+def group_submit(name, world, enc, rng):
+    if world.group is None:
+        return
+    token, array = world.picture(world.size(enc, rng))
+    arguments = {"tokens": [token], "key_frames": [rng.random() < 0.2], "timeout": SHORT}
+    numbers, error = world.attempt(name, world.group.submit_many, {enc: array}, **arguments)
+    if error is not None:
+        world.refused.add(token.number)
+    elif numbers[0] is not None:
+        world.accept(token, numbers[0])
+
+
 def group_receive(name, world, enc, rng):
     group = world.group
     if group is None:
@@ -521,6 +533,7 @@ TABLE = {
     "close": close,
     "stats": stats,
     "del": delete,
+    "group_submit": group_submit,
     "group_receive": group_receive,
     "group_drain": on_group("drain"),
     "group_close": on_group("close"),

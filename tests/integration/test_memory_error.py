@@ -396,3 +396,40 @@ def test_group_loses_no_packet_token_key_or_encoder(name, request):
     assert struck > 1
     eventually(lambda: core.live()["TICKET"] == 0)
     live.assert_unchanged(before)
+
+
+@pytest.mark.parametrize("kind", ["plain", "two that go by themselves"])
+def test_group_says_which_frames_it_has_sent(kind, request):
+    struck = 0
+    step = min(3, request.config.getoption("--every"))
+    before = live.settled()
+    with simulator.shared().options(null_codec=500):
+        for place in (place for place in range(PLACES) if place < 30 or place % step == 0):
+            with venc.EncoderGroup(backend="sim") as group:
+                options = [{}, {}, {}, {}] if kind == "plain" else [{}, {"pixel_format": "rgb24"}, {}, {"on_full": "drop_oldest"}]
+                cameras = [group.add(128, 128, codec="h264", queue=8, timeout=10, **more) for more in options]
+                frames = [RGB if "pixel_format" in more else FRAME for more in options]
+                for camera, frame in zip(cameras, frames):
+                    for _ in range(BEFORE // 6):
+                        camera.submit_many([frame] * 6)
+                        camera.flush()
+                tokens = [Token() for _ in cameras]
+                alive, pairs = weakref.WeakSet(tokens), list(zip(cameras, frames))
+                call = lambda group, tokens: group.submit_many(pairs, tokens=tokens)  # noqa: B023, E731
+                numbers, error = without_memory(call, group, tokens, place)
+                struck += error is not None
+                if error is not None:
+                    numbers = getattr(error, "numbers", [None] * 4)
+                assert [camera.stats.submitted for camera in cameras] == [
+                    BEFORE + (number is not None) for number in numbers
+                ], place
+                for camera, token, number in zip(cameras, tokens, numbers):
+                    expected = [] if number is None else [(number, token)]
+                    assert [(packet.frame_index, packet.token) for packet in camera.flush()] == expected, place
+            del group, cameras, camera, pairs, tokens, token, error, expected, call
+            if place % 8 == 0:
+                gc.collect()
+                eventually(lambda alive=alive: not alive and gc.collect() is not None)
+    assert struck > 10
+    eventually(lambda: core.live()["TICKET"] == 0)
+    live.assert_unchanged(before)
