@@ -190,12 +190,13 @@ class EncoderGroup:
         Parameters
         ----------
         frames : mapping of Encoder to frame, or iterable of pairs (Encoder, frame)
-            Each encoder once, and what its `submit` takes. Those in host memory, in the device's own pixel format, are sent
-            in one native call; the others by the encoder's `submit`, after them.
+            Each encoder once, and what its `submit` takes. Those in host memory, in the device's own pixel format, are
+            sent in one native call; the others by the encoder's `submit`, after them.
         pts, key_frames, tokens : iterable, optional
             An item for each frame, as `submit` takes it.
         timeout : float, optional
-            Seconds for the whole call to wait for room, where an encoder's `on_full` is "block"; None: each one's `timeout`.
+            Seconds for the whole call to wait for room, where an encoder's `on_full` is "block"; None: each one's own
+            `timeout`.
 
         Returns
         -------
@@ -207,15 +208,16 @@ class EncoderGroup:
         TypeError, InvalidArgumentError
             `frames` or another argument is not what it has to be. Nothing was sent.
         VencError, TypeError
-            What `submit` raises for a frame. The frames of all other encoders have been tried all the same. Where several
-            failed it is the first one's; `error.encoder` says whose, `error.failures` is the list of pairs (encoder, exception)
-            of the others, and `error.numbers` what would have been returned, None for those that failed.
+            What `submit` raises for a frame. The frames of all other encoders have been tried all the same. Where
+            several failed it is the first one's; `error.encoder` says whose, `error.failures` is the list of pairs
+            (encoder, exception) of the others, and `error.numbers` what would have been returned, None for those that
+            failed.
 
         Notes
         -----
-        Frames are sent on the calling thread, one after the other, and none waits for room before all have been tried. The
-        runtime's own call has no bound: one that takes long keeps the frames behind it waiting, so with several devices make a
-        call for each. `Encoder.submit_async` hands frames to native threads instead.
+        Frames are sent on the calling thread, one after the other, and none waits for room before all have been tried.
+        The runtime's own call has no bound: one that takes long keeps the frames behind it waiting, so with several
+        devices make a call for each. `Encoder.submit_async` hands frames to native threads instead.
         """
         pairs = [_pair(item) for item in items_of("frames", frames.items() if isinstance(frames, Mapping) else frames)]
         encoders, count = [encoder for encoder, _ in pairs], len(pairs)

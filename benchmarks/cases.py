@@ -272,7 +272,7 @@ def latency(pyacl):
 
 def channels(pyacl):
     """64 channels at 30 fps: frames spread over time, so that no packet finds another one to share a wake-up with, or
-    in step, one of each channel at a time (`EncoderGroup.submit_many`). V2 as V1, each against C on the same interface."""
+    in step, one of each channel at a time (`EncoderGroup.submit_many`). V2 as V1, each against C on its interface."""
     ways = ("Encoder, immediate", "Encoder, coalesced", "Encoder, coalesced to a sink")
     figures = (
         Figure("cpu_us", "CPU per frame", "µs"),

@@ -53,9 +53,9 @@ def send_paced(
     together: int = 1,
     measuring: Callable[[], None] | None = None,
 ) -> tuple[int, float]:
-    """Call `send(stream, due)` at `rate` for each stream in turn, evenly spread over time; or, where `together` of them are
-    in step, for the first of these: (sum of what it returns, frames that were lost; seconds), after the warm-up. due: by
-    time.monotonic(); None: warm-up."""
+    """Call `send(stream, due)` at `rate` for each stream in turn, evenly spread over time; or, where `together` of them
+    are in step, for the first of these: (sum of what it returns, which is how many frames were lost; seconds), after
+    the warm-up. due: by time.monotonic(); None: warm-up."""
     lost, begin, interval = 0, time.monotonic(), 1 / (rate * streams)
     measured = begin
     for number in range(0, (warm_up + frames) * streams, together):

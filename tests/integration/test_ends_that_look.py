@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The end of an object of the program's runs code that looks at whatever leads to it: a weak reference's callback here, which
-stands for another thread at that moment. Nothing leads to it any more."""
+"""The end of an object of the program's runs code that looks at whatever leads to it: a weak reference's callback here,
+which stands for another thread at that moment. Nothing leads to it any more."""
 
 import gc
 import weakref

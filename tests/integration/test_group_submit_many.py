@@ -122,7 +122,12 @@ def test_frame_that_the_device_refuses_is_not_sent_twice_and_its_token_goes_back
     assert cameras[1].stats.refused_sends == 1
     assert group.submit_many([(camera, frames[1]) for camera in cameras]) == [1, 0, 1, 1]
     found = received(group)
-    assert [[packet.token for packet in found[camera]] for camera in cameras] == [[0, None], [None], [2, None], [3, None]]
+    assert [[packet.token for packet in found[camera]] for camera in cameras] == [
+        [0, None],
+        [None],
+        [2, None],
+        [3, None],
+    ]
 
 
 def test_who_has_no_room_is_waited_for_behind_all_others(group, frames):
@@ -184,7 +189,9 @@ def test_a_channel_that_was_replaced_meanwhile_is_left_to_its_successor(group, f
 def test_only_what_fits_64_bits_is_a_time(group, frames):
     first, second, third = cameras_of(group, 3)
     with pytest.raises(venc.InvalidArgumentError, match="pts is an integer of 64 bits") as caught:
-        group.submit_many([(first, frames[0]), (second, frames[0]), (third, frames[0])], pts=[2**63, -(2**63), np.int64(7)])
+        group.submit_many(
+            [(first, frames[0]), (second, frames[0]), (third, frames[0])], pts=[2**63, -(2**63), np.int64(7)]
+        )
     assert caught.value.numbers == [None, 0, 0]
     found = received(group)
     assert [packets[0].pts for packets in (found[second], found[third])] == [-(2**63), 7]

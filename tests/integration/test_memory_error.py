@@ -398,6 +398,11 @@ def test_group_loses_no_packet_token_key_or_encoder(name, request):
     live.assert_unchanged(before)
 
 
+def submit_to_each(group, what):
+    pairs, tokens = what
+    return group.submit_many(pairs, tokens=tokens)
+
+
 @pytest.mark.parametrize("kind", ["plain", "two that go by themselves"])
 def test_group_says_which_frames_it_has_sent(kind, request):
     struck = 0
@@ -406,7 +411,11 @@ def test_group_says_which_frames_it_has_sent(kind, request):
     with simulator.shared().options(null_codec=500):
         for place in (place for place in range(PLACES) if place < 30 or place % step == 0):
             with venc.EncoderGroup(backend="sim") as group:
-                options = [{}, {}, {}, {}] if kind == "plain" else [{}, {"pixel_format": "rgb24"}, {}, {"on_full": "drop_oldest"}]
+                options = (
+                    [{}, {}, {}, {}]
+                    if kind == "plain"
+                    else [{}, {"pixel_format": "rgb24"}, {}, {"on_full": "drop_oldest"}]
+                )
                 cameras = [group.add(128, 128, codec="h264", queue=8, timeout=10, **more) for more in options]
                 frames = [RGB if "pixel_format" in more else FRAME for more in options]
                 for camera, frame in zip(cameras, frames):
@@ -415,8 +424,7 @@ def test_group_says_which_frames_it_has_sent(kind, request):
                         camera.flush()
                 tokens = [Token() for _ in cameras]
                 alive, pairs = weakref.WeakSet(tokens), list(zip(cameras, frames))
-                call = lambda group, tokens: group.submit_many(pairs, tokens=tokens)  # noqa: B023, E731
-                numbers, error = without_memory(call, group, tokens, place)
+                numbers, error = without_memory(submit_to_each, group, (pairs, tokens), place)
                 struck += error is not None
                 if error is not None:
                     numbers = getattr(error, "numbers", [None] * 4)
@@ -426,7 +434,7 @@ def test_group_says_which_frames_it_has_sent(kind, request):
                 for camera, token, number in zip(cameras, tokens, numbers):
                     expected = [] if number is None else [(number, token)]
                     assert [(packet.frame_index, packet.token) for packet in camera.flush()] == expected, place
-            del group, cameras, camera, pairs, tokens, token, error, expected, call
+            del group, cameras, camera, pairs, tokens, token, error, expected
             if place % 8 == 0:
                 gc.collect()
                 eventually(lambda alive=alive: not alive and gc.collect() is not None)

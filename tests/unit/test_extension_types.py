@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How extension types let go of objects of the program's. `x.a = b` is compiled by Cython to an end of what stood there, and
-then the assignment: what runs in that end (a finalizer, a weak reference's callback, another thread) finds an object in `x.a`
-that has ended. So whoever assigns holds what stood there, or there was nothing."""
+"""How extension types let go of objects of the program's. `x.a = b` is compiled by Cython to an end of what stood
+there, and then the assignment: what runs in that end (a finalizer, a weak reference's callback, another thread) finds an
+object in `x.a` that has ended. So whoever assigns holds what stood there, or there was nothing."""
 
 import re
 from pathlib import Path
@@ -24,14 +24,20 @@ def assignments(text):
     for number, line in enumerate(lines):
         code = line.split("#")[0].rstrip()
         left, equals, right = code.rpartition(" = ")
-        if not equals or right.startswith("<PyObject *>") or re.match(r"\s*(cdef|def|return|if|while|assert|for)\b", code):
+        if (
+            not equals
+            or right.startswith("<PyObject *>")
+            or re.match(r"\s*(cdef|def|return|if|while|assert|for)\b", code)
+        ):
             continue
         for target in TARGET.findall(left + " ="):
             begin = max(at for at in range(number + 1) if at == 0 or re.match(r"\s*(cdef|def) .*:$", lines[at]))
             name = target.split(".")[0]
             before = "\n".join(lines[begin : number + 1])
             made_here = re.search(rf"\b{re.escape(name)} = \w+\.__new__\(", before) is not None
-            held = any(re.search(rf"= .*{re.escape(target)}\b", each) for each in lines[max(number - 2, begin) : number])
+            held = any(
+                re.search(rf"= .*{re.escape(target)}\b", each) for each in lines[max(number - 2, begin) : number]
+            )
             swapped = re.search(rf"\w+, {re.escape(target)} = {re.escape(target)}, ", code) is not None
             yield number + 1, target, made_here or held or swapped or code.strip() in NOTHING_THERE
 

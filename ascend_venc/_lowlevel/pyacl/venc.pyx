@@ -70,7 +70,7 @@ cdef object callback_of(uint64_t handle):
 cdef int set_callback(Channel channel, object callback) except -1:
     """What stood there is let go of behind: Cython's assignment would end it with the channel leading to it still, for
     another thread or a weak reference's callback to find."""
-    before, channel.callback = channel.callback, callback
+    _before, channel.callback = channel.callback, callback
     return 0
 
 
@@ -215,7 +215,7 @@ cdef object media_venc_create_channel(PyObject *self, PyObject **args, Py_ssize_
     channel.left_out = False
     channel.accepted = 0
     channel.thread_id = acl.aclvencGetChannelDescThreadId(<aclvencChannelDesc *>handle)
-    thread, channel.thread = channel.thread, thread_of(channel.thread_id)
+    _before, channel.thread = channel.thread, thread_of(channel.thread_id)
     return 0
 
 
