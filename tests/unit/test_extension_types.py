@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How extension types let go of objects of the program's. `x.a = b` is compiled by Cython to an end of what stood
-there, and then the assignment: what runs in that end (a finalizer, a weak reference's callback, another thread) finds an
-object in `x.a` that has ended. So whoever assigns holds what stood there, or there was nothing."""
+there, and then the assignment: what runs in that end (a finalizer, a weak reference's callback, another thread) finds
+an object in `x.a` that has ended. So whoever assigns holds what stood there, or there was nothing."""
 
 import re
 from pathlib import Path
