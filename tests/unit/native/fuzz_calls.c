@@ -334,9 +334,9 @@ static void let_device(world *w) {
     const uint32_t kinds = sizeof may_fail / sizeof may_fail[0] - (w->binds == 2);
     unsigned held = loop_held(0);
     if (held && !once_in(6))
-        loop_report(0, 1 + below(held));
+        loop_report_held(0, 0, 1 + below(held));
     else if (held && once_in(2))
-        loop_report_nth(0, below(held));
+        loop_report_held(0, below(held), 1);
     else if (once_in(3))
         loop_next(0, (loop_plan){.when = LOOP_HELD, .ret_code = once_in(2) ? 31 : 0, .times = once_in(4) ? 2 : 0});
     else if (once_in(3) && w->faults < MOST_FAULTS) {

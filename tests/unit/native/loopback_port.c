@@ -674,6 +674,15 @@ void loop_report_nth(int device, unsigned nth) {
     pthread_mutex_unlock(&lock);
 }
 
+void loop_report_held(int device, unsigned nth, unsigned count) {
+    loop_device *loop = &devices[device];
+    pthread_mutex_lock(&lock);
+    for (; count && nth < loop->held_count; count--)
+        take_held_locked(loop, nth);
+    ask_locked(loop);
+    pthread_mutex_unlock(&lock);
+}
+
 void loop_report_again(int device) {
     loop_device *loop = &devices[device];
     pthread_mutex_lock(&lock);

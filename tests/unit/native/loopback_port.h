@@ -86,6 +86,8 @@ unsigned loop_held(int device);
 void loop_report(int device, unsigned count);
 /* Report the nth held one (0: the oldest). Those of its channel that are before it leave the device without a report. */
 void loop_report_nth(int device, unsigned nth);
+/* Report up to `count` from the nth held one on: as many as there are by now. */
+void loop_report_held(int device, unsigned nth, unsigned count);
 /* Once more, the report of the last frame that was reported: late, or double. */
 void loop_report_again(int device);
 /* Report, after all, the last frame that left the device without one. */
