@@ -456,7 +456,7 @@ static void end_world(world *w) {
     while (!avenc_channel_has_ended(channel)) { /* queued frames may have been on their way */
         unsigned held = loop_held(0);
         if (held)
-            loop_report(0, held);
+            loop_report_held(0, 0, held);
         (void)avenc_channel_wait_closed(channel, held ? NULL : ((avenc_wait[1]){avenc_wait_for(2)}));
     }
     (void)avenc_channel_wait_closed(channel, PATIENT); /* a sink may be at its last packets: their tags come behind */
