@@ -244,7 +244,8 @@ void avenc_channel_pause(avenc_channel *channel, int paused) {
     if (!channel || channel->generation != avi_generation())
         return;
     avi_lock(&channel->stream->lock);
-    channel->stream->paused = paused != 0;
+    /* What a retirement has begun is not taken back: there is nothing left to send to until a successor is there. */
+    channel->stream->paused = paused || (channel->retiring && !channel->sealed);
     avi_stream_signal_locked(channel->stream, true);
     avi_unlock(&channel->stream->lock);
 }

@@ -19,7 +19,7 @@ int avi_fail_refused_locked(const avenc_channel *channel, const char *call) {
         return avi_fail(AVENC_E_UNSURE, call,
                         "the settings that the device has are not known, and no frame is encoded with them: it refused "
                         "a change, or the change was given up, and it refused the settings of before too");
-    if (channel->state == AVI_OPENING || channel->state == AVI_FAILED || !channel->placed)
+    if ((channel->state != AVI_OPEN && !stream->paused) || !channel->placed)
         return avi_fail(AVENC_E_INVALID, call, "the channel is not open, or has not its predecessor's place yet");
     if (stream->sink_error)
         return avi_fail_sink_locked(stream, call);

@@ -25,7 +25,7 @@ int avi_fail_refused_locked(const avenc_channel *channel, const char *call);
 static inline int avi_refused_locked(const avenc_channel *channel, const char *call) {
     const avi_stream *stream = channel->stream;
     bool takes = !stream->closed && !stream->ended && !channel->sealed && !channel->distrusted && channel->placed &&
-                 !stream->sink_error && channel->state != AVI_OPENING && channel->state != AVI_FAILED &&
+                 !stream->sink_error && (channel->state == AVI_OPEN || stream->paused) &&
                  !atomic_load(&channel->device->lost);
     return takes ? AVENC_OK : avi_fail_refused_locked(channel, call);
 }

@@ -619,7 +619,7 @@ AVENC_API int avenc_channel_succeed(avenc_channel *channel, uint64_t *first_inde
 /*
  * For a device that has no second channel: while paused, submitting waits as for room. avenc_channel_retire ends the
  * hardware channel of a paused stream without frames in flight, so that its successor can be created;
- * avenc_channel_wait_retired tells when. Not to be resumed after that: succeeded, or closed.
+ * avenc_channel_wait_retired tells when. The pause lasts until it is succeeded or closed then, whoever wants to end it.
  */
 AVENC_API void avenc_channel_pause(avenc_channel *channel, int paused);
 AVENC_API void avenc_channel_retire(avenc_channel *channel);

@@ -376,6 +376,45 @@ SCENARIO(a_frame_held_over_a_retirement_is_not_sent_to_what_is_gone) {
     avenc_device_release(device);
 }
 
+SCENARIO(a_pause_lasts_once_its_channel_is_being_retired) {
+    avenc_device *device = loop_open(0);
+    avenc_channel *a = open_channel(device, 2, 2);
+    avenc_submission frame = frame_of(1);
+    uint64_t index;
+    avenc_channel_pause(a, 1);
+    avenc_channel_retire(a);
+    avenc_channel_pause(a, 0); /* somebody who wanted the same gives up */
+    CHECK(avenc_channel_submit(a, &frame, NULL, &index) == AVENC_E_FULL && said("is ending the old channel"));
+    CHECK(avenc_channel_wait_retired(a, PATIENT) == AVENC_OK);
+    avenc_channel_pause(a, 0);
+    CHECK(avenc_channel_submit(a, &frame, BRIEFLY, &index) == AVENC_E_FULL);
+    CHECK(avenc_channel_enqueue(a, &frame, 1, 0, &index) == AVENC_E_FULL);
+    avenc_channel *b = succeed(device, a, 0);
+    avenc_channel_pause(a, 0);
+    CHECK(submit(a, 1) == AVENC_E_REPLACED && submit(b, 1) == AVENC_OK);
+    expect(b, 1);
+    avenc_channel_release(a);
+    end_channel(b);
+    avenc_device_release(device);
+}
+
+SCENARIO(what_has_ended_takes_no_frame_whatever_else_is_known_of_it) {
+    avenc_device *device = loop_open(0);
+    avenc_channel *a = open_channel(device, 2, 2);
+    avenc_submission frame = frame_of(1);
+    uint64_t index;
+    avenc_channel_pause(a, 1);
+    avenc_channel_retire(a);
+    CHECK(avenc_channel_wait_retired(a, PATIENT) == AVENC_OK);
+    pthread_mutex_lock(&a->stream->lock);
+    a->stream->paused = false; /* no call does that */
+    pthread_mutex_unlock(&a->stream->lock);
+    CHECK(avenc_channel_submit(a, &frame, BRIEFLY, &index) == AVENC_E_INVALID && said("is not open"));
+    CHECK(avenc_channel_enqueue(a, &frame, 1, 0, &index) == AVENC_E_INVALID);
+    end_channel(a);
+    avenc_device_release(device);
+}
+
 /* ---- calls that never return ---------------------------------------------------------------------------- */
 
 /* Another stream of that device, and one of another device, go on. */
