@@ -41,7 +41,7 @@ static int room_locked(const avenc_channel *channel, int purpose) {
     for (const avi_slot *slot = slots->free; slot; slot = slot->next)
         if (!staging || slot->staging)
             return ROOM;
-    if (slots->free || slots->begun < slots->capacity)
+    if (slots->free || slots->begun < slots->capacity || channel->making)
         return ROOM_IN_MAKING;
     /* Every spare one went to frames that the device refused. Reports of later frames bring them back, if any come. */
     return channel->active || channel->held ? NO_ROOM : WEDGED;
@@ -106,7 +106,7 @@ static int wait_room_locked(avenc_channel *channel, int purpose, bool memory, av
     uint64_t start = 0;
     int rc, room;
     while ((rc = avi_refused_locked(channel, call)) == AVENC_OK && (room = room_locked(channel, purpose)) != ROOM) {
-        if (memory && room != ROOM_IN_MAKING)
+        if (memory && (room != ROOM_IN_MAKING || channel->make_failure.code)) /* which the call that follows tells */
             break;
         if (room == WEDGED) {
             rc = avi_fail(channel->refused_code, channel->port->send_call,

@@ -734,8 +734,8 @@ AVENC_API int avenc_channel_drop_oldest(avenc_channel *channel);
 AVENC_API int avenc_channel_wait_room(avenc_channel *channel, const avenc_wait *wait);
 
 /*
- * After AVENC_E_AGAIN: wait until memory is no longer what is missing, because it is there or because there is no room
- * any more, and call again. AVENC_E_AGAIN if it is still being allocated.
+ * After AVENC_E_AGAIN: wait until memory is no longer what is waited for, because it is there, could not be allocated
+ * (which the call says that needs it), or there is no room any more, and call again. AVENC_E_AGAIN if it is still being allocated.
  */
 AVENC_API int avenc_channel_wait_memory(avenc_channel *channel, const avenc_wait *wait);
 

@@ -239,6 +239,31 @@ def test_delivery_gives_everything_in_order(make, frames, delivery):
         assert wakes < len(received) / 3, "about 200 packets come in 250 ms"
 
 
+WAYS = {
+    "submit_async": lambda enc, frame: enc.submit_async(frame),
+    "submit": lambda enc, frame: enc.submit(frame),  # of padded rows: by pinned memory
+    "submit_many": lambda enc, frame: enc.submit_many([frame]),
+    "encode": lambda enc, frame: enc.encode(frame),
+    "acquire": lambda enc, frame: enc.acquire(),
+}
+
+
+@pytest.mark.parametrize("on_full", ["block", "error", "drop_newest"])
+@pytest.mark.parametrize("way", WAYS)
+def test_memory_that_cannot_be_had_is_asked_for_once_and_told(backend, way, on_full):
+    sim, frame = simulator.shared(), bytes(130 * 128 * 3 // 2)
+    with venc.Encoder(130, 128, codec="h264", depth=2, queue=2, on_full=on_full, timeout=10, backend=backend) as enc:
+        sim.lib.aclsim_count_calls(1)
+        with sim.failing_call("aclrtMallocHost", code=207001, persistent=True):
+            with pytest.raises(venc.AclMemoryError) as caught:
+                WAYS[way](enc, frame)
+        sim.lib.aclsim_count_calls(0)
+        assert (caught.value.code, caught.value.call) == (207001, "aclrtMallocHost")
+        assert sim.lib.aclsim_calls(b"aclrtMallocHost") == 1
+        assert enc.submit(frame) == 0
+        assert len(enc.flush()) == 1
+
+
 def test_key_frame_that_is_dropped_while_another_thread_sends_is_made_up_for(frames, backend):
     sim = simulator.shared()
     with venc.Encoder(128, 128, codec="h264", gop=100, depth=1, queue=0, on_full="drop_newest", backend=backend) as enc:

@@ -583,6 +583,33 @@ SCENARIO(memory_for_one_more_slot_is_refused_and_tried_again) {
     end_channel(channel);
 }
 
+/* Who was sent away to wait for memory hears of it from the call that is made again, which asks for no more of it. */
+SCENARIO(memory_that_cannot_be_had_is_told_once_for_each_try) {
+    avenc_channel *channel = open_on(0, 1, 2);
+    avenc_frame *frame = acquire(channel, 1), *none = NULL;
+    avenc_frame_memory memory;
+    avenc_submission given = frame_of(2);
+    uint64_t index;
+    unsigned before = loop_count(0, LOOP_ALLOC);
+    for (unsigned i = 1; i <= 3; i++) {
+        loop_fail(0, LOOP_ALLOC, 1, 207001);
+        int rc = i == 1   ? avenc_channel_enqueue(channel, &given, 1, 0, &index)
+                 : i == 2 ? avenc_channel_submit(channel, &given, NULL, &index)
+                          : avenc_channel_acquire(channel, NULL, &none, &memory);
+        CHECK(rc == AVENC_E_AGAIN);
+        CHECK(avenc_channel_wait_memory(channel, PATIENT) == AVENC_OK);
+        CHECK(avenc_channel_wait_memory(channel, PATIENT) == AVENC_OK); /* it takes nothing from whoever asks */
+        rc = i == 1   ? avenc_channel_enqueue(channel, &given, 1, 0, &index)
+             : i == 2 ? avenc_channel_submit(channel, &given, NULL, &index)
+                      : avenc_channel_acquire(channel, NULL, &none, &memory);
+        CHECK(rc == 207001 && !none && loop_count(0, LOOP_ALLOC) == before + i);
+    }
+    CHECK(enqueue(channel, 3) == AVENC_OK);
+    expect(channel, 3);
+    avenc_frame_release(frame);
+    end_channel(channel);
+}
+
 static void *submit_ok(void *channel) {
     CHECK(submit(channel, 1) == AVENC_OK);
     return NULL;

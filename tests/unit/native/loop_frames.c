@@ -536,6 +536,26 @@ SCENARIO(with_all_slots_out_submit_raises_the_refusal_at_once_and_a_successor_he
     avenc_device_release(device);
 }
 
+SCENARIO(with_all_slots_out_the_last_one_is_waited_for_while_it_is_made) {
+    enum { DEPTH = 1 };
+    avenc_channel *channel = open_on(0, DEPTH, 0);
+    for (unsigned i = 1; i < DEPTH + SPARE; i++) {
+        loop_next(0, refused);
+        CHECK(submit(channel, i) == REFUSED);
+    }
+    avenc_submission frame = frame_of(100);
+    uint64_t index;
+    loop_hang(0, LOOP_ALLOC, 1);
+    CHECK(avenc_channel_submit(channel, &frame, NULL, &index) == AVENC_E_AGAIN);
+    loop_wait_hung(0, LOOP_ALLOC, 1);
+    CHECK(avenc_channel_submit(channel, &frame, NULL, &index) == AVENC_E_AGAIN);
+    CHECK(avenc_channel_wait_memory(channel, BRIEFLY) == AVENC_E_AGAIN);
+    loop_release(0, LOOP_ALLOC);
+    CHECK(submit(channel, 100) == AVENC_OK);
+    expect(channel, 100);
+    end_channel(channel);
+}
+
 SCENARIO(a_refused_frame_of_the_queue_comes_back_as_a_packet) {
     avenc_channel *channel = open_on(0, 1, 2);
     loop_next(0, (loop_plan){.code = BAD_PARAM, .gone = true});
