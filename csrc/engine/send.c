@@ -163,11 +163,15 @@ static avi_packet *take_refused_locked(avenc_channel *channel, avi_slot *slot) {
     return packet;
 }
 
-/* Wait for the right to send. AVENC_OK with *queue: frames wait in front, and this one goes behind them. */
+/*
+ * Wait for the right to send. AVENC_OK with *queue: frames wait in front, or another thread sends and the caller does not
+ * wait; this one goes behind them.
+ */
 static int wait_turn_locked(avenc_channel *channel, avi_waiter *waiter, bool *queue, const char *call) {
     int rc;
     while ((rc = avi_refused_locked(channel, call)) == AVENC_OK) {
-        *queue = channel->queued_head || channel->sending_queued || channel->change;
+        *queue =
+            channel->queued_head || channel->sending_queued || channel->change || (channel->sending && !waiter->wait);
         if (*queue || !channel->sending)
             return AVENC_OK;
         channel->turns_wanted++;

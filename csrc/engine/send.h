@@ -11,7 +11,7 @@
 
 /*
  * Accept a slot, FILLING, whose pixels are where the device reads them, and send it, or queue it behind frames that are
- * queued already. The device is bound. On failure the slot is not the caller's any more,
+ * queued already, or, where the waiter does not wait, behind one that another thread sends. The device is bound. On failure the slot is not the caller's any more,
  * unless *kept.
  */
 int avi_accept_and_send(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission, avi_waiter *waiter,

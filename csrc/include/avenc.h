@@ -687,7 +687,8 @@ AVENC_API void avenc_channel_release(avenc_channel *channel);
  * Copy one picture into a free slot and send it, on the calling thread. On success *frame_index is its number and the
  * caller's memory is free again. On failure nothing was accepted.
  *
- * Waits for room, and for the turn behind other threads that send to the same channel: AVENC_E_FULL at the deadline;
+ * Waits for room, and for the turn behind other threads that send to the same channel: AVENC_E_FULL at the deadline.
+ * Where there is room and `wait` is NULL a frame whose turn has not come is queued, as by avenc_channel_enqueue;
  * and on a host, where rows are to be padded, for pinned memory that a native thread allocates: AVENC_E_AGAIN.
  * A picture of another size than the channel's is refused. The runtime's own calls (upload, aclvencSendFrame) have no
  * bound of ours: one that never returns keeps this call, and nothing else. Frames of concurrent callers are sent one

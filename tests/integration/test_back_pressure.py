@@ -264,6 +264,21 @@ def test_memory_that_cannot_be_had_is_asked_for_once_and_told(backend, way, on_f
         assert len(enc.flush()) == 1
 
 
+@pytest.mark.parametrize("on_full", ["error", "drop_newest"])
+def test_room_is_room_while_another_thread_sends(frames, backend, on_full):
+    sim = simulator.shared()
+    with venc.Encoder(128, 128, codec="h264", depth=8, queue=0, on_full=on_full, timeout=10, backend=backend) as enc:
+        with sim.hanging_call(interface.SEND) as wait_hung:
+            thread = threading.Thread(target=enc.submit, args=(frames[0],))
+            thread.start()
+            wait_hung()
+            assert enc.submit(frames[1]) == 1
+            assert enc.submit_many(frames[2:4]) == [2, 3]
+            assert enc.encode(frames[4]) == []
+        thread.join()
+        assert shown(enc.flush()) == [0, 1, 2, 3, 4]
+
+
 def test_key_frame_that_is_dropped_while_another_thread_sends_is_made_up_for(frames, backend):
     sim = simulator.shared()
     with venc.Encoder(128, 128, codec="h264", gop=100, depth=1, queue=0, on_full="drop_newest", backend=backend) as enc:

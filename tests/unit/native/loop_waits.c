@@ -610,6 +610,47 @@ SCENARIO(a_send_that_returns_wakes_who_waits_for_its_turn) {
     end_channel(channel);
 }
 
+SCENARIO(who_does_not_wait_for_a_turn_queues_where_there_is_room) {
+    avenc_channel *channel = open_on(0, 3, 0);
+    avenc_submission frame;
+    uint64_t index, indices[1];
+    size_t accepted;
+    waiter first = {.channel = channel};
+    loop_hang(0, LOOP_SEND, 1);
+    pthread_create(&first.thread, NULL, submit_for_ever, &first);
+    loop_wait_hung(0, LOOP_SEND, 1);
+    frame = frame_of(8);
+    CHECK(avenc_channel_submit(channel, &frame, NULL, &index) == AVENC_OK && index == 1);
+    frame = frame_of(9);
+    CHECK(avenc_channel_submit_many(channel, &frame, 1, NULL, indices, &accepted) == AVENC_OK && accepted == 1);
+    CHECK(avenc_channel_submit(channel, &frame, NULL, &index) == AVENC_E_FULL && index == 1); /* depth says so */
+    CHECK(stats_of(channel).queued == 2 && loop_count(0, LOOP_SEND) == 1);
+    loop_release(0, LOOP_SEND);
+    pthread_join(first.thread, NULL);
+    for (uint64_t stamp = 7; stamp <= 9; stamp++)
+        expect(channel, stamp);
+    CHECK(first.rc == AVENC_OK);
+    end_channel(channel);
+}
+
+SCENARIO(who_queued_for_its_turn_is_dropped_by_close) {
+    avenc_channel *channel = open_on(0, 3, 0);
+    avenc_submission second = frame_of(8);
+    uint64_t index, tag = 0;
+    waiter first = {.channel = channel};
+    loop_hang(0, LOOP_SEND, 1);
+    pthread_create(&first.thread, NULL, submit_for_ever, &first);
+    loop_wait_hung(0, LOOP_SEND, 1);
+    CHECK(avenc_channel_submit(channel, &second, NULL, &index) == AVENC_OK);
+    CHECK(avenc_channel_close(channel) == AVENC_OK);
+    CHECK(avenc_channel_take_dropped(channel, &tag, 1) == 1 && tag == 8);
+    loop_release(0, LOOP_SEND);
+    pthread_join(first.thread, NULL);
+    expect(channel, 7);
+    end_channel(channel);
+    CHECK(first.rc == AVENC_OK);
+}
+
 /* ---- event loops ------------------------------------------------------------------------------------------ */
 
 static bool readable(int fd) {
