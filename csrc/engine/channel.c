@@ -6,8 +6,6 @@
 
 #include <stdlib.h>
 
-enum { END_TRIES = 3 }; /* for a device that cannot be bound */
-
 /* ---- references -------------------------------------------------------------------------------- */
 
 void avi_channel_retain(avenc_channel *channel) {
@@ -298,7 +296,7 @@ bool avi_channel_end_run(void *arg) {
     avi_blocking_ends();
 
     avi_lock(&stream->lock);
-    bool again = !bound && ++channel->end_failures < END_TRIES;
+    bool again = !bound && ++channel->end_failures < AVI_END_TRIES;
     bool gone = over && bound;
     channel->slots.free = NULL;
     if (rc != AVENC_OK && !again) {

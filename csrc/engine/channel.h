@@ -22,6 +22,9 @@
 /* OPENING -> OPEN -> ENDING -> ENDED, or OPENING -> FAILED. */
 enum { AVI_OPENING, AVI_OPEN, AVI_ENDING, AVI_ENDED, AVI_FAILED };
 
+/* How often a channel is ended whose device cannot be bound; and then when somebody asks for the end again. */
+enum { AVI_END_TRIES = 3 };
+
 /* Slots beyond depth + queue, for frames that the device refused and may still read. */
 enum { AVI_SPARE_SLOTS = 32 };
 

@@ -364,6 +364,14 @@ static bool ended_locked(const avi_stream *stream) {
     return true;
 }
 
+/* An end failed, and there is none left to wait for: each channel has ended, or was tried to be ended too often. */
+static bool end_failed_locked(const avi_stream *stream) {
+    for (const avenc_channel *channel = stream->channels; channel; channel = channel->next)
+        if (channel->state != AVI_ENDED && (channel->state != AVI_OPEN || channel->end_failures < AVI_END_TRIES))
+            return false;
+    return stream->end_failure.code != AVENC_OK;
+}
+
 int avenc_channel_wait_closed(avenc_channel *channel, const avenc_wait *wait) {
     if (!channel)
         return avi_fail(AVENC_E_INVALID, __func__, "channel must not be NULL");
@@ -375,7 +383,7 @@ int avenc_channel_wait_closed(avenc_channel *channel, const avenc_wait *wait) {
     avi_lock(&stream->lock);
     for (;;) {
         bool writing = avi_sink_unfinished_locked(stream);
-        if (!writing && (ended_locked(stream) || atomic_load(&channel->device->lost) || stream->end_failure.code))
+        if (!writing && (ended_locked(stream) || atomic_load(&channel->device->lost) || end_failed_locked(stream)))
             break;
         if ((verdict = avi_stream_sleep_locked(stream, &waiter, false)) == AVI_WOKEN)
             continue;

@@ -831,7 +831,7 @@ AVENC_API int avenc_channel_close(avenc_channel *channel);
 
 /*
  * Wait until a closed stream has ended: AVENC_OK; AVENC_E_TIMEOUT, with who is in the way; the code with which the
- * device refused to destroy a channel (once); on a lost device AVENC_OK at once, though its channels are kept, counted
+ * device refused to destroy a channel (once, when all others have ended); on a lost device AVENC_OK at once, though its channels are kept, counted
  * as live, and ended if it reports again.
  */
 AVENC_API int avenc_channel_wait_closed(avenc_channel *channel, const avenc_wait *wait);

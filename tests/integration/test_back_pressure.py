@@ -254,9 +254,9 @@ def test_memory_that_cannot_be_had_is_asked_for_once_and_told(backend, way, on_f
     sim, frame = simulator.shared(), bytes(130 * 128 * 3 // 2)
     with venc.Encoder(130, 128, codec="h264", depth=2, queue=2, on_full=on_full, timeout=10, backend=backend) as enc:
         sim.lib.aclsim_count_calls(1)
-        with sim.failing_call("aclrtMallocHost", code=207001, persistent=True):
-            with pytest.raises(venc.AclMemoryError) as caught:
-                WAYS[way](enc, frame)
+        failing = sim.failing_call("aclrtMallocHost", code=207001, persistent=True)
+        with failing, pytest.raises(venc.AclMemoryError) as caught:
+            WAYS[way](enc, frame)
         sim.lib.aclsim_count_calls(0)
         assert (caught.value.code, caught.value.call) == (207001, "aclrtMallocHost")
         assert sim.lib.aclsim_calls(b"aclrtMallocHost") == 1

@@ -11,7 +11,9 @@ import time
 import pytest
 
 import ascend_venc as venc
-from helpers import decode, live, simulator, video
+from ascend_venc._lowlevel import core
+from helpers import decode, interface, live, simulator, video
+from helpers.waiting import eventually, is_inside
 
 COUNT = 40
 RET_CODE = 0  # ACLSIM_FRAME_RET_CODE
@@ -54,6 +56,35 @@ def test_file_holds_what_receive_would_have_returned(frames, backend, tmp_path):
             enc.submit(frame)
     assert path.read_bytes() == plain_bytes(frames, backend)
     assert len(decode.frames(path.read_bytes(), "h264")) == COUNT
+
+
+def test_sink_gets_all_where_the_end_of_a_predecessor_failed(frames, backend, tmp_path):
+    path, sim = tmp_path / "out.h264", simulator.shared()
+    wide = video.synthetic(192, 128, 4)
+    with path.open("wb") as file:
+        enc = venc.Encoder(128, 128, codec="h264", backend=backend, sink=file, timeout=10)
+        enc.submit(frames[0])
+        enc.flush()
+        with sim.failing_call(interface.DESTROY, after=True):
+            enc.reconfigure(width=192)
+            eventually(lambda: core.live()["CHANNEL"] == 1)
+        with sim.options(stall=1):
+            for frame in wide:
+                enc.submit(frame)
+            raised = []
+
+            def close():
+                with pytest.raises(venc.AclError) as caught:
+                    enc.close()
+                raised.append(caught.value)
+
+            closing = threading.Thread(target=close)
+            closing.start()
+            eventually(lambda: raised or is_inside(closing, "_close"))
+        closing.join()
+    assert (raised[0].code, raised[0].call) == (507899, interface.DESTROY)
+    assert (enc.stats.written, core.live()["CHANNEL"]) == (5, 0)
+    assert os.stat(path).st_size == enc.stats.bytes_out
 
 
 def test_descriptor_is_the_programs_own_which_may_close_it_at_once(frames, backend):

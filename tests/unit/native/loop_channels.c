@@ -701,6 +701,37 @@ SCENARIO(a_destroy_that_fails_is_told_once_and_made_once) {
     avenc_device_release(device);
 }
 
+SCENARIO(a_predecessor_s_destroy_that_fails_is_told_when_all_have_ended) {
+    avenc_device *device = loop_open(0);
+    avenc_channel *a = open_channel(device, 1, 0);
+    loop_fail(0, LOOP_DESTROY, 1, 507899);
+    avenc_channel *b = succeed(device, a, 0);
+    UNTIL(stats_of(b).failed_destroys == 1);
+    avenc_channel_release(a);
+    loop_default(0, held);
+    CHECK(submit(b, 1) == AVENC_OK);
+    CHECK(avenc_channel_close(b) == AVENC_OK);
+    CHECK(avenc_channel_wait_closed(b, BRIEFLY) == AVENC_E_TIMEOUT && said("1 frame(s) are still in the device"));
+    loop_report(0, 1);
+    CHECK(avenc_channel_wait_closed(b, PATIENT) == 507899 && avenc_channel_has_ended(b) == 1);
+    CHECK(avenc_channel_wait_closed(b, PATIENT) == AVENC_OK);
+    expect(b, 1);
+    avenc_channel_release(b);
+    avenc_device_release(device);
+}
+
+SCENARIO(a_channel_whose_device_cannot_be_bound_is_not_waited_for_for_ever) {
+    avenc_device *device = loop_open(0);
+    avenc_channel *channel = open_channel(device, 1, 0);
+    for (unsigned nth = 1; nth <= 3; nth++)
+        loop_fail(0, LOOP_BIND, nth, 507018);
+    CHECK(avenc_channel_close(channel) == AVENC_OK);
+    CHECK(avenc_channel_wait_closed(channel, PATIENT) == 507018 && avenc_channel_has_ended(channel) == 0);
+    CHECK(avenc_channel_wait_closed(channel, PATIENT) == AVENC_OK && avenc_channel_has_ended(channel) == 1);
+    avenc_channel_release(channel);
+    avenc_device_release(device);
+}
+
 SCENARIO(a_channel_that_cannot_be_made_leaves_nothing) {
     static const loop_call calls[] = {LOOP_BIND, LOOP_CREATE, LOOP_ALLOC, LOOP_PICTURE, LOOP_PLACE};
     avenc_device *device = loop_open(0);
