@@ -143,22 +143,29 @@ void avenc_change_release(avenc_change *change) {
 
 /* ---- making it ------------------------------------------------------------------------------------------ */
 
+/* The pts of a frame, counted from that of the change's first one: each takes its time, also one that was dropped. */
+static int64_t counted_pts(const avenc_change *change, uint64_t index) {
+    int64_t pts;
+    bool over =
+        __builtin_add_overflow(avi_rebased(&change->last_end, &change->settings), index - change->first_index, &pts);
+    return over ? INT64_MAX : pts;
+}
+
 /* Frames that were accepted while it was pending: a counted pts goes on in time, one that was given stays what it is. */
 static void stamp_locked(avenc_channel *channel, const avenc_change *change) {
     const avenc_channel_config *from = &channel->settings, *to = &change->settings;
     if (avi_same_time_base(from, to))
         return;
-    int64_t next = avi_rebased(&change->last_end, to);
-    for (avi_slot *slot = channel->queued_head; slot; slot = slot->next, next = avi_next_pts(next)) {
+    for (avi_slot *slot = channel->queued_head; slot; slot = slot->next) {
         avenc_packet *packet = &slot->packet->pub;
         if (!slot->counted_pts)
             continue;
-        packet->pts = next;
+        packet->pts = counted_pts(change, packet->frame_index);
         packet->epoch = change->epoch;
         if (!slot->next)
-            channel->last_end = (avi_moment){avi_next_pts(next), to->time_num, to->time_den};
+            channel->last_end = (avi_moment){avi_next_pts(packet->pts), to->time_num, to->time_den};
     }
-    channel->next_pts = next;
+    channel->next_pts = counted_pts(change, channel->stream->next_number);
 }
 
 static void apply_locked(avenc_channel *channel, const avenc_change *change) {

@@ -84,9 +84,21 @@ SCENARIO(a_change_is_made_between_the_frames_before_it_and_those_behind) {
     end_channel(channel);
 }
 
+/* Submit with a pts of one's own, behind a change that is pending. */
+static void enqueue_at(avenc_channel *channel, uint64_t stamp, int64_t pts) {
+    avenc_submission own = frame_of(stamp);
+    uint64_t index;
+    int rc;
+    own.number_pts = 0;
+    own.pts = pts;
+    while ((rc = avenc_channel_enqueue(channel, &own, 1, 0, &index)) == AVENC_E_AGAIN)
+        CHECK(avenc_channel_wait_memory(channel, PATIENT) == AVENC_OK);
+    CHECK(rc == AVENC_OK);
+}
+
 SCENARIO(times_go_on_across_a_change_of_time_base) {
     avenc_channel *channel = open_on(0);
-    uint64_t index, first;
+    uint64_t first;
     avenc_channel_config config = settings(OLD_RATE);
     const int64_t before = config.time_den / config.time_num;
     loop_default(0, held);
@@ -95,13 +107,7 @@ SCENARIO(times_go_on_across_a_change_of_time_base) {
     avenc_change *change = NULL;
     CHECK(before > 0 && avenc_channel_change(channel, 0, &config, &change) == AVENC_OK);
     CHECK(enqueue(channel, 2) == AVENC_OK); /* stamped before the change is known to be made */
-    avenc_submission own = frame_of(3);
-    own.number_pts = 0;
-    own.pts = 5;
-    int rc;
-    while ((rc = avenc_channel_enqueue(channel, &own, 1, 0, &index)) == AVENC_E_AGAIN)
-        CHECK(avenc_channel_wait_memory(channel, PATIENT) == AVENC_OK);
-    CHECK(rc == AVENC_OK);
+    enqueue_at(channel, 3, 5);
     loop_default(0, (loop_plan){0});
     loop_report(0, 1);
     CHECK(avenc_change_wait(change, PATIENT, &first) == AVENC_OK && first == 1);
@@ -112,6 +118,64 @@ SCENARIO(times_go_on_across_a_change_of_time_base) {
     for (int i = 0; i < 3; i++) {
         avenc_packet *packet = take_packet(channel);
         CHECK(packet->pts == pts[i] && packet->epoch == epochs[i]);
+        avenc_packet_release(packet);
+    }
+    end_channel(channel);
+}
+
+SCENARIO(frames_that_are_dropped_behind_a_change_of_time_base_take_their_time) {
+    avenc_channel *channel = open_on(0);
+    uint64_t first, tags[2];
+    avenc_channel_config config = settings(OLD_RATE);
+    loop_default(0, held);
+    CHECK(submit(channel, 1) == AVENC_OK);
+    config.time_den *= 2;
+    avenc_change *change = NULL;
+    CHECK(avenc_channel_change(channel, 0, &config, &change) == AVENC_OK);
+    CHECK(enqueue(channel, 2) == AVENC_OK);
+    enqueue_at(channel, 3, 9);
+    CHECK(avenc_channel_drop_oldest(channel) && avenc_channel_drop_oldest(channel)); /* number 1 and 2 */
+    CHECK(avenc_channel_take_dropped(channel, tags, 2) == 2 && tags[0] == 2 && tags[1] == 3);
+    CHECK(enqueue(channel, 4) == AVENC_OK);
+    enqueue_at(channel, 5, 11);
+    loop_default(0, (loop_plan){0});
+    loop_report(0, 1);
+    CHECK(avenc_change_wait(change, PATIENT, &first) == AVENC_OK && first == 1);
+    avenc_change_release(change);
+    CHECK(submit(channel, 6) == AVENC_OK);
+    static const struct {
+        uint64_t tag;
+        int64_t pts;
+        uint32_t epoch;
+    } expected[] = {{1, 0, 0}, {4, 4, 1}, {5, 11, 0}, {6, 6, 1}};
+    for (int i = 0; i < 4; i++) {
+        avenc_packet *packet = take_packet(channel);
+        CHECK(packet->tag == expected[i].tag && packet->pts == expected[i].pts && packet->epoch == expected[i].epoch);
+        avenc_packet_release(packet);
+    }
+    end_channel(channel);
+}
+
+SCENARIO(frames_that_are_all_dropped_behind_a_change_of_time_base_take_their_time) {
+    avenc_channel *channel = open_on(0);
+    uint64_t first, tag;
+    avenc_channel_config config = settings(OLD_RATE);
+    loop_default(0, held);
+    CHECK(submit(channel, 1) == AVENC_OK);
+    config.time_den *= 2;
+    avenc_change *change = NULL;
+    CHECK(avenc_channel_change(channel, 0, &config, &change) == AVENC_OK);
+    CHECK(enqueue(channel, 2) == AVENC_OK && avenc_channel_drop_oldest(channel));
+    CHECK(avenc_channel_take_dropped(channel, &tag, 1) == 1);
+    loop_default(0, (loop_plan){0});
+    loop_report(0, 1);
+    CHECK(avenc_change_wait(change, PATIENT, &first) == AVENC_OK && first == 1);
+    avenc_change_release(change);
+    CHECK(submit(channel, 3) == AVENC_OK);
+    static const int64_t pts[] = {0, 3};
+    for (int i = 0; i < 2; i++) {
+        avenc_packet *packet = take_packet(channel);
+        CHECK(packet->pts == pts[i]);
         avenc_packet_release(packet);
     }
     end_channel(channel);
