@@ -207,6 +207,7 @@ bool avi_change_run(void *arg) {
     avi_lock(&stream->lock);
     bool readable =
         channel->refused; /* one in front of the change was, since it began; with the right to send no other */
+    channel->sending_since = bound && !readable ? avi_now_ns() : 0;
     avi_unlock(&stream->lock);
     if (bound && readable)
         rc = avi_fail(AVENC_E_UNSUPPORTED, "avenc_channel_change",
@@ -218,6 +219,7 @@ bool avi_change_run(void *arg) {
     if (rc == AVENC_OK && given_up && !stream->closed && !channel->sealed && !channel->retiring) {
         avenc_channel_config before = channel->settings; /* the caller was told that nothing changed */
         bool kept = true;
+        channel->sending_since = avi_now_ns();
         avi_unlock(&stream->lock);
         int back = port->change(channel->device, channel->hardware, &before, &kept);
         avi_lock(&stream->lock);
@@ -248,17 +250,18 @@ static unsigned in_front_locked(const avenc_channel *channel, const avenc_change
 
 static int give_up_locked(const avenc_channel *channel, const avi_waiter *waiter, int verdict, const char *call) {
     const avenc_change *change = channel->change;
-    char bound[64];
+    char bound[64], stuck[AVI_STUCK_TEXT];
     if (verdict == AVI_LOOK)
         return avi_fail(AVENC_E_LOOK, call, "the wait goes on");
     avi_stream_bound(waiter, verdict, bound, sizeof bound);
     if (!change || change->state == AVI_CHANGE_RUNNING)
         return avi_fail(AVENC_E_TIMEOUT, call, "the settings are not changed: %s has not returned %s%s",
                         channel->port->change_call, bound, channel->stream->hint);
+    avi_channel_say_stuck_locked(channel->stream, stuck);
     return avi_fail(AVENC_E_TIMEOUT, call,
                     "the settings are not changed: the device has finished no frame %s, and %u are in front of the "
-                    "change%s",
-                    bound, in_front_locked(channel, change), channel->stream->hint);
+                    "change%s%s",
+                    bound, in_front_locked(channel, change), stuck, channel->stream->hint);
 }
 
 int avenc_change_wait(avenc_change *change, const avenc_wait *wait, uint64_t *first_index) {

@@ -4,7 +4,10 @@
 #include "base/thread.h"
 #include "engine/sink.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+
+static const double STUCK_S = 0.5; /* a call that takes longer is worth a word */
 
 /* ---- references -------------------------------------------------------------------------------- */
 
@@ -162,12 +165,26 @@ void avi_channel_check_change_locked(avenc_channel *channel) {
 
 void avi_channel_leave_sending_locked(avenc_channel *channel) {
     channel->sending = channel->sending_queued = false;
-    channel->stream->sending_since = 0;
+    channel->sending_since = 0;
     avi_channel_check_change_locked(channel);
     avi_channel_send_queued_locked(channel);
     avi_channel_check_over_locked(channel);
     if (channel->turns_wanted)
         avi_stream_signal_locked(channel->stream, true);
+}
+
+void avi_channel_say_stuck_locked(const avi_stream *stream, char text[AVI_STUCK_TEXT]) {
+    const avenc_channel *longest = NULL;
+    for (const avenc_channel *channel = stream->channels; channel; channel = channel->next)
+        if (channel->sending_since && (!longest || channel->sending_since < longest->sending_since))
+            longest = channel;
+    double seconds = longest ? (double)(avi_now_ns() - longest->sending_since) * 1e-9 : 0;
+    text[0] = '\0';
+    if (seconds <= STUCK_S)
+        return;
+    bool changes = longest->change && longest->change->state == AVI_CHANGE_RUNNING; /* it has the right to send */
+    snprintf(text, AVI_STUCK_TEXT, "; %s has not returned for %.3g s",
+             changes ? longest->port->change_call : longest->port->send_call, seconds);
 }
 
 /* ---- frames that are finished ------------------------------------------------------------------ */

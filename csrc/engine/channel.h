@@ -88,6 +88,7 @@ struct avenc_channel {
     unsigned end_failures;      /* how often it could not be ended */
     bool sending;               /* somebody has the right to send */
     bool sending_queued;        /* and it is a task: who comes now queues behind */
+    uint64_t sending_since;     /* a thread is inside the vendor's call that it is for; 0: none */
     unsigned turns_wanted;      /* threads that wait for the right to send */
     avi_slot *queued_head, *queued_tail;
     int64_t next_pts;      /* of the next frame whose pts is counted */
@@ -182,6 +183,10 @@ void avi_channel_check_change_locked(avenc_channel *channel);
 
 /* Give the right to send back. */
 void avi_channel_leave_sending_locked(avenc_channel *channel);
+
+/* "; X has not returned for 1.2 s" of a call that sends a frame, or makes a change, on any of the stream's channels; "". */
+enum { AVI_STUCK_TEXT = 128 };
+void avi_channel_say_stuck_locked(const avi_stream *stream, char text[AVI_STUCK_TEXT]);
 
 /* A new slot, or staging memory for one, is wanted. */
 void avi_channel_want_slot_locked(avenc_channel *channel);

@@ -5,6 +5,7 @@
 #include "engine/channel.h"
 #include "engine/sink.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- taking ------------------------------------------------------------------------------------ */
@@ -92,6 +93,36 @@ static bool failed_locked(const avi_stream *stream) {
     return packet != NULL;
 }
 
+/* A wait came to `verdict`: AVENC_E_LOOK, or _TIMEOUT with a text that says who is in the way. */
+static int give_up_locked(const avi_stream *stream, const avi_waiter *waiter, int verdict, const char *call) {
+    const avenc_channel_stats *stats = &stream->stats;
+    char bound[64], stuck[AVI_STUCK_TEXT], early[128] = "";
+    if (verdict == AVI_LOOK)
+        return avi_fail(AVENC_E_LOOK, call, "the wait goes on");
+    if (!waiter->wait && stats->in_flight)
+        return avi_fail_numbers(AVENC_E_TIMEOUT, call,
+                                "no packet came at this moment: %u frame(s) are in flight, %u of them queued",
+                                stats->in_flight, stats->queued, 0, 0, 0);
+    avi_stream_bound(waiter, verdict, bound, sizeof bound);
+    avi_channel_say_stuck_locked(stream, stuck);
+    if (stream->early)
+        snprintf(early, sizeof early,
+                 "; %u of them are finished, and wait for a frame from before reconfigure() that is not",
+                 stream->early);
+    if (stats->in_flight)
+        return avi_fail(AVENC_E_TIMEOUT, call, "%s %s: %u frame(s) are in flight, %u of them queued%s%s%s",
+                        verdict == AVI_STALLED ? "the device has finished no frame" : "no packet came", bound,
+                        stats->in_flight, stats->queued, early, stuck,
+                        *stuck || verdict == AVI_STALLED ? stream->hint : "");
+    if (stream->has_sink && !stream->sink_error && (stream->writing || stream->ready.count))
+        return avi_fail(
+            AVENC_E_TIMEOUT, call,
+            "the reader of the sink has taken nothing %s: %u access units wait to be written, no frame is in "
+            "flight",
+            bound, stats->ready);
+    return avi_fail(AVENC_E_TIMEOUT, call, "no packet came %s, and no frame is in flight", bound);
+}
+
 static void collect_locked(avi_stream *stream, const avi_waiter *waiter, uint32_t coalesce_us) {
     uint64_t until = waiter->wait->deadline_ns < waiter->look_at ? waiter->wait->deadline_ns : waiter->look_at;
     uint64_t events = stream->stats.completed;
@@ -120,7 +151,7 @@ static int wait_for_packets_locked(avenc_channel *channel, avi_waiter *waiter, i
         if (some && (verdict == AVI_DEADLINE || verdict == AVI_STALLED))
             return AVENC_OK;
         if (verdict != AVI_WOKEN)
-            return avi_stream_give_up_locked(stream, waiter, verdict, call);
+            return give_up_locked(stream, waiter, verdict, call);
     }
 }
 
@@ -172,7 +203,7 @@ int avenc_channel_wait_idle(avenc_channel *channel, const avenc_wait *wait) {
             break;
         }
         if ((verdict = avi_stream_sleep_locked(stream, &waiter, true)) != AVI_WOKEN) {
-            rc = avi_stream_give_up_locked(stream, &waiter, verdict, __func__);
+            rc = give_up_locked(stream, &waiter, verdict, __func__);
             break;
         }
     }

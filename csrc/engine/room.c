@@ -3,10 +3,6 @@
 #include "base/status.h"
 #include "base/thread.h"
 
-#include <stdio.h>
-
-static const double STUCK_S = 0.5; /* a send that takes longer is worth a word */
-
 int avi_fail_refused_locked(const avenc_channel *channel, const char *call) {
     const avi_stream *stream = channel->stream;
     if (stream->closed)
@@ -51,10 +47,12 @@ int avi_fail_full_locked(const avenc_channel *channel, avi_waiter *waiter, int v
     avi_stream *stream = channel->stream;
     const avenc_channel_stats *stats = &stream->stats;
     const avenc_channel_config *config = &channel->config;
-    char bound[64];
+    char bound[64], stuck[AVI_STUCK_TEXT];
     if (verdict == AVI_LOOK)
         return avi_fail(AVENC_E_LOOK, call, "the wait goes on");
     avi_stream_bound(waiter, verdict, bound, sizeof bound);
+    avi_channel_say_stuck_locked(stream, stuck);
+    const char *hint = *stuck ? stream->hint : "";
     if (stream->paused)
         return avi_fail(
             AVENC_E_FULL, call,
@@ -64,31 +62,23 @@ int avi_fail_full_locked(const avenc_channel *channel, avi_waiter *waiter, int v
     if (avi_stream_full_locked(stream) && stream->early)
         return avi_fail(AVENC_E_FULL, call,
                         "no room for another frame %s: %u packets wait to be received, and %u for frames in front of "
-                        "them that the device has not finished, of %u that may",
-                        bound, stats->ready, stream->early, stream->max_ready);
+                        "them that the device has not finished, of %u that may%s%s",
+                        bound, stats->ready, stream->early, stream->max_ready, stuck, hint);
     if (avi_stream_full_locked(stream))
         return avi_fail(AVENC_E_FULL, call,
                         "no room for another frame %s: %u packets wait to be received, of %u that may", bound,
                         stats->ready, stream->max_ready);
-    double sending = stream->sending_since ? (double)(avi_now_ns() - stream->sending_since) * 1e-9 : 0;
-    if (!waiter->wait && !channel->change && sending <= STUCK_S)
+    if (!waiter->wait && !channel->change && !*stuck)
         return avi_fail_numbers(AVENC_E_FULL, call,
                                 "no room for another frame at this moment: %u in flight (depth %u), %u queued (queue "
                                 "%u), %u held by the program",
                                 stats->in_flight - stats->queued, config->depth, stats->queued, config->queue,
                                 stats->held);
-    char stuck[128] = "";
-    if (channel->change)
-        snprintf(stuck, sizeof stuck, "; frames wait behind a change of settings%s",
-                 channel->change->state == AVI_CHANGE_RUNNING ? ", whose call has not returned" : "");
-    else if (sending > STUCK_S)
-        snprintf(stuck, sizeof stuck, "; %s has not returned for %.3g s%s", channel->port->send_call, sending,
-                 stream->hint);
     return avi_fail(AVENC_E_FULL, call,
                     "no room for another frame %s: %u in flight (depth %u), %u queued (queue %u), %u held by the "
-                    "program%s",
+                    "program%s%s%s",
                     bound, stats->in_flight - stats->queued, config->depth, stats->queued, config->queue, stats->held,
-                    stuck);
+                    channel->change ? "; frames wait behind a change of settings" : "", stuck, hint);
 }
 
 static int fail_in_making_locked(const avi_stream *stream, const avi_waiter *waiter, int verdict, const char *call) {

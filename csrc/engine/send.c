@@ -116,7 +116,7 @@ static int hand_over_locked(avenc_channel *channel, avi_slot *slot, uint64_t sin
         stream->stats.idle_ns += since - stream->idle_since;
         stream->idle_since = 0;
     }
-    stream->sending_since = since;
+    channel->sending_since = since;
     uint32_t landed = channel->landed;
     slot->state = AVI_SLOT_SENT;
     uint64_t number = avi_flight_enter(&channel->flight, slot, channel->index, &channel->device->sequence);

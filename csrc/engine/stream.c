@@ -165,29 +165,6 @@ void avi_stream_bound(const avi_waiter *waiter, int verdict, char *text, size_t 
         snprintf(text, size, "within %.3g s", (double)(wait->deadline_ns - wait->since_ns) * 1e-9);
 }
 
-int avi_stream_give_up_locked(avi_stream *stream, const avi_waiter *waiter, int verdict, const char *call) {
-    const avenc_channel_stats *stats = &stream->stats;
-    char bound[64];
-    if (verdict == AVI_LOOK)
-        return avi_fail(AVENC_E_LOOK, call, "the wait goes on");
-    if (!waiter->wait && stats->in_flight)
-        return avi_fail_numbers(AVENC_E_TIMEOUT, call,
-                                "no packet came at this moment: %u frame(s) are in flight, %u of them queued",
-                                stats->in_flight, stats->queued, 0, 0, 0);
-    avi_stream_bound(waiter, verdict, bound, sizeof bound);
-    if (stats->in_flight)
-        return avi_fail(AVENC_E_TIMEOUT, call, "%s %s: %u frame(s) are in flight, %u of them queued%s",
-                        verdict == AVI_STALLED ? "the device has finished no frame" : "no packet came", bound,
-                        stats->in_flight, stats->queued, verdict == AVI_STALLED ? stream->hint : "");
-    if (stream->has_sink && !stream->sink_error && (stream->writing || stream->ready.count))
-        return avi_fail(
-            AVENC_E_TIMEOUT, call,
-            "the reader of the sink has taken nothing %s: %u access units wait to be written, no frame is in "
-            "flight",
-            bound, stats->ready);
-    return avi_fail(AVENC_E_TIMEOUT, call, "no packet came %s, and no frame is in flight", bound);
-}
-
 /* ---- packets ----------------------------------------------------------------------------------- */
 
 void avi_stream_discard_locked(avi_stream *stream, avi_packet *packet) {

@@ -49,7 +49,6 @@ typedef struct avi_stream {
     uint64_t idle_since;      /* when the device ran out of frames; 0: it has some, or never had one */
     uint64_t progressed_ns;   /* when a frame was last finished, or written, or the first of several was accepted */
     uint32_t early;           /* finished packets that channels keep until frames in front of them are finished */
-    uint64_t sending_since;   /* a thread is inside the call that hands a frame to the device; 0: none */
     uint32_t window;          /* frames that the device has, or is being given */
     avi_packet_list ready;    /* for avenc_channel_take, or the sink */
     avi_packet_list promised; /* for avenc_channel_take_promised */
@@ -105,9 +104,6 @@ enum { AVI_WOKEN, AVI_DEADLINE, AVI_STALLED, AVI_LOOK };
  * Sleep until progress: AVI_WOKEN, look again. AVI_STALLED: `busy`, and nothing has moved for the wait's stall time.
  */
 int avi_stream_sleep_locked(avi_stream *stream, avi_waiter *waiter, bool busy);
-
-/* A wait came to `verdict`: AVENC_E_LOOK, or _TIMEOUT with a text that says who is in the way. */
-int avi_stream_give_up_locked(avi_stream *stream, const avi_waiter *waiter, int verdict, const char *call);
 
 /* The bound that was given, in words: "within 0.5 s". */
 void avi_stream_bound(const avi_waiter *waiter, int verdict, char *text, size_t size);

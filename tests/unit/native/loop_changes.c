@@ -258,6 +258,49 @@ SCENARIO(a_change_that_is_given_up_inside_the_call_is_written_back) {
     end_channel(channel);
 }
 
+/* What a wait's time-out says, once the call in its way has not returned for long enough to be worth a word. */
+static bool tells_of_the_change(avenc_channel *channel) {
+    avenc_wait wait = avenc_wait_for(1);
+    return avenc_channel_wait(channel, &wait, 0, 0) == AVENC_E_TIMEOUT && said("; loop_change has not returned for");
+}
+
+SCENARIO(a_change_whose_call_does_not_return_is_named_by_each_wait_behind_it) {
+    avenc_channel *channel = open_on(0);
+    uint64_t index, first;
+    loop_hang(0, LOOP_CHANGE, 1);
+    avenc_change *change = begin(channel, NEW_RATE);
+    loop_wait_hung(0, LOOP_CHANGE, 1);
+    for (uint64_t stamp = 1; stamp <= 6; stamp++)
+        CHECK(enqueue(channel, stamp) == AVENC_OK);
+    UNTIL(tells_of_the_change(channel));
+    CHECK(avenc_channel_wait_idle(channel, BRIEFLY) == AVENC_E_TIMEOUT && said("; loop_change has not returned for"));
+    avenc_submission frame = frame_of(7);
+    CHECK(avenc_channel_submit(channel, &frame, NULL, &index) == AVENC_E_FULL);
+    CHECK(said("; frames wait behind a change of settings; loop_change has not returned for"));
+    loop_release(0, LOOP_CHANGE);
+    CHECK(avenc_change_wait(change, PATIENT, &first) == AVENC_OK && first == 0);
+    avenc_change_release(change);
+    for (uint64_t stamp = 1; stamp <= 6; stamp++)
+        expect(channel, stamp);
+    end_channel(channel);
+}
+
+SCENARIO(a_change_behind_a_send_that_does_not_return_names_it) {
+    avenc_channel *channel = open_on(0);
+    uint64_t first;
+    loop_hang(0, LOOP_SEND, 1);
+    CHECK(enqueue(channel, 1) == AVENC_OK);
+    loop_wait_hung(0, LOOP_SEND, 1);
+    avenc_change *change = begin(channel, NEW_RATE);
+    UNTIL(avenc_change_wait(change, (avenc_wait[1]){avenc_wait_for(1)}, &first) == AVENC_E_TIMEOUT &&
+          said("1 are in front of the change; loop_send has not returned for"));
+    loop_release(0, LOOP_SEND);
+    CHECK(avenc_change_wait(change, PATIENT, &first) == AVENC_OK && first == 1);
+    avenc_change_release(change);
+    expect(channel, 1);
+    end_channel(channel);
+}
+
 /* A queued frame comes back with why it was not encoded, and no other one is taken. */
 static void expect_no_frames(avenc_channel *channel, unsigned failed, int sends) {
     uint64_t index;

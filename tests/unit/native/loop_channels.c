@@ -657,6 +657,56 @@ SCENARIO(a_send_of_the_queue_s_never_returns) {
     send_hangs(true);
 }
 
+/* What a wait's time-out says, once the call in its way has not returned for long enough to be worth a word. */
+static bool tells_of_the_send(avenc_channel *channel) {
+    avenc_wait wait = avenc_wait_for(1);
+    return avenc_channel_wait(channel, &wait, 0, 0) == AVENC_E_TIMEOUT && said("; loop_send has not returned for");
+}
+
+SCENARIO(a_send_that_never_returns_is_named_by_each_wait_behind_it) {
+    avenc_channel *channel = open_on(0, 2, 1);
+    avenc_submission frame;
+    uint64_t index;
+    loop_hang(0, LOOP_SEND, 1);
+    CHECK(enqueue(channel, 1) == AVENC_OK);
+    loop_wait_hung(0, LOOP_SEND, 1);
+    UNTIL(tells_of_the_send(channel));
+    CHECK(avenc_channel_wait_idle(channel, BRIEFLY) == AVENC_E_TIMEOUT && said("; loop_send has not returned for"));
+    CHECK(enqueue(channel, 2) == AVENC_OK && enqueue(channel, 3) == AVENC_OK);
+    frame = frame_of(4);
+    CHECK(avenc_channel_submit(channel, &frame, NULL, &index) == AVENC_E_FULL);
+    CHECK(said("; loop_send has not returned for") && said("(look at the loop)"));
+    loop_release(0, LOOP_SEND);
+    for (uint64_t stamp = 1; stamp <= 3; stamp++)
+        expect(channel, stamp);
+    end_channel(channel);
+}
+
+SCENARIO(a_send_that_never_returns_is_named_although_a_successor_sends) {
+    avenc_device *device = loop_open(0);
+    avenc_channel_config config = config_of(2, 1);
+    config.max_ready = 2;
+    avenc_channel *a = open_configured(device, &config, NULL);
+    uint64_t index;
+    loop_hang(0, LOOP_SEND, 1);
+    CHECK(enqueue(a, 1) == AVENC_OK);
+    loop_wait_hung(0, LOOP_SEND, 1);
+    avenc_channel *b = succeed(device, a, 1);
+    CHECK(submit(b, 2) == AVENC_OK);
+    UNTIL(tells_of_the_send(b));
+    CHECK(said("1 of them are finished, and wait for a frame from before reconfigure()"));
+    CHECK(submit(b, 3) == AVENC_OK);
+    avenc_submission frame = frame_of(4);
+    CHECK(avenc_channel_submit(b, &frame, NULL, &index) == AVENC_E_FULL && said("and 2 for frames in front of them"));
+    CHECK(said("; loop_send has not returned for"));
+    loop_release(0, LOOP_SEND);
+    for (uint64_t stamp = 1; stamp <= 3; stamp++)
+        expect(b, stamp);
+    avenc_channel_release(a);
+    end_channel(b);
+    avenc_device_release(device);
+}
+
 SCENARIO(destroying_a_channel_never_returns) {
     avenc_device *device = loop_open(0);
     avenc_channel *channel = open_channel(device, 2, 1);
