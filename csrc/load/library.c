@@ -214,7 +214,10 @@ static int fill(avi_search *search, avenc_library *library, const char *found_by
     return rc;
 }
 
-/* Put a library that is filled into the list, unless another thread was faster: then that one is the library. */
+/*
+ * Put a library that is filled into the list, unless another thread was faster: then that one is the library, and the
+ * caller's is gone. A failure leaves *library the caller's.
+ */
 static int register_library(avenc_library **library, const avi_search *search, const answers *answers) {
     avenc_library *own = *library;
     sayings says;
@@ -235,9 +238,9 @@ static int register_library(avenc_library **library, const avi_search *search, c
         atomic_store(&registry, own);
     }
     avi_unlock(&registry_lock);
-    if (known && known != own) {
-        if (avi_library_take_owed(own))
-            avi_library_owe_finalize(known);
+    if (known && known != own && avi_library_take_owed(own))
+        avi_library_owe_finalize(known);
+    if (rc == AVENC_OK && known && known != own) {
         free(own);
         *library = known;
     }

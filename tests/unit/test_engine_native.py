@@ -129,6 +129,15 @@ def test_fork_while_another_thread_has_the_list_of_libraries(builds, tmp_path):
     assert native.run(program, lib / "libascendcl.so") == "ok\n"
 
 
+@pytest.mark.parametrize("variant", ["plain", "address"])
+def test_library_of_a_thread_that_was_faster_stays_where_another_has_no_memory(builds, tmp_path, variant):
+    link = wrap("calloc", "avi_fill_table")
+    program = builds.program(variant, [NATIVE / "load_memory.c"], native.LOAD_ALONE, link)
+    count = "static int calls; *(uint32_t *)first = ++calls; return 0;"
+    lib = fake_cann.install(tmp_path, bodies={"aclrtGetDeviceCount": count})
+    assert native.run(program, lib / "libascendcl.so") == "ok\n"
+
+
 def test_search_by_name_finds_what_the_dynamic_loader_finds(builds, tmp_path):
     """In LD_LIBRARY_PATH, /etc/ld.so.cache, the system's folders, or nowhere."""
     program = builds.program("plain", [NATIVE / "load_search.c"], native.LOAD_ALONE)
