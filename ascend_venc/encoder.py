@@ -49,6 +49,7 @@ from .errors import (
     tell_name,
 )
 from .interface_choice import parse_interface
+from .picture_quality import listed_regions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -700,6 +701,8 @@ class Encoder:
         readable in any case. Other calls keep their bounds meanwhile. May be called from a signal handler and from
         several threads: each change is made on top of the one before.
         """
+        roi = None if roi is None else listed_regions(roi)  # the loop may go round again, and a generator may not
+        to_warn_of = bitrate
         while True:
             channel = self._open_channel()
             while channel.successor is not None:  # another thread's change that is not stored here yet
@@ -727,7 +730,8 @@ class Encoder:
                 roi=old.roi if roi is None else roi,
             )
             config.check(limits_of(self._soc_name), self._interface)
-            _warn_of_bit_rate(config, bitrate)
+            _warn_of_bit_rate(config, to_warn_of)
+            to_warn_of = None  # once for a call
             try:
                 first = channel.change(epoch, config, self._timeout)
                 if first is False:

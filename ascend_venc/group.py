@@ -25,6 +25,7 @@ from .errors import (
     from_status,
     tell_name,
 )
+from .picture_quality import listed_regions
 from .stats import GroupStats
 
 if TYPE_CHECKING:
@@ -124,6 +125,8 @@ class EncoderGroup:
         waitset = self._waitset
         if waitset is None or self._closed:
             raise InvalidArgumentError("the group is closed")
+        if "roi" in options:  # each device that is tried gets them
+            options["roi"] = listed_regions(options["roi"])
         self._forget_closed()
         full: DeviceFullError | None = None
         for candidate in self._by_load() if device is None else [device]:

@@ -101,11 +101,16 @@ def parse_intra_refresh(value: Any) -> IntraRefresh | None:
     return value
 
 
-def parse_regions(value: Iterable[RegionOfInterest], width: int, height: int) -> tuple[RegionOfInterest, ...]:
-    """Return regions as a tuple. Raises TypeError or InvalidArgumentError; each must begin and end in the picture."""
+def listed_regions(value: Iterable[RegionOfInterest]) -> tuple[RegionOfInterest, ...]:
+    """Return regions as a tuple, for a call that may look at its settings twice. Raises TypeError for no iterable."""
     if not isinstance(value, Iterable):
         raise TypeError(f"roi must be a list of RegionOfInterest, got {type(value).__name__}")
-    regions = tuple(value)
+    return tuple(value)
+
+
+def parse_regions(value: Iterable[RegionOfInterest], width: int, height: int) -> tuple[RegionOfInterest, ...]:
+    """Return regions as a tuple. Raises TypeError or InvalidArgumentError; each must begin and end in the picture."""
+    regions = listed_regions(value)
     for number, region in enumerate(regions):
         if not isinstance(region, RegionOfInterest):
             raise TypeError(f"roi[{number}] must be a RegionOfInterest, got {type(region).__name__}")

@@ -19,6 +19,7 @@ from ..config import EncoderConfig, parse_fps
 from ..device_capabilities import capabilities
 from ..encoder import Encoder
 from ..errors import EncoderClosedError, InvalidArgumentError, MediaError, PictureSizeWarning, VencError
+from ..picture_quality import listed_regions
 from ..pixel_formats import ALIASES, PIXEL_FORMATS, name_of_format
 from .delivery import Delivery
 from .formats import CLOCKS, check_mapping
@@ -221,6 +222,8 @@ class VideoWriter:
         dropping = str(settings.get("on_full", "")).lower().startswith("drop")
         self._times = PictureTimes(times, as_time_base(time_base), dropping)
         self._settings: dict[str, Any] = {**settings}
+        if "roi" in settings:  # looked at here, and by the encoder with the first picture
+            self._settings["roi"] = listed_regions(settings["roi"])
         self._check_settings()
         self.encoder: Encoder | None = None
         self.frames = 0

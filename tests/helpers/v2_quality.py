@@ -4,12 +4,15 @@
 python v2_quality.py NAME [ARGUMENT...]
 """
 
+import io
 import resource
 import sys
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
 
 import ascend_venc as venc
 from helpers import decode, live, simulator, v2_live, v2_program, video
@@ -182,6 +185,40 @@ def other_size():
         assert enc.config.roi == (region,)
         assert enc.reconfigure(width=240, roi=()) == 0
         assert len(enc.encode(bytes(240 * 160 * 3 // 2)) + enc.flush()) == 1
+
+
+class Meanwhile:
+    """A size whose `__index__` changes the settings once, so that `reconfigure` has to look at them anew."""
+
+    def __init__(self, size, change):
+        self.size, self.change = size, change
+
+    def __index__(self):
+        change, self.change = self.change, lambda: None
+        change()
+        return self.size
+
+
+def each(regions):
+    """Regions that can be gone through once."""
+    return (region for region in regions)
+
+
+def given_once(how):
+    """Regions of a generator are those of the encoder, also where a call looks at its settings twice."""
+    if how == "reconfigure":
+        with encoder() as enc:
+            width = Meanwhile(128, lambda: enc.reconfigure(bitrate=500_000))
+            assert enc.reconfigure(width=width, roi=each([LEFT, RIGHT])) == 0
+            assert (enc.config.roi, enc.config.bitrate) == ((LEFT, RIGHT), 500_000)
+    elif how == "group":  # whose first device is full
+        with encoder(), venc.EncoderGroup(backend="sim") as group:
+            enc = group.add(128, 128, codec="h264", interface="v2", roi=each([LEFT]))
+            assert (enc.config.roi, group._device_of[enc]) == ((LEFT,), 1)
+    else:
+        with venc.VideoWriter(io.BytesIO(), format="h264", backend="sim", interface="v2", roi=each([LEFT])) as film:
+            film.write(np.zeros((128, 128, 3), np.uint8))
+            assert film.encoder.config.roi == (LEFT,)
 
 
 def hangs_at_the_opening(function):

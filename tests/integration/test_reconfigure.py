@@ -291,3 +291,18 @@ def test_change_that_waits_for_the_device_ends_with_close(backend, frames):
         del changing.outcome
         assert sim.hung_calls(interface.CREATE) == 1
     enc.close()
+
+
+def test_low_bit_rate_is_warned_of_once_however_often_the_settings_are_looked_at(enc):
+    class Meanwhile:
+        """A size that changes the settings as it is looked at."""
+
+        def __index__(self):
+            if enc.config.gop != 50:
+                enc.reconfigure(gop=50)
+            return 128
+
+    with pytest.warns(venc.BitRateWarning, match="is kbit/s meant") as caught:
+        enc.reconfigure(bitrate=4000, fps=240, width=Meanwhile())
+    assert len(caught) == 1
+    assert (enc.config.bitrate, enc.config.gop) == (4000, 50)

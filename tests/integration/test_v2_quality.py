@@ -174,6 +174,12 @@ def test_regions(program):
     run(program)
 
 
+@pytest.mark.parametrize("how", ["reconfigure", "group", "writer"])
+def test_regions_of_a_generator_are_not_lost(how):
+    one_each = {"ASCEND_VENC_SIM_DEVICES": "2", "ASCEND_VENC_SIM_OPTIONS": "channel_limit=1"}
+    run("given_once", how, **(one_each if how == "group" else {}))
+
+
 @pytest.mark.parametrize("what", ["roi", "refresh"])
 def test_library_without_the_function_is_told_before_a_channel_is_made(what, tmp_path):
     function = {"roi": "hi_mpi_venc_set_roi_attr", "refresh": "hi_mpi_venc_set_intra_refresh"}[what]
