@@ -99,7 +99,8 @@ class EncoderGroup:
         self._encoders: dict[Encoder, float] = {}  # pixels per second
         self._told: WeakKeyDictionary[Encoder, int] = WeakKeyDictionary()  # that it is stalled, in this order
         self._device_of: dict[Encoder, int] = {}
-        self._streams: dict[int, Encoder] = {}  # those that may still have packets, by their key in the waitset
+        self._streams: dict[Encoder, int] = {}  # those that may still have packets, and their key in the waitset
+        self._by_key: dict[int, Encoder] = {}
         self._keys = itertools.count()
         self._free_keys: list[int] = []
         self._waitset: WaitSet | None = WaitSet()
@@ -144,7 +145,8 @@ class EncoderGroup:
                 self._device_of[encoder] = candidate
                 config = encoder.config
                 self._encoders[encoder] = float(config.width * config.height * config.fps)
-                self._streams[key] = encoder
+                self._streams[encoder] = key
+                self._by_key[key] = encoder
                 self._look_at = 0.0  # before it is attached, which wakes who receives
                 encoder._open_channel().attach(waitset, key)
                 if self._closed:  # while it was opened: `close` may have looked before it was there
@@ -153,8 +155,7 @@ class EncoderGroup:
                 self._encoders.pop(encoder, None)
                 self._device_of.pop(encoder, None)
                 encoder._close(warn=False)
-                if key is not None:
-                    self._forget(key)
+                self._forget(encoder)
                 if self._closed and isinstance(error, EncoderClosedError):
                     raise InvalidArgumentError("the group is closed") from None
                 raise
@@ -167,9 +168,9 @@ class EncoderGroup:
         for encoder in [encoder for encoder in list(self._encoders) if encoder.closed]:
             self._encoders.pop(encoder, None)
             self._device_of.pop(encoder, None)
-        for key, encoder in list(self._streams.items()):
+        for encoder in list(self._streams):
             if encoder not in self._encoders:
-                self._forget(key)
+                self._forget(encoder)
 
     def _by_load(self) -> list[int]:
         load = dict.fromkeys(self._devices, 0.0)
@@ -292,7 +293,7 @@ class EncoderGroup:
                 try:
                     _put_back(found)
                 finally:  # a handler may raise where the keys were taken, and nobody has been told which
-                    _mark(waitset, list(self._streams) if keys is None else keys)
+                    _mark(waitset, list(self._streams.values()) if keys is None else keys)
                 raise
             if found:
                 return found
@@ -307,7 +308,7 @@ class EncoderGroup:
         patience: float | None = None
         waited = time.monotonic() - since
         stalled: list[Encoder] = []
-        for encoder in list(self._streams.values()):
+        for encoder in list(self._streams):
             channel = encoder._open_channel()
             stall = channel.stream.stall
             if stall is None:
@@ -338,7 +339,7 @@ class EncoderGroup:
         keys.reverse()
         while keys and len(found) < limit:
             key = keys[-1]  # there until it is known what becomes of it
-            encoder = self._streams.get(key)
+            encoder = self._by_key.get(key)
             if encoder is None:
                 keys.pop()
                 continue
@@ -347,7 +348,7 @@ class EncoderGroup:
             try:
                 packets = encoder._open_channel().try_receive(wanted)
             except (EncoderDrained, EncoderClosedError):
-                self._forget(key)
+                self._forget(encoder)
                 keys.pop()
                 continue
             except VencError as error:
@@ -367,10 +368,12 @@ class EncoderGroup:
                 keys.insert(0, key)
             keys.pop()
 
-    def _forget(self, key: int) -> None:
+    def _forget(self, encoder: Encoder) -> None:
         """A stream that came to its end. Its key is given out again: one mark too many does no harm."""
-        if self._streams.pop(key, None) is None:
+        key = self._streams.pop(encoder, None)
+        if key is None:  # another thread has found the end before, and the key may be another encoder's by now
             return
+        self._by_key.pop(key, None)
         try:  # noqa: SIM105 - `suppress` would need memory
             self._free_keys.append(key)
         except MemoryError:
@@ -414,6 +417,7 @@ class EncoderGroup:
         self._encoders.clear()
         self._device_of.clear()
         self._streams.clear()
+        self._by_key.clear()
         waitset, self._waitset = self._waitset, None
         if waitset is not None:
             waitset.signal(0)  # for threads that wait

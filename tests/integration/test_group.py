@@ -410,7 +410,7 @@ def test_group_forgets_encoders_that_were_closed(backend, frames):
             gone.append(weakref.ref(camera))
             del camera
         group.add(128, 128, codec="h264")
-        assert sorted(group._streams) == [0, 1], "keys are given out again"
+        assert sorted(group._by_key) == sorted(group._streams.values()) == [0, 1], "keys are given out again"
         gc.collect()
         assert [ref() for ref in gone] == [None] * 4
         stays.submit(frames[0])
@@ -460,6 +460,27 @@ def test_encoders_are_placed_by_load_and_the_chips_limit_is_an_error_that_harms_
         ASCEND_VENC_SIM_OPTIONS="channel_limit=16",
     )
     assert found == ["0", "1", "1", "full", "full", "32", "sim:Ascend310B4"]
+
+
+def test_end_that_two_threads_find_leaves_the_encoder_alone_that_has_the_key_meanwhile(backend, frames):
+    class TwoThreads(venc.EncoderGroup):
+        """Between the one and the other, `add` gives the key out again."""
+
+        added = None
+
+        def _forget(self, which):
+            super()._forget(which)
+            if self.added is None:
+                self.added = self.add(128, 128, codec="h264")
+                super()._forget(which)
+
+    with TwoThreads(backend=backend) as group:
+        first = group.add(128, 128, codec="h264")
+        group.add(128, 128, codec="h264").submit(frames[0])
+        first.close()
+        assert group.receive(timeout=10)[1].frame_index == 0
+        assert group.added.submit(frames[1]) == 0
+        assert group.receive(timeout=10)[0] is group.added
 
 
 def test_bad_arguments(backend):

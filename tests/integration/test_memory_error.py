@@ -387,7 +387,7 @@ def test_group_loses_no_packet_token_key_or_encoder(name, request):
                 for camera in cameras:
                     found = [packet.token for encoder, packet in received if encoder is camera]
                     assert found == tokens[camera], (place, error)
-                assert sorted(group._streams) + group._free_keys in ([1000, 1001, 1002], [1000, 1001, 1002, 1003])
+                assert sorted(group._by_key) + group._free_keys in ([1000, 1001, 1002], [1000, 1001, 1002, 1003])
             del group, cameras, camera, tokens, token, packets, result, error, received, found
             if place % 8 == 0:
                 gc.collect()
