@@ -305,7 +305,7 @@ def prometheus() -> str:
     for kind, table in (("counter", COUNTERS), ("gauge", GAUGES)):
         for name, attribute, text in table:
             full = family(name, kind, text)
-            lines.extend(f"{full}{{{labels}}} {getattr(stats, attribute):g}" for labels, stats in rows)
+            lines.extend(f"{full}{{{labels}}} {getattr(stats, attribute)}" for labels, stats in rows)
     full = family(*DROPPED_FAMILY)
     for labels, stats in rows:
         lines.extend(f'{full}{{{labels},reason="{reason}"}} {count}' for reason, count in stats.dropped.items())
@@ -319,7 +319,7 @@ def prometheus() -> str:
 def _histogram_lines(name: str, labels: str, histogram: Histogram) -> list[str]:
     buckets, total_time = cumulative(histogram)
     lines = [f'{name}_bucket{{{labels},le="{bound}"}} {total}' for bound, total in buckets]
-    lines.append(f"{name}_sum{{{labels}}} {total_time:g}")
+    lines.append(f"{name}_sum{{{labels}}} {total_time}")
     lines.append(f"{name}_count{{{labels}}} {histogram.count}")
     return lines
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Numbers that a program can read."""
 
+import dataclasses
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 import ascend_venc as venc
 from ascend_venc import stats
 from ascend_venc._lowlevel.channel import bucket_seconds
+from ascend_venc.config import EncoderConfig
 from helpers import processes, simulator, video
 from helpers.waiting import eventually, is_inside, outcome, started
 
@@ -105,6 +107,32 @@ def test_prometheus_text_has_every_open_encoder(backend, frames):
     assert buckets[-1] == 10
     assert values["ascend_venc_latency_seconds_sum"] > 0
     assert families["ascend_venc_frames_in_flight"] == "gauge"
+
+
+def test_prometheus_text_has_every_digit():
+    """Rates are differences of counters, which go on growing."""
+
+    class Busy:
+        name, closed, backend = None, False, "sim:Ascend310P3"
+        config = EncoderConfig.resolve(128, 128)
+
+        @property
+        def stats(self):
+            return found
+
+    with venc.Encoder(128, 128, backend="sim") as enc:
+        counts = (987_654_321, *enc.stats.latency.counts[1:])
+        found = dataclasses.replace(
+            enc.stats, bytes_out=12_345_678_901, blocked=86_400.015625, latency=stats.Histogram(counts, 1.0)
+        )
+    busy = Busy()
+    stats.register(busy)
+    values = dict(line.rsplit(" ", 1) for line in stats.prometheus().splitlines() if "{" in line)
+    values = {name.partition("{")[0]: value for name, value in values.items() if "le=" not in name}
+    assert values["ascend_venc_bytes_total"] == "12345678901"
+    assert values["ascend_venc_blocked_seconds_total"] == "86400.015625"
+    total = counts[0] * found.latency.bounds[0] / 2
+    assert float(values["ascend_venc_latency_seconds_sum"]) == total != float(f"{total:g}")
 
 
 def test_logging_is_silent_unless_asked_for():
