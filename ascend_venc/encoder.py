@@ -84,6 +84,7 @@ DELIVERY: tuple[Delivery, ...] = ("immediate", "coalesced")
 
 _TIMEOUT = -3  # AVENC_E_TIMEOUT
 _CLOSED = -4  # AVENC_E_CLOSED
+_FORKED = -5  # AVENC_E_FORKED
 _UNSUPPORTED = -12  # AVENC_E_UNSUPPORTED
 _REPLACED = -23  # AVENC_E_REPLACED
 
@@ -222,6 +223,7 @@ class Encoder:
     _channel: Channel | None = None
     _device: Device | None = None
     _name: str | None = None
+    _process = 0  # that has opened it
 
     def __init__(
         self,
@@ -258,7 +260,7 @@ class Encoder:
         timeout: float | None = 30.0,
         name: str | None = None,
     ) -> None:
-        self._name = check_name(name)
+        self._name, self._process = check_name(name), os.getpid()
         on_full = parse_choice("on_full", on_full, ON_FULL)
         delivery = parse_choice("delivery", delivery, DELIVERY)
         check_range(max_queued, "max_queued", 1, 65536)
@@ -937,14 +939,21 @@ class Encoder:
 
     @property
     def stats(self) -> _stats.EncoderStats:
-        """Counters of this encoder at this moment; also after it was closed. See `EncoderStats`."""
+        """Counters of this encoder at this moment; also after it was closed. See `EncoderStats`.
+
+        Raises ForkedProcessError in a child of fork(): they are the parent's.
+        """
         channel = self._open_channel()
+        if self._process != os.getpid():
+            error = from_status(_FORKED, "", "the encoder was opened before fork(), and its counters are the parent's")
+            tell_name(error, self._name)
+            raise error
         return _stats.EncoderStats.of(channel.stats(), self._name or "")
 
     @property
     def closed(self) -> bool:
-        """Whether the encoder has been closed."""
-        return self._channel is None or self._channel.closed
+        """Whether the encoder has been closed, or was opened before the fork() of this process."""
+        return self._channel is None or self._channel.closed or self._process != os.getpid()
 
     def __repr__(self) -> str:
         if self._channel is None:

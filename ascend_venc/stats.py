@@ -225,7 +225,8 @@ class Counted(Protocol):
     def stats(self) -> EncoderStats: ...
 
 
-# Without a lock: a signal's handler may open an encoder wherever this is asked, and so may a forked child.
+# Without a lock: a signal's handler may open an encoder wherever this is asked, and so may a forked child, where those
+# of its parent count as closed.
 _encoders: weakref.WeakKeyDictionary[Counted, int] = weakref.WeakKeyDictionary()
 _numbers = itertools.count()
 

@@ -75,19 +75,24 @@ frame = bytes(640 * 720)
 enc = venc.Encoder(640, 480, backend=backend, codec="h264", depth=4)
 packets = enc.encode(frame) + enc.flush()
 kept = bytes(packets[0])
+told = lambda: [labels["size"] for labels, _ in venc.stats.labels_and_stats()]
 received = sum(len(enc.encode(frame)) for _ in range(3))  # how many is the device's pace
 child = os.fork()
 if child == 0:
     seen = []
-    for call in (lambda: enc.encode(frame), enc.flush):
+    for call in (lambda: enc.encode(frame), enc.flush, lambda: enc.stats):
         try:
             call()
         except venc.ForkedProcessError as error:
             seen.append("fork" in str(error))
     assert bytes(packets[0]) == kept
+    assert enc.closed and told() == []
+    with venc.Encoder(128, 128, backend=backend, codec="h264") as own:
+        assert told() == ["128x128"]
     enc._close(warn=False)
     del packets
-    os._exit(0 if seen == [True, True] else 1)
+    os._exit(0 if seen == [True, True, True] else 1)
+assert told() == ["640x480"]
 assert os.waitpid(child, 0)[1] == 0
 assert received + len(enc.encode(frame) + enc.flush()) == 4
 enc.close()
