@@ -12,6 +12,7 @@ import atexit
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import stat
@@ -24,6 +25,7 @@ from . import stats
 
 VARIABLE = "ASCEND_VENC_STATS"
 _PATIENCE = 1.0  # seconds for a reader to take what it asked for
+_PAUSE = 0.5  # seconds before the next one is looked for, where there is no descriptor or memory for it
 _lock = threading.RLock()  # of threads: a signal's handler comes in, and has to find what it can go on from
 _making = False  # by the call of `publish` that the handler interrupts
 _listening: socket.socket | None = None
@@ -158,12 +160,23 @@ def _serve(listening: socket.socket) -> None:
     while True:
         try:
             connection, _ = listening.accept()
-        except OSError:  # withdrawn
-            return
+        except (OSError, MemoryError):  # withdrawn; or the program is at its limit, of open files for one, for a while
+            if _withdrawn_within(listening, _PAUSE):
+                return
+            continue
         with connection, contextlib.suppress(Exception):  # whatever one reader does, the next one is served
             connection.settimeout(_PATIENCE)
             if _user_of(connection) in (0, os.getuid()):
                 connection.sendall(json.dumps(snapshot()).encode())
+
+
+def _withdrawn_within(listening: socket.socket, seconds: float) -> bool:
+    end = select.poll()
+    try:
+        end.register(listening, 0)  # who connects is no reason to wake
+    except ValueError:  # closed
+        return True
+    return bool(end.poll(1000 * seconds))
 
 
 def _user_of(connection: socket.socket) -> int:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The counters of a process as other programs of its user see them, and `ascend-venc top`."""
 
+import errno
 import io
 import json
 import os
@@ -87,6 +88,39 @@ def test_reader_that_takes_nothing_keeps_no_other_one_for_ever(backend, runtime,
     with socket.socket(socket.AF_UNIX) as idle:
         idle.connect(path)
         assert stats_socket.read(path, 60)["pid"] == 1
+
+
+def of_a_program_at_its_limit(monkeypatch, errors, pause):
+    """Sockets whose `accept` fails as often as there are errors."""
+
+    class Socket(socket.socket):
+        def accept(self):
+            if errors:
+                failing.set()
+                raise errors.pop()
+            return super().accept()
+
+    failing = threading.Event()
+    monkeypatch.setattr(stats_socket.socket, "socket", Socket)
+    monkeypatch.setattr(stats_socket, "_PAUSE", pause)
+    return failing
+
+
+def test_program_at_its_limit_of_open_files_is_seen_again_when_it_has_some(runtime, monkeypatch):
+    numbers = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ECONNABORTED)
+    errors = [MemoryError(), *(OSError(number, os.strerror(number)) for number in numbers)]
+    of_a_program_at_its_limit(monkeypatch, errors, 0.01)
+    assert stats_socket.read(stats_socket.publish(), 20)["pid"] == os.getpid()
+    assert errors == []
+
+
+def test_program_at_its_limit_can_withdraw_at_once(runtime, monkeypatch):
+    failing = of_a_program_at_its_limit(monkeypatch, [OSError(errno.EMFILE, "")] * 9, 3600)
+    stats_socket.publish()
+    (thread,) = listener()
+    assert failing.wait(20)
+    stats_socket.withdraw()
+    assert ended(thread)
 
 
 @pytest.mark.parametrize("kind", ["open", "link", "file"])
