@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Memory of every kind, and acl.util's addresses of bytes and arrays."""
 
+import contextlib
 import ctypes
 import warnings
 
@@ -202,6 +203,23 @@ def test_deprecation_can_be_made_an_error_at_any_time(initialised):
                 else:
                     with pytest.raises(Warning, match="will be deprecated"):
                         initialised.util.numpy_to_ptr(array)
+
+
+@pytest.mark.parametrize("anew", [warnings.catch_warnings, warnings.resetwarnings])
+def test_deprecation_is_an_error_in_a_place_that_was_quiet(initialised, anew):
+    """Filters that are gone leave their addresses to those that come: a place is quiet by the former ones."""
+    array = numpy.zeros(4, numpy.uint8)
+
+    def call(action):
+        with anew() or contextlib.nullcontext():
+            warnings.simplefilter(action)
+            return initialised.util.numpy_to_ptr(array)
+
+    with warnings.catch_warnings():
+        for _ in range(100):
+            assert call("ignore") == array.ctypes.data
+            with pytest.raises(Warning, match="will be deprecated"):
+                call("error")
 
 
 @pytest.mark.parametrize("dtype", ["M8[s]", "O", "f2", "V3"])

@@ -156,14 +156,15 @@ cdef object util_ptr_to_bytes(PyObject *self, PyObject **args, Py_ssize_t given)
 #
 # pyACL warns at each call, and by default Python shows the first warning of a place only; finding out that there is
 # nothing to show costs more than the rest of the call. So a place in a program where the warning would not be shown any
-# more is remembered, until warnings.filters is another list, or has another length or first entry.
+# more is remembered, until warnings.filters is another list, or has another length or first entry. Objects that are
+# compared are held: another one could have the address of one that is gone.
 
 cdef struct QuietPlace:
-    PyObject *code  # counted
+    PyObject *code  # counted, as are the next two
+    PyObject *filters
+    PyObject *first  # NULL of an empty list
     int instruction
     const char *text
-    PyObject *filters  # these two are compared only
-    PyObject *first
     Py_ssize_t length
 
 cdef QuietPlace quiet[16]
@@ -186,17 +187,15 @@ cdef PyObject *current_filters(PyObject **first, Py_ssize_t *length) except? NUL
     return <PyObject *>filters
 
 
-cdef bint stays_quiet(str text) except -1:
+cdef bint stays_quiet(str text, list filters) except -1:
     """Whether the calling line would not show this warning again."""
-    import warnings
-
     frame = sys._getframe(0)
     line = frame.f_lineno
     registry = frame.f_globals.get("__warningregistry__")
     if registry and (text, Warning, line) in registry:
         return True
     module = frame.f_globals.get("__name__") or "<string>"
-    for action, message, category, where, number in warnings.filters:
+    for action, message, category, where, number in filters:
         if (message is None or (text == message if isinstance(message, str) else message.match(text))) \
                 and issubclass(Warning, category) and number in (0, line) \
                 and (where is None or (module == where if isinstance(where, str) else where.match(module))):
@@ -210,9 +209,9 @@ cdef int warn(const char *text) except -1:
     cdef PyObject *filters = current_filters(&first, &length)
     cdef PyFrameObject *frame = PyEval_GetFrame()
     cdef PyObject *code
-    cdef PyObject *before
     cdef int instruction
     cdef QuietPlace *place
+    cdef QuietPlace seen
     if frame == NULL or filters == NULL:
         PyErr_WarnEx(Warning, text, 1)
         return 0
@@ -223,17 +222,17 @@ cdef int warn(const char *text) except -1:
             and place.first == first and place.length == length:
         Py_XDECREF(code)
         return 0
+    seen = QuietPlace(code, filters, first, instruction, text, length)
+    Py_XINCREF(filters)
+    Py_XINCREF(first)
     try:
         PyErr_WarnEx(Warning, text, 1)
-        if stays_quiet((<bytes>text).decode()):
-            Py_XINCREF(code)
-            before, place.code = place.code, code
-            place.instruction = instruction
-            place.text = text
-            place.filters = current_filters(&place.first, &place.length)
-            Py_XDECREF(before)
-    finally:
-        Py_XDECREF(code)
+        if stays_quiet((<bytes>text).decode(), <list>filters):
+            place[0], seen = seen, place[0]
+    finally:  # of what was there before: when the place is whole, since an object's end may run Python code
+        Py_XDECREF(seen.code)
+        Py_XDECREF(seen.filters)
+        Py_XDECREF(seen.first)
     return 0
 
 
