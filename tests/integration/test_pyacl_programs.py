@@ -284,6 +284,28 @@ print(create(), leave(), acl.finalize())
 
 
 @pytest.mark.sim_only
+def test_strict_mode_tells_files_with_the_same_code_apart(run):
+    process = run(
+        """\
+import acl
+def of_file(name):
+    namespace = {"acl": acl}
+    exec(compile("def make():\\n    return acl.media.dvpp_create_pic_desc()\\n", name, "exec"), namespace)
+    return namespace["make"]
+acl.init()
+acl.rt.set_device(0)
+acl.media.dvpp_destroy_pic_desc(of_file("first.py")())
+of_file("second.py")()
+print(acl.finalize())
+""",
+        env={"ASCEND_VENC_SIM_STRICT": "1"},
+    )
+    assert process.stdout == "0\n"
+    [line] = process.stderr.splitlines()
+    assert " called from second.py:2 in make " in line
+
+
+@pytest.mark.sim_only
 def test_strict_mode_names_the_line_that_forgets_a_channel(run, tmp_path):
     process = run(
         """\

@@ -56,7 +56,7 @@ cdef int export(str namespace, const char *name, fastcall function, const char *
 cdef const acl_api *loaded_api = NULL  # the table of the process's AscendCL, once a call has needed it
 cdef const acl_api *fast_api = NULL    # the same; NULL where each call is to note its caller first
 cdef strict_hooks strict               # of the simulated device's strict mode; empty otherwise
-cdef dict places = {}                  # (code, line) -> text; the simulated device keeps pointers to them
+cdef dict places = {}                  # (file, line, name) -> text; the simulated device keeps pointers to them
 
 
 cdef inline const acl_api *api() except NULL:
@@ -85,10 +85,11 @@ cdef int note_caller() except -1:
     except ValueError:  # no Python code is running on this thread
         strict.set_caller(NULL)
         return 0
-    key = frame.f_code, frame.f_lineno
+    code, line = frame.f_code, frame.f_lineno
+    key = code.co_filename, line, code.co_name  # code of equal files is equal
     place = places.get(key)
     if place is None:
-        place = f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}".encode("utf-8", "replace")
+        place = f"{code.co_filename}:{line} in {code.co_name}".encode("utf-8", "replace")
         place = places.setdefault(key, place)
     strict.set_caller(place)
     return 0
