@@ -705,6 +705,7 @@ class Encoder:
         """
         roi = None if roi is None else listed_regions(roi)  # the loop may go round again, and a generator may not
         to_warn_of = bitrate
+        self._open_channel().stream.forget_settings()
         while True:
             channel = self._open_channel()
             while channel.successor is not None:  # another thread's change that is not stored here yet

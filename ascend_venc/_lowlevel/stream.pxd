@@ -20,6 +20,11 @@ cdef class Ticket:
     cdef avenc_channel *channel  # a reference on the one that the owner's memory went to as it is, or NULL
     cdef object future  # concurrent.futures.Future that gets the packet, or None
 
+# EncoderConfigs by epoch, the oldest of those that are kept in the place of those before.
+cdef class Settings:
+    cdef list kept
+    cdef uint32_t first  # epoch of kept[0]
+
 cdef class Stream:
     cdef object __weakref__
     cdef avenc_channel *_h  # a reference on the channel that takes frames now: what a stream is closed by
@@ -29,8 +34,10 @@ cdef class Stream:
     cdef uint64_t tags[DROPPED_AT_ONCE]  # of frames that were dropped: those from `told` to `to_tell` have their entries still
     cdef size_t told
     cdef size_t to_tell
-    cdef list time_bases  # by epoch, and the next: EncoderConfig. Those of changes that came to nothing are among them
-    cdef list configs
+    cdef list time_bases  # by epoch, as the next. Those of changes that came to nothing are among them
+    cdef Settings configs
+    cdef dict distinct  # each time base that stands there, once
+    cdef Py_ssize_t shared  # how many of them are those
     cdef list failures  # of frames, that encode() met before it had sent its own: the next to be raised
     cdef int on_full
     cdef uint32_t coalesce_us

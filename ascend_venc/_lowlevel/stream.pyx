@@ -190,6 +190,18 @@ cdef int refuse_closed() except -1:
 
 
 @cython.final
+cdef class Settings:
+    """Settings()\n--\n
+    See stream.pxd."""
+
+    def __cinit__(self):
+        self.kept = []
+
+    def __getitem__(self, uint32_t epoch):
+        return self.kept[epoch - self.first if epoch > self.first else 0]
+
+
+@cython.final
 cdef class Stream:
     """Stream(device)\n--\n
     See the module.
@@ -199,7 +211,8 @@ cdef class Stream:
         self.device = device
         self.entries = {}
         self.time_bases = []
-        self.configs = []
+        self.configs = Settings()
+        self.distinct = {}
         self.failures = []
         self.sink = -1
 
@@ -259,7 +272,7 @@ cdef class Stream:
         """Note the settings of the native stream's next epoch. No Python code may run until the native call that begins it."""
         self.time_bases.append(time_base)
         try:
-            self.configs.append(config)
+            self.configs.kept.append(config)
         except MemoryError:
             self.time_bases.pop()
             raise
@@ -268,8 +281,27 @@ cdef class Stream:
     cdef int undo_epoch(self) except -1:
         """That call refused."""
         self.time_bases.pop()
-        self.configs.pop()
+        self.configs.kept.pop()
         return 0
+
+    def forget_settings(self):
+        """Let go of settings that are over; equal time bases become one object. Python code runs here.
+
+        Packets have their time base by their epoch, and any may wait to be taken. Settings are asked for of the present
+        epoch and of those that come: who asks for one of before gets others, and is told by the engine that it is over.
+        """
+        cdef uint32_t present = avenc_channel_epoch(self._h)
+        cdef list _gone = None
+        cdef Py_ssize_t i = self.shared
+        if self.configs.first < present:
+            _gone = self.configs.kept[:present - self.configs.first]
+            del self.configs.kept[:present - self.configs.first]
+            self.configs.first = present
+        while i < len(self.time_bases):
+            time_base = self.time_bases[i]
+            self.time_bases[i] = self.distinct.setdefault(time_base, time_base)
+            i += 1
+        self.shared = max(self.shared, i)  # a signal's handler may have been here, and ahead
 
     cdef int forget_dropped(self) except -1:
         """Let go of what came with frames and packets that nobody will get, and of what outlived its channel."""

@@ -6,6 +6,7 @@ python v2_live.py NAME [ARGUMENT...]
 
 import contextlib
 import ctypes
+import gc
 import io
 import itertools
 import json
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+import weakref
 from fractions import Fraction
 from pathlib import Path
 
@@ -147,6 +149,23 @@ def first_frame(codec):
     assert [packet.size for packet in packets] == sizes
     order = [name for name in names if name in CHANGES]
     assert order == [CHANGES[0], *CHANGES[1:] * 5], order  # the parameters that are kept are asked for once
+
+
+def settings_over():
+    """Settings that are over, and equal time bases, are not kept; packets that nobody has taken have theirs."""
+    rates, configs = [25, 50, 30, 50] * 10, []
+    with encoder(codec="h264") as enc:
+        simulator.shared().aclsim_count_calls(1)
+        for number, fps in enumerate(rates):
+            enc.reconfigure(fps=fps, bitrate=1_000_000 + 1000 * number)
+            configs.append(weakref.ref(enc.config))
+            enc.submit(FRAME)
+        gc.collect()
+        assert [number for number, config in enumerate(configs) if config() is not None] in ([39], [38, 39])
+        packets = enc.flush()
+        assert calls()["hi_mpi_venc_create_chn"] == 0
+    assert [1 / packet.time_base for packet in packets] == rates
+    assert len({id(packet.time_base) for packet in packets[:-1]}) == 3, "but for the last change's"
 
 
 def modes():

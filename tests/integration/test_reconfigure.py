@@ -293,6 +293,31 @@ def test_change_that_waits_for_the_device_ends_with_close(backend, frames):
     enc.close()
 
 
+def test_settings_that_are_over_are_let_go_of(enc, frames):
+    """Of forty changes, with packets of each that nobody has taken."""
+    rates = [25, 50, 30, 50] * 10
+    configs = []
+    for number, fps in enumerate(rates):
+        enc.reconfigure(fps=fps, bitrate=1_000_000 + 1000 * number)
+        configs.append(weakref.ref(enc.config))
+        enc.submit(frames[number % COUNT])
+    gc.collect()
+    assert [number for number, config in enumerate(configs) if config() is not None] in ([39], [38, 39])
+    packets = enc.flush()
+    assert [1 / packet.time_base for packet in packets] == rates
+    assert len({id(packet.time_base) for packet in packets[:-1]}) == 3, "but for the last change's"
+
+
+def test_settings_of_a_channel_that_was_replaced_are_those_of_now(enc):
+    """For who has it in hand while two others take its place."""
+    channel = enc._channel
+    for bitrate in (1_000_000, 900_000, 800_000):
+        enc.reconfigure(bitrate=bitrate)
+    assert channel.successor is not None
+    epoch, config = channel.settings()
+    assert epoch == 0 and config.bitrate in (900_000, 800_000)
+
+
 def test_low_bit_rate_is_warned_of_once_however_often_the_settings_are_looked_at(enc):
     class Meanwhile:
         """A size that changes the settings as it is looked at."""

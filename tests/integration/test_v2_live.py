@@ -42,6 +42,10 @@ def test_change_applies_from_the_number_that_comes_back(codec, idle):
     run("first_frame", codec, ASCEND_VENC_SIM_OPTIONS=f"v2_change_idle={idle}")
 
 
+def test_settings_that_are_over_are_let_go_of():
+    run("settings_over")
+
+
 def test_modes_and_gop_change_live_and_a_size_does_not():
     run("modes")
 
