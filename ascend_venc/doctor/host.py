@@ -22,8 +22,8 @@ OWN = "ASCEND_VENC_"
 OWN_VARIABLES = tuple(
     OWN + name
     for name in (
-        *("BACKEND", "INTERFACE", "LIBRARY", "LOG", "STRICT_PATHS", "SIM_AVCODEC", "SIM_DEVICES", "SIM_LOG"),
-        *("SIM_OPTIONS", "SIM_SOC", "SIM_STRICT", "SIM_TRACE"),
+        *("BACKEND", "INTERFACE", "LIBRARY", "LOG", "STATS", "STRICT_PATHS", "VERIFY_RECORD"),
+        *("SIM_AVCODEC", "SIM_DEVICES", "SIM_LOG", "SIM_OPTIONS", "SIM_SOC", "SIM_STRICT", "SIM_TRACE"),
     )
 )
 VARIABLES = (
@@ -181,10 +181,9 @@ def _libc(python: str) -> str:
         header = read_elf(python)
         if header is not None and "ld-musl" in header.loader:
             return "musl"
-    name, version = platform.libc_ver(python)
-    if not name:
-        name, version = platform.libc_ver()
-    return f"{name} {version}".strip()
+    with contextlib.suppress(OSError, ValueError):  # platform.libc_ver tells what the program needs, which is older
+        return os.confstr("CS_GNU_LIBC_VERSION") or ""
+    return ""
 
 
 def _container(root: str) -> str:

@@ -42,6 +42,14 @@ def of_library(examination: Examination) -> Iterator[Finding]:
             f"the {found['soc_name']} has no video encoder",
             f"take one of {', '.join(chip.family for chip in chips.CHIPS if chip.encoder)}, {SIMULATE}",
         )
+    elif examination.interface and not found["encodes"][examination.interface]:
+        able = next(name for name, encodes in found["encodes"].items() if encodes)
+        yield Finding(
+            FAIL,
+            "interface.unusable",
+            f"DVPP {examination.interface.upper()} is asked for, and {_without_advice(found, examination.interface)}",
+            f"choose {able}, or auto (--interface, $ASCEND_VENC_INTERFACE)",
+        )
     if examination.on_simulated:
         yield from _of_simulation(examination)
         return
@@ -69,6 +77,11 @@ def of_library(examination: Examination) -> Iterator[Finding]:
         {warning["text"] for warning in found["warnings"] if warning["type"] == "LibraryPathWarning"}
     ):
         yield _of_weak_path(problem, WARN)
+
+
+def _without_advice(found: dict[str, Any], interface: str) -> str:
+    reason: str = found["why_not"][interface]
+    return reason.partition(": choose interface=")[0]
 
 
 def _of_weak_path(text: str, level: str) -> Finding:

@@ -161,7 +161,7 @@ def _encode(steps: Steps, backend: str | None, interface: Interface, device: int
     packets += encoder.flush()
     done = time.monotonic()
     steps.step(f"{codec}, closing the channel")
-    found: dict[str, Any] = {"simulated": encoder.backend != "ascend", "packets": len(packets)}
+    found: dict[str, Any] = {"simulated": encoder.simulated, "packets": len(packets)}
     data = b"".join(bytes(packet) for packet in packets)
     encoder.close()
     found.update(

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Broken environments, each built here, and what `ascend-venc doctor` calls them and says to mend them."""
 
+import ctypes
 import dataclasses
 import json
 import os
@@ -19,6 +20,7 @@ from ascend_venc.doctor import examination, host, supervision, trial
 from ascend_venc.doctor.finding import FAIL, NOTE, WARN
 from ascend_venc.doctor.findings import conclusion, findings_of
 from ascend_venc.doctor.supervision import run_trial
+from ascend_venc.encoder import Encoder
 from helpers import fake_cann, shim, waiting
 
 pytestmark = [
@@ -51,6 +53,12 @@ aclError aclvencCreateChannel(aclvencChannelDesc *desc) { used = 1; return real(
 __attribute__((destructor)) static void end(void) { if (used) abort(); }
 """
 CRASHES_AT_EXIT = "__attribute__((destructor)) static void end(void) { abort(); }"
+
+
+def gnu_get_libc_version():
+    function = ctypes.CDLL(None).gnu_get_libc_version
+    function.restype = ctypes.c_char_p
+    return function().decode()
 
 
 class Environment:
@@ -674,6 +682,53 @@ def test_pictures_that_are_not_those_that_were_sent_are_a_failure(place, monkeyp
     (part,) = told
     assert ("error" in part) is wrong
     assert not wrong or "not those that were sent: 12.0 dB, expected over 25" in part["error"]["text"]
+
+
+def test_trial_tells_whether_it_was_simulated(place, monkeypatch):
+    steps = SimpleNamespace(step=lambda text: None)
+    assert trial._encode(steps, "sim", "v1", 0, "h264")["simulated"] is True
+    monkeypatch.setattr(Encoder, "simulated", False)
+    monkeypatch.setattr(Encoder, "backend", "ascend:Ascend310P3")
+    assert trial._encode(steps, "sim", "v1", 0, "h264")["simulated"] is False
+
+
+@pytest.mark.parametrize("by", ["option", "variable"])
+def test_interface_that_cannot_encode_here_is_named(place, capsys, by):
+    place.set(ASCEND_VENC_INTERFACE="v2" if by == "variable" else "auto")
+    assert cli.main(["doctor", "--backend", "sim:Ascend310", *(["--interface=v2"] if by == "option" else [])]) == 1
+    lines = lines_of(capsys)
+    (number,) = (number for number, line in enumerate(lines) if line.startswith("FAIL  "))
+    assert lines[number] == "FAIL  DVPP V2 is asked for, and Ascend310 has no DVPP V2"
+    assert lines[number + 1] == "  ->  choose v1, or auto (--interface, $ASCEND_VENC_INTERFACE)"
+    assert lines[-1] == "Nothing is encoded here."
+
+
+def test_interface_whose_library_is_missing_is_named(place):
+    place.working(mpi=False)
+    assert examination.examine(None, None, **place.given).encodes
+    (found,) = (
+        finding
+        for finding in findings_of(examination.examine(None, "v2", only=True, **place.given))
+        if finding.level == FAIL
+    )
+    assert found.name == "interface.unusable" and "DVPP V2 cannot be used: libacl_dvpp_mpi.so" in found.text
+
+
+def test_variables_that_the_sources_read_are_known():
+    root = Path(host.__file__).parents[2]
+    files = [path for folder in ("ascend_venc", "csrc") for path in (root / folder).rglob("*.*")]
+    found = {
+        name
+        for path in files
+        if path.suffix in (".py", ".pyx", ".c", ".h")
+        for name in re.findall(r"[\"$](ASCEND_VENC_[A-Z_]+)", path.read_text())
+    }
+    assert {"ASCEND_VENC_BACKEND", "ASCEND_VENC_SIM_SOC"} <= found  # one of Python's and one of C's
+    assert found == set(host.OWN_VARIABLES)
+
+
+def test_glibc_is_the_one_that_runs():
+    assert host.examine_host().libc == f"glibc {gnu_get_libc_version()}"
 
 
 def test_each_device_has_its_line_and_one_that_works_is_enough(place, capsys):
