@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ._lowlevel import bitstream as _bitstream
 from .arguments import as_int
 from .color import PROFILE_FORMATS, parse_color, parse_shape, vui_of
-from .config import parse_codec, parse_fps
+from .config import parse_codec
 from .errors import InvalidArgumentError
+from .rates import parse_fps
 from .sei import FRAME_TIME_UUID, FrameTime, RecoveryPoint, SeiMessage, UserDataUnregistered, messages_of, unit_of
 
 if TYPE_CHECKING:

@@ -130,11 +130,12 @@ class Encoder:
         one, such as those of MPEG-TS. It says which kinds of slices may follow. The device writes none.
     fps : int, float, str or fractions.Fraction
         Frames per second of the input; sets the packets' time base and the rate control's pace. 29.97 and the like
-        mean n * 1000/1001. The device itself counts in whole frames per second; it gets the nearest that it has.
+        mean n * 1000/1001. A fraction of numbers beyond 2**31 - 1 is rounded (`config.fps`). The device itself counts
+        in whole frames per second; it gets the nearest that it has.
     bitrate : int, float or str, optional
         bit/s as a number, or "800k", "2M". The device counts in kbit/s, within the chip's range. Less than 0.002 bit
         per pixel is taken, with a BitRateWarning: is kbit/s meant?
-        Default: 0.1 bit per pixel for H.264, 0.07 for H.265.
+        Default: 0.1 bit per pixel for H.264, 0.07 for H.265, within the chip's range.
     rc : str or RateControl
         "default" (the chip's own: VBR on 310P and 310B, CBR on 310), "vbr" or "cbr"; on V2 also "avbr", "qvbr", "cvbr",
         and a `RateControl` with limits of the quantiser, or "fixqp".
@@ -301,7 +302,10 @@ class Encoder:
         try:
             self._soc_name = self._device.soc_name
             self._simulated = library.simulated
-            config.check(limits_of(self._soc_name), self._interface)
+            limits = limits_of(self._soc_name)
+            if bitrate is None:
+                config = config.with_bitrate_within(limits)
+            config.check(limits, self._interface)
             _warn_of_bit_rate(config, bitrate)
             self._channel = Channel(
                 self._device,

@@ -12,11 +12,12 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from ..arguments import as_int, as_size
-from ..config import EncoderConfig, parse_fps
+from ..config import EncoderConfig
 from ..errors import InvalidArgumentError, MediaError
 from ..media.open import open_video
 from ..media.output import ReplacingFile
 from ..rate_control import RateControl
+from ..rates import parse_fps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

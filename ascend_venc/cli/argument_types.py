@@ -7,8 +7,8 @@ import argparse
 import re
 from typing import TYPE_CHECKING, Any
 
-from ..config import parse_fps
 from ..errors import InvalidArgumentError
+from ..rates import parse_fps
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,8 +6,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from ..config import parse_bitrate
 from ..media.formats import FORMAT_ALIASES, SUFFIXES
+from ..rates import parse_bitrate
 from . import UsageError, chunks
 from .argument_types import checked, rate, seconds, size
 from .ffmpeg_options import log_level, moment, refuse, sound_is_copied, stays_out, times_are_kept

@@ -13,8 +13,8 @@ import time
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ..config import parse_fps
 from ..errors import MediaError, VencError
+from ..rates import parse_fps
 from .left_out import what_frames_lose, what_is_left_out
 from .orientation import UPRIGHT, turn_of
 from .planar import CHROMA_TO_LIMITED, LUMA_TO_LIMITED, NEUTRAL_CHROMA

@@ -10,9 +10,10 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..arguments import as_time_base
-from ..config import parse_codec, parse_fps
+from ..config import parse_codec
 from ..errors import InvalidArgumentError, MediaError
 from ..pixel_formats import PIXEL_FORMATS, default_matrix
+from ..rates import parse_fps
 from .container import as_fraction, import_av, speaking_of
 from .copied import TOLD_BY_PACKETS, CopiedStreams
 from .formats import (

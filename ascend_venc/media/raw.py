@@ -8,9 +8,9 @@ import os
 from fractions import Fraction
 from typing import TYPE_CHECKING, BinaryIO
 
-from ..config import parse_fps
 from ..errors import InvalidArgumentError, MediaError
 from ..pixel_formats import PIXEL_FORMATS, default_matrix, name_of_format
+from ..rates import parse_fps
 from .planar import to_nv12
 from .reader import MAX_SIDE, SLACK, ColorTags, VideoFrame, VideoReader
 from .waiting import is_endless, open_without_waiting, with_timeout

@@ -7,7 +7,7 @@ import statistics
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from ..config import simple_rate
+from ..rates import simple_rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

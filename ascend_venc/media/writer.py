@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..arguments import as_seconds, as_size, as_time_base, parse_choice
 from ..call_site import warn
-from ..config import EncoderConfig, parse_fps
+from ..config import EncoderConfig
 from ..device_capabilities import capabilities
 from ..encoder import Encoder
 from ..errors import EncoderClosedError, InvalidArgumentError, MediaError, PictureSizeWarning, VencError
 from ..picture_quality import listed_regions
 from ..pixel_formats import ALIASES, PIXEL_FORMATS, name_of_format
+from ..rates import parse_fps
 from .delivery import Delivery
 from .formats import CLOCKS, check_mapping
 from .live import LiveOutput

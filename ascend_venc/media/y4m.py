@@ -12,8 +12,8 @@ import re
 from fractions import Fraction
 from typing import TYPE_CHECKING, BinaryIO
 
-from ..config import parse_fps
 from ..errors import MediaError
+from ..rates import parse_fps
 from .planar import frame_size, to_nv12
 from .reader import MAX_SIDE, VideoFrame, VideoReader
 from .waiting import is_endless, open_without_waiting, with_timeout

@@ -440,3 +440,19 @@ def test_module_that_another_thread_just_imports_stops_nobody(monkeypatch, name)
     enc = venc.Encoder(128, 128, codec="h264", backend="sim")
     enc.close()
     assert enc.closed
+
+
+def test_bit_rate_that_nobody_has_given_is_within_the_chip_s_range(backend):
+    most = venc.capabilities(backend=backend).bitrate[1]
+    with venc.Encoder(4096, 2304, codec="h264", fps=1000, depth=1, backend=backend) as enc:
+        assert enc.config.bitrate == most
+    with pytest.raises(venc.InvalidArgumentError, match=f"bitrate is {most + 1000} bit/s"):
+        venc.Encoder(4096, 2304, codec="h264", fps=1000, depth=1, bitrate=most + 1000, backend=backend)
+
+
+def test_rate_of_long_numbers_is_rounded_when_the_encoder_opens_and_later(backend):
+    measured = Fraction(2_997_000_001, 100_000_000)
+    with venc.Encoder(128, 128, codec="h264", fps=measured, backend=backend) as enc:
+        assert enc.config.fps == Fraction(2997, 100)
+        assert enc.reconfigure(fps=Fraction(3 * 10**30 + 1, 10**29)) == 0
+        assert enc.config.fps == 30 and enc.time_base == Fraction(1, 30)

@@ -96,6 +96,16 @@ def test_parse_bitrate_bad_text_raises_naming_it(value):
         (".5", Fraction(1, 2)),
         ("-1", -1),
         (480, 480),
+        ("23.98", Fraction(24000, 1001)),
+        (0.996, Fraction(249, 250)),
+        ("1.996", Fraction(499, 250)),
+        (119.9, Fraction(1199, 10)),
+        (1 / Fraction(0.04), 25),
+        (Fraction(3 * 10**30 + 1, 10**29), 30),
+        (Fraction(10**29, 3 * 10**30 + 1), Fraction(1, 30)),
+        ("123456789012/4115226301", Fraction(30)),
+        (Fraction(2**31 - 1, 2**31 - 2), Fraction(2**31 - 1, 2**31 - 2)),
+        (Fraction(2**31, 2**31 - 1), 1),
     ],
 )
 def test_parse_fps_is_exact(value, fps):
