@@ -23,7 +23,7 @@ from .errors import EncoderDrained, VencError, from_status, tell_name
 from .sei import Message, listed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Generator, Iterable
     from contextvars import Context
     from types import TracebackType
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from ._lowlevel.channel import Channel
     from ._lowlevel.packet import Packet
+    from .call_site import CallSite
     from .config import EncoderConfig
     from .literals import Interface
     from .media.writer_settings import ChangedSettings, EncoderKeywords
@@ -55,7 +56,9 @@ class Encoder:
     Frames are copied when they are submitted, and sent by a native thread: those of up to 4 MiB at once, larger ones
     and those that are converted by a thread of the loop's default executor, for which the coroutine waits. Cancelling a
     coroutine at any point loses nothing: a frame is submitted or it is not, and a packet that was not returned stays to
-    be received. A device that finishes no frame for `timeout` seconds ends every wait with AclTimeoutError.
+    be received. The thread that reads a frame goes on when its coroutine is cancelled, and submits the frame where
+    there is room: the frame's memory is read until it has been copied or converted, and `stats.submitted` counts it. A
+    device that finishes no frame for `timeout` seconds ends every wait with AclTimeoutError.
 
     Examples
     --------
@@ -103,16 +106,16 @@ class Encoder:
         return self
 
     async def __aexit__(self, kind: type | None, value: BaseException | None, traceback: TracebackType | None) -> None:
-        await self._close(warn=kind is None)
+        await self._close(kind is None, call_site.nearest())
 
-    async def close(self) -> None:
+    def close(self) -> Coroutine[Any, Any, None]:
         """Wait for the frames in flight and end the hardware channel, without blocking the loop. Idempotent.
 
         Packets that were not received are dropped, with a DroppedPacketsWarning. Cancelling does not stop it.
         """
-        await self._close(warn=True)
+        return self._close(True, call_site.nearest())  # now: nothing of the program calls the coroutine of a task
 
-    async def _close(self, warn: bool) -> None:
+    async def _close(self, warn: bool, site: CallSite) -> None:
         inner = self._open()
         if self._waitset is not None and self._loop is not None:
             self._loop.remove_reader(self._waitset.fileno())
@@ -121,7 +124,7 @@ class Encoder:
                 channel.detach(self._waitset)
             self._waitset = None
             self._on_progress()
-        await asyncio.shield(_on_a_thread(lambda: inner._close(warn)))
+        await asyncio.shield(_on_a_thread(lambda: inner._close(warn), site=site))
 
     def _open(self) -> _encoder.Encoder:
         if self._inner is None:
@@ -323,9 +326,12 @@ class Encoder:
         """Declare the end of the stream: `async for` ends after the remaining packets. Does not wait."""
         self._open().drain()
 
-    async def reconfigure(self, **settings: Unpack[ChangedSettings]) -> int:
+    def reconfigure(self, **settings: Unpack[ChangedSettings]) -> Coroutine[Any, Any, int]:
         """Change settings; see `ascend_venc.Encoder.reconfigure`. Not undone by cancelling."""
-        return await asyncio.shield(_on_a_thread(lambda: self._open().reconfigure(**settings)))
+        return self._reconfigure(call_site.nearest(), settings)
+
+    async def _reconfigure(self, site: CallSite, settings: ChangedSettings) -> int:
+        return await asyncio.shield(_on_a_thread(lambda: self._open().reconfigure(**settings), site=site))
 
     # ---- looking -------------------------------------------------------------------------------------------------
 
@@ -440,16 +446,19 @@ class _Waiter:
                 context.run(callback, self)
 
 
-def _on_a_thread(call: Callable[[], _T], undo: Callable[[_T], Any] | None = None) -> asyncio.Future[_T]:
+def _on_a_thread(
+    call: Callable[[], _T], undo: Callable[[_T], Any] | None = None, site: CallSite | None = None
+) -> asyncio.Future[_T]:
     """Run what waits for the device on a thread of its own; `undo` gets a result that nobody waits for any more.
 
+    Warnings are about `site`, or about the nearest line of the program's.
     Not on the loop's executor: the interpreter joins that one's threads, however long the device takes, so that the
     process would not end.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[_T] = loop.create_future()
     context = contextvars.copy_context()
-    context.run(call_site.work_on_behalf_of, call_site.nearest())
+    context.run(call_site.work_on_behalf_of, site or call_site.nearest())
 
     def tell(result: _T | None, error: BaseException | None) -> None:
         if not future.done():

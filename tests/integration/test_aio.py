@@ -407,6 +407,27 @@ def test_warnings_are_about_the_programs_lines(run, backend, frames, recwarn):
     assert told == ["async with first, second:", "await first.close()", "await second.close()"]
 
 
+def test_warnings_of_tasks_are_about_the_lines_that_made_them(run, backend, frames, recwarn):
+    async def main():
+        async with encoder(backend) as first, encoder(backend) as second:
+            await second.submit(frames[0])
+            while not second.stats.ready:
+                await asyncio.sleep(0.001)
+            await asyncio.gather(first.reconfigure(bitrate=3000, fps=240))
+            await asyncio.create_task(second.close())
+
+    lines = inspect.getsourcelines(main)
+    recwarn.clear()
+    run(main())
+    assert [warning.category for warning in recwarn.list] == [BitRateWarning, DroppedPacketsWarning]
+    assert {warning.filename for warning in recwarn.list} == {__file__}
+    told = [lines[0][warning.lineno - lines[1]].strip() for warning in recwarn.list]
+    assert told == [
+        "await asyncio.gather(first.reconfigure(bitrate=3000, fps=240))",
+        "await asyncio.create_task(second.close())",
+    ]
+
+
 def test_reconfigure(run, backend, frames):
     async def main():
         async with encoder(backend) as enc:
