@@ -26,7 +26,7 @@ static aclError allocate(const char *function, void *caller, void **out, size_t 
 }
 
 /* Documented: two more multiples of 32 than asked for, so that nothing at all succeeds too. */
-static bool round_up(size_t *size) {
+bool sim_round_up(size_t *size) {
     if (__builtin_add_overflow(*size, 63, size))
         return false;
     *size = *size / 32 * 32;
@@ -41,7 +41,7 @@ static bool policy_is_known(aclrtMemMallocPolicy policy) {
 aclError acldvppMalloc(void **devPtr, size_t size) {
     SIM_ENTER(acldvppMalloc);
     sim_interface_used(SIM_V1, __func__);
-    if (devPtr == NULL || !round_up(&size)) /* documented */
+    if (devPtr == NULL || !sim_round_up(&size)) /* documented */
         return FAIL(ACL_ERROR_INVALID_PARAM, "devPtr must not be NULL and size must not overflow");
     return allocate(__func__, __builtin_return_address(0), devPtr, size, SIM_DEVICE_MEMORY, SIM_BY_DVPP);
 }
@@ -50,7 +50,7 @@ aclError acldvppMallocWithCfg(void **devPtr, size_t size, aclrtMemMallocPolicy p
     SIM_ENTER(acldvppMallocWithCfg);
     sim_interface_used(SIM_V1, __func__);
     (void)cfg; /* guessed: its attributes choose nothing that a simulated device has */
-    if (devPtr == NULL || !policy_is_known(policy) || !round_up(&size))
+    if (devPtr == NULL || !policy_is_known(policy) || !sim_round_up(&size))
         return FAIL(ACL_ERROR_INVALID_PARAM, "devPtr is NULL, policy %d is unknown, or size overflows", policy);
     return allocate(__func__, __builtin_return_address(0), devPtr, size, SIM_DEVICE_MEMORY, SIM_BY_DVPP);
 }
@@ -59,7 +59,7 @@ static aclError allocate_plain(const char *function, void *caller, void **devPtr
                                aclrtMemMallocPolicy policy) {
     if (devPtr == NULL || size == 0) /* documented */
         return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "devPtr must not be NULL and size not 0");
-    if (!policy_is_known(policy) || !round_up(&size))
+    if (!policy_is_known(policy) || !sim_round_up(&size))
         return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "policy %d is unknown, or size overflows", policy);
     return allocate(function, caller, devPtr, size, SIM_DEVICE_MEMORY, SIM_BY_RUNTIME);
 }

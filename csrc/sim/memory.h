@@ -55,6 +55,9 @@ void sim_memory_each(void (*visit)(sim_memory *memory, void *arg), void *arg);
 
 /* ---- allocate.c ------------------------------------------------------------------------------ */
 
+/* To the size that a call takes for the one that it is asked for. False: there is none. */
+bool sim_round_up(size_t *size);
+
 /* 0; 100000: NULL; 107000: not an allocation of that kind. Strict mode reports the wrong function and frames in flight. */
 aclError sim_free(const char *function, void *pointer, sim_kind kind, sim_allocator allocator);
 

@@ -56,7 +56,7 @@ static sim_mpi_channel *new_channel(int32_t device, hi_venc_chn id, const hi_ven
         ch->settings.roi[i].idx = i;
     ch->in_effect = ch->settings;
     ch->changed = true; /* they are rate control's from the first frame on */
-    ch->param = (hi_venc_chn_param){.max_stream_cnt = STREAMS, .poll_wake_up_frame_cnt = 1}; /* guessed */
+    ch->param = (hi_venc_chn_param){.max_stream_cnt = STREAMS, /* guessed */ .poll_wake_up_frame_cnt = 1};
     /* documented defaults */
     bool full_range = !ch->h265 && !sim_host_mode();
     ch->h264_vui.vui_time_info.num_units_in_tick = ch->h265_vui.vui_time_info.num_units_in_tick = 1;

@@ -18,11 +18,6 @@ static bool may_run(const sim_mpi_channel *ch) {
            sim_device_lost(ch->device) == 0;
 }
 
-/* Guessed: encoding stops at max_stream_cnt frames; 0 sets no limit. */
-static bool output_is_full_locked(const sim_mpi_channel *ch) {
-    return ch->param.max_stream_cnt != 0 && ch->ready.count + ch->held.count >= ch->param.max_stream_cnt;
-}
-
 /* ---- the stream buffer: a ring, whose oldest access unit is released first ------------------------------------ */
 
 static const sim_mpi_frame *oldest_stored(const sim_mpi_channel *ch) {
@@ -129,8 +124,7 @@ static void describe_locked(sim_mpi_channel *ch, sim_mpi_frame *frame, const uin
 void sim_mpi_announce_locked(sim_mpi_channel *ch, bool more) {
     if (ch->pollable.number <= 0)
         return;
-    unsigned enough = ch->param.poll_wake_up_frame_cnt != 0 ? ch->param.poll_wake_up_frame_cnt : 1;
-    sim_pollable_set(&ch->pollable, ch->ready.count >= enough, more);
+    sim_pollable_set(&ch->pollable, ch->ready.count != 0, more);
 }
 
 static void deliver_locked(sim_mpi_channel *ch, sim_mpi_frame *frame, size_t place) {
@@ -207,7 +201,7 @@ static const sim_canned *canned_unit(sim_mpi_channel *ch, const sim_mpi_picture 
 
 /* Finish frames with the null codec, as many as possible. Only without timing. */
 static void run_inline_locked(sim_mpi_channel *ch) {
-    while (ch->waiting.head != NULL && !ch->encoding && !output_is_full_locked(ch) && may_run(ch)) {
+    while (ch->waiting.head != NULL && !ch->encoding && may_run(ch)) {
         sim_mpi_frame *frame = ch->waiting.head;
         if (frame->fault == ACLSIM_FRAME_DELAY)
             break;
@@ -343,7 +337,7 @@ static void *work(void *arg) {
     sim_mpi_channel *ch = arg;
     pthread_mutex_lock(&ch->lock);
     while (!ch->stop) {
-        if (ch->waiting.head != NULL && !ch->encoding && !output_is_full_locked(ch) && may_run(ch))
+        if (ch->waiting.head != NULL && !ch->encoding && may_run(ch))
             encode_one_locked(ch);
         else
             sim_cond_wait_until(&ch->todo, &ch->lock, UINT64_MAX / 2);

@@ -43,20 +43,20 @@ hi_s32 hi_mpi_dvpp_malloc(hi_u32 dev_id, void **dev_ptr, hi_u64 size) {
     sim_interface_used(SIM_V2, __func__);
     if (dev_ptr == NULL)
         return FAIL(HI_ERR_SYS_NULL_PTR, "dev_ptr must not be NULL");
-    if (size == 0)
-        return FAIL(HI_ERR_SYS_ILLEGAL_PARAM, "size must not be 0");
-    if (dev_id >= sim_device_count())
-        return FAIL(SIM_SYS_BAD_DEVICE, "device %u does not exist: there %s %u", dev_id,
-                    sim_device_count() == 1 ? "is" : "are", sim_device_count());
-    if (!sim_mpi_is_ready((int32_t)dev_id)) /* documented */
-        return FAIL(HI_ERR_SYS_NOT_READY, "hi_mpi_sys_init has not been called for device %u", dev_id);
-    hi_s32 rc = sim_mpi_lost(__func__, SIM_SYS_MODULE, (int32_t)dev_id);
+    size_t rounded = size;
+    if (size == 0 || !sim_round_up(&rounded)) /* guessed */
+        return FAIL(HI_ERR_SYS_ILLEGAL_PARAM, "size %llu err, should be above 0 and not overflow", size);
+    (void)dev_id; /* documented: reserved, so the device of the thread counts */
+    int32_t device;
+    hi_s32 rc = sim_mpi_ready_device(__func__, SIM_SYS_MODULE, &device);
+    if (rc == HI_SUCCESS)
+        rc = sim_mpi_lost(__func__, SIM_SYS_MODULE, device);
     if (rc != HI_SUCCESS)
         return rc;
     sim_memory *memory =
-        sim_memory_create(SIM_DEVICE_MEMORY, size, (int32_t)dev_id, false, __func__, __builtin_return_address(0));
+        sim_memory_create(SIM_DEVICE_MEMORY, rounded, device, false, __func__, __builtin_return_address(0));
     if (memory == NULL)
-        return FAIL(HI_ERR_SYS_NO_MEM, "no memory for %llu bytes", size);
+        return FAIL(HI_ERR_SYS_NO_MEM, "no memory for %zu bytes", rounded);
     memory->allocator = SIM_BY_MPI;
     sim_live_add(SIM_DEVICE_MEMORY, 1);
     *dev_ptr = (void *)memory->address;

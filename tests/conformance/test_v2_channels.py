@@ -174,7 +174,7 @@ def test_memory_of_v2(program):
     memory = ctypes.c_void_p()
     assert sim.hi_mpi_dvpp_malloc(0, None, 64) == ctypes.c_int32(0xA0028006).value
     assert sim.hi_mpi_dvpp_malloc(0, ctypes.byref(memory), 0) == ctypes.c_int32(0xA0028003).value
-    assert sim.hi_mpi_dvpp_malloc(1, ctypes.byref(memory), 64) == BAD_DEVICE_SYS
+    assert sim.hi_mpi_dvpp_malloc(0, ctypes.byref(memory), 2**64 - 1) == ctypes.c_int32(0xA0028003).value
     assert sim.hi_mpi_dvpp_malloc(0, ctypes.byref(memory), 1 << 50) == ctypes.c_int32(0xA002800C).value
     assert sim.hi_mpi_dvpp_free(None) == ctypes.c_int32(0xA0028006).value
     assert sim.hi_mpi_dvpp_malloc(0, ctypes.byref(memory), 64) == 0
@@ -190,6 +190,27 @@ def test_memory_of_v2(program):
     numbers = [ctypes.c_int32(-1) for _ in range(3)]
     assert sim.hi_mpi_dvpp_get_version(*map(ctypes.byref, numbers)) == 0
     assert all(number.value >= 0 for number in numbers)
+
+
+@pytest.mark.statement("6.1.10")
+@pytest.mark.parametrize("given", [0, 1, 77])
+def test_memory_of_v2_is_of_the_threads_device_whatever_it_is_given(given):
+    with simulator.isolated(null_codec=500, devices=2) as sim, Program(sim, device=1) as program:
+        memory = ctypes.c_void_p()
+        program.ok(sim.hi_mpi_dvpp_malloc(given, ctypes.byref(memory), 128 * 192))
+        program.channel()
+        program.encode(0, program.picture(address=memory.value))
+        assert in_thread(lambda: sim.hi_mpi_dvpp_malloc(given, ctypes.byref(memory), 64)) == BAD_DEVICE_SYS
+        program.ok(sim.hi_mpi_dvpp_free(memory))
+
+
+@pytest.mark.statement("6.1.10")
+@pytest.mark.parametrize(("size", "room"), [(1, 64), (32, 64), (100, 160)])
+def test_memory_of_v2_takes_two_more_multiples_of_32(program, size, room):
+    address = program.memory(size)
+    program.fill(address, bytes(room))
+    assert program.sim.aclrtMemcpy(address, room + 1, bytes(room + 1), room + 1, 1) == 107000
+    assert kinds(program.sim) == ["out-of-bounds"]
 
 
 @pytest.mark.statement("6.1.9")
