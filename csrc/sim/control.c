@@ -3,6 +3,7 @@
 #include "sim.h"
 #include "codec.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,32 +99,53 @@ static bool env_is_on(const char *name) {
     return value != NULL && value[0] != '\0' && strcmp(value, "0") != 0;
 }
 
+/* A decimal number that fills the text up to `end`. */
+static bool read_number(const char *text, const char *end, uint64_t *number) {
+    char *behind;
+    errno = 0;
+    *number = *text >= '0' && *text <= '9' ? strtoull(text, &behind, 10) : 0; /* it would take signs and spaces */
+    return *text >= '0' && *text <= '9' && behind == end && errno == 0;
+}
+
 static void read_options(const char *text) {
-    while (text != NULL && *text != '\0') {
-        const char *equals = strchr(text, '=');
-        if (equals == NULL || set_option(text, (size_t)(equals - text), strtoull(equals + 1, NULL, 10)) != 0) {
-            fprintf(stderr, "ascend simulated device: ASCEND_VENC_SIM_OPTIONS: \"%s\" is no option=value in range\n",
-                    text);
-            return;
-        }
-        text = strchr(equals, ',');
-        text = text != NULL ? text + 1 : NULL;
+    for (size_t length; text != NULL && *text != '\0'; text += length + (text[length] == ',')) {
+        length = strcspn(text, ",");
+        const char *equals = memchr(text, '=', length);
+        uint64_t value;
+        if (equals == NULL || !read_number(equals + 1, text + length, &value) ||
+            set_option(text, (size_t)(equals - text), value) != 0)
+            fprintf(stderr,
+                    "ascend simulated device: ASCEND_VENC_SIM_OPTIONS: \"%.*s\" is no option=value in range, and is "
+                    "left out\n",
+                    (int)length, text);
     }
+}
+
+static uint32_t read_devices(const char *text) {
+    uint64_t count = 1;
+    if (text == NULL || text[0] == '\0')
+        return 1;
+    if (read_number(text, text + strlen(text), &count) && count <= SIM_MAX_DEVICES)
+        return (uint32_t)count;
+    count = count > SIM_MAX_DEVICES ? SIM_MAX_DEVICES : 1;
+    fprintf(stderr, "ascend simulated device: ASCEND_VENC_SIM_DEVICES: \"%s\" is no number from 0 to %d: there %s %d\n",
+            text, SIM_MAX_DEVICES, count == 1 ? "is" : "are", (int)count);
+    return (uint32_t)count;
 }
 
 static void read_environment(void) {
     sim_profile_set(sim_profile_find(secure_getenv("ASCEND_VENC_SIM_SOC"))); /* NULL if unknown: aclInit says so */
-    const char *devices = secure_getenv("ASCEND_VENC_SIM_DEVICES");
-    unsigned long count = devices != NULL && devices[0] != '\0' ? strtoul(devices, NULL, 10) : 1;
-    sim_device_count_set(count <= SIM_MAX_DEVICES ? (uint32_t)count : SIM_MAX_DEVICES);
+    sim_device_count_set(read_devices(secure_getenv("ASCEND_VENC_SIM_DEVICES")));
     atomic_store(&sim_strict, env_is_on("ASCEND_VENC_SIM_STRICT"));
     atomic_store(&sim_log_on, env_is_on("ASCEND_VENC_SIM_LOG"));
     for (size_t i = 0; i < OPTION_COUNT; i++)
         atomic_store(value_of(&entries[i]), entries[i].initial);
     read_options(secure_getenv("ASCEND_VENC_SIM_OPTIONS"));
     const char *trace = secure_getenv("ASCEND_VENC_SIM_TRACE");
-    if (trace != NULL && trace[0] != '\0')
-        aclsim_trace(trace);
+    if (trace != NULL && trace[0] != '\0' && aclsim_trace(trace) != 0)
+        fprintf(stderr,
+                "ascend simulated device: ASCEND_VENC_SIM_TRACE: \"%s\" cannot be written (%s): nothing is traced\n",
+                trace, strerror(errno));
 }
 
 /* ---- reset and fork ---------------------------------------------------------------------------------------- */

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from helpers import simulator
+from helpers import processes, simulator
 from helpers.acl_program import DEVICE_TO_HOST, HOST_TO_DEVICE, Program
 
 pytestmark = pytest.mark.sim_only
@@ -192,3 +192,51 @@ def test_thread_whose_context_is_gone_is_in_the_one_that_got_its_address(ready):
         assert sim.aclrtGetCurrentContext(ctypes.byref(current)) == 0
         assert [current.value] == replaced == [context]
         assert sim.aclrtDestroyContext(context) == 0
+
+
+# ---- what the environment chooses ----
+
+ASK = """
+import ctypes, sys
+lib = ctypes.CDLL(sys.argv[1])
+lib.aclsim_get_option.restype = ctypes.c_uint64
+count = ctypes.c_uint32()
+lib.aclInit(None), lib.aclrtGetDeviceCount(ctypes.byref(count))
+print(count.value, *(lib.aclsim_get_option(name.encode()) for name in ("wait_limit_ms", "null_codec", "stall")))
+"""
+
+
+def ask(**variables):
+    """Number of devices, and three options, of a device that is loaded with these variables; what it said."""
+    env = {f"ASCEND_VENC_SIM_{name}": text for name, text in variables.items()}
+    done = processes.run(ASK, simulator.path(), env=env)
+    assert done.returncode == 0, done.stderr
+    return [int(word) for word in done.stdout.split()], done.stderr.splitlines()
+
+
+def test_environment_that_is_right_is_taken_without_a_word(tmp_path):
+    trace = tmp_path / "trace"
+    variables = {"DEVICES": "3", "OPTIONS": "wait_limit_ms=5,null_codec=1000,stall=1,", "TRACE": trace}
+    assert ask(**variables) == ([3, 5, 1000, 1], [])
+    assert "aclInit" in trace.read_text()
+
+
+@pytest.mark.parametrize("wrong", [*(f"null_codec={text}" for text in ("1k", "-1", " 7", "")), "null_codec", "x=1"])
+def test_option_that_is_none_is_left_out_with_a_word_and_the_others_count(wrong):
+    values, said = ask(OPTIONS=f"wait_limit_ms=5,{wrong},stall=1")
+    assert values == [1, 5, 0, 1]
+    (line,) = said
+    assert "ASCEND_VENC_SIM_OPTIONS" in line and f'"{wrong}"' in line and "left out" in line
+
+
+@pytest.mark.parametrize(("wrong", "count"), [("two", 1), ("-1", 1), ("2x", 1), ("65", 64), (str(1 << 70), 64)])
+def test_number_of_devices_that_is_none_is_told_with_the_one_that_counts(wrong, count):
+    values, said = ask(DEVICES=wrong)
+    assert values[0] == count
+    (line,) = said
+    assert "ASCEND_VENC_SIM_DEVICES" in line and f'"{wrong}"' in line and line.endswith(f" {count}")
+
+
+def test_trace_that_cannot_be_written_is_told(tmp_path):
+    _, (line,) = ask(TRACE=tmp_path / "nowhere" / "trace")
+    assert "ASCEND_VENC_SIM_TRACE" in line and "nowhere/trace" in line and "No such file or directory" in line
