@@ -116,12 +116,12 @@ aclError sim_free(const char *function, void *pointer, sim_kind kind, sim_alloca
         return sim_fail_at(function, ACL_ERROR_RT_PARAM_INVALID, "%p is not an allocation of this kind", pointer);
     }
     if (sim_is_strict()) {
-        int frames = atomic_load(&memory->in_flight);
+        unsigned frames = sim_readings(memory->data, memory->size);
         if (frames != 0)
             sim_report_at("early-free", function,
                           "free a picture in its callback or after the EOS send has returned; with hi_mpi_venc, "
                           "behind the hi_mpi_venc_get_stream that gives its packet",
-                          "%p is freed while %d frame%s that the device reads from it %s in flight; it was %s", pointer,
+                          "%p is freed while %u frame%s that the device reads from it %s in flight; it was %s", pointer,
                           frames, frames == 1 ? "" : "s", frames == 1 ? "is" : "are",
                           sim_origin_format(&memory->origin).text);
         if (atomic_load(&memory->lent) != 0)

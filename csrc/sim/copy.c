@@ -44,8 +44,8 @@ static void check_side(const char *function, const char *name, const void *point
                   s->memory != NULL ? sim_origin_format(&s->memory->origin).text : "the program's own");
 }
 
-static void check_copy(const char *function, const void *dst, const side *to, const void *src, const side *from,
-                       aclrtMemcpyKind kind) {
+static void check_copy(const char *function, const void *dst, const side *to, size_t written, const void *src,
+                       const side *from, aclrtMemcpyKind kind) {
     if (kind <= ACL_MEMCPY_DEVICE_TO_DEVICE && sim_host_mode()) { /* on a board both are the same memory */
         check_side(function, "source", src, from,
                    kind == ACL_MEMCPY_DEVICE_TO_HOST || kind == ACL_MEMCPY_DEVICE_TO_DEVICE);
@@ -60,7 +60,7 @@ static void check_copy(const char *function, const void *dst, const side *to, co
     if (to->memory != NULL && to->memory->output)
         sim_report_at("output-written", function, "output memory belongs to the library",
                       "%p is a channel's output buffer", dst);
-    if (to->memory != NULL && atomic_load(&to->memory->in_flight) != 0)
+    if (to->memory != NULL && sim_readings(to->data, written) != 0)
         sim_report_at("input-modified", function, "write a picture's memory only before the send or after the callback",
                       "%p is overwritten while a frame in flight reads it; it was %s", dst,
                       sim_origin_format(&to->memory->origin).text);
@@ -140,7 +140,7 @@ static aclError prepare_copy(const char *function, const sim_copy *copy, side *t
                           sim_origin_format(&outside->memory->origin).text);
         rc = sim_fail_at(function, ACL_ERROR_RT_PARAM_INVALID, "%zu bytes go beyond the allocation", count);
     } else if (sim_is_strict()) {
-        check_copy(function, dst, to, src, from, kind);
+        check_copy(function, dst, to, written, src, from, kind);
     }
     return rc;
 }
@@ -217,13 +217,13 @@ aclError sim_memory_check_set(const char *function, void *devPtr, size_t maxCoun
                           to.memory->size, sim_origin_format(&to.memory->origin).text);
         rc = sim_fail_at(function, ACL_ERROR_RT_PARAM_INVALID, "%zu bytes go beyond the allocation", count);
     } else if (sim_is_strict()) {
-        if (to.memory == NULL || to.memory->kind != SIM_DEVICE_MEMORY)
-            sim_report_at("foreign-memory", function, "aclrtMemset is for device memory", "%p is not device memory",
-                          devPtr);
+        if (to.memory == NULL) /* documented: memory of the host's or the device's, by its address */
+            sim_report_at("foreign-memory", function, "set memory that aclrtMalloc or aclrtMallocHost has returned",
+                          "%p is the program's own memory", devPtr);
         else if (to.memory->output)
             sim_report_at("output-written", function, "output memory belongs to the library",
                           "%p is a channel's output buffer", devPtr);
-        else if (atomic_load(&to.memory->in_flight) != 0)
+        else if (sim_readings(to.data, count) != 0)
             sim_report_at("input-modified", function,
                           "write a picture's memory only before the send or after the callback",
                           "%p is overwritten while a frame in flight reads it; it was %s", devPtr,

@@ -139,6 +139,50 @@ uint64_t sim_memory_sum(const uint8_t *data, size_t size) {
     return sum;
 }
 
+/* ---- what frames in flight read: strict mode ---------------------------------------------------------- */
+
+typedef struct reading {
+    const uint8_t *from;
+    size_t size;
+} reading;
+
+static pthread_mutex_t readings_lock = PTHREAD_MUTEX_INITIALIZER; /* a leaf; the next three */
+static reading *readings;                                         /* in no order */
+static size_t reading_count, reading_room;
+
+void sim_reading_begin(const uint8_t *from, size_t size) {
+    pthread_mutex_lock(&readings_lock);
+    if (reading_count == reading_room) {
+        reading *grown = realloc(readings, (reading_room + 64) * sizeof *grown);
+        if (grown != NULL) {
+            readings = grown;
+            reading_room += 64;
+        }
+    }
+    if (reading_count < reading_room) /* else misuse of this picture is reported at its end only */
+        readings[reading_count++] = (reading){from, size};
+    pthread_mutex_unlock(&readings_lock);
+}
+
+void sim_reading_end(const uint8_t *from, size_t size) {
+    pthread_mutex_lock(&readings_lock);
+    for (size_t i = 0; i < reading_count; i++)
+        if (readings[i].from == from && readings[i].size == size) {
+            readings[i] = readings[--reading_count];
+            break;
+        }
+    pthread_mutex_unlock(&readings_lock);
+}
+
+unsigned sim_readings(const uint8_t *from, size_t size) {
+    unsigned found = 0;
+    pthread_mutex_lock(&readings_lock);
+    for (size_t i = 0; i < reading_count; i++)
+        found += from < readings[i].from + readings[i].size && readings[i].from < from + size;
+    pthread_mutex_unlock(&readings_lock);
+    return found;
+}
+
 /* ---- stray accesses ---------------------------------------------------------------------------- */
 
 /*
@@ -152,7 +196,8 @@ static void explain_fault(int signal, siginfo_t *info, void *unused) {
     (void)unused;
     char text[700];
     int length = 0;
-    if (pthread_rwlock_tryrdlock(&table_lock) == 0) {
+    bool sent = info->si_code <= 0; /* by kill or raise: it touched nothing, and does not come again by itself */
+    if (!sent && pthread_rwlock_tryrdlock(&table_lock) == 0) {
         const sim_memory *memory = find_locked(info->si_addr);
         if (memory != NULL && memory->hidden)
             length = snprintf(text, sizeof text,
@@ -179,6 +224,8 @@ static void explain_fault(int signal, siginfo_t *info, void *unused) {
         (void)ignored;
     }
     sigaction(signal, &former_action, NULL);
+    if (sent)
+        raise(signal);
 }
 
 static void watch_faults(void) {
@@ -352,6 +399,7 @@ void sim_memory_reset(void) {
 /* In the child of fork() the parent's allocations are forgotten, not freed. */
 void sim_memory_after_fork(void) {
     pthread_rwlock_init(&table_lock, NULL);
-    used = 0;
+    pthread_mutex_init(&readings_lock, NULL);
+    used = reading_count = 0;
     memset(device_bytes, 0, sizeof device_bytes);
 }

@@ -20,7 +20,6 @@ typedef struct sim_memory {
     bool output; /* a channel's own output buffer */
     int32_t device;
     atomic_int references; /* the table's one, and one for each user */
-    atomic_int in_flight;  /* frames that the device still reads from here */
     atomic_int lent;       /* open channels whose output buffer it is */
     atomic_bool readable;  /* output: its callback is running */
     sim_origin origin;
@@ -51,6 +50,10 @@ bool sim_memory_find_freed(const void *address, sim_freed *found);
 size_t sim_memory_rest(const sim_memory *memory, const void *address);
 /* Tells whether bytes have changed. */
 uint64_t sim_memory_sum(const uint8_t *data, size_t size);
+/* Strict mode: what the device reads for a frame, by addresses in `data`; and how many frames in flight read from there. */
+void sim_reading_begin(const uint8_t *from, size_t size);
+void sim_reading_end(const uint8_t *from, size_t size);
+unsigned sim_readings(const uint8_t *from, size_t size);
 void sim_memory_each(void (*visit)(sim_memory *memory, void *arg), void *arg);
 
 /* ---- allocate.c ------------------------------------------------------------------------------ */

@@ -82,7 +82,6 @@ hi_s32 sim_mpi_picture_take(const char *function, const sim_mpi_channel *ch, con
         sim_memory_release(memory);
         return rc;
     }
-    atomic_fetch_add(&memory->in_flight, 1);
     const uint8_t *readable = memory->data + ((uintptr_t)data - memory->address);
     *picture = (sim_mpi_picture){
         .y = readable,
@@ -95,8 +94,10 @@ hi_s32 sim_mpi_picture_take(const char *function, const sim_mpi_channel *ch, con
         .bytes = chroma >= luma ? chroma + rest : luma,
         .watched = sim_is_strict(),
     };
-    if (picture->watched)
+    if (picture->watched) {
         picture->sum = sim_memory_sum(readable, picture->bytes);
+        sim_reading_begin(readable, picture->bytes);
+    }
     return HI_SUCCESS;
 }
 
@@ -107,8 +108,9 @@ void sim_mpi_picture_release(sim_mpi_picture *picture, uint32_t seq, bool got) {
         sim_report_at("input-modified", "hi_mpi_venc_get_stream",
                       "leave a picture's memory alone until hi_mpi_venc_get_stream has returned its packet",
                       "the picture of frame %u changed between its send and its packet", seq);
+    if (picture->watched)
+        sim_reading_end(picture->y, picture->bytes);
     picture->y = picture->uv = NULL;
-    atomic_fetch_sub(&picture->memory->in_flight, 1);
     sim_memory_release(picture->memory);
     picture->memory = NULL;
 }

@@ -79,7 +79,6 @@ aclError sim_picture_take(const sim_channel *ch, const sim_pic_desc *desc, sim_f
     if (memory != NULL) {
         readable = memory->data + ((uintptr_t)data - memory->address);
         f->memory = memory;
-        atomic_fetch_add(&memory->in_flight, 1);
     }
     bool device_memory = memory != NULL && memory->kind == SIM_DEVICE_MEMORY;
     if (sim_is_strict() && sim_host_mode() && !device_memory)
@@ -101,8 +100,10 @@ aclError sim_picture_take(const sim_channel *ch, const sim_pic_desc *desc, sim_f
         return bad_picture(f, function, "nothing is mapped at %p", (const void *)data);
     }
     f->watched = sim_is_strict();
-    if (f->watched)
+    if (f->watched) {
         f->sum = sim_memory_sum(readable, g.bytes);
+        sim_reading_begin(readable, g.bytes);
+    }
     f->y = readable;
     f->uv = readable + g.stride * g.rows;
     return ACL_SUCCESS;
@@ -136,14 +137,14 @@ static void check_untouched(const sim_frame *f) {
 void sim_picture_release(sim_frame *f, bool arrived) {
     if (arrived && f->watched && sim_is_strict())
         check_untouched(f);
+    if (f->watched)
+        sim_reading_end(f->y, f->bytes);
+    f->watched = false;
     sim_pic_desc *desc = sim_handle_get(SIM_PIC_DESC, f->picture);
     if (desc != NULL)
         atomic_fetch_sub(&desc->in_flight, 1);
-    if (f->memory != NULL) {
-        atomic_fetch_sub(&f->memory->in_flight, 1);
-        sim_memory_release(f->memory);
-        f->memory = NULL;
-    }
+    sim_memory_release(f->memory);
+    f->memory = NULL;
     free(f->copy);
     f->copy = NULL;
     f->y = f->uv = NULL;

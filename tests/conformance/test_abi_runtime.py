@@ -218,6 +218,21 @@ def test_memset_sets_device_memory(program):
     assert back.raw == b"\x5a" * 64
 
 
+@pytest.mark.statement("3.5.30")
+@pytest.mark.parametrize("at_once", [True, False])
+def test_memset_sets_memory_of_the_hosts_that_the_runtime_gave(program, at_once):
+    sim = program.sim
+    _, host = new(sim.aclrtMallocHost, 64)
+    _, stream = new(sim.aclrtCreateStream)
+    more = () if at_once else (stream,)
+    assert (sim.aclrtMemset if at_once else sim.aclrtMemsetAsync)(host, 64, 0x5A, 64, *more) == 0
+    assert sim.aclrtSynchronizeStream(stream) == 0
+    assert ctypes.string_at(host, 64) == b"\x5a" * 64
+    assert sim.aclrtDestroyStream(stream) == 0
+    assert sim.aclrtFreeHost(host) == 0
+    abi.assert_misuses(sim)
+
+
 @pytest.mark.sim_only
 def test_memory_beyond_the_limit_is_207001(sim):
     with Program(sim, pump=False) as program, sim.options(memory_limit=1 << 20):

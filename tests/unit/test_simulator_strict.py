@@ -116,6 +116,24 @@ def test_picture_set_while_in_flight_is_reported(program):
     sim.take_reports()
 
 
+def test_pictures_that_share_an_allocation_are_told_apart(program):
+    sim = program.sim
+    channel, pool = program.channel(), program.memory(3 * SIZE)
+    picture = program.picture(address=pool + SIZE, size=SIZE)
+    with sim.options(stall=1):
+        program.send(channel, picture)
+        program.fill(pool, b"\1" * SIZE)
+        assert sim.aclrtMemset(pool + 2 * SIZE, SIZE, 0, SIZE) == 0
+        assert sim.reports() == []
+        program.fill(pool, bytes(SIZE + 1))
+        the_report(sim, "input-modified", "aclrtMemcpy")
+        assert sim.aclrtMemset(pool + 2 * SIZE - 1, SIZE, 0, SIZE) == 0
+        the_report(sim, "input-modified", "aclrtMemset")
+    program.end_of_stream(channel)
+    program.fill(pool, bytes(3 * SIZE))
+    assert sim.reports() == [], "the bytes were 0 before, and the device is done"
+
+
 def test_picture_overwritten_directly_while_in_flight_is_reported(board):
     sim = board.sim
     channel, memory = board.channel(), board.memory(SIZE)
@@ -568,7 +586,7 @@ def test_copy_beyond_an_allocation_is_reported(program):
     the_report(program.sim, "out-of-bounds", "destination", "created by acldvppMalloc")
 
 
-def test_memset_of_host_memory_is_reported(program):
+def test_memset_of_the_programs_own_memory_is_reported(program):
     host = ctypes.create_string_buffer(64)
     assert program.sim.aclrtMemset(host, 64, 1, 64) == 0
     the_report(program.sim, "foreign-memory")
@@ -784,6 +802,13 @@ def test_stray_access_to_device_memory_faults_and_is_explained(soc, statement, k
     assert done.returncode == -signal.SIGSEGV
     assert kind in done.stderr
     assert "| fix: " in done.stderr
+
+
+@pytest.mark.parametrize("handler", ["", "signal.signal(signal.SIGSEGV, lambda *_: sys.exit(7)); "])
+def test_fault_signal_that_somebody_sends_is_the_programs(handler):
+    done = touch("Ascend310P3", f"import os, signal; {handler}os.kill(os.getpid(), signal.SIGSEGV)")
+    assert (done.stdout, done.stderr) == ("so far\n", "")
+    assert done.returncode == (7 if handler else -signal.SIGSEGV)
 
 
 def test_device_memory_of_a_board_is_ordinary_memory_in_strict_mode_too():
