@@ -250,7 +250,9 @@ hi_s32 sim_mpi_lost(const char *function, int module, int32_t device);
 hi_s32 sim_mpi_check_id(const char *function, hi_venc_chn id);
 /* The channel of a call, in use until sim_mpi_leave. 0, or a code. */
 hi_s32 sim_mpi_enter(const char *function, hi_venc_chn id, sim_mpi_channel **out);
-/* The same, where the device is not lost. */
+/* The same, where NULL, for a channel that is not there, is no failure. */
+hi_s32 sim_mpi_enter_any(const char *function, hi_venc_chn id, sim_mpi_channel **out);
+/* sim_mpi_enter, where the device is not lost. */
 hi_s32 sim_mpi_enter_alive(const char *function, hi_venc_chn id, sim_mpi_channel **out);
 void sim_mpi_leave(sim_mpi_channel *ch);
 /* List a new channel. 0, or that its id is taken, or that there are too many. */
@@ -273,6 +275,8 @@ hi_s32 sim_mpi_open_codec(const char *function, sim_mpi_channel *ch);
 void sim_mpi_kick_locked(sim_mpi_channel *ch);
 /* Tell who waits for it in an epoll what there is; `more`: a frame more. */
 void sim_mpi_announce_locked(sim_mpi_channel *ch, bool more);
+/* With the lock, or before anybody else can enter. 0, or an errno: there is no thread. */
+int sim_mpi_start_worker(sim_mpi_channel *ch);
 /* Let the worker end, and wait for it. Nobody else is inside. */
 void sim_mpi_stop_worker(sim_mpi_channel *ch);
 /*

@@ -3,6 +3,7 @@
 #include "mpi.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- creating -------------------------------------------------------------------------------------------- */
 
@@ -99,12 +100,17 @@ static hi_s32 create(const char *function, void *caller, hi_venc_chn id, const h
     rc = open_memory(function, caller, ch);
     if (rc == HI_SUCCESS && ch->null_size == 0)
         rc = sim_mpi_open_codec(function, ch);
+    int error = rc == HI_SUCCESS && ch->codec != NULL ? sim_mpi_start_worker(ch) : 0;
+    if (error != 0)
+        rc = sim_fail_at(function, HI_ERR_VENC_NO_MEM, "no thread for the channel: %s", strerror(error));
     if (rc == HI_SUCCESS)
         rc = sim_mpi_list_add(function, ch);
-    if (rc == HI_SUCCESS)
+    if (rc == HI_SUCCESS) {
         sim_mpi_leave(ch);
-    else
-        free_channel(ch);
+        return rc;
+    }
+    sim_mpi_stop_worker(ch);
+    free_channel(ch);
     return rc;
 }
 
@@ -197,8 +203,9 @@ static void report_registrations(const char *function, const sim_mpi_channel *ch
 
 static hi_s32 close_fd(const char *function, hi_venc_chn chn) {
     sim_mpi_channel *ch;
-    hi_s32 rc = sim_mpi_enter(function, chn, &ch);
-    if (rc != HI_SUCCESS)
+    hi_s32 rc = sim_mpi_enter_any(function, chn, &ch);
+    /* Documented: reserved, and only behind hi_mpi_venc_destroy_chn, with which the descriptor has gone here. */
+    if (rc != HI_SUCCESS || ch == NULL)
         return rc;
     pthread_mutex_lock(&ch->lock);
     if (ch->pollable.number <= 0)

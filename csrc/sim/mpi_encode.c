@@ -346,7 +346,7 @@ static void *work(void *arg) {
     return NULL;
 }
 
-static int start_worker_locked(sim_mpi_channel *ch) {
+int sim_mpi_start_worker(sim_mpi_channel *ch) {
     char name[16];
     snprintf(name, sizeof name, "aclsim-mpi%d", ch->id % 1000);
     int rc = sim_start_worker(&ch->worker, work, ch, name);
@@ -363,7 +363,7 @@ void sim_mpi_kick_locked(sim_mpi_channel *ch) {
     if (ch->waiting.head == NULL)
         return;
     bool wants_worker = !at_once || ch->waiting.head->fault == ACLSIM_FRAME_DELAY;
-    if (!ch->has_worker && wants_worker && may_run(ch) && start_worker_locked(ch) != 0)
+    if (!ch->has_worker && wants_worker && may_run(ch) && sim_mpi_start_worker(ch) != 0)
         sim_log("no thread for channel %d: it stands still", ch->id);
     if (ch->has_worker)
         pthread_cond_signal(&ch->todo);

@@ -8,6 +8,7 @@
  */
 #include "mpi.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -99,11 +100,21 @@ void sim_pollable_set(sim_pollable *pollable, bool ready, bool more) {
 
 /* ---- descriptors of channels -------------------------------------------------------------------------------- */
 
+/* Above 0 (guessed: the documentation calls 0 both), also in a daemon, which has closed its standard input. */
+static int open_event_fd(void) {
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (fd != 0)
+        return fd;
+    fd = fcntl(0, F_DUPFD_CLOEXEC, 1);
+    close(0);
+    return fd;
+}
+
 int sim_pollable_open(sim_pollable *pollable) {
     pthread_mutex_lock(&poll_lock);
     if (pollable->number <= 0) {
         /* Documented: on the device's own processor the kernel's select and poll take it. */
-        pollable->event_fd = sim_host_mode() ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        pollable->event_fd = sim_host_mode() ? -1 : open_event_fd();
         pollable->number = sim_host_mode() ? next_channel_fd++ : pollable->event_fd;
         pollable->signalled = false;
         if (pollable->number > 0) {

@@ -66,7 +66,7 @@ hi_s32 sim_mpi_check_id(const char *function, hi_venc_chn id) {
                        sim_profile_get()->name);
 }
 
-hi_s32 sim_mpi_enter(const char *function, hi_venc_chn id, sim_mpi_channel **out) {
+hi_s32 sim_mpi_enter_any(const char *function, hi_venc_chn id, sim_mpi_channel **out) {
     int32_t device;
     hi_s32 rc = sim_mpi_ready_device(function, SIM_VENC_MODULE, &device);
     if (rc != HI_SUCCESS)
@@ -81,10 +81,15 @@ hi_s32 sim_mpi_enter(const char *function, hi_venc_chn id, sim_mpi_channel **out
     else
         ch = NULL;
     pthread_mutex_unlock(&mpi_list_lock);
-    if (ch == NULL) /* documented */
-        return sim_fail_at(function, HI_ERR_VENC_UNEXIST, "device %d has no channel %d", device, id);
     *out = ch;
     return HI_SUCCESS;
+}
+
+hi_s32 sim_mpi_enter(const char *function, hi_venc_chn id, sim_mpi_channel **out) {
+    hi_s32 rc = sim_mpi_enter_any(function, id, out);
+    if (rc == HI_SUCCESS && *out == NULL) /* documented */
+        return sim_fail_at(function, HI_ERR_VENC_UNEXIST, "the device has no channel %d", id);
+    return rc;
 }
 
 void sim_mpi_leave(sim_mpi_channel *ch) {

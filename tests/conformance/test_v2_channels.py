@@ -481,7 +481,6 @@ def test_calls_on_a_channel_that_is_not_there(program):
         "stop_chn": [],
         "destroy_chn": [],
         "get_fd": [],
-        "close_fd": [],
         "query_status": [ctypes.byref(mpi_program.Status())],
         "send_frame": [ctypes.byref(mpi_program.FrameInfo()), 0],
         "get_stream": [*program.get_arguments(), 0],

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from helpers import annexb, himpi, mpi_program, simulator
+from helpers import annexb, himpi, mpi_program, processes, simulator
 from helpers.decode import unit_frames
 from helpers.himpi import error
 from helpers.mpi_program import ADD, DEL, EDGE, H264, H265, IN, MOD, Event, Program
@@ -194,6 +194,19 @@ def test_picture_changed_before_its_packet_is_reported(program):
     written, found = program.sim.take_reports()
     assert written.startswith("[input-modified] aclrtMemcpy")
     assert found.startswith("[input-modified] hi_mpi_venc_get_stream")
+
+
+@pytest.mark.statement("6.3.8")
+def test_pictures_of_one_allocation_are_told_apart(program):
+    size = 128 * 192
+    chn, pool = program.channel(), program.memory(2 * size)
+    program.send(chn, program.picture(address=pool))
+    program.fill(pool + size, bytes(size))
+    assert program.sim.reports() == []
+    program.fill(pool + size - 1, bytes(size))
+    assert kinds(program.sim) == ["input-modified"]
+    program.get(chn)
+    program.fill(pool, bytes(2 * size))
 
 
 @pytest.mark.statement("6.3.9")
@@ -754,6 +767,35 @@ def test_descriptor_lives_until_it_is_closed_or_its_channel_destroyed(program):
     assert poll.wait() == [], "what is gone is not ready"
     poll.fds.clear()
     poll.close()
+
+
+@pytest.mark.statement("6.5.11")
+def test_descriptor_can_be_closed_behind_its_channel(program):
+    sim = program.sim
+    assert program.channel() == 0
+    assert sim.hi_mpi_venc_get_fd(0) > 0
+    program.destroy(0)
+    program.ok(sim.hi_mpi_venc_close_fd(0))
+    assert sim.hi_mpi_venc_close_fd(-1) == error("INVALID_CHN_ID")
+
+
+@pytest.mark.statement("6.5.12")
+def test_descriptor_on_a_board_is_never_standard_input():
+    program = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from helpers import simulator
+from helpers.mpi_program import Program
+with simulator.isolated(soc="Ascend310B4", null_codec=500) as sim, Program(sim) as program:
+    program.channel()
+    os.close(0)
+    descriptor = sim.hi_mpi_venc_get_fd(0)
+    assert descriptor > 0, descriptor
+    assert sim.hi_mpi_venc_get_fd(0) == descriptor
+    assert os.dup(descriptor) == 0, "it is free again"
+"""
+    done = processes.run(program, simulator.ROOT / "tests")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.statement("6.5.7")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ascend_venc.cli import sim as cli
-from helpers import annexb, himpi, mpi_program, simulator, vendor_headers, video
+from helpers import annexb, c_library, himpi, mpi_program, processes, simulator, vendor_headers, video
 from helpers.decode import unit_frames
 from helpers.himpi import error
 from helpers.mpi_program import Program
@@ -324,6 +324,47 @@ def test_one_of_two_threads_destroys_a_channel():
             for thread in threads:
                 thread.join(20)
             assert sorted(codes) == [error("UNEXIST"), 0]
+
+
+NO_THREAD = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *), void *arg) {
+    if (getenv("NO_THREAD") != NULL) return EAGAIN;
+    __typeof__(&pthread_create) real = (__typeof__(&pthread_create))dlsym(RTLD_NEXT, "pthread_create");
+    return real(thread, attr, run, arg);
+}
+"""
+
+
+@pytest.mark.parametrize(("version", "code"), [(1, 207005), (2, error("NO_MEM"))])
+def test_channel_without_a_thread_is_refused_when_it_is_created(tmp_path, version, code):
+    program = """
+import ctypes, os, sys
+sys.path.insert(0, sys.argv[1])
+from helpers import acl_program, mpi_program, simulator
+if sys.argv[2] == "1":
+    with simulator.isolated() as sim, acl_program.Program(sim) as program:
+        desc = program.channel_desc()
+        os.environ["NO_THREAD"] = "1"
+        code = sim.aclvencCreateChannel(desc)
+        text = sim.error_text()
+        program.destroy_desc(desc)
+else:
+    with simulator.isolated() as sim, mpi_program.Program(sim):
+        os.environ["NO_THREAD"] = "1"
+        code = sim.hi_mpi_venc_create_chn(0, ctypes.byref(mpi_program.attributes()))
+        text = sim.error_text()
+print(code, text)
+"""
+    preload = c_library.build(tmp_path / "no_thread.so", NO_THREAD, "-ldl")
+    done = processes.run(program, simulator.ROOT / "tests", version, env={"LD_PRELOAD": preload})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{code} ")
+    assert "no thread for the channel: Resource temporarily unavailable" in done.stdout
 
 
 def test_wait_that_nothing_can_end_comes_back_with_a_diagnosis():
