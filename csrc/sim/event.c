@@ -180,7 +180,7 @@ aclError aclrtResetEvent(aclrtEvent event, aclrtStream stream) {
     if (rc != ACL_SUCCESS)
         return rc;
     pthread_mutex_lock(&sim_stream_lock);
-    found->recorded = false; /* guessed: at once */
+    found->recorded = false; /* documented: a task of the stream, but in 5.0.4; guessed: at once */
     pthread_mutex_unlock(&sim_stream_lock);
     return ACL_SUCCESS;
 }

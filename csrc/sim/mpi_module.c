@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Parameters of V2's encoding module. Guessed: they count for a device; documented: nothing says for what. */
+/* Parameters of V2's encoding module. Documented: global, for all processes; guessed: of each device. Here each process
+ * has its own. */
 #include "mpi.h"
 
 #include <string.h>
@@ -44,7 +45,7 @@ hi_s32 hi_mpi_venc_set_mod_param(const hi_venc_mod_param *mod_param) {
     hi_s32 rc = check(__func__, mod_param, &device);
     if (rc != HI_SUCCESS)
         return rc;
-    if (sim_mpi_has_channels(device)) /* observed */
+    if (sim_mpi_has_channels(device)) /* documented */
         return FAIL(HI_ERR_VENC_NOT_PERM, "module parameters can be set only while the device has no channel");
     bool codec = mod_param->mod_type == HI_VENC_MOD_H264 || mod_param->mod_type == HI_VENC_MOD_H265;
     const hi_venc_h264_mod_param *h264 = &mod_param->h264_mod_param; /* H.265's is the same structure */

@@ -324,6 +324,7 @@ aclError aclrtLaunchCallback(aclrtCallback fn, void *userData, aclrtCallbackBloc
     pthread_mutex_unlock(&sim_stream_lock);
     if (!subscribed) /* documented */
         return FAIL(ACL_ERROR_RT_STREAM_NO_CB_REG, "no thread is subscribed to the stream");
+    /* Documented: the Ascend310 has ACL_CALLBACK_BLOCK only; guessed: it takes the other all the same. */
     const sim_task task = {
         .type = TASK_CALLBACK, .block = blockType == ACL_CALLBACK_BLOCK, .callback = fn, .user_data = userData};
     return sim_task_issue(__func__, found, &task);

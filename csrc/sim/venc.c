@@ -163,7 +163,7 @@ static aclError destroy_channel(aclvencChannelDesc *channelDesc, const char *fun
         return rc;
     }
     /* Documented: after an early failure (a lost device, a wait that took too long) it frees all the same and returns
-     * the code. */
+     * the code, without unsubscribing. Guessed: the subscription ends with its stream, as in aclrtDestroyStream. */
     if (sim_channel_detach(ch, desc))
         end_channel(ch, true);
     else
