@@ -31,6 +31,8 @@ cdef extern from "ascendcl.h" nogil:
     ctypedef int32_t aclrtEventRecordedStatus
     ctypedef int32_t aclrtEventWaitStatus
     ctypedef int32_t aclrtStreamStatus
+    ctypedef int32_t aclrtDeviceStatus
+    ctypedef int32_t aclrtLastErrLevel
     ctypedef int32_t acldvppStreamFormat
     ctypedef int32_t aclvencChannelDescParamType
     ctypedef int32_t acldvppPixelFormat

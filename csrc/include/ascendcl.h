@@ -141,6 +141,18 @@ enum {
     ACL_EVENT_TIME_LINE = 0x8,
 };
 
+/* Result of aclrtQueryDeviceStatus. */
+typedef int32_t aclrtDeviceStatus;
+enum {
+    ACL_RT_DEVICE_STATUS_NORMAL = 0,
+    ACL_RT_DEVICE_STATUS_ABNORMAL = 1,
+    ACL_RT_DEVICE_STATUS_END = 0xFFFF,
+};
+
+/* Whose last error aclrtGetLastError means. */
+typedef int32_t aclrtLastErrLevel;
+enum { ACL_RT_THREAD_LEVEL = 0 };
+
 /* Result of aclrtStreamQuery. */
 typedef int32_t aclrtStreamStatus;
 enum {
@@ -461,11 +473,14 @@ enum { ACL_ERROR_CODES(ACL_ENUM_CODE) ACL_SUCCESS = 0 };
     X(RUNTIME, REQUIRED, aclError, aclrtGetVersion, (int32_t *majorVersion, int32_t *minorVersion, int32_t *patchVersion)) \
     X(RUNTIME, OPTIONAL, const char *, aclrtGetSocName, (void)) \
     X(RUNTIME, OPTIONAL, const char *, aclGetRecentErrMsg, (void)) \
+    X(RUNTIME, OPTIONAL, aclError, aclrtPeekAtLastError, (aclrtLastErrLevel level)) \
+    X(RUNTIME, OPTIONAL, aclError, aclrtGetLastError, (aclrtLastErrLevel level)) \
     X(RUNTIME, REQUIRED, aclError, aclrtSetDevice, (int32_t deviceId)) \
     X(RUNTIME, REQUIRED, aclError, aclrtResetDevice, (int32_t deviceId)) \
     X(RUNTIME, OPTIONAL, aclError, aclrtResetDeviceForce, (int32_t deviceId)) \
     X(RUNTIME, REQUIRED, aclError, aclrtGetDevice, (int32_t *deviceId)) \
     X(RUNTIME, REQUIRED, aclError, aclrtGetDeviceCount, (uint32_t *count)) \
+    X(RUNTIME, OPTIONAL, aclError, aclrtQueryDeviceStatus, (int32_t deviceId, aclrtDeviceStatus *deviceStatus)) \
     X(RUNTIME, REQUIRED, aclError, aclrtGetRunMode, (aclrtRunMode *runMode)) \
     X(RUNTIME, REQUIRED, aclError, aclrtCreateContext, (aclrtContext *context, int32_t deviceId)) \
     X(RUNTIME, REQUIRED, aclError, aclrtDestroyContext, (aclrtContext context)) \
@@ -499,6 +514,7 @@ enum { ACL_ERROR_CODES(ACL_ENUM_CODE) ACL_SUCCESS = 0 };
     X(RUNTIME, REQUIRED, aclError, aclrtLaunchCallback, (aclrtCallback fn, void *userData, aclrtCallbackBlockType blockType, aclrtStream stream)) \
     X(RUNTIME, REQUIRED, aclError, aclrtMalloc, (void **devPtr, size_t size, aclrtMemMallocPolicy policy)) \
     X(RUNTIME, OPTIONAL, aclError, aclrtMallocCached, (void **devPtr, size_t size, aclrtMemMallocPolicy policy)) \
+    X(RUNTIME, OPTIONAL, aclError, aclrtMallocAlign32, (void **devPtr, size_t size, aclrtMemMallocPolicy policy)) \
     X(RUNTIME, OPTIONAL, aclError, aclrtMemFlush, (void *devPtr, size_t size)) \
     X(RUNTIME, OPTIONAL, aclError, aclrtMemInvalidate, (void *devPtr, size_t size)) \
     X(RUNTIME, REQUIRED, aclError, aclrtFree, (void *devPtr)) \

@@ -56,22 +56,35 @@ aclError acldvppMallocWithCfg(void **devPtr, size_t size, aclrtMemMallocPolicy p
 }
 
 static aclError allocate_plain(const char *function, void *caller, void **devPtr, size_t size,
-                               aclrtMemMallocPolicy policy) {
+                               aclrtMemMallocPolicy policy, bool (*round_up)(size_t *size)) {
     if (devPtr == NULL || size == 0) /* documented */
         return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "devPtr must not be NULL and size not 0");
-    if (!policy_is_known(policy) || !sim_round_up(&size))
+    if (!policy_is_known(policy) || !round_up(&size))
         return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "policy %d is unknown, or size overflows", policy);
     return allocate(function, caller, devPtr, size, SIM_DEVICE_MEMORY, SIM_BY_RUNTIME);
 }
 
 aclError aclrtMalloc(void **devPtr, size_t size, aclrtMemMallocPolicy policy) {
     SIM_ENTER(aclrtMalloc);
-    return allocate_plain(__func__, __builtin_return_address(0), devPtr, size, policy);
+    return allocate_plain(__func__, __builtin_return_address(0), devPtr, size, policy, sim_round_up);
 }
 
 aclError aclrtMallocCached(void **devPtr, size_t size, aclrtMemMallocPolicy policy) {
     SIM_ENTER(aclrtMallocCached); /* documented: the same as aclrtMalloc */
-    return allocate_plain(__func__, __builtin_return_address(0), devPtr, size, policy);
+    return allocate_plain(__func__, __builtin_return_address(0), devPtr, size, policy, sim_round_up);
+}
+
+/* Documented: to a multiple of 32, and no more. */
+static bool round_to_32(size_t *size) {
+    if (__builtin_add_overflow(*size, 31, size))
+        return false;
+    *size = *size / 32 * 32;
+    return true;
+}
+
+aclError aclrtMallocAlign32(void **devPtr, size_t size, aclrtMemMallocPolicy policy) {
+    SIM_ENTER(aclrtMallocAlign32);
+    return allocate_plain(__func__, __builtin_return_address(0), devPtr, size, policy, round_to_32);
 }
 
 aclError aclrtMallocHost(void **hostPtr, size_t size) {

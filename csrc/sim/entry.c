@@ -56,6 +56,8 @@ aclError sim_fail_at(const char *function, aclError code, const char *format, ..
     }
     if (sim_self.call != NULL)
         sim_self.call->code = code;
+    if (strncmp(function, "aclrt", 5) == 0) /* documented: the runtime's codes; guessed: of which functions they are */
+        sim_self.last_error = code;
     if (atomic_load_explicit(&sim_log_on, memory_order_relaxed))
         sim_log("%s -> %d", line, code);
     return code;
@@ -75,6 +77,25 @@ const char *aclGetRecentErrMsg(void) {
     memcpy(sim_self.shown, sim_self.pending, sizeof sim_self.shown);
     sim_self.pending[0] = '\0';
     return sim_self.shown;
+}
+
+static aclError last_error(const char *function, aclrtLastErrLevel level, bool take) {
+    if (level != ACL_RT_THREAD_LEVEL) /* documented: there is no other; guessed code */
+        return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "level %d err, should be 0", level);
+    aclError code = sim_self.last_error;
+    if (take)
+        sim_self.last_error = ACL_SUCCESS;
+    return code;
+}
+
+aclError aclrtPeekAtLastError(aclrtLastErrLevel level) {
+    SIM_ENTER(aclrtPeekAtLastError);
+    return last_error(__func__, level, false);
+}
+
+aclError aclrtGetLastError(aclrtLastErrLevel level) {
+    SIM_ENTER(aclrtGetLastError);
+    return last_error(__func__, level, true);
 }
 
 static void write_line(const char *format, va_list args) {

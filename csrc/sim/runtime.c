@@ -34,6 +34,7 @@ void sim_runtime_reset(void) {
     sim_device_reset();
     sim_self.context = NULL;
     sim_self.pending[0] = '\0';
+    sim_self.last_error = ACL_SUCCESS;
     sim_error_of_process(false);
 }
 
@@ -313,6 +314,17 @@ aclError aclrtGetDeviceCount(uint32_t *count) {
         return rc;
     *count = sim_device_count();
     return ACL_SUCCESS;
+}
+
+/* Guessed: a device that is lost is the abnormal one. */
+aclError aclrtQueryDeviceStatus(int32_t deviceId, aclrtDeviceStatus *deviceStatus) {
+    SIM_ENTER(aclrtQueryDeviceStatus);
+    if (deviceStatus == NULL)
+        return FAIL(ACL_ERROR_INVALID_PARAM, "deviceStatus must not be NULL");
+    aclError rc = check_device(__func__, deviceId);
+    if (rc == ACL_SUCCESS)
+        *deviceStatus = sim_device_lost(deviceId) == 0 ? ACL_RT_DEVICE_STATUS_NORMAL : ACL_RT_DEVICE_STATUS_ABNORMAL;
+    return rc;
 }
 
 aclError aclrtGetRunMode(aclrtRunMode *runMode) {

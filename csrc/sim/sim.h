@@ -150,6 +150,7 @@ typedef struct sim_thread {
     aclrtContext context; /* current context, may have become stale */
     unsigned callbacks;   /* depth of callbacks of the program inside aclrtProcessReport */
     sim_call *call;       /* innermost watched call */
+    aclError last_error;  /* of the runtime's functions, until aclrtGetLastError takes it */
     char pending[2048];   /* error text, newest line first */
     char shown[2048];     /* what aclGetRecentErrMsg returned */
 } sim_thread;

@@ -181,6 +181,50 @@ def test_cached_memory_is_memory_and_its_cache_needs_nothing(program):
     abi.assert_misuses(sim, "foreign-memory")
 
 
+@pytest.mark.statement("3.5.31")
+@pytest.mark.parametrize(("size", "room"), [(1, 32), (32, 32), (100, 128)])
+def test_memory_of_malloc_align32_has_no_room_beside(program, size, room):
+    sim, host = program.sim, ctypes.create_string_buffer(256)
+    assert sim.aclrtMallocAlign32(None, 64, 0) == INVALID
+    assert new(sim.aclrtMallocAlign32, 0, 0)[0] == INVALID
+    assert new(sim.aclrtMallocAlign32, 2**64 - 1, 0)[0] == INVALID
+    code, memory = new(sim.aclrtMallocAlign32, size, 0)
+    assert code == 0
+    assert sim.aclrtMemcpy(memory, room, host, room, HOST_TO_DEVICE) == 0
+    assert sim.aclrtMemcpy(memory, room + 1, host, room + 1, HOST_TO_DEVICE) == 107000
+    abi.assert_misuses(sim, "out-of-bounds")
+    assert sim.aclrtFree(memory) == 0
+
+
+# ---- errors and devices ----
+
+
+@pytest.mark.statement("3.5.32")
+def test_last_error_is_the_threads_and_is_taken_once(program):
+    sim = program.sim
+    sim.aclrtGetLastError(0)
+    assert sim.aclrtGetLastError(0) == 0
+    assert new(sim.aclrtMalloc, 0, 0)[0] == INVALID
+    assert sim.aclrtSetDevice(99) == 107001
+    code, memory = new(sim.aclrtMalloc, 64, 0)
+    assert (code, sim.aclrtFree(memory)) == (0, 0), "success leaves it"
+    assert in_thread(lambda: sim.aclrtPeekAtLastError(0)) == 0
+    assert [sim.aclrtPeekAtLastError(0), sim.aclrtPeekAtLastError(0)] == [107001] * 2
+    assert [sim.aclrtGetLastError(0), sim.aclrtGetLastError(0)] == [107001, 0]
+    assert [sim.aclrtPeekAtLastError(1), sim.aclrtGetLastError(-1)] == [INVALID] * 2
+
+
+@pytest.mark.statement("3.5.33")
+def test_device_is_asked_whether_it_is_well(program):
+    sim = program.sim
+    assert sim.aclrtQueryDeviceStatus(0, None) == INVALID
+    assert query(sim.aclrtQueryDeviceStatus, 1) == query(sim.aclrtQueryDeviceStatus, -1) == 107001
+    assert query(sim.aclrtQueryDeviceStatus, 0) == 0
+    with sim.lost_device():
+        assert query(sim.aclrtQueryDeviceStatus, 0) == 1
+    assert query(sim.aclrtQueryDeviceStatus, 0) == 0
+
+
 # ---- streams ----
 
 

@@ -335,6 +335,8 @@ ENUMS = {
     "aclrtEventRecordedStatus",
     "aclrtEventWaitStatus",
     "aclrtStreamStatus",
+    "aclrtDeviceStatus",
+    "aclrtLastErrLevel",
     "acldvppStreamFormat",
     "aclvencChannelDescParamType",
     "acldvppPixelFormat",
