@@ -32,6 +32,7 @@ LINK_LIBRARIES = {
     "libacl_rt": "csrc/sim/link/acl_rt.c",
     "libacl_dvpp": "csrc/sim/link/acl_dvpp.c",
     "libacl_dvpp_mpi": "csrc/sim/link/acl_dvpp_mpi.c",
+    "libacl_op_compiler": "csrc/sim/link/acl_op_compiler.c",
 }
 MODULES = [
     "wait",

@@ -27,6 +27,7 @@ LIBRARIES = {
     "_lib/acl/libacl_rt.so",
     "_lib/acl/libacl_dvpp.so",
     "_lib/acl/libacl_dvpp_mpi.so",
+    "_lib/acl/libacl_op_compiler.so",
 }
 # A build in a folder of one of these would be told by the file.
 BUILDER = re.compile(rb"/(?:home|root|tmp|build|usr/src|opt|var)/[\w./+-]*")

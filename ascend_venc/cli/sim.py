@@ -14,7 +14,7 @@ NAME = "sim"
 HELP = "Say how programs in C and C++ find the simulated device, and what it can be."
 
 # What programs are linked with; libacl_rt.so is libascendcl.so since CANN 9.
-LIBRARIES = ("libascendcl.so", "libacl_rt.so", "libacl_dvpp.so", "libacl_dvpp_mpi.so")
+LIBRARIES = ("libascendcl.so", "libacl_rt.so", "libacl_dvpp.so", "libacl_dvpp_mpi.so", "libacl_op_compiler.so")
 
 VARIABLES = {
     "ASCEND_VENC_SIM_SOC": "the chip, one of the table",

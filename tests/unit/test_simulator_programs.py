@@ -201,8 +201,22 @@ def test_python_and_a_library_in_c_use_the_same_device(libdir):
         assert len(addresses) == 1, name
 
 
+ELSEWHERE = {
+    (part, kind): set(re.findall(r"X\((\w+)\)", names))
+    for part, kind, names in re.findall(
+        r"#define ELSEWHERE_(\w+)_(CODES|VALUES|REALS)\(X\) \\\n((?:.*\\\n)*.*\n)",
+        (ROOT / "csrc" / "sim" / "link" / "elsewhere.h").read_text(),
+    )
+}
+
+
+def elsewhere(part):
+    return set().union(*(names for (of, _), names in ELSEWHERE.items() if of == part))
+
+
 def test_link_libraries_offer_the_list_each_its_part(libdir):
-    for library, part in zip(sim.LIBRARIES, ("RUNTIME", "RUNTIME", "MEDIA", "MPI")):
+    others = {"libascendcl.so": "MODEL", "libacl_dvpp.so": "MEDIA", "libacl_dvpp_mpi.so": "MPI"}
+    for library, part in zip(sim.LIBRARIES, ("RUNTIME", "RUNTIME", "MEDIA", "MPI", "COMPILER")):
         command = ["nm", "-D", "--defined-only", "--format=posix", str(libdir / library)]
         text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         functions = {line.split()[0] for line in text.splitlines() if line.split()[1] == "T"} - {"_init", "_fini"}
@@ -210,7 +224,48 @@ def test_link_libraries_offer_the_list_each_its_part(libdir):
         listed = {name for group, _, _, name, _ in simulator.FUNCTIONS if group == part}
         if part == "MPI":
             listed = {name for _, _, name, _ in himpi.FUNCTIONS}
-        assert functions == listed | only_programs_call
+        other = elsewhere("COMPILER" if part == "COMPILER" else others.get(library))
+        assert not listed & other
+        assert functions == listed | only_programs_call | other
+
+
+def test_program_with_calls_of_other_engines_links_and_is_told_so_once_for_each(libdir, tmp_path):
+    """Scaling, a model, an operator and V2's decoder beside the encoder; what has no code gives NULL or 0."""
+    source = tmp_path / "others.c"
+    source.write_text(
+        """
+#include <stdio.h>
+extern int aclInit(const char *), aclrtSetDevice(int), acldvppVpcResizeAsync(), aclmdlExecute(), aclopCompile();
+extern int hi_mpi_vdec_create_chn();
+extern void *acldvppCreateChannelDesc(void), *aclmdlCreateDesc(void);
+extern double acldvppGetBorderConfigValue();
+int main(void) {
+    if (aclInit(0) || aclrtSetDevice(0)) return 1;
+    for (int i = 0; i < 3; i++)
+        printf("%d %d %d %#x %d %d %g\\n", acldvppVpcResizeAsync(0, 0, 0, 0, 0), aclmdlExecute(1, 0, 0), aclopCompile(),
+               hi_mpi_vdec_create_chn(0, 0), acldvppCreateChannelDesc() == 0, aclmdlCreateDesc() == 0,
+               acldvppGetBorderConfigValue(0, 0));
+    return 0;
+}
+"""
+    )
+    program = tmp_path / "others"
+    libraries = ("ascendcl", "acl_dvpp", "acl_dvpp_mpi", "acl_op_compiler")
+    compile_with("gcc", "-std=gnu11", "-w", source, "-o", program, *link_flags(libdir, *libraries))
+    done = run(program)
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == ["200001 200001 200001 0xa0028008 1 1 0"] * 3
+    said = sorted(line.split(": ") for line in done.stderr.splitlines())
+    assert {words for _, words in said} == {"the simulated device has the video encoder only"}
+    assert [name for name, _ in said] == [
+        "acldvppCreateChannelDesc",
+        "acldvppGetBorderConfigValue",
+        "acldvppVpcResizeAsync",
+        "aclmdlCreateDesc",
+        "aclmdlExecute",
+        "aclopCompile",
+        "hi_mpi_vdec_create_chn",
+    ]
 
 
 def test_what_programs_log_is_seen_with_the_log_only(libdir, tmp_path):
@@ -360,6 +415,27 @@ def words(headers):
         text += (headers / "acl" / name).read_text()
     text = re.sub(r"//[^\n]*|/\*.*?\*/", "", text, flags=re.S)
     return set(re.findall(r"\w+", text))
+
+
+def functions_of(headers, *files):
+    """{name: type of its result} of what the vendor's headers declare."""
+    text = "".join((headers / "acl" / name).read_text() for name in files)
+    text = re.sub(r"//[^\n]*|/\*.*?\*/|^\s*#.*?$", "", text, flags=re.S | re.M)
+    found = re.findall(r"(?:^|[;{}])\s*((?:\w+[\s*]+)+?)((?:acldvpp|aclvdec|aclmdl|aclop|hi_mpi_)\w+)\s*\(", text)
+    return {name: re.sub(r"\b(?:ACL_FUNC_VISIBILITY|ACL_DEPRECATED\w*|const)\b|\s", "", kind) for kind, name in found}
+
+
+def test_functions_of_other_engines_are_all_there_with_their_kind_of_result(headers):
+    declared = functions_of(headers, "ops/acl_dvpp.h", "acl_mdl.h", "acl_op.h", "acl_op_compiler.h")
+    ours = {name for _, _, _, name, _ in simulator.FUNCTIONS}
+    of_kind = {
+        kind: set().union(*(names for (_, of), names in ELSEWHERE.items() if of == kind)) for _, kind in ELSEWHERE
+    }
+    assert len(declared) > 200
+    for name, result in declared.items():
+        if name not in ours:
+            kind = {"aclError": "CODES", "double": "REALS"}.get(result, "VALUES")
+            assert name in of_kind[kind], (name, result)
 
 
 @needs_cxx
