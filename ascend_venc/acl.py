@@ -52,11 +52,36 @@ def _install():
 _install.__name__ = _install.__qualname__ = "install"
 
 
+# What pyACL has for other engines, which a program that is moved here asks for.
+_ELSEWHERE = {
+    "acl": r"(mdl|op|prof|fv|blas|tdt)$|.*(data_buffer|tensor_desc)",
+    "acl.media": r"(dvpp_vpc|dvpp_jpeg|dvpp_png|vdec)_|dvpp_.*(channel|_config|lut_map|hist)",
+    "acl.himpi": r"(vpc|vdec|pngd?|vb)_|sys_((un)?bind|.*csc_matrix)$|dvpp_get_image_info$",
+}
+
+
+def _missing(module, name):
+    import re
+
+    text = f"module {module!r} has no attribute {name!r}"
+    if module in _ELSEWHERE and re.match(_ELSEWHERE[module], name):
+        text += ": this package has the video encoder only"
+    raise AttributeError(text)
+
+
 def __getattr__(name):
-    if name == "install":
-        return _install
-    raise AttributeError(f"module 'acl' has no attribute {name!r}")
+    return _install if name == "install" else _missing("acl", name)
 
 
 def __dir__():
     return [name for name in globals() if name in __all__ or name.startswith("__")]
+
+
+def _tell_missing(module):
+    listed = [*dir(module)]
+    module.__getattr__ = lambda name: _missing(module.__name__, name)
+    module.__dir__ = lambda: [*listed]
+
+
+for _part in (media, himpi):
+    _tell_missing(_part)
