@@ -40,7 +40,7 @@ aclError aclrtStreamQuery(aclrtStream stream, aclrtStreamStatus *status) {
     if (rc != ACL_SUCCESS)
         return rc;
     pthread_mutex_lock(&sim_stream_lock);
-    *status = found->head == NULL ? ACL_STREAM_STATUS_COMPLETE : ACL_STREAM_STATUS_NOT_READY;
+    *status = found->queue.head == NULL ? ACL_STREAM_STATUS_COMPLETE : ACL_STREAM_STATUS_NOT_READY;
     pthread_mutex_unlock(&sim_stream_lock);
     return ACL_SUCCESS;
 }
@@ -53,7 +53,7 @@ typedef struct stream_search {
 static void find_busy(void *object, void *arg) {
     stream_search *search = arg;
     sim_stream *stream = object;
-    if (stream->device == search->device && stream->head != NULL)
+    if (stream->device == search->device && stream->queue.head != NULL)
         search->found = stream;
 }
 
@@ -226,7 +226,7 @@ typedef struct wait_search {
 
 static void find_waiting(void *object, void *arg) {
     wait_search *search = arg;
-    for (const sim_task *task = ((sim_stream *)object)->head; task != NULL; task = task->next)
+    for (const sim_task *task = ((sim_stream *)object)->queue.head; task != NULL; task = task->next)
         search->found = search->found || (task->type == TASK_WAIT && task->event == search->event);
 }
 

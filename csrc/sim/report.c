@@ -59,10 +59,6 @@ static void drop_if_unused_locked(sim_reporter *reporter) {
         link = &(*link)->next;
     *link = reporter->next;
     reporters--;
-    for (sim_report *report = reporter->head, *next; report != NULL; report = next) {
-        next = report->next;
-        report->drop(report);
-    }
     pthread_cond_destroy(&reporter->ready);
     pthread_mutex_destroy(&reporter->lock);
     free(reporter);

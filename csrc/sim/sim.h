@@ -341,7 +341,6 @@ typedef struct sim_report {
     struct sim_report *next;
     bool posted; /* reporter's lock */
     void (*run)(struct sim_report *report);
-    void (*drop)(struct sim_report *report); /* instead of run, when nobody will ever run it */
 } sim_report;
 
 /* The queue of one thread that processes reports. */
@@ -368,6 +367,10 @@ void sim_run_callback(void (*call)(void *), void *arg, void (*done)(void *));
 typedef struct sim_task sim_task;
 typedef struct sim_event sim_event;
 
+typedef struct sim_tasks {
+    sim_task *head, *tail;
+} sim_tasks;
+
 typedef struct sim_stream {
     sim_object object;
     void *_Atomic context; /* handle. Atomic, as the next: whoever goes through all streams may find a new one */
@@ -376,7 +379,8 @@ typedef struct sim_stream {
     /* below: sim_stream_lock */
     sim_reporter *reporter;  /* subscribed, or NULL */
     bool unsubscribe_failed; /* by an armed fault: the program has done what it could */
-    sim_task *head, *tail;   /* tasks that wait for a callback or an event; the head one is being waited for */
+    sim_tasks queue;         /* tasks that wait for a callback or an event; the head one is being waited for */
+    sim_tasks posted;        /* callbacks that the stream does not wait for, until they have returned */
 } sim_stream;
 
 /* Streams of a device that count against its limit: those of the program and two for each channel. */

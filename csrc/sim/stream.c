@@ -152,9 +152,11 @@ aclError aclrtCreateStreamWithConfig(aclrtStream *stream, uint32_t priority, uin
 /* Documented: when all that was launched is done, the thread is unsubscribed, and then the stream destroyed. */
 static void report_lost_callbacks(const char *function, unsigned callbacks, const sim_origin *origin) {
     if (callbacks != 0 && sim_is_strict())
-        sim_report_at("callback-lost", function, "call aclrtSynchronizeStream before it",
-                      "%u callback%s that aclrtLaunchCallback launched on the stream will never run; it was %s",
-                      callbacks, callbacks == 1 ? "" : "s", sim_origin_format(origin).text);
+        sim_report_at(
+            "callback-lost", function,
+            "call aclrtSynchronizeStream before it, which does not wait for callbacks of ACL_CALLBACK_NO_BLOCK",
+            "%u callback%s that aclrtLaunchCallback launched on the stream will never run; it was %s", callbacks,
+            callbacks == 1 ? "" : "s", sim_origin_format(origin).text);
 }
 
 static void report_subscribed(const char *function, uint64_t thread, const sim_origin *origin) {
@@ -278,7 +280,7 @@ static aclError unsubscribe(const char *function, uint64_t threadId, aclrtStream
     } else if (sim_reporter_thread(reporter) != threadId) {
         rc = ACL_ERROR_RT_THREAD_SUBSCRIBE;
     } else {
-        callbacks = sim_task_discard_locked(found); /* guessed: callbacks that were not run are lost */
+        callbacks = sim_task_drop_callbacks_locked(found); /* guessed: callbacks that were not run are lost */
         found->reporter = NULL;
         sim_reporter_release(reporter);
     }
@@ -319,11 +321,6 @@ aclError aclrtLaunchCallback(aclrtCallback fn, void *userData, aclrtCallbackBloc
     aclError rc = sim_stream_find(__func__, stream, &found);
     if (rc != ACL_SUCCESS)
         return rc;
-    pthread_mutex_lock(&sim_stream_lock);
-    bool subscribed = found->reporter != NULL;
-    pthread_mutex_unlock(&sim_stream_lock);
-    if (!subscribed) /* documented */
-        return FAIL(ACL_ERROR_RT_STREAM_NO_CB_REG, "no thread is subscribed to the stream");
     /* Documented: the Ascend310 has ACL_CALLBACK_BLOCK only; guessed: it takes the other all the same. */
     const sim_task task = {
         .type = TASK_CALLBACK, .block = blockType == ACL_CALLBACK_BLOCK, .callback = fn, .user_data = userData};

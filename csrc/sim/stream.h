@@ -50,7 +50,10 @@ struct sim_task {
 
 /* Do a copy of the task, or queue it up. */
 aclError sim_task_issue(const char *function, sim_stream *stream, const sim_task *description);
-/* Forget what waits on a stream. A callback that is running now ends without it. How many will never run. */
+/* Take back the callbacks that have not begun; everything else on the stream goes on. How many will never run. */
+unsigned sim_task_drop_callbacks_locked(sim_stream *stream);
+/* Take back everything, since the stream ends: a callback that is running now ends without it, and what was to be recorded
+ * counts as done, so that nobody waits for it. How many callbacks will never run. */
 unsigned sim_task_discard_locked(sim_stream *stream);
 /* Wait until a stream has no task left, or a deadline; UINT64_MAX: none but the option's. 507046: not in time. */
 aclError sim_stream_wait(const char *function, sim_stream *stream, uint64_t deadline);

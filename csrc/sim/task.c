@@ -11,12 +11,37 @@ __attribute__((constructor)) static void init(void) {
     sim_cond_init(&sim_stream_progress);
 }
 
+/* ---- lists of tasks ------------------------------------------------------------------------------------------- */
+
+static void push(sim_tasks *tasks, sim_task *task) {
+    task->next = NULL;
+    if (tasks->head == NULL)
+        tasks->head = task;
+    else
+        tasks->tail->next = task;
+    tasks->tail = task;
+}
+
+static void take_out(sim_tasks *tasks, sim_task *task) {
+    sim_task *before = NULL;
+    for (sim_task *at = tasks->head; at != task; at = at->next)
+        before = at;
+    if (before == NULL)
+        tasks->head = task->next;
+    else
+        before->next = task->next;
+    if (tasks->tail == task)
+        tasks->tail = before;
+}
+
+/* ---- doing them ----------------------------------------------------------------------------------------------- */
+
 static void advance_locked(sim_stream *stream);
 
 static void advance_if_waiting(void *object, void *unused) {
     (void)unused;
     sim_stream *stream = object;
-    if (stream->head != NULL && stream->head->type == TASK_WAIT)
+    if (stream->queue.head != NULL && stream->queue.head->type == TASK_WAIT)
         advance_locked(stream);
 }
 
@@ -36,15 +61,12 @@ static void call_program(void *pointer) {
 
 static void callback_done(void *pointer) {
     sim_task *task = pointer;
-    sim_stream *stream = task->stream;
     pthread_mutex_lock(&sim_stream_lock);
-    if (task->block && stream != NULL) {
-        stream->head = task->next;
-        if (stream->head == NULL)
-            stream->tail = NULL;
+    sim_stream *stream = task->stream; /* NULL: it has ended meanwhile */
+    if (stream != NULL)
+        take_out(task->block ? &stream->queue : &stream->posted, task);
+    if (stream != NULL && task->block)
         advance_locked(stream);
-    }
-    pthread_cond_broadcast(&sim_stream_progress);
     pthread_mutex_unlock(&sim_stream_lock);
     free(task);
 }
@@ -54,11 +76,7 @@ static void run_task(sim_report *report) {
     sim_run_callback(call_program, task, callback_done);
 }
 
-static void drop_task(sim_report *report) {
-    free((char *)report - offsetof(sim_task, report));
-}
-
-/* True: the task is over or runs on its own; false: the stream waits for it. */
+/* True: the stream goes on behind the task; false: it waits for it. */
 static bool start_locked(sim_stream *stream, sim_task *task) {
     sim_event *event;
     switch (task->type) {
@@ -77,26 +95,20 @@ static bool start_locked(sim_stream *stream, sim_task *task) {
             return false;
         break;
     case TASK_CALLBACK:
-        if (task->posted || stream->reporter == NULL)
-            return false;
+        if (!task->posted)
+            sim_reporter_post(stream->reporter, &task->report);
         task->posted = true;
-        sim_reporter_post(stream->reporter, &task->report);
         return !task->block;
     }
     return true;
 }
 
 static void advance_locked(sim_stream *stream) {
-    while (stream->head != NULL) {
-        sim_task *task = stream->head;
-        bool on_its_own = task->type == TASK_CALLBACK && !task->block;
-        sim_task *next = task->next; /* a posted task that does not block belongs to the report thread */
-        if (!start_locked(stream, task))
-            break;
-        stream->head = next;
-        if (next == NULL)
-            stream->tail = NULL;
-        if (!on_its_own)
+    for (sim_task *task; (task = stream->queue.head) != NULL && start_locked(stream, task);) {
+        take_out(&stream->queue, task);
+        if (task->type == TASK_CALLBACK)
+            push(&stream->posted, task);
+        else
             free(task);
     }
     pthread_cond_broadcast(&sim_stream_progress);
@@ -107,10 +119,15 @@ aclError sim_task_issue(const char *function, sim_stream *stream, const sim_task
     if (task == NULL)
         return sim_fail_at(function, ACL_ERROR_BAD_ALLOC, "out of memory");
     *task = *description;
-    task->next = NULL;
     task->stream = stream;
-    task->report = (sim_report){.run = run_task, .drop = drop_task};
+    task->report = (sim_report){.run = run_task};
     pthread_mutex_lock(&sim_stream_lock);
+    if (task->type == TASK_CALLBACK && stream->reporter == NULL) {
+        pthread_mutex_unlock(&sim_stream_lock);
+        free(task);
+        return sim_fail_at(function, ACL_ERROR_RT_STREAM_NO_CB_REG, /* documented */
+                           "no thread is subscribed to the stream");
+    }
     if (task->type == TASK_WAIT || task->type == TASK_RECORD) {
         sim_event *event = sim_handle_get(SIM_EVENT, task->event);
         if (event != NULL && task->type == TASK_RECORD) {
@@ -119,32 +136,61 @@ aclError sim_task_issue(const char *function, sim_stream *stream, const sim_task
         }
         task->target = event != NULL ? event->issued : 0;
     }
-    bool idle = stream->head == NULL;
-    if (idle)
-        stream->head = task;
-    else
-        stream->tail->next = task;
-    stream->tail = task;
+    bool idle = stream->queue.head == NULL;
+    push(&stream->queue, task);
     if (idle)
         advance_locked(stream);
     pthread_mutex_unlock(&sim_stream_lock);
     return ACL_SUCCESS;
 }
 
-unsigned sim_task_discard_locked(sim_stream *stream) {
+/* ---- taking them back ----------------------------------------------------------------------------------------- */
+
+/* A callback that its thread has begun with cannot be taken back. */
+static bool is_running_locked(sim_stream *stream, sim_task *task) {
+    return task->posted && (stream->reporter == NULL || !sim_reporter_withdraw(stream->reporter, &task->report));
+}
+
+static unsigned drop_callbacks_locked(sim_stream *stream, sim_tasks *tasks) {
     unsigned lost = 0;
-    for (sim_task *task = stream->head, *next; task != NULL; task = next) {
+    sim_task *task = tasks->head;
+    *tasks = (sim_tasks){0};
+    for (sim_task *next; task != NULL; task = next) {
         next = task->next;
-        bool running =
-            task->posted && stream->reporter != NULL && !sim_reporter_withdraw(stream->reporter, &task->report);
-        if (running) {
-            task->stream = NULL;
+        if (task->type != TASK_CALLBACK || is_running_locked(stream, task)) {
+            push(tasks, task);
         } else {
-            lost += task->type == TASK_CALLBACK;
             free(task);
+            lost++;
         }
     }
-    stream->head = stream->tail = NULL;
+    return lost;
+}
+
+unsigned sim_task_drop_callbacks_locked(sim_stream *stream) {
+    unsigned lost = drop_callbacks_locked(stream, &stream->queue) + drop_callbacks_locked(stream, &stream->posted);
+    advance_locked(stream);
+    return lost;
+}
+
+static void discard_locked(sim_tasks tasks) {
+    for (sim_task *task = tasks.head, *next; task != NULL; task = next) {
+        next = task->next;
+        if (task->type == TASK_RECORD)
+            record_locked(task->event);
+        if (task->type == TASK_CALLBACK)
+            task->stream = NULL; /* it is running, and freed when it has returned */
+        else
+            free(task);
+    }
+}
+
+unsigned sim_task_discard_locked(sim_stream *stream) {
+    unsigned lost = drop_callbacks_locked(stream, &stream->queue) + drop_callbacks_locked(stream, &stream->posted);
+    sim_tasks queue = stream->queue, posted = stream->posted;
+    stream->queue = stream->posted = (sim_tasks){0}; /* a record lets streams go on: not this one */
+    discard_locked(queue);
+    discard_locked(posted);
     pthread_cond_broadcast(&sim_stream_progress);
     return lost;
 }
@@ -164,7 +210,7 @@ aclError sim_stream_wait(const char *function, sim_stream *stream, uint64_t dead
     uint64_t begin = sim_now_ns();
     aclError rc = ACL_SUCCESS;
     pthread_mutex_lock(&sim_stream_lock);
-    while (stream->head != NULL && (rc = sim_device_lost(stream->device)) == 0) {
+    while (stream->queue.head != NULL && (rc = sim_device_lost(stream->device)) == 0) {
         uint64_t now = sim_now_ns();
         if (now >= deadline) {
             rc = ACL_ERROR_RT_STREAM_SYNC_TIMEOUT;
