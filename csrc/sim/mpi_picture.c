@@ -63,9 +63,9 @@ hi_s32 sim_mpi_picture_take(const char *function, const sim_mpi_channel *ch, con
     if (rc != HI_SUCCESS)
         return rc;
     const uint8_t *data = f->virt_addr[0];
-    size_t stride = f->width_stride[0], luma = stride * f->height;
+    size_t stride = f->width_stride[0], luma = stride * (f->height - 1) + f->width;
     /* Observed: the chroma plane follows in all programs. Guessed: where the structure has another place, that counts. */
-    size_t chroma = f->virt_addr[1] != NULL ? (size_t)((const uint8_t *)f->virt_addr[1] - data) : luma;
+    size_t chroma = f->virt_addr[1] != NULL ? (size_t)((const uint8_t *)f->virt_addr[1] - data) : stride * f->height;
     size_t rest = stride * (f->height / 2 - 1) + f->width;
     sim_memory *memory = sim_memory_at(data);
     if (memory == NULL || memory->kind != SIM_DEVICE_MEMORY || memory->output) {
@@ -74,7 +74,7 @@ hi_s32 sim_mpi_picture_take(const char *function, const sim_mpi_channel *ch, con
     }
     bool alien = atomic_load(&sim_option.v2_own_memory) != 0 && memory->allocator != SIM_BY_MPI;
     size_t room = sim_memory_rest(memory, data);
-    if (memory->device != ch->device || alien || chroma > room || room - chroma < rest) {
+    if (memory->device != ch->device || alien || luma > room || chroma > room || room - chroma < rest) {
         rc = bad_address(function, data,
                          memory->device != ch->device ? "is in memory of another device"
                          : alien                      ? "is not in memory of hi_mpi_dvpp_malloc"
@@ -91,7 +91,7 @@ hi_s32 sim_mpi_picture_take(const char *function, const sim_mpi_channel *ch, con
         .stride = stride,
         .format = f->pixel_format,
         .memory = memory,
-        .bytes = chroma >= luma ? chroma + rest : luma,
+        .bytes = chroma + rest > luma ? chroma + rest : luma,
         .watched = sim_is_strict(),
     };
     if (picture->watched) {

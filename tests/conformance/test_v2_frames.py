@@ -250,6 +250,20 @@ def test_second_frame_with_zeros_fails_by_an_option(program, value, member):
         assert send() == 0
 
 
+@pytest.mark.statement("6.3.4")
+def test_luma_has_to_be_in_its_allocation_wherever_the_chroma_is(program):
+    chn = program.channel()
+    for rows, code in ((127, error("BAD_ADDR")), (128, 0)):
+        address = program.memory(128 * rows)
+        info = program.picture(address=address)
+        for row in (0, 63):
+            info.v_frame.virt_addr[1] = address + 128 * row
+            program.send(chn, info, expect=code)
+            if code == 0:
+                program.get(chn)
+    assert kinds(program.sim) == ["foreign-memory"] * 2
+
+
 @pytest.mark.statement("6.3.12")
 def test_chroma_is_where_the_structure_says(program):
     chn = program.channel()
