@@ -72,7 +72,7 @@ ACLSIM_API const char *aclsim_codec_version(void);
  *                       characters, "AVWM", in hexadecimal the channel's width (4) and height (4), the Adler-32 of the
  *                       picture's bytes without padding, luma first (8), and its first 8 bytes (16). No hardware does so
  *   stall               1: devices take frames and finish none
- *   wait_limit_ms       a wait without progress ends after this time with 507046; 0: never
+ *   wait_limit_ms       a wait without progress ends after this time with 507046, that for an event with 507047; 0: never
  *   memory_limit        bytes of device memory, 0: the chip's
  *   stream_limit        streams of a device, 0: the chip's
  *   channel_limit       channels of a device, 0: the chip's
@@ -204,7 +204,8 @@ enum {
 /* Disarm all faults, and let go on what hangs. Returns how often a fault struck since the last time. */
 ACLSIM_API uint64_t aclsim_clear_faults(void);
 
-/* The device answers with `code` from now on and delivers nothing any more; code 0 brings it back. V2 answers with its
+/* The device answers with `code` from now on and delivers nothing any more; code 0 brings it back. What concerns no device,
+ * or ends an object (free, destroy, reset; aclvencDestroyChannel does so and gives the code), goes on. V2 answers with its
  * own SYS_ERROR (0x15) where the code is one of AscendCL's, a positive one. */
 ACLSIM_API int aclsim_lose_device(int32_t device, int32_t code);
 

@@ -171,6 +171,9 @@ aclError aclrtGetMemInfo(aclrtMemAttr attr, size_t *free, size_t *total) {
     sim_context *context = sim_current();
     if (context == NULL)
         return FAIL(ACL_ERROR_RT_CONTEXT_NULL, "this thread has no current context");
+    int lost = sim_device_lost(context->device);
+    if (lost != 0)
+        return FAIL(lost, "device %d is lost", context->device);
     bool ddr = attr == ACL_DDR_MEM || attr == ACL_DDR_MEM_HUGE || attr == ACL_DDR_MEM_NORMAL ||
                attr == ACL_DDR_MEM_P2P_HUGE || attr == ACL_DDR_MEM_P2P_NORMAL;
     uint64_t taken, bytes;

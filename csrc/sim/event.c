@@ -73,7 +73,7 @@ aclError sim_stream_wait_device(const char *function, int32_t device, uint64_t d
 
 /* ---- events -------------------------------------------------------------------------------------------------- */
 
-static aclError find_event(const char *function, aclrtEvent handle, sim_event **out) {
+static aclError look_up(const char *function, aclrtEvent handle, sim_event **out) {
     if (handle == NULL)
         return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "event must not be NULL");
     *out = sim_handle_get(SIM_EVENT, handle);
@@ -82,6 +82,13 @@ static aclError find_event(const char *function, aclrtEvent handle, sim_event **
     if (sim_is_strict())
         sim_report_stale(SIM_EVENT, handle, function);
     return sim_fail_at(function, ACL_ERROR_RT_INVALID_HANDLE, "%p is no live event", handle); /* guessed code */
+}
+
+/* An event that is to be used, not only destroyed. */
+static aclError find_event(const char *function, aclrtEvent handle, sim_event **out) {
+    aclError rc = look_up(function, handle, out);
+    int lost = rc == ACL_SUCCESS ? sim_device_lost((*out)->device) : 0;
+    return lost != 0 ? sim_fail_at(function, lost, "device %d is lost", (*out)->device) : rc;
 }
 
 enum { EVENT_FLAGS = ACL_EVENT_SYNC | ACL_EVENT_CAPTURE_STREAM_PROGRESS | ACL_EVENT_TIME_LINE };
@@ -94,13 +101,18 @@ static aclError create_event(const char *function, void *caller, aclrtEvent *eve
                            "flag is %#x, allowed are ACL_EVENT_SYNC (1), _CAPTURE_STREAM_PROGRESS (2) and _TIME_LINE "
                            "(8), alone or together",
                            flag);
-    if (sim_current() == NULL)
+    sim_context *context = sim_current();
+    if (context == NULL)
         return sim_fail_at(function, ACL_ERROR_RT_CONTEXT_NULL, "this thread has no current context");
+    int lost = sim_device_lost(context->device);
+    if (lost != 0)
+        return sim_fail_at(function, lost, "device %d is lost", context->device);
     sim_event *created = sim_handle_new(SIM_EVENT, function, caller, false);
     if (created == NULL)
         return sim_fail_at(function, ACL_ERROR_BAD_ALLOC, "out of memory");
     created->flag = flag;
     created->ex = ex;
+    created->device = context->device;
     *event = sim_handle_of(SIM_EVENT, created);
     return ACL_SUCCESS;
 }
@@ -134,9 +146,10 @@ static aclError check_use(const char *function, const sim_event *event, bool tak
 
 static aclError destroy_event(const char *function, aclrtEvent event) {
     sim_event *found;
-    aclError rc = find_event(function, event, &found);
+    aclError rc = look_up(function, event, &found);
     if (rc == ACL_SUCCESS && !sim_handle_end(SIM_EVENT, event, function))
         rc = sim_fail_at(function, ACL_ERROR_RT_INVALID_HANDLE, "%p is no live event", event);
+    sim_stream_kick_all(); /* whoever waits for it leaves */
     return rc;
 }
 
@@ -249,42 +262,43 @@ aclError aclrtQueryEventWaitStatus(aclrtEvent event, aclrtEventWaitStatus *statu
     return ACL_SUCCESS;
 }
 
-static aclError wait_event(const char *function, aclrtEvent event, uint64_t deadline) {
-    sim_event *found;
-    aclError rc = find_event(function, event, &found);
-    if (rc != ACL_SUCCESS)
-        return rc;
+static aclError wait_event(const char *function, aclrtEvent event, sim_event *found, uint64_t deadline) {
     uint64_t begin = sim_now_ns();
+    aclError rc = ACL_SUCCESS;
     sim_wait_bound(&deadline);
     pthread_mutex_lock(&sim_stream_lock);
-    while (found->done < found->issued && sim_handle_get(SIM_EVENT, event) == found) {
-        uint64_t now = sim_now_ns();
-        if (now >= deadline) {
+    while (found->done < found->issued && sim_handle_get(SIM_EVENT, event) == found &&
+           (rc = sim_device_lost(found->device)) == 0) {
+        if (sim_now_ns() >= deadline) {
             rc = ACL_ERROR_RT_EVENT_SYNC_TIMEOUT;
             break;
         }
-        sim_cond_wait_until(&sim_stream_progress, &sim_stream_lock,
-                            now + 50000000u < deadline ? now + 50000000u : deadline);
+        sim_cond_wait_until(&sim_stream_progress, &sim_stream_lock, deadline);
     }
     pthread_mutex_unlock(&sim_stream_lock);
     return rc == ACL_SUCCESS ? rc
-                             : sim_fail_at(function, rc, "the event is not done after %llu ms",
+                             : sim_fail_at(function, rc, "the event is not done after %llu ms, or its device is lost",
                                            (unsigned long long)(sim_now_ns() - begin) / 1000000u);
 }
 
 aclError aclrtSynchronizeEvent(aclrtEvent event) {
     SIM_ENTER(aclrtSynchronizeEvent);
-    return wait_event(__func__, event, UINT64_MAX);
+    sim_event *found;
+    aclError rc = find_event(__func__, event, &found);
+    return rc == ACL_SUCCESS ? wait_event(__func__, event, found, UINT64_MAX) : rc;
 }
 
 aclError aclrtSynchronizeEventWithTimeout(aclrtEvent event, int32_t timeout) {
     SIM_ENTER(aclrtSynchronizeEventWithTimeout);
+    sim_event *found;
     aclError rc = check_timeout(__func__, timeout);
+    if (rc == ACL_SUCCESS)
+        rc = find_event(__func__, event, &found);
     if (rc != ACL_SUCCESS)
         return rc;
     if (timeout > 0 && sim_profile_get()->v100) /* documented; guessed code */
         return FAIL(ACL_ERROR_RT_FEATURE_NOT_SUPPORT, "timeout is %d: this chip takes only -1, for ever", timeout);
-    return wait_event(__func__, event, deadline_of(timeout));
+    return wait_event(__func__, event, found, deadline_of(timeout));
 }
 
 aclError aclrtEventElapsedTime(float *ms, aclrtEvent startEvent, aclrtEvent endEvent) {

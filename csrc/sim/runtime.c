@@ -47,6 +47,7 @@ int aclsim_lose_device(int32_t id, int32_t code) {
         return -1;
     sim_device_lose(id, code);
     sim_reporter_wake_all();
+    sim_stream_kick_all();
     sim_channel_kick_all();
     sim_mpi_kick_all();
     sim_mpi_wake_pollers();
@@ -339,6 +340,9 @@ static aclError wait_device(const char *function, uint64_t deadline) {
     sim_context *context = sim_current();
     if (context == NULL)
         return sim_fail_at(function, ACL_ERROR_RT_CONTEXT_NULL, "this thread has no current context");
+    int lost = sim_device_lost(context->device);
+    if (lost != 0)
+        return sim_fail_at(function, lost, "device %d is lost", context->device);
     aclError rc = sim_channel_wait_device(function, context->device, deadline);
     return rc == ACL_SUCCESS ? sim_stream_wait_device(function, context->device, deadline) : rc;
 }

@@ -390,6 +390,7 @@ void sim_stream_end_default(void *handle);
 /* Streams that the program made in a context, by its handle. */
 unsigned sim_stream_in_context(const void *context);
 void sim_stream_reset(void);
+void sim_stream_kick_all(void); /* the state of a device has changed: whoever waits for a stream or an event looks */
 
 /* How many streams are subscribed to a thread, and where the oldest of them was made. */
 unsigned sim_stream_subscribed_count(sim_origin *first);

@@ -26,6 +26,7 @@ struct sim_event {
     /* as it was created */
     bool ex;
     uint32_t flag; /* ACL_EVENT_* */
+    int32_t device;
 };
 _Static_assert(sizeof(struct sim_event) <= 128, "see the table in handle.c");
 

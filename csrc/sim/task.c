@@ -205,19 +205,23 @@ bool sim_wait_bound(uint64_t *deadline) {
     return true;
 }
 
+void sim_stream_kick_all(void) {
+    pthread_mutex_lock(&sim_stream_lock);
+    pthread_cond_broadcast(&sim_stream_progress);
+    pthread_mutex_unlock(&sim_stream_lock);
+}
+
 aclError sim_stream_wait(const char *function, sim_stream *stream, uint64_t deadline) {
     bool own_limit = sim_wait_bound(&deadline);
     uint64_t begin = sim_now_ns();
     aclError rc = ACL_SUCCESS;
     pthread_mutex_lock(&sim_stream_lock);
     while (stream->queue.head != NULL && (rc = sim_device_lost(stream->device)) == 0) {
-        uint64_t now = sim_now_ns();
-        if (now >= deadline) {
+        if (sim_now_ns() >= deadline) {
             rc = ACL_ERROR_RT_STREAM_SYNC_TIMEOUT;
             break;
         }
-        uint64_t slice = now + 50000000u;
-        sim_cond_wait_until(&sim_stream_progress, &sim_stream_lock, slice < deadline ? slice : deadline);
+        sim_cond_wait_until(&sim_stream_progress, &sim_stream_lock, deadline);
     }
     pthread_mutex_unlock(&sim_stream_lock);
     unsigned long long waited_ms = (sim_now_ns() - begin) / 1000000u;

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from helpers import annexb, processes, simulator
-from helpers.acl_program import H264_BASELINE, H264_HIGH, H264_MAIN, H265_MAIN, Program
+from helpers.acl_program import H264_BASELINE, H264_HIGH, H264_MAIN, H265_MAIN, Program, new
 from helpers.waiting import eventually
 
 pytestmark = pytest.mark.sim_only
@@ -275,6 +275,24 @@ print(lib.aclInit(None), lib.aclrtSetDevice(0))
     assert second == "507008 507008"
 
 
+def test_no_function_crashes_with_an_unknown_chip():
+    """Called with NULL for each address and 1 for each number: aclrtSynchronizeEventWithTimeout asked for the chip."""
+    program = """
+import ctypes, sys
+sys.path.insert(0, sys.argv[1])
+from helpers import himpi, simulator
+sim = simulator.Simulator(simulator.path())
+for *_, name, _ in [*simulator.FUNCTIONS, *himpi.FUNCTIONS]:
+    print(name, flush=True)
+    function = getattr(sim, name)
+    function(*(None if kind is ctypes.c_char_p or not issubclass(kind, ctypes._SimpleCData) or kind is ctypes.c_void_p
+               else 1 for kind in function.argtypes))
+"""
+    tests = str(simulator.ROOT / "tests")
+    done = processes.run(program, tests, env={"ASCEND_VENC_SIM_SOC": "Ascend999"})
+    assert (done.returncode, done.stdout.split()) == (0, simulator.NAMES), done.stderr
+
+
 def test_chip_can_be_chosen_while_no_device_is_in_use(sim):
     assert list(sim.names("soc")) == ["Ascend310P3", "Ascend310B4", "Ascend310", "Ascend910"]
     assert sim.aclsim_set_soc(b"Ascend311") == -1
@@ -313,10 +331,49 @@ def test_lost_device_answers_with_its_code_and_comes_back(program):
     assert len(program.delivered) == 3
 
 
+def test_lost_device_answers_every_call_that_means_it(sim):
+    """Also where nothing is to be waited for. What only frees an object does so."""
+    with Program(sim, pump=False) as program:
+        memory, status, sizes = program.memory(64), ctypes.c_int32(), (ctypes.c_size_t(), ctypes.c_size_t())
+        (_, stream), (_, event) = new(sim.aclrtCreateStream), new(sim.aclrtCreateEvent)
+        assert sim.aclrtRecordEvent(event, stream) == 0
+        calls = {
+            "aclrtGetMemInfo": (0, *map(ctypes.byref, sizes)),
+            "aclrtCreateEvent": (ctypes.byref(ctypes.c_void_p()),),
+            "aclrtCreateEventWithFlag": (ctypes.byref(ctypes.c_void_p()), 1),
+            "aclrtCreateEventExWithFlag": (ctypes.byref(ctypes.c_void_p()), 1),
+            "aclrtRecordEvent": (event, stream),
+            "aclrtResetEvent": (event, stream),
+            "aclrtStreamWaitEvent": (stream, event),
+            "aclrtQueryEvent": (event, ctypes.byref(status)),
+            "aclrtQueryEventStatus": (event, ctypes.byref(status)),
+            "aclrtQueryEventWaitStatus": (event, ctypes.byref(status)),
+            "aclrtEventElapsedTime": (ctypes.byref(ctypes.c_float()), event, event),
+            "aclrtSynchronizeEvent": (event,),
+            "aclrtSynchronizeEventWithTimeout": (event, 1),
+            "aclrtSynchronizeStream": (stream,),
+            "aclrtSynchronizeStreamWithTimeout": (stream, 1),
+            "aclrtStreamQuery": (stream, ctypes.byref(status)),
+            "aclrtSynchronizeDevice": (),
+            "aclrtSynchronizeDeviceWithTimeout": (1,),
+            "aclrtMemset": (memory, 64, 1, 64),
+            "aclrtMemsetAsync": (memory, 64, 1, 64, stream),
+            "aclrtMemFlush": (memory, 64),
+        }
+        with sim.lost_device(code=507010):
+            assert {name: getattr(sim, name)(*given) for name, given in calls.items()} == dict.fromkeys(calls, 507010)
+            assert [sim.aclrtDestroyEvent(event), sim.aclrtDestroyStream(stream)] == [0, 0]
+        assert sim.aclrtSynchronizeDevice() == 0
+
+
 def test_device_lost_in_mid_stream_wakes_every_waiting_call(sim):
     with Program(sim, pump=False) as program, sim.options(input_slots=2, output_slots=1, wait_limit_ms=0):
         channel, picture, eos = program.channel(), program.picture(), program.config(eos=1)
         codes = {}
+        (_, stream), (_, event) = new(sim.aclrtCreateStream), new(sim.aclrtCreateEvent)
+        assert sim.aclrtSubscribeReport(threading.get_ident(), stream) == 0
+        assert sim.aclrtLaunchCallback(simulator.CALLBACK(lambda _: None), None, 1, stream) == 0
+        assert sim.aclrtRecordEvent(event, stream) == 0
 
         def run(name, function, *arguments):
             sim.aclrtSetCurrentContext(program.context)
@@ -329,6 +386,9 @@ def test_device_lost_in_mid_stream_wakes_every_waiting_call(sim):
             "send": (sim.aclvencSendFrame, channel, picture, None, config, None),
             "eos": (sim.aclvencSendFrame, channel, None, None, eos, None),
             "synchronize": (sim.aclrtSynchronizeDevice,),
+            "stream": (sim.aclrtSynchronizeStream, stream),
+            "event": (sim.aclrtSynchronizeEvent, event),
+            "event with a time": (sim.aclrtSynchronizeEventWithTimeout, event, 60_000),
         }
         threads = [threading.Thread(target=run, args=(name, *call)) for name, call in calls.items()]
         for thread in threads:
@@ -340,6 +400,8 @@ def test_device_lost_in_mid_stream_wakes_every_waiting_call(sim):
                 thread.join(10)
             assert codes == dict.fromkeys(calls, 507010)
             assert sim.aclvencDestroyChannel(channel) == 507010
+            assert [sim.aclrtDestroyEvent(event), sim.aclrtDestroyStreamForce(stream)] == [0, 0]
+        assert [text.split("]")[0] for text in sim.take_reports()] == ["[callback-lost", "[still-subscribed"]
         program.destroy_desc(channel)
         assert sim.live()["channel"] == 0
 
