@@ -137,6 +137,10 @@ aclError sim_free(const char *function, void *pointer, sim_kind kind, sim_alloca
                           "%p is freed while %u frame%s that the device reads from it %s in flight; it was %s", pointer,
                           frames, frames == 1 ? "" : "s", frames == 1 ? "is" : "are",
                           sim_origin_format(&memory->origin).text);
+        if (atomic_load(&memory->queued) != 0)
+            sim_report_at("early-free", function, "free memory of asynchronous copies behind aclrtSynchronizeStream",
+                          "%p is freed before a copy or a memset of it that waits on a stream; it was %s", pointer,
+                          sim_origin_format(&memory->origin).text);
         if (atomic_load(&memory->lent) != 0)
             sim_report_at("early-free", function, "free bufAddr behind aclvencDestroyChannel",
                           "%p is freed while an open channel writes its output there; it was %s", pointer,

@@ -4,12 +4,7 @@
 
 #include <string.h>
 
-/* One side of a copy. */
-typedef struct side {
-    uint8_t *data;
-    sim_memory *memory; /* with a reference; NULL: the program's own memory */
-    bool inside;        /* `count` bytes lie within the allocation */
-} side;
+typedef sim_side side;
 
 static side look_at(const void *pointer, size_t count) {
     side result = {(uint8_t *)pointer, sim_memory_at(pointer), true};
@@ -98,7 +93,8 @@ aclError sim_copy_of_rows(const char *function, void *dst, size_t dpitch, const 
     if (__builtin_mul_overflow(height - 1, dpitch > spitch ? dpitch : spitch, &rest) ||
         __builtin_add_overflow(rest, width, &rest)) /* guessed code */
         return sim_fail_at(function, ACL_ERROR_RT_PARAM_INVALID, "height %zu times the pitch is no size", height);
-    *copy = (sim_copy){dst, src, dpitch, spitch, width, height, kind};
+    *copy = (sim_copy){
+        .dst = dst, .src = src, .dpitch = dpitch, .spitch = spitch, .width = width, .height = height, .kind = kind};
     return ACL_SUCCESS;
 }
 
@@ -181,21 +177,9 @@ aclError aclrtMemcpy2d(void *dst, size_t dpitch, const void *src, size_t spitch,
     return rc == ACL_SUCCESS ? copy_now(__func__, &copy) : rc;
 }
 
-aclError sim_memory_check_copy(const char *function, const sim_copy *copy) {
-    side to = {0}, from = {0};
-    aclError rc = prepare_copy(function, copy, &to, &from);
-    put_away(&to, &from);
-    return rc;
-}
-
-void sim_memory_copy_unchecked(const sim_copy *copy) {
-    side to = look_at(copy->dst, extent(copy, copy->dpitch)), from = look_at(copy->src, extent(copy, copy->spitch));
-    if (to.inside && from.inside)
-        copy_rows(copy, &to, &from);
-    put_away(&to, &from);
-}
-
-aclError sim_memory_check_set(const char *function, void *devPtr, size_t maxCount, size_t count) {
+static aclError prepare_set(const char *function, sim_set *set, size_t maxCount) {
+    void *devPtr = set->dst;
+    size_t count = set->count;
     if (devPtr == NULL)
         return sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "devPtr must not be NULL");
     if (maxCount == 0 || count > maxCount)
@@ -206,7 +190,7 @@ aclError sim_memory_check_set(const char *function, void *devPtr, size_t maxCoun
     int lost = context != NULL ? sim_device_lost(context->device) : 0;
     if (lost != 0)
         return sim_fail_at(function, lost, "device %d is lost", context->device);
-    side to = look_at(devPtr, count);
+    side to = set->to = look_at(devPtr, count);
     aclError rc = ACL_SUCCESS;
     if (to.memory == NULL && !sim_foreign_is_writable(devPtr, count)) {
         rc = no_memory(function, "devPtr", devPtr);
@@ -229,25 +213,87 @@ aclError sim_memory_check_set(const char *function, void *devPtr, size_t maxCoun
                           "%p is overwritten while a frame in flight reads it; it was %s", devPtr,
                           sim_origin_format(&to.memory->origin).text);
     }
-    sim_memory_release(to.memory);
+    if (rc != ACL_SUCCESS)
+        sim_memory_release(to.memory);
     return rc;
-}
-
-void sim_memory_set_unchecked(void *dst, int value, size_t count) {
-    side to = look_at(dst, count);
-    if (to.inside)
-        memset(to.data, value, count);
-    sim_memory_release(to.memory);
 }
 
 aclError aclrtMemset(void *devPtr, size_t maxCount, int32_t value, size_t count) {
     SIM_ENTER(aclrtMemset);
     if (count == 0) /* documented for newer runtimes */
         return ACL_SUCCESS;
-    aclError rc = sim_memory_check_set(__func__, devPtr, maxCount, count);
+    sim_set set = {.dst = devPtr, .value = value, .count = count};
+    aclError rc = prepare_set(__func__, &set, maxCount);
+    if (rc != ACL_SUCCESS)
+        return rc;
+    memset(set.to.data, value, count);
+    sim_memory_release(set.to.memory);
+    return ACL_SUCCESS;
+}
+
+/* ---- tasks on streams ------------------------------------------------------------------------------------ */
+
+static void queue(side *s) {
+    if (s->memory != NULL)
+        atomic_fetch_add(&s->memory->queued, 1);
+}
+
+static void forget(side *s) {
+    if (s->memory != NULL)
+        atomic_fetch_sub(&s->memory->queued, 1);
+    sim_memory_release(s->memory);
+}
+
+/* Guessed: a task whose memory has gone does nothing; hardware may fault. */
+static bool is_gone(const char *function, const char *name, const side *s, bool writable, size_t count) {
+    if (s->memory != NULL ||
+        (writable ? sim_foreign_is_writable(s->data, count) : sim_foreign_is_readable(s->data, count)))
+        return false;
+    if (sim_is_strict())
+        sim_report_at("foreign-memory", function, "keep the memory until aclrtSynchronizeStream has returned",
+                      "%s %p vanished before the stream got to its task, which is left out", name, (void *)s->data);
+    return true;
+}
+
+aclError sim_memory_check_copy(const char *function, sim_copy *copy) {
+    aclError rc = prepare_copy(function, copy, &copy->to, &copy->from);
+    if (rc != ACL_SUCCESS) {
+        put_away(&copy->to, &copy->from);
+        return rc;
+    }
+    queue(&copy->to);
+    queue(&copy->from);
+    return ACL_SUCCESS;
+}
+
+void sim_memory_do_copy(sim_copy *copy, bool waited) {
+    static const char function[] = "aclrtMemcpyAsync";
+    if (!waited || (!is_gone(function, "source", &copy->from, false, extent(copy, copy->spitch)) &&
+                    !is_gone(function, "destination", &copy->to, true, extent(copy, copy->dpitch))))
+        copy_rows(copy, &copy->to, &copy->from);
+    sim_memory_forget_copy(copy);
+}
+
+void sim_memory_forget_copy(sim_copy *copy) {
+    forget(&copy->to);
+    forget(&copy->from);
+}
+
+aclError sim_memory_check_set(const char *function, sim_set *set, size_t maxCount) {
+    aclError rc = prepare_set(function, set, maxCount);
     if (rc == ACL_SUCCESS)
-        sim_memory_set_unchecked(devPtr, value, count);
+        queue(&set->to);
     return rc;
+}
+
+void sim_memory_do_set(sim_set *set, bool waited) {
+    if (!waited || !is_gone("aclrtMemsetAsync", "devPtr", &set->to, true, set->count))
+        memset(set->to.data, set->value, set->count);
+    sim_memory_forget_set(set);
+}
+
+void sim_memory_forget_set(sim_set *set) {
+    forget(&set->to);
 }
 
 /* Documented: these runtimes keep the cache coherent by themselves, so there is nothing to do. */

@@ -21,6 +21,7 @@ typedef struct sim_memory {
     int32_t device;
     atomic_int references; /* the table's one, and one for each user */
     atomic_int lent;       /* open channels whose output buffer it is */
+    atomic_int queued;     /* sides of tasks on streams that have not been done */
     atomic_bool readable;  /* output: its callback is running */
     sim_origin origin;
 } sim_memory;
@@ -74,24 +75,45 @@ bool sim_foreign_is_writable(const void *pointer, size_t size);
 
 /* ---- copy.c ---------------------------------------------------------------------------------- */
 
+/* One side of a copy. */
+typedef struct sim_side {
+    uint8_t *data;
+    sim_memory *memory; /* with a reference; NULL: the program's own memory */
+    bool inside;        /* the bytes lie within the allocation */
+} sim_side;
+
 /* Rows of `width` bytes, each a pitch behind the one before; what is no matrix is one row. */
 typedef struct sim_copy {
     void *dst;
     const void *src;
     size_t dpitch, spitch, width, height;
     aclrtMemcpyKind kind;
+    sim_side to, from; /* from its check on */
 } sim_copy;
+
+/* The same of aclrtMemset. */
+typedef struct sim_set {
+    void *dst;
+    size_t count;
+    int value;
+    sim_side to;
+} sim_set;
 
 /* What the arguments of aclrtMemcpy and aclrtMemcpy2d are refused for by themselves, in the documented order. */
 aclError sim_copy_of_bytes(const char *function, void *dst, size_t destMax, const void *src, size_t count,
                            aclrtMemcpyKind kind, sim_copy *copy);
 aclError sim_copy_of_rows(const char *function, void *dst, size_t dpitch, const void *src, size_t spitch, size_t width,
                           size_t height, aclrtMemcpyKind kind, sim_copy *copy);
-/* The checks of a copy and of aclrtMemset; the asynchronous ones check at once and do it later. */
-aclError sim_memory_check_copy(const char *function, const sim_copy *copy);
-aclError sim_memory_check_set(const char *function, void *devPtr, size_t maxCount, size_t count);
-/* Copy or set what has been checked before; runs later on a stream. */
-void sim_memory_copy_unchecked(const sim_copy *copy);
-void sim_memory_set_unchecked(void *dst, int value, size_t count);
+/*
+ * A task on a stream: checked now, done later. In between its memory stays, also when the program frees it, which strict
+ * mode reports; the program's own memory may vanish, and `waited` says that there was time to.
+ */
+aclError sim_memory_check_copy(const char *function, sim_copy *copy);
+aclError sim_memory_check_set(const char *function, sim_set *set, size_t maxCount);
+void sim_memory_do_copy(sim_copy *copy, bool waited);
+void sim_memory_do_set(sim_set *set, bool waited);
+/* It will not be done. */
+void sim_memory_forget_copy(sim_copy *copy);
+void sim_memory_forget_set(sim_set *set);
 
 #endif /* ASCEND_VENC_SIM_MEMORY_H */

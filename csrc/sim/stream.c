@@ -331,13 +331,15 @@ aclError aclrtLaunchCallback(aclrtCallback fn, void *userData, aclrtCallbackBloc
 
 enum { MOST_ROWS = 5 * 1024 * 1024 }; /* documented, of the asynchronous call only; guessed code */
 
-static aclError issue_copy(const char *function, const sim_copy *copy, aclrtStream stream) {
+static aclError issue_copy(const char *function, sim_copy *copy, aclrtStream stream) {
     aclError rc = sim_memory_check_copy(function, copy);
     if (rc != ACL_SUCCESS)
         return rc;
     sim_stream *found;
-    if ((rc = sim_stream_find(function, stream, &found)) != ACL_SUCCESS)
+    if ((rc = sim_stream_find(function, stream, &found)) != ACL_SUCCESS) {
+        sim_memory_forget_copy(copy);
         return rc;
+    }
     const sim_task task = {.type = TASK_COPY, .copy = *copy};
     return sim_task_issue(function, found, &task);
 }
@@ -372,12 +374,15 @@ aclError aclrtMemsetAsync(void *devPtr, size_t maxCount, int32_t value, size_t c
     SIM_ENTER(aclrtMemsetAsync);
     if (count == 0)
         return ACL_SUCCESS;
-    aclError rc = sim_memory_check_set(__func__, devPtr, maxCount, count);
+    sim_set set = {.dst = devPtr, .value = value, .count = count};
+    aclError rc = sim_memory_check_set(__func__, &set, maxCount);
     if (rc != ACL_SUCCESS)
         return rc;
     sim_stream *found;
-    if ((rc = sim_stream_find(__func__, stream, &found)) != ACL_SUCCESS)
+    if ((rc = sim_stream_find(__func__, stream, &found)) != ACL_SUCCESS) {
+        sim_memory_forget_set(&set);
         return rc;
-    const sim_task task = {.type = TASK_SET, .dst = devPtr, .value = value, .count = count};
+    }
+    const sim_task task = {.type = TASK_SET, .set = set};
     return sim_task_issue(__func__, found, &task);
 }

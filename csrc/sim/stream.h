@@ -37,19 +37,20 @@ struct sim_task {
     sim_report report; /* TASK_CALLBACK */
     sim_stream *stream;
     task_type type;
-    bool block, posted;
+    bool block, posted, waited; /* waited: it was not done when it was issued */
     aclrtCallback callback;
     void *user_data;
-    sim_copy copy;
-    void *dst, *event;
-    size_t count;
-    int value;
+    union {
+        sim_copy copy;
+        sim_set set;
+    };
+    void *event;
     uint64_t target; /* TASK_WAIT: recordings of the event */
 };
 
 /* ---- task.c ------------------------------------------------------------------------------------- */
 
-/* Do a copy of the task, or queue it up. */
+/* Do a copy of the task, or queue it up. The memory of a copy or a set that was checked is the task's, also if it fails. */
 aclError sim_task_issue(const char *function, sim_stream *stream, const sim_task *description);
 /* Take back the callbacks that have not begun; everything else on the stream goes on. How many will never run. */
 unsigned sim_task_drop_callbacks_locked(sim_stream *stream);

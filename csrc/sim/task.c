@@ -81,10 +81,10 @@ static bool start_locked(sim_stream *stream, sim_task *task) {
     sim_event *event;
     switch (task->type) {
     case TASK_COPY:
-        sim_memory_copy_unchecked(&task->copy);
+        sim_memory_do_copy(&task->copy, task->waited);
         break;
     case TASK_SET:
-        sim_memory_set_unchecked(task->dst, task->value, task->count);
+        sim_memory_do_set(&task->set, task->waited);
         break;
     case TASK_RECORD:
         record_locked(task->event);
@@ -114,10 +114,21 @@ static void advance_locked(sim_stream *stream) {
     pthread_cond_broadcast(&sim_stream_progress);
 }
 
+/* Of a task that will not be done. */
+static void forget_memory(sim_task *task) {
+    if (task->type == TASK_COPY)
+        sim_memory_forget_copy(&task->copy);
+    else if (task->type == TASK_SET)
+        sim_memory_forget_set(&task->set);
+}
+
 aclError sim_task_issue(const char *function, sim_stream *stream, const sim_task *description) {
     sim_task *task = malloc(sizeof *task);
-    if (task == NULL)
+    if (task == NULL) {
+        sim_task failed = *description;
+        forget_memory(&failed);
         return sim_fail_at(function, ACL_ERROR_BAD_ALLOC, "out of memory");
+    }
     *task = *description;
     task->stream = stream;
     task->report = (sim_report){.run = run_task};
@@ -136,9 +147,9 @@ aclError sim_task_issue(const char *function, sim_stream *stream, const sim_task
         }
         task->target = event != NULL ? event->issued : 0;
     }
-    bool idle = stream->queue.head == NULL;
+    task->waited = stream->queue.head != NULL;
     push(&stream->queue, task);
-    if (idle)
+    if (!task->waited)
         advance_locked(stream);
     pthread_mutex_unlock(&sim_stream_lock);
     return ACL_SUCCESS;
@@ -178,6 +189,7 @@ static void discard_locked(sim_tasks tasks) {
         next = task->next;
         if (task->type == TASK_RECORD)
             record_locked(task->event);
+        forget_memory(task);
         if (task->type == TASK_CALLBACK)
             task->stream = NULL; /* it is running, and freed when it has returned */
         else

@@ -2,13 +2,14 @@
 """What becomes of a stream's tasks when its subscription, the stream, its device or their memory ends before them."""
 
 import ctypes
+import mmap
 import threading
 from pathlib import Path
 
 import pytest
 
 from helpers import abi, native, simulator
-from helpers.acl_program import DEVICE_TO_HOST, Program, new
+from helpers.acl_program import DEVICE_TO_HOST, HOST_TO_DEVICE, Program, new
 from helpers.simulator import CALLBACK
 from helpers.waiting import outcome, started
 
@@ -137,3 +138,66 @@ def test_callback_that_no_stream_waits_for_is_lost_with_its_subscription_and_sai
     unsubscribe(sim, keeper)
     abi.assert_misuses(sim)
     assert sim.aclrtDestroyStream(keeper) == 0
+
+
+# ---- memory ----
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("what", ["device", "host", "set"])
+def test_memory_freed_before_the_stream_gets_to_its_task_is_there_until_then(what, strict):
+    with simulator.isolated(strict=strict) as sim, Program(sim, pump=False):
+        stream, size, back = subscribed(sim), 1 << 20, ctypes.create_string_buffer(64)
+        (_, device), (_, host) = new(sim.aclrtMalloc, size, 0), new(sim.aclrtMallocHost, size)
+        assert sim.aclrtMemset(device, size, 9, size) == 0
+        assert sim.aclrtLaunchCallback(nothing, None, BLOCK, stream) == 0
+        if what == "set":
+            assert sim.aclrtMemsetAsync(device, size, 7, size, stream) == 0
+        else:
+            assert sim.aclrtMemcpyAsync(device, size, host, size, HOST_TO_DEVICE, stream) == 0
+        if what == "device":
+            assert sim.aclrtMemcpyAsync(back, 64, device, 64, DEVICE_TO_HOST, stream) == 0
+        if what != "host":
+            assert sim.aclrtFree(device) == 0
+        assert sim.aclrtFreeHost(host) == 0
+        abi.assert_misuses(sim, *["early-free"] * (strict * {"device": 2, "host": 1, "set": 1}[what]))
+        assert sim.aclrtProcessReport(20_000) == 0
+        assert sim.aclrtSynchronizeStream(stream) == 0
+        assert back.raw == bytes(64), "of the host's memory, which was copied first"
+        if what == "host":
+            assert sim.aclrtFree(device) == 0
+        unsubscribe(sim, stream)
+        assert sim.aclrtDestroyStream(stream) == 0
+
+
+def test_memory_freed_behind_its_task_is_no_misuse(program):
+    sim = program.sim
+    stream, (_, memory) = subscribed(sim), new(sim.aclrtMalloc, 64, 0)
+    assert sim.aclrtLaunchCallback(nothing, None, BLOCK, stream) == 0
+    assert sim.aclrtMemsetAsync(memory, 64, 7, 64, stream) == 0
+    unsubscribe(sim, stream)
+    abi.assert_misuses(sim, "callback-lost")
+    assert sim.aclrtMemsetAsync(memory, 64, 7, 64, stream) == 0
+    assert sim.aclrtFree(memory) == 0
+    assert sim.aclrtDestroyStream(stream) == 0
+
+
+@pytest.mark.parametrize("direction", [HOST_TO_DEVICE, DEVICE_TO_HOST])
+def test_program_s_own_memory_that_vanished_is_not_touched(program, direction):
+    sim = program.sim
+    stream, memory, back = subscribed(sim), program.memory(64), ctypes.create_string_buffer(64)
+    own = mmap.mmap(-1, mmap.PAGESIZE)
+    view = ctypes.c_char.from_buffer(own)
+    address = ctypes.addressof(view)
+    pair = (memory, 64, address) if direction == HOST_TO_DEVICE else (address, 64, memory)
+    assert sim.aclrtLaunchCallback(nothing, None, BLOCK, stream) == 0
+    assert sim.aclrtMemcpyAsync(*pair, 64, direction, stream) == 0
+    assert sim.aclrtMemsetAsync(memory, 64, 7, 64, stream) == 0
+    assert sim.aclrtMemcpyAsync(back, 64, memory, 64, DEVICE_TO_HOST, stream) == 0
+    del view
+    own.close()
+    assert sim.aclrtProcessReport(20_000) == 0
+    assert back.raw == b"\7" * 64
+    abi.assert_misuses(sim, "foreign-memory")
+    unsubscribe(sim, stream)
+    assert sim.aclrtDestroyStream(stream) == 0
