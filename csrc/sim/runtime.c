@@ -217,7 +217,7 @@ static bool end_context(void *handle, const char *function) {
     if (!sim_handle_end(SIM_CONTEXT, handle, function))
         return false;
     if (stream != NULL)
-        sim_stream_end_default(stream);
+        sim_stream_end_default(function, stream);
     sim_device_add_contexts(id, -1);
     if (sim_self.context == handle)
         sim_self.context = NULL;
@@ -266,17 +266,23 @@ static aclError reset_device(const char *function, int32_t id, bool force) {
     aclError rc = check_device(function, id);
     if (rc != ACL_SUCCESS)
         return rc;
-    /* guessed: a device that was never set may be reset */
     pthread_mutex_lock(&lock);
     device *d = &devices[id];
-    if (d->references != 0)
+    bool was_set = d->references != 0;
+    if (was_set)
         d->references = force ? 0 : d->references - 1;
     void *primary = d->references == 0 ? d->primary : NULL;
     if (primary != NULL)
         d->primary = NULL;
     pthread_mutex_unlock(&lock);
-    if (primary != NULL)
+    /* Documented since 8.0, which has the call (guessed code). aclrtResetDevice is older: guessed to do nothing then. */
+    if (!was_set && force)
+        return sim_fail_at(function, ACL_ERROR_RT_CONTEXT_RELEASE_ERROR, "aclrtSetDevice has not set device %d", id);
+    if (primary !=
+        NULL) { /* documented: its tasks are waited for, and its streams released, those of the program too */
+        rc = sim_stream_end_all(function, primary);
         end_context(primary, function);
+    }
     while (force) { /* guessed: explicit contexts end too */
         context_search search = {id, NULL};
         sim_handle_each(SIM_CONTEXT, find_context_of, &search);
@@ -284,7 +290,7 @@ static aclError reset_device(const char *function, int32_t id, bool force) {
             break;
         end_context(search.found, function);
     }
-    return ACL_SUCCESS;
+    return rc;
 }
 
 aclError aclrtResetDevice(int32_t deviceId) {

@@ -386,7 +386,9 @@ typedef struct sim_stream {
 /* Streams of a device that count against its limit: those of the program and two for each channel. */
 bool sim_stream_reserve(int32_t device, unsigned count);
 void sim_stream_unreserve(int32_t device, unsigned count);
-void sim_stream_end_default(void *handle);
+void sim_stream_end_default(const char *function, void *handle);
+/* Complete what is on the streams of a context, the default one too, by its handle, and end them. */
+aclError sim_stream_end_all(const char *function, const void *context);
 /* Streams that the program made in a context, by its handle. */
 unsigned sim_stream_in_context(const void *context);
 void sim_stream_reset(void);

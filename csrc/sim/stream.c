@@ -199,8 +199,39 @@ static bool end_stream(void *handle, const char *function, bool by_program) {
     return ended;
 }
 
-void sim_stream_end_default(void *handle) {
-    end_stream(handle, "aclrtDestroyContext", true);
+void sim_stream_end_default(const char *function, void *handle) {
+    end_stream(handle, function, true);
+}
+
+/* Guessed: a lost device keeps nobody. */
+static aclError complete(const char *function, sim_stream *stream) {
+    return sim_device_lost(stream->device) == 0 ? sim_stream_wait(function, stream, UINT64_MAX) : ACL_SUCCESS;
+}
+
+typedef struct context_search {
+    const void *context;
+    sim_stream *found;
+} context_search;
+
+static void find_in_context(void *object, void *arg) {
+    sim_stream *stream = object;
+    context_search *search = arg;
+    if (stream->context == search->context)
+        search->found = stream;
+}
+
+aclError sim_stream_end_all(const char *function, const void *context) {
+    aclError rc = ACL_SUCCESS;
+    for (;;) {
+        context_search search = {context, NULL};
+        sim_handle_each(SIM_STREAM, find_in_context, &search);
+        if (search.found == NULL)
+            return rc;
+        if (rc ==
+            ACL_SUCCESS) /* guessed: a wait that the option ends is the last one, and all streams end all the same */
+            rc = complete(function, search.found);
+        end_stream(sim_handle_of(SIM_STREAM, search.found), function, true);
+    }
 }
 
 static aclError destroy_stream(const char *function, aclrtStream stream, bool force) {
@@ -209,9 +240,9 @@ static aclError destroy_stream(const char *function, aclrtStream stream, bool fo
     aclError rc = ACL_SUCCESS;
     sim_stream *found = sim_handle_get(SIM_STREAM, stream);
     /* Documented: what is on the stream is done first; by force it is dropped, but on the Ascend310 force is none.
-     * Guessed: a lost device and a wait that the option ends destroy it all the same. */
-    if (found != NULL && (!force || sim_profile_get()->v100) && sim_device_lost(found->device) == 0)
-        rc = sim_stream_wait(function, found, UINT64_MAX);
+     * Guessed: a wait that the option ends destroys it all the same. */
+    if (found != NULL && (!force || sim_profile_get()->v100))
+        rc = complete(function, found);
     if (!end_stream(stream, function, true)) {
         if (sim_is_strict())
             sim_report_stale(SIM_STREAM, stream, function);

@@ -383,9 +383,83 @@ def test_context_destroyed_elsewhere_is_no_current_context_any_more(sim):
         assert sim.aclrtSetCurrentContext(program.context) == 0
 
 
+@pytest.mark.statement("3.5.34")
+@pytest.mark.sim_only
+@pytest.mark.parametrize("reset", ["aclrtResetDevice", "aclrtResetDeviceForce"])
+def test_resetting_a_device_completes_and_ends_the_streams_of_its_default_context(sim, reset):
+    seen, codes, back = [], [], ctypes.create_string_buffer(64)
+    callback = CALLBACK(seen.append)
+    assert sim.aclInit(None) == 0
+    assert sim.aclrtSetDevice(0) == 0
+    _, context = new(sim.aclrtGetCurrentContext)
+    _, memory = new(sim.aclrtMalloc, 64, 0)
+    _, made = new(sim.aclrtCreateStream)
+    assert sim.aclrtMemset(memory, 64, 7, 64) == 0
+    for number, stream in ((1, None), (2, made)):
+        assert sim.aclrtSubscribeReport(threading.get_ident(), stream) == 0
+        assert sim.aclrtLaunchCallback(callback, number, 1, stream) == 0
+    assert sim.aclrtMemcpyAsync(back, 64, memory, 64, DEVICE_TO_HOST, made) == 0
+
+    def end():
+        codes.append(sim.aclrtSetCurrentContext(context))
+        codes.append(getattr(sim, reset)(0))
+
+    ending = threading.Thread(target=end)
+    ending.start()
+    eventually(lambda: len(codes) == 1 and is_inside(ending, "end"))
+    assert (seen, back.raw) == ([], bytes(64))
+    while len(seen) < 2:
+        assert sim.aclrtProcessReport(20_000) == 0
+    ending.join()
+    assert (codes, sorted(seen), back.raw) == ([0, 0], [1, 2], b"\7" * 64)
+    abi.assert_misuses(sim, "still-subscribed", "still-subscribed")
+    assert sim.aclrtSetCurrentContext(context) == 107002
+    assert sim.aclrtDestroyStream(made) == 107017
+    abi.assert_misuses(sim, "stale-handle", "stale-handle")
+    assert sim.aclrtFree(memory) == 0
+    assert sim.live()["stream"] == 0
+    with sim.options(stream_limit=1):
+        for _ in range(3):
+            assert sim.aclrtSetDevice(0) == 0
+            assert new(sim.aclrtCreateStream)[0] == 0
+            assert getattr(sim, reset)(0) == 0
+    assert sim.aclFinalize() == 0
+    abi.assert_misuses(sim)
+
+
+@pytest.mark.sim_only
+def test_reset_that_waits_for_ever_ends_with_the_option_and_releases_all_the_same(sim):
+    assert sim.aclInit(None) == 0
+    assert sim.aclrtSetDevice(0) == 0
+    for stream in (None, new(sim.aclrtCreateStream)[1]):
+        assert sim.aclrtSubscribeReport(threading.get_ident(), stream) == 0
+        assert sim.aclrtLaunchCallback(CALLBACK(lambda _: None), None, 1, stream) == 0
+    with sim.options(wait_limit_ms=1):
+        assert sim.aclrtResetDevice(0) == 507046
+    found = sim.take_reports()
+    assert all("] aclrtResetDevice: " in text for text in found), found
+    kinds = ["no-pump", *["callback-lost", "still-subscribed"] * 2]
+    assert [text.split("]")[0][1:] for text in found] == kinds
+    assert (sim.live()["stream"], sim.live()["subscription"]) == (0, 0)
+    assert sim.aclFinalize() == 0
+
+
+@pytest.mark.statement("3.5.35")
+@pytest.mark.sim_only
+def test_force_reset_of_a_device_that_is_not_set_is_refused(sim):
+    assert sim.aclInit(None) == 0
+    assert sim.aclrtResetDeviceForce(0) == 507007
+    for _ in range(2):
+        assert sim.aclrtSetDevice(0) == 0
+    assert [sim.aclrtResetDeviceForce(0) for _ in range(2)] == [0, 507007]
+    assert sim.aclrtResetDevice(0) == 0
+    assert sim.aclFinalize() == 0
+
+
 @pytest.mark.sim_only
 def test_force_reset_ends_explicit_contexts_too(sim):
     assert sim.aclInit(None) == 0
+    assert sim.aclrtSetDevice(0) == 0
     _, context = new(sim.aclrtCreateContext, 0)
     assert sim.aclrtResetDeviceForce(0) == 0
     assert new(sim.aclrtGetCurrentContext)[0] == 107002
