@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import MediaError
 from ..media.container import import_av, speaking_of
+from ..media.packets import packets_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,7 +109,7 @@ def _read_film(path: str) -> Recording:
         if stream is None or stream.codec_context is None:
             raise MediaError("there is no video in it")
         rate = float(stream.average_rate or getattr(stream, "guessed_rate", None) or 25)
-        for packet in container.demux(stream):
+        for packet in packets_of(container, stream):
             if packet.size:
                 time = None if packet.pts is None else float(packet.pts * packet.time_base)
                 length = float(packet.duration * packet.time_base) if packet.duration else None

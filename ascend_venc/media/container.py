@@ -17,6 +17,7 @@ from ..errors import MediaError, VencError
 from ..rates import parse_fps
 from .left_out import what_frames_lose, what_is_left_out
 from .orientation import UPRIGHT, turn_of
+from .packets import packets_of
 from .planar import CHROMA_TO_LIMITED, LUMA_TO_LIMITED, NEUTRAL_CHROMA
 from .reader import SLACK, ColorTags, VideoFrame, VideoReader
 from .structure import Cropping, TrackHeader, another_film, declared_size, track_header
@@ -371,7 +372,7 @@ class ContainerReader(VideoReader):
             packet = window.popleft()
             return packet, bool(packet.size and packet.is_corrupt and not joint)
 
-        for packet in self._container.demux([self._stream, *self._sounds]):
+        for packet in packets_of(self._container, [self._stream, *self._sounds], self._notes):
             time = None if packet.dts is None else packet.dts * packet.time_base
             if packet.stream.index != self._stream.index:
                 if time is not None:
@@ -468,6 +469,8 @@ class ContainerReader(VideoReader):
                 yield frame
                 index += 1
             if packet.size == 0:
+                for _ in packets:  # the sound's end, behind which a further stream is noticed
+                    pass
                 if not counted:
                     self._check_end(index)
                 self._check_rest(name, pieces, farthest)
@@ -643,7 +646,7 @@ class ContainerReader(VideoReader):
 
         def read() -> list[Fraction] | None:
             with self._open_again() as again:
-                packets = map(self._hear, again.demux(again.streams[self._stream.index]))
+                packets = map(self._hear, packets_of(again, again.streams[self._stream.index]))
                 return packet_times(packets, self._by_dts, None if self._evenly_spaced else farthest)
 
         with speaking_of("its packets cannot be read"):

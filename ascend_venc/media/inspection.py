@@ -16,6 +16,7 @@ from ..errors import InvalidArgumentError, MediaError, VencError
 from ..sequence_parameters import SequenceParameters, parse_sequence_parameters
 from .access_units import LOOK, codec_of, extra_slice_bits, is_slice, iter_pictures, slice_header, unit_type
 from .container import as_fraction, import_av, open_to_read, reason_of, speaking_of
+from .packets import packets_of
 from .structure import declared_size
 
 CODECS = {"h264": "h264", "hevc": "h265"}  # FFmpeg's names
@@ -235,7 +236,7 @@ def _of_container(name: str) -> Inspection:
         reader = _Reader(found, context.extradata if context is not None else None)
         unit = as_fraction(stream.time_base)
         try:
-            for packet in container.demux(stream):
+            for packet in packets_of(container, stream):
                 if packet.size:
                     pts, dts, duration = (
                         None if ticks is None else ticks * unit for ticks in (packet.pts, packet.dts, packet.duration)

@@ -15,6 +15,7 @@ from . import adts
 from .container import CLOCK_RESTARTS, import_av, open_to_read, reason_of, speaking_of
 from .copied import CopiedStreams, codec_name, is_told_by_packets, is_untold_aac
 from .formats import ISO_FORMATS
+from .packets import packets_of
 from .sound_clock import PictureClock, SoundClock
 from .timeline import LONGEST_GAP, RESTART
 
@@ -131,7 +132,7 @@ class Sound:
                 self._clocks[stream.index] = SoundClock(self._start, stream.time_base, self._farthest, self._pictures)
                 self._held[stream.index] = collections.deque()
             also = [self._pictures.stream] if self._pictures else []
-            self._packets = self._container.demux([*also, *self._streams])
+            self._packets = packets_of(self._container, [*also, *self._streams])
         for stream in self._streams:
             if not is_told_by_packets(stream):
                 muxer.add_stream_like(stream)
