@@ -248,7 +248,7 @@ def _encode(
     times: list[int] = []
     with chunk.source.open() as reader:
         begin = chunk.lead_start
-        skipped = Fraction(0) if begin is None else reader.skip_to(begin) or Fraction(0)
+        skipped = Fraction(0) if begin is None else reader.skip_to(begin, steady=True) or Fraction(0)
         origin = round(skipped / reader.time_base)
         with Encoder(
             reader.width,

@@ -9,6 +9,7 @@ import functools
 import os
 import re
 import stat
+import sys
 import time
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -35,6 +36,8 @@ LAST_OF_STANDARD_RANGE = 8  # of H.273's code points those for BT.2020 and HDR c
 HD_HEIGHT = 577  # pictures as high as this are taken for BT.709 by players, others for BT.601
 NO_TIMESTAMPS = 0x0080  # AVFMT_NOTIMESTAMPS: a bare bitstream
 CLOCK_RESTARTS = 0x0200  # AVFMT_TS_DISCONT
+# Formats with an index of the whole film, or whose demuxer reads no second one: a place in them is the right one.
+INDEXED = ("mov,", "avi", "mxf", "asf")
 LOOK_AHEAD = 8  # frames that tell what the headers do not
 # Metadata of one file, not of the film.
 OF_THE_CONTAINER = ("major_brand", "minor_version", "compatible_brands", "encoder", "creation_time", "duration")
@@ -184,6 +187,7 @@ class ContainerReader(VideoReader):
         self._unjoined = 0
         self._searched = False
         self._read_to = 0  # the byte behind the last picture
+        self._landed: int | None = None  # the byte of the first packet that tells it
         self._skipped = 0  # units of time_base before the first frame that is given
         self._since_key: list[bytes] = []  # packets from the last key frame on, of a stream whose end is looked at
         self._heard = 0.0  # when the last packet came
@@ -401,6 +405,7 @@ class ContainerReader(VideoReader):
         counted = False  # whether the last packet was found damaged
         farthest = 0  # where the last packet ends
         pieces = 0  # packets that hold something
+        self._landed = None
         joined = False  # whether there was a key frame: what comes before it in a running stream cannot be decoded
         self._first_data = b""
         errors = self._logged_errors()
@@ -429,6 +434,8 @@ class ContainerReader(VideoReader):
                 self._since_key.append(bytes(packet))
             if packet.size:
                 pieces += 1
+                if self._landed is None and packet.pos is not None and packet.pos >= 0:
+                    self._landed = packet.pos
                 farthest = max(farthest, (packet.dts or 0) + 1)
                 self._read_to = max(self._read_to, (packet.pos or 0) + packet.size)
                 self._longest = max(self._longest, packet.duration or 0)
@@ -604,11 +611,16 @@ class ContainerReader(VideoReader):
             yield VideoFrame(picture, pts, duration)._of(self)
             frame, pts, index = following, pts + duration, index + 1
 
-    def skip_to(self, seconds: Fraction) -> Fraction | None:
+    def skip_to(self, seconds: Fraction, steady: bool = False) -> Fraction | None:
         beginning, unit = self.start, self.time_base
         if self._evenly_spaced or beginning is None or self._file is None:
             return None
         target = beginning + seconds - SLACK
+        farthest: int | None = None
+        if not steady and not self._container.format.name.startswith(INDEXED):
+            farthest = self._run(lambda: self._place_in_first_recording(target))
+            if farthest is None:
+                return None
         # A second is decoded before: an open GOP's first pictures need it, and older decoders lose one at the very end.
         back, lowest = Fraction(1), min(beginning, Fraction(0))
         while True:
@@ -616,14 +628,18 @@ class ContainerReader(VideoReader):
             try:
                 self._run(functools.partial(self._seek, place))
             except self._av.error.FFmpegError:
-                return None
-            # Where the file tells no key frames, FFmpeg may begin behind the one that is needed.
-            moment = self._seconds_of(self._pending[0]) if self._pending else None
-            if place == lowest and moment is None:  # a clock that wraps, in which FFmpeg finds no place at all
                 with speaking_of("the video cannot be read again"):
                     self._run(self._begin_again)
                 return None
-            if place == lowest or (moment is not None and moment <= target):
+            # Where the file tells no key frames, FFmpeg may begin behind the one that is needed.
+            moment = self._seconds_of(self._pending[0]) if self._pending else None
+            # It finds no place at all where a clock wraps, and one of a later recording where that has the same times.
+            lost = moment is None or (farthest is not None and self._landed is not None and self._landed > farthest)
+            if place == lowest and lost:
+                with speaking_of("the video cannot be read again"):
+                    self._run(self._begin_again)
+                return None
+            if not lost and (place == lowest or (moment is not None and moment <= target)):
                 break
             back *= 2
         with speaking_of("the video cannot be read further"):
@@ -660,6 +676,26 @@ class ContainerReader(VideoReader):
             return None
         return [time - beginning for time in times if time >= beginning]
 
+    def _place_in_first_recording(self, target: Fraction) -> int | None:
+        """Return a byte behind the packets that are decoded before that time by the file's clock.
+
+        None where that clock starts anew before, or jumps: where two recordings were put together, a place that is
+        searched for by it may be anywhere. It is told by reading, without decoding, since there is no index.
+        """
+        farthest = self._timeline.farthest * self.time_base
+        last: Fraction | None = None
+        with contextlib.suppress(self._av.error.FFmpegError), self._open_again() as again:
+            for packet in map(self._hear, packets_of(again, again.streams[self._stream.index])):
+                if packet.dts is None:
+                    continue
+                time = packet.dts * packet.time_base
+                if last is not None and last < target and not 0 <= time - last <= farthest:
+                    return None
+                last = time if last is None else max(last, time)
+                if last >= target and packet.pos is not None and packet.pos >= 0:
+                    return int(packet.pos)
+        return sys.maxsize
+
     def _open_again(self) -> Any:
         return self._open("file:" + os.path.abspath(self._file or ""))
 
@@ -668,6 +704,7 @@ class ContainerReader(VideoReader):
         self._close_container()
         self._container = again
         self._searched = False
+        self._unjoined = 0
         self._open_stream(None)
 
     def _seek(self, seconds: Fraction) -> None:

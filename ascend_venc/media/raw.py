@@ -84,7 +84,7 @@ class RawReader(VideoReader):
         size = os.fstat(self._opened.fileno()).st_size if self._owned else 0
         self.frame_count = -(-size // self._frame_size) if size else None
 
-    def skip_to(self, seconds: Fraction) -> Fraction | None:
+    def skip_to(self, seconds: Fraction, steady: bool = False) -> Fraction | None:
         if self.path is None:
             return None
         count = math.ceil((seconds - SLACK) * self.fps)

@@ -140,10 +140,11 @@ class VideoReader(abc.ABC):
             if progress is not None:
                 progress(done, self.frame_count)
 
-    def skip_to(self, seconds: Fraction) -> Fraction | None:
+    def skip_to(self, seconds: Fraction, steady: bool = False) -> Fraction | None:
         """Go on with the first frame that is shown at that time from the film's beginning, or after it.
 
-        Before iterating. Returns its time; None where the reader cannot, and begins at the beginning.
+        Before iterating. Returns its time; None where the reader cannot, and begins at the beginning. `steady`: it is
+        known that the file's clock does not start anew, so nothing has to be read to find that out.
         """
         return None
 

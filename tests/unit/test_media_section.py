@@ -208,3 +208,37 @@ def test_what_ffmpeg_says_of_pictures_before_a_section_is_not_said_of_it(tmp_pat
     with listening_to_ffmpeg(), open_video(path, start=5) as reader:
         assert sum(1 for _ in reader) == 75
         assert reader.notes == ()
+
+
+def recordings(path, codec, first, second):
+    """Write two recordings of 4 s one behind the other; each has its own clock, from `first` and `second` seconds on."""
+    data = b""
+    for number, begin in enumerate((first, second)):
+        pictures = [clips.av_frame(np.full((192, 128), 30 + 2 * n + number, np.uint8)) for n in range(100)]
+        times = [25 * begin + n for n in range(100)]
+        part = path.with_name(f"{number}{path.suffix}")
+        clips.write_pictures(part, pictures, codec=codec, times=times, codec_options={"g": "10", "bf": "0"})
+        data += part.read_bytes()
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "second"),
+    [
+        *[("a.ts", "mpeg2video", second) for second in (100, 5000, 10)],
+        *[("a.mpg", "mpeg2video", second) for second in (100, 5000, 10)],
+        *[("a.mkv", "libx264", second) for second in (100, 10)],
+    ],
+)
+def test_place_in_recordings_put_together_is_that_of_the_film(tmp_path, name, codec, second):
+    """A clock that starts anew has some times twice, and some that a seek finds in the wrong one of them."""
+    path = recordings(tmp_path / name, codec, 100, second)
+    with open_video(path) as reader:
+        whole = [int(frame.data[0, 0]) for frame in reader]
+    assert len(whole) == 200 and len(set(whole[:100])) > 90
+    for start in (1, 2.4, 3.6, 4, 5, 7.6):
+        with open_video(path, start=start) as reader:
+            frames = list(reader)
+        assert [int(frame.data[0, 0]) for frame in frames] == whole[round(25 * start) :], start
+        assert frames[0].pts == 0
