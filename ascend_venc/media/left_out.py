@@ -6,6 +6,8 @@ from __future__ import annotations
 import collections
 from typing import TYPE_CHECKING, Any
 
+from .orientation import with_rows_downwards
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -88,6 +90,7 @@ def _shows_through(frame: Any) -> bool:
         return False
     if name not in ("rgba", "bgra", "argb", "abgr"):
         frame, name = frame.reformat(format="rgba"), "rgba"
+    frame = with_rows_downwards(frame)
     return bool(frame.to_ndarray()[:, :, 0 if name.startswith("a") else 3].min() < 255)
 
 

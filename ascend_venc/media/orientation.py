@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a picture is to be turned: display matrices, and the orientation in a photo's Exif."""
+"""How a picture is to be turned: display matrices, the orientation in a photo's Exif, and rows from the bottom up."""
 
 from __future__ import annotations
 
@@ -67,6 +67,31 @@ def turn_of(frame: Any, data: bytes) -> Turn | None:
     if max(abs(b), abs(c)) * DEGREE <= min(abs(a), abs(d)):
         return Turn(False, a < 0, d < 0)
     return None
+
+
+# A format that holds the same samples.
+_REARRANGED = {
+    **{"rgb24": "bgr24", "bgr24": "rgb24", "rgba": "bgra", "bgra": "rgba", "argb": "rgba", "abgr": "rgba"},
+    **{"gray": "gray16le", "yuv420p": "nv12", "yuvj420p": "nv12", "nv12": "yuv420p", "nv21": "yuv420p"},
+}
+
+
+def with_rows_downwards(frame: Any) -> Any:
+    """Return a frame of PyAV, or a copy where its rows are stored from the bottom up: PyAV reads beyond those.
+
+    Of formats that frames are read in as they are. The tag of a copy's range is not the frame's.
+    """
+    if all(plane.line_size > 0 for plane in frame.planes):
+        return frame
+    name, tag = frame.format.name, frame.color_range
+    full = name == "gray" or name.startswith("yuvj")
+    extent = "JPEG" if full else "MPEG"
+    options = {} if frame.format.is_rgb else {"src_color_range": extent, "dst_color_range": extent}
+    frame.color_range = 2 if full else 1  # which some versions follow
+    copy = frame.reformat(format=_REARRANGED[name], **options)
+    frame.color_range = tag
+    copy.color_range = 2 if full else 1
+    return copy.reformat(format=name, **options)
 
 
 def exif_orientation(data: bytes) -> int:

@@ -14,6 +14,7 @@ from .._lowlevel.device_memory import DeviceFrame
 from ..color import UNSPECIFIED, ColorInfo
 from ..errors import InvalidArgumentError
 from ..pixel_formats import PIXEL_FORMATS, FormatInfo
+from .orientation import with_rows_downwards
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -320,14 +321,15 @@ def _of_video_frame(frame: Any) -> Picture:
     full = color.range == "full" or name.startswith("yuvj")
     if frame.format.is_rgb or name in ("pal8", "monow", "monob", "rgb8", "bgr8"):
         name = name if name in _AV_PACKED else "rgb24"
-        data = _packed(frame if frame.format.name == name else _reformatted(frame, name, None))
+        data = _packed(with_rows_downwards(frame) if frame.format.name == name else _reformatted(frame, name, None))
         return Picture(data, frame.width, frame.height, _AV_PACKED[name])
     if name.startswith(("gray", "ya")):
-        data = _packed(frame if name == "gray" else _reformatted(frame, "gray", None))
+        data = _packed(with_rows_downwards(frame) if name == "gray" else _reformatted(frame, "gray", None))
         return Picture(data, frame.width, frame.height, "gray8", ColorInfo(range=color.range))
     color = color._replace(range="full" if full else "limited")
-    source = frame
-    if name not in _AV_PLANAR:
+    if name in _AV_PLANAR:
+        source = with_rows_downwards(frame)
+    else:
         source = _reformatted(frame, "yuv420p", "JPEG" if full else "MPEG")
     width, height = (frame.width + 1) // 2, (frame.height + 1) // 2
     pixel_format = _AV_PLANAR[source.format.name]

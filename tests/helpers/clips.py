@@ -54,6 +54,25 @@ def av_frame(frame, pix_fmt="yuv420p", color_range=None):
     return picture
 
 
+def from_the_bottom(picture):
+    """Return a PyAV picture upside down, by the same rows in memory, which are now counted from the bottom up."""
+    import av
+
+    graph = av.filter.Graph()
+    source = graph.add_buffer(
+        width=picture.width, height=picture.height, format=picture.format.name, time_base=Fraction(1, 25)
+    )
+    flip, sink = graph.add("vflip"), graph.add("buffersink")
+    source.link_to(flip)
+    flip.link_to(sink)
+    graph.configure()
+    picture.pts, picture.time_base = 0, Fraction(1, 25)
+    graph.push(picture)
+    result = graph.pull()
+    assert all(plane.line_size < 0 for plane in result.planes)
+    return result
+
+
 def write_pictures(
     path,
     pictures,

@@ -104,6 +104,16 @@ def test_frames_of_pyav_come_back_as_they_were(tmp_path, backend, format):
     assert pictures.psnr(RGB, shown[0]) >= 38, "conversion by FFmpeg's bilinear scaler, there and back"
 
 
+@pytest.mark.parametrize("format", [*AV_FORMATS, "bgra", "argb", "abgr", "gray", "nv21"])
+def test_frames_of_pyav_whose_rows_are_stored_from_the_bottom_up(tmp_path, backend, format):
+    upside_down = av.VideoFrame.from_ndarray(np.ascontiguousarray(RGB[::-1]), format="rgb24").reformat(
+        format=format, dst_colorspace="ITU601", src_colorspace="ITU601"
+    )
+    shown, _ = pictures.decoded(film(tmp_path / "film.mp4", [clips.from_the_bottom(upside_down)] * 2, backend))
+    as_usual, _ = pictures.decoded(film(tmp_path / "usual.mp4", [av_frame(format)] * 2, backend))
+    assert pictures.psnr(as_usual[0], shown[0]) >= 45
+
+
 def test_frames_of_pyav_keep_their_colour_tags_and_are_not_changed(tmp_path, backend):
     with av.open(str(clips.CLIP)) as container:
         frame = next(container.decode(video=0))

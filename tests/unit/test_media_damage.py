@@ -420,6 +420,31 @@ def test_transparency_is_told_where_something_shows_through(tmp_path, alpha, tol
     assert read(path)[0].left_out == told
 
 
+@pytest.mark.parametrize("side", [64, 512])
+@pytest.mark.parametrize(("alpha", "told"), [(255, ()), (254, ("transparency",))])
+@pytest.mark.parametrize("pix_fmt", ["bgra", "bgr24"])
+def test_avi_that_is_stored_from_the_bottom_up(tmp_path, pix_fmt, alpha, told, side):
+    import av
+
+    pixels = np.random.default_rng(0).integers(0, 255, (side, side, 4)).astype(np.uint8)
+    pixels[..., 3] = 255
+    pixels[side - 1, side - 1, 3] = alpha
+    given = [
+        av.VideoFrame.from_ndarray(np.ascontiguousarray(rows), "bgra").reformat(format=pix_fmt)
+        for rows in (pixels, pixels[::-1])
+    ]
+    usual = clips.write_pictures(tmp_path / "usual.avi", given[:1], codec="rawvideo")
+    path = clips.write_pictures(tmp_path / "a.avi", given[1:], codec="rawvideo", options={"flipped_raw_rgb": "1"})
+    with av.open(str(path)) as container:
+        assert next(container.decode(video=0)).planes[0].line_size < 0
+    films = []
+    for name in (usual, path):
+        with open_video(name) as source:
+            assert source.left_out == (told if pix_fmt == "bgra" else ())
+            films.append([frame.data.copy() for frame in source])
+    assert np.array_equal(*films)
+
+
 @pytest.mark.parametrize(
     ("codec", "pix_fmt"), [("png", "rgba"), ("qtrle", "argb"), ("ffv1", "bgra"), ("ffv1", "yuva420p")]
 )
