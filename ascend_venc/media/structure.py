@@ -55,7 +55,7 @@ def declared_size(path: str | os.PathLike[str], format_name: str) -> int | None:
             if size is None:
                 return samples_end or None
             end += size
-            if end > length and samples_end and not fragmented:
+            if end > length and samples_end and not fragmented and name != b"moov":
                 return samples_end  # what the index does not list is not missed, whatever the size of its box
             if end >= length:
                 return max(end, samples_end)

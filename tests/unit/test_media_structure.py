@@ -11,7 +11,7 @@ import pytest
 import ascend_venc as venc
 from ascend_venc.media import ColorTags, Muxer, open_video, structure
 from ascend_venc.media.structure import Cropping, another_film, declared_size, track_header
-from helpers import clips
+from helpers import clips, sound
 
 MOV, MATROSKA = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"
 
@@ -51,6 +51,18 @@ def test_box_that_ends_beyond_the_file_lacks_nothing_where_the_index_lists_nothi
         assert declared_size(mp4, MOV) == len(data)
         mp4.write_bytes(data[:-1])
         assert declared_size(mp4, MOV) == len(data)
+
+
+@pytest.mark.parametrize("missing", [1, 100, "the sound's track"])
+def test_file_that_ends_within_its_index_is_cut_off(tmp_path, missing):
+    data = sound.write_film(tmp_path / "a.mp4", 0.5).read_bytes()
+    second = data.rindex(b"trak") - 4
+    assert data.index(b"moov") < data.index(b"trak") < second
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(data[: second if isinstance(missing, str) else -missing])
+    assert declared_size(path, MOV) == len(data)
+    with pytest.raises(venc.MediaError, match="cut off"):
+        open_video(path)
 
 
 def test_avi_whose_size_counts_its_header_too_lacks_nothing(tmp_path):
