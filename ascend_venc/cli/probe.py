@@ -48,8 +48,9 @@ def run(args: argparse.Namespace) -> int:
         width = max(len(name) for name, _ in rows)
         for name, text in rows:
             screen.line(text, f"{name:{width}}  ")
-    if found.problems:
-        raise VencError(f"{args.file}: {'; '.join(found.problems)}")
+    problems = [*found.problems, *([_damage(found)] if found.damaged else [])]
+    if problems:
+        raise VencError(f"{args.file}: {'; '.join(problems)}")
     return 0
 
 
@@ -93,7 +94,11 @@ def lines(found: Inspection) -> Iterator[tuple[str, str]]:
     if found.parameters is not None:
         yield "SEI", ", ".join(f"{count} {name}" for name, count in found.sei.most_common()) or "none"
     if found.damaged:
-        yield "damaged", f"{found.damaged} pictures or SEI cannot be read"
+        yield "damaged", _damage(found)
+
+
+def _damage(found: Inspection) -> str:
+    return f"{found.damaged} pictures or SEI cannot be read"
 
 
 def _times(found: Inspection) -> Iterator[tuple[str, str]]:

@@ -165,8 +165,10 @@ def codec_of(begin: bytes) -> str | None:
         return None
     for start, following in zip(starts, [*starts[1:], len(begin) + 3]):
         unit = begin[start : following - 3]
+        if unit and unit[0] & 0x80:  # forbidden_zero_bit: start codes of MPEG-1, MPEG-2 or MPEG-PS
+            return None
         for codec, kind in (("h264", 7), ("h265", 33)):
-            if len(unit) > 3 and not unit[0] & 0x80 and unit_type(unit, codec) == kind:
+            if len(unit) > 3 and unit_type(unit, codec) == kind:
                 try:
                     parse_sequence_parameters(unit, codec)
                 except InvalidArgumentError:

@@ -18,6 +18,7 @@ from .access_units import LOOK, codec_of, extra_slice_bits, is_slice, iter_pictu
 from .container import as_fraction, import_av, open_to_read, reason_of, speaking_of
 from .packets import packets_of
 from .structure import declared_size
+from .timeline import RESTART
 
 CODECS = {"h264": "h264", "hevc": "h265"}  # FFmpeg's names
 WINDOW = 1.0  # seconds over which the rate is looked at
@@ -235,21 +236,31 @@ def _of_container(name: str) -> Inspection:
                 found.problems.append(f"the file is cut off: {size} of {declared} bytes are there")
         reader = _Reader(found, context.extradata if context is not None else None)
         unit = as_fraction(stream.time_base)
+        marks: list[tuple[bool, Fraction | None]] = []  # whether a packet is damaged, and when it is decoded
         try:
             for packet in packets_of(container, stream):
-                if packet.size:
+                if packet.size and not getattr(packet, "is_discard", False):  # an edit list cuts that out
                     pts, dts, duration = (
                         None if ticks is None else ticks * unit for ticks in (packet.pts, packet.dts, packet.duration)
                     )
                     reader.add(bytes(packet), pts, dts, duration, packet.is_keyframe)
-                    if packet.is_corrupt:
-                        found.damaged += 1
+                    marks.append((packet.is_corrupt, dts))
         except (av.error.FFmpegError, ValueError) as error:
             if not found.pictures:
                 raise
             found.problems.append(f"reading ends after {len(found.pictures)} pictures: {reason_of(error)}")
+        found.damaged += sum(
+            corrupt and not _is_joint([dts for _, dts in marks[number : number + 3]])
+            for number, (corrupt, _) in enumerate(marks)
+        )
         reader.finish()
     return found
+
+
+def _is_joint(times: list[Fraction | None]) -> bool:
+    """Say whether the clock starts anew behind one of these packets: counters break there, and nothing is damaged."""
+    steps = [after - before for before, after in zip(times, times[1:]) if before is not None and after is not None]
+    return any(not 0 <= step <= RESTART for step in steps)
 
 
 def _name_of(stream: Any) -> str:

@@ -250,3 +250,39 @@ def test_bare_stream_is_the_same_wherever_a_read_ends(front):
     for size in range(1, len(stream) + 1):
         file = io.BytesIO(stream)
         assert list(iter_units(SimpleNamespace(read=lambda _, f=file, n=size: f.read(n)))) == units
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mpg", "mpeg2video"), ("a.m2v", "mpeg2video"), ("a.m1v", "mpeg1video")])
+def test_mpeg2_is_no_bare_stream_of_h264(tmp_path, name, codec):
+    path = clips.write_video(tmp_path / name, range(30), Fraction(1, 25), codec=codec)
+    found = inspect(path)
+    assert (found.codec, found.width, len(found.pictures)) == (codec, 128, 30)
+
+
+@pytest.mark.parametrize("begin", [b"\0\0\1\xb3", b"\0\0\1\xba", b"\0\0\0\1\xba\0\0\1\xe0"])
+def test_bit_that_is_forbidden_in_h264_and_h265_tells_another_format(films, begin):
+    data = films["h264", "h264"].read_bytes()
+    assert codec_of(b"\0\0\1\x09\x10" + data) == "h264"
+    assert codec_of(begin + data) is None
+
+
+@pytest.mark.parametrize("parts", [[(1, 2)], [(0, 1), (2, 3)], [(2, 3), (0, 1), (2, 3)]])
+def test_pictures_that_an_edit_list_cuts_out_do_not_count(tmp_path, parts):
+    path = clips.write_video(tmp_path / "a.mp4", range(75), Fraction(1, 25))
+    path.write_bytes(clips.with_edits(path.read_bytes(), parts))
+    found = inspect(path)
+    assert (len(found.pictures), found.duration()) == (25 * len(parts), len(parts))
+    assert found.gaps() == []
+
+
+def test_damage_is_an_exit_code_and_a_joint_is_no_damage(tmp_path, capsys):
+    part = clips.write_video(tmp_path / "part.ts", range(50), Fraction(1, 25), codec="mpeg2video").read_bytes()
+    path = tmp_path / "film.ts"
+    path.write_bytes(part + part)
+    assert cli.main(["probe", str(path)]) == 0
+    assert capsys.readouterr().err == ""
+    hole = len(part) // 376 * 188
+    path.write_bytes(part[:hole] + part[hole + 188 * 3 :])
+    assert cli.main(["probe", str(path), "--json"]) == 1
+    told = capsys.readouterr()
+    assert json.loads(told.out)["damaged"] and "cannot be read" in told.err
