@@ -20,6 +20,7 @@ from .left_out import what_frames_lose, what_is_left_out
 from .orientation import UPRIGHT, turn_of
 from .packets import packets_of
 from .planar import CHROMA_TO_LIMITED, LUMA_TO_LIMITED, NEUTRAL_CHROMA
+from .programs import pictures_of
 from .reader import SLACK, ColorTags, VideoFrame, VideoReader
 from .structure import Cropping, TrackHeader, another_film, declared_size, track_header
 from .timeline import LONGEST_GAP, RESTART, Pauses, Timeline, agree, choose_rate, packet_times
@@ -252,7 +253,7 @@ class ContainerReader(VideoReader):
 
     def _open_stream(self, fps: Fraction | None) -> None:
         streams = self._container.streams
-        best = streams.best("video") if hasattr(streams, "best") else next(iter(streams.video), None)
+        best = pictures_of(self._container)
         if best is None:
             raise MediaError("there is no video stream in it")
         self._stream = best

@@ -17,6 +17,7 @@ from ..sequence_parameters import SequenceParameters, parse_sequence_parameters
 from .access_units import LOOK, codec_of, extra_slice_bits, is_slice, iter_pictures, slice_header, unit_type
 from .container import as_fraction, import_av, open_to_read, reason_of, speaking_of
 from .packets import packets_of
+from .programs import pictures_of
 from .structure import declared_size
 from .timeline import RESTART
 
@@ -218,10 +219,9 @@ def _of_container(name: str) -> Inspection:
         speaking_of("this is not a video that can be read"),
         open_to_read(av, "file:" + os.path.abspath(name)) as container,
     ):
-        streams = container.streams.video
-        if not streams:
+        if not container.streams.video:
             raise MediaError("there is no video stream in it")
-        stream = container.streams.best("video") if hasattr(container.streams, "best") else streams[0]
+        stream = pictures_of(container)
         context = stream.codec_context
         codec = context.name if context is not None else "unknown"
         found = Inspection(container.format.name, CODECS.get(codec, codec))

@@ -16,6 +16,7 @@ from .container import CLOCK_RESTARTS, import_av, open_to_read, reason_of, speak
 from .copied import CopiedStreams, codec_name, is_told_by_packets, is_untold_aac
 from .formats import ISO_FORMATS
 from .packets import packets_of
+from .programs import pictures_of, sounds_of
 from .sound_clock import PictureClock, SoundClock
 from .timeline import LONGEST_GAP, RESTART
 
@@ -82,7 +83,11 @@ class Sound:
         av = import_av()
         with speaking_of(f"{self._path}: its sound cannot be read"):
             self._container = open_to_read(av, "file:" + os.path.abspath(path))
-        streams = list(self._container.streams.audio)
+        pictures = pictures_of(self._container)
+        streams = sounds_of(self._container, pictures, path)
+        self._others = ""  # whose sound is left out
+        if len(streams) < len(self._container.streams.audio):
+            self._others = "other variants" if self._container.format.name == "hls" else "other programs"
         held = [s for s in streams if s.codec_context and _can_hold(av, format, s) and _takes(av, format, s)]
         if format in _ONE_SOUND:
             held = held[:1]
@@ -90,15 +95,15 @@ class Sound:
         self.names = tuple(map(_codec_name, held))
         self.left_out = tuple(_codec_name(stream) for stream in streams if stream not in held)
         if start is None:
-            timed = [*self._container.streams.video[:1], *streams]
+            timed = [pictures, *streams] if pictures else streams
             start = next((s.start_time * s.time_base for s in timed if s.start_time is not None), Fraction(0))
         self._start = start
         flags = self._container.format.flags
         restarts = int(getattr(flags, "value", flags)) & CLOCK_RESTARTS
         self._farthest = RESTART if restarts else LONGEST_GAP
         self._pictures: PictureClock | None = None
-        if restarts and self._container.streams.video:
-            self._pictures = PictureClock(self._container.streams.video[0], start)
+        if restarts and pictures is not None:
+            self._pictures = PictureClock(pictures, start)
         self._muxer: Muxer | None = None
         self._shift = Fraction(0)
         self._packets: Iterator[Any] = iter(())
@@ -117,7 +122,8 @@ class Sound:
     @property
     def refused(self) -> list[str]:
         """What is left out, in words."""
-        return [f"sound in {name}" + (" (OUTPUT cannot hold it)" if name != UNKNOWN else "") for name in self.left_out]
+        told = [f"sound in {name}" + (" (OUTPUT cannot hold it)" if name != UNKNOWN else "") for name in self.left_out]
+        return [*told, f"sound of {self._others}"] if self._others else told
 
     def attach(self, muxer: Muxer, start: Fraction = Fraction(0)) -> None:
         """Add the streams to a muxer that has no packet yet, which then gets their packets.

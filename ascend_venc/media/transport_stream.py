@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The end of an MPEG transport stream: whether it is whole, of which FFmpeg says nothing."""
+"""What an MPEG transport stream tells that PyAV does not: whether its end is whole, and its programs."""
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator
 
 TS_PACKET = 188  # bytes
 TS_TAIL = 1 << 20  # bytes of a file's end that are looked at
+TS_HEAD = 8 << 20  # bytes of a file's beginning in which tables are looked for: a second of the fastest broadcasts
 TS_SPACINGS = (188, 192, 204)  # from packet to packet: plain, with a time before each, with a check sum behind each
 TS_IN_STEP = 3, 16  # packets at the end that tell the spacing, at least and at most: fewer hold no picture
 
@@ -56,6 +61,63 @@ def size_in_packets(path: str | os.PathLike[str]) -> int | None:
                 end = last + (TS_PACKET if spacing == 192 else spacing)  # a time is before its packet
                 return end if end >= length else end + spacing
     return None
+
+
+def pids_of_other_programs(path: str | os.PathLike[str], pid: int) -> set[int]:
+    """Return the PIDs of streams that are in programs without that one, by the first tables of a file.
+
+    Nothing where no program is known to have it. Raises OSError if the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        data = file.read(TS_HEAD)
+    tables: set[int] = set()  # PIDs of the programs' tables
+    programs: dict[int, set[int]] = {}
+    for table, section in _sections(data, tables):
+        if table == 0 and section[0] == 0:
+            for at in range(8, len(section) - 7, 4):
+                number, place = (int.from_bytes(section[at + n : at + n + 2], "big") for n in (0, 2))
+                if number:
+                    tables.add(place & 0x1FFF)
+        elif table in tables and section[0] == 2:
+            at = 12 + (int.from_bytes(section[10:12], "big") & 0xFFF)
+            streams = programs.setdefault(int.from_bytes(section[3:5], "big"), set())
+            while at + 5 <= len(section) - 4:
+                streams.add(int.from_bytes(section[at + 1 : at + 3], "big") & 0x1FFF)
+                at += 5 + (int.from_bytes(section[at + 3 : at + 5], "big") & 0xFFF)
+        if tables and len(programs) >= len(tables):
+            break
+    own = [streams for streams in programs.values() if pid in streams]
+    return set().union(*programs.values()) - set().union(*own) if own else set()
+
+
+def _sections(data: bytes, tables: Container[int]) -> Iterator[tuple[int, bytes]]:
+    """Yield (PID, section) of the tables of a stream's beginning: the list of programs, and those of `tables`."""
+    begun: dict[int, bytes] = {}
+    for packet in _packets(data):
+        pid = (packet[1] & 0x1F) << 8 | packet[2]
+        if (pid and pid not in tables) or not packet[3] & 0x10:
+            continue
+        payload = packet[5 + packet[4] if packet[3] & 0x20 else 4 :]
+        if packet[1] & 0x40 and payload:
+            begun[pid] = payload[1 + payload[0] :]
+        elif pid in begun:
+            begun[pid] += payload
+        section = begun.get(pid, b"")
+        size = 3 + (int.from_bytes(section[1:3], "big") & 0xFFF)
+        if len(section) >= size > 12:
+            yield pid, begun.pop(pid)[:size]
+
+
+def _packets(data: bytes) -> Iterator[bytes]:
+    head = data[: TS_IN_STEP[1] * max(TS_SPACINGS)]
+    for spacing in TS_SPACINGS:
+        for phase in range(spacing):
+            marks = head[phase::spacing]
+            if len(marks) >= TS_IN_STEP[0] and marks.count(0x47) == len(marks):
+                for begin in range(phase, len(data) - TS_PACKET + 1, spacing):
+                    if data[begin] == 0x47:
+                        yield data[begin : begin + TS_PACKET]
+                return
 
 
 def _is_stuffed(packet: bytes) -> bool:

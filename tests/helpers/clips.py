@@ -187,6 +187,38 @@ def with_sample_entry_box(data, entry_kind, box):
     return data[:entry] + struct.pack(">I", size + len(box)) + data[entry + 4 : end] + box + data[end:]
 
 
+def table(pid, number, kind, body, spacing=188):
+    """Return the packets of a table of MPEG-TS: `kind` 0 lists programs, 2 the streams of one; `number` is its own."""
+    section = struct.pack(">BHHBBB", kind, 0xB000 | len(body) + 9, number, 0xC1, 0, 0) + body
+    check = 0xFFFFFFFF
+    for byte in section:
+        check ^= byte << 24
+        for _ in range(8):
+            check = (check << 1 ^ (0x04C11DB7 if check & 0x80000000 else 0)) & 0xFFFFFFFF
+    payload = b"\0" + section + check.to_bytes(4, "big")
+    packets = b""
+    for begin in range(0, len(payload), 184):
+        head = struct.pack(">BHB", 0x47, 0x4000 * (not begin) | pid, 0x10 | begin // 184)
+        packets += bytes(spacing - 188) + head + payload[begin : begin + 184].ljust(184, b"\xff")
+    return packets
+
+
+def two_programs(first, second):
+    """Return the packets of two MPEG-TS as one; the second was written with `OF_THE_SECOND_PROGRAM`."""
+    listed = table(0, 1, 0, struct.pack(">4H", 1, 0xE000 | 0x1000, 2, 0xE000 | 0x1100))
+    packets = [
+        ((at + 1) / len(data), listed if number == 0 else data[at : at + 188])
+        for data in (first, second)
+        for at in range(0, len(data), 188)
+        for number in [(data[at + 1] & 0x1F) << 8 | data[at + 2]]
+        if number not in (0, 0x11) or (number == 0 and data is first)
+    ]
+    return b"".join(packet for _, packet in sorted(packets, key=lambda each: each[0]))
+
+
+OF_THE_SECOND_PROGRAM = {"mpegts_start_pid": "512", "mpegts_pmt_start_pid": "4352", "mpegts_service_id": "2"}
+
+
 def with_edits(data, parts):
     """Return an MP4 whose index stands at its end, of which these parts are shown: (begin, end) in seconds."""
     moov = data.index(b"moov") - 4

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """When sound that is copied is heard: whatever the stamps of its packets, it does not run away from the pictures."""
 
+import random
+import struct
+
 import pytest
 
+from ascend_venc.media import sound as sound_module
 from ascend_venc.media.sound import Sound
+from ascend_venc.media.transport_stream import pids_of_other_programs
 from helpers import clips, sound
 
 av = pytest.importorskip("av", reason="PyAV is not installed")
@@ -149,6 +154,79 @@ def test_wrong_stamp_of_a_picture_long_before_moves_no_sound(films, tmp_path, se
     wanted = copied(films["ts"])
     assert [data for _, data in found] == [data for _, data in wanted]
     assert max(abs(time - before) for (time, _), (before, _) in zip(found, wanted)) < 0.06
+
+
+@pytest.mark.parametrize("of", ["first", "second"])
+def test_sound_of_another_program_is_by_another_clock_and_not_taken(tmp_path, monkeypatch, of):
+    pictures = 256 if of == "first" else 512
+    films = []
+    for name, options in (("first", {}), ("second", clips.OF_THE_SECOND_PROGRAM)):
+        path, tone = tmp_path / f"{name}.ts", 440 * (1 + len(films))
+        films.append(sound.write_film(path, format="mpegts", video="mpeg2video", tone=tone, options=options))
+    own, other = films if of == "first" else films[::-1]
+    wanted = copied(own)
+    later = sound.restamp(other, tmp_path / "later.ts", lambda _, time: time + 1000, kind=range(0xC0, 0xF0))
+    parts = [path.read_bytes() for path in ((own, later) if of == "first" else (later, own))]
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(clips.two_programs(*parts))
+    with av.open(str(joined)) as container:
+        assert {stream.id for stream in container.streams.audio} == {257, 513}
+    assert pids_of_other_programs(joined, pictures) == ({512, 513} if of == "first" else {256, 257})
+    monkeypatch.setattr(
+        sound_module, "pictures_of", lambda container: next(s for s in container.streams.video if s.id == pictures)
+    )
+    track = Sound(joined, "matroska")
+    assert (track.names, track.refused) == (("aac",), ["sound of other programs"])
+    film = Film()
+    track.attach(film)
+    track.until(None)
+    track.close()
+    assert film.copied == wanted
+
+
+def test_sound_of_a_playlist_is_that_of_its_variant(tmp_path):
+    listed = "#EXTM3U\n"
+    for name in "12":
+        (tmp_path / name).mkdir()
+        options = {"hls_playlist_type": "vod", "hls_segment_filename": f"{tmp_path}/{name}/%d.ts"}
+        sound.write_film(tmp_path / name / "p.m3u8", format="hls", video="mpeg2video", options=options)
+        listed += f"#EXT-X-STREAM-INF:BANDWIDTH={name}00000\n{name}/p.m3u8\n"
+    path = tmp_path / "all.m3u8"
+    path.write_text(listed)
+    track = Sound(path, "matroska")
+    assert (track.names, track.refused) == (("aac",), ["sound of other variants"])
+    track.close()
+
+
+@pytest.mark.parametrize("spacing", [188, 192])
+def test_programs_are_told_by_tables_of_any_length(tmp_path, spacing):
+    def streams(*pids):
+        each = [struct.pack(">BHH", 27, 0xE000 | pid, 0xF000) for pid in pids]
+        return struct.pack(">HH", 0xE100, 0xF003) + b"abc" + b"".join(each)
+
+    path = tmp_path / "a.ts"
+    listed = clips.table(0, 1, 0, struct.pack(">8H", 0, 16, 1, 0x1000, 2, 0x1100, 3, 0x1200), spacing)
+    many = clips.table(0x1100, 2, 2, streams(*range(0x200, 0x260)), spacing)
+    path.write_bytes(
+        (clips.table(0x1000, 1, 2, streams(0x90), spacing) + listed) * 3
+        + clips.table(0x1000, 1, 2, streams(0x100, 0x101, 0x300), spacing)
+        + many
+        + clips.table(0x1200, 3, 2, streams(0x300, 0x301), spacing)
+        + clips.table(0x1000, 1, 2, streams(0x260), spacing)
+    )
+    assert pids_of_other_programs(path, 0x100) == {*range(0x200, 0x260), 0x301}
+    assert pids_of_other_programs(path, 0x25F) == {0x90, 0x100, 0x101, 0x300, 0x301}
+    assert pids_of_other_programs(path, 0x300) == set(range(0x200, 0x260))
+    assert pids_of_other_programs(path, 0x400) == set()
+    rng = random.Random(0)
+    data = path.read_bytes()
+    for _ in range(300):
+        spoilt = bytearray(data[: rng.randrange(len(data))])
+        for _ in range(rng.randrange(20)):
+            if spoilt:
+                spoilt[rng.randrange(len(spoilt))] = rng.randrange(256)
+        path.write_bytes(spoilt)
+        assert all(0 <= pid < 1 << 13 for pid in pids_of_other_programs(path, 0x100))
 
 
 @pytest.mark.parametrize("parts", [[(0, 1), (2, 3)], [(2, 3), (0, 1)], [(0, 1), (0, 1), (0, 1)]])
