@@ -36,7 +36,8 @@ cdef class Channel:
     cdef int64_t _send_device(self, object frame, avenc_submission *submission, avenc_wait *wait, int how) except -9
     cdef int64_t _send_acquired(self, object frame, avenc_submission *submission, avenc_wait *wait) except -9
     cdef int64_t _send_converted(self, object frame, avenc_submission *submission, avenc_wait *wait, int how) except -9
-    cdef bint _again(self, int status, avenc_wait *wait) except -1
+    cdef int _in_the_way(self, int status, avenc_wait *wait) except? -1
+    cdef int _wait_for_memory(self, avenc_wait *wait) except? -1
     cdef int64_t _refuse(self, int status, bint key_frame) except -9
     cdef int _fail(self, int status) except -1
     cdef list _take(self, Py_ssize_t limit)

@@ -47,10 +47,11 @@ cdef enum:  # what a submission came to, besides the frame's number
     DROPPED = -1
     REPLACED = -2
     NO_ROOM_NOW = -3
+    NO_MEMORY_NOW = -4  # there is room, whose memory is being made: no packet's coming ends that
 
 cdef enum:  # how a frame is to go
     DIRECT
-    AT_ONCE  # likewise, and without any wait: NO_ROOM_NOW where `on_full` says to wait
+    AT_ONCE  # likewise, and without any wait: NO_ROOM_NOW where `on_full` says to wait, or NO_MEMORY_NOW
     QUEUED  # copied, and sent by a native thread
     BORROWED  # queued, and copied by that thread
     OFFERED  # QUEUED, and without any wait
@@ -95,6 +96,10 @@ cdef Channel successor_of(Channel channel):
     if channel.successor is None:
         raise errors.from_status(AVENC_E_REPLACED, "", "the channel was replaced, and nothing is known of its successor")
     return channel.successor
+
+
+cdef inline int64_t without_room(int status) noexcept:
+    return NO_MEMORY_NOW if status == AVENC_E_AGAIN else NO_ROOM_NOW
 
 
 cdef inline object number_of(int64_t index, int64_t expected, object number):
@@ -232,15 +237,18 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         self._fail(status)
         return DROPPED
 
-    cdef bint _again(self, int status, avenc_wait *wait) except -1:
-        """Whether to call again after a status of a submission. Nothing native is held: handlers may run here."""
+    cdef int _in_the_way(self, int status, avenc_wait *wait) except? -1:
+        """After a status of a submission: AVENC_OK to call again, or why not. Nothing native is held: handlers may run here."""
         if status == AVENC_E_AGAIN:  # a picture buffer is being made: that is waited for whatever `on_full` says
-            status = AVENC_E_LOOK
-            while look(status):
-                with nogil:
-                    status = avenc_channel_wait_memory(self._h, wait)
-            return status != AVENC_E_AGAIN
-        return look(status)
+            return self._wait_for_memory(wait)
+        return AVENC_OK if look(status) else status
+
+    cdef int _wait_for_memory(self, avenc_wait *wait) except? -1:
+        cdef int status = AVENC_E_LOOK
+        while look(status):
+            with nogil:
+                status = avenc_channel_wait_memory(self._h, wait)
+        return status
 
     cdef int64_t _send_host(self, host_frame *held, avenc_submission *submission, avenc_wait *wait, int how) except -9:
         cdef uint64_t index = 0
@@ -253,8 +261,9 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             if status == AVENC_OK:
                 return <int64_t>index
             if how == AT_ONCE and self._is_full(status):
-                return NO_ROOM_NOW
-            if not self._again(status, wait):
+                return without_room(status)
+            status = self._in_the_way(status, wait)
+            if status != AVENC_OK:
                 return self._refuse(status, submission.force_idr)
 
     cdef bint _is_full(self, int status):
@@ -278,17 +287,16 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             if status == AVENC_OK:
                 return <int64_t>index
             if how == OFFERED and self._is_full(status):
-                return NO_ROOM_NOW
+                return without_room(status)
             if status == AVENC_E_FULL and self.stream.on_full == BLOCK:
                 status = AVENC_E_LOOK
                 while look(status):
                     with nogil:
                         status = avenc_channel_wait_room(self._h, wait)
-                if status == AVENC_OK:
-                    continue
-            elif self._again(status, wait):
-                continue
-            return self._refuse(status, submission.force_idr)
+            else:
+                status = self._in_the_way(status, wait)
+            if status != AVENC_OK:
+                return self._refuse(status, submission.force_idr)
 
     cdef int64_t _send_device(self, object frame, avenc_submission *submission, avenc_wait *wait, int how) except -9:
         cdef DeviceFrame picture = frame
@@ -304,8 +312,9 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             if status > 0 or status < LAST_OF_OURS:
                 keep_refused(self._h, picture)
             if how == AT_ONCE and self._is_full(status):
-                return NO_ROOM_NOW
-            if not self._again(status, wait):
+                return without_room(status)
+            status = self._in_the_way(status, wait)
+            if status != AVENC_OK:
                 return self._refuse(status, submission.force_idr)
 
     cdef int64_t _send_acquired(self, object frame, avenc_submission *submission, avenc_wait *wait) except -9:
@@ -366,8 +375,9 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 if status == AVENC_OK:
                     return <int64_t>index
                 if (how == OFFERED or how == AT_ONCE) and self._is_full(status):
-                    return NO_ROOM_NOW
-                if not self._again(status, wait):
+                    return without_room(status)
+                status = self._in_the_way(status, wait)
+                if status != AVENC_OK:
                     return self._refuse(status, submission.force_idr)
         finally:
             for i in range(view_count):
@@ -511,7 +521,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef int64_t expected = self.stream.next_index
         cdef object number = expected
         cdef int64_t index = self._submit(frame, pts, key_frame, token, None, unit, &wait, OFFERED)
-        return False if index == NO_ROOM_NOW else number_of(index, expected, number)
+        return False if index <= NO_ROOM_NOW else number_of(index, expected, number)
 
     @property
     def short_copy(self):
@@ -588,16 +598,19 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                    and type(frame) is not Frame):
                 # Like asyncio: no wait inside, so that what comes meanwhile can be taken.
                 index = self._submit(frame, pts, key_frame, token, None, unit, &at_once, AT_ONCE)
-                if index != NO_ROOM_NOW:
+                if index > NO_ROOM_NOW:
                     return self.all_of(packets)
-                with nogil:
-                    status = avenc_channel_wait(channel._h, wait, 0, AVENC_WAIT_IN_PLACE)
+                if index == NO_MEMORY_NOW:
+                    status = channel._wait_for_memory(&send_wait)
+                else:
+                    with nogil:
+                        status = avenc_channel_wait(channel._h, wait, 0, AVENC_WAIT_IN_PLACE)
                 if status == AVENC_OK:
                     self.take_into(packets)
                 elif status == AVENC_E_REPLACED:  # there is room in another one
                     channel = successor_of(channel)
-                elif status == AVENC_E_DRAINED:
-                    break  # nothing is in flight: it is not the device that there is to wait for
+                elif status == AVENC_E_DRAINED or status == AVENC_E_AGAIN:
+                    break  # nothing is in flight: it is not the device that there is to wait for; or the time is over
                 elif status == AVENC_E_TIMEOUT and time.monotonic() * 1e9 >= <double>wait.deadline_ns:
                     break  # to be told what there is no room for
                 elif not look(status):
@@ -765,7 +778,10 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                     status = avenc_channel_submit_many(
                         self._h, submissions + accepted, <size_t>count - accepted, bound, numbers + accepted, &more)
                 accepted += more
-                if status == AVENC_OK or not self._again(status, wait):
+                if status == AVENC_OK:
+                    break
+                status = self._in_the_way(status, wait)
+                if status != AVENC_OK:
                     break
             for i in range(<Py_ssize_t>accepted):
                 stream.next_index = <int64_t>numbers[i] + 1
@@ -813,7 +829,8 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 if status == AVENC_OK:
                     fill_frame(frame, slot, &memory)
                     return frame
-                if not channel._again(status, &wait):
+                status = channel._in_the_way(status, &wait)
+                if status != AVENC_OK:
                     break
             if channel._refuse(status, False) != REPLACED:
                 return None

@@ -8,11 +8,12 @@ import pytest
 
 import ascend_venc as venc
 from helpers import decode, interface, simulator, video
-from helpers.waiting import eventually, is_inside
+from helpers.waiting import eventually, is_inside, outcome, started
 
 pytestmark = pytest.mark.sim_only  # the device is stalled on purpose
 
 COUNT = 30
+NO_MEMORY = interface.of(207001, 0xA002800C)  # of the device, as `AclError.code`
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +185,27 @@ def test_drop_oldest_at_the_bound_of_packets_goes_on_with_a_key_frame(make, fram
     assert enc.stats.dropped["packet_replaced"] == COUNT - 4
     assert all(packet.is_keyframe for packet in packets), "each follows a packet that was dropped"
     assert all(packet.token is tokens[packet.frame_index] for packet in packets)
+
+
+@pytest.mark.parametrize("on_full", ["block", "error", "drop_newest"])
+@pytest.mark.parametrize("way", ["submit_async", "submit_many", "acquire"])
+def test_memory_that_the_device_refuses_is_said_and_not_asked_for_again(make, frames, way, on_full):
+    sim = simulator.shared()
+    enc = make(depth=1, queue=1, on_full=on_full, timeout=None)
+    calls = {
+        "submit_async": lambda: enc.submit_async(frames[1]),
+        "submit_many": lambda: enc.submit_many(frames[1:2]),
+        "acquire": enc.acquire,
+    }
+    with stalled():
+        assert enc.submit(frames[0]) == 0
+        with sim.failing_call(interface.MALLOC, code=interface.fault(NO_MEMORY), persistent=True):
+            sim.lib.aclsim_count_calls(1)
+            thread = started(calls[way])
+            assert isinstance(outcome(thread), venc.AclMemoryError)
+            assert sim.lib.aclsim_calls(interface.MALLOC.encode()) == 1
+            sim.lib.aclsim_count_calls(0)
+    assert len(enc.flush()) == 1
 
 
 def test_queue_gives_its_memory_only_when_used(make, frames):

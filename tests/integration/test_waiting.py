@@ -82,6 +82,25 @@ def test_encode_takes_what_submit_has_left():
         assert count + len(enc.flush()) == 65
 
 
+@pytest.mark.parametrize(("width", "pixel_format"), [(130, "nv12"), (128, "rgb24")])
+def test_encode_that_waits_for_memory_of_a_picture_waits_for_no_packet(width, pixel_format):
+    """Rows that are to be padded, and pictures that are converted, go through memory that a native thread makes."""
+    frame = bytes(width * 128 * 3 // (2 if pixel_format == "nv12" else 1))
+    sim = simulator.shared()
+    options = {"codec": "h264", "backend": "sim", "pixel_format": pixel_format, "depth": 4, "timeout": 60}
+    with venc.Encoder(width, 128, **options) as enc, sim.options(stall=1):
+        assert enc.encode(frame) == []
+        with sim.hanging_call("aclrtMallocHost"):
+            thread = started(enc.encode, frame)
+            sim.wait_hung("aclrtMallocHost")
+            eventually(lambda: is_inside(thread, "encode"))
+            sim.lib.aclsim_release_hung()
+            assert outcome(thread) == []  # within 10 s of its 60: the device has given nothing back
+        assert enc.stats.in_flight == 2
+        sim.set_options(stall=0)
+        assert len(enc.flush()) == 2
+
+
 # ---- a device that stands still: every face ends as the synchronous one does ----
 
 
