@@ -457,13 +457,15 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef Channel channel = self
         cdef Stream stream = self.stream
         cdef int64_t index = -9
+        cdef bint owed
         stream.forget_dropped()
         stream.note_submitter()
         submission.number_pts = pts is None
         submission.pts = 0 if pts is None else pts_of(pts)
         submission.converted = False
-        submission.force_idr = key_frame or stream.key_frame_owed
         set_sei(&submission, sei)
+        owed = stream.key_frame_owed
+        submission.force_idr = key_frame or owed
         stream.key_frame_owed = False  # this frame makes up for it, unless it is not taken
         try:
             while True:
@@ -473,7 +475,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 channel = successor_of(channel)
                 frame = plain_memory(frame)
         finally:
-            if index < 0 and submission.force_idr and not key_frame:
+            if index < 0 and owed:
                 stream.key_frame_owed = True
         if index >= 0:
             stream.next_index = index + 1
@@ -726,7 +728,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef host_frame *held
         cdef uint64_t *numbers
         cdef Stream stream = self.stream
-        cdef bint key_frame, makes_up = False
+        cdef bint key_frame, owed = False
         cdef const avenc_wait *bound = wait if stream.on_full == BLOCK else NULL
         # The block of the last call, unless another thread has it: a frame costs no allocation.
         held = <host_frame *>self._scratch
@@ -760,9 +762,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 submissions[i].converted = submissions[i].promised = False
                 submissions[i].picture = held[i].picture
                 key_frame = key_frames[first + i]
-                if i == 0:
-                    makes_up = stream.key_frame_owed and not key_frame
-                submissions[i].force_idr = key_frame or (i == 0 and makes_up)
+                submissions[i].force_idr = key_frame
                 set_sei(&submissions[i], None if units is None else units[first + i])
                 token = tokens[first + i]
                 given = i + 1
@@ -771,6 +771,8 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 submissions[i].tag = 0 if token is None else tags[i]
             expected = stream.next_index
             indices += [expected + i for i in range(count)]  # before they are sent, which needs no memory any more then
+            owed = stream.key_frame_owed
+            submissions[0].force_idr = submissions[0].force_idr or owed
             stream.key_frame_owed = False
             while True:
                 more = 0
@@ -799,7 +801,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 indices.pop()
             for i in range(held_count):
                 release_host_frame(&held[i])
-            if makes_up and accepted == 0:
+            if owed and accepted == 0:
                 stream.key_frame_owed = True
             for i in range(<Py_ssize_t>accepted, given):
                 if tags[i] is not None:

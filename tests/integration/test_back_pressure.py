@@ -119,16 +119,36 @@ def test_dropped_key_frame_is_made_up_for(make, frames):
     assert [(packet.frame_index, packet.is_keyframe) for packet in packets] == [(0, True), (2, True)]
 
 
-def test_dropped_key_frame_is_made_up_for_behind_a_frame_that_is_none(make, frames):
+@pytest.mark.parametrize("key_frame", [False, True])
+def test_dropped_key_frame_is_made_up_for_behind_a_frame_that_is_none(make, frames, key_frame):
     enc = make(depth=1, queue=0, on_full="drop_newest")
     with stalled():
         assert enc.submit(frames[0]) == 0
         assert enc.submit(frames[1], key_frame=True) is None
         with pytest.raises(venc.InvalidArgumentError):
-            enc.submit(b"none")
+            enc.submit(b"none", key_frame=key_frame)
     assert [packet.is_keyframe for packet in enc.flush()] == [True]
     enc.submit(frames[2])
     assert [packet.is_keyframe for packet in enc.flush()] == [True]
+
+
+@pytest.mark.parametrize("key_frame", [False, True])
+@pytest.mark.parametrize("way", ["submit_async", "submit_many"])
+def test_dropped_key_frame_is_made_up_for_behind_a_frame_that_finds_no_memory(make, frames, way, key_frame):
+    enc = make(depth=1, queue=1, on_full="drop_newest")
+    with stalled():
+        assert enc.submit(frames[0]) == 0
+        assert enc.submit(frames[1], key_frame=True) is None  # sent at once or not at all
+        failing = simulator.shared().failing_call(interface.MALLOC, code=interface.fault(NO_MEMORY))
+        with failing, pytest.raises(venc.AclMemoryError):  # of the queue, which is made now
+            if way == "submit_async":
+                enc.submit_async(frames[2], key_frame=key_frame)
+            else:
+                enc.submit_many([frames[2]], key_frames=[key_frame])
+    assert [packet.is_keyframe for packet in enc.flush()] == [True]
+    for is_key in (True, False):
+        enc.submit(frames[3])
+        assert [packet.is_keyframe for packet in enc.flush()] == [is_key]
 
 
 def test_packets_that_nobody_receives_are_bounded(make, frames):
