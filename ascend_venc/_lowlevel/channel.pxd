@@ -42,6 +42,7 @@ cdef class Channel:
     cdef int _fail(self, int status) except -1
     cdef list _take(self, Py_ssize_t limit)
     cdef list _take_native(self, Py_ssize_t limit)
+    cdef int _raise_failure(self) except -1
     cdef int _end_of_packets(self, int status) except -1
     cdef bint _is_full(self, int status)
     cdef int _drop_packets(self) except -1

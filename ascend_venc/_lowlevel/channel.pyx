@@ -571,13 +571,14 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 release_host_frame(&held)
             if status == AVENC_OK:
                 PyErr_CheckSignals()
-                avenc_channel_take(self._h, ready, BATCH, &count)
-                if count == 0:
-                    return packets
                 try:
+                    self._raise_failure()
+                    avenc_channel_take(self._h, ready, BATCH, &count)
+                    if count == 0:
+                        return packets
                     return wrap_packets(
                         self._h, ready, count, stream.entries, stream.time_bases, &stream.dropped) or packets
-                except MemoryError:  # it has given them back; an exception would say that the frame was not sent
+                except MemoryError:  # nothing is taken; an exception would say that the frame was not sent
                     return packets
             if tag is not None:
                 stream.drop_entry(tag)
@@ -647,15 +648,19 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         """
         try:
             self.take_into(packets)
+            self._raise_failure()
         except errors.EncoderClosedError:
             return packets
         except MemoryError:
             self.put_back(packets)
             packets.clear()
-            return packets
-        if self.stream.failures:
-            raise self.stream.failures.pop(0)
         return packets
+
+    cdef int _raise_failure(self) except -1:
+        """That of an earlier frame, which `take_into` met: each is raised once."""
+        if self.stream.failures and not self.stream.dropped:
+            raise self.stream.failures.pop(0)
+        return 0
 
     def submit_many(self, list frames, list pts, list key_frames, list tokens, timeout, list sei=None):
         """Submit host frames in one native call; return their numbers, None for those that were dropped.
@@ -845,8 +850,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
 
         A frame that failed is raised at once; the others stay to be taken.
         """
-        if self.stream.failures and not self.stream.dropped:
-            raise self.stream.failures.pop(0)
+        self._raise_failure()
         return self._take_native(limit)
 
     cdef list _take_native(self, Py_ssize_t limit):

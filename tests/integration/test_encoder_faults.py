@@ -187,6 +187,25 @@ def test_frame_whose_callback_never_comes_is_named_when_the_next_one_is_done(fra
     assert delivered == [index for index in range(12) if index != 4]
 
 
+def test_failures_that_one_encode_has_found_are_raised_one_by_one(frames, backend):
+    """Also by an `encode` that finds room, and so looks at nothing before it sends."""
+    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc:
+        with simulator.shared().failing_frame(RET_CODE, 1, 9, persistent=True):
+            for number in range(3):
+                enc.submit(frames[number], token=number)
+            eventually(lambda: enc.stats.failed == 3)
+        failed = []
+        pair = frames[3][:128], frames[3][128:]  # is sent by another way than the others: that one looks
+        for frame in (pair, frames[4], frames[5]):
+            with pytest.raises(venc.FrameError) as caught:
+                enc.encode(frame)
+            failed.append(caught.value.token)
+        packets = enc.encode(frames[6])
+        packets += enc.flush()
+    assert failed == [0, 1, 2]
+    assert [packet.frame_index for packet in packets] == [3, 4, 5, 6]
+
+
 def test_last_frame_whose_callback_never_comes_times_out_instead_of_hanging(frames, backend):
     enc = venc.Encoder(128, 128, codec="h264", timeout=1, backend=backend)
     with simulator.shared().failing_frame(DROP, 3):
