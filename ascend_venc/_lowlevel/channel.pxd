@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from .cavenc cimport avenc_channel, avenc_channel_config, avenc_submission, avenc_wait
 from .convert cimport Converter
 from .frames cimport host_frame
-from .stream cimport Stream
+from .stream cimport Stream, Ticket
 
 cdef class Channel:
     cdef object __weakref__
@@ -33,7 +33,7 @@ cdef class Channel:
                             avenc_wait *wait) except -1
     cdef int64_t _send_host(self, host_frame *held, avenc_submission *submission, avenc_wait *wait, int how) except -9
     cdef int64_t _enqueue(self, host_frame *held, avenc_submission *submission, avenc_wait *wait, int how) except -9
-    cdef int64_t _send_device(self, object frame, avenc_submission *submission, avenc_wait *wait, int how) except -9
+    cdef int64_t _send_device(self, Ticket ticket, avenc_submission *submission, avenc_wait *wait, int how) except -9
     cdef int64_t _send_acquired(self, object frame, avenc_submission *submission, avenc_wait *wait) except -9
     cdef int64_t _send_converted(self, object frame, avenc_submission *submission, avenc_wait *wait, int how) except -9
     cdef int _in_the_way(self, int status, avenc_wait *wait) except? -1

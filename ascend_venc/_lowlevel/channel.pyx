@@ -298,8 +298,8 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             if status != AVENC_OK:
                 return self._refuse(status, submission.force_idr)
 
-    cdef int64_t _send_device(self, object frame, avenc_submission *submission, avenc_wait *wait, int how) except -9:
-        cdef DeviceFrame picture = frame
+    cdef int64_t _send_device(self, Ticket ticket, avenc_submission *submission, avenc_wait *wait, int how) except -9:
+        cdef DeviceFrame picture = ticket.owner
         cdef uint64_t index = 0
         cdef int status = AVENC_OK
         cdef const avenc_wait *bound = wait if self.stream.on_full == BLOCK else NULL
@@ -309,8 +309,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 status = avenc_channel_submit_device(self._h, &picture._picture, submission, bound, &index)
             if status == AVENC_OK:
                 return <int64_t>index
-            if status > 0 or status < LAST_OF_OURS:
-                keep_refused(self._h, picture)
+            ticket.refused = status > 0 or status < LAST_OF_OURS
             if how == AT_ONCE and self._is_full(status):
                 return without_room(status)
             status = self._in_the_way(status, wait)
@@ -438,7 +437,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             elif acquired:
                 index = self._send_acquired(frame, submission, wait)
             elif type(frame) is DeviceFrame:
-                index = self._send_device(frame, submission, wait, how)
+                index = self._send_device(ticket, submission, wait, how)
             elif how <= AT_ONCE and self.stream.on_full != DROP_OLDEST:
                 index = self._send_host(&held, submission, wait, how)
             else:
@@ -449,6 +448,8 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             release_host_frame(&held)
             if index < 0 and tag is not None:
                 self.stream.drop_entry(tag)
+                if ticket is not None and ticket.refused:
+                    keep_refused(ticket)
 
     cdef int64_t _submit(self, object frame, object pts, bint key_frame, object token, object future, bytes sei,
                          avenc_wait *wait, int how, object hand_over=None) except -9:

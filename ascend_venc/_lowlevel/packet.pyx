@@ -269,11 +269,10 @@ cdef object failure_of(avenc_packet *packet, object entry):
     return failure
 
 
-cdef int keep_of_refused(object entry) except -1:
+cdef void keep_of_refused(object entry) noexcept:
     """The frame failed; perhaps it was refused when it was sent, and the device has it all the same."""
     if type(entry) is Ticket and (<Ticket>entry).channel != NULL:
-        keep_refused((<Ticket>entry).channel, (<Ticket>entry).owner)
-    return 0
+        keep_refused(entry)
 
 
 cdef object pop_entry(dict entries, object tag):
@@ -302,8 +301,6 @@ cdef list wrap_packets(avenc_channel *channel, avenc_packet **taken, size_t coun
                 if taken[i].tag:
                     packet._token = taken[i].tag
                 packets[<Py_ssize_t>i] = packet
-        elif tag:
-            keep_of_refused(entries.get(tag))
     except BaseException:
         avenc_channel_give_back(channel, taken, count)
         raise
@@ -313,7 +310,7 @@ cdef list wrap_packets(avenc_channel *channel, avenc_packet **taken, size_t coun
         return None
     if failure is not None:
         if tag:
-            pop_entry(entries, tag)
+            keep_of_refused(pop_entry(entries, tag))
         avenc_packet_release(taken[0])
         raise failure
     for i in range(count):
@@ -343,13 +340,12 @@ cdef tuple wrap_promised(avenc_channel *channel, avenc_packet *taken, dict entri
         else:
             packet = Packet.__new__(Packet)
         result = (packet, failure, ticket.future)
-        if failure is not None:
-            keep_of_refused(ticket)
     except BaseException:
         avenc_channel_give_back(channel, &taken, 1)
         raise
     pop_entry(entries, tag)
     if packet is None:
+        keep_of_refused(ticket)
         avenc_packet_release(taken)
     else:
         packet._h = taken

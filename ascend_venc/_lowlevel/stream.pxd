@@ -19,6 +19,8 @@ cdef class Ticket:
     cdef object owner  # of memory that the device or a native thread may still read
     cdef avenc_channel *channel  # a reference on the one that the owner's memory went to as it is, or NULL
     cdef object future  # concurrent.futures.Future that gets the packet, or None
+    cdef bint refused  # by the device as it was sent: it may read the memory all the same
+    cdef Ticket next  # of those that were refused
 
 # EncoderConfigs by epoch, the oldest of those that are kept in the place of those before.
 cdef class Settings:
@@ -69,8 +71,9 @@ cdef class Stream:
     cdef int unlist(self) except -1
     cdef mark_closed(self)
 
-# Keep `owner` alive until the device cannot read what is its any more, where it has frames that it refused of this channel.
-cdef int keep_refused(avenc_channel *channel, object owner) except -1
+# Keep the owner alive until the device cannot read what is its any more, where it has frames that it refused of the ticket's
+# channel. For a ticket that stands nowhere any more, once. Allocates nothing.
+cdef void keep_refused(Ticket ticket) noexcept
 
 # Cancel Futures, all of them; what is to be raised then, or None: see `what_to_raise`.
 cdef object cancel_all(list futures)

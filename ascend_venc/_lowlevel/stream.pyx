@@ -49,6 +49,7 @@ orphans = queue.SimpleQueue()  # Futures whose encoder is gone, to be cancelled 
 _open_streams = weakref.WeakSet()
 cdef bint _exiting = False
 cdef list _kept = []  # Kept, each until its channel has ended
+cdef Ticket _refused = None  # Ticket of a frame that the device refused and may still read; the others by `next`
 cdef list _lending = []  # Stream, each from its first frame with an owner until no frame is in flight
 
 
@@ -57,8 +58,7 @@ cdef class Kept:
     """Kept()\n--\n
     Owners of memory that the device may still read, and a reference on the channel that says when it cannot."""
     cdef avenc_channel *_h
-    cdef object owners  # of a closed stream: its entries
-    cdef bint refused  # of frames that were refused: perhaps given back before the channel's end
+    cdef dict owners  # entries of a closed stream
     cdef bint stripped
     cdef bint warned
 
@@ -92,8 +92,8 @@ cdef class Kept:
     cdef int discard(self) except -1:
         """The channel has ended. What an exception leaves is for the next call."""
         cdef Py_ssize_t i
-        while not self.refused and self.owners:
-            (<dict>self.owners).popitem()
+        while self.owners:
+            self.owners.popitem()
             count_tickets(-1)
         for i in range(len(_kept)):
             if _kept[i] is self:
@@ -112,20 +112,42 @@ cdef class Ticket:
         avenc_channel_release(self.channel)
 
 
-cdef Kept keep(avenc_channel *channel, object owners, bint refused):
+cdef Kept keep(avenc_channel *channel, dict owners):
     cdef Kept kept = Kept.__new__(Kept)
     avenc_channel_retain(channel)
     kept._h = channel
     kept.owners = owners
-    kept.refused = refused
     _kept.append(kept)
     count_tickets(1)
     return kept
 
 
-cdef int keep_refused(avenc_channel *channel, object owner) except -1:
-    if avenc_channel_refused_pending(channel):
-        keep(channel, owner, True)
+cdef void keep_refused(Ticket ticket) noexcept:
+    global _refused
+    if avenc_channel_refused_pending(ticket.channel):
+        ticket.next, _refused = _refused, ticket
+        count_tickets(1)
+        _token, _future = ticket.token, ticket.future
+        ticket.token = ticket.future = None
+
+
+cdef int let_go_of_refused() except -1:
+    """Perhaps before the channel's end. No code of the program's runs before those that go are out of the others' chain."""
+    global _refused
+    cdef Ticket ticket = _refused, left = None, gone = None, after
+    while ticket is not None:
+        after = ticket.next
+        if avenc_channel_has_ended(ticket.channel) or not avenc_channel_refused_pending(ticket.channel):
+            ticket.next, gone = gone, ticket
+            count_tickets(-1)
+        else:
+            ticket.next, left = left, ticket
+        ticket = after
+    _refused = left
+    after = left = None
+    while gone is not None:
+        after, gone.next = gone.next, None
+        gone = after
     return 0
 
 
@@ -134,17 +156,15 @@ cdef int let_go() except -1:
     cdef Py_ssize_t i = len(_kept)
     cdef int status
     cdef bint ended
+    if _refused is not None:
+        let_go_of_refused()
     while i > 0:
         i -= 1
         if i >= len(_kept):  # what an owner's end has run, or another thread, has been here
             continue
         kept = _kept[i]
         ended = avenc_channel_has_ended(kept._h)  # first: it has one that could not be ended tried again
-        if kept.refused:
-            ended = ended or not avenc_channel_refused_pending(kept._h)
-            status = AVENC_OK
-        else:
-            status = avenc_channel_wait_closed(kept._h, NULL)
+        status = avenc_channel_wait_closed(kept._h, NULL)
         if not kept.warned and status not in (AVENC_OK, AVENC_E_TIMEOUT, AVENC_E_FORKED):
             kept.warned = True
             reason = (<bytes>avenc_last_failure().detail).decode("utf-8", "replace")
@@ -152,8 +172,7 @@ cdef int let_go() except -1:
                 f"an encoder whose end nobody waited for ended with {errors.explain(status)} {reason}".rstrip(),
                 RuntimeWarning, stacklevel=2)
         if ended:
-            if not kept.refused:
-                leave_to_be_cancelled(kept.strip())  # where memory ran out as the stream was closed
+            leave_to_be_cancelled(kept.strip())  # where memory ran out as the stream was closed
             kept.discard()
     return 0
 
@@ -341,7 +360,7 @@ cdef class Stream:
         cdef bint ended = avenc_channel_has_ended(self._h)
         if self.leaving is None:
             entries = {}
-            self.leaving = keep(self._h, self.entries, False)
+            self.leaving = keep(self._h, self.entries)
             self.entries = entries
         cdef Kept kept = self.leaving
         cdef list futures = kept.strip()
@@ -493,10 +512,15 @@ def _close_all():
 
 def _after_fork_in_child():
     """What the parent's device still reads is the parent's."""
-    global _kept, _lending, _exiting
+    global _kept, _lending, _exiting, _refused
+    cdef Ticket ticket
     for each in _kept:
-        count_tickets(-1 if (<Kept>each).refused else -1 - <int>len((<Kept>each).owners))
+        count_tickets(-1 - <int>len((<Kept>each).owners))
     _kept = []
+    while _refused is not None:
+        ticket = _refused
+        _refused, ticket.next = ticket.next, None
+        count_tickets(-1)
     for each in _lending:
         (<Stream>each).listed = False
     _lending = []

@@ -16,7 +16,7 @@ import ascend_venc as venc
 from ascend_venc import acl, aio, bitstream
 from ascend_venc._lowlevel import core
 from ascend_venc._lowlevel.stream import let_go_of_ended, orphans
-from helpers import dlpack, live, memory_faults, simulator
+from helpers import dlpack, interface, live, memory_faults, simulator
 from helpers.waiting import eventually
 
 _testcapi = pytest.importorskip("_testcapi", reason="this Python has no _testcapi, which makes allocations fail")
@@ -316,6 +316,35 @@ def test_close_without_memory_keeps_owners_for_the_device_and_cancels_each_futur
                 assert [future.cancelled() for future in futures] == [True] * 3, place
                 assert len(seen) == 0, place
             enc.close()
+            assert len(alive) == core.live()["TICKET"] == 0, place
+    assert struck > 2
+
+
+@pytest.mark.parametrize("code", [507018, interface.of(507046, 0xA0088012)])
+def test_memory_of_a_refused_frame_is_kept_for_the_device_though_memory_runs_out(code):
+    sim = simulator.shared()
+    struck = 0
+
+    def submit(enc, picture):
+        with contextlib.suppress(venc.AclError, SystemError):  # CPython's own, where memory runs out in `re`
+            enc.submit(picture)
+
+    with dlpack.DeviceMemory(128 * 192, FRAME) as memory:
+        for place in range(CLOSING_PLACES):
+            with venc.Encoder(128, 128, codec="h264", backend="sim", depth=2, timeout=10) as enc:
+                with sim.options(stall=1), sim.failing_call(interface.SEND, code=interface.fault(code), after=True):
+                    owner = Token()
+                    alive = weakref.WeakSet([owner])
+                    picture = venc.DeviceFrame(memory.address, 128, 128, owner=owner)
+                    del owner
+                    struck += without_memory(submit, enc, picture, place)[1] is not None
+                    del picture
+                    gc.collect()
+                    let_go_of_ended()
+                    sent = enc.stats.refused_sends + enc.stats.in_flight
+                    assert len(alive) == sent == core.live()["TICKET"], place
+                enc.flush()
+            let_go_of_ended()
             assert len(alive) == core.live()["TICKET"] == 0, place
     assert struck > 2
 
