@@ -1202,6 +1202,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         _open_streams.discard(stream)
         avenc_channel_close(self._h)
         begin_wait(&wait, timeout, None)
+        stream.closing.waiting += 1
         try:
             while look(status):
                 with nogil:
@@ -1212,6 +1213,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 status = avenc_channel_wait_closed(self._h, &wait)  # at once: its time is over, and its text says how long
             elif status != AVENC_E_LOOK:
                 avenc_channel_abandon_sink(self._h)
+            stream.closing.waiting -= 1
             self._drop_packets()
             failure = None if status in (AVENC_OK, AVENC_E_FORKED, AVENC_E_LOOK) else failure_of(status)
             stop = cancel_all([] if stream.kept and not stream.entries else stream.keep_owners())

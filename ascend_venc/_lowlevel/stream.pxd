@@ -27,6 +27,10 @@ cdef class Settings:
     cdef list kept
     cdef uint32_t first  # epoch of kept[0]
 
+# Calls of close() that wait for a stream's end: where it fails, they are told.
+cdef class Closing:
+    cdef Py_ssize_t waiting
+
 cdef class Stream:
     cdef object __weakref__
     cdef avenc_channel *_h  # a reference on the channel that takes frames now: what a stream is closed by
@@ -55,6 +59,7 @@ cdef class Stream:
     cdef uint64_t refused  # frames that were not accepted for lack of room
     cdef readonly Py_ssize_t promised  # entries with a Future, while the stream is open
     cdef bint kept  # keep_owners has run
+    cdef Closing closing
     cdef object leaving  # Kept that it has not come to the end of
     cdef bint listed  # among the streams with frames whose owners must live
     cdef Py_ssize_t lending  # calls that are sending one

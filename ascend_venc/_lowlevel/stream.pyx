@@ -59,6 +59,7 @@ cdef class Kept:
     Owners of memory that the device may still read, and a reference on the channel that says when it cannot."""
     cdef avenc_channel *_h
     cdef dict owners  # entries of a closed stream
+    cdef Closing closing  # that stream's
     cdef bint stripped
     cdef bint warned
 
@@ -112,11 +113,18 @@ cdef class Ticket:
         avenc_channel_release(self.channel)
 
 
-cdef Kept keep(avenc_channel *channel, dict owners):
+@cython.final
+cdef class Closing:
+    """Closing()\n--\n
+    How many calls of `close` wait for a stream's end: of a failed one they are told."""
+
+
+cdef Kept keep(avenc_channel *channel, dict owners, Closing closing):
     cdef Kept kept = Kept.__new__(Kept)
     avenc_channel_retain(channel)
     kept._h = channel
     kept.owners = owners
+    kept.closing = closing
     _kept.append(kept)
     count_tickets(1)
     return kept
@@ -164,6 +172,8 @@ cdef int let_go() except -1:
             continue
         kept = _kept[i]
         ended = avenc_channel_has_ended(kept._h)  # first: it has one that could not be ended tried again
+        if kept.closing.waiting:  # that call is told of a failed end, and comes here behind
+            continue
         status = avenc_channel_wait_closed(kept._h, NULL)
         if not kept.warned and status not in (AVENC_OK, AVENC_E_TIMEOUT, AVENC_E_FORKED):
             kept.warned = True
@@ -233,6 +243,7 @@ cdef class Stream:
         self.configs = Settings()
         self.distinct = {}
         self.failures = []
+        self.closing = Closing.__new__(Closing)
         self.sink = -1
 
     def __del__(self):
@@ -360,7 +371,7 @@ cdef class Stream:
         cdef bint ended = avenc_channel_has_ended(self._h)
         if self.leaving is None:
             entries = {}
-            self.leaving = keep(self._h, self.entries)
+            self.leaving = keep(self._h, self.entries, self.closing)
             self.entries = entries
         cdef Kept kept = self.leaving
         cdef list futures = kept.strip()

@@ -5,6 +5,7 @@ Bounds are shown by order where that is possible: the other call returns while t
 """
 
 import contextlib
+import signal
 import threading
 import time
 import warnings
@@ -12,7 +13,7 @@ import warnings
 import pytest
 
 import ascend_venc as venc
-from ascend_venc._lowlevel import core
+from ascend_venc._lowlevel import core, stream
 from helpers import fake_cann, interface, processes, simulator
 from helpers.waiting import eventually, is_inside, outcome, started
 
@@ -387,6 +388,39 @@ def test_destroy_that_fails_is_raised_by_the_close_that_waits():
         enc.close()
     assert (caught.value.code, caught.value.call) == (507899, interface.DESTROY)
     enc.close()
+
+
+def test_destroy_that_fails_is_raised_by_the_close_that_waits_beside_other_calls():
+    """A close that was given up has left the end to whoever looks; but not while another close waits."""
+    sim = simulator.shared()
+    main, looked = threading.main_thread(), []
+    enc = encoder(timeout=20)
+    enc.encode(FRAME)
+    enc.flush()
+
+    def look(signum, frame):  # inside that close, as a call of another thread would
+        sim.lib.aclsim_release_hung()
+        eventually(lambda: core.live()["CHANNEL"] == 0)
+        stream.let_go_of_ended()
+        looked.append(signum)
+
+    def strike():
+        eventually(lambda: is_inside(main, "_close"))
+        signal.pthread_kill(main.ident, signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, look)
+    try:
+        with sim.failing_call(interface.DESTROY, after=True), sim.hanging_call(interface.DESTROY):
+            with pytest.raises(venc.AclTimeoutError):
+                enc._channel.close(0)
+            thread = started(strike)
+            with pytest.raises(venc.AclError) as caught:
+                close(enc)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert (outcome(thread), looked) == (None, [signal.SIGUSR1])
+    assert (caught.value.code, caught.value.call) == (507899, interface.DESTROY)
+    assert core.live()["TICKET"] == 0
 
 
 def test_destroy_that_fails_behind_an_encoder_that_nobody_closed_is_warned_of():
