@@ -69,6 +69,12 @@ def check_int(value, str name, lowest, highest):
     return value
 
 
+cdef int set_stream(avenc_device_picture *picture, object stream) except -1:
+    picture.wait = stream is not None
+    picture.stream = NULL if stream is None else <void *><uintptr_t>check_int(stream, "stream", 0, (1 << 64) - 1)
+    return 0
+
+
 @cython.final
 cdef class DeviceFrame:
     """DeviceFrame(ptr, stride, height, *, owner=None, stream=None)\n--\n
@@ -97,18 +103,15 @@ cdef class DeviceFrame:
     """
 
     def __init__(self, ptr, stride, height, *, owner=None, stream=None):
-        if self._picture.data != NULL:  # the device may be reading it
+        cdef avenc_device_picture picture
+        picture.data = <void *><uintptr_t>check_int(ptr, "ptr", 1, (1 << 64) - 1)
+        picture.stride = check_int(stride, "stride", 1, 1 << 20)
+        picture.height_stride = check_int(height, "height", 1, 1 << 20)
+        set_stream(&picture, stream)
+        if self._picture.data != NULL:  # the device may be reading it. Looked at behind the program's `__index__`
             raise TypeError("a DeviceFrame is made once: make another one")
-        self._picture.data = <void *><uintptr_t>check_int(ptr, "ptr", 1, (1 << 64) - 1)
-        self._picture.stride = check_int(stride, "stride", 1, 1 << 20)
-        self._picture.height_stride = check_int(height, "height", 1, 1 << 20)
-        self._set_stream(stream)
+        self._picture = picture
         self.owner = owner
-
-    def _set_stream(self, stream):
-        if stream is not None:
-            self._picture.stream = <void *><uintptr_t>check_int(stream, "stream", 0, (1 << 64) - 1)
-            self._picture.wait = 1
 
     @staticmethod
     def from_dlpack(tensor, *, stream=None):
@@ -123,7 +126,7 @@ cdef class DeviceFrame:
             As in the constructor.
         """
         cdef DeviceFrame frame = import_tensor(tensor, 0, 0, NULL)
-        frame._set_stream(stream)
+        set_stream(&frame._picture, stream)
         return frame
 
     @property

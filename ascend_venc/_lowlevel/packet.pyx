@@ -203,14 +203,14 @@ cdef class Packet:
 
     def to_av(self):
         """Return an `av.Packet` with a copy of the access unit and its times. Raises MediaError without PyAV."""
-        cdef avenc_packet *packet = self._handle()
+        self._handle()
         try:
             from av import Packet as AvPacket
         except ImportError as error:
             raise errors.MediaError(f"to_av needs PyAV: pip install 'ascend-venc[media]' ({error})") from None
         made = AvPacket(bytes(self))
         made.time_base = self._time_base
-        made.pts = made.dts = packet.pts
+        made.pts = made.dts = self.pts  # looked at behind PyAV's code: another thread may have released it
         made.duration = self.duration
         made.is_keyframe = self.is_keyframe
         return made

@@ -3,7 +3,9 @@
 which stands for another thread at that moment. Nothing leads to it any more."""
 
 import gc
+import sys
 import weakref
+from types import SimpleNamespace
 
 import pytest
 
@@ -96,3 +98,35 @@ def test_a_device_frame_is_made_once(ends):
     with pytest.raises(TypeError, match="made once"):
         frame.__init__(8192, 128, 128, owner=ends())
     assert type(frame.owner) is Object
+
+
+def test_a_device_frame_is_made_once_though_its_address_is_asked_for(ends):
+    """The code of the program's that tells the address makes it, and may have submitted it."""
+
+    class Address:
+        def __index__(self):
+            frame.__init__(4096, 128, 128, owner=ends())
+            return 8192
+
+    frame = venc.DeviceFrame.__new__(venc.DeviceFrame)
+    with pytest.raises(TypeError, match="made once"):
+        frame.__init__(Address(), 128, 128, owner=ends())
+    assert frame.ptr == 4096 and type(frame.owner) is Object
+
+
+def test_a_packet_that_is_released_while_pyav_makes_one_of_it_is_looked_at_no_more(backend, monkeypatch):
+    told = []
+
+    class AvPacket:
+        def __init__(self, data):
+            packet.release()
+
+        def __setattr__(self, name, value):
+            told.append(name)
+
+    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc:
+        (packet,) = enc.encode(FRAME) + enc.flush()
+        monkeypatch.setitem(sys.modules, "av", SimpleNamespace(Packet=AvPacket))
+        with pytest.raises(ValueError, match="the packet was released"):
+            packet.to_av()
+    assert told == ["time_base"], "which is not in the memory that was given back"
