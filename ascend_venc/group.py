@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ._lowlevel.core import open_library
-from ._lowlevel.group import submit_to_each
 from ._lowlevel.waitset import WaitSet
-from .arguments import as_many, check_latency, check_range, check_timeout, items_of, parse_choice
+from .arguments import check_latency, check_range, check_timeout, parse_choice
 from .encoder import DELIVERY, Encoder, take_last
 from .errors import (
     DeviceFullError,
@@ -25,6 +24,7 @@ from .errors import (
     from_status,
     tell_name,
 )
+from .group_frames import submit_frames
 from .picture_quality import listed_regions
 from .stats import GroupStats
 
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 _TIMEOUT = -3  # AVENC_E_TIMEOUT
 _DRAINED = -13  # AVENC_E_DRAINED
-_NOT_SENT = object()
 
 
 class EncoderGroup:
@@ -223,32 +222,7 @@ class EncoderGroup:
         The runtime's own call has no bound: one that takes long keeps the frames behind it waiting, so with several
         devices make a call for each. `Encoder.submit_async` hands frames to native threads instead.
         """
-        pairs = [_pair(item) for item in items_of("frames", frames.items() if isinstance(frames, Mapping) else frames)]
-        encoders, count = [encoder for encoder, _ in pairs], len(pairs)
-        if len(set(encoders)) != count:
-            raise InvalidArgumentError("frames has two for one encoder: use its own submit_many, or a call for each")
-        stamps, keys = as_many("pts", pts, count, None), as_many("key_frames", key_frames, count, False)
-        notes, since = as_many("tokens", tokens, count, None), time.monotonic()
-        # No closure: CPython 3.11 lets go of no argument of a call that has no memory for one.
-        bounds = list(map(Encoder._wait_for, encoders, itertools.repeat(timeout)))
-        results: list[Any] = [_NOT_SENT] * count
-        try:
-            channels = [encoder._open_channel() for encoder in encoders]
-            submit_to_each(channels, [frame for _, frame in pairs], stamps, [bool(key) for key in keys], notes, results)
-            for number, (encoder, frame) in enumerate(pairs):
-                if results[number] is _NOT_SENT:
-                    bound = bounds[number]
-                    left = None if bound is None else max(bound - (time.monotonic() - since), 0.0)
-                    results[number] = _submit(encoder, frame, stamps[number], keys[number], notes[number], left)
-            if not any(isinstance(result, Exception) for result in results):
-                return results
-        except BaseException as error:
-            _tell_results(error, encoders, results)
-            raise
-        try:
-            raise _first_failure(encoders, results)
-        finally:
-            results.clear()  # what is raised leads here, and is in it
+        return submit_frames(frames, pts, key_frames, tokens, timeout)
 
     def receive_many(self, max: int = 64, timeout: float | None = None) -> list[tuple[Encoder, Packet]]:
         """Wait for a packet of any encoder, and return the pairs (encoder, packet) that are ready, at most `max`.
@@ -432,39 +406,6 @@ class EncoderGroup:
 
     def __repr__(self) -> str:
         return f"<EncoderGroup of {len(self.encoders)} on devices {self._devices}>"
-
-
-def _pair(item: Any) -> tuple[Encoder, Any]:
-    if not isinstance(item, tuple) or len(item) != 2 or not isinstance(item[0], Encoder):
-        raise TypeError(f"frames must hold pairs (Encoder, frame), got {type(item).__name__}")
-    return item
-
-
-def _submit(encoder: Encoder, frame: Any, pts: Any, key_frame: Any, token: Any, timeout: float | None) -> Any:
-    """The frame's number, None if it was dropped, or the exception."""
-    try:
-        return encoder.submit(frame, pts=pts, key_frame=key_frame, token=token, timeout=timeout)
-    except (TypeError, VencError) as error:
-        return error
-
-
-def _tell_results(error: BaseException, encoders: list[Encoder], results: list[Any]) -> None:
-    """Say in an exception what became of each frame."""
-    failures = []
-    for encoder, result in zip(encoders, results):
-        if isinstance(result, Exception):
-            tell_name(result, encoder.name)
-            result.encoder = encoder  # type: ignore[attr-defined]
-            if result is not error:
-                failures.append((encoder, result))
-    error.failures = failures  # type: ignore[attr-defined]
-    error.numbers = [result if isinstance(result, int) else None for result in results]  # type: ignore[attr-defined]
-
-
-def _first_failure(encoders: list[Encoder], results: list[Any]) -> Exception:
-    first: Exception = next(result for result in results if isinstance(result, Exception))
-    _tell_results(first, encoders, results)
-    return first
 
 
 def _mark(waitset: WaitSet, keys: list[int]) -> None:
