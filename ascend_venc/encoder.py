@@ -262,51 +262,51 @@ class Encoder:
         name: str | None = None,
     ) -> None:
         self._name, self._process = check_name(name), os.getpid()
-        on_full = parse_choice("on_full", on_full, ON_FULL)
-        delivery = parse_choice("delivery", delivery, DELIVERY)
-        check_range(max_queued, "max_queued", 1, 65536)
-        check_latency(max_latency)
-        check_bool("aud", aud)
-        config = EncoderConfig.resolve(
-            width,
-            height,
-            codec=codec,
-            profile=profile,
-            pixel_format=pixel_format,
-            color_matrix=color_matrix,
-            color_range=color_range,
-            source_range=source_range,
-            color=color,
-            sample_aspect_ratio=sample_aspect_ratio,
-            vui=vui,
-            fps=fps,
-            bitrate=bitrate,
-            rc=rc,
-            gop=gop,
-            depth=depth,
-            scene=scene,
-            intra_refresh=intra_refresh,
-            roi=roi,
-        )
-        if queue is not None:
-            check_range(queue, "queue", 1 if on_full == "drop_oldest" else 0, 256)
-        self._timeout = check_timeout(timeout)
-        self._replacing, self._opening_alone = threading.RLock(), False
-        parse_interface(interface)  # before anything is loaded
-        library = open_library(backend, self._timeout)
-        check_device(device, library.device_count)
-        descriptor = file_descriptor(sink, on_full)
-        limits_of(library.soc_name)  # raises for a chip without an encoder, by whichever interface
-        self._device = Device(library, device, self._timeout, interface)
-        self._interface = self._device.interface
         try:
+            on_full = parse_choice("on_full", on_full, ON_FULL)
+            delivery = parse_choice("delivery", delivery, DELIVERY)
+            check_range(max_queued, "max_queued", 1, 65536)
+            check_latency(max_latency)
+            check_bool("aud", aud)
+            config = EncoderConfig.resolve(
+                width,
+                height,
+                codec=codec,
+                profile=profile,
+                pixel_format=pixel_format,
+                color_matrix=color_matrix,
+                color_range=color_range,
+                source_range=source_range,
+                color=color,
+                sample_aspect_ratio=sample_aspect_ratio,
+                vui=vui,
+                fps=fps,
+                bitrate=bitrate,
+                rc=rc,
+                gop=gop,
+                depth=depth,
+                scene=scene,
+                intra_refresh=intra_refresh,
+                roi=roi,
+            )
+            if queue is not None:
+                check_range(queue, "queue", 1 if on_full == "drop_oldest" else 0, 256)
+            self._timeout = check_timeout(timeout)
+            self._replacing, self._opening_alone = threading.RLock(), False
+            parse_interface(interface)  # before anything is loaded
+            library = open_library(backend, self._timeout)
+            check_device(device, library.device_count)
+            descriptor = file_descriptor(sink, on_full)
+            limits_of(library.soc_name)  # raises for a chip without an encoder, by whichever interface
+            self._device = Device(library, device, self._timeout, interface)
+            self._interface = self._device.interface
             self._soc_name = self._device.soc_name
             self._simulated = library.simulated
             limits = limits_of(self._soc_name)
             if bitrate is None:
                 config = config.with_bitrate_within(limits)
             config.check(limits, self._interface)
-            _warn_of_bit_rate(config, bitrate)
+            _warn_of_bit_rate(config, bitrate, self._name)
             self._channel = Channel(
                 self._device,
                 config,
@@ -321,11 +321,12 @@ class Encoder:
                 aud=aud,
             )
         except BaseException as error:
-            if isinstance(error, DeviceFullError):
+            if isinstance(error, DeviceFullError) and self._device is not None:
                 count = open_channels(self._device)
                 error.args = (f"device {device} ({self._soc_name}) is full, {count} open by this process: {error}",)
             tell_name(error, self._name)
-            self._device.close()
+            if self._device is not None:
+                self._device.close()
             raise
         _stats.register(self)
         if os.environ.get("ASCEND_VENC_STATS"):
@@ -629,7 +630,11 @@ class Encoder:
 
         Does not wait. Whoever receives gets the remaining packets, then EncoderDrained; `packets()` ends.
         """
-        self._open_channel().end()
+        try:
+            self._open_channel().end()
+        except VencError as error:
+            tell_name(error, self._name)
+            raise
 
     def encode_future(
         self,
@@ -709,47 +714,50 @@ class Encoder:
         """
         roi = None if roi is None else listed_regions(roi)  # the loop may go round again, and a generator may not
         to_warn_of = bitrate
-        self._open_channel().stream.forget_settings()
-        while True:
-            channel = self._open_channel()
-            while channel.successor is not None:  # another thread's change that is not stored here yet
-                channel = channel.successor
-            epoch, old = channel.settings()
-            config = EncoderConfig.resolve(
-                old.width if width is None else width,
-                old.height if height is None else height,
-                codec=old.codec,
-                profile=old.profile,
-                pixel_format=old.pixel_format,
-                color_matrix=old.color_matrix,
-                color_range=old.color_range,
-                source_range=old.source_range,
-                color=old.color,
-                sample_aspect_ratio=old.sample_aspect_ratio,
-                vui=old.vui,
-                fps=old.fps if fps is None else fps,
-                bitrate=old.bitrate if bitrate is None else bitrate,
-                rc=old.rate_control if rc is None else rc,
-                gop=old.gop if gop is None else gop,
-                depth=old.depth,
-                scene=old.scene,
-                intra_refresh=old.intra_refresh,
-                roi=old.roi if roi is None else roi,
-            )
-            config.check(limits_of(self._soc_name), self._interface)
-            _warn_of_bit_rate(config, to_warn_of)
-            to_warn_of = None  # once for a call
-            try:
-                first = channel.change(epoch, config, self._timeout)
-                if first is False:
-                    first = self._replace(channel, epoch, config)
-            except BaseException as error:  # a signal's handler may raise between the two
-                channel.distrust()
-                tell_name(error, self._name)
-                raise
-            if first is not None:
-                _log("reconfigured from frame %d: %r", first, self)
-                return int(first)
+        try:
+            self._open_channel().stream.forget_settings()
+            while True:
+                channel = self._open_channel()
+                while channel.successor is not None:  # another thread's change that is not stored here yet
+                    channel = channel.successor
+                epoch, old = channel.settings()
+                config = EncoderConfig.resolve(
+                    old.width if width is None else width,
+                    old.height if height is None else height,
+                    codec=old.codec,
+                    profile=old.profile,
+                    pixel_format=old.pixel_format,
+                    color_matrix=old.color_matrix,
+                    color_range=old.color_range,
+                    source_range=old.source_range,
+                    color=old.color,
+                    sample_aspect_ratio=old.sample_aspect_ratio,
+                    vui=old.vui,
+                    fps=old.fps if fps is None else fps,
+                    bitrate=old.bitrate if bitrate is None else bitrate,
+                    rc=old.rate_control if rc is None else rc,
+                    gop=old.gop if gop is None else gop,
+                    depth=old.depth,
+                    scene=old.scene,
+                    intra_refresh=old.intra_refresh,
+                    roi=old.roi if roi is None else roi,
+                )
+                config.check(limits_of(self._soc_name), self._interface)
+                _warn_of_bit_rate(config, to_warn_of, self._name)
+                to_warn_of = None  # once for a call
+                try:
+                    first = channel.change(epoch, config, self._timeout)
+                    if first is False:
+                        first = self._replace(channel, epoch, config)
+                except BaseException:  # a signal's handler may raise between the two
+                    channel.distrust()
+                    raise
+                if first is not None:
+                    _log("reconfigured from frame %d: %r", first, self)
+                    return int(first)
+        except VencError as error:
+            tell_name(error, self._name)
+            raise
 
     def _replace(self, channel: Channel, epoch: int, config: EncoderConfig) -> int | None:
         """Put a channel with these settings in the place of `channel`, one thread at a time.
@@ -862,9 +870,8 @@ class Encoder:
             dropped -= after["written"] - before["written"] + after["failed"] - before["failed"]
         _log("closed after %d frames: %r", before["submitted"], self)
         if warn and dropped > 0:
-            named = "" if self._name is None else f"{self._name}: "
             call_site.warn(
-                f"{named}{dropped} packet(s) were dropped: take them with flush() before close()",
+                f"{_named(self._name)}{dropped} packet(s) were dropped: take them with flush() before close()",
                 DroppedPacketsWarning,
             )
 
@@ -979,11 +986,15 @@ def take_last(found: list[_T]) -> _T:
     return last
 
 
-def _warn_of_bit_rate(config: EncoderConfig, given: Any) -> None:
+def _named(name: str | None) -> str:
+    return "" if name is None else f"{name}: "
+
+
+def _warn_of_bit_rate(config: EncoderConfig, given: Any, name: str | None) -> None:
     if given is not None and config.bitrate < config.width * config.height * config.fps * _LEAST_BITS_PER_PIXEL:
         call_site.warn(
-            f"bitrate is {config.bitrate} bit/s for {config.width} x {config.height} at {float(config.fps):g} frames "
-            f'per second: is kbit/s meant? Then give "{config.bitrate}k"',
+            f"{_named(name)}bitrate is {config.bitrate} bit/s for {config.width} x {config.height} at "
+            f'{float(config.fps):g} frames per second: is kbit/s meant? Then give "{config.bitrate}k"',
             BitRateWarning,
         )
 

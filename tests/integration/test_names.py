@@ -54,6 +54,7 @@ CALLS = {
     "receive_many": lambda enc: enc.receive_many(),
     "encode_future": lambda enc: enc.encode_future(FRAME),
     "reconfigure": lambda enc: enc.reconfigure(bitrate="1M"),
+    "drain": lambda enc: enc.drain(),
 }
 
 
@@ -68,6 +69,19 @@ def test_errors_of_each_call_tell_the_name_once(backend, call):
         texts.append(str(caught.value))
         assert getattr(caught.value, "encoder_name", None) == name
     assert texts[0] == f"door: {texts[1]}"
+
+
+def test_settings_that_are_refused_tell_the_name(backend):
+    for wrong in ({"gop": 0}, {"fps": 0}, {"depth": 0}, {"on_full": "wait"}, {"device": 99}, {"backend": "nowhere"}):
+        with pytest.raises(venc.VencError, match=r"^door: (?!door)") as caught:
+            venc.Encoder(128, 128, **{"codec": "h264", "backend": backend, "name": "door", **wrong})
+        assert caught.value.encoder_name == "door"
+    with encoder(backend, "door") as enc:
+        for wrong in ({"gop": 0}, {"fps": 0}, {"width": 129}):
+            with pytest.raises(venc.InvalidArgumentError, match=r"^door: (?!door)"):
+                enc.reconfigure(**wrong)
+        with pytest.warns(venc.BitRateWarning, match=r"^door: bitrate is 4000 "):
+            enc.reconfigure(bitrate=4000, fps=240)
 
 
 @pytest.mark.sim_only
