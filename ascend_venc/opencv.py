@@ -148,7 +148,7 @@ class VideoWriter:
         fourcc: Any = None,
         fps: Any = None,
         frameSize: Any = None,
-        isColor: Any = True,
+        isColor: Any = None,
         apiPreference: int = 0,
         params: Sequence[int] = (),
         **settings: Any,
@@ -156,13 +156,16 @@ class VideoWriter:
         """Close what is open, and begin another file. Returns True, or raises."""
         named = [fourcc, fps, frameSize, isColor]
         given = list(arguments)
-        if len(given) >= 4 and not hasattr(given[2], "__len__"):  # filename, apiPreference, fourcc, fps, frameSize
+        twice = any(value is not None for value in named[: len(given)])
+        # filename, apiPreference, fourcc, fps, frameSize: all in a row, or some of the latter by their names
+        if twice or (len(given) >= 4 and not hasattr(given[2], "__len__")):
             given.pop(0)
-        if len(given) > len(named):
-            raise TypeError("VideoWriter takes filename, [apiPreference], fourcc, fps, frameSize and isColor")
-        for place, value in enumerate(given):
-            named[place] = value
+        if len(given) > len(named) or any(value is not None for value in named[: len(given)]):
+            raise TypeError("VideoWriter takes filename, [apiPreference], fourcc, fps, frameSize, isColor, each once")
+        named[: len(given)] = given
         fourcc, fps, frameSize, isColor = named
+        if isColor is None:
+            isColor = True
         if hasattr(isColor, "__len__"):
             params, isColor = isColor, True
         isColor = dict(zip(params[::2], params[1::2])).get(VIDEOWRITER_PROP_IS_COLOR, isColor)

@@ -39,6 +39,25 @@ def test_program_for_cv2_writes_the_film(tmp_path, backend, arguments):
     assert pictures.psnr(pictures.rgb(), shown[0]) >= 40
 
 
+@pytest.mark.parametrize("preferred", [(), (1900,)])
+@pytest.mark.parametrize("named", range(5))
+def test_arguments_by_name_behind_others_are_those_of_cv2(tmp_path, backend, named, preferred):
+    arguments = {"fourcc": VideoWriter_fourcc(*"hvc1"), "fps": 30, "frameSize": SIZE, "isColor": False}
+    names = list(arguments)[4 - named :]
+    given = [value for name, value in arguments.items() if name not in names]
+    with VideoWriter(
+        tmp_path / "film.mkv", *preferred, *given, **{name: arguments[name] for name in names}, backend=backend
+    ) as out:
+        out.write(BGR[:, :, 0])
+    told, times, _ = clips.read_video(tmp_path / "film.mkv")[:3]
+    assert told["codec"] == "hevc" and len(times) == 1
+
+
+def test_argument_that_is_given_twice_is_refused(tmp_path):
+    with pytest.raises(TypeError, match="each once"):
+        VideoWriter(tmp_path / "film.mkv", 1900, 0, 30, SIZE, True, isColor=True)
+
+
 def test_open_begins_another_file_and_finishes_the_one_before(tmp_path, backend):
     out = VideoWriter()
     assert not out.isOpened()
