@@ -708,8 +708,10 @@ class Encoder:
         Everything is validated first: InvalidArgumentError changes nothing. Only where the device has no second
         channel, submitting waits until the old one has encoded its frames and ended: AclTimeoutError, when the device
         finishes no frame for `timeout` seconds, changes nothing either; where it refuses the new settings then, a
-        channel with the old ones is opened, and only if that is refused too, the encoder is closed. Packets stay
-        readable in any case. Other calls keep their bounds meanwhile. May be called from a signal handler and from
+        channel with the old ones is opened, and only if that is refused too, the encoder is closed. Interrupted, or
+        timed out, while the old one is ended, it leaves the encoder without a channel: `config` is the old one, and
+        submitting waits, until it is called again, with these settings or others, or the encoder is closed. Packets
+        stay readable in any case. Other calls keep their bounds meanwhile. May be called from a signal handler and from
         several threads: each change is made on top of the one before.
         """
         roi = None if roi is None else listed_regions(roi)  # the loop may go round again, and a generator may not

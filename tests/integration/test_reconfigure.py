@@ -14,7 +14,7 @@ import pytest
 import ascend_venc as venc
 from ascend_venc.config import EncoderConfig
 from helpers import decode, interface, simulator, video
-from helpers.waiting import outcome, started
+from helpers.waiting import eventually, outcome, started
 
 COUNT = 12
 
@@ -331,3 +331,24 @@ def test_low_bit_rate_is_warned_of_once_however_often_the_settings_are_looked_at
         enc.reconfigure(bitrate=4000, fps=240, width=Meanwhile())
     assert len(caught) == 1
     assert (enc.config.bitrate, enc.config.gop) == (4000, 50)
+
+
+@pytest.mark.sim_only
+def test_call_given_up_while_the_only_channel_is_ended_can_be_made_again_with_any_settings(backend, frames):
+    """For a device that has no second channel: what holds until then is as the documentation has it."""
+    device = simulator.shared()
+    with venc.Encoder(128, 128, codec="h264", timeout=20, backend=backend) as enc:
+        enc.submit(frames[0])
+        with device.failing_call(interface.CREATE, persistent=True), device.hanging_call(interface.DESTROY):
+            enc._timeout = 1  # in which the call has to be met
+            with pytest.raises(venc.AclTimeoutError):
+                enc.reconfigure(width=256)
+            eventually(lambda: device.hung_calls(interface.DESTROY) == 1)
+            assert (enc.closed, enc.config.width) == (False, 128)
+            with pytest.raises(venc.AclTimeoutError, match="call it again"):
+                enc.submit(frames[1])
+        enc._timeout = 20
+        assert enc.receive().frame_index == 0
+        assert enc.reconfigure(width=128) == 1
+        assert enc.submit(frames[1]) == 1
+        assert enc.flush()[0].is_keyframe
