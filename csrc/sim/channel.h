@@ -98,7 +98,7 @@ struct sim_channel {
     bool reported; /* the report of frame `delivered` is posted or running */
     bool in_callback;
     bool closing; /* no more frames are taken */
-    bool stop;    /* the worker is to leave */
+    bool stop;    /* the channel ends: its worker is to leave, and whoever waits inside a call */
     bool has_worker;
     bool busy_destroying;
     bool abandoned; /* stopped, and freed by the callback that still runs */

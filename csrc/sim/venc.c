@@ -49,7 +49,8 @@ static aclError wait_locked(sim_channel *ch, const char *function, uint64_t dead
     return ACL_SUCCESS;
 }
 
-/* Documented: EOS and destroy wait until every callback has returned. On the report thread that can never be. */
+/* Documented: EOS and destroy wait until every callback has returned. On the report thread that can never be. A channel that
+ * ends without its callbacks lets everybody out; see `stop`. */
 static aclError wait_delivered_locked(sim_channel *ch, const char *function, uint64_t deadline) {
     uint64_t target = ch->sent, last = sim_now_ns();
     int lost = sim_device_lost(ch->device);
@@ -66,7 +67,7 @@ static aclError wait_delivered_locked(sim_channel *ch, const char *function, uin
                            "this is the channel's report thread: waiting here for its callbacks would never end");
     }
     aclError rc = ACL_SUCCESS;
-    while (ch->delivered < target && rc == ACL_SUCCESS)
+    while (ch->delivered < target && !ch->stop && rc == ACL_SUCCESS)
         rc = wait_locked(ch, function, deadline, &last);
     return rc;
 }
@@ -87,16 +88,10 @@ aclError sim_channel_wait_device(const char *function, int32_t device, uint64_t 
 
 /* ---- ending ---------------------------------------------------------------------------------------------- */
 
-/* Stop worker and report. False: a callback still runs, and frees the channel on its return if `hand_over`. No call is
+/* End worker and report. False: a callback still runs, and frees the channel on its return if `hand_over`. No call is
  * inside. */
-static bool stop_channel(sim_channel *ch, bool hand_over) {
-    pthread_mutex_lock(&ch->lock);
-    ch->stop = ch->closing = true;
-    pthread_cond_broadcast(&ch->work);
-    pthread_cond_broadcast(&ch->progress);
-    bool has_worker = ch->has_worker;
-    pthread_mutex_unlock(&ch->lock);
-    if (has_worker) {
+static bool end_parts(sim_channel *ch, bool hand_over) {
+    if (ch->has_worker) {
         pthread_join(ch->worker, NULL);
         sim_live_add(SIM_THREAD, -1);
     }
@@ -119,9 +114,14 @@ static bool stop_channel(sim_channel *ch, bool hand_over) {
 
 /* The descriptor does not name it and it is not listed any more. */
 static bool end_channel(sim_channel *ch, bool hand_over) {
+    pthread_mutex_lock(&ch->lock);
+    ch->stop = ch->closing = true;
+    pthread_cond_broadcast(&ch->work);
+    pthread_cond_broadcast(&ch->progress);
+    pthread_mutex_unlock(&ch->lock);
     sim_channel_wait_alone(ch);
     sim_live_add(SIM_CHANNEL, -1);
-    if (!stop_channel(ch, hand_over))
+    if (!end_parts(ch, hand_over))
         return false;
     sim_channel_end_stopped(ch);
     return true;
@@ -184,13 +184,8 @@ aclError aclvencDestroyChannel(aclvencChannelDesc *channelDesc) {
 
 bool sim_venc_reset(void) {
     bool clean = true;
-    for (sim_channel *ch; (ch = sim_channel_detach_any()) != NULL;) {
-        pthread_mutex_lock(&ch->lock);
-        ch->closing = true;
-        pthread_cond_broadcast(&ch->progress);
-        pthread_mutex_unlock(&ch->lock);
+    for (sim_channel *ch; (ch = sim_channel_detach_any()) != NULL;)
         clean = end_channel(ch, false) && clean; /* what it would free then is gone: leaked */
-    }
     return clean;
 }
 
@@ -243,6 +238,8 @@ static aclError check_sender(const sim_channel *ch, const char *function) {
 static aclError send_eos(sim_channel *ch, const char *function) {
     pthread_mutex_lock(&ch->lock);
     aclError rc = wait_delivered_locked(ch, function, UINT64_MAX);
+    if (rc == ACL_SUCCESS && ch->stop && ch->delivered < ch->sent)
+        rc = sim_fail_at(function, ACL_ERROR_INVALID_PARAM, "the channel has been destroyed");
     pthread_mutex_unlock(&ch->lock);
     return rc;
 }

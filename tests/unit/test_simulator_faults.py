@@ -10,7 +10,7 @@ import pytest
 
 from helpers import annexb, processes, simulator
 from helpers.acl_program import H264_BASELINE, H264_HIGH, H264_MAIN, H265_MAIN, Program, new
-from helpers.waiting import eventually
+from helpers.waiting import eventually, is_inside, outcome, started
 
 pytestmark = pytest.mark.sim_only
 
@@ -412,6 +412,45 @@ def test_device_lost_ends_process_report(program):
     eventually(lambda: True)
     with sim.lost_device(code=507899):
         eventually(lambda: 507899 in program.codes)
+
+
+# ---- a channel that ends without its callbacks ----
+
+
+def waits_for_a_callback(program, call):
+    """A channel with a frame whose callback nobody runs, and a thread that waits for it in a call."""
+    desc, eos = program.channel_desc(ThreadId=12345), program.config(eos=1)
+    assert program.sim.aclvencCreateChannel(desc) == 0
+    program.send(desc, program.picture())
+
+    def wait():
+        assert program.sim.aclrtSetCurrentContext(program.context) == 0
+        if call == "aclvencSendFrame":
+            return program.sim.aclvencSendFrame(desc, None, None, eos, None)
+        return program.sim.aclrtSynchronizeDeviceWithTimeout(30_000)
+
+    thread = started(wait)
+    eventually(lambda: is_inside(thread, "wait"))
+    return desc, thread
+
+
+def test_destroyed_channel_keeps_nobody_who_waits_for_its_device(sim):
+    with Program(sim, pump=False) as program:
+        desc, thread = waits_for_a_callback(program, "aclrtSynchronizeDeviceWithTimeout")
+        with sim.options(wait_limit_ms=1):
+            assert sim.aclvencDestroyChannel(desc) == 507046
+        assert outcome(thread) == 0
+        assert [text.split("]")[0] for text in sim.take_reports()] == ["[no-pump"]
+        program.destroy_desc(desc)
+
+
+@pytest.mark.parametrize(("call", "code"), [("aclrtSynchronizeDeviceWithTimeout", 0), ("aclvencSendFrame", 100000)])
+def test_reset_lets_go_who_waits_for_a_callback(sim, call, code):
+    program = Program(sim, pump=False)
+    program.__enter__()  # the reset ends all that is in it
+    _, thread = waits_for_a_callback(program, call)
+    assert sim.aclsim_reset() == 0
+    assert outcome(thread) == code
 
 
 # ---- null codec ----
