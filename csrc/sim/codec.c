@@ -14,11 +14,14 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { SUPPORTED_AVCODEC_MIN = 58, SUPPORTED_AVCODEC_MAX = 63, SUPPORTED_AVUTIL_MIN = 56, SUPPORTED_AVUTIL_MAX = 61 };
+enum { FORK_PATIENCE_S = 1 };
 
 av_api sim_av;
 
@@ -240,6 +243,34 @@ int sim_codec_load(const char *path, char *why, size_t why_size) {
             "apt-get install libavcodec59, or set ASCEND_VENC_SIM_AVCODEC to its path (tried %s)",
             log.text);
     return result;
+}
+
+/* ---- fork ---------------------------------------------------------------------------------------------- */
+
+/*
+ * A library that another thread is loading would be loaded by half in the child. So a fork waits for it, but not for ever:
+ * a constructor may itself wait for something.
+ */
+static _Thread_local bool fork_has_lock;
+
+static void before_fork(void) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += FORK_PATIENCE_S;
+    fork_has_lock = pthread_mutex_timedlock(&load_lock, &until) == 0;
+}
+
+static void in_parent(void) {
+    if (fork_has_lock)
+        pthread_mutex_unlock(&load_lock);
+}
+
+static void in_child(void) {
+    pthread_mutex_init(&load_lock, NULL);
+}
+
+__attribute__((constructor)) static void init(void) {
+    pthread_atfork(before_fork, in_parent, in_child);
 }
 
 const char *sim_codec_version(void) {

@@ -4,7 +4,7 @@
  *
  * One sim_codec is one encoder: one picture in, one access unit out, nothing held back. It is used
  * by one thread at a time (any thread); different codecs may run at the same time. It starts no
- * thread for H.264 and one for H.265. It does not survive fork. Nothing here knows AscendCL beyond
+ * thread for H.264 and one for H.265. It does not survive fork; the child opens its own. Nothing here knows AscendCL beyond
  * the values of acldvppStreamFormat and acldvppPixelFormat.
  *
  * Streams: Annex B, one slice a picture, I and P only, VPS/SPS/PPS before every IDR, no SEI, no

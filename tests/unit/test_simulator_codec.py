@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -37,7 +38,7 @@ from helpers.codec import (
 )
 from helpers.decode import unit_frames
 from helpers.video import swap_chroma, synthetic
-from helpers.waiting import eventually
+from helpers.waiting import eventually, outcome, started
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C compiler (cc, or $CC) for csrc/sim/codec.c")
 
@@ -581,6 +582,32 @@ def test_load_by_many_threads_at_once_gives_one_result(fresh, tmp_path):
         thread.join(30)
     assert results == [""] * 16
     assert library.sim_codec_path().decode() == path
+
+
+SLOW = """
+#include <fcntl.h>
+#include <unistd.h>
+__attribute__((constructor)) static void load(void) {
+    close(open(STARTED, O_CREAT | O_WRONLY, 0600));
+    usleep(300000);
+}
+"""
+
+
+def test_child_of_a_fork_beside_the_loading_has_a_whole_library(fresh, tmp_path):
+    """A fork waits for it; the child would wait for a thread that it does not have."""
+    _, load = fresh()
+    begun = tmp_path / "begun"
+    path = compile_fake(tmp_path / "libavcodec.so", FAKE + SLOW, STARTED=f'"{begun}"')
+    loading = started(load, path)
+    eventually(begun.exists)
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(20)
+        os._exit(0 if load(path) == "" else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert outcome(loading) == ""
 
 
 def test_encode_with_a_library_that_holds_pictures_back_is_refused(fresh, tmp_path):
