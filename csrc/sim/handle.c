@@ -9,6 +9,7 @@
  * reuse_handles the last one is reused first, in the same generation.
  */
 #include "descriptors.h"
+#include "stream.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +32,7 @@ static table tables[SIM_KINDS] = {
         .lock = PTHREAD_MUTEX_INITIALIZER, .object_size = sizeof(type), .first_free = NO_INDEX, .last_free = NO_INDEX}
     TABLE(SIM_CONTEXT, sim_context),
     TABLE(SIM_STREAM, sim_stream),
-    TABLE(SIM_EVENT, char[128]), /* sim_event, asserted in stream.h */
+    TABLE(SIM_EVENT, sim_event),
     TABLE(SIM_PIC_DESC, sim_pic_desc),
     TABLE(SIM_BATCH_DESC, char[128]), /* asserted in descriptors.c */
     TABLE(SIM_STREAM_DESC, sim_stream_desc),

@@ -364,25 +364,6 @@ void sim_run_callback(void (*call)(void *), void *arg, void (*done)(void *));
 
 /* ---- stream.h ---------------------------------------------------------------------------------------------- */
 
-typedef struct sim_task sim_task;
-typedef struct sim_event sim_event;
-
-typedef struct sim_tasks {
-    sim_task *head, *tail;
-} sim_tasks;
-
-typedef struct sim_stream {
-    sim_object object;
-    void *_Atomic context; /* handle. Atomic, as the next: whoever goes through all streams may find a new one */
-    int32_t device;
-    atomic_bool is_default;
-    /* below: sim_stream_lock */
-    sim_reporter *reporter;  /* subscribed, or NULL */
-    bool unsubscribe_failed; /* by an armed fault: the program has done what it could */
-    sim_tasks queue;         /* tasks that wait for a callback or an event; the head one is being waited for */
-    sim_tasks posted;        /* callbacks that the stream does not wait for, until they have returned */
-} sim_stream;
-
 /* Streams of a device that count against its limit: those of the program and two for each channel. */
 bool sim_stream_reserve(int32_t device, unsigned count);
 void sim_stream_unreserve(int32_t device, unsigned count);

@@ -17,7 +17,25 @@
 extern pthread_mutex_t sim_stream_lock;    /* the queues of all streams, and all events */
 extern pthread_cond_t sim_stream_progress; /* some task is done */
 
-struct sim_event {
+typedef struct sim_task sim_task;
+
+typedef struct sim_tasks {
+    sim_task *head, *tail;
+} sim_tasks;
+
+typedef struct sim_stream {
+    sim_object object;
+    void *_Atomic context; /* handle. Atomic, as the next: whoever goes through all streams may find a new one */
+    int32_t device;
+    atomic_bool is_default;
+    /* below: sim_stream_lock */
+    sim_reporter *reporter;  /* subscribed, or NULL */
+    bool unsubscribe_failed; /* by an armed fault: the program has done what it could */
+    sim_tasks queue;         /* tasks that wait for a callback or an event; the head one is being waited for */
+    sim_tasks posted;        /* callbacks that the stream does not wait for, until they have returned */
+} sim_stream;
+
+typedef struct sim_event {
     sim_object object;
     /* sim_stream_lock */
     uint64_t issued, done; /* recordings */
@@ -27,8 +45,7 @@ struct sim_event {
     bool ex;
     uint32_t flag; /* ACL_EVENT_* */
     int32_t device;
-};
-_Static_assert(sizeof(struct sim_event) <= 128, "see the table in handle.c");
+} sim_event;
 
 typedef enum task_type { TASK_COPY, TASK_SET, TASK_RECORD, TASK_WAIT, TASK_CALLBACK } task_type;
 
