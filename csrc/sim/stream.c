@@ -22,16 +22,26 @@ void sim_stream_unreserve(int32_t device, unsigned count) {
 
 /* ---- finding the stream of a call ---------------------------------------------------------------------- */
 
+/* Whoever goes through all streams holds the lock, and finds whole ones. */
+static sim_stream *new_stream(const char *function, void *caller, void *context, int32_t device, bool is_default) {
+    pthread_mutex_lock(&sim_stream_lock);
+    sim_stream *stream = sim_handle_new(SIM_STREAM, function, caller, is_default);
+    if (stream != NULL) {
+        stream->context = context;
+        stream->device = device;
+        stream->is_default = is_default;
+    }
+    pthread_mutex_unlock(&sim_stream_lock);
+    return stream;
+}
+
 static sim_stream *default_stream(sim_context *context, void *handle) {
     void *known = atomic_load(&context->default_stream);
     if (known != NULL)
         return sim_handle_get(SIM_STREAM, known);
-    sim_stream *stream = sim_handle_new(SIM_STREAM, "default stream", NULL, true);
+    sim_stream *stream = new_stream("default stream", NULL, handle, context->device, true);
     if (stream == NULL)
         return NULL;
-    stream->context = handle;
-    stream->device = context->device;
-    stream->is_default = true;
     void *expected = NULL;
     void *made = sim_handle_of(SIM_STREAM, stream);
     if (!atomic_compare_exchange_strong(&context->default_stream, &expected, made)) {
@@ -81,7 +91,9 @@ static void count_stream(void *object, void *arg) {
 
 unsigned sim_stream_in_context(const void *context) {
     context_count count = {context, 0};
+    pthread_mutex_lock(&sim_stream_lock);
     sim_handle_each(SIM_STREAM, count_stream, &count);
+    pthread_mutex_unlock(&sim_stream_lock);
     return count.streams;
 }
 
@@ -121,13 +133,11 @@ static aclError create_stream(const char *function, void *caller, aclrtStream *s
         return sim_fail_at(function, lost, "device %d is lost", context->device);
     if (!sim_stream_reserve(context->device, 1))
         return sim_fail_at(function, ACL_ERROR_RT_NO_STREAM_RESOURCE, "the device has no more streams");
-    sim_stream *created = sim_handle_new(SIM_STREAM, function, caller, false);
+    sim_stream *created = new_stream(function, caller, sim_self.context, context->device, false);
     if (created == NULL) {
         sim_stream_unreserve(context->device, 1);
         return sim_fail_at(function, ACL_ERROR_BAD_ALLOC, "out of memory");
     }
-    created->context = sim_self.context;
-    created->device = context->device;
     *stream = sim_handle_of(SIM_STREAM, created);
     return ACL_SUCCESS;
 }
@@ -224,7 +234,9 @@ aclError sim_stream_end_all(const char *function, const void *context) {
     aclError rc = ACL_SUCCESS;
     for (;;) {
         context_search search = {context, NULL};
+        pthread_mutex_lock(&sim_stream_lock);
         sim_handle_each(SIM_STREAM, find_in_context, &search);
+        pthread_mutex_unlock(&sim_stream_lock);
         if (search.found == NULL)
             return rc;
         if (rc ==

@@ -14,7 +14,7 @@
 
 #include "memory.h"
 
-extern pthread_mutex_t sim_stream_lock;    /* the queues of all streams, and all events */
+extern pthread_mutex_t sim_stream_lock;    /* the queues of all streams, which streams there are, and all events */
 extern pthread_cond_t sim_stream_progress; /* some task is done */
 
 typedef struct sim_task sim_task;
@@ -25,9 +25,9 @@ typedef struct sim_tasks {
 
 typedef struct sim_stream {
     sim_object object;
-    void *_Atomic context; /* handle. Atomic, as the next: whoever goes through all streams may find a new one */
+    void *context; /* handle */
     int32_t device;
-    atomic_bool is_default;
+    bool is_default;
     /* below: sim_stream_lock */
     sim_reporter *reporter;  /* subscribed, or NULL */
     bool unsubscribe_failed; /* by an armed fault: the program has done what it could */

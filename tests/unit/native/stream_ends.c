@@ -44,6 +44,14 @@ static void *process(void *unused) {
     return unused;
 }
 
+/* Goes through all streams of the device, which come and go meanwhile. */
+static void *look(void *unused) {
+    CHECK(aclrtSetCurrentContext(context) == 0);
+    while (!is_set(&over))
+        (void)aclrtSynchronizeDeviceWithTimeout(1);
+    return unused;
+}
+
 static void wait_for(void *unused) {
     (void)unused;
     set(&inside, 1);
@@ -95,6 +103,8 @@ int main(int argc, char **argv) {
             sched_yield();
     }
     /* both at the same time */
+    pthread_t looker;
+    CHECK(pthread_create(&looker, NULL, look, NULL) == 0);
     for (int i = 0; i < rounds; i++) {
         aclrtStream stream = subscribed_stream();
         launch(stream, return_at_once);
@@ -104,6 +114,7 @@ int main(int argc, char **argv) {
     }
     set(&over, 1);
     pthread_join(report_thread, NULL);
+    pthread_join(looker, NULL);
     CHECK(aclrtUnSubscribeReport((uint64_t)report_thread, keeper) == 0 && aclrtDestroyStream(keeper) == 0);
     CHECK(aclrtFree(device) == 0 && aclrtFreeHost(host) == 0);
     CHECK(aclrtResetDevice(0) == 0 && aclFinalize() == 0);
