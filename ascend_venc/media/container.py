@@ -20,6 +20,7 @@ from .left_out import what_frames_lose, what_is_left_out
 from .orientation import UPRIGHT, turn_of
 from .packets import packets_of
 from .planar import CHROMA_TO_LIMITED, LUMA_TO_LIMITED, NEUTRAL_CHROMA
+from .playlists import Playlist, read_playlist, what_is_missing
 from .programs import pictures_of
 from .reader import SLACK, ColorTags, VideoFrame, VideoReader
 from .structure import Cropping, TrackHeader, another_film, declared_size, track_header
@@ -52,6 +53,7 @@ BROADCASTS = ("dash", "hls", "sdp")  # those of them that go on where no length 
 MARKS_OF_LISTS = (b"ffconcat", b"<MPD", b"#EXTM3U", b"<CompositionPlaylist", b"c=IN IP")
 HEAD_OF_LIST = 2048  # bytes
 PATTERN = re.compile(r"%0?\d*d")  # of numbered pictures
+MISSED = Fraction(1)  # seconds that a playlist may tell beyond the last picture, where it counts the sound
 MAX_TWICE = 64 << 20  # bytes of packets that are kept, to decode the end once more
 
 
@@ -187,6 +189,7 @@ class ContainerReader(VideoReader):
         self._later: dict[str, int] = {}  # what is left out of frames after the first, and of which one first
         self._unjoined = 0
         self._searched = False
+        self._playlist: Playlist | None = None
         self._read_to = 0  # the byte behind the last picture
         self._landed: int | None = None  # the byte of the first packet that tells it
         self._skipped = 0  # units of time_base before the first frame that is given
@@ -242,6 +245,14 @@ class ContainerReader(VideoReader):
     def _check_whole(self, path: str) -> None:
         size = os.path.getsize(path)
         name = self._container.format.name
+        if name == "concat" or (name == "hls" and self._container.duration):
+            self._playlist = read_playlist(path, name)
+            missing = what_is_missing(path, name)
+            if missing:
+                text = missing[0] + (f", and so on, {len(missing)} in all" if len(missing) > 1 else "")
+                if not self._tolerant and len(self._playlist.variants) < 2:  # else it may be one that is not read
+                    raise MediaError(text)
+                self._notes.append(text)
         declared = declared_size(path, name)
         if declared is not None and declared > size:
             text = f"the file is cut off: {size} of {declared} bytes are there"
@@ -611,6 +622,19 @@ class ContainerReader(VideoReader):
                 picture = self._to_nv12(frame)
             yield VideoFrame(picture, pts, duration)._of(self)
             frame, pts, index = following, pts + duration, index + 1
+        self._check_length(pts * self.time_base)
+
+    def _check_length(self, seconds: Fraction) -> None:
+        """Note what a playlist tells of that was not there: a segment that is cut off between two pictures is whole."""
+        playlist = self._playlist
+        if playlist is None or playlist.seconds is None or self._searched or self._evenly_spaced:
+            return
+        missing = playlist.seconds - seconds
+        if missing > max(MISSED, playlist.last / 2) and not self._timeline.jumped:
+            self._notes.append(
+                f"its pictures last {float(seconds):.2f} s, and its playlist tells {float(playlist.seconds):.2f} s: "
+                "perhaps some are missing"
+            )
 
     def skip_to(self, seconds: Fraction, steady: bool = False) -> Fraction | None:
         beginning, unit = self.start, self.time_base

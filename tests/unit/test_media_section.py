@@ -211,7 +211,7 @@ def test_what_ffmpeg_says_of_pictures_before_a_section_is_not_said_of_it(tmp_pat
 
 
 def recordings(path, codec, first, second):
-    """Write two recordings of 4 s one behind the other; each has its own clock, from `first` and `second` seconds on."""
+    """Write two recordings of 4 s one behind the other, whose own clocks begin at `first` and `second`."""
     data = b""
     for number, begin in enumerate((first, second)):
         pictures = [clips.av_frame(np.full((192, 128), 30 + 2 * n + number, np.uint8)) for n in range(100)]
