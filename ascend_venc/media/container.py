@@ -417,6 +417,7 @@ class ContainerReader(VideoReader):
         counted = False  # whether the last packet was found damaged
         farthest = 0  # where the last packet ends
         pieces = 0  # packets that hold something
+        lasting = 0  # how long the last of them is to be shown
         self._landed = None
         joined = False  # whether there was a key frame: what comes before it in a running stream cannot be decoded
         self._first_data = b""
@@ -435,6 +436,10 @@ class ContainerReader(VideoReader):
             if packet is None:
                 return
             self._hear(packet)
+            lasting = (packet.duration or 0) + (0 if packet.size else lasting)
+            if not packet.size and (packet.dts is not None or packet.pts is not None):
+                self._longest = max(self._longest, lasting)
+                continue  # the picture before it stays; a decoder would take it for the end
             joined = joined or packet.is_keyframe
             reason = "the container says so" if damaged else None
             name = self._container.format.name
@@ -450,7 +455,7 @@ class ContainerReader(VideoReader):
                     self._landed = packet.pos
                 farthest = max(farthest, (packet.dts or 0) + 1)
                 self._read_to = max(self._read_to, (packet.pos or 0) + packet.size)
-                self._longest = max(self._longest, packet.duration or 0)
+                self._longest = max(self._longest, lasting)
                 if packet.pts is not None:
                     self._durations[packet.pts] = packet.duration or 0
                     if len(self._durations) > 64:

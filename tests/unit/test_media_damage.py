@@ -271,6 +271,29 @@ def test_reading_damage_with_pyavs_log_turned_on_ends(tmp_path):
     assert processes.run(program, path, timeout=30).stdout.strip() in ("29", "30")  # as the FFmpeg has it
 
 
+@pytest.mark.parametrize("number", [20, 28, 29])
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov"])
+def test_sample_of_no_bytes_shows_the_picture_before_it_longer(tmp_path, name, number):
+    path = clips.write_pictures(tmp_path / name, [clips.av_frame(noise(n), "yuvj420p") for n in range(30)], codec="mjpeg")
+    data = bytearray(path.read_bytes())
+    sizes = data.index(b"stsz") + 16
+    for at in range(sizes + 4 * number, sizes + 4 * min(number + 2, 30), 4):  # its bytes are the sample's before it
+        before = int.from_bytes(data[sizes + 4 * number - 4 : sizes + 4 * number], "big")
+        before += int.from_bytes(data[at : at + 4], "big")
+        data[sizes + 4 * number - 4 : sizes + 4 * number] = before.to_bytes(4, "big")
+        data[at : at + 4] = bytes(4)
+    path.write_bytes(data)
+    empty = min(2, 30 - number)
+    source, frames = read(path)
+    assert len(frames) == 30 - empty and source.notes == () and source.damaged == 0
+    ticks = Fraction(1, 25) / source.time_base
+    assert frames[number - 1] == ((number - 1) * ticks, (1 + empty) * ticks)
+    assert sum(frames[-1]) == 30 * ticks
+    assert read(path, tolerant=True)[1] == frames
+    with open_video(path) as source:
+        assert len(source.moments()) == 30 - empty
+
+
 # ---- times -----------------------------------------------------------------------------------------------------------
 
 
