@@ -274,7 +274,9 @@ def test_reading_damage_with_pyavs_log_turned_on_ends(tmp_path):
 @pytest.mark.parametrize("number", [20, 28, 29])
 @pytest.mark.parametrize("name", ["a.mp4", "a.mov"])
 def test_sample_of_no_bytes_shows_the_picture_before_it_longer(tmp_path, name, number):
-    path = clips.write_pictures(tmp_path / name, [clips.av_frame(noise(n), "yuvj420p") for n in range(30)], codec="mjpeg")
+    path = clips.write_pictures(
+        tmp_path / name, [clips.av_frame(noise(n), "yuvj420p") for n in range(30)], codec="mjpeg"
+    )
     data = bytearray(path.read_bytes())
     sizes = data.index(b"stsz") + 16
     for at in range(sizes + 4 * number, sizes + 4 * min(number + 2, 30), 4):  # its bytes are the sample's before it
