@@ -25,7 +25,7 @@ from .programs import pictures_of
 from .reader import SLACK, ColorTags, VideoFrame, VideoReader
 from .structure import Cropping, TrackHeader, another_film, declared_size, track_header
 from .timeline import LONGEST_GAP, RESTART, Pauses, Timeline, agree, choose_rate, packet_times
-from .transport_stream import ends_within_a_unit
+from .transport_stream import Place, counts_anew, ends_within_a_unit, goes_on_elsewhere
 from .waiting import Stalled, Worker, silence
 
 if TYPE_CHECKING:
@@ -377,16 +377,33 @@ class ContainerReader(VideoReader):
             return None
         return max(1, round(seconds * self.fps))
 
-    def _packets(self) -> Iterator[tuple[Any, bool]]:
-        """Yield packets of the stream, each with whether the container says that it is damaged."""
+    def _packets(self) -> Iterator[tuple[Any, bool | None]]:
+        """Yield packets of the stream, each with whether the container says that it is damaged; None: perhaps."""
         window: collections.deque[Any] = collections.deque()
+        step = last = None  # of the times of decoding
 
-        def first() -> tuple[Any, bool]:
+        def first() -> tuple[Any, bool | None]:
+            nonlocal step, last
             # Where two recordings were put together, the container's counters break, and its clock starts anew. FFmpeg
             # marks the packet before or the one before that.
             joint = any(map(self._clock_breaks, window, list(window)[1:]))
             packet = window.popleft()
-            return packet, bool(packet.size and packet.is_corrupt and not joint)
+            if packet.dts is not None:
+                step, last = None if last is None else packet.dts - last, packet.dts
+            if not packet.size or not packet.is_corrupt or joint:
+                return packet, False
+            # A packager may count anew in each segment, which begins with a key frame: nothing is missing before it.
+            ahead = [packet]
+            for later in window:
+                ahead.append(later)
+                times = [known.dts for known in ahead]
+                if step is None or not all(
+                    a is not None and b is not None and 0 < b - a <= 1.5 * step for a, b in zip(times, times[1:])
+                ):
+                    break
+                if later.is_keyframe and self._counts_anew(packet.pos, later.pos):
+                    return packet, None
+            return packet, True
 
         for packet in packets_of(self._container, [self._stream, *self._sounds], self._notes):
             time = None if packet.dts is None else packet.dts * packet.time_base
@@ -401,6 +418,30 @@ class ContainerReader(VideoReader):
                 yield first()
         while window:
             yield first()
+
+    def _counts_anew(self, begin: int | None, end: int | None) -> bool:
+        """Say whether nothing is missing from a packet of MPEG-TS up to another, where the counters break."""
+        if begin is None or end is None or self._file is None:
+            return False
+        if self._container.format.name == "mpegts":
+            here = Place(self._file, end)
+            return counts_anew(Place(self._file, begin), here, here)
+        # Places in a playlist's film are as if its segments were one file, from where reading began.
+        offset, before = 0, None
+        for part in self._playlist.parts if self._playlist is not None and not self._searched else []:
+            size = os.path.getsize(part.path) if os.path.isfile(part.path) else 0
+            if part.end is not None:
+                return False
+            if offset <= begin < offset + size:
+                before = Place(part.path, begin - offset)
+            if offset <= end < offset + size:
+                behind = Place(part.path, end - offset)
+                if before is None:
+                    return False
+                last = behind if before.path == part.path else Place(before.path, None)
+                return counts_anew(before, last, behind)
+            offset += size
+        return False
 
     def _hear(self, packet: Any) -> Any:
         self._heard = time.monotonic()
@@ -471,6 +512,8 @@ class ContainerReader(VideoReader):
                 reason = reason_of(error)
             errors, logged = self._logged_errors(), errors
             complaint = errors[1][2].strip() if errors[0] != logged[0] and errors[1] else ""
+            if damaged is None and complaint:
+                reason = reason or "the container says so"
             if any(frame.is_corrupt for frame in frames):
                 reason = reason or "parts of it were lost"
             if reason and joined:
@@ -516,17 +559,23 @@ class ContainerReader(VideoReader):
         self._told = told
 
     def _end_is_looked_at(self) -> bool:
-        """FFmpeg's H.265 decoder takes a slice that was cut off without a word, and MPEG-TS tells no length."""
+        """FFmpeg's H.265 decoder takes a slice that was cut off without a word, and these formats tell no length."""
         return (
             self._file is not None
-            and self._container.format.name == "mpegts"
+            and self._container.format.name in ("mpegts", "hevc")
             and self._stream.codec_context.name == "hevc"
         )
 
     def _check_end(self, index: int) -> None:
-        if not self._since_key or self._file is None or not ends_within_a_unit(self._file, self._stream.id):
+        name = self._container.format.name
+        if not self._since_key or self._file is None:
+            return
+        full = name == "mpegts" and ends_within_a_unit(self._file, self._stream.id)
+        if not full and name == "mpegts":
             return
         if not self._reads_beyond_its_end():
+            if not full:
+                return
             self._notes.append("the last frame fills its packet to the end: perhaps the file was cut off there")
             return
         if not self._tolerant:
@@ -554,6 +603,8 @@ class ContainerReader(VideoReader):
         if another is not None:
             how = "is not read" if another >= self._read_to else "perhaps some of it is not read"
             self._notes.append(f"another film follows in it, and {how}")
+        if self._file and name == "mpegts" and goes_on_elsewhere(self._file, self._stream.id, self._read_to):
+            self._notes.append("it goes on in another stream of pictures where this one ends, and that is not read")
 
     def _reads_beyond_its_end(self) -> bool:
         """Say whether the last picture depends on what follows its packet: then its slice is not complete."""

@@ -68,6 +68,7 @@ _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _BEGINNINGS = {
     "flv": re.compile(rb"FLV\x01[\x00-\x07]\0\0\0\x09\0\0\0\0"),
     "asf": re.compile(re.escape(_ASF_HEADER)),
+    "wtv": re.compile(re.escape(bytes.fromhex("b7d800203749da11a64e0007e95ead8d"))),
 }
 _LONGEST_BEGINNING = 16  # bytes
 _PIECE = 1 << 20  # bytes that are searched at once

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import collections
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
 TS_PACKET = 188  # bytes
 TS_TAIL = 1 << 20  # bytes of a file's end that are looked at
 TS_HEAD = 8 << 20  # bytes of a file's beginning in which tables are looked for: a second of the fastest broadcasts
+LONGEST_UNITS = 8 << 20  # bytes of a few pictures, at most
+TS_REST = 64 << 20  # bytes behind the last picture that are looked at
+TS_SOME = 3  # units that are a film
+TS_PICTURES = [bytes([number]) for number in range(0xE0, 0xF0)]  # identifiers of units of video
 TS_SPACINGS = (188, 192, 204)  # from packet to packet: plain, with a time before each, with a check sum behind each
 TS_IN_STEP = 3, 16  # packets at the end that tell the spacing, at least and at most: fewer hold no picture
 
@@ -42,6 +47,82 @@ def ends_within_a_unit(path: str | os.PathLike[str], pid: int) -> bool:
             unit = packet[begin:]
         full = not _is_stuffed(packet)
     return full and (not unit or (unit[:3] == b"\0\0\1" and unit[4:6] == b"\0\0"))
+
+
+class Place(NamedTuple):
+    """A byte of a file of MPEG-TS; None for its end."""
+
+    path: str
+    byte: int | None
+
+
+def counts_anew(begin: Place, end: Place, behind: Place) -> bool:
+    """Say whether nothing is missing between two places, of the PID at the first one, though its counter breaks there.
+
+    It is all there where the counters go on, and the last packet leaves room that is filled up, as the end of a unit
+    does. `behind` is where the counter then breaks: the same as `end`, or in the next file. Raises OSError if a file
+    cannot be read.
+    """
+    with open(begin.path, "rb") as file:
+        file.seek(begin.byte or 0)
+        data = file.read(LONGEST_UNITS if end.byte is None else min(end.byte - (begin.byte or 0), LONGEST_UNITS))
+        if end.byte is None and file.read(1):
+            return False
+    with open(behind.path, "rb") as file:
+        file.seek(behind.byte or 0)
+        following = file.read(4)
+    pid, count, filled = data[1:3], None, False
+    for position in range(0, len(data) - TS_PACKET + 1, TS_PACKET):
+        packet = data[position : position + TS_PACKET]
+        if packet[0] != 0x47:
+            return False
+        if _is_of(packet, pid) and packet[3] & 0x10:
+            if count is not None and packet[3] & 0x0F != (count + 1) & 0x0F:
+                return False
+            count, filled = packet[3] & 0x0F, _is_stuffed(packet)
+    if count is None or not filled or len(following) < 4 or following[0] != 0x47 or not _is_of(following, pid):
+        return False
+    return following[3] & 0x0F != (count + 1) & 0x0F
+
+
+def _is_of(packet: bytes, pid: bytes) -> bool:
+    return packet[2] == pid[1] and (packet[1] ^ pid[0]) & 0x1F == 0
+
+
+def goes_on_elsewhere(path: str | os.PathLike[str], pid: int, end: int) -> bool:
+    """Say whether pictures begin behind the last ones of a PID, under one that was not there beside it.
+
+    So it is where recordings were put together that have other PIDs. `end`: a byte behind the beginning of that PID's
+    last unit. Raises OSError if the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        head = file.read(4 * max(TS_SPACINGS))
+        spacing = (
+            next((n for n in TS_SPACINGS if all(head[n * k + 4 * (n == 192)] == 0x47 for k in range(3))), None)
+            if len(head) == 4 * max(TS_SPACINGS)
+            else None
+        )
+        if spacing is None:
+            return False
+        place = max(0, end - TS_TAIL) // spacing * spacing
+        file.seek(place)
+        place += 4 * (spacing == 192)
+        beside = {pid}
+        units: collections.Counter[int] = collections.Counter()
+        while place < end + TS_REST and (packet := file.read(spacing)):
+            packet = packet[4:] if spacing == 192 else packet
+            if len(packet) >= TS_PACKET and packet[0] == 0x47 and packet[1] & 0x40 and packet[3] & 0x10:
+                begin = 5 + packet[4] if packet[3] & 0x20 else 4
+                if packet[begin : begin + 3] == b"\0\0\1" and packet[begin + 3 : begin + 4] in TS_PICTURES:
+                    found = (packet[1] & 0x1F) << 8 | packet[2]
+                    if place < end:
+                        beside.add(found)
+                    elif found not in beside:
+                        units[found] += 1
+                        if units[found] >= TS_SOME:
+                            return True
+            place += spacing
+    return False
 
 
 def size_in_packets(path: str | os.PathLike[str]) -> int | None:

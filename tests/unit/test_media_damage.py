@@ -691,7 +691,7 @@ def test_mxf_that_is_cut_off_tells_how_many_pictures_are_missing(tmp_path, codec
 WMV = {"codec": "wmv2", "options": {"b": "1M"}}
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.flv", "a.wmv"])
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.flv", "a.wmv", "a.wtv"])
 def test_film_that_follows_another_in_one_file_is_told(tmp_path, name):
     path = film(tmp_path / name, 10, **(WMV if name == "a.wmv" else {}))
     source, frames = read(path)
@@ -722,3 +722,68 @@ def test_wmv_that_is_cut_off_is_refused(tmp_path, share):
     source, frames = read(path, tolerant=True)
     assert len(frames) < 30
     assert "cut off" in source.notes[0]
+
+
+def under_other_pids(data):
+    """Give the streams of an MPEG-TS that PyAV wrote other PIDs, by the same tables."""
+    data = bytearray(data)
+    for place in range(0, len(data), 188):
+        packet = data[place : place + 188]
+        pid = (packet[1] & 0x1F) << 8 | packet[2]
+        if pid == 0x1000:
+            begin = 5 + packet[4]
+            length = (packet[begin + 1] & 0x0F) << 8 | packet[begin + 2]
+            table = bytearray(packet[begin : begin + 3 + length])
+            table[5] = table[5] & 0xC1 | 2  # the next version
+            table[9] += 0x40
+            table[12 + table[11] + 2] += 0x40
+            table[-4:] = mpeg_crc(table[:-4]).to_bytes(4, "big")
+            packet[begin : begin + len(table)] = table
+        elif pid == 0x100:
+            packet[2] += 0x40
+        data[place : place + 188] = packet
+    return bytes(data)
+
+
+def mpeg_crc(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte << 24
+        for _ in range(8):
+            crc = (crc << 1 ^ 0x04C11DB7 if crc & 0x80000000 else crc << 1) & 0xFFFFFFFF
+    return crc
+
+
+def test_recording_that_goes_on_with_other_pids_is_noted(tmp_path):
+    first = film(tmp_path / "a.ts", 20).read_bytes()
+    (tmp_path / "b.ts").write_bytes(first + under_other_pids(first))
+    source, frames = read(tmp_path / "b.ts")
+    assert len(frames) == 20 and any("goes on in another stream" in note for note in source.notes)
+    (tmp_path / "b.ts").write_bytes(under_other_pids(first))
+    source, frames = read(tmp_path / "b.ts")
+    assert len(frames) == 20 and source.notes == ()
+
+
+def test_second_program_beside_the_first_is_no_film_that_follows(tmp_path):
+    first = film(tmp_path / "a.ts", 20).read_bytes()
+    second = under_other_pids(first)
+    pieces = [[data[place : place + 188] for place in range(0, len(data), 188)] for data in (first, second)]
+    tables = {b"\x40\x00", b"\x50\x00", b"\x40\x11"}
+    woven = [packet for pair in zip(*pieces) for packet in pair if packet[1:3] not in tables or packet is pair[0]]
+    (tmp_path / "b.ts").write_bytes(b"".join([*woven, *pieces[1][-9:]]))
+    assert not any("goes on" in note for note in read(tmp_path / "b.ts", tolerant=True)[0].notes)
+
+
+@pytest.mark.parametrize(("share", "whole"), [(1, True), (0.97, False), (0.6, False)])
+def test_bare_h265_that_ends_within_a_slice_is_damaged(tmp_path, share, whole):
+    options = {"x265-params": "log-level=none:bframes=0:crf=12"}
+    path = film(tmp_path / "a.hevc", 12, "libx265", options)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])
+    if whole:
+        source, frames = read(path)
+        assert len(frames) == 12 and source.notes == ()
+        return
+    with pytest.raises(MediaError, match="the file ends within one"):
+        read(path)
+    assert read(path, tolerant=True)[0].damaged == 1

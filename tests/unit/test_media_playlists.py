@@ -126,3 +126,40 @@ def test_names_in_a_playlist_are_what_they_mean(tmp_path, lines, missing):
     path = tmp_path / "list.m3u8"
     path.write_text("\n".join(["#EXTM3U", *lines]))
     assert len(what_is_missing(str(path), "hls")) == missing
+
+
+def count_anew(path):
+    """Number the packets of each stream of an MPEG-TS from 0."""
+    data = bytearray(path.read_bytes())
+    counts = {}
+    for place in range(0, len(data), 188):
+        pid = bytes(data[place + 1 : place + 3])[0] & 0x1F, data[place + 2]
+        if data[place + 3] & 0x10:
+            counts[pid] = (counts.get(pid, -1) + 1) % 16
+        data[place + 3] = data[place + 3] & 0xF0 | counts.get(pid, 0)
+    path.write_bytes(data)
+
+
+def without_a_packet(path, place):
+    data = path.read_bytes()
+    path.write_bytes(data[:place] + data[place + 188 :])
+
+
+def test_packets_that_are_counted_anew_in_each_segment_are_no_damage(tmp_path):
+    path, segments = playlist(tmp_path / "film")
+    for segment in segments:
+        count_anew(segment)
+    assert read(path) == (200, ())
+    together = tmp_path / "film.ts"
+    together.write_bytes(b"".join(segment.read_bytes() for segment in segments))
+    assert read(together) == (200, ())
+    whole = segments[1].read_bytes()
+    video = [place for place in range(0, len(whole), 188) if whole[place + 1] & 0x1F == 1 and whole[place + 2] == 0]
+    for place in (video[-1], video[-2], video[-3]):
+        segments[1].write_bytes(whole)
+        without_a_packet(segments[1], place)
+        with pytest.raises(MediaError, match="is damaged"):
+            read(path)
+        together.write_bytes(b"".join(segment.read_bytes() for segment in segments))
+        with pytest.raises(MediaError, match="is damaged"):
+            read(together)
