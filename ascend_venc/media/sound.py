@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _MPEGTS = ("aac", "ac3", "eac3", "dca", "mp2", "mp3", "opus", "libopus")
 _FLV = ("aac", "mp3", "mp3float")  # others few players know, and FFmpeg ends the process for some
 _ONE_SOUND = ("flv",)
+_BY_INDEX = ("mov,", "avi", "mxf")  # FFmpeg's formats whose times are counted, and begin once
 _APART = Fraction(1)  # seconds: how far one track may be behind another in the order of the file
 _HARDLY = Fraction(1, 10)  # seconds of sound before the first picture, which encoders put there
 UNKNOWN = "a codec that PyAV does not know"
@@ -102,8 +103,8 @@ class Sound:
         restarts = int(getattr(flags, "value", flags)) & CLOCK_RESTARTS
         self._farthest = RESTART if restarts else LONGEST_GAP
         self._pictures: PictureClock | None = None
-        if restarts and pictures is not None:
-            self._pictures = PictureClock(pictures, start)
+        if pictures is not None and not self._container.format.name.startswith(_BY_INDEX):
+            self._pictures = PictureClock(pictures, start, self._farthest)
         self._muxer: Muxer | None = None
         self._shift = Fraction(0)
         self._packets: Iterator[Any] = iter(())

@@ -41,15 +41,19 @@ class _Jumps:
 
 
 class PictureClock:
-    """The clock of a film's pictures by their packets: where it starts anew or jumps, that of the sound does."""
+    """The clock of a film's pictures by their packets: where it starts anew or jumps, that of the sound does.
 
-    def __init__(self, stream: Any, start: Fraction) -> None:
+    `farthest`: seconds from one picture to the next beyond which it has jumped.
+    """
+
+    def __init__(self, stream: Any, start: Fraction, farthest: Fraction = RESTART) -> None:
         self.stream = stream
         self.offset = -start  # seconds
+        self._farthest = farthest
         self._pauses = Pauses()
         self._jumps = _Jumps(1)
         self._before: Fraction | None = None  # of the packet before the last
-        self._last: Fraction | None = None
+        self.last: Fraction | None = None
         self._end = Fraction(0)
 
     def heard(self, packet: Any) -> None:
@@ -58,21 +62,21 @@ class PictureClock:
     def saw(self, packet: Any) -> None:
         time = packet.dts * packet.time_base
         paused = self._pauses.saw(time)
-        if self._last is not None:
+        if self.last is not None:
             place = time + self.offset
-            if self._before is not None and self._before < place < self._last:
-                self._last = self._before  # the last stamp was wrong, and not the clock
-            former = self._jumps.former(time, self._last)
+            if self._before is not None and self._before < place < self.last:
+                self.last = self._before  # the last stamp was wrong, and not the clock
+            former = self._jumps.former(time, self.last)
             if former is not None:
                 self.offset = former
-            elif not paused and not 0 < place - self._last <= RESTART:
-                self._jumps.jumped(self.offset, self._last, self._end)
+            elif not paused and not 0 <= place - self.last <= self._farthest:
+                self._jumps.jumped(self.offset, self.last, self._end)
                 self.offset = self._end - time
-        self._before, self._last = self._last, time + self.offset
-        self._end = self._last + max(1, packet.duration or 0) * packet.time_base
+        self._before, self.last = self.last, time + self.offset
+        self._end = self.last + max(1, packet.duration or 0) * packet.time_base
 
     def are_near(self, time: Fraction) -> bool:
-        return self._last is not None and abs(time - self._last) <= RESTART
+        return self.last is not None and abs(time - self.last) <= RESTART
 
 
 class SoundClock:
@@ -88,7 +92,8 @@ class SoundClock:
         self._farthest = farthest / unit
         self._pictures = pictures
         self._known = None if pictures is None else pictures.offset  # the one that holds for this stream
-        self._lost = False  # whether it has jumped, and the pictures have not yet
+        # It has jumped, and the pictures have not yet: since this packet's time, while they were there.
+        self._lost: tuple[int, Fraction | None] | None = None
         self._jumps = _Jumps(unit)
         # Of the packet before the last, and of the one before the last gap: its place, its end, and how many follow.
         self._gaps: list[tuple[int, int, int]] = []
@@ -101,8 +106,10 @@ class SoundClock:
         Stamps that are wrong may be too late. They are, where the next one is between them and what was before.
         """
         place = int(packet.dts) + self._offset
+        if self._lost is not None or self.last is None:
+            return
         for before, end, count in self._gaps:
-            if self._lost or self.last is None or count > len(held) or not before + 2 <= place < held[-count][1]:
+            if count > len(held) or not before + 2 <= place < held[-count][1]:
                 continue
             late = held[-count][1] - min(end, before + (place - before) // (count + 1))
             moved = [held.pop() for _ in range(count)]
@@ -116,7 +123,7 @@ class SoundClock:
         place: int | None = ticks + self._offset
         assert place is not None
         if self.last is not None:
-            jumped = self._lost or not 0 < place - self.last <= self._farthest
+            jumped = self._lost is not None or not 0 < place - self.last <= self._farthest
             if self._pictures is not None:
                 place = self._after_a_jump(ticks, self._pictures) if jumped else place
             elif (former := self._jumps.former(ticks, self.last)) is not None:
@@ -139,9 +146,19 @@ class SoundClock:
         place: int = ticks + round(pictures.offset / self._unit)
         jumped = pictures.offset != self._known
         if place > self.last and (jumped or pictures.are_near(place * self._unit)):  # they jumped too; or a long pause
-            self._known, self._lost = pictures.offset, False
+            self._known, self._lost = pictures.offset, None
             return place
         if jumped and self.last - place <= RESTART / self._unit:
             return None  # the recording before this one has sound beyond its last picture
-        self._lost = True
+        if self._lost is None:
+            self._lost = ticks, pictures.last
+        elif not jumped and self._goes_on(ticks, place, pictures):
+            return None  # by one clock, but the recording before this one has sound beyond where this one's begins
         return self._end
+
+    def _goes_on(self, ticks: int, place: int, pictures: PictureClock) -> bool:
+        """Say whether stamps that are behind the last packet's are right: they go on beside the pictures for long."""
+        assert self._lost is not None
+        since, seen = self._lost
+        long = seen is not None and pictures.last is not None and pictures.last - seen > _NEAR
+        return long and ticks - since > _NEAR / self._unit and pictures.are_near(place * self._unit)

@@ -11,9 +11,23 @@ RATE = 48000  # samples per second
 
 
 def write_film(
-    path, seconds=2.0, fps=25, codec="aac", tone=440, video="mpeg4", metadata=None, tracks=1, late=0.0, rate=RATE, **kw
+    path,
+    seconds=2.0,
+    fps=25,
+    codec="aac",
+    tone=440,
+    video="mpeg4",
+    metadata=None,
+    tracks=1,
+    late=0.0,
+    longer=0.0,
+    rate=RATE,
+    **kw,
 ):
-    """Write a film of 128 x 128 with a tone that swells from silence; the sound begins `late` seconds in."""
+    """Write a film of 128 x 128 with a tone that swells from silence.
+
+    The sound begins `late` seconds in, and ends `longer` behind the pictures.
+    """
     import av
 
     with av.open(str(path), "w", **kw) as container:
@@ -30,7 +44,7 @@ def write_film(
             frame.pts, frame.time_base = index, Fraction(1, fps)
             container.mux(picture.encode(frame))
         container.mux(picture.encode(None))
-        total = round((seconds - late) * rate)
+        total = round((seconds + longer - late) * rate)
         wave = (np.sin(np.arange(total) * 2 * np.pi * tone / rate) * np.arange(total) / total * 20000).astype(np.int16)
         for sound in sounds:
             for begin in range(0, total, 1024):
@@ -55,6 +69,18 @@ def delay_pictures(path, target, seconds):
                     packet.pts, packet.dts = packet.pts + later, packet.dts + later
                 packet.stream = copies[packet.stream.index]
                 output.mux(packet)
+    return target
+
+
+def alone(path, target):
+    """Copy the sound of an FLV, and no pictures."""
+    data = path.read_bytes()
+    kept, place = data[:4] + b"\x04" + data[5:13], 13
+    while place + 11 < len(data):
+        size = 15 + int.from_bytes(data[place + 1 : place + 4], "big")
+        kept += data[place : place + size] if data[place] == 8 else b""
+        place += size
+    target.write_bytes(kept)
     return target
 
 

@@ -46,10 +46,12 @@ def copied(path, step=0.2, end=30, **options):
 def films(tmp_path_factory):
     folder = tmp_path_factory.mktemp("films")
     options = {"max_interleave_delta": "0"}  # sound is written when all pictures are
-    return {
+    made = {
         suffix: sound.write_film(folder / f"film.{suffix}", seconds=24, fps=5, video=video, options=options)
         for suffix, video in (("flv", "flv"), ("ts", "mpeg2video"))
     }
+    made["flv alone"] = sound.alone(made["flv"], folder / "alone.flv")
+    return made
 
 
 def shifted(numbers, seconds):
@@ -114,9 +116,9 @@ def test_stamps_that_are_wrong_beside_the_clock_of_the_pictures(films, tmp_path,
 
 
 def test_clock_that_jumps_for_good_goes_on_without_a_step(films, tmp_path):
-    wanted = [time for time, _ in copied(films["flv"])]
+    wanted = [time for time, _ in copied(films["flv alone"])]
     for seconds in (-2, -0.5, 2e6):
-        path = sound.restamp(films["flv"], tmp_path / "film.flv", shifted(range(200, 10000), seconds))
+        path = sound.restamp(films["flv alone"], tmp_path / "film.flv", shifted(range(200, 10000), seconds))
         assert [time for time, _ in copied(path)] == pytest.approx(wanted, abs=0.01)
 
 
@@ -124,13 +126,38 @@ def test_pause_that_is_as_long_as_a_jump_long_before_is_a_pause(films, tmp_path)
     """Soon after the jump it might be the end of stamps that were wrong."""
     first, pause = 200, 900
     path = sound.restamp(
-        films["flv"], tmp_path / "film.flv", lambda number, time: time - 3 * (number >= first) + 3 * (number >= pause)
+        films["flv alone"],
+        tmp_path / "film.flv",
+        lambda number, time: time - 3 * (number >= first) + 3 * (number >= pause),
     )
-    wanted = [time for time, _ in copied(films["flv"])]
+    wanted = [time for time, _ in copied(films["flv alone"])]
     found = [time for time, _ in copied(path)]
     gaps = [after - before for before, after in zip(found, found[1:])]
     assert max(gaps) == pytest.approx(3.02, abs=0.01)
     assert found[-1] == pytest.approx(wanted[-1] + 3, abs=0.02)
+
+
+@pytest.mark.parametrize("name", ["flv", "ts"])
+@pytest.mark.parametrize("seconds", [-0.5, -2])
+def test_sound_whose_stamps_go_back_for_good_comes_back_to_its_pictures(films, tmp_path, name, seconds):
+    """As where a recording goes on by the same clock, and what was before has sound beyond its last picture."""
+    wanted = {data: time for time, data in copied(films[name])}
+    path = sound.restamp(films[name], tmp_path / f"film.{name}", shifted(range(200, 10000), seconds))
+    found = copied(path)
+    late = [time - wanted[data] - seconds for time, data in found if wanted[data] > 10]
+    assert len(late) > 600 and max(map(abs, late)) < 0.03
+    assert len(found) == pytest.approx(len(wanted) + seconds * sound.RATE / 1024, abs=3)
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "flv", "ts"])
+def test_sound_beyond_the_last_picture_moves_none_of_the_recording_behind(tmp_path, suffix):
+    video, codec = "flv" if suffix == "flv" else "mpeg2video", "mp2" if suffix == "ts" else "mp3"
+    part = sound.write_film(tmp_path / f"part.{suffix}", video=video, codec=codec, rate=44100, longer=0.7)
+    joined = tmp_path / f"joined.{suffix}"
+    data = part.read_bytes()
+    joined.write_bytes(data + data[13 if suffix == "flv" else 0 :])  # a publisher that came back: no second header
+    ends = [times[-1] for times in ([time for time, _ in copied(path)] for path in (part, joined))]
+    assert ends[1] == pytest.approx(ends[0] + 2, abs=0.06)
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "ts", "mpg", "avi"])
