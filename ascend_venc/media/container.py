@@ -306,7 +306,7 @@ class ContainerReader(VideoReader):
             times = [ticks for ticks in map(self._time_of, self._pending) if ticks is not None]
             steps = [(after - before) * unit for before, after in zip(times, times[1:]) if after > before]
         self.fps = fps or choose_rate(average, guessed, told, steps, timeless)
-        self.sample_aspect_ratio = as_fraction(best.sample_aspect_ratio)
+        self.sample_aspect_ratio = header.shape or as_fraction(best.sample_aspect_ratio)
         self.frame_count = self._expected_frames()
         self._evenly_spaced = (
             fps is not None or timeless or not any(self._time_of(f) is not None for f in self._pending)

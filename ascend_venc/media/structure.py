@@ -97,17 +97,18 @@ def another_film(path: str | os.PathLike[str], format_name: str, read_to: int) -
 
 
 class TrackHeader(NamedTuple):
-    """What a container says of the pictures of a video track."""
+    """What a container says of the pictures of a video track; `shape` of their pixels only where they are cropped."""
 
     crop: Cropping = Cropping()
     color: ColorTags = ColorTags()
+    shape: Fraction | None = None
 
 
 def track_header(path: str | os.PathLike[str], format_name: str, number: int) -> TrackHeader:
     """Return what the container says of its video track `number`, counted from 0.
 
-    Matroska's PixelCrop and Colour elements; MP4's clean aperture and colour information. Raises OSError if the file
-    cannot be read.
+    Matroska's PixelCrop, Display and Colour elements; MP4's clean aperture and colour information. Raises OSError if
+    the file cannot be read.
     """
     with open(path, "rb") as file:
         if format_name.startswith("mov,"):
@@ -366,6 +367,8 @@ def _asf_objects(file: BinaryIO) -> Iterator[tuple[bytes, int, int | None]]:
 _SEGMENT, _TRACKS, _TRACK, _TYPE, _VIDEO, _CLUSTER = 0x8538067, 0x654AE6B, 0x2E, 0x03, 0x60, 0xF43B675
 _CROPS = {0x14BB: "top", 0x14AA: "bottom", 0x14CC: "left", 0x14DD: "right"}  # identifiers without their length bit
 _WIDTH, _HEIGHT = 0x30, 0x3A
+_DISPLAY = {0x14B0: "shown_width", 0x14BA: "shown_height", 0x14B2: "unit"}
+_NO_UNIT = 4  # of DisplayWidth and DisplayHeight: not known
 _COLOR = 0x15B0
 _COLORS = {0x15BB: "primaries", 0x15BA: "transfer", 0x15B1: "matrix"}
 
@@ -427,14 +430,24 @@ def _track_entries(file: BinaryIO) -> list[TrackHeader]:
                         sides = Cropping(*(values.get(side, 0) for side in Cropping._fields))
                         crop = _sane(sides, values.get("width", 0), values.get("height", 0))
                         color = _known(values.get(name, 2) for name in ColorTags._fields)
-                        found.append(TrackHeader(crop, color))
+                        found.append(TrackHeader(crop, color, _shape(values, crop)))
             return found
     return found
 
 
+def _shape(values: dict[str, int], crop: Cropping) -> Fraction | None:
+    """Return that of cropped pixels: the size that is told is of what is left, which FFmpeg before 7.1 overlooks."""
+    width, height = (values.get(name, 0) for name in ("width", "height"))
+    if not any(crop) or values.get("unit", 0) >= _NO_UNIT:
+        return None
+    width, height = width - crop.left - crop.right, height - crop.top - crop.bottom
+    across, down = values.get("shown_width", 0) or width, values.get("shown_height", 0) or height
+    return Fraction(across * height, down * width)
+
+
 def _numbers_of(file: BinaryIO, end: int) -> dict[str, int]:
-    """Read a track's type, size, cropping and colours."""
-    names = {_TYPE: "type", _WIDTH: "width", _HEIGHT: "height", **_CROPS, **_COLORS}
+    """Read a track's type, sizes, cropping and colours."""
+    names = {_TYPE: "type", _WIDTH: "width", _HEIGHT: "height", **_CROPS, **_DISPLAY, **_COLORS}
     values: dict[str, int] = {}
     for identifier, begin, stop in _elements(file, end):
         if identifier in (_VIDEO, _COLOR):

@@ -154,12 +154,15 @@ def psnr(first, second):
     return 99.0 if error == 0 else 10 * np.log10(255**2 / error)
 
 
-def with_pixel_crop(data, left, top, right, bottom):
-    """Return a Matroska file with cropping, below 128 pixels a side, written into its first track."""
+def with_pixel_crop(data, left, top, right, bottom, shown=None, unit=0):
+    """Return a Matroska file with cropping, below 128 pixels a side, and the size shown, told of its first track."""
     more = b"".join(
         identifier + b"\x81" + bytes([value])
         for identifier, value in ((b"\x54\xbb", top), (b"\x54\xaa", bottom), (b"\x54\xcc", left), (b"\x54\xdd", right))
     )
+    if shown is not None:
+        for identifier, value in ((b"\x54\xb0", shown[0]), (b"\x54\xba", shown[1]), (b"\x54\xb2", unit)):
+            more += identifier + b"\x82" + value.to_bytes(2, "big")
     begin, end = 0, len(data)
     for wanted in (b"\x18\x53\x80\x67", b"\x16\x54\xae\x6b", b"\xae", b"\xe0"):  # Segment, Tracks, TrackEntry, Video
         identifier = None

@@ -177,6 +177,18 @@ def test_pixel_crop_of_matroska_is_read(tmp_path):
     assert track_header(path, MATROSKA, 1).crop == Cropping()
 
 
+@pytest.mark.parametrize(
+    ("shown", "unit", "shape"),
+    [((160, 128), 0, 1), ((320, 128), 0, 2), ((4, 3), 3, Fraction(16, 15)), ((160, 128), 4, 1), (None, 0, 1)],
+)
+def test_shape_of_cropped_pixels_is_by_what_is_left(tmp_path, shown, unit, shape):
+    path = tmp_path / "a.mkv"
+    data = clips.write_video(path, range(3), Fraction(1, 25), width=192).read_bytes()
+    path.write_bytes(clips.with_pixel_crop(data, 16, 0, 16, 0, shown, unit))
+    with open_video(path) as source:
+        assert (source.width, source.sample_aspect_ratio) == (160, shape)
+
+
 def test_file_without_cropping_has_none(tmp_path):
     for name, format_name in (("a.mp4", MOV), ("a.mkv", MATROSKA), ("a.avi", "avi")):
         path = clips.write_video(tmp_path / name, range(2), Fraction(1, 25))
