@@ -23,7 +23,7 @@ from .planar import CHROMA_TO_LIMITED, LUMA_TO_LIMITED, NEUTRAL_CHROMA
 from .playlists import Playlist, read_playlist, what_is_missing
 from .programs import pictures_of
 from .reader import SLACK, ColorTags, VideoFrame, VideoReader
-from .structure import Cropping, TrackHeader, another_film, declared_size, track_header
+from .structure import Cropping, TrackHeader, another_film, declared_size, how_it_is_cut_off, track_header
 from .timeline import LONGEST_GAP, RESTART, Pauses, Timeline, agree, choose_rate, packet_times
 from .transport_stream import Place, counts_anew, ends_within_a_unit, goes_on_elsewhere
 from .waiting import Stalled, Worker, silence
@@ -255,9 +255,7 @@ class ContainerReader(VideoReader):
                 self._notes.append(text)
         declared = declared_size(path, name)
         if declared is not None and declared > size:
-            text = f"the file is cut off: {size} of {declared} bytes are there"
-            if name in ("mpegts", "flv"):  # how long the rest was is not told
-                text = f"the file is cut off: its last packet lacks {declared - size} bytes"
+            text = how_it_is_cut_off(name, size, declared)
             if not self._tolerant:
                 raise MediaError(text)
             self._notes.append(text)

@@ -18,7 +18,7 @@ from .access_units import LOOK, codec_of, extra_slice_bits, is_slice, iter_pictu
 from .container import as_fraction, import_av, open_to_read, reason_of, speaking_of
 from .packets import packets_of
 from .programs import pictures_of
-from .structure import declared_size
+from .structure import declared_size, how_it_is_cut_off
 from .timeline import RESTART
 
 CODECS = {"h264": "h264", "hevc": "h265"}  # FFmpeg's names
@@ -233,7 +233,7 @@ def _of_container(name: str) -> Inspection:
         with contextlib.suppress(OSError):
             size, declared = os.path.getsize(name), declared_size(name, container.format.name)
             if declared is not None and declared > size:
-                found.problems.append(f"the file is cut off: {size} of {declared} bytes are there")
+                found.problems.append(how_it_is_cut_off(container.format.name, size, declared))
         reader = _Reader(found, context.extradata if context is not None else None)
         unit = as_fraction(stream.time_base)
         marks: list[tuple[bool, Fraction | None]] = []  # whether a packet is damaged, and when it is decoded

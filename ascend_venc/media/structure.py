@@ -13,6 +13,7 @@ import struct
 from fractions import Fraction
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+from .endings import ASF_HEADER, asf_objects, flv_tags, size_by_parts
 from .reader import ColorTags
 from .transport_stream import size_in_packets
 
@@ -42,7 +43,7 @@ def declared_size(path: str | os.PathLike[str], format_name: str) -> int | None:
         return size_in_packets(path)
     parts = _PARTS.get(format_name.partition(",")[0])
     if parts is None:
-        return None
+        return size_by_parts(path, format_name)
     with open(path, "rb") as file:
         length = os.fstat(file.fileno()).st_size
         end = samples_end = 0
@@ -63,15 +64,23 @@ def declared_size(path: str | os.PathLike[str], format_name: str) -> int | None:
         return samples_end or None  # something follows that is not such a part: no statement
 
 
-_ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 # How a file of a format begins, whose demuxer takes no second one.
 _BEGINNINGS = {
     "flv": re.compile(rb"FLV\x01[\x00-\x07]\0\0\0\x09\0\0\0\0"),
-    "asf": re.compile(re.escape(_ASF_HEADER)),
+    "asf": re.compile(re.escape(ASF_HEADER)),
     "wtv": re.compile(re.escape(bytes.fromhex("b7d800203749da11a64e0007e95ead8d"))),
 }
 _LONGEST_BEGINNING = 16  # bytes
 _PIECE = 1 << 20  # bytes that are searched at once
+
+
+def how_it_is_cut_off(format_name: str, size: int, declared: int) -> str:
+    """Say of a file of which `declared_size` is more than its size what is missing, as far as that is told."""
+    if format_name in ("mpegts", "flv"):
+        return f"the file is cut off: its last packet lacks {declared - size} bytes"
+    if format_name.partition(",")[0] in _PARTS:
+        return f"the file is cut off: {size} of {declared} bytes are there"
+    return "the file is cut off within its last picture or packet"
 
 
 def another_film(path: str | os.PathLike[str], format_name: str, read_to: int) -> int | None:
@@ -316,52 +325,6 @@ def _riff_content_ends(file: BinaryIO, end: int) -> bool:
     return False
 
 
-# ---- FLV ----
-
-
-def _flv_tags(file: BinaryIO) -> Iterator[tuple[bytes, int, int | None]]:
-    """The header, then tags with their length behind them, which the last one may lack."""
-    length = os.fstat(file.fileno()).st_size
-    header = file.read(9)
-    if len(header) < 9 or not header.startswith(b"FLV"):
-        return
-    end = int.from_bytes(header[5:], "big") + 4
-    yield b"FLV", 9, end
-    file.seek(max(0, length - 4))
-    file.seek(max(0, length - 4 - int.from_bytes(file.read(4), "big")))
-    last = file.tell()
-    tag = file.read(11)
-    if last > end and len(tag) == 11 and last + 15 + int.from_bytes(tag[1:4], "big") == length:
-        yield b"tags", 0, length - end  # the last one is whole
-        return
-    while end < length:
-        file.seek(end)
-        tag = file.read(11)
-        if tag and tag[0] & 0x1F not in (8, 9, 18):
-            return
-        size = 15 + int.from_bytes(tag[1:4], "big") if len(tag) == 11 else 11
-        size = length - end if size - 4 <= length - end < size and len(tag) == 11 else size
-        yield b"tag", 11, size
-        end += size
-
-
-# ---- ASF (WMV) ----
-
-_ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
-
-
-def _asf_objects(file: BinaryIO) -> Iterator[tuple[bytes, int, int | None]]:
-    """The header and the pictures; what follows them is an index at most."""
-    for kind in (_ASF_HEADER, _ASF_DATA):
-        header = file.read(24)
-        if len(header) < 24 or header[:16] != kind:
-            return
-        (size,) = struct.unpack_from("<Q", header, 16)
-        if size < 24:  # 0: a broadcast, which tells no size
-            return
-        yield kind, 24, size
-
-
 # ---- EBML (Matroska, WebM) ----
 
 _SEGMENT, _TRACKS, _TRACK, _TYPE, _VIDEO, _CLUSTER = 0x8538067, 0x654AE6B, 0x2E, 0x03, 0x60, 0xF43B675
@@ -457,4 +420,4 @@ def _numbers_of(file: BinaryIO, end: int) -> dict[str, int]:
     return values
 
 
-_PARTS = {"mov": _boxes, "matroska": _ebml_elements, "avi": _riff_chunks, "flv": _flv_tags, "asf": _asf_objects}
+_PARTS = {"mov": _boxes, "matroska": _ebml_elements, "avi": _riff_chunks, "flv": flv_tags, "asf": asf_objects}

@@ -6,12 +6,15 @@ import random
 import struct
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
 import ascend_venc as venc
 from ascend_venc.media import ColorTags, Muxer, open_video, structure
 from ascend_venc.media.structure import Cropping, another_film, declared_size, track_header
 from helpers import clips, sound
+
+av = pytest.importorskip("av", reason="PyAV is not installed")
 
 MOV, MATROSKA = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"
 
@@ -128,6 +131,49 @@ def test_flv_that_ends_within_a_tag_lacks_its_rest(tmp_path):
             assert cut < declared_size(path, "flv") <= (end if cut >= begin + 11 else begin + 11), cut
     path.write_bytes(data + b"\0" * 50)
     assert declared_size(path, "flv") in (None, len(data))
+
+
+ENDINGS = {
+    "dv": {"codec": "dvvideo", "width": 720, "height": 576},
+    "gif": {"codec": "gif", "pix_fmt": "rgb8"},
+    "mjpeg": {"codec": "mjpeg", "pix_fmt": "yuvj420p"},
+    "mpg": {"codec": "mpeg2video"},
+    "vob": {"codec": "mpeg2video"},
+}
+
+
+@pytest.mark.parametrize("suffix", ENDINGS)
+def test_file_without_a_length_that_ends_within_a_part_is_cut_off(tmp_path, suffix):
+    options = {"width": 128, "height": 128, "pix_fmt": "yuv420p", **ENDINGS[suffix]}
+    width, height, pix_fmt = (options.pop(name) for name in ("width", "height", "pix_fmt"))
+    given = []
+    for index in range(6):
+        planes = np.concatenate([plane.reshape(-1) for plane in clips.i420(width, height, index)])
+        picture = av.VideoFrame.from_ndarray(planes.reshape(height * 3 // 2, width), format="yuv420p")
+        given.append(picture.reformat(format=pix_fmt))
+    whole = clips.write_pictures(tmp_path / f"a.{suffix}", given, **options)
+    data = whole.read_bytes()
+    with open_video(whole) as source:
+        assert len(list(source)) == 6 and not source.notes
+    path = tmp_path / f"cut.{suffix}"
+    for cut in (len(data) - 100, len(data) * 3 // 4 + 50):
+        path.write_bytes(data[:cut])
+        with pytest.raises(venc.MediaError, match="cut off within its last"):
+            open_video(path)
+        with open_video(path, tolerant=True) as source:
+            assert "cut off within its last" in source.notes[0]
+    path.write_bytes(data + bytes(4096))  # what fills up the last sector
+    with open_video(path) as source:
+        assert not any("cut off" in note for note in source.notes)
+    rng = random.Random(0)
+    for _ in range(200):
+        spoilt = bytearray(data[: rng.randrange(len(data))])
+        for _ in range(20):
+            if spoilt:
+                spoilt[rng.randrange(len(spoilt))] = rng.randrange(256)
+        path.write_bytes(spoilt)
+        end = declared_size(path, {"mpg": "mpeg", "vob": "mpeg"}.get(suffix, suffix))
+        assert end is None or end >= len(spoilt)
 
 
 def test_sound_that_is_not_there_does_not_count(mp4):
