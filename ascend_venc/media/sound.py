@@ -33,6 +33,7 @@ _ONE_SOUND = ("flv",)
 _BY_INDEX = ("mov,", "avi", "mxf")  # FFmpeg's formats whose times are counted, and begin once
 _APART = Fraction(1)  # seconds: how far one track may be behind another in the order of the file
 _HARDLY = Fraction(1, 10)  # seconds of sound before the first picture, which encoders put there
+_LONGEST = Fraction(1)  # seconds of a packet of sound
 UNKNOWN = "a codec that PyAV does not know"
 
 
@@ -199,7 +200,10 @@ class Sound:
         clock.correct(packet, held)
         if clock.last is not None:  # not this packet's time, which the next one may correct
             self._reached = max(self._reached, clock.last * unit)
+        before = clock.last
         place = clock.place(packet)
+        if not packet.duration and before is not None and place is not None and (place - before) * unit <= _LONGEST:
+            packet.duration = place - before  # MP4 would end where a last packet without one begins
         if place is not None and not (self._tolerant and place >= 0 and self._changes(packet)):
             held.append((place * unit, place, packet))
         return True

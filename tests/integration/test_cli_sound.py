@@ -149,6 +149,15 @@ def test_pause_of_the_sound_alone_stays_a_pause(tmp_path, backend):
     assert 15.5 < times[-1] < 16
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mov"])
+def test_last_packet_is_heard_where_the_input_does_not_tell_how_long_it_lasts(tmp_path, backend, suffix):
+    source = sound.write_film(tmp_path / "film.mkv", codec="alac")
+    assert encode(source, tmp_path / f"film.{suffix}", backend) == 0
+    wanted, _ = sound.heard(source)
+    found, _ = sound.heard(tmp_path / f"film.{suffix}")
+    assert len(found) == len(wanted) == 2 * sound.RATE and (found == wanted).all()
+
+
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_signal_while_the_rest_of_the_sound_is_copied_keeps_the_film(tmp_path, backend, capsys, monkeypatch, suffix):
     sounding = sound.write_film(tmp_path / "sound.mkv", seconds=4)
