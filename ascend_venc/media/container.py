@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from ..errors import MediaError, VencError
 from ..rates import parse_fps
 from .left_out import what_frames_lose, what_is_left_out
-from .orientation import UPRIGHT, turn_of
+from .orientation import UPRIGHT, tells_another_turn, turn_of
 from .packets import packets_of
 from .planar import CHROMA_TO_LIMITED, LUMA_TO_LIMITED, NEUTRAL_CHROMA
 from .playlists import Playlist, read_playlist, what_is_missing
@@ -36,6 +36,7 @@ FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG
 LAST_OF_STANDARD_RANGE = 8  # of H.273's code points those for BT.2020 and HDR come behind it, and few others
 HD_HEIGHT = 577  # pictures as high as this are taken for BT.709 by players, others for BT.601
+ATTACHED_PICTURE = 0x0400  # AV_DISPOSITION_ATTACHED_PIC
 NO_TIMESTAMPS = 0x0080  # AVFMT_NOTIMESTAMPS: a bare bitstream
 CLOCK_RESTARTS = 0x0200  # AVFMT_TS_DISCONT
 # Formats with an index of the whole film, or whose demuxer reads no second one: a place in them is the right one.
@@ -187,6 +188,7 @@ class ContainerReader(VideoReader):
         self._asked: collections.Counter[Fraction] = collections.Counter()
         self._changed: dict[str, None] = {}  # what became different in it
         self._later: dict[str, int] = {}  # what is left out of frames after the first, and of which one first
+        self._turned_from: int | None = None  # the first frame that is to be turned otherwise
         self._unjoined = 0
         self._searched = False
         self._playlist: Playlist | None = None
@@ -340,7 +342,7 @@ class ContainerReader(VideoReader):
 
     def _number_of(self, stream: Any) -> int:
         """Count the video streams before this one, cover pictures aside."""
-        return sum(1 for other in self._container.streams.video if other.index < stream.index)
+        return sum(1 for other in self._container.streams.video if other.index < stream.index and not _is_cover(other))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -360,6 +362,10 @@ class ContainerReader(VideoReader):
                 f"its pictures are meant for unequal times, {float(seconds):.2f} s in all: they are evenly spaced"
             )
         found += [f"{what} change within the film, and are told as in its beginning" for what in self._changed]
+        if self._turned_from is not None:
+            found.append(
+                f"from frame {self._turned_from} on it is to be turned otherwise: it is turned as in its beginning"
+            )
         found += [f"not carried over from frame {index} on: {name}" for name, index in self._later.items()]
         return tuple(found)
 
@@ -673,6 +679,8 @@ class ContainerReader(VideoReader):
             with speaking_of(f"frame {index} cannot be converted"):
                 for name in what_frames_lose(frame, (*self.left_out, *self._later)):
                     self._later[name] = index
+                if self._turned_from is None and tells_another_turn(frame, self._turn):
+                    self._turned_from = index
                 picture = self._to_nv12(frame)
             yield VideoFrame(picture, pts, duration)._of(self)
             frame, pts, index = following, pts + duration, index + 1
@@ -925,6 +933,11 @@ def _with_defaults(color: ColorTags, other: ColorTags) -> ColorTags:
 def as_fraction(value: Any) -> Fraction | None:
     """Convert a ratio, which newer versions of PyAV give in a class of their own; None for 0, which is unknown."""
     return Fraction(value.numerator, value.denominator) if value and value.numerator and value.denominator else None
+
+
+def _is_cover(stream: Any) -> bool:
+    disposition = getattr(stream, "disposition", 0)  # older versions of PyAV do not tell
+    return bool(int(getattr(disposition, "value", disposition)) & ATTACHED_PICTURE)
 
 
 def _is_timeout(error: BaseException) -> bool:

@@ -69,6 +69,15 @@ def turn_of(frame: Any, data: bytes) -> Turn | None:
     return None
 
 
+def tells_another_turn(frame: Any, turn: Turn) -> bool:
+    """Say whether a frame tells that it is turned, and otherwise than that. It need not repeat what one before told."""
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except (ValueError, KeyError):
+        return False
+    return matrix is not None and turn_of(frame, b"") not in (turn, None)
+
+
 # A format that holds the same samples.
 _REARRANGED = {
     **{"rgb24": "bgr24", "bgr24": "rgb24", "rgba": "bgra", "bgra": "rgba", "argb": "rgba", "abgr": "rgba"},

@@ -230,3 +230,52 @@ def test_file_name_that_looks_like_a_protocol_is_a_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     clips.write_pictures(tmp_path / "a.mkv", planar(video.synthetic(64, 48, 2))).rename("concat:a.mkv")
     assert len(read("concat:a.mkv")[1]) == 2
+
+
+TURNED = b"\0\0\0\1\x06\x2f\x03\x08\0\x14\x80"  # H.264's SEI: by a quarter
+
+
+@pytest.mark.parametrize(("first", "later", "notes"), [(b"", TURNED, 1), (TURNED, b"", 0), (TURNED, TURNED, 0)])
+def test_orientation_that_changes_within_the_film_is_noted(tmp_path, first, later, notes):
+    pictures = [clips.av_frame(np.frombuffer(clips.nv12(128, 96, n), np.uint8).reshape(144, 128)) for n in range(10)]
+    data = clips.write_pictures(
+        tmp_path / "a.h264", pictures, codec="libx264", codec_options={"g": "5", "bf": "0", "x264-params": "scenecut=0"}
+    ).read_bytes()
+    before, rest = data.split(b"\x65", 1)  # the first key frame's slice
+    start = before.rindex(b"\0\0\1")
+    middle = rest.index(b"\0\0\0\1\x67")  # the second one's parameter sets
+    behind = rest.index(b"\0\0\1\x65", middle)
+    rest = rest[:behind] + later[1:] + rest[behind:]
+    (tmp_path / "a.h264").write_bytes(before[:start] + first[1:] + before[start:] + b"\x65" + rest)
+    with open_video(tmp_path / "a.h264") as reader:
+        assert len(list(reader)) == 10
+        assert (reader.width, reader.height) == ((96, 128) if first else (128, 96))
+        assert len([note for note in reader.notes if "turned otherwise" in note]) == notes
+        assert not notes or "from frame 5 on" in reader.notes[0]
+
+
+def test_cover_picture_before_the_track_does_not_take_its_place(tmp_path):
+    import av
+
+    path = clips.write_pictures(tmp_path / "a.mp4", [clips.av_frame(np.full((192, 128), 90, np.uint8))], codec="mpeg4")
+    aperture = struct.pack(">IIIIiIiI", 96, 1, 112, 1, 0, 1, 0, 1)
+    data = clips.with_sample_entry_box(path.read_bytes(), b"mp4v", box(b"clap", aperture))
+    cover = clips.write_pictures(
+        tmp_path / "a.png", [av.VideoFrame(16, 16, "rgb24")], codec="png", options={"update": "1"}
+    )
+    picture = box(b"covr", box(b"data", struct.pack(">II", 14, 0) + cover.read_bytes()))
+    handler = box(b"hdlr", bytes(8) + b"mdirappl" + bytes(9))
+    told = box(b"udta", box(b"meta", bytes(4) + handler + box(b"ilst", picture)))
+    at = data.index(b"moov")
+    size = int.from_bytes(data[at - 4 : at], "big") + len(told)
+    path.write_bytes(data[: at - 4] + size.to_bytes(4, "big") + b"moov" + told + data[at + 4 :])
+    with av.open(str(path)) as container:
+        assert [stream.codec_context.name for stream in container.streams.video] == ["png", "mpeg4"]
+        if not hasattr(container.streams[0], "disposition"):
+            pytest.skip("this PyAV does not tell covers")
+    with open_video(path) as reader:
+        assert (reader.width, reader.height) == (96, 112)
+
+
+def box(kind, content):
+    return struct.pack(">I4s", 8 + len(content), kind) + content
