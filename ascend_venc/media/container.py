@@ -363,9 +363,8 @@ class ContainerReader(VideoReader):
             )
         found += [f"{what} change within the film, and are told as in its beginning" for what in self._changed]
         if self._turned_from is not None:
-            found.append(
-                f"from frame {self._turned_from} on it is to be turned otherwise: it is turned as in its beginning"
-            )
+            begin = self._turned_from
+            found.append(f"from frame {begin} on it is to be turned otherwise: it is turned as in its beginning")
         found += [f"not carried over from frame {index} on: {name}" for name, index in self._later.items()]
         return tuple(found)
 

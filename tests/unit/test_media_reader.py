@@ -260,9 +260,8 @@ def test_cover_picture_before_the_track_does_not_take_its_place(tmp_path):
     path = clips.write_pictures(tmp_path / "a.mp4", [clips.av_frame(np.full((192, 128), 90, np.uint8))], codec="mpeg4")
     aperture = struct.pack(">IIIIiIiI", 96, 1, 112, 1, 0, 1, 0, 1)
     data = clips.with_sample_entry_box(path.read_bytes(), b"mp4v", box(b"clap", aperture))
-    cover = clips.write_pictures(
-        tmp_path / "a.png", [av.VideoFrame(16, 16, "rgb24")], codec="png", options={"update": "1"}
-    )
+    small = [av.VideoFrame(16, 16, "rgb24")]
+    cover = clips.write_pictures(tmp_path / "a.png", small, codec="png", options={"update": "1"})
     picture = box(b"covr", box(b"data", struct.pack(">II", 14, 0) + cover.read_bytes()))
     handler = box(b"hdlr", bytes(8) + b"mdirappl" + bytes(9))
     told = box(b"udta", box(b"meta", bytes(4) + handler + box(b"ilst", picture)))
