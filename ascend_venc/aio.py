@@ -115,7 +115,7 @@ class Encoder:
         """
         return self._close(True, call_site.nearest())  # now: nothing of the program calls the coroutine of a task
 
-    async def _close(self, warn: bool, site: CallSite) -> None:
+    async def _close(self, warn: bool, site: CallSite | None = None) -> None:
         inner = self._open()
         if self._waitset is not None and self._loop is not None:
             self._loop.remove_reader(self._waitset.fileno())

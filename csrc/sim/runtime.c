@@ -68,8 +68,9 @@ static aclError check_device(const char *function, int32_t id) {
     if (rc != ACL_SUCCESS)
         return rc;
     if (id < 0 || (uint32_t)id >= sim_device_count()) /* documented */
-        return sim_fail_at(function, ACL_ERROR_RT_INVALID_DEVICEID, "device %d does not exist: there %s %u", id,
-                           sim_device_count() == 1 ? "is" : "are", sim_device_count());
+        return sim_fail_at(function, ACL_ERROR_RT_INVALID_DEVICEID,
+                           "device %d does not exist: there %s %u (ASCEND_VENC_SIM_DEVICES: a number from 0 to %d)", id,
+                           sim_device_count() == 1 ? "is" : "are", sim_device_count(), SIM_MAX_DEVICES);
     return ACL_SUCCESS;
 }
 
