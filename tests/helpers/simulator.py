@@ -290,6 +290,13 @@ def shared():
     return _shared
 
 
+def is_a_board():
+    """Whether the device under test is one on which the host writes the memory that the device reads: no staging."""
+    mode = ctypes.c_int(-1)
+    assert shared().aclrtGetRunMode(ctypes.byref(mode)) == 0
+    return mode.value == 0
+
+
 def live_counts():
     return shared().live()
 

@@ -89,6 +89,8 @@ def test_encode_that_waits_for_memory_of_a_picture_waits_for_no_packet(width, pi
     sim = simulator.shared()
     options = {"codec": "h264", "backend": "sim", "pixel_format": pixel_format, "depth": 4, "timeout": 60}
     with venc.Encoder(width, 128, **options) as enc, sim.options(stall=1):
+        if simulator.is_a_board():
+            pytest.skip("on a board no staging memory is allocated (aclrtGetRunMode says ACL_DEVICE)")
         assert enc.encode(frame) == []
         with sim.hanging_call("aclrtMallocHost"):
             thread = started(enc.encode, frame)
