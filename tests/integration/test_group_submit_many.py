@@ -2,8 +2,10 @@
 """A frame of each of several encoders in one call."""
 
 import contextlib
+import gc
 import signal
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -128,6 +130,21 @@ def test_frame_that_the_device_refuses_is_not_sent_twice_and_its_token_goes_back
         [2, None],
         [3, None],
     ]
+
+
+class Token:
+    pass
+
+
+def test_token_of_a_frame_that_was_refused_is_let_go_of_at_once(group, frames):
+    cameras, tokens = cameras_of(group), [Token() for _ in range(CAMERAS)]
+    alive = [weakref.ref(token) for token in tokens]
+    with simulator.shared().options(stall=1):
+        with simulator.shared().failing_call(interface.SEND, 2, 507046), contextlib.suppress(venc.AclError):
+            group.submit_many([(camera, frames[0]) for camera in cameras], tokens=tokens)
+        tokens.clear()
+        gc.collect()
+        assert [token() is not None for token in alive] == [True, False, True, True]
 
 
 def test_who_has_no_room_is_waited_for_behind_all_others(group, frames):

@@ -370,6 +370,7 @@ def test_child_of_a_fork_chooses_anew():
 import os
 before = venc.capabilities().interface
 sys.stdout.flush()
+warnings.filterwarnings("ignore", "This process .* is multi-threaded")  # CPython 3.12 and newer
 pid = os.fork()
 if pid == 0:
     print(json.dumps(venc.capabilities().interface), flush=True)
