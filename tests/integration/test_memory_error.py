@@ -254,7 +254,7 @@ def test_what_came_with_frames_that_were_written_is_let_go_though_memory_runs_ou
     ):
         for _ in range(BEFORE // 12):
             enc.submit_many([FRAME] * 12, tokens=[1] * 12)
-        for place in range(16):
+        for place in range(40):
             tokens = [Token() for _ in range(4)]
             alive = weakref.WeakSet(tokens)
             enc.submit_many([FRAME] * 4, tokens=tokens)

@@ -609,6 +609,10 @@ static void *wait_until_idle(void *channel) {
 SCENARIO(a_refused_frame_wakes_who_waits_until_the_device_is_idle) {
     avenc_channel *channel = open_on(0, 2, 0);
     pthread_t sender, waiter;
+    avenc_waitset *group;
+    uint32_t key, count;
+    CHECK(avenc_waitset_create(&group) == AVENC_OK && avenc_channel_attach(channel, group, 7) == AVENC_OK);
+    CHECK(avenc_waitset_take(group, PATIENT, 0, &key, 1, &count) == AVENC_OK && count == 1); /* it may have packets */
     loop_hang(0, LOOP_SEND, 1);
     loop_next(0, refused);
     pthread_create(&sender, NULL, submit_refused, channel);
@@ -618,7 +622,10 @@ SCENARIO(a_refused_frame_wakes_who_waits_until_the_device_is_idle) {
     loop_release(0, LOOP_SEND); /* no report follows, and no slot is free by it */
     pthread_join(sender, NULL);
     pthread_join(waiter, NULL);
+    CHECK(avenc_waitset_take(group, PATIENT, 0, &key, 1, &count) == AVENC_OK && count == 1 && key == 7);
     loop_report(0, 1);
+    avenc_channel_detach(channel, group);
+    avenc_waitset_release(group);
     end_channel(channel);
 }
 
