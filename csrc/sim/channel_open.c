@@ -2,7 +2,6 @@
 /* Creating a channel: what the library and the device check, and the parts it is made of. */
 #include "channel.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,21 +48,30 @@ static aclError check_ranges(const char *function, const sim_channel_desc *desc)
     return ACL_SUCCESS;
 }
 
-static _Atomic(char *) codec_path;
+static pthread_mutex_t choice_lock = PTHREAD_MUTEX_INITIALIZER;
+static char codec_path[PATH_MAX]; /* "": none was named */
 
 int aclsim_set_codec(const char *path) {
-    static _Atomic(char *) former; /* it may be in use by a channel that is being created: one more is kept */
-    char *copy = path != NULL ? strdup(path) : NULL;
-    if (path != NULL && copy == NULL)
+    size_t length = path != NULL ? strlen(path) : 0;
+    if (length >= sizeof codec_path)
         return -1;
-    free(atomic_exchange(&former, atomic_exchange(&codec_path, copy)));
+    pthread_mutex_lock(&choice_lock);
+    memcpy(codec_path, path != NULL ? path : "", length + 1);
+    pthread_mutex_unlock(&choice_lock);
     return 0;
 }
 
 /* The environment's choice counts more than the loader's find: codec.c reads it when nothing is handed over. */
-const char *sim_codec_choice(void) {
+const char *sim_codec_choice(char buffer[PATH_MAX]) {
     const char *chosen = secure_getenv("ASCEND_VENC_SIM_AVCODEC");
-    return chosen != NULL && chosen[0] != '\0' ? NULL : atomic_load(&codec_path);
+    pthread_mutex_lock(&choice_lock);
+    memcpy(buffer, codec_path, PATH_MAX);
+    pthread_mutex_unlock(&choice_lock);
+    return (chosen != NULL && chosen[0] != '\0') || buffer[0] == '\0' ? NULL : buffer;
+}
+
+void sim_codec_choice_after_fork(void) {
+    pthread_mutex_init(&choice_lock, NULL);
 }
 
 static aclError open_codec(sim_channel *ch, const sim_channel_desc *desc, const char *function) {
@@ -98,7 +106,8 @@ static aclError open_codec(sim_channel *ch, const sim_channel_desc *desc, const 
         .bit_rate = desc->max_bit_rate != 0 ? desc->max_bit_rate : profile->default_bit_rate,
     };
     char why[1500] = "";
-    if (sim_codec_load(sim_codec_choice(), why, sizeof why) != 0 ||
+    char path[PATH_MAX];
+    if (sim_codec_load(sim_codec_choice(path), why, sizeof why) != 0 ||
         sim_codec_open(&config, &ch->codec, why, sizeof why) != 0)
         return sim_fail_at(function, ACL_ERROR_RT_AICPU_EXCEPTION, "the encoder cannot be opened: %s", why);
     return ACL_SUCCESS;
@@ -204,8 +213,9 @@ static aclError create_channel(sim_channel_desc *desc, int32_t device, const cha
     bool listed = rc == ACL_SUCCESS && sim_channel_list(ch, limit != 0 ? limit : sim_profile_get()->max_channels);
     if (rc == ACL_SUCCESS && !listed) /* guessed code */
         rc = sim_fail_at(function, ACL_ERROR_RT_RESOURCE_ALLOC_FAIL, "the device has no more channels");
-    if (rc == ACL_SUCCESS && ch->codec != NULL && sim_channel_start_worker(ch) != 0)
-        rc = sim_fail_at(function, ACL_ERROR_RT_RESOURCE_ALLOC_FAIL, "no thread for the channel: %s", strerror(errno));
+    int error = rc == ACL_SUCCESS && ch->codec != NULL ? sim_channel_start_worker(ch) : 0;
+    if (error != 0)
+        rc = sim_fail_at(function, ACL_ERROR_RT_RESOURCE_ALLOC_FAIL, "no thread for the channel: %s", strerror(error));
     if (rc == ACL_SUCCESS) {
         *out = ch;
         return rc;

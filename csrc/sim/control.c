@@ -170,6 +170,7 @@ static void after_fork(void) {
     sim_handle_after_fork();
     sim_memory_after_fork();
     sim_venc_after_fork();
+    sim_codec_choice_after_fork();
     sim_mpi_after_fork();
     sim_mpi_epoll_after_fork();
     sim_mpi_module_after_fork();

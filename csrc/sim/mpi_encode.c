@@ -239,7 +239,8 @@ hi_s32 sim_mpi_open_codec(const char *function, sim_mpi_channel *ch) {
     char why[1500] = "";
     ch->codec_width = config.width;
     ch->codec_height = config.height;
-    if (sim_codec_load(sim_codec_choice(), why, sizeof why) != 0 ||
+    char path[PATH_MAX];
+    if (sim_codec_load(sim_codec_choice(path), why, sizeof why) != 0 ||
         sim_codec_open(&config, &ch->codec, why, sizeof why) != 0)
         return sim_fail_at(function, HI_ERR_VENC_SYS_ERROR, "the encoder cannot be opened: %s", why);
     return HI_SUCCESS;

@@ -30,6 +30,7 @@
 #include "himpi.h"
 #include "aclsim.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -384,7 +385,8 @@ aclError sim_stream_wait_device(const char *function, int32_t device, uint64_t d
 /* ---- channel_open.c, channel_list.c, venc.c ------------------------------------------------------------------------- */
 
 /* The libavcodec that aclsim_set_codec named; NULL: let the codec search. */
-const char *sim_codec_choice(void);
+const char *sim_codec_choice(char buffer[PATH_MAX]);
+void sim_codec_choice_after_fork(void);
 /* Channels that were opened in a context, by its handle. */
 unsigned sim_channel_in_context(const void *context);
 /* How many channels are open, and where the oldest of them was made. */

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers import annexb, video
+from helpers import acl_program, annexb, simulator, video
 from helpers import codec as driver
 from helpers.codec import (
     BY_QP,
@@ -608,6 +608,28 @@ def test_child_of_a_fork_beside_the_loading_has_a_whole_library(fresh, tmp_path)
         os._exit(0 if load(path) == "" else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert outcome(loading) == ""
+
+
+def test_library_that_is_named_anew_while_another_thread_loads_it_stays_named(tmp_path):
+    """The loader of the package names it each time that it opens the device, beside channels that are being created."""
+    begun = tmp_path / "begun"
+    path = compile_fake(tmp_path / "libavcodec.so", SLOW, STARTED=f'"{begun}"')
+    with simulator.isolated() as sim, acl_program.Program(sim) as program:
+        assert sim.lib.aclsim_set_codec(os.fsencode(path)) == 0
+        desc, texts = program.channel_desc(), []
+
+        def create():
+            assert sim.aclrtSetCurrentContext(program.context) == 0
+            assert sim.aclvencCreateChannel(desc) == 507018
+            texts.append(sim.error_text())
+
+        loading = started(create)
+        eventually(begun.exists)
+        for number in range(3):
+            assert sim.lib.aclsim_set_codec(str(number).encode() * len(str(path))) == 0
+        outcome(loading)
+        program.destroy_desc(desc)
+    assert f"(tried {path}: has no symbol" in texts[0]
 
 
 def test_encode_with_a_library_that_holds_pictures_back_is_refused(fresh, tmp_path):
