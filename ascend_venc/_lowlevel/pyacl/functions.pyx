@@ -21,6 +21,7 @@ from ..wait cimport begin_wait
 
 include "fastcall.pyx"
 include "handles.pyx"
+include "deliveries.pyx"
 include "report.pyx"
 include "special.pyx"
 include "venc.pyx"

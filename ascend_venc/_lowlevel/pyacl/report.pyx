@@ -1,38 +1,52 @@
 # SPDX-License-Identifier: Apache-2.0
 # Delivery of callbacks into Python, for acl.media.venc_send_frame and acl.rt.launch_callback.
 #
-# The runtime calls a trampoline inside acl.rt.process_report, which has released the GIL; the trampoline takes it back once
-# for each callback. The thread is a Python thread, so its thread state exists already: nothing is allocated for it.
+# The runtime calls a trampoline inside acl.rt.process_report, which has released the GIL; the trampoline takes it back for
+# the callback. The thread is a Python thread, so its thread state exists already: nothing is allocated for it.
 #
-# What the runtime is given as user data is a number, not a pointer: place and generation in a table of deliveries, whose
-# entry is taken out when its callback comes. So a callback that comes twice, late, or after its channel was destroyed
-# finds nothing and does nothing.
+# Beside a busy thread each taking of the GIL lasts 5 ms or more, and the runtime is back from a callback in microseconds: it
+# tells the device that the access unit is free, or has the next callback ready. So a report thread keeps the GIL from its
+# first callback to the end of process_report. That the runtime is that quick is not documented, so it is measured: the
+# GIL is kept by a thread whose last PROMPT_REPORTS reports were, and one that was not makes it begin anew.
 #
 # The gate. A callback must not enter Python while the interpreter ends: up to 3.13 its thread would be ended inside
 # PyGILState_Ensure, across the runtime's own stack frames; later it would hang there. So an atexit hook closes the gate and
 # waits, at most 2 s, for the callbacks that are inside; later ones return at once. Invariant: either the callback sees
 # `closing`, or the hook sees it in `inside`: each writes its own word before it reads the other's, in one order for all
 # threads. The thread that ends the interpreter may still deliver to itself: it holds what the others can no longer get.
-from cpython.exc cimport PyErr_CheckSignals
-from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.stdlib cimport realloc
-
 cdef extern from "pythread.h":
     unsigned long PyThread_get_thread_ident() nogil
 
 cdef extern from *:
     """
+    #include <time.h>
+    static int64_t clock_ns(void) {
+        struct timespec t;
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    }
     #define ordered_add(word, value) __atomic_fetch_add(word, value, __ATOMIC_SEQ_CST)
     #define ordered_load(word) __atomic_load_n(word, __ATOMIC_SEQ_CST)
     #define ordered_store(word, value) __atomic_store_n(word, value, __ATOMIC_SEQ_CST)
     static __thread void *thread_report; /* report_call: the innermost process_report of this thread */
+    static __thread int prompt_reports;  /* of this thread, one after the other, up to PROMPT_REPORTS */
     """
+    int64_t clock_ns() nogil
     int ordered_add(int *word, int value) nogil
     int ordered_load(int *word) nogil
     void ordered_store(int *word, int value) nogil
     void *thread_report
+    int prompt_reports
+
+cdef extern from "Python.h":
+    ctypedef struct PyThreadState:
+        pass
+    PyThreadState *PyEval_SaveThread() nogil
+    void PyEval_RestoreThread(PyThreadState *state) nogil
 
 cdef enum:
+    PROMPT_REPORTS = 8
+    PROMPT_NS = 200_000          # from the last callback's end to the runtime's return
     EXIT_PATIENCE_S = 2
     WAITS_WITHOUT_PROGRESS = 60  # of 50 ms, before a wait is left to the runtime
     WAITS_WHEN_LEFT_OUT = 4      # the same once the runtime was seen to leave a callback of the channel out
@@ -42,181 +56,6 @@ cdef int inside = 0              # callbacks in Python or on their way
 cdef unsigned long closing_thread = 0
 cdef object gate_left = _thread.allocate_lock()  # released by each callback that leaves while the gate is closing
 cdef set ended = set()           # threads of acl.util.start_thread whose function has returned, until they are joined
-cdef dict channels = {}          # handle of a channel description -> Channel
-
-
-@cython.internal
-@cython.auto_pickle(False)
-cdef class Channel:
-    """What the facade knows of an encoder channel description."""
-    cdef uint64_t desc        # the handle
-    cdef object callback      # for the next frame; None: not set
-    cdef bint created         # venc_create_channel succeeded, venc_destroy_channel has not
-    cdef bint destroying      # a thread is in venc_destroy_channel
-    cdef bint left_out        # a report was processed on its thread that ran no callback of ours, and none came since
-    cdef int users            # threads in venc_send_frame or venc_create_channel
-    cdef uint64_t thread_id   # whose process_report delivers, as set when the channel was created
-    cdef object thread        # its threading.Thread, None if it has none
-    cdef uint64_t accepted    # frames sent so far
-    cdef uint64_t pending     # of these, not delivered yet
-    cdef list waiters         # locks, released when pending or users reaches 0
-
-    def __cinit__(self):
-        self.waiters = []
-
-
-# ---- deliveries --------------------------------------------------------------------------------------------------------
-
-# One callback to come: a frame of a channel, or a launched function. Owns its references until it has run.
-cdef struct delivery:
-    uint64_t number       # generation << 32 | place in the table + 1; what the runtime is given
-    uint64_t sequence     # in the order in which they were expected; 0: the place is free
-    uint64_t returned     # in the order in which their sends came back; 0: its thread is inside the runtime
-    uint64_t frame        # number of the frame in its channel
-    PyObject *function
-    PyObject *user_data
-    PyObject *channel     # NULL: launched by acl.rt.launch_callback
-    uint32_t next_free    # place + 1; 0: none
-
-cdef delivery *deliveries = NULL
-cdef uint32_t deliveries_size = 0
-cdef uint32_t first_free = 0     # place + 1; 0: none
-cdef uint64_t last_sequence = 0
-cdef uint64_t last_returned = 0
-
-
-cdef int grow_deliveries() except -1:
-    global deliveries, deliveries_size, first_free
-    cdef uint32_t size = 64 if deliveries_size == 0 else 2 * deliveries_size
-    cdef delivery *grown = <delivery *>realloc(deliveries, size * sizeof(delivery))
-    cdef uint32_t i
-    if grown == NULL:
-        raise MemoryError()
-    for i in range(deliveries_size, size):
-        grown[i].number = i + 1
-        grown[i].sequence = 0
-        grown[i].next_free = i + 2 if i + 1 < size else first_free
-    first_free = deliveries_size + 1
-    deliveries = grown
-    deliveries_size = size
-    return 0
-
-
-cdef inline int reserve_delivery() except -1:
-    """Room for one more, so that `expect` cannot fail before the GIL is given up."""
-    return grow_deliveries() if first_free == 0 else 0
-
-
-cdef uint64_t expect(object function, object user_data, Channel channel) except 0:
-    """Enter a callback that is to come. Returns its number."""
-    global first_free, last_sequence
-    cdef delivery *entry
-    reserve_delivery()
-    entry = &deliveries[first_free - 1]
-    first_free = entry.next_free
-    last_sequence += 1
-    entry.number += <uint64_t>1 << 32  # never 0, and no number comes again in 2**32 uses of its place
-    entry.sequence = last_sequence
-    entry.returned = 0
-    Py_INCREF(function)
-    Py_INCREF(user_data)
-    entry.function = <PyObject *>function
-    entry.user_data = <PyObject *>user_data
-    entry.channel = NULL
-    if channel is not None:
-        Py_INCREF(channel)
-        entry.channel = <PyObject *>channel
-        entry.frame = channel.accepted
-        channel.accepted += 1
-        channel.pending += 1
-    return entry.number
-
-
-cdef void has_returned(uint64_t number) noexcept:
-    """The call that was given this number has come back with success."""
-    global last_returned
-    cdef uint32_t i = <uint32_t>number - 1
-    last_returned += 1
-    if i < deliveries_size and deliveries[i].number == number:  # else its callback has come
-        deliveries[i].returned = last_returned
-
-
-cdef bint take(uint64_t number, delivery *taken) noexcept:
-    """Take a delivery out of the table, with its references; False if it is not there (any more)."""
-    global first_free
-    cdef uint32_t i = <uint32_t>number - 1
-    if i >= deliveries_size or deliveries[i].number != number or deliveries[i].sequence == 0:
-        return False
-    taken[0] = deliveries[i]
-    deliveries[i].sequence = 0
-    deliveries[i].next_free = first_free
-    first_free = i + 1
-    return True
-
-
-cdef int wake(Channel channel) except -1:
-    waiters, channel.waiters = channel.waiters, []
-    for lock in waiters:
-        lock.release()
-    return 0
-
-
-cdef int leave(Channel channel) except -1:
-    """A thread has left the channel's call of the runtime."""
-    channel.users -= 1
-    if channel.users == 0 and channel.waiters:
-        wake(channel)
-    return 0
-
-
-cdef int wait_once(Channel channel, object lock) except -1:
-    """Wait until pending or users reaches 0, or for 50 ms: the runtime may leave callbacks out. Raises for Ctrl-C."""
-    if lock not in channel.waiters:
-        channel.waiters.append(lock)
-    try:
-        lock.acquire(True, 0.05)
-        PyErr_CheckSignals()
-    finally:
-        if lock in channel.waiters:
-            channel.waiters.remove(lock)
-    return 0
-
-
-cdef int settle(delivery *taken) except -1:
-    """Count a delivery as done: wake who waits for the channel's last one, and drop the references."""
-    cdef Channel channel
-    if taken.channel != NULL:
-        channel = <Channel>taken.channel
-        Py_DECREF(channel)
-        if channel.pending > 0:
-            channel.pending -= 1
-        if channel.pending == 0 and channel.waiters:
-            wake(channel)
-    Py_DECREF(<object>taken.function)
-    Py_DECREF(<object>taken.user_data)
-    return 0
-
-
-cdef int forget(uint64_t number) except -1:
-    """Drop a delivery that will not happen."""
-    cdef delivery taken
-    if take(number, &taken):
-        settle(&taken)
-    return 0
-
-
-cdef int forget_deliveries(Channel channel, uint64_t last=0xFFFFFFFFFFFFFFFF) except -1:
-    """Drop the deliveries of a channel (None: all there are); those of sends up to the one that came back as `last`, or
-    all of them."""
-    cdef uint32_t i = 0
-    if channel is not None and channel.pending == 0:
-        return 0
-    while i < deliveries_size:  # dropping a reference may run Python code, which may send
-        if deliveries[i].sequence and (last == 0xFFFFFFFFFFFFFFFF or 0 < deliveries[i].returned <= last) and (
-                channel is None or deliveries[i].channel == <PyObject *>channel):
-            forget(deliveries[i].number)
-        i += 1
-    return 0
 
 
 # ---- process_report ----------------------------------------------------------------------------------------------------
@@ -227,6 +66,9 @@ cdef struct report_call:
     int depth                 # callbacks being run now
     PyObject *stopped         # the KeyboardInterrupt or SystemExit of a callback, owned; NULL
     report_call *outer
+    PyThreadState *state      # of the thread while it is in the runtime; NULL
+    bint held                 # it has the GIL all the same: a callback has taken it, and kept it
+    int64_t left              # when the last callback went back to the runtime, by clock_ns
 
 
 cdef void begin_report(report_call *call) noexcept:
@@ -235,7 +77,29 @@ cdef void begin_report(report_call *call) noexcept:
     call.depth = 0
     call.stopped = NULL
     call.outer = <report_call *>thread_report
+    call.state = NULL
+    call.held = False
+    call.left = 0
     thread_report = call
+
+
+cdef aclError process(report_call *call, const acl_api *acl, int32_t timeout) noexcept:
+    """aclrtProcessReport, with the GIL given up until a callback keeps it."""
+    global prompt_reports
+    cdef int before = call.callbacks
+    cdef aclError code
+    call.state = PyEval_SaveThread()
+    code = acl.aclrtProcessReport(timeout)
+    if call.callbacks != before:
+        if clock_ns() - call.left > PROMPT_NS:
+            prompt_reports = 0
+        elif prompt_reports < PROMPT_REPORTS:
+            prompt_reports += 1
+    if not call.held:
+        PyEval_RestoreThread(call.state)  # as the end of a `with nogil` does
+    call.held = False
+    call.state = NULL
+    return code
 
 
 cdef int end_report(report_call *call, int code) except -1:
@@ -274,12 +138,28 @@ cdef bint gate_enter() noexcept nogil:
 
 cdef void venc_trampoline(acldvppPicDesc *input, acldvppStreamDesc *output, void *user_data) noexcept nogil:
     if user_data != NULL and gate_enter():
-        deliver(input, output, <uint64_t>user_data)
+        hand_over(input, output, <uint64_t>user_data)
 
 
 cdef void launch_trampoline(void *user_data) noexcept nogil:
     if user_data != NULL and gate_enter():
-        deliver(NULL, NULL, <uint64_t>user_data)
+        hand_over(NULL, NULL, <uint64_t>user_data)
+
+
+cdef void hand_over(acldvppPicDesc *input, acldvppStreamDesc *output, uint64_t number) noexcept nogil:
+    cdef report_call *call = <report_call *>thread_report
+    # depth: what this thread's callback called has given the GIL up by itself.
+    if call == NULL or call.state == NULL or call.depth != 0:
+        deliver(input, output, number)
+        return
+    if not call.held:
+        PyEval_RestoreThread(call.state)  # here, and not in `deliver`, which would give it up at its end
+        call.held = True
+    deliver(input, output, number)
+    if prompt_reports < PROMPT_REPORTS:
+        PyEval_SaveThread()
+        call.held = False
+    call.left = clock_ns()
 
 
 # With the GIL: this is where the runtime, which knows nothing of Python, reaches the program's callback.

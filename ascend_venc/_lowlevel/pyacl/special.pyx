@@ -193,14 +193,13 @@ cdef object rt_launch_callback(PyObject *self, PyObject **args, Py_ssize_t given
     return status(b"acl.rt.launch_callback", code, args, given)
 
 
-cdef aclError process_in_slices(const acl_api *acl, int32_t timeout) except? -1:
+cdef aclError process_in_slices(report_call *call, const acl_api *acl, int32_t timeout) except? -1:
     """Process reports on the main thread, where Python's signal handlers run: wake for them every SLICE_MS."""
     cdef aclError code
     cdef int32_t slice_ms
     while True:
         slice_ms = SLICE_MS if timeout < 0 or timeout > SLICE_MS else timeout
-        with nogil:
-            code = acl.aclrtProcessReport(slice_ms)
+        code = process(call, acl, slice_ms)
         if timeout > 0:
             timeout -= slice_ms
         PyErr_CheckSignals()
@@ -218,10 +217,9 @@ cdef object rt_process_report(PyObject *self, PyObject **args, Py_ssize_t given)
     begin_report(&call)
     try:
         if (timeout == -1 or timeout > SLICE_MS) and PyThread_get_thread_ident() == main_thread:
-            code = process_in_slices(acl, timeout)
+            code = process_in_slices(&call, acl, timeout)
         else:
-            with nogil:
-                code = acl.aclrtProcessReport(timeout)
+            code = process(&call, acl, timeout)
     finally:
         end_report(&call, code)
     if code == ACL_ERROR_RT_REPORT_TIMEOUT or code == ACL_ERROR_RT_THREAD_SUBSCRIBE:
