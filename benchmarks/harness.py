@@ -25,6 +25,8 @@ import native
 
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(native.ROOT / "tests"))
+# Different pictures that a peer sends at a rate, over all its channels: what is read is as warm in the cache for each.
+PACED_PICTURES = 8
 SENDS = ("aclvencSendFrame", "hi_mpi_venc_send_frame")
 
 

@@ -23,8 +23,9 @@ enum { MAX_BUFFERS = 1024, OUTPUT = 1 << 20, REPORT_MS = 100, EVENTS = 64, PACKS
 
 typedef struct floor_config {
     uint32_t channels, width, height;
-    uint32_t buffers;  /* device buffers of each channel, and different pictures of the host */
+    uint32_t buffers;  /* device buffers of each channel */
     uint32_t outputs;  /* buffers for access units in rotation, of each channel */
+    uint32_t pictures; /* different pictures of the host, of all channels together */
     int32_t threaded;  /* a report thread; else the caller processes its own reports */
     int32_t copies;    /* copy each picture to the device and each access unit out */
     int32_t checksums; /* of all access units, for comparison with the peers */
@@ -69,7 +70,7 @@ typedef struct floor {
     hi_s32 epoll;
     channel *channels;
     size_t picture_size;
-    char *pixels; /* `buffers` pictures */
+    char *pixels; /* `pictures` of them */
     pthread_t thread;
     atomic_int stop;
     pthread_mutex_t lock;
@@ -214,9 +215,9 @@ static bool take_slots(floor_t *f, channel *ch, uint32_t count, slot **taken) {
 
 static void send_one(floor_t *f, channel *ch, slot *s) {
     if (f->config.copies)
-        need(f,
-             f->api.aclrtMemcpy(s->memory, f->picture_size, f->pixels + ch->sent % f->config.buffers * f->picture_size,
-                                f->picture_size, ACL_MEMCPY_HOST_TO_DEVICE));
+        need(f, f->api.aclrtMemcpy(s->memory, f->picture_size,
+                                   f->pixels + (ch->number + ch->sent) % f->config.pictures * f->picture_size,
+                                   f->picture_size, ACL_MEMCPY_HOST_TO_DEVICE));
     uint64_t number = ch->sent++;
     if (!f->config.v2) {
         need(f, f->api.aclvencSendFrame(ch->desc, s->picture, NULL, f->frame_config, s));
@@ -423,7 +424,7 @@ static void open_channel(floor_t *f, channel *ch) {
 
 EXPORT floor_t *floor_open(const char *device_path, const floor_config *config) {
     floor_t *f = calloc(1, sizeof *f);
-    if (f == NULL || config->channels == 0 || config->outputs == 0 || config->buffers == 0 ||
+    if (f == NULL || config->channels == 0 || config->outputs == 0 || config->buffers == 0 || config->pictures == 0 ||
         config->buffers > MAX_BUFFERS || (config->file >= 0 && config->outputs < config->buffers) ||
         (config->v2 && !config->threaded) || config->width % 16 != 0 || device_load(device_path, &f->api) != 0) {
         free(f);
@@ -437,11 +438,11 @@ EXPORT floor_t *floor_open(const char *device_path, const floor_config *config) 
     if (rc != ACL_ERROR_REPEAT_INITIALIZE)
         need(f, rc);
     need(f, f->api.aclrtCreateContext(&f->context, 0));
-    f->pixels = malloc(config->buffers * f->picture_size);
+    f->pixels = malloc(config->pictures * f->picture_size);
     f->channels = calloc(config->channels, sizeof *f->channels);
     if (f->pixels == NULL || f->channels == NULL)
         abort();
-    memset(f->pixels, 0x5a, config->buffers * f->picture_size); /* not the kernel's one page of zeros */
+    memset(f->pixels, 0x5a, config->pictures * f->picture_size); /* not the kernel's one page of zeros */
     if (config->v2) {
         hi_venc_mod_param param = {.mod_type = HI_VENC_MOD_H265};
         need(f, f->api.hi_mpi_sys_init());

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import native
 import numpy as np
-from harness import Work
+from harness import PACED_PICTURES, Work
 
 import ascend_venc
 from ascend_venc.cli.streams import Paced, send_paced
@@ -242,6 +242,12 @@ class AclProgram:
 
 class PacedProgram(AclProgram):
     """The same at a rate: a frame for which its channel has no buffer is lost."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        frames = [frame for channel in self.channels for frame in channel.frames][:PACED_PICTURES]
+        for number, channel in enumerate(self.channels):
+            channel.frames = [frames[(number + index) % len(frames)] for index in range(self.workload.buffers)]
 
     def _callback(self, input_picture, output, user_data):
         super()._callback(input_picture, output, user_data)

@@ -16,7 +16,7 @@ def _structure(**fields):
 
 
 Config = _structure(  # floor_config
-    **dict.fromkeys(("channels", "width", "height", "buffers", "outputs"), U32),
+    **dict.fromkeys(("channels", "width", "height", "buffers", "outputs", "pictures"), U32),
     **dict.fromkeys(("threaded", "copies", "checksums", "v2", "file"), I32),
 )
 Result = _structure(**dict.fromkeys(("frames", "bytes", "checksum"), U64))  # floor_result
@@ -44,12 +44,13 @@ def _library():
 class CFloor:
     """The same calls from plain C. `copies=False`: none of the program's own copies, which leaves the device's work.
 
-    outputs: access units that it keeps, as a program has that receives packets. file: a descriptor to write them to.
+    outputs: access units that it keeps, as a program has that receives packets. pictures: different ones, of all
+    channels together; None: one for each buffer. file: a descriptor to write access units to.
     """
 
     SERIAL = True
 
-    def __init__(self, workload, threaded=True, copies=True, outputs=16, file=-1):
+    def __init__(self, workload, threaded=True, copies=True, outputs=16, pictures=None, file=-1):
         self._lib = _library()
         self.workload = workload
         config = Config(
@@ -58,6 +59,7 @@ class CFloor:
             height=workload.height,
             buffers=workload.buffers,
             outputs=max(outputs, workload.buffers if file >= 0 else 1),
+            pictures=pictures or workload.buffers,
             threaded=threaded or workload.v2,
             copies=copies,
             checksums=workload.checksums,

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import native
 import numpy as np
-from harness import Work
+from harness import PACED_PICTURES, Work
 
 import ascend_venc
 from ascend_venc.cli import streams
@@ -218,18 +218,18 @@ class Paced:
         except ascend_venc.VencError:
             self.close()
             raise
-        self.pictures = [bytes([number]) * workload.picture_bytes for number in range(8)]
+        self.pictures = [bytes([number]) * workload.picture_bytes for number in range(PACED_PICTURES)]
 
     def pace(self, warm_up=streams.WARM_UP, together=1, **how):
         how.update(warm_up=warm_up, together=together)
         if self.way != "sink":
             return streams.pace(self.group, self.encoders, self.pictures, call=self.call, **how)
         cpu = []
-        several = [(encoder, self.pictures[number % 8]) for number, encoder in enumerate(self.encoders)]
+        several = [(encoder, self.pictures[number % PACED_PICTURES]) for number, encoder in enumerate(self.encoders)]
 
         def send(stream, due):
             if together == 1:
-                return self.encoders[stream].submit(self.pictures[stream % 8]) is None
+                return self.encoders[stream].submit(self.pictures[stream % PACED_PICTURES]) is None
             return self.group.submit_many(several[stream : stream + together]).count(None)
 
         def start():
