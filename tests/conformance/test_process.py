@@ -543,7 +543,15 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
 
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork")
-def test_child_that_a_callback_forked_waits_at_its_end_for_no_other_callback(backend):
+@pytest.mark.parametrize(
+    "expect",
+    [
+        "check(send(channel(threading.get_ident(), fork)))",
+        "check(launch(lambda data: None, type('Data', (), {'__del__': fork})()))",
+    ],
+    ids=["callback", "end of its user data"],
+)
+def test_child_that_a_callback_forked_waits_at_its_end_for_no_other_callback(backend, expect):
     """It is inside that callback until it returns, and then inside none: its end looks at the clock no more often than
     that of a child that was forked elsewhere."""
     process = processes.run(
@@ -569,13 +577,18 @@ def end():
         time.monotonic = count
         raise SystemExit(7)
     print(os.waitstatus_to_exitcode(os.waitpid(children[-1], 0)[1]), flush=True)
-desc = channel(threading.get_ident(), fork)
-check(send(desc))
+def launch(function, data):
+    stream = acl.rt.create_stream()[0]
+    check(acl.rt.subscribe_report(threading.get_ident(), stream))
+    return acl.rt.launch_callback(function, data, 0, stream)
 fork()
 end()
+"""
+        + expect
+        + """
 check(acl.rt.process_report(20_000))
 end()
-check(m.venc_destroy_channel(desc))
+os._exit(0)
 """,
         env={"ASCEND_VENC_BACKEND": backend, "ASCEND_VENC_SIM_STRICT": "0"},
         timeout=60,

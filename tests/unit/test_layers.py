@@ -191,9 +191,7 @@ def test_l7_the_gil_is_taken_only_where_the_list_says(tmp_path):
     for name, function in found:
         (path,) = (path for path in cython_files() if path.name == name)
         lines = path.read_text().splitlines()
-        places = [
-            i for i, line in enumerate(lines) if re.search(TAKES_GIL, line) and not line.strip().startswith("#")
-        ]
+        places = [i for i, line in enumerate(lines) if re.search(TAKES_GIL, line) and not line.strip().startswith("#")]
         assert all(any("#" in lines[j] for j in range(max(0, i - 4), i + 3)) for i in places), (name, function)
 
 

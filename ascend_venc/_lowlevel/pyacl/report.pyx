@@ -7,7 +7,9 @@
 # Beside a busy thread each taking of the GIL lasts 5 ms or more, and the runtime is back from a callback in microseconds: it
 # tells the device that the access unit is free, or has the next callback ready. So a report thread keeps the GIL from its
 # first callback to the end of process_report. That the runtime is that quick is not documented, so it is measured: the
-# GIL is kept by a thread whose last PROMPT_REPORTS reports were, and one that was not makes it begin anew.
+# GIL is kept by a thread whose last PROMPT_REPORTS reports were, behind each callback, and one that was not makes it begin
+# anew. Where several threads are in process_report it is given up: one could wait for what the runtime holds around the
+# other's callback.
 #
 # The gate. A callback must not enter Python while the interpreter ends: up to 3.13 its thread would be ended inside
 # PyGILState_Ensure, across the runtime's own stack frames; later it would hang there. So an atexit hook closes the gate and
@@ -53,6 +55,7 @@ cdef enum:
 
 cdef int closing = 0             # the gate, by ordered_... only
 cdef int inside = 0              # callbacks in Python or on their way
+cdef int reporting = 0           # threads in `process`; with the GIL held only
 cdef unsigned long closing_thread = 0
 cdef object gate_left = _thread.allocate_lock()  # released by each callback that leaves while the gate is closing
 cdef set ended = set()           # threads of acl.util.start_thread whose function has returned, until they are joined
@@ -68,7 +71,8 @@ cdef struct report_call:
     report_call *outer
     PyThreadState *state      # of the thread while it is in the runtime; NULL
     bint held                 # it has the GIL all the same: a callback has taken it, and kept it
-    int64_t left              # when the last callback went back to the runtime, by clock_ns
+    int64_t left              # when the last callback went back to the runtime, by clock_ns; 0: none came yet
+    bint slow                 # the runtime took its time between two callbacks
 
 
 cdef void begin_report(report_call *call) noexcept:
@@ -80,23 +84,27 @@ cdef void begin_report(report_call *call) noexcept:
     call.state = NULL
     call.held = False
     call.left = 0
+    call.slow = False
     thread_report = call
 
 
 cdef aclError process(report_call *call, const acl_api *acl, int32_t timeout) noexcept:
     """aclrtProcessReport, with the GIL given up until a callback keeps it."""
-    global prompt_reports
-    cdef int before = call.callbacks
+    global prompt_reports, reporting
     cdef aclError code
+    call.left = 0
+    call.slow = False
+    reporting += 1
     call.state = PyEval_SaveThread()
     code = acl.aclrtProcessReport(timeout)
-    if call.callbacks != before:
-        if clock_ns() - call.left > PROMPT_NS:
+    if call.left != 0:
+        if call.slow or clock_ns() - call.left > PROMPT_NS:
             prompt_reports = 0
         elif prompt_reports < PROMPT_REPORTS:
             prompt_reports += 1
     if not call.held:
         PyEval_RestoreThread(call.state)  # as the end of a `with nogil` does
+    reporting -= 1
     call.held = False
     call.state = NULL
     return code
@@ -152,11 +160,13 @@ cdef void hand_over(acldvppPicDesc *input, acldvppStreamDesc *output, uint64_t n
     if call == NULL or call.state == NULL or call.depth != 0:
         deliver(input, output, number)
         return
+    if call.left != 0 and clock_ns() - call.left > PROMPT_NS:
+        call.slow = True
     if not call.held:
         PyEval_RestoreThread(call.state)  # here, and not in `deliver`, which would give it up at its end
         call.held = True
     deliver(input, output, number)
-    if prompt_reports < PROMPT_REPORTS:
+    if prompt_reports < PROMPT_REPORTS or call.slow or reporting != 1:
         PyEval_SaveThread()
         call.held = False
     call.left = clock_ns()
@@ -186,10 +196,12 @@ cdef void call_back(delivery *taken, acldvppPicDesc *input, acldvppStreamDesc *o
             call.stopped = <PyObject *>exception
         else:
             report_unraisable(taken, exception)
-    if call != NULL:
-        call.depth -= 1
-    settle(taken)
-    note_caller()  # what the callback called is over
+    try:
+        settle(taken)
+        note_caller()  # what the callback called is over
+    finally:
+        if call != NULL:
+            call.depth -= 1
 
 
 cdef int run(delivery *taken, acldvppPicDesc *input, acldvppStreamDesc *output) except -1:
@@ -304,11 +316,13 @@ def _close_gate():
 
 cdef int forget_reports() except -1:
     """In a forked child: callbacks of the parent do not come here, and its other threads are gone."""
-    global main_thread
+    global main_thread, reporting
     cdef report_call *call = <report_call *>thread_report
     cdef int depth = 0
+    reporting = 0
     while call != NULL:  # those that this thread itself is in: fork in a callback
         depth += call.depth
+        reporting += call.state != NULL
         call = call.outer
     ordered_store(&inside, depth)
     forget_deliveries(None)
