@@ -210,11 +210,11 @@ class EncoderGroup:
         ------
         TypeError, InvalidArgumentError
             `frames` or another argument is not what it has to be. Nothing was sent.
-        VencError, TypeError
-            What `submit` raises for a frame. The frames of all other encoders have been tried all the same. Where
-            several failed it is the first one's; `error.encoder` says whose, `error.failures` is the list of pairs
-            (encoder, exception) of the others, and `error.numbers` what would have been returned, None for those that
-            failed.
+        VencError, TypeError, ValueError, BufferError, RuntimeError
+            What `submit` raises for a frame; the last three are a tensor's that cannot be exported. The frames of all
+            other encoders have been tried all the same. Where several failed it is the first one's; `error.encoder`
+            says whose, `error.failures` is the list of pairs (encoder, exception) of the others, and `error.numbers`
+            what would have been returned, None for those that failed.
 
         Notes
         -----

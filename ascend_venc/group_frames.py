@@ -14,6 +14,7 @@ from .encoder import Encoder
 from .errors import InvalidArgumentError, VencError, tell_name
 
 _NOT_SENT = object()
+_OF_A_FRAME = (TypeError, ValueError, BufferError, RuntimeError)  # the last three a tensor's, which cannot be exported
 
 
 def submit_frames(
@@ -62,7 +63,7 @@ def _submit(encoder: Encoder, frame: Any, pts: Any, key_frame: Any, token: Any, 
     """The frame's number, None if it was dropped, or the exception."""
     try:
         return encoder.submit(frame, pts=pts, key_frame=key_frame, token=token, timeout=timeout)
-    except (TypeError, VencError) as error:
+    except (*_OF_A_FRAME, VencError) as error:
         return error
 
 

@@ -61,9 +61,10 @@ cdef class Frame:
 
     cdef int _check(self) except -1:
         if self._submitted:
-            raise ValueError("the frame was submitted: its memory belongs to the encoder; acquire() another one")
+            raise errors.InvalidArgumentError(
+                "the frame was submitted: its memory belongs to the encoder; acquire() another one")
         if self._h == NULL:
-            raise ValueError("the frame was released")
+            raise errors.InvalidArgumentError("the frame was released")
         return 0
 
     def __getbuffer__(self, Py_buffer *view, int flags):

@@ -115,6 +115,35 @@ def test_frames_that_fail_do_not_keep_others_from_being_sent(group, frames):
     assert {encoder: packets[0].token for encoder, packets in received(group).items()} == {good: "a", last: "e"}
 
 
+class NotExported:
+    """A tensor that says no: as torch's do that need a gradient, in one version or another."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __dlpack_device__(self):
+        return 1, 0
+
+    def __dlpack__(self, **options):
+        raise self.error
+
+
+def test_used_frames_and_tensors_that_are_not_exported_do_not_keep_others_from_being_sent(group, frames):
+    used, released, buffer, old, last = cameras_of(group, 5, name="yard")
+    used_frame, released_frame, last_frame = used.acquire(), released.acquire(), last.acquire()
+    used.submit(used_frame)
+    released_frame.release()
+    errors = [BufferError("needs a gradient"), RuntimeError("needs a gradient")]
+    pairs = [(used, used_frame), (released, released_frame), *zip((buffer, old), map(NotExported, errors))]
+    with pytest.raises(venc.InvalidArgumentError, match="^yard: the frame was submitted") as caught:
+        group.submit_many([*pairs, (last, last_frame)], tokens="abcde")
+    assert caught.value.encoder is used and caught.value.numbers == [None] * 4 + [0]
+    assert [encoder for encoder, _ in caught.value.failures] == [released, buffer, old]
+    assert isinstance(caught.value.failures[0][1], venc.InvalidArgumentError)
+    assert [error for _, error in caught.value.failures[1:]] == errors
+    assert {encoder: packets[0].token for encoder, packets in received(group).items()} == {used: None, last: "e"}
+
+
 def test_frame_that_the_device_refuses_is_not_sent_twice_and_its_token_goes_back(group, frames, alone):
     cameras = cameras_of(group)
     with simulator.shared().failing_call(interface.SEND, 2, 507046), pytest.raises(venc.AclError) as caught:

@@ -180,7 +180,7 @@ def test_of_two_threads_that_submit_one_frame_one_is_refused():
             return enc.submit(frame)
 
         results = [outcome(thread) for thread in [started(submit), started(submit)]]
-        assert sorted(type(result).__name__ for result in results) == ["ValueError", "int"], results
+        assert sorted(type(result).__name__ for result in results) == ["InvalidArgumentError", "int"], results
         enc.flush()
     assert enc.stats.submitted == 50
     assert sim.reports() == []
