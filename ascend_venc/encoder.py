@@ -489,8 +489,9 @@ class Encoder:
         program prepares its next batch; one of these that the device refuses later is reported by `receive`.
         `pts`, `key_frames`, `tokens` and `sei` have an item for each frame. Returns the frames' numbers, None for those
         that were dropped. Where frame k cannot be sent, the frames before it are, and the exception's `accepted` is k.
-        Where one is not what it has to be, nothing is sent, and `accepted` is 0; only frames that are converted are
-        looked at one by one. Other kinds of frames than host memory are refused with TypeError.
+        Where one is not what it has to be, nothing is sent, and `accepted` is 0; only frames that are converted, and
+        those of an encoder that drops the oldest, are looked at one by one. Other kinds of frames than host memory are
+        refused with TypeError.
         """
         try:
             batch = items_of("frames", frames)
