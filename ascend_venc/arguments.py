@@ -9,7 +9,7 @@ import os
 from decimal import Decimal
 from fractions import Fraction
 from numbers import Rational
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import InvalidArgumentError
 
@@ -94,8 +94,9 @@ def parse_choice(
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, got {type(value).__name__}")
     for spelt in (value, value.lower()):
-        if spelt in allowed:
-            return cast("_Name", spelt)
+        for option in allowed:
+            if option == spelt:  # not `spelt`: an Enum's member is shown as another text, and is no str to Cython
+                return option
     aliases = aliases or {}
     import difflib
 
@@ -156,7 +157,7 @@ def check_name(name: Any) -> str | None:
         raise TypeError(f"name must be a str or None, got {type(name).__name__}")
     if not 0 < len(name) <= 128 or not name.isprintable():
         raise InvalidArgumentError(f"name is {shown(name)}; give 1 to 128 printable characters")
-    return name
+    return str.__str__(name)  # the text of an Enum's member, which str() shows as another one
 
 
 def check_range(value: Any, name: str, lowest: int, highest: int) -> None:

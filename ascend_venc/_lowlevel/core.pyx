@@ -198,6 +198,7 @@ def parse_backend(backend=None):
         backend = os.fspath(backend)
     if not isinstance(backend, str):
         raise TypeError(f"backend must be a str or a path, got {type(backend).__name__}")
+    backend = str.__str__(backend)  # of a class of it, such as an Enum's member or numpy.str_, its text
     if backend.startswith("sim:"):
         return "sim", backend[len("sim:"):]
     if backend not in ("auto", "ascend", "sim") and not os.path.isabs(backend):
@@ -254,7 +255,7 @@ def open_library(backend=None, timeout=None):
         With every path tried and why it was not usable.
     InvalidArgumentError
         No such backend, or no such chip profile.
-    VencTimeoutError
+    AclTimeoutError
         A constructor of the vendor's, aclInit or aclrtGetDeviceCount has not returned. It costs the native thread that
         called it.
 

@@ -3,13 +3,15 @@
 
 import asyncio
 import dataclasses
+import enum
 import logging
 
+import numpy as np
 import pytest
 
 import ascend_venc as venc
 from ascend_venc import aio, stats
-from helpers import simulator, video
+from helpers import interface, simulator, video
 from helpers.interface import of
 
 FRAME = bytes(128 * 128 * 3 // 2)
@@ -42,6 +44,33 @@ def test_name_is_in_repr_stats_log_and_warnings(backend, caplog):
 def test_name_that_is_none_is_refused(backend, name, error):
     with pytest.raises(error, match="name"):
         encoder(backend, name)
+
+
+class Chosen(str, enum.Enum):
+    """Choices of a program's settings. str() shows such a member as another text than it is."""
+
+    DOOR = "door"
+    H264 = "H264"
+    RGB = "rgb24"
+    FULL = "full"
+    DROP = "drop_newest"
+    COALESCED = "coalesced"
+    CBR = "cbr"
+
+
+def test_choices_and_names_may_be_of_a_class_of_str_and_are_shown_as_their_text(backend):
+    options = {"codec": Chosen.H264, "pixel_format": Chosen.RGB, "color_range": Chosen.FULL, "rc": Chosen.CBR}
+    options.update(on_full=Chosen.DROP, delivery=Chosen.COALESCED, interface=np.str_(interface.NAME))
+    with venc.Encoder(128, 128, backend=np.str_(backend), name=Chosen.DOOR, **options) as enc:
+        assert repr(enc).startswith("<Encoder 'door' 128x128 h264 high ")
+        settings = (enc.config.codec, enc.config.pixel_format, enc.config.color_range, enc.config.rc, enc.name)
+        assert [(text, type(text)) for text in settings] == [
+            (text, str) for text in ("h264", "rgb24", "full", "cbr", "door")
+        ]
+        with pytest.raises(venc.InvalidArgumentError, match=r"^door: frame has"):
+            enc.submit(FRAME)
+    with venc.EncoderGroup(backend=np.str_(backend), delivery=Chosen.COALESCED) as group:
+        group.add(128, 128, on_full=Chosen.DROP)
 
 
 CALLS = {
