@@ -95,7 +95,7 @@ class EncoderGroup:
         delivery = parse_choice("delivery", delivery, DELIVERY)
         check_latency(max_latency)
         self._max_latency = max_latency if delivery == "coalesced" else 0.0
-        self._encoders: dict[Encoder, float] = {}  # pixels per second
+        self._encoders: dict[Encoder, None] = {}  # in the order of opening
         self._told: WeakKeyDictionary[Encoder, int] = WeakKeyDictionary()  # that it is stalled, in this order
         self._device_of: dict[Encoder, int] = {}
         self._streams: dict[Encoder, int] = {}  # those that may still have packets, and their key in the waitset
@@ -142,8 +142,7 @@ class EncoderGroup:
                 except IndexError:
                     key = next(self._keys)
                 self._device_of[encoder] = candidate
-                config = encoder.config
-                self._encoders[encoder] = float(config.width * config.height * config.fps)
+                self._encoders[encoder] = None
                 self._streams[encoder] = key
                 self._by_key[key] = encoder
                 self._look_at = 0.0  # before it is attached, which wakes who receives
@@ -173,10 +172,11 @@ class EncoderGroup:
 
     def _by_load(self) -> list[int]:
         load = dict.fromkeys(self._devices, 0.0)
-        for encoder, pixels in list(self._encoders.items()):
+        for encoder in list(self._encoders):
             device = self._device_of.get(encoder)  # None: another thread has just closed it
             if device is not None and not encoder.closed:
-                load[device] = load.get(device, 0.0) + pixels
+                config = encoder.config  # of now: it may have been reconfigured
+                load[device] = load.get(device, 0.0) + float(config.width * config.height * config.fps)
         return sorted(self._devices, key=lambda device: load[device])
 
     def submit_many(

@@ -462,6 +462,23 @@ def test_encoders_are_placed_by_load_and_the_chips_limit_is_an_error_that_harms_
     assert found == ["0", "1", "1", "full", "full", "32", "sim:Ascend310B4"]
 
 
+def test_encoders_are_placed_by_what_the_others_encode_now():
+    found = run(
+        """
+        import ascend_venc as venc
+        with venc.EncoderGroup(backend="sim") as group:
+            busy, other = [group.add(128, 128, codec="h264") for _ in range(2)]
+            busy.reconfigure(width=1920, height=1080)
+            more = [group.add(128, 128, codec="h264") for _ in range(2)]
+            busy.reconfigure(width=128, height=128, fps=1)
+            more.append(group.add(128, 128, codec="h264"))
+            print(*[group._device_of[encoder] for encoder in (busy, other, *more)])
+        """,
+        ASCEND_VENC_SIM_DEVICES="2",
+    )
+    assert found == ["0", "1", "1", "1", "0"]
+
+
 def test_end_that_two_threads_find_leaves_the_encoder_alone_that_has_the_key_meanwhile(backend, frames):
     class TwoThreads(venc.EncoderGroup):
         """Between the one and the other, `add` gives the key out again."""

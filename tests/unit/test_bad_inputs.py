@@ -310,7 +310,7 @@ def test_sink_that_is_no_open_file_is_refused_by_name():
 def test_group_takes_sizes_of_small_integers():
     with venc.EncoderGroup(backend="sim") as group:
         enc = group.add(np.int16(1280), np.int16(720), codec="h264", fps=25)
-        assert group._encoders == {enc: 1280 * 720 * 25.0}
+        assert group.encoders == [enc] and enc.config.width * enc.config.height == 1280 * 720
 
 
 RING = {
