@@ -158,7 +158,7 @@ class VideoWriter:
         given = list(arguments)
         twice = any(value is not None for value in named[: len(given)])
         # filename, apiPreference, fourcc, fps, frameSize: all in a row, or some of the latter by their names
-        if twice or (len(given) >= 4 and not hasattr(given[2], "__len__")):
+        if twice or (len(given) >= 4 and (isinstance(given[2], str) or not hasattr(given[2], "__len__"))):
             given.pop(0)
         if len(given) > len(named) or any(value is not None for value in named[: len(given)]):
             raise TypeError("VideoWriter takes filename, [apiPreference], fourcc, fps, frameSize, isColor, each once")

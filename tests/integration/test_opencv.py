@@ -25,6 +25,8 @@ SIZE = (160, 144)
         ("avc1", 25, list(SIZE)),
         (0, 25, SIZE),
         (-1, 25, np.array(SIZE)),
+        (1900, "avc1", "25", SIZE),
+        (1900, VideoWriter_fourcc(*"avc1"), "25/1", SIZE, True),
     ],
 )
 def test_program_for_cv2_writes_the_film(tmp_path, backend, arguments):
