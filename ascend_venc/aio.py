@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -118,7 +119,8 @@ class Encoder:
     async def _close(self, warn: bool, site: CallSite | None = None) -> None:
         inner = self._open()
         if self._waitset is not None and self._loop is not None:
-            self._loop.remove_reader(self._waitset.fileno())
+            if inner._process == os.getpid():  # a forked child would stop its parent's loop from watching
+                self._loop.remove_reader(self._waitset.fileno())
             channel = inner._channel
             if channel is not None:
                 channel.detach(self._waitset)

@@ -59,7 +59,7 @@ cdef class WaitSet:
         """A file descriptor for an event loop: readable once there was progress after `arm`."""
         cdef int fd = avenc_waitset_fd(self._h)
         if fd < 0:
-            check(AVENC_E_NOMEM)
+            check(avenc_last_failure().code)
         return fd
 
     def arm(self):

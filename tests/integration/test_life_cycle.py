@@ -166,6 +166,39 @@ def test_fork_child_closes_although_a_thread_of_the_parent_waits(backend):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+FORK_BESIDE_ASYNCIO = """
+import asyncio, os, signal, sys, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+import ascend_venc as venc
+frame = bytes(128 * 192)
+
+async def main():
+    async with venc.aio.Encoder(128, 128, backend=sys.argv[1], codec="h264") as enc:
+        await enc.submit(frame)
+        await enc.receive(10)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            try:
+                asyncio.new_event_loop().run_until_complete(enc.close())
+                os._exit(0 if enc.closed else 1)
+            finally:
+                os._exit(2)
+        print(os.WEXITSTATUS(os.waitpid(child, 0)[1]))
+        waiting = asyncio.create_task(enc.receive(10))  # what it waits by is the same descriptor of epoll in both
+        await asyncio.sleep(0.05)
+        await enc.submit(frame)
+        print((await waiting).frame_index)
+
+asyncio.run(main())
+"""
+
+
+def test_fork_child_closes_an_encoder_of_asyncio_and_the_parent_goes_on(backend):
+    done = processes.run(FORK_BESIDE_ASYNCIO, backend)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0\n1\n", "")
+
+
 FORK_OF_A_THREAD = """
 import os, signal, sys, threading, time, warnings
 warnings.simplefilter("ignore", DeprecationWarning)
