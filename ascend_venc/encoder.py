@@ -890,7 +890,8 @@ class Encoder:
             return
         text = f"unclosed {self!r}"  # as it was
         channel.mark_closed()  # neither waits nor locks: the collector may call this anywhere
-        warnings.warn(text, ResourceWarning, source=self, stacklevel=2)
+        if self._process == os.getpid():  # else it is its parent's to close
+            warnings.warn(text, ResourceWarning, source=self, stacklevel=2)
 
     def __copy__(self) -> Encoder:
         raise TypeError("an Encoder cannot be copied: two owners would close one channel; make another Encoder")
