@@ -88,7 +88,9 @@ class Encoder:
 
     async def __aenter__(self) -> Encoder:
         if self._inner is not None:
-            raise from_status(_CLOSED, "", "an aio.Encoder is opened once: make another one")
+            error = from_status(_CLOSED, "", "an aio.Encoder is opened once: make another one")
+            tell_name(error, self._name)
+            raise error
         opening = _on_a_thread(lambda: _encoder.Encoder(*self._arguments, **self._options), _close_quietly)
         try:
             self._inner = await opening
@@ -130,7 +132,9 @@ class Encoder:
 
     def _open(self) -> _encoder.Encoder:
         if self._inner is None:
-            raise from_status(_CLOSED, "", "the encoder is not open: use `async with aio.Encoder(...) as enc`")
+            error = from_status(_CLOSED, "", "the encoder is not open: use `async with aio.Encoder(...) as enc`")
+            tell_name(error, self._name)
+            raise error
         return self._inner
 
     def _channel(self) -> Channel:
@@ -154,6 +158,7 @@ class Encoder:
     def _arm(self) -> int:
         """Before a look at the encoder; returns `_seen`."""
         if self._waitset is None:
+            self._open()
             raise from_status(_CLOSED, "", "the encoder is closed")
         self._waitset.arm()
         return self._seen

@@ -148,12 +148,15 @@ def test_errors_of_each_call_of_asyncio_tell_the_name_once(backend, call):
         with pytest.raises(venc.EncoderClosedError) as caught:
             await AIO_CALLS[call](enc)
         assert getattr(caught.value, "encoder_name", None) == name
+        texts.append(str(caught.value))
+        with pytest.raises(venc.EncoderClosedError, match="is opened once") as caught:
+            await enc.__aenter__()
         return [*texts, str(caught.value)]
 
     plain = asyncio.run(texts_of(None))
     named = asyncio.run(texts_of("door"))
-    assert named[1] == f"door: {plain[1]}"
-    assert named[0] in (f"door: {plain[0]}", plain[0] if call == "reconfigure" else None)
+    assert named == [f"door: {text}" for text in plain]
+    assert plain[0].startswith("the encoder is not open") and plain[1] == "the encoder is closed"
 
 
 @pytest.mark.sim_only
