@@ -98,6 +98,11 @@ cdef Channel successor_of(Channel channel):
     return channel.successor
 
 
+cdef str who_takes(int how):
+    """What takes the frames that are not copied; asyncio's encoder has no such call."""
+    return "ascend_venc.Encoder.submit()" if how == OFFERED else "submit()"
+
+
 cdef inline int64_t without_room(int status) noexcept:
     return NO_MEMORY_NOW if status == AVENC_E_AGAIN else NO_ROOM_NOW
 
@@ -395,7 +400,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         held.view_count = 0
         if acquired:
             if how > AT_ONCE:
-                raise TypeError("frame is a Frame of acquire(): submit() takes it, without a copy")
+                raise TypeError(f"frame is a Frame of acquire(): {who_takes(how)} takes it, without a copy")
         elif converted:
             frame = as_host_array(frame, self._converter)
         elif PyObject_CheckBuffer(frame) or type(frame) is tuple:
@@ -412,7 +417,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             if type(frame) is DeviceFrame:
                 if how > AT_ONCE:
                     raise errors.InvalidArgumentError(
-                        "frame is in device memory: there is nothing to copy; use submit()")
+                        f"frame is in device memory: there is nothing to copy; use {who_takes(how)}")
                 owner = frame  # let go of when the device has read it
             submission.promised = future is not None
             if type(frame) is DeviceFrame or (how == BORROWED and not converted):

@@ -12,6 +12,7 @@ import pytest
 from ascend_venc import (
     AclTimeoutError,
     BitRateWarning,
+    DeviceFrame,
     DeviceLostError,
     DroppedPacketsWarning,
     EncoderClosedError,
@@ -116,6 +117,21 @@ def test_large_frame_is_not_copied_by_the_loop(run, backend, height, elsewhere):
     with simulator.shared().options(null_codec=500):
         run(main())
     assert threads and {thread != threading.get_ident() for thread in threads} == {elsewhere}
+
+
+def test_frames_that_are_not_copied_are_refused_with_the_call_that_takes_them(run, backend, frames):
+    """Not with `submit`, which is what was called."""
+
+    async def main():
+        async with encoder(backend) as enc:
+            for frame in (DeviceFrame(4096, 128, 128), enc._inner.acquire()):
+                for call in (enc.submit, enc.encode):
+                    with pytest.raises((TypeError, InvalidArgumentError), match=r"ascend_venc\.Encoder\.submit"):
+                        await call(frame)
+            await enc.submit(frames[0])
+            assert len(await enc.flush()) == 1
+
+    run(main())
 
 
 def test_many_encoders_on_one_loop_need_no_thread_each(run, backend, frames):
