@@ -370,7 +370,9 @@ def _with_the_null_codec(args: argparse.Namespace, function: str, arguments: lis
     )
     if args.interface:
         env["ASCEND_VENC_INTERFACE"] = args.interface
-    program = f"import sys; from ascend_venc.cli import bench; bench.{function}(*sys.argv[1:])"
+    # Not what lies in the working folder, which Python would look into first.
+    program = f"import sys; sys.path[:] = {[*map(str, sys.path)]!r}; "
+    program += f"from ascend_venc.cli import bench; bench.{function}(*sys.argv[1:])"
     command = [sys.executable, "-c", program, *arguments]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -105,7 +105,10 @@ def _bounded(command: list[str], timeout: float, **options: Any) -> tuple[str, s
 def run_benchmark(backend: str | None, timeout: float, seconds: float = 1.0) -> dict[str, Any]:
     """Run `ascend-venc bench` shortly; return its report, or {"problem": ...}."""
     with tempfile.TemporaryFile() as output:
-        command = [sys.executable, "-m", "ascend_venc", "bench", "--json", "-t", str(seconds), "-s", "1280x720"]
+        # Not by -m, which looks into the working folder first.
+        program = f"import sys; sys.path[:] = {[*map(str, sys.path)]!r}; "
+        program += "from ascend_venc.cli import main; sys.exit(main())"
+        command = [sys.executable, "-c", program, "bench", "--json", "-t", str(seconds), "-s", "1280x720"]
         end, how = _bounded(
             [*command, "-n", "1", "-n", "4", *(["--backend", backend] if backend else [])], timeout, stdout=output
         )

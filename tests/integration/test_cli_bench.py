@@ -18,6 +18,7 @@ import pytest
 import ascend_venc as venc
 from ascend_venc.cli import bench, main
 from ascend_venc.cli import streams as streams_held
+from ascend_venc.doctor import verification
 from helpers import processes, simulator
 
 SHORT = ["-t", "0.1", "-s", "128x128"]
@@ -52,6 +53,18 @@ def test_bench_measures_the_binding_with_the_null_codec_on_the_simulated_device(
     (overhead,) = report["overhead"]
     assert overhead["size"] == "128x128" and overhead["access_unit_bytes"] == bench.ACCESS_UNIT
     assert overhead["batch_us"] > 0 and overhead["encode_us"] > 0
+
+
+@pytest.mark.sim_only
+def test_modules_of_the_working_folder_are_none_of_those_that_measure(tmp_path, monkeypatch, capsys):
+    for name in ("json", "dataclasses", "ascend_venc"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('not this one')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASCEND_VENC_SIM_OPTIONS", "null_codec=2000")  # read by the processes that it starts
+    assert main(["bench", *SHORT, "-c", "h264", "-n", "1", "--json", "--backend", "sim"]) == 0
+    assert json.loads(capsys.readouterr().out)["overhead"][0]["encode_us"] > 0
+    report = verification.run_benchmark("sim", 60, 0.05)
+    assert len(report["figures"]) == 4 and report["overhead"], report
 
 
 @pytest.mark.sim_only
