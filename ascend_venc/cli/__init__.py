@@ -9,6 +9,7 @@ SIGTERM.
 from __future__ import annotations
 
 import argparse
+import codecs
 import contextlib
 import importlib
 import os
@@ -30,7 +31,7 @@ from .parser import Parser
 from .versions import VersionAction
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 COMMANDS = (
     "bench",
@@ -92,7 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = argparse.Namespace(debug=False)
     try:
         args = make_parser().parse_args(argv)
-        with by_exception(), warnings.catch_warnings():
+        theirs = getattr(args, "theirs", False)  # standard output is that of a program which is run
+        with by_exception(), warnings.catch_warnings(), contextlib.nullcontext() if theirs else _any_text():
             _show_warnings(quiet=getattr(args, "quiet", False))
             code = int(args.run(args))
         if sys.stdout is not None:
@@ -113,6 +115,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code_of(signalled)
     finally:
         _settle_stdout()
+
+
+@contextlib.contextmanager
+def _any_text() -> Iterator[None]:
+    """Standard output takes every text: what its encoding lacks is written as an escape, a file's name as its bytes."""
+    out: Any = sys.stdout
+    before = getattr(out, "errors", None)
+    if before not in ("strict", "surrogateescape") or not hasattr(out, "reconfigure"):
+        yield
+        return
+    whole = codecs.lookup(out.encoding).name == "utf-8"
+    out.reconfigure(errors="surrogateescape" if whole else "backslashreplace")
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError, ValueError):  # it writes what is left: `main` looks whether that can be
+            out.reconfigure(errors=before)
 
 
 def _show_traceback(args: argparse.Namespace) -> None:

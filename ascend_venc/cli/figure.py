@@ -153,9 +153,8 @@ def page(film: Recording, title: str, figure: Any) -> bytes:
 
 def as_text(film: Recording, width: int, window: float, unicode: bool) -> list[str]:
     """Return the same as lines of a terminal: what is told, then sizes and rates as columns."""
-    lines = [
-        line for name, text in summary(film).items() for line in textwrap.wrap(f"{name}: {text}", max(width, NARROWEST))
-    ]
+    told = {name: text if unicode else text.replace("×", "x") for name, text in summary(film).items()}
+    lines = [line for name, text in told.items() for line in textwrap.wrap(f"{name}: {text}", max(width, NARROWEST))]
     width = max(10, min(width, 100))
     kilobytes = [count / 1000 for count in film.sizes]
     lines += [

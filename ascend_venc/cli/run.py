@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "arguments", metavar="ARGUMENTS", nargs=argparse.REMAINDER, help="what the program gets as sys.argv[1:]"
     )
-    parser.set_defaults(quiet=False)
+    parser.set_defaults(quiet=False, theirs=True)
 
 
 def run(args: argparse.Namespace) -> int:

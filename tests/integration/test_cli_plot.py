@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ascend_venc.cli import figure, main, recording
-from helpers import clips
+from helpers import clips, processes
 
 av = pytest.importorskip("av", reason="PyAV is not installed")
 SVG = "{http://www.w3.org/2000/svg}"
@@ -175,6 +175,15 @@ def test_ascii_draws_without_matplotlib(films, capsys, monkeypatch):
     assert lines[begin + 6].startswith("0".rjust(len(lines[begin + 1].split()[0])))
     assert main(["plot", str(films / "film.json"), "-o", str(films / "no.svg")]) == 1
     assert "pip install 'ascend-venc[plot]'" in capsys.readouterr().err and not (films / "no.svg").exists()
+
+
+def test_terminal_without_unicode_is_drawn_in(films):
+    command = [sys.executable, "-m", "ascend_venc", "plot", str(films / "film.json"), "--ascii"]
+    done = subprocess.run(
+        command, env=processes.environment(PYTHONIOENCODING="ascii"), capture_output=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"128 x 128 at 25 fps" in done.stdout.replace(b"\n", b" ") and b"##" in done.stdout
 
 
 def test_columns_are_as_high_as_their_values():

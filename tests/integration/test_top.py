@@ -7,6 +7,8 @@ import json
 import os
 import socket
 import stat
+import subprocess
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -152,6 +154,22 @@ def test_socket_of_a_process_that_is_gone_is_taken_away(runtime):
         dead.bind(str(runtime / "1.sock"))
     assert stats_socket.read(stats_socket.sockets()[0], 1) is None
     assert list(runtime.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"), [("ascii", b"caf\\xe9"), ("latin-1", b"caf\xe9"), ("utf-8", b"caf\xc3\xa9")]
+)
+def test_name_that_the_terminal_cannot_show_is_an_escape(backend, runtime, encoding, shown):
+    stats_socket.publish()
+    with venc.Encoder(128, 128, backend=backend, name="café"):
+        done = subprocess.run(
+            [sys.executable, "-m", "ascend_venc", "top", "--once", "--interval", "0.1"],
+            env=processes.environment(PYTHONIOENCODING=encoding),
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+    assert (done.returncode, done.stderr) == (0, b"") and shown in done.stdout
 
 
 def test_child_of_fork_shows_nothing_until_it_asks(runtime):
