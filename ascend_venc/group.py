@@ -87,11 +87,12 @@ class EncoderGroup:
         count = open_library(backend, 30.0).device_count
         if devices is not None and not isinstance(devices, Iterable):
             raise TypeError(f"devices must be a list of device numbers, got {type(devices).__name__}")
-        self._devices = list(range(count)) if devices is None else list(devices)
+        # Of no device the first: what opens an encoder on it says that there is none, and why.
+        self._devices = list(range(max(count, 1))) if devices is None else list(devices)
         for device in self._devices:
             check_range(device, "devices", 0, max(count - 1, 0))
         if not self._devices:
-            raise InvalidArgumentError(f"devices is empty; this machine has 0 to {count - 1}")
+            raise InvalidArgumentError(f"devices is empty; this machine has {f'0 to {count - 1}' if count else 'none'}")
         delivery = parse_choice("delivery", delivery, DELIVERY)
         check_latency(max_latency)
         self._max_latency = max_latency if delivery == "coalesced" else 0.0

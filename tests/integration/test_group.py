@@ -479,6 +479,22 @@ def test_encoders_are_placed_by_what_the_others_encode_now():
     assert found == ["0", "1", "1", "1", "0"]
 
 
+def test_machine_without_a_device_is_said_as_an_encoder_says_it():
+    found = run(
+        """
+        import ascend_venc as venc
+        with venc.EncoderGroup(backend="sim") as group:
+            for add in (group.add, lambda *size: venc.Encoder(*size, backend="sim")):
+                try:
+                    add(128, 128)
+                except venc.AclNoDeviceError as error:
+                    print("reports no device" in str(error))
+        """,
+        ASCEND_VENC_SIM_DEVICES="0",
+    )
+    assert found == ["True", "True"]
+
+
 def test_end_that_two_threads_find_leaves_the_encoder_alone_that_has_the_key_meanwhile(backend, frames):
     class TwoThreads(venc.EncoderGroup):
         """Between the one and the other, `add` gives the key out again."""
