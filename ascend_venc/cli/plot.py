@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
     if window > film.duration:
         raise UsageError(f"--window {window:g}: the film has {film.duration:.3g} s; give no more")
     title = os.path.basename(args.input) if args.title is None else args.title
+    title = os.fsencode(title).decode("utf-8", "replace")  # a file's name may be no text
     if args.output is not None:
         figure = draw(film, "" if kind == "html" else title, window)  # a page has its title above
         try:

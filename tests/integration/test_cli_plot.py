@@ -3,6 +3,7 @@
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -175,6 +176,15 @@ def test_ascii_draws_without_matplotlib(films, capsys, monkeypatch):
     assert lines[begin + 6].startswith("0".rjust(len(lines[begin + 1].split()[0])))
     assert main(["plot", str(films / "film.json"), "-o", str(films / "no.svg")]) == 1
     assert "pip install 'ascend-venc[plot]'" in capsys.readouterr().err and not (films / "no.svg").exists()
+
+
+def test_name_that_is_no_text_is_a_title_all_the_same(films, tmp_path):
+    needs_matplotlib()
+    name = os.fsdecode(bytes(tmp_path) + b"/caf\xe9.json")
+    shutil.copy(films / "film.json", name)
+    for kind in ("svg", "png", "html"):
+        assert main(["plot", name, "-o", str(tmp_path / f"out.{kind}")]) == 0
+    assert "caf\N{REPLACEMENT CHARACTER}.json" in (tmp_path / "out.html").read_text("utf-8")
 
 
 def test_terminal_without_unicode_is_drawn_in(films):
