@@ -45,8 +45,8 @@ def folders() -> list[str]:
 def publish() -> str:
     """Let other programs of this user read the counters of this process's encoders. Returns the socket's path.
 
-    Idempotent, and callable from any thread. $ASCEND_VENC_STATS=1 does it when the first encoder opens. A child of
-    fork() does not inherit it.
+    Idempotent, and callable from any thread; a socket that somebody has deleted is made again. $ASCEND_VENC_STATS=1
+    does it when the first encoder opens. A child of fork() does not inherit it.
 
     Raises
     ------
@@ -57,6 +57,8 @@ def publish() -> str:
     """
     global _making, _path  # noqa: PLW0603
     with _lock:
+        if _listening is not None and not os.path.exists(_path):  # by who tidies /tmp up
+            withdraw()
         if _listening is None and not _making:
             _making = True
             try:

@@ -156,6 +156,15 @@ def test_socket_of_a_process_that_is_gone_is_taken_away(runtime):
     assert list(runtime.iterdir()) == []
 
 
+def test_socket_that_somebody_deleted_is_made_again(backend, runtime):
+    path = stats_socket.publish()
+    (before,) = listener()
+    os.unlink(path)
+    assert stats_socket.publish() == path and ended(before)
+    with venc.Encoder(128, 128, backend=backend, name="door"):
+        assert [one["name"] for one in stats_socket.read(path, 10)["encoders"]] == ["door"]
+
+
 @pytest.mark.parametrize(
     ("encoding", "shown"), [("ascii", b"caf\\xe9"), ("latin-1", b"caf\xe9"), ("utf-8", b"caf\xc3\xa9")]
 )
