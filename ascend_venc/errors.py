@@ -12,7 +12,7 @@ which names an earlier frame), no other frame or packet is lost, and the encoder
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class SimulatedDeviceWarning(UserWarning):
@@ -41,6 +41,15 @@ class PictureSizeWarning(UserWarning):
 
 class VencError(Exception):
     """Base class of every exception that ascend_venc raises on purpose."""
+
+    def __reduce__(self) -> Any:
+        """As of any exception, but without the encoders that a group told in it: they are of this process."""
+        state = dict(self.__dict__)
+        if "encoder" in state:
+            state["encoder"] = None
+        if "failures" in state:
+            state["failures"] = [(None, error) for _, error in state["failures"]]
+        return type(self), self.args, state
 
 
 class InvalidArgumentError(VencError, ValueError):

@@ -5,6 +5,7 @@ import asyncio
 import dataclasses
 import enum
 import logging
+import pickle
 
 import numpy as np
 import pytest
@@ -195,6 +196,20 @@ def test_errors_that_a_group_raises_tell_the_name(backend):
         assert caught.value.encoder is door
         yard.submit(FRAME)
         assert group.receive()[0] is yard
+
+
+def test_errors_that_a_group_raises_go_to_another_process_without_their_encoders(backend):
+    with venc.EncoderGroup(backend=backend) as group:
+        door, yard = (group.add(128, 128, codec="h264", name=name) for name in ("door", "yard"))
+        with pytest.raises(venc.InvalidArgumentError) as caught:
+            group.submit_many({door: b"x", yard: b"yy"})
+        assert caught.value.encoder is door and caught.value.failures[0][0] is yard
+        error = pickle.loads(pickle.dumps(caught.value))
+    assert (type(error), str(error)) == (venc.InvalidArgumentError, str(caught.value))
+    assert (error.encoder, error.encoder_name, error.numbers) == (None, "door", [None, None])
+    ((encoder, other),) = error.failures
+    assert (encoder, other.encoder, other.encoder_name) == (None, None, "yard")
+    assert str(other) == str(caught.value.failures[0][1])
 
 
 def test_stats_of_a_group_are_each_ones_and_their_sum(backend):
