@@ -686,6 +686,9 @@ class Encoder:
     ) -> int:
         """Change settings; return the number of the next frame that is submitted, the first to which they apply.
 
+        What is not given stays as it is, also where `Encoder` had chosen it: `bitrate` beside another size, `gop`
+        beside another frame rate. A BitRateWarning tells where the bit rate becomes very low by that.
+
         On DVPP V2 `bitrate`, `fps`, `gop`, `rc` and `roi` change in the channel that is there, without an IDR
         (source: the vendor's documentation of hi_mpi_venc_set_chn_attr; of regions it tells no moment). The
         call waits until the frames submitted before it are out of the device, since whether it would take the
@@ -716,7 +719,7 @@ class Encoder:
         several threads: each change is made on top of the one before.
         """
         roi = None if roi is None else listed_regions(roi)  # the loop may go round again, and a generator may not
-        to_warn_of = bitrate
+        warned = False
         try:
             self._open_channel().stream.forget_settings()
             while True:
@@ -746,8 +749,9 @@ class Encoder:
                     roi=old.roi if roi is None else roi,
                 )
                 config.check(limits_of(self._soc_name), self._interface)
-                _warn_of_bit_rate(config, to_warn_of, self._name)
-                to_warn_of = None  # once for a call
+                if not warned:
+                    _warn_of_bit_rate(config, bitrate, self._name, old)
+                warned = True  # once for a call
                 try:
                     first = channel.change(epoch, config, self._timeout)
                     if first is False:
@@ -994,13 +998,24 @@ def _named(name: str | None) -> str:
     return "" if name is None else f"{name}: "
 
 
-def _warn_of_bit_rate(config: EncoderConfig, given: Any, name: str | None) -> None:
-    if given is not None and config.bitrate < config.width * config.height * config.fps * _LEAST_BITS_PER_PIXEL:
-        call_site.warn(
-            f"{_named(name)}bitrate is {config.bitrate} bit/s for {config.width} x {config.height} at "
-            f'{float(config.fps):g} frames per second: is kbit/s meant? Then give "{config.bitrate}k"',
-            BitRateWarning,
-        )
+def _is_low(config: EncoderConfig) -> bool:
+    return config.bitrate < config.width * config.height * config.fps * _LEAST_BITS_PER_PIXEL
+
+
+def _warn_of_bit_rate(config: EncoderConfig, given: Any, name: str | None, before: EncoderConfig | None = None) -> None:
+    """Of one that is given, or that is kept from the settings before, where it was not low."""
+    if not _is_low(config) or (given is None and (before is None or _is_low(before))):
+        return
+    advice = (
+        f'is kbit/s meant? Then give "{config.bitrate}k"'
+        if given is not None
+        else "it is the one from before, give another one too"
+    )
+    call_site.warn(
+        f"{_named(name)}bitrate is {config.bitrate} bit/s for {config.width} x {config.height} at "
+        f"{float(config.fps):g} frames per second: {advice}",
+        BitRateWarning,
+    )
 
 
 def _futures() -> Any:

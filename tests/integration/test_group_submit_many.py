@@ -135,7 +135,7 @@ def test_used_frames_and_tensors_that_are_not_exported_do_not_keep_others_from_b
     released_frame.release()
     errors = [BufferError("needs a gradient"), RuntimeError("needs a gradient")]
     pairs = [(used, used_frame), (released, released_frame), *zip((buffer, old), map(NotExported, errors))]
-    with pytest.raises(venc.InvalidArgumentError, match="^yard: the frame was submitted") as caught:
+    with pytest.raises(venc.InvalidArgumentError, match=r"^yard: the frame was submitted") as caught:
         group.submit_many([*pairs, (last, last_frame)], tokens="abcde")
     assert caught.value.encoder is used and caught.value.numbers == [None] * 4 + [0]
     assert [encoder for encoder, _ in caught.value.failures] == [released, buffer, old]

@@ -333,6 +333,18 @@ def test_low_bit_rate_is_warned_of_once_however_often_the_settings_are_looked_at
     assert (enc.config.bitrate, enc.config.gop) == (4000, 50)
 
 
+def test_bit_rate_that_was_kept_and_has_become_low_is_warned_of_once(backend, recwarn):
+    with venc.Encoder(128, 128, codec="h264", backend=backend) as enc:
+        bitrate = enc.config.bitrate
+        enc.reconfigure(width=256)
+        assert len(recwarn) == 0
+        with pytest.warns(venc.BitRateWarning, match=rf"{bitrate} bit/s for 1920 x 1080 at 25 .*the one from before"):
+            enc.reconfigure(width=1920, height=1080)
+        enc.reconfigure(fps=50)
+        enc.reconfigure(width=128, height=128, fps=25)
+        assert len(recwarn) == 0 and enc.config.bitrate == bitrate
+
+
 @pytest.mark.sim_only
 def test_call_given_up_while_the_only_channel_is_ended_can_be_made_again_with_any_settings(backend, frames):
     """For a device that has no second channel: what holds until then is as the documentation has it."""
