@@ -136,7 +136,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(report))
     elif report["overhead"]:
-        print(f"\nwith the null codec, {ACCESS_UNIT:,} bytes each: microseconds a frame, of binding and simulated device")
+        print(f"\nwith the null codec, {ACCESS_UNIT:,} bytes each: microseconds a frame, binding and simulated device")
         for figure in report["overhead"]:
             print(
                 f"{figure['size']:>10}  encode {figure['encode_us']:.1f}, batches of {BATCH} {figure['batch_us']:.1f}"
