@@ -68,16 +68,20 @@ int avi_fail_full_locked(const avenc_channel *channel, avi_waiter *waiter, int v
         return avi_fail(AVENC_E_FULL, call,
                         "no room for another frame %s: %u packets wait to be received, of %u that may", bound,
                         stats->ready, stream->max_ready);
+    bool fewer = channel->most_in_device < config->depth;
     if (!waiter->wait && !channel->change && !*stuck)
         return avi_fail_numbers(AVENC_E_FULL, call,
-                                "no room for another frame at this moment: %u in flight (depth %u), %u queued (queue "
-                                "%u), %u held by the program",
-                                stats->in_flight - stats->queued, config->depth, stats->queued, config->queue,
+                                fewer ? "no room for another frame at this moment: %u in flight (the device takes %u), "
+                                        "%u queued (queue %u), %u held by the program"
+                                      : "no room for another frame at this moment: %u in flight (depth %u), "
+                                        "%u queued (queue %u), %u held by the program",
+                                stats->in_flight - stats->queued, channel->most_in_device, stats->queued, config->queue,
                                 stats->held);
     return avi_fail(AVENC_E_FULL, call,
-                    "no room for another frame %s: %u in flight (depth %u), %u queued (queue %u), %u held by the "
+                    "no room for another frame %s: %u in flight (%s %u), %u queued (queue %u), %u held by the "
                     "program%s%s%s",
-                    bound, stats->in_flight - stats->queued, config->depth, stats->queued, config->queue, stats->held,
+                    bound, stats->in_flight - stats->queued, fewer ? "the device takes" : "depth",
+                    channel->most_in_device, stats->queued, config->queue, stats->held,
                     channel->change ? "; frames wait behind a change of settings" : "", stuck, hint);
 }
 

@@ -133,6 +133,21 @@ def full_for_ever():
         assert len(enc.encode(FRAME) + enc.flush()) == 1
 
 
+def deeper_than_the_device():
+    """Where `depth` is more than the device takes, the text of no room says so: "6 in flight (depth 8)" is a riddle."""
+    for on_full in ("block", "error"):
+        with encoder(depth=8, queue=0, on_full=on_full) as enc:
+            with simulator.shared().options(stall=1):
+                for _ in range(6):
+                    enc.submit(FRAME)
+                try:
+                    enc.submit(FRAME, timeout=0.1)
+                    raise AssertionError("the device took more than six")
+                except (venc.AclTimeoutError, venc.EncoderFullError) as error:
+                    assert "6 in flight (the device takes 6), 0 queued" in str(error), error
+            assert len(enc.flush()) == 6
+
+
 def failed_frame(packs):
     """A packet without data is a frame that failed, whatever its other packs have; those around it come."""
     sim = simulator.shared()

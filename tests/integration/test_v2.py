@@ -91,6 +91,7 @@ def test_device_that_takes_no_more_is_back_pressure(slots):
     "program",
     [
         ["full_for_ever"],
+        ["deeper_than_the_device"],
         ["failed_frame", "one"],
         ["failed_frame", "several"],
         ["balance"],
