@@ -172,7 +172,9 @@ class Encoder:
         wait for the device, or of the packets: then the next frame becomes an IDR), "error" (EncoderFullError).
         Dropped frames are counted in `stats`. A dropped frame that was to be a key frame makes the next one so.
     max_queued : int
-        Packets that may wait to be received, 1 to 65536. Each holds the memory that its access unit needs.
+        Packets that may wait to be received, 1 to 65536: while so many do, no frame is taken. Packets of frames that
+        were taken before come besides, up to `depth` + `queue`; not with "drop_oldest". Each holds the memory that its
+        access unit needs.
     delivery : str
         "immediate": a receiver wakes for each packet. "coalesced": where packets come fast, it wakes once in
         `max_latency` for all of them, which costs less CPU.
