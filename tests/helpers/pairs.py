@@ -222,6 +222,8 @@ class Round:
         if kind is venc.EncoderFullError:
             return full and self.on_full == "error"
         if kind is venc.InvalidArgumentError:
+            if name in ON_FRAMES and str(error).startswith(("the frame was submitted", "the frame was released")):
+                return True
             if name.startswith("group_") and name not in SENDING:
                 return "group_close" in self.pair
             if name == "submit_frame" and self.fault == "send":
