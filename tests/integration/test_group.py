@@ -468,7 +468,7 @@ def test_encoders_are_placed_by_what_the_others_encode_now():
         import ascend_venc as venc
         with venc.EncoderGroup(backend="sim") as group:
             busy, other = [group.add(128, 128, codec="h264") for _ in range(2)]
-            busy.reconfigure(width=1920, height=1080)
+            busy.reconfigure(width=1920, height=1080, bitrate="4M")
             more = [group.add(128, 128, codec="h264") for _ in range(2)]
             busy.reconfigure(width=128, height=128, fps=1)
             more.append(group.add(128, 128, codec="h264"))
