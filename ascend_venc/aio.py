@@ -77,7 +77,8 @@ class Encoder:
     def __init__(self, width: int, height: int, **options: Unpack[EncoderKeywords]) -> None:
         self._arguments = (width, height)
         self._options = options
-        self._name: str | None = options.get("name")
+        name = options.get("name")
+        self._name = str.__str__(name) if isinstance(name, str) else None  # as `check_name` returns it, if it is one
         self._inner: _encoder.Encoder | None = None
         self._waitset: WaitSet | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -73,6 +73,15 @@ def test_choices_and_names_may_be_of_a_class_of_str_and_are_shown_as_their_text(
     with venc.EncoderGroup(backend=np.str_(backend), delivery=Chosen.COALESCED) as group:
         group.add(128, 128, on_full=Chosen.DROP)
 
+    async def closed():
+        async with aio.Encoder(128, 128, backend=backend, name=Chosen.DOOR) as enc:
+            with pytest.raises(venc.InvalidArgumentError, match=r"^door: frame has"):
+                await enc.submit(b"")
+        with pytest.raises(venc.EncoderClosedError, match=r"^door: the encoder is closed"):
+            await enc.submit(FRAME)
+
+    asyncio.run(closed())
+
 
 CALLS = {
     "encode": lambda enc: enc.encode(FRAME),
