@@ -62,7 +62,7 @@ struct sim_task {
         sim_set set;
     };
     void *event;
-    uint64_t target; /* TASK_WAIT: recordings of the event */
+    uint64_t target; /* TASK_RECORD: which recording of the event it is; TASK_WAIT: which it waits for */
 };
 
 /* ---- task.c ------------------------------------------------------------------------------------- */

@@ -47,11 +47,33 @@ static void advance_if_waiting(void *object, void *unused) {
 
 static void record_locked(void *handle) {
     sim_event *event = sim_handle_get(SIM_EVENT, handle);
-    if (event == NULL)
-        return;
-    event->done++;
-    event->time_ns = sim_now_ns();
+    if (event != NULL) {
+        event->done++;
+        event->time_ns = sim_now_ns();
+    }
     sim_handle_each(SIM_STREAM, advance_if_waiting, NULL);
+}
+
+typedef struct record_search {
+    const sim_task *wait;
+    bool found;
+} record_search;
+
+static void find_record(void *object, void *arg) {
+    record_search *search = arg;
+    for (const sim_task *task = ((sim_stream *)object)->queue.head; task != NULL; task = task->next)
+        search->found = search->found || (task->type == TASK_RECORD && task->event == search->wait->event &&
+                                          task->target <= search->wait->target);
+}
+
+/* Guessed: a recording that a stream waits for keeps its place, whether its event has ended since or not. */
+static bool is_recorded_locked(const sim_task *wait) {
+    const sim_event *event = sim_handle_get(SIM_EVENT, wait->event);
+    if (event != NULL)
+        return event->done >= wait->target;
+    record_search search = {wait, false};
+    sim_handle_each(SIM_STREAM, find_record, &search);
+    return !search.found;
 }
 
 static void call_program(void *pointer) {
@@ -78,7 +100,7 @@ static void run_task(sim_report *report) {
 
 /* True: the stream goes on behind the task; false: it waits for it. */
 static bool start_locked(sim_stream *stream, sim_task *task) {
-    sim_event *event;
+    void *event;
     switch (task->type) {
     case TASK_COPY:
         sim_memory_do_copy(&task->copy, task->waited);
@@ -87,13 +109,12 @@ static bool start_locked(sim_stream *stream, sim_task *task) {
         sim_memory_do_set(&task->set, task->waited);
         break;
     case TASK_RECORD:
-        record_locked(task->event);
+        event = task->event;
+        task->event = NULL; /* it is done, for those who look */
+        record_locked(event);
         break;
     case TASK_WAIT:
-        event = sim_handle_get(SIM_EVENT, task->event);
-        if (event != NULL && event->done < task->target)
-            return false;
-        break;
+        return is_recorded_locked(task);
     case TASK_CALLBACK:
         if (!task->posted)
             sim_reporter_post(stream->reporter, &task->report);

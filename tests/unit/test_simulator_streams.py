@@ -117,6 +117,48 @@ def test_event_that_a_stream_destroyed_by_force_was_to_record_keeps_nobody_waiti
     assert sim.aclrtDestroyEvent(event) == 0
 
 
+def test_stream_that_waits_for_an_event_which_ends_goes_on_when_it_would_have_been_recorded(program):
+    """And not when it would have been the next time."""
+    sim, back, between = program.sim, ctypes.create_string_buffer(64), []
+    stream, memory = subscribed(sim), program.memory(64)
+    _, other = new(sim.aclrtCreateStream)
+    _, event = new(sim.aclrtCreateEvent)
+    look = CALLBACK(lambda _: between.append((back.raw, query(sim.aclrtStreamQuery, other))))
+    assert sim.aclrtLaunchCallback(nothing, None, BLOCK, stream) == 0
+    assert sim.aclrtMemsetAsync(memory, 64, 5, 64, stream) == 0
+    assert sim.aclrtRecordEvent(event, stream) == 0
+    assert sim.aclrtStreamWaitEvent(other, event) == 0
+    assert sim.aclrtMemcpyAsync(back, 64, memory, 64, DEVICE_TO_HOST, other) == 0
+    assert sim.aclrtLaunchCallback(look, None, BLOCK, stream) == 0
+    assert sim.aclrtRecordEvent(event, stream) == 0
+    assert sim.aclrtDestroyEvent(event) == 0
+    assert (back.raw, query(sim.aclrtStreamQuery, other)) == (bytes(64), 1)
+    while query(sim.aclrtStreamQuery, stream) == 1:
+        assert sim.aclrtProcessReport(20_000) == 0
+    assert between == [(b"\5" * 64, 0)]
+    assert sim.aclrtSynchronizeStream(other) == 0
+    unsubscribe(sim, stream)
+    abi.assert_misuses(sim)
+    for handle in (stream, other):
+        assert sim.aclrtDestroyStream(handle) == 0
+
+
+def test_event_that_ends_behind_its_recording_keeps_no_stream_waiting(program):
+    sim = program.sim
+    stream, other = subscribed(sim), subscribed(sim)
+    _, event = new(sim.aclrtCreateEvent)
+    assert sim.aclrtLaunchCallback(nothing, None, BLOCK, other) == 0
+    assert sim.aclrtRecordEvent(event, stream) == 0
+    assert sim.aclrtStreamWaitEvent(other, event) == 0
+    assert sim.aclrtDestroyEvent(event) == 0
+    assert sim.aclrtProcessReport(20_000) == 0
+    assert sim.aclrtSynchronizeStream(other) == 0
+    for handle in (stream, other):
+        unsubscribe(sim, handle)
+        assert sim.aclrtDestroyStream(handle) == 0
+    abi.assert_misuses(sim)
+
+
 @pytest.mark.parametrize("end", ["aclrtUnSubscribeReport", "aclrtDestroyStreamForce", "aclrtDestroyStream"])
 def test_callback_that_no_stream_waits_for_is_lost_with_its_subscription_and_said_to_be(program, end):
     """Also with another stream subscribed to the thread, which goes on."""
