@@ -18,6 +18,7 @@
 enum {
     BATCH = 64,           /* callbacks of one call: with an endless supply it still returns now and then */
     MAX_REPORTERS = 1024, /* documented */
+    RETIRED = -1,         /* no code of AscendCL's: the last subscription of a thread that waits has ended */
 };
 
 struct sim_reporter {
@@ -272,7 +273,7 @@ static sim_report *next_report(sim_reporter *reporter, uint64_t deadline, bool w
         if (*code != 0 || (report = take_locked(reporter)) != NULL)
             break;
         if (reporter->retired)
-            *code = ACL_ERROR_RT_THREAD_SUBSCRIBE;
+            *code = RETIRED;
         if (*code != 0 || !wait)
             break;
         reporter->waiting++;
@@ -307,6 +308,19 @@ __attribute__((noinline)) static aclError process_and_leave(sim_reporter *report
     return code;
 }
 
+/* Documented: 107012 at once where nothing is subscribed; the option waits instead, also where nothing is any more. */
+static aclError process_subscribed(uint64_t deadline) {
+    for (;;) {
+        bool wait = atomic_load_explicit(&sim_option.wait_unsubscribed, memory_order_relaxed) != 0;
+        sim_reporter *reporter = enter_reporter(deadline, wait);
+        if (reporter == NULL)
+            return wait ? ACL_ERROR_RT_REPORT_TIMEOUT : ACL_ERROR_RT_THREAD_SUBSCRIBE;
+        aclError code = process_and_leave(reporter, deadline);
+        if (code != RETIRED)
+            return code;
+    }
+}
+
 static aclError process_report(const char *function, int32_t timeout) {
     if (timeout == 0 && sim_is_strict())
         sim_report_at("timeout-zero", function, "give a time in ms, or -1",
@@ -315,15 +329,11 @@ static aclError process_report(const char *function, int32_t timeout) {
         return sim_fail_at(function, ACL_ERROR_INVALID_PARAM,
                            "timeout is %d, allowed are -1 and positive numbers of ms", timeout);
     uint64_t deadline = timeout < 0 ? 0 : sim_now_ns() + (uint64_t)timeout * 1000000u;
-    bool wait = atomic_load_explicit(&sim_option.wait_unsubscribed, memory_order_relaxed) != 0;
     int outer_state = program_cancel_state, state;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     if (sim_self.callbacks == 0)
         program_cancel_state = state;
-    aclError code = wait ? ACL_ERROR_RT_REPORT_TIMEOUT : ACL_ERROR_RT_THREAD_SUBSCRIBE; /* documented: at once */
-    sim_reporter *reporter = enter_reporter(deadline, wait);
-    if (reporter != NULL)
-        code = process_and_leave(reporter, deadline);
+    aclError code = process_subscribed(deadline);
     state = program_cancel_state;
     if (sim_self.callbacks != 0)
         program_cancel_state = outer_state;

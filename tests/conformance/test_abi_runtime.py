@@ -645,6 +645,7 @@ def test_process_report_ends_with_the_last_subscription(program, stream):
     thread.start()
     assert sim.aclrtSubscribeReport(thread.ident, stream) == 0
     eventually(lambda: is_inside(thread, "process"))  # begun after the last subscription, it would wait for another
+    sim.set_options(wait_unsubscribed=0)
     assert sim.aclrtUnSubscribeReport(thread.ident, stream) == 0
     thread.join(10)
     assert codes == [107012]
@@ -658,6 +659,33 @@ def test_process_report_can_be_told_to_wait_for_a_subscription(program, stream):
         begin = time.monotonic()
         assert sim.aclrtProcessReport(60) == 507012
         assert time.monotonic() - begin >= 0.055
+
+
+@pytest.mark.statement("3.10.9")
+@pytest.mark.sim_only
+def test_process_report_can_be_told_to_wait_for_the_next_subscription_too(program, stream):
+    """As between two channels of a program that takes 107012 for the end."""
+    sim, codes = program.sim, []
+    callback = CALLBACK(lambda data: None)
+
+    def process():
+        codes.append(sim.aclrtProcessReport(20_000))
+        codes.append(sim.aclrtProcessReport(150))
+
+    thread = threading.Thread(target=process)
+    with sim.options(wait_unsubscribed=1):
+        thread.start()
+        for _ in range(2):
+            assert sim.aclrtSubscribeReport(thread.ident, stream) == 0
+            eventually(lambda: is_inside(thread, "process"))
+            assert sim.aclrtUnSubscribeReport(thread.ident, stream) == 0
+        assert codes == []
+        assert sim.aclrtSubscribeReport(thread.ident, stream) == 0
+        assert sim.aclrtLaunchCallback(callback, None, 0, stream) == 0
+        eventually(lambda: codes)
+        assert sim.aclrtUnSubscribeReport(thread.ident, stream) == 0
+        thread.join(20)
+    assert codes == [0, 507012]
 
 
 @pytest.mark.statement("3.5.28")
