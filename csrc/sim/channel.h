@@ -95,6 +95,7 @@ struct sim_channel {
     uint64_t since_idr;
     bool any_idr;
     bool encoding; /* the worker is at frame `encoded` */
+    bool placing;  /* ... which is encoded, and waits for a place in the output buffer */
     bool reported; /* the report of frame `delivered` is posted or running */
     bool in_callback;
     bool closing; /* no more frames are taken */

@@ -215,8 +215,10 @@ static void encode_one_locked(sim_channel *ch) {
         size = f->size = 0;
     }
     size_t offset = 0;
+    ch->placing = true;
     while (!ch->stop && size != 0 && !find_place_locked(ch, size, &offset))
         sim_cond_wait_until(&ch->work, &ch->lock, sim_now_ns() + SLICE_NS);
+    ch->placing = false;
     if (!ch->stop) {
         f->offset = offset;
         f->held = size;

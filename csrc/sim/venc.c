@@ -12,7 +12,8 @@ static bool on_report_thread(const sim_channel *ch) {
 
 /*
  * Sleep until the channel makes progress. A wait without any ends after the limit with 507046 and a
- * diagnosis (hardware: never; guessed). Encoding counts as progress. A deadline, which is not UINT64_MAX, is the
+ * diagnosis (hardware: never; guessed). Encoding counts as progress, but not a wait for a place in the
+ * output buffer, which callbacks have to make. A deadline, which is not UINT64_MAX, is the
  * caller's own limit and counts alone.
  */
 static aclError wait_locked(sim_channel *ch, const char *function, uint64_t deadline, uint64_t *last) {
@@ -23,7 +24,7 @@ static aclError wait_locked(sim_channel *ch, const char *function, uint64_t dead
     uint64_t now = sim_now_ns();
     if (ch->progress_ns > *last)
         *last = ch->progress_ns;
-    if (ch->encoding)
+    if (ch->encoding && !ch->placing)
         *last = now;
     uint64_t waiting = ch->sent - ch->delivered;
     if (now >= deadline)

@@ -331,6 +331,24 @@ def test_waiting_with_nobody_to_pump_is_reported(sim):
         program.destroy_desc(channel)
 
 
+@pytest.mark.parametrize("null_codec", [0, 100])
+def test_waiting_for_frames_that_fill_the_output_buffer_is_reported_too(sim, null_codec):
+    """Of 8 MiB: the second one is encoded, and waits for the first one's callback."""
+    with sim.options(wait_limit_ms=50, null_codec=null_codec), Program(sim, pump=False) as program:
+        thread = threading.Thread(target=lambda: None)
+        thread.start()
+        thread.join()
+        channel, picture = program.channel(ThreadId=thread.ident), program.picture()
+        with sim.failing_frame(simulator.FRAME_HUGE, value=5 << 20, persistent=True):
+            for _ in range(2):
+                program.send(channel, picture)
+        program.end_of_stream(channel, expect=507046)
+        the_report(sim, "no-pump", "2 frame(s)", "nobody runs aclrtProcessReport")
+        with sim.lost_device():
+            assert sim.aclvencDestroyChannel(channel) == 507010
+        program.destroy_desc(channel)
+
+
 def test_synchronize_with_nobody_to_pump_is_reported(sim):
     with Program(sim, pump=False), sim.options(wait_limit_ms=50):
         stream, callback = ctypes.c_void_p(), CALLBACK(lambda data: None)
