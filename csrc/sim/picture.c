@@ -11,7 +11,8 @@ enum { BASE_ALIGNMENT = 16 }; /* documented, of a picture's address */
 /*
  * Where the picture's planes are. Met in real programs: strides and sizes left at 0, a height stride
  * that the buffer does not have. So the width stride counts if it is set, else the channel's width up
- * to 16 (documented); the number of luma rows comes from the size.
+ * to 16 (documented); the number of luma rows comes from the size, if that is one of a picture. Else (guessed: it
+ * is a larger buffer's, such as one of whole pages) from the height stride, or (documented) from the channel.
  */
 typedef struct geometry {
     size_t stride, rows, bytes;
@@ -21,8 +22,10 @@ static geometry lay_out(const sim_channel *ch, uint32_t width_stride, uint32_t h
     geometry g;
     g.stride = width_stride != 0 ? width_stride : (ch->width + 15) / 16 * 16;
     size_t from_size = (size_t)size * 2 / 3 / g.stride;
-    enum { MOST_PADDING = 128 };
-    if (from_size >= ch->height && from_size < (size_t)ch->height + MOST_PADDING)
+    enum { MOST_PADDING = 128, ROUNDING = 64 };
+    /* acldvppMalloc adds less than that to a size, too */
+    bool whole = from_size % 2 == 0 && size - g.stride * from_size * 3 / 2 < ROUNDING;
+    if (whole && from_size >= ch->height && from_size < (size_t)ch->height + MOST_PADDING)
         g.rows = from_size;
     else if (height_stride >= ch->height && g.stride * height_stride * 3 / 2 <= size)
         g.rows = height_stride;

@@ -643,6 +643,28 @@ def test_geometry_of_a_picture_as_real_programs_set_it(width, stride, rows, fiel
     assert encode(stride, rows, fields) == encode(aligned, 128, {"WidthStride": aligned, "HeightStride": 128})
 
 
+@pytest.mark.statement("3.7.12")
+@pytest.mark.parametrize(
+    ("rows", "fields"),
+    [(128, {}), (128, {"HeightStride": 128}), (128, {"HeightStride": 400}), (144, {"HeightStride": 144})],
+)
+@pytest.mark.parametrize("more", [1000, 20480])
+def test_geometry_of_a_picture_whose_size_is_that_of_a_larger_buffer(rows, fields, more):
+    """Such as one of whole pages, or one for the largest of several pictures."""
+    luma, chroma = noise(128 * 128, 3), noise(128 * 64, 4)
+
+    def encode(rows, fields, more):
+        data = luma + b"\xee" * (128 * (rows - 128)) + chroma + b"\xee" * (64 * (rows - 128) + more)
+        with abi.device() as sim, Program(sim) as program:
+            channel = program.channel(128, 128)
+            program.send(channel, program.picture(data=data, size=len(data), **fields))
+            program.end_of_stream(channel)
+            assert program.delivered[0].ret_code == 0
+            return program.delivered[0].data
+
+    assert encode(rows, fields, more) == encode(128, {}, 0)
+
+
 @pytest.mark.statement("3.7.14")
 @pytest.mark.sim_only
 def test_bad_pictures_fail_their_frame_only(program):
