@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Handles whose address the runtime gives out again, which the simulated device never does."""
+"""Handles whose address the runtime gives out again, which the simulated device never does; those that outlive a reset."""
 
 import pytest
 
@@ -84,3 +84,28 @@ print(codes, destroyed.value, acl.rt.destroy_stream(stream), destroyed.value)
 """
     )
     assert output == "[0] 0 100000 0\n"
+
+
+def test_context_of_the_programs_own_outlives_a_reset_of_its_device():
+    """As a C program's does: what was made in it can be used and destroyed, in whatever order the program does that."""
+    done = processes.run(
+        """
+from ascend_venc import acl
+rt = acl.rt
+print(acl.init(), rt.set_device(0))
+default, _ = rt.get_context()
+gone, _ = rt.create_stream()
+own, _ = rt.create_context(0)
+stream, _ = rt.create_stream()
+event, _ = rt.create_event()
+print(rt.reset_device(0), rt.set_context(default), rt.destroy_stream(gone))
+print(rt.record_event(event, stream), rt.synchronize_stream(stream), rt.set_context(own))
+print(rt.destroy_event(event), rt.destroy_stream(stream), rt.destroy_context(own), rt.destroy_context(own))
+own, _ = rt.create_context(0)
+print(rt.set_device(0), rt.reset_device_force(0), rt.destroy_context(own), acl.finalize())
+""",
+        env={"ASCEND_VENC_BACKEND": "sim", "ASCEND_VENC_SIM_STRICT": "1"},
+        timeout=60,
+    )
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert done.stdout == "0 0\n0 100000 100000\n0 0 0\n0 0 0 100000\n0 0 100000 0\n"

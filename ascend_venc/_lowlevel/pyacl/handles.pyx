@@ -13,6 +13,7 @@ ctypedef void *(*creator)() noexcept nogil
 cdef struct handle_entry:
     uint64_t key        # the native pointer; 0: empty
     int64_t value       # contexts, streams, events: their device; channel descriptions: their Channel, borrowed
+    bint own_context    # a context of create_context, or made in one: no reset of the device ends it, but by force
     uint32_t pins       # calls that use it without the GIL
     destructor doomed   # destroyed while pinned: what is still to be called; NULL: alive
 
@@ -101,7 +102,7 @@ cdef int reserve(handle_table *table) except -1:
     return 0
 
 
-cdef int insert(handle_table *table, void *handle, int64_t value) except -1:
+cdef int insert(handle_table *table, void *handle, int64_t value, bint own_context=False) except -1:
     """Register a handle that AscendCL has just given out.
 
     One that is known already was ended behind the facade's back, and its address has come back: it is alive again. Pins of
@@ -113,12 +114,14 @@ cdef int insert(handle_table *table, void *handle, int64_t value) except -1:
         return 0
     if known != NULL:
         known.value = value
+        known.own_context = own_context
         known.doomed = NULL
         return 0
     if table.entries == NULL or 2 * (table.count + 1) > table.mask:
         grow(table)
     entry.key = <uint64_t>handle
     entry.value = value
+    entry.own_context = own_context
     entry.pins = 0
     entry.doomed = NULL
     put(table, &entry)
@@ -148,8 +151,9 @@ cdef aclError gone_already(void *handle) noexcept nogil:
     return ACL_SUCCESS
 
 
-cdef int remove_device(int32_t device) except -1:
-    """Forget the contexts, streams and events of a device that was reset: they went with it."""
+cdef int remove_device(int32_t device, bint force) except -1:
+    """Forget what went with a device that was reset: its default context, with the streams and events that were made in
+    it; by force, all contexts."""
     cdef handle_table *table
     cdef handle_entry *entry
     cdef uint64_t i
@@ -157,7 +161,8 @@ cdef int remove_device(int32_t device) except -1:
         if table.entries == NULL:
             continue
         keys = [table.entries[i].key for i in range(table.mask + 1)
-                if table.entries[i].key != 0 and table.entries[i].value == device]
+                if table.entries[i].key != 0 and table.entries[i].value == device
+                and (force or not table.entries[i].own_context)]
         for key in keys:
             entry = find(table, key)
             if entry.pins > 0:
@@ -242,6 +247,7 @@ cdef object destroy_handle(
     """The body of every destroy and free function."""
     cdef uint64_t key = 0
     cdef int64_t value = 0
+    cdef bint own_context = False
     cdef handle_entry *entry
     cdef aclError code
     if given != 1 or not as_uint64(args[0], &key):
@@ -254,6 +260,7 @@ cdef object destroy_handle(
             entry.doomed = function
             return 0
         value = entry.value
+        own_context = entry.own_context
         # Taken out first: without the GIL another thread could destroy it a second time.
         erase(table, entry)
     if waits:
@@ -262,5 +269,5 @@ cdef object destroy_handle(
     else:
         code = function(<void *>key)
     if code != ACL_SUCCESS and key != 0:
-        insert(table, <void *>key, value)
+        insert(table, <void *>key, value, own_context)
     return status(call, code, args, given)

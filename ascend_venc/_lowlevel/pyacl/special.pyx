@@ -142,7 +142,7 @@ cdef object reset(const char *call, const char *refusal, bint force, PyObject **
         users = 0 if force else device_users.get(device, 1) - 1
         device_users[device] = max(users, 0)
         if users <= 0:
-            remove_device(device)
+            remove_device(device, force)
     return status(call, code, args, given)
 
 
@@ -157,6 +157,16 @@ cdef object rt_reset_device_force(PyObject *self, PyObject **args, Py_ssize_t gi
 cdef int32_t current_device(const acl_api *acl) noexcept:
     cdef int32_t device = -1
     return device if acl.aclrtGetDevice(&device) == ACL_SUCCESS else -1
+
+
+cdef bint in_own_context(const acl_api *acl) noexcept:
+    """Whether this thread's context is one of create_context."""
+    cdef aclrtContext context = NULL
+    cdef handle_entry *entry
+    if acl.aclrtGetCurrentContext(&context) != ACL_SUCCESS:
+        return False
+    entry = find(&contexts, <uint64_t>context)
+    return entry != NULL and entry.own_context
 
 
 cdef object rt_get_context(PyObject *self, PyObject **args, Py_ssize_t given):
