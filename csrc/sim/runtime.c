@@ -284,12 +284,14 @@ static aclError reset_device(const char *function, int32_t id, bool force) {
         rc = sim_stream_end_all(function, primary);
         end_context(primary, function);
     }
-    while (force) { /* guessed: explicit contexts end too */
+    while (force) { /* guessed: explicit contexts end too, with their streams */
         context_search search = {id, NULL};
         sim_handle_each(SIM_CONTEXT, find_context_of, &search);
         if (search.found == NULL)
             break;
         end_context(search.found, function);
+        aclError ended = sim_stream_end_all(function, search.found);
+        rc = rc == ACL_SUCCESS ? ended : rc;
     }
     return rc;
 }

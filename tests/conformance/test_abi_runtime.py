@@ -468,6 +468,23 @@ def test_force_reset_ends_explicit_contexts_too(sim):
     assert len(sim.take_reports()) == 1
 
 
+@pytest.mark.sim_only
+def test_force_reset_ends_the_streams_of_explicit_contexts_with_them(sim):
+    assert sim.aclInit(None) == 0
+    assert sim.aclrtSetDevice(0) == 0
+    for _ in range(2):
+        assert new(sim.aclrtCreateContext, 0)[0] == 0
+        _, stream = new(sim.aclrtCreateStream)
+    assert sim.aclrtResetDeviceForce(0) == 0
+    abi.assert_misuses(sim, "context-in-use", "context-in-use")
+    assert sim.live()["stream"] == 0
+    assert sim.aclrtSetDevice(0) == 0
+    assert sim.aclrtDestroyStream(stream) == 107017
+    abi.assert_misuses(sim, "stale-handle")
+    assert sim.aclrtResetDevice(0) == 0
+    assert sim.aclFinalize() == 0
+
+
 def test_version_and_chip_name_are_told(sim):
     numbers = [ctypes.c_int32() for _ in range(3)]
     assert sim.aclrtGetVersion(*map(ctypes.byref, numbers)) == 0
