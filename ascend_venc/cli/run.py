@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import builtins
 import importlib.machinery
 import importlib.util
 import os
@@ -85,7 +86,10 @@ def _run_as_main(source: bytes, path: str) -> int:
     main = types.ModuleType("__main__")
     file = os.path.abspath(path)
     main.__dict__.update(
-        __file__=file, __loader__=importlib.machinery.SourceFileLoader("__main__", file), __builtins__=__builtins__
+        __file__=file,
+        __loader__=importlib.machinery.SourceFileLoader("__main__", file),
+        __cached__=None,
+        __builtins__=builtins,  # the module, which only __main__ has under that name
     )
     sys.modules["__main__"] = main
     try:

@@ -406,6 +406,11 @@ if __name__ == "__main__":
     assert_clean(process, "['-v', '--real', '--', 'a b'] program.py found\nTrue True\nNone None True\n")
 
 
+def test_module_of_a_program_has_what_that_of_python_has(run):
+    process = run("print(__builtins__.len([1]), type(__builtins__).__name__, __cached__, __doc__, __name__)")
+    assert_clean(process, "1 module None None __main__\n")
+
+
 def test_folder_with_a_main_runs(run, tmp_path):
     folder = tmp_path / "application"
     folder.mkdir()
