@@ -25,24 +25,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backend", metavar="B", help="auto, ascend, sim, sim:CHIP or a path (default: $ASCEND_VENC_BACKEND or auto)"
     )
-    parser.add_argument("program", metavar="PROGRAM", help="path of the program, or of a folder with __main__.py")
+    # One argument of all words from the program on: argparse would take a "--" behind a word of its own for itself.
     parser.add_argument(
-        "arguments", metavar="ARGUMENTS", nargs=argparse.REMAINDER, help="what the program gets as sys.argv[1:]"
+        "words",
+        metavar="PROGRAM",
+        nargs=argparse.PARSER,
+        help="path of the program, or of a folder with __main__.py; what follows it is the program's, as sys.argv[1:]",
     )
     parser.set_defaults(quiet=False, theirs=True)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the program as `python PROGRAM` would. Returns its exit code; SystemExit passes through."""
-    path = os.path.join(args.program, "__main__.py") if os.path.isdir(args.program) else args.program
+    words = args.words[1:] if args.words[0] == "--" and len(args.words) > 1 else args.words
+    program = words[0]
+    path = os.path.join(program, "__main__.py") if os.path.isdir(program) else program
     with open(path, "rb") as file:
         source = file.read()
     if args.backend is not None:
         os.environ["ASCEND_VENC_BACKEND"] = args.backend
     if not getattr(sys.flags, "safe_path", False):
-        sys.path[0] = args.program if os.path.isdir(args.program) else os.path.dirname(os.path.realpath(path))
+        sys.path[0] = program if os.path.isdir(program) else os.path.dirname(os.path.realpath(path))
     _provide_acl(args.real)
-    sys.argv[:] = [args.program, *args.arguments]
+    sys.argv[:] = words
     _default_signals()
     return _run_as_main(source, path)
 

@@ -411,6 +411,13 @@ def test_module_of_a_program_has_what_that_of_python_has(run):
     assert_clean(process, "1 module None None __main__\n")
 
 
+@pytest.mark.parametrize("before", [[], ["--"]])
+@pytest.mark.parametrize("args", [["--", "-v"], ["--", "--"], ["-v", "--", "--backend", "ascend"], ["--help"], []])
+def test_program_gets_each_of_its_arguments(run, before, args):
+    process = run("import sys; print(sys.argv[1:])", *args, options=["--backend", "sim", *before])
+    assert_clean(process, f"{args}\n")
+
+
 def test_folder_with_a_main_runs(run, tmp_path):
     folder = tmp_path / "application"
     folder.mkdir()
