@@ -19,6 +19,8 @@ def _interrupted(signum: int, frame: Any) -> None:
 def main() -> int:
     """Run `ascend_venc.cli.main`. Returns the exit code."""
     is_default = signal.getsignal(signal.SIGINT) == signal.default_int_handler  # else the caller ignores it
+    # Whose program, which gets sys.argv, may have threads, and a handler of its own.
+    is_a_program = next((word for word in sys.argv[1:] if not word.startswith("-")), None) == "run"
     if is_default:
         signal.signal(signal.SIGINT, _interrupted)
     from ascend_venc.cli import main as command
@@ -27,7 +29,7 @@ def main() -> int:
         if is_default:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         code = command()
-        if is_default and sys.argv[1:2] != ["run"]:  # whose program may have to end something
+        if is_default and not is_a_program:
             signal.signal(signal.SIGINT, _interrupted)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT

@@ -2,8 +2,8 @@
 """The `ascend-venc` command.
 
 A subcommand is a module of this package with NAME, HELP, `configure(parser)` and `run(args) -> exit code`, listed in
-COMMANDS. Exit codes: 0 all done; 1 it could not be done, said in one line on stderr; 2 wrong usage; 130 Ctrl-C; 143
-SIGTERM.
+COMMANDS; with IS_A_PROGRAM it has signals and warnings for itself, to the end of the process. Exit codes: 0 all done; 1
+it could not be done, said in one line on stderr; 2 wrong usage; 130 Ctrl-C; 143 SIGTERM.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def make_parser() -> argparse.ArgumentParser:
         command = commands.add_parser(module.NAME, aliases=aliases, help=module.HELP, description=module.HELP)
         module.configure(command)
         command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-        command.set_defaults(run=module.run)
+        command.set_defaults(run=module.run, is_a_program=getattr(module, "IS_A_PROGRAM", False))
     return parser
 
 
@@ -93,8 +93,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = argparse.Namespace(debug=False)
     try:
         args = make_parser().parse_args(argv)
-        theirs = getattr(args, "theirs", False)  # standard output is that of a program which is run
-        with by_exception(), warnings.catch_warnings(), contextlib.nullcontext() if theirs else _any_text():
+        with contextlib.ExitStack() as settings:
+            if not args.is_a_program:
+                settings.enter_context(by_exception())
+                settings.enter_context(warnings.catch_warnings())
+                settings.enter_context(_any_text())
             _show_warnings(quiet=getattr(args, "quiet", False))
             code = int(args.run(args))
         if sys.stdout is not None:

@@ -10,7 +10,6 @@ import importlib.util
 import os
 import signal
 import sys
-import threading
 import types
 from typing import Any
 
@@ -18,6 +17,8 @@ from ..errors import VencError
 
 NAME = "run"
 HELP = "Run a Python program that was written for pyACL (import acl)."
+# Its threads and what it has registered for the exit outlive its code, with the signals and warnings that it has set.
+IS_A_PROGRAM = True
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs=argparse.PARSER,
         help="path of the program, or of a folder with __main__.py; what follows it is the program's, as sys.argv[1:]",
     )
-    parser.set_defaults(quiet=False, theirs=True)
+    parser.set_defaults(quiet=False)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,7 +49,6 @@ def run(args: argparse.Namespace) -> int:
         sys.path[0] = program if os.path.isdir(program) else os.path.dirname(os.path.realpath(path))
     _provide_acl(args.real)
     sys.argv[:] = words
-    _default_signals()
     return _run_as_main(source, path)
 
 
@@ -73,17 +73,6 @@ def _provide_acl(real: bool) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     if found is not None:
         say(f"acl is ascend_venc.acl; --real chooses {found}")
-
-
-def _default_signals() -> None:
-    """Give the program the signals as a fresh interpreter has them; the command line handles some of its own."""
-    if threading.current_thread() is not threading.main_thread():
-        return
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)
-    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _run_as_main(source: bytes, path: str) -> int:

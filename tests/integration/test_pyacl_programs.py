@@ -490,11 +490,50 @@ def test_signals_are_as_in_a_fresh_interpreter(run):
     process = run(
         """
 import signal
-print([signal.getsignal(number) == signal.SIG_DFL for number in (signal.SIGTERM, signal.SIGHUP)])
+print([signal.getsignal(number) == signal.SIG_DFL for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)])
 print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
 """
     )
-    assert_clean(process, "[True, True]\nTrue\n")
+    assert_clean(process, "[True, True, True]\nTrue\n")
+
+
+LATE = """
+import atexit, os, signal, sys, threading, time, warnings
+stopped = threading.Event()
+def stop(number, frame):
+    print(signal.Signals(number).name, flush=True)
+    stopped.set()
+for name in sys.argv[1:]:
+    signal.signal(getattr(signal, name), stop)
+warnings.simplefilter("ignore")
+atexit.register(lambda: print(signal.getsignal(getattr(signal, sys.argv[1])) is stop))
+def work():
+    time.sleep(0.3)
+    warnings.warn("which the program does not want to see")
+    os.kill(os.getpid(), getattr(signal, sys.argv[1]))
+    print(stopped.wait(20))
+threading.Thread(target=work).start()
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGALRM"])
+def test_signals_and_warnings_are_the_programs_to_the_end_of_its_threads(tmp_path, backend, name):
+    """By the installed command too, which has a handler of its own before and behind other commands than this."""
+    program = tmp_path / "program.py"
+    program.write_text(LATE)
+    command = "import sys; from ascend_venc_command import main; sys.argv[0] = 'ascend-venc'; sys.exit(main())"
+    for start in (["-m", "ascend_venc"], ["-c", command]):
+        for options in ([], ["--debug"]):
+            done = subprocess.run(
+                [sys.executable, *start, *options, "run", str(program), name],
+                env=processes.environment(ASCEND_VENC_BACKEND=backend),
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=60,
+            )
+            assert_clean(done, f"{name}\nTrue\nTrue\n")
 
 
 CHILD = """
