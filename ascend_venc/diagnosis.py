@@ -130,6 +130,23 @@ _V2_BUFFER = (32 * 1024, 1 << 30, 64)  # bytes: from, to, multiple of
 _MOD_TYPES = {2: 96, 3: 265}  # HI_VENC_MOD_H264 and _H265, which the vendor's page has where a type belongs
 
 
+def of_lost_values(given: Any, name: str = "", depth: int = 8) -> str | None:
+    """Explain what of a dict for acl.himpi counts as lacking, as in pyACL: numbers that are no ints, lists that are no
+    lists. None if nothing does; deeper than any structure nothing is looked at."""
+    kind = type(given)
+    if isinstance(given, (dict, list)):
+        items = given.items() if isinstance(given, dict) else ((name, value) for value in given)
+        found = [of_lost_values(value, str(key), depth - 1) for key, value in items] if depth else []
+        return "; ".join(dict.fromkeys(text for text in found if text)) or None
+    if given is None or isinstance(given, (int, str, bytes)):
+        return None
+    if hasattr(kind, "__len__"):
+        return f"{name} is of type {kind.__name__}, and counts as lacking: give a list"
+    if hasattr(kind, "__float__") or hasattr(kind, "__index__"):
+        return f"{name} is of type {kind.__name__}, and counts as lacking: give an int"
+    return None
+
+
 def of_v2_channel(soc_name: str, attr: dict[str, Any]) -> str | None:
     """Explain why a DVPP V2 channel with these attributes was refused; None if they are all within the chip's ranges.
 

@@ -341,6 +341,33 @@ def attributes_that_are_refused_are_named():
 
 
 @simulated
+def values_that_count_as_lacking_are_named():
+    """As a program gives them that has its numbers of OpenCV or NumPy: the reason is not only that they are 0."""
+    import numpy
+
+    cases = (25.0, numpy.float32(25), numpy.int64(25), numpy.array(25))
+    with Session() as session:
+        for value in cases:
+            for place in ("rc_attr.src_frame_rate", "venc_attr.pic_width"):
+                ret = acl.himpi.venc_create_chn(0, changed(place, value))
+                assert ret == code("ILLEGAL_PARAM"), (place, value, hex(ret))
+                word, kind = place.rpartition(".")[2], type(value).__name__
+                told = acl.get_recent_err_msg()
+                assert f"{word} is of type {kind}, and counts as lacking: give " in told, told
+                assert f"; {word} is 0; allowed are " in told, told
+        chn = session.channel()
+        frame = session.frame()
+        frame["v_frame"]["virt_addr"] = tuple(frame["v_frame"]["virt_addr"])
+        assert acl.himpi.venc_send_frame(chn, frame, 0) == code("NULL_PTR")
+        assert "virt_addr is of type tuple, and counts as lacking: give a list" in acl.get_recent_err_msg()
+        frame = session.frame()
+        frame["itself"] = [frame]
+        frame["v_frame"]["width"] += 2
+        assert acl.himpi.venc_send_frame(chn, frame, 0) == code("ILLEGAL_PARAM")
+        assert "lacking" not in acl.get_recent_err_msg()
+
+
+@simulated
 def streams():
     """A stream's dict has pyACL's members; packs are in the device's memory; times and addresses come back."""
     with Session() as session:

@@ -4,6 +4,12 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime
 
 # ---- codes -------------------------------------------------------------------------------------------------------------
 
+cdef enum:  # of every module
+    ILLEGAL_PARAM_ID = 3
+    NULL_PTR_ID = 6
+    NOT_SUPPORT_ID = 8
+
+
 cdef const himpi_api *mpi_api() except? NULL:
     """The table; NULL if the process's AscendCL has no DVPP V2, which is looked for once. Raises if there is no AscendCL."""
     cdef avenc_library *library
@@ -21,7 +27,17 @@ cdef const himpi_api *mpi_api() except? NULL:
 
 cdef object mpi_status(const char *call, hi_s32 code, PyObject **args, Py_ssize_t given, object reason=None):
     """DVPP's code as pyACL gives it: unsigned. The hints of our table are for Encoder's users, and left out."""
-    return 0 if code == 0 else failed(call, <uint32_t>code, args, given, reason, False)
+    cdef Py_ssize_t i
+    if code == 0:
+        return 0
+    if code & 63 in (ILLEGAL_PARAM_ID, NULL_PTR_ID, NOT_SUPPORT_ID):
+        for i in range(given):
+            if is_dict(args[i]):
+                from ... import diagnosis
+
+                lost = diagnosis.of_lost_values(<object>args[i])
+                reason = f"{lost}; {reason}" if lost and reason else lost or reason
+    return failed(call, <uint32_t>code, args, given, reason, False)
 
 
 cdef object attributes_status(
