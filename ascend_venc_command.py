@@ -31,6 +31,8 @@ def main() -> int:
         code = command()
         if is_default and not is_a_program:
             signal.signal(signal.SIGINT, _interrupted)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupted:
+        if hasattr(interrupted, "of_program"):
+            raise
         return 128 + signal.SIGINT
     return code

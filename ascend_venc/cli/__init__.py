@@ -114,6 +114,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         report_error(error)
         return 1
     except (KeyboardInterrupt, Terminated) as signalled:
+        if hasattr(signalled, "of_program"):
+            raise
         _show_traceback(args)
         return code_of(signalled)
     finally:

@@ -8,7 +8,6 @@ import builtins
 import importlib.machinery
 import importlib.util
 import os
-import signal
 import sys
 import types
 from typing import Any
@@ -90,9 +89,15 @@ def _run_as_main(source: bytes, path: str) -> int:
         exec(compile(source, file, "exec", dont_inherit=True), main.__dict__)
     except SystemExit:
         raise
+    except KeyboardInterrupt as error:
+        # On to the interpreter, which ends itself by SIGINT behind everything else: a shell then ends its loop, too.
+        _print_traceback(error)
+        sys.excepthook = lambda *shown: None
+        error.of_program = True  # type: ignore[attr-defined]
+        raise
     except BaseException as error:
         _print_traceback(error)
-        return 128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
+        return 1
     return 0
 
 

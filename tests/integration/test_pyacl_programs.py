@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs written for pyACL, run unchanged: the examples, and every way in which a program finds `acl`."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -495,6 +496,40 @@ print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
 """
     )
     assert_clean(process, "[True, True, True]\nTrue\n")
+
+
+INTERRUPTED = """
+import atexit, os, signal, sys, threading, time
+atexit.register(lambda: print("exit"))
+threading.Thread(target=lambda: (time.sleep(0.3), print("thread"))).start()
+if sys.argv[1:]:
+    sys.excepthook = lambda kind, error, traceback: print(kind.__name__)
+os.kill(os.getpid(), signal.SIGINT)
+time.sleep(20)
+"""
+
+
+@pytest.mark.parametrize("hook", [[], ["hook"]])
+def test_program_that_ctrl_c_ends_ends_by_the_signal_as_under_python(tmp_path, backend, hook):
+    """So that a shell does not go on with its loop; behind threads and exit functions."""
+    program = tmp_path / "program.py"
+    program.write_text(INTERRUPTED)
+    command = "import sys; from ascend_venc_command import main; sys.argv[0] = 'ascend-venc'; sys.exit(main())"
+    outcomes = set()
+    for start in ([], ["-m", "ascend_venc", "run"], ["-c", command, "run"]):
+        done = subprocess.run(
+            [sys.executable, *start, str(program), *hook],
+            env=processes.environment(ASCEND_VENC_BACKEND=backend),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        outcomes.add((done.returncode, done.stdout, done.stderr))
+    code, stdout, stderr = outcomes.pop()
+    assert (code, stdout) == (-signal.SIGINT, "KeyboardInterrupt\n" * len(hook) + "thread\nexit\n")
+    assert hook or stderr.splitlines()[-1] == "KeyboardInterrupt"
+    assert not outcomes
 
 
 LATE = """
