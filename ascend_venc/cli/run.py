@@ -54,22 +54,26 @@ def run(args: argparse.Namespace) -> int:
 def _provide_acl(real: bool) -> None:
     from . import say
 
+    # The program's child processes find the facade by this folder: multiprocessing hands them sys.path, others inherit
+    # the environment. In such a child it is no installed acl.
+    folder = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "_pyacl")
+    sys.path[:] = [entry for entry in sys.path if entry != folder]
+    inherited = os.environ.get("PYTHONPATH")
+    paths = [entry for entry in inherited.split(os.pathsep) if entry != folder] if inherited else []
     spec = importlib.util.find_spec("acl")
     found = (spec.origin or "a namespace package") if spec is not None else None
     if real:
         if found is None:
             raise VencError("--real: there is no acl module on the path; source CANN's set_env.sh first")
         say(f"acl is {found}")
+        if inherited:
+            os.environ["PYTHONPATH"] = os.pathsep.join(paths)
         return
     from .. import acl
 
     acl.install()
-    # The program's child processes find the facade by this folder: multiprocessing hands them sys.path, others inherit
-    # the environment.
-    folder = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "_pyacl")
     sys.path.insert(1, folder)
-    paths = [folder, *filter(None, [os.environ.get("PYTHONPATH")])]
-    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    os.environ["PYTHONPATH"] = os.pathsep.join([folder, *paths])
     if found is not None:
         say(f"acl is ascend_venc.acl; --real chooses {found}")
 

@@ -630,6 +630,24 @@ def test_real_acl_is_used_when_asked_for_and_that_is_said(run_beside, real_acl):
     assert process.stderr == f"ascend-venc: acl is {real_acl / 'acl.py'}\n"
 
 
+def test_program_that_runs_another_finds_the_real_acl_for_it(run_beside, real_acl, tmp_path):
+    """The facade, which its child processes find, is no installed acl."""
+    child = f"import subprocess, sys; sys.exit(subprocess.run([sys.executable, '-c', {PROGRAM!r}]).returncode)"
+    (tmp_path / "inner.py").write_text(child)
+    process = run_beside(
+        """
+import subprocess, sys
+for options in [], ["--real"]:
+    command = [sys.executable, "-m", "ascend_venc", "run", *options, "inner.py"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    print(done.stdout + done.stderr, end="")
+"""
+    )
+    said = f"ascend-venc: acl is ascend_venc.acl; --real chooses {real_acl / 'acl.py'}\n"
+    assert process.stdout == f"the facade\n{said}the real one\nascend-venc: acl is {real_acl / 'acl.py'}\n"
+    assert process.stderr == said
+
+
 def test_real_acl_that_is_not_there_is_one_line(run):
     process = run(PROGRAM, options=["--real"])
     assert process.returncode == 1
