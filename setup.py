@@ -98,7 +98,12 @@ class SharedLibrary(Extension):
 
 
 def plain_library(name, folders):
-    return SharedLibrary(name, sorted(str(path) for folder in folders for path in Path(folder).glob("*.c")))
+    # Their threads and their handlers of signals and forks outlive whoever has loaded them.
+    return SharedLibrary(
+        name,
+        sorted(str(path) for folder in folders for path in Path(folder).glob("*.c")),
+        link_flags=["-Wl,-z,nodelete"],
+    )
 
 
 def link_library(name, source):

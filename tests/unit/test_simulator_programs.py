@@ -190,6 +190,66 @@ __attribute__((constructor)) static void load(void) {{ state = acldvppDestroyPic
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+PLUGIN = """
+#include "ascendcl.h"
+#include <stdint.h>
+static void callback(acldvppPicDesc *input, acldvppStreamDesc *output, void *data) {}
+int begin(void) {
+    enum { SIZE = 640 * 360 * 3 / 2 };
+    void *memory;
+    aclInit(NULL);
+    aclrtSetDevice(0);
+    acldvppMalloc(&memory, SIZE);
+    aclvencChannelDesc *desc = aclvencCreateChannelDesc();
+    aclvencSetChannelDescThreadId(desc, 1);
+    aclvencSetChannelDescCallback(desc, callback);
+    aclvencSetChannelDescEnType(desc, 1);
+    aclvencSetChannelDescPicFormat(desc, 1);
+    aclvencSetChannelDescPicWidth(desc, 640);
+    aclvencSetChannelDescPicHeight(desc, 360);
+    aclvencSetChannelDescKeyFrameInterval(desc, 25);
+    if (aclvencCreateChannel(desc) != 0)
+        return 1;
+    acldvppPicDesc *picture = acldvppCreatePicDesc();
+    acldvppSetPicDescData(picture, memory);
+    acldvppSetPicDescSize(picture, SIZE);
+    aclvencFrameConfig *config = aclvencCreateFrameConfig();
+    for (int i = 0; i < 8; i++)
+        if (aclvencSendFrame(desc, picture, NULL, config, NULL) != 0)
+            return 2;
+    return 0;
+}
+"""
+HOST = """
+#include <dlfcn.h>
+#include <signal.h>
+#include <unistd.h>
+static void handler(int number) { _exit(7); }
+int main(int argc, char **argv) {
+    signal(SIGSEGV, handler);
+    void *plugin = dlopen(argv[1], RTLD_NOW);
+    int code = ((int (*)(void))dlsym(plugin, "begin"))();
+    if (code != 0 || dlclose(plugin) != 0)
+        return 3;
+    usleep(100000);
+    raise(SIGSEGV);
+    return 4;
+}
+"""
+
+
+def test_plugin_that_is_unloaded_leaves_the_device_where_it_is(libdir, tmp_path):
+    """Its threads go on encoding, and strict mode's handler hands a crash of the program's own on."""
+    (tmp_path / "plugin.c").write_text(PLUGIN)
+    (tmp_path / "host.c").write_text(HOST)
+    library, program = tmp_path / "plugin.so", tmp_path / "host"
+    flags = [f"-I{simulator.HEADER.parent}", "-shared", "-fPIC"]
+    compile_with("gcc", *flags, tmp_path / "plugin.c", "-o", library, *link_flags(libdir))
+    compile_with("gcc", tmp_path / "host.c", "-o", program, "-ldl")
+    done = run(program, library)
+    assert (done.returncode, done.stdout, done.stderr) == (7, "", "")
+
+
 def test_python_and_a_library_in_c_use_the_same_device(libdir):
     runtime = ctypes.CDLL(str(libdir / "libascendcl.so"))
     media = ctypes.CDLL(str(libdir / "libacl_dvpp.so"))
