@@ -43,9 +43,10 @@ typedef struct sim_frame {
     sim_memory *memory; /* reference; NULL: not our memory */
     uint8_t *copy;      /* of memory that is not ours */
     const void *address;
-    size_t bytes; /* read by the device from `address` */
-    uint64_t sum; /* strict mode: of these bytes at send time */
-    bool watched; /* sum is valid */
+    size_t bytes;      /* read by the device from `address` */
+    uint64_t sum;      /* strict mode: of these bytes at send time */
+    bool watched;      /* sum is valid, and the next one */
+    const char *place; /* of the call that sent it */
 
     int fault; /* SIM_FRAME_NONE or ACLSIM_FRAME_* */
     uint32_t fault_value;

@@ -245,14 +245,19 @@ static void forget(side *s) {
 }
 
 /* Guessed: a task whose memory has gone does nothing; hardware may fault. */
-static bool is_gone(const char *function, const char *name, const side *s, bool writable, size_t count) {
+static bool is_gone(const sim_issuer *issuer, const char *name, const side *s, bool writable, size_t count) {
     if (s->memory != NULL ||
         (writable ? sim_foreign_is_writable(s->data, count) : sim_foreign_is_readable(s->data, count)))
         return false;
     if (sim_is_strict())
-        sim_report_at("foreign-memory", function, "keep the memory until aclrtSynchronizeStream has returned",
+        sim_report_of("foreign-memory", issuer->function, issuer->place,
+                      "keep the memory until aclrtSynchronizeStream has returned",
                       "%s %p vanished before the stream got to its task, which is left out", name, (void *)s->data);
     return true;
+}
+
+static sim_issuer issuer_of(const char *function) {
+    return (sim_issuer){function, sim_is_strict() ? sim_calling_place() : NULL};
 }
 
 aclError sim_memory_check_copy(const char *function, sim_copy *copy) {
@@ -261,15 +266,15 @@ aclError sim_memory_check_copy(const char *function, sim_copy *copy) {
         put_away(&copy->to, &copy->from);
         return rc;
     }
+    copy->issuer = issuer_of(function);
     queue(&copy->to);
     queue(&copy->from);
     return ACL_SUCCESS;
 }
 
 void sim_memory_do_copy(sim_copy *copy, bool waited) {
-    static const char function[] = "aclrtMemcpyAsync";
-    if (!waited || (!is_gone(function, "source", &copy->from, false, extent(copy, copy->spitch)) &&
-                    !is_gone(function, "destination", &copy->to, true, extent(copy, copy->dpitch))))
+    if (!waited || (!is_gone(&copy->issuer, "source", &copy->from, false, extent(copy, copy->spitch)) &&
+                    !is_gone(&copy->issuer, "destination", &copy->to, true, extent(copy, copy->dpitch))))
         copy_rows(copy, &copy->to, &copy->from);
     sim_memory_forget_copy(copy);
 }
@@ -281,13 +286,15 @@ void sim_memory_forget_copy(sim_copy *copy) {
 
 aclError sim_memory_check_set(const char *function, sim_set *set, size_t maxCount) {
     aclError rc = prepare_set(function, set, maxCount);
-    if (rc == ACL_SUCCESS)
-        queue(&set->to);
-    return rc;
+    if (rc != ACL_SUCCESS)
+        return rc;
+    set->issuer = issuer_of(function);
+    queue(&set->to);
+    return ACL_SUCCESS;
 }
 
 void sim_memory_do_set(sim_set *set, bool waited) {
-    if (!waited || !is_gone("aclrtMemsetAsync", "devPtr", &set->to, true, set->count))
+    if (!waited || !is_gone(&set->issuer, "devPtr", &set->to, true, set->count))
         memset(set->to.data, set->value, set->count);
     sim_memory_forget_set(set);
 }

@@ -82,6 +82,11 @@ typedef struct sim_side {
     bool inside;        /* the bytes lie within the allocation */
 } sim_side;
 
+/* The call that issued a task on a stream, for reports. */
+typedef struct sim_issuer {
+    const char *function, *place;
+} sim_issuer;
+
 /* Rows of `width` bytes, each a pitch behind the one before; what is no matrix is one row. */
 typedef struct sim_copy {
     void *dst;
@@ -89,6 +94,7 @@ typedef struct sim_copy {
     size_t dpitch, spitch, width, height;
     aclrtMemcpyKind kind;
     sim_side to, from; /* from its check on */
+    sim_issuer issuer;
 } sim_copy;
 
 /* The same of aclrtMemset. */
@@ -97,6 +103,7 @@ typedef struct sim_set {
     size_t count;
     int value;
     sim_side to;
+    sim_issuer issuer;
 } sim_set;
 
 /* What the arguments of aclrtMemcpy and aclrtMemcpy2d are refused for by themselves, in the documented order. */

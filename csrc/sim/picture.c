@@ -104,6 +104,7 @@ aclError sim_picture_take(const sim_channel *ch, const sim_pic_desc *desc, sim_f
     }
     f->watched = sim_is_strict();
     if (f->watched) {
+        f->place = sim_calling_place();
         f->sum = sim_memory_sum(readable, g.bytes);
         sim_reading_begin(readable, g.bytes);
     }
@@ -121,7 +122,7 @@ static void check_untouched(const sim_frame *f) {
         if (now == NULL)
             return;
         if (!sim_read_foreign(now, f->address, f->bytes)) {
-            sim_report_at("input-unmapped", "aclvencSendFrame", "keep a picture's memory until its callback",
+            sim_report_of("input-unmapped", "aclvencSendFrame", f->place, "keep a picture's memory until its callback",
                           "the picture of frame %llu at %p was unmapped before its callback",
                           (unsigned long long)f->index, f->address);
             free(now);
@@ -131,7 +132,8 @@ static void check_untouched(const sim_frame *f) {
         free(now);
     }
     if (!same)
-        sim_report_at("input-modified", "aclvencSendFrame", "leave a picture's memory alone until its callback",
+        sim_report_of("input-modified", "aclvencSendFrame", f->place,
+                      "leave a picture's memory alone until its callback",
                       "the picture of frame %llu at %p changed between its send and its callback",
                       (unsigned long long)f->index, f->address);
 }

@@ -234,8 +234,13 @@ typedef struct sim_origin_text {
 } sim_origin_text;
 sim_origin_text sim_origin_format(const sim_origin *origin);
 
+/* The place of the call that this thread is in; NULL if it did not come from the binding. */
+const char *sim_calling_place(void);
 void sim_report_at(const char *kind, const char *function, const char *fix, const char *format, ...)
     __attribute__((format(printf, 4, 5), cold));
+/* The same about an earlier call, by its place. */
+void sim_report_of(const char *kind, const char *function, const char *where, const char *fix, const char *format, ...)
+    __attribute__((format(printf, 5, 6), cold));
 /* A report of strict mode: kind of misuse, what to do about it, what happened. */
 #define STRICT(kind, fix, ...)                                                                                         \
     do {                                                                                                               \

@@ -57,11 +57,10 @@ static bool is_binding(void *address) {
     return same;
 }
 
-/* The place of the call that this thread is in; NULL if it did not come from the binding. */
-static const char *calling_place(void) {
+const char *sim_calling_place(void) {
     char own[sizeof binding], path[sizeof binding];
     void *frames[32];
-    if (place == NULL || !path_of((void *)(uintptr_t)calling_place, own, sizeof own))
+    if (place == NULL || !path_of((void *)(uintptr_t)sim_calling_place, own, sizeof own))
         return NULL;
     int depth = backtrace(frames, 32);
     for (int i = 0; i < depth; i++)
@@ -107,15 +106,12 @@ sim_origin_text sim_origin_format(const sim_origin *origin) {
     return result;
 }
 
-void sim_report_at(const char *kind, const char *function, const char *fix, const char *format, ...) {
+static void report(const char *kind, const char *function, const char *where, const char *fix, const char *format,
+                   va_list args) {
     char text[1900];
-    const char *where = calling_place();
     int used = snprintf(text, sizeof text, "[%s] %s%s%s: ", kind, function, where != NULL ? ", called from " : "",
                         where != NULL ? where : "");
-    va_list args;
-    va_start(args, format);
     used += vsnprintf(text + used, sizeof text - (size_t)used, format, args);
-    va_end(args);
     if ((size_t)used < sizeof text)
         used += snprintf(text + used, sizeof text - (size_t)used, " | fix: %s", fix);
     if ((size_t)used >= sizeof text)
@@ -133,6 +129,21 @@ void sim_report_at(const char *kind, const char *function, const char *fix, cons
     int length = snprintf(line, sizeof line, "ascend simulated device, strict mode: %s\n", text);
     ssize_t ignored = write(STDERR_FILENO, line, (size_t)length);
     (void)ignored;
+}
+
+void sim_report_at(const char *kind, const char *function, const char *fix, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    report(kind, function, sim_calling_place(), fix, format, args);
+    va_end(args);
+}
+
+void sim_report_of(const char *kind, const char *function, const char *where, const char *fix, const char *format,
+                   ...) {
+    va_list args;
+    va_start(args, format);
+    report(kind, function, where, fix, format, args);
+    va_end(args);
 }
 
 void aclsim_report(const char *kind, const char *function, const char *fix, const char *what) {

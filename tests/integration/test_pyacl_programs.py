@@ -256,6 +256,68 @@ print(acl.rt.malloc_host(64)[1],
         assert f" called from {place}" in line
 
 
+LATER = """\
+import ctypes, mmap, sys, threading, acl
+m, rt = acl.media, acl.rt
+acl.init()
+rt.set_device(0)
+thread = threading.get_ident()
+size = 128 * 128 * 3 // 2
+desc = m.venc_create_channel_desc()
+m.venc_set_channel_desc_thread_id(desc, thread)
+m.venc_set_channel_desc_callback(desc, lambda *args: None)
+m.venc_set_channel_desc_entype(desc, 1)
+m.venc_set_channel_desc_pic_format(desc, 1)
+m.venc_set_channel_desc_pic_width(desc, 128)
+m.venc_set_channel_desc_pic_height(desc, 128)
+m.venc_set_channel_desc_key_frame_interval(desc, 25)
+m.venc_create_channel(desc)
+own = mmap.mmap(-1, size)
+address = ctypes.addressof(view := ctypes.c_char.from_buffer(own))
+picture, config = m.dvpp_create_pic_desc(), m.venc_create_frame_config()
+m.dvpp_set_pic_desc_data(picture, address)
+m.dvpp_set_pic_desc_size(picture, size)
+def send():
+    m.venc_send_frame(desc, picture, 0, config, None)  # line 22
+stream, _ = rt.create_stream()
+memory, _ = rt.malloc(64, 0)
+rt.memset(memory, 64, 9, 64)
+rt.subscribe_report(thread, stream)
+rt.launch_callback(lambda x: None, None, 1, stream)
+def copy():
+    rt.memcpy_async(address, 64, memory, 64, 2, stream)  # line 29
+    rt.memcpy2d_async(address, 32, memory, 32, 32, 2, 2, stream)
+send()
+copy()
+own[0] = 1
+del view
+if sys.argv[1] == "unmap":
+    own.close()
+while m.venc_destroy_channel(desc):
+    rt.process_report(1000)
+while rt.process_report(1) == 0:
+    pass
+"""
+
+
+@pytest.mark.sim_only
+@pytest.mark.parametrize("way", ["change", "unmap"])
+def test_strict_mode_names_the_call_that_gave_the_memory_and_not_the_one_that_finds_it_gone(run, tmp_path, way):
+    process = run(LATER, way, options=["--backend", "sim:Ascend310P3"], env={"ASCEND_VENC_SIM_STRICT": "1"})
+    found = {line.partition(", strict mode: ")[2].partition(": ")[0] for line in process.stderr.splitlines()}
+    calls = [("foreign-memory", "aclvencSendFrame", 22, "send")]
+    if way == "change":
+        calls += [("input-modified", "aclvencSendFrame", 22, "send")]
+    else:
+        calls += [("input-unmapped", "aclvencSendFrame", 22, "send")]
+        calls += [
+            ("foreign-memory", "aclrtMemcpyAsync", 29, "copy"),
+            ("foreign-memory", "aclrtMemcpy2dAsync", 30, "copy"),
+        ]
+    path = tmp_path / "program.py"
+    assert found == {f"[{kind}] {name}, called from {path}:{line} in {where}" for kind, name, line, where in calls}
+
+
 @pytest.mark.sim_only
 def test_strict_mode_names_file_line_and_function_of_a_himpi_program(run, tmp_path):
     process = run(
