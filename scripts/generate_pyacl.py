@@ -235,8 +235,8 @@ class Function:
             values.append(f"<uint64_t>out_{word}" if self.table(kind, word) else f"out_{word}")
             arguments[word] = f"&out_{word}"
         if made:
-            place = "current_device(acl), " if made in ("contexts", "streams", "events") else "0"
-            place += {"contexts": "True", "streams": "in_own_context(acl)", "events": "in_own_context(acl)"}.get(made, "")
+            own = {"contexts": "True", "streams": "in_own_context(acl)", "events": "in_own_context(acl)"}.get(made)
+            place = f"current_device(acl), {own}" if own else "0"
             checks.append(f"reserve(&{made})")
             if self.namespace == "acl.media":
                 checks.append("avenc_interface_expect(AVENC_DVPP_V1)")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Handles whose address the runtime gives out again, which the simulated device never does; those that outlive a reset."""
+"""Handles whose address the runtime gives out again, as the simulated device never does; those that outlive a reset."""
 
 import pytest
 
