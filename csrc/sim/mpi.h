@@ -288,7 +288,7 @@ hi_s32 sim_mpi_wait_locked(const char *function, sim_mpi_channel *ch, uint64_t d
 /* ---- mpi_channel.c ------------------------------------------------------------------------------------------------ */
 
 /* End a channel that the caller has claimed and uses. */
-void sim_mpi_end(sim_mpi_channel *ch);
+void sim_mpi_end(const char *function, sim_mpi_channel *ch);
 
 /* ---- mpi_module.c ------------------------------------------------------------------------------------------------- */
 

@@ -222,7 +222,7 @@ hi_s32 hi_mpi_venc_close_fd(hi_venc_chn chn) {
 
 /* ---- destroying ----------------------------------------------------------------------------------------------- */
 
-void sim_mpi_end(sim_mpi_channel *ch) {
+void sim_mpi_end(const char *function, sim_mpi_channel *ch) {
     pthread_mutex_lock(&ch->lock);
     ch->closing = true;
     pthread_cond_broadcast(&ch->progress);
@@ -232,7 +232,7 @@ void sim_mpi_end(sim_mpi_channel *ch) {
     pthread_mutex_lock(&ch->lock);
     unsigned left = sim_pollable_close(&ch->pollable);
     pthread_mutex_unlock(&ch->lock);
-    report_registrations("hi_mpi_venc_destroy_chn", ch, left);
+    report_registrations(function, ch, left);
     sim_mpi_list_remove(ch);
     free_channel(ch);
 }
@@ -254,7 +254,7 @@ static hi_s32 destroy(const char *function, hi_venc_chn chn) {
         sim_mpi_leave(ch);
         return rc;
     }
-    sim_mpi_end(ch);
+    sim_mpi_end(function, ch);
     return sim_mpi_lost(function, SIM_VENC_MODULE, device); /* guessed, as V1: it is free all the same */
 }
 
@@ -264,7 +264,7 @@ hi_s32 hi_mpi_venc_destroy_chn(hi_venc_chn chn) {
 
 void sim_mpi_reset(void) {
     for (sim_mpi_channel *ch; (ch = sim_mpi_list_claim_any(-1)) != NULL;)
-        sim_mpi_end(ch);
+        sim_mpi_end("aclsim_reset", ch);
     sim_mpi_close_epolls();
     for (int32_t device = 0; device < SIM_MAX_DEVICES; device++)
         sim_mpi_set_ready(device, false);

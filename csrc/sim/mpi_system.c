@@ -26,7 +26,7 @@ static hi_s32 leave(const char *function) {
     sim_mpi_set_ready(device, false);
     unsigned open = 0;
     for (sim_mpi_channel *ch; (ch = sim_mpi_list_claim_any(device)) != NULL; open++)
-        sim_mpi_end(ch);
+        sim_mpi_end(function, ch);
     sim_mpi_wake_pollers();
     if (open != 0 && sim_is_strict())
         sim_report_at("exit-in-use", function, "call hi_mpi_venc_destroy_chn before hi_mpi_sys_exit",

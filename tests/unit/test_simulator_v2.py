@@ -293,6 +293,23 @@ def test_destroying_while_others_use_the_channel():
         }
 
 
+def test_channel_that_ends_in_an_epoll_is_told_by_the_call_that_ends_it():
+    with simulator.isolated(null_codec=500) as sim, Program(sim) as program:
+        epoll = ctypes.c_int32()
+        for end in ("hi_mpi_venc_destroy_chn", "hi_mpi_sys_exit"):
+            chn = program.channel()
+            event = mpi_program.Event(events=mpi_program.IN)
+            program.ok(sim.hi_mpi_sys_create_epoll(1, ctypes.byref(epoll)))
+            fd = sim.hi_mpi_venc_get_fd(chn)
+            program.ok(sim.hi_mpi_sys_ctl_epoll(epoll.value, 1, fd, ctypes.byref(event)))
+            program.ok(sim.hi_mpi_venc_stop_chn(chn))
+            program.ok(getattr(sim, end)(*([chn] if end.endswith("chn") else [])))
+            assert f"[still-in-epoll] {end}: " in "\n".join(sim.take_reports())
+            program.channels.clear()
+            program.ok(sim.hi_mpi_sys_close_epoll(epoll.value))
+        program.ok(sim.hi_mpi_sys_init())
+
+
 def test_send_takes_the_time_of_an_option_without_a_lock():
     with simulator.isolated(null_codec=500) as sim, Program(sim) as program:
         chn = program.channel()
