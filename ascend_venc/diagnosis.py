@@ -67,6 +67,12 @@ def of_setter(function: str, arguments: list[Any]) -> str | None:
     return None
 
 
+def has_ip_prop(soc_name: str) -> bool:
+    """Whether a chip's channels have an I/P proportion, which others refuse to tell."""
+    chip = chips.chip_of(soc_name)
+    return chip is not None and bool(chip.ip_prop_settable.value)
+
+
 def of_channel(
     soc_name: str,
     *,
@@ -78,6 +84,9 @@ def of_channel(
     rc_mode: int,
     src_rate: int,
     max_bit_rate: int,
+    max_ip_prop: int,
+    buf_addr: int,
+    buf_size: int,
 ) -> str | None:
     """Explain why a channel with these attributes was not created; None if they are all within the chip's ranges."""
     try:
@@ -110,14 +119,19 @@ def of_channel(
     )
     if rc_mode not in (0, 1, 2):
         found.append(f"rc_mode is {rc_mode}; allowed are 0 (the chip's default), 1 (VBR) and 2 (CBR)")
+    row = chips.chip_of(soc_name)
     if src_rate:
-        row = chips.chip_of(soc_name)
         default = f"{row.default_fps.value}" if row else "the default"
         check("src_rate", src_rate, *limits.fps, f" frames per second, or 0 for {default}")
     if max_bit_rate:
         low, high = limits.bit_rate
         note = f" kbit/s: is {max_bit_rate} meant as bit/s?" if max_bit_rate > high else " kbit/s, or 0 for the default"
         check("max_bit_rate", max_bit_rate, low, high, note)
+    if max_ip_prop and row and row.ip_prop.value:
+        low, high = row.ip_prop.value
+        check("max_ip_prop", max_ip_prop, low, high, ", or 0 for the default")
+    if bool(buf_addr) != bool(buf_size):
+        found.append(f"{'buf_addr' if buf_addr else 'buf_size'} is set alone; set both, or none of them")
     return "; ".join(found) or None
 
 

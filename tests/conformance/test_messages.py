@@ -4,7 +4,7 @@
 import pytest
 
 from ascend_venc import errors
-from helpers import pyacl
+from helpers import processes, pyacl, shim
 
 
 def test_nothing_failed_is_none(acl):
@@ -87,3 +87,41 @@ def test_creator_that_gives_0_says_why(acl, context):
 def test_codes_are_explained():
     assert errors.explain(507018).startswith("507018 ACL_ERROR_RT_AICPU_EXCEPTION: ")
     assert errors.explain(pyacl.THREAD_SUBSCRIBE).startswith("107012 ACL_ERROR_RT_THREAD_SUBSCRIBE: ")
+
+
+SILENT = """
+const char *aclGetRecentErrMsg(void) { return 0; }
+"""
+
+REFUSED = """
+import sys
+from ascend_venc import acl
+acl.init(), acl.rt.set_device(0)
+m = acl.media
+desc = m.venc_create_channel_desc()
+m.venc_set_channel_desc_callback(desc, print)
+numbers = {2: 1, 3: 1, 4: 128, 5: 128, 6: 25}
+numbers.update(eval(sys.argv[1]))
+assert not any([m.venc_set_channel_desc_param(desc, *number) for number in numbers.items()])
+print(m.venc_create_channel(desc), acl.get_recent_err_msg())
+"""
+
+
+@pytest.mark.sim_only
+@pytest.mark.parametrize(
+    ("chip", "numbers", "code", "text"),
+    [
+        ("Ascend310", {12: 101}, 507018, "max_ip_prop is 101; Ascend310 takes 1 to 100, or 0 for the default"),
+        ("Ascend310B4", {12: 101}, 507018, "max_ip_prop is 101; Ascend310B4 takes 1 to 100, or 0 for the default"),
+        ("Ascend310P3", {8: 1 << 23}, 500003, "buf_size is set alone; set both, or none of them"),
+        ("Ascend310B4", {7: 4096}, 500003, "buf_addr is set alone; set both, or none of them"),
+        ("Ascend310P3", {6: 0}, 507018, "key_frame_interval is 0; Ascend310P3 takes 1 to 65536; it has no default"),
+    ],
+)
+def test_every_attribute_that_a_silent_runtime_refuses_is_named(tmp_path, chip, numbers, code, text):
+    """Hardware tells the reason to its log only."""
+    path = shim.build(tmp_path, SILENT)
+    env = {"ASCEND_VENC_BACKEND": path, "ASCEND_VENC_SIM_SOC": chip, "ASCEND_VENC_SIM_STRICT": "0"}
+    done = processes.run(REFUSED, numbers, env=env)
+    assert done.stdout.startswith(f"{code} acl.media.venc_create_channel("), done.stderr
+    assert f": {text}. " in done.stdout

@@ -172,9 +172,14 @@ cdef object why_refused(const acl_api *acl, uint64_t handle):
     from ... import diagnosis
 
     cdef aclvencChannelDesc *desc = <aclvencChannelDesc *>handle
-    soc = acl.aclrtGetSocName() if acl.aclrtGetSocName != NULL else NULL
+    cdef uint32_t ip_prop = 0
+    cdef size_t written = 0
+    cdef const char *soc = acl.aclrtGetSocName() if acl.aclrtGetSocName != NULL else NULL
+    name = "" if soc == NULL else soc.decode("ascii", "replace")
+    if acl.aclvencGetChannelDescParam != NULL and diagnosis.has_ip_prop(name):
+        acl.aclvencGetChannelDescParam(desc, ACL_VENC_MAX_IP_PROP_UINT32, sizeof(ip_prop), &written, &ip_prop)
     return diagnosis.of_channel(
-        "" if soc == NULL else soc.decode("ascii", "replace"),
+        name,
         entype=acl.aclvencGetChannelDescEnType(desc),
         pic_format=acl.aclvencGetChannelDescPicFormat(desc),
         pic_width=acl.aclvencGetChannelDescPicWidth(desc),
@@ -183,6 +188,9 @@ cdef object why_refused(const acl_api *acl, uint64_t handle):
         rc_mode=acl.aclvencGetChannelDescRcMode(desc) if acl.aclvencGetChannelDescRcMode != NULL else 0,
         src_rate=acl.aclvencGetChannelDescSrcRate(desc) if acl.aclvencGetChannelDescSrcRate != NULL else 0,
         max_bit_rate=acl.aclvencGetChannelDescMaxBitRate(desc) if acl.aclvencGetChannelDescMaxBitRate != NULL else 0,
+        max_ip_prop=ip_prop,
+        buf_addr=<uint64_t>acl.aclvencGetChannelDescBufAddr(desc),
+        buf_size=acl.aclvencGetChannelDescBufSize(desc),
     )
 
 
