@@ -149,8 +149,10 @@ def of_lost_values(given: Any, name: str = "", depth: int = 8) -> str | None:
     lists. None if nothing does; deeper than any structure nothing is looked at."""
     kind = type(given)
     if isinstance(given, (dict, list)):
-        items = given.items() if isinstance(given, dict) else ((name, value) for value in given)
-        found = [of_lost_values(value, str(key), depth - 1) for key, value in items] if depth else []
+        # A copy, by no code of a class of the program's: another thread may change what was given meanwhile.
+        items = list(dict.items(given)) if isinstance(given, dict) else [(name, value) for value in list(given)]
+        items = [(key if isinstance(key, str) else name, value) for key, value in items] if depth else []
+        found = [of_lost_values(value, key, depth - 1) for key, value in items]
         return "; ".join(dict.fromkeys(text for text in found if text)) or None
     if given is None or isinstance(given, (int, str, bytes)):
         return None
