@@ -2,8 +2,8 @@
 """The `ascend-venc` command.
 
 A subcommand is a module of this package with NAME, HELP, `configure(parser)` and `run(args) -> exit code`, listed in
-COMMANDS; with IS_A_PROGRAM it has signals and warnings for itself, to the end of the process. Exit codes: 0 all done; 1
-it could not be done, said in one line on stderr; 2 wrong usage; 130 Ctrl-C; 143 SIGTERM.
+COMMANDS; with IS_A_PROGRAM it has signals, warnings and output for itself, to the end of the process. Exit codes: 0 all
+done; 1 it could not be done, said in one line on stderr; 2 wrong usage; 130 Ctrl-C; 143 SIGTERM.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command. `argv` defaults to the process's arguments. Returns the exit code."""
-    args = argparse.Namespace(debug=False)
+    args = argparse.Namespace(debug=False, is_a_program=False)
     try:
         args = make_parser().parse_args(argv)
         with contextlib.ExitStack() as settings:
@@ -100,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 settings.enter_context(_any_text())
             _show_warnings(quiet=getattr(args, "quiet", False))
             code = int(args.run(args))
-        if sys.stdout is not None:
+        if sys.stdout is not None and not args.is_a_program:
             sys.stdout.flush()  # so that a full disk is noticed here, and not at exit
         return code
     except UsageError as error:
@@ -119,7 +119,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _show_traceback(args)
         return code_of(signalled)
     finally:
-        _settle_stdout()
+        if not args.is_a_program:  # whose output is the interpreter's business, and a loss of it an exit code
+            _settle_stdout()
 
 
 @contextlib.contextmanager

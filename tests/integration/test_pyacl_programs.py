@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs written for pyACL, run unchanged: the examples, and every way in which a program finds `acl`."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -592,6 +593,35 @@ def test_program_that_ctrl_c_ends_ends_by_the_signal_as_under_python(tmp_path, b
     assert (code, stdout) == (-signal.SIGINT, "KeyboardInterrupt\n" * len(hook) + "thread\nexit\n")
     assert hook or stderr.splitlines()[-1] == "KeyboardInterrupt"
     assert not outcomes
+
+
+@pytest.mark.parametrize("ending", ["", "sys.exit()", "sys.exit(3)"])
+@pytest.mark.parametrize("where", ["a full disk", "a pipe that nobody reads"])
+def test_output_that_is_lost_at_the_end_is_told_as_under_python(tmp_path, backend, ending, where):
+    program = tmp_path / "program.py"
+    program.write_text(f"import sys\nsys.stdout.write('access units')\n{ending}\n")
+    env = processes.environment(ASCEND_VENC_BACKEND=backend)
+    env.pop("PYTHONUNBUFFERED", None)
+    outcomes = []
+    for start in ([], ["-m", "ascend_venc", "run"]):
+        if where == "a full disk":
+            output = os.open("/dev/full", os.O_WRONLY)
+        else:
+            read, output = os.pipe()
+            os.close(read)
+        done = subprocess.run(
+            [sys.executable, *start, str(program)],
+            env=env,
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        os.close(output)
+        outcomes.append((done.returncode, done.stderr))
+    assert outcomes[0][0] == 120
+    assert outcomes[1] == outcomes[0]
 
 
 LATE = """
