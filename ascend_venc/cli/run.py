@@ -9,6 +9,7 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
+import traceback
 import types
 from typing import Any
 
@@ -89,25 +90,49 @@ def _run_as_main(source: bytes, path: str) -> int:
         __builtins__=builtins,  # the module, which only __main__ has under that name
     )
     sys.modules["__main__"] = main
+    failure: BaseException | None = None
     try:
         exec(compile(source, file, "exec", dont_inherit=True), main.__dict__)
     except SystemExit:
         raise
-    except KeyboardInterrupt as error:
-        # On to the interpreter, which ends itself by SIGINT behind everything else: a shell then ends its loop, too.
-        _print_traceback(error)
-        sys.excepthook = lambda *shown: None
-        error.of_program = True  # type: ignore[attr-defined]
-        raise
     except BaseException as error:
-        _print_traceback(error)
-        return 1
-    return 0
+        failure = error
+    if failure is None:
+        return 0
+    _print_traceback(failure)
+    if isinstance(failure, KeyboardInterrupt):
+        # On to the interpreter, which ends itself by SIGINT behind everything else: a shell then ends its loop, too.
+        sys.excepthook = lambda *shown: None
+        failure.of_program = True  # type: ignore[attr-defined]
+        raise failure
+    return 1
 
 
 def _print_traceback(error: BaseException) -> None:
-    """Print what the interpreter would print, without this file's own frames."""
-    traceback: Any = error.__traceback__
-    while traceback is not None and traceback.tb_frame.f_code.co_filename == __file__:
-        traceback = traceback.tb_next
-    sys.excepthook(type(error), error.with_traceback(traceback), traceback)
+    """Print what the interpreter would print, without this file's own frames, and keep it where that does."""
+    shown = _shown(error)
+    sys.last_type, sys.last_value, sys.last_traceback = shown
+    if sys.version_info >= (3, 12):
+        sys.last_exc = error
+    try:
+        hook = getattr(sys, "excepthook", None)
+        if hook is not None:
+            hook(*shown)
+            return
+        why = "sys.excepthook is missing"
+    except SystemExit:
+        raise
+    except BaseException as raised:
+        told = "".join(traceback.format_exception(*_shown(raised)))
+        why = f"Error in sys.excepthook:\n{told}\nOriginal exception was:"
+    if sys.stderr is not None:
+        print(why, file=sys.stderr)
+    sys.__excepthook__(*shown)
+
+
+def _shown(error: BaseException) -> tuple[type[BaseException], BaseException, Any]:
+    """Return the three parts of an exception, without this file's own frames."""
+    frames: Any = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
+        frames = frames.tb_next
+    return type(error), error.with_traceback(frames), frames

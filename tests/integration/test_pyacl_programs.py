@@ -521,6 +521,41 @@ def test_exception_is_shown_as_python_shows_it(run, tmp_path):
     ]
 
 
+HOOKS = {
+    "raises": "def hook(*shown): raise RuntimeError('of the hook')\nsys.excepthook = hook",
+    "raises from another": "def hook(*shown):\n try: 1 / 0\n finally: [][0]\nsys.excepthook = hook",
+    "ends": "sys.excepthook = lambda *shown: sys.exit(9)",
+    "is missing": "del sys.excepthook",
+    "has no stderr": "sys.stderr = None",
+    "is python's": "",
+}
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_exception_is_shown_as_the_programs_hook_lets_it(tmp_path, backend, hook):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import atexit, sys\n"
+        "atexit.register(lambda: print(sys.last_type, sys.last_value, sys.last_traceback.tb_lineno))\n"
+        f"{HOOKS[hook]}\n"
+        "def f(): raise ValueError('of the program')\n"
+        "f()\n"
+    )
+    outcomes = []
+    for start in ([], ["-m", "ascend_venc", "run"]):
+        done = subprocess.run(
+            [sys.executable, *start, str(program)],
+            env=processes.environment(ASCEND_VENC_BACKEND=backend),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        outcomes.append((done.returncode, done.stdout, done.stderr))
+    assert outcomes[0][0] == (9 if hook == "ends" else 1)
+    assert outcomes[1] == outcomes[0]
+
+
 def test_syntax_error_is_shown_as_python_shows_it(run, tmp_path):
     process = run("x = (\n")
     assert process.returncode == 1
