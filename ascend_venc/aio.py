@@ -22,6 +22,7 @@ from ._lowlevel.waitset import WaitSet
 from .arguments import check_range
 from .errors import EncoderDrained, VencError, from_status, tell_name
 from .sei import Message, listed
+from .single_owner import SingleOwner
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Generator, Iterable
@@ -51,7 +52,7 @@ class _Bounds(NamedTuple):
     missing: str  # what it waits for, as errors say it
 
 
-class Encoder:
+class Encoder(SingleOwner):
     """`ascend_venc.Encoder` for asyncio; takes the same arguments. Use it with `async with`, on one event loop.
 
     Frames are copied when they are submitted, and sent by a native thread: those of up to 4 MiB at once, larger ones
@@ -73,6 +74,8 @@ class Encoder:
     >>> asyncio.run(encode([bytes(128 * 128 * 3 // 2)] * 2))
     ['IDR', 'P']
     """
+
+    _of_one_owner = "channel"
 
     def __init__(self, width: int, height: int, **options: Unpack[EncoderKeywords]) -> None:
         self._arguments = (width, height)

@@ -50,6 +50,7 @@ from .errors import (
 )
 from .interface_choice import parse_interface
 from .picture_quality import listed_regions
+from .single_owner import SingleOwner
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -89,7 +90,7 @@ _UNSUPPORTED = -12  # AVENC_E_UNSUPPORTED
 _REPLACED = -23  # AVENC_E_REPLACED
 
 
-class Encoder:
+class Encoder(SingleOwner):
     """Encode NV12 or NV21 frames to H.264 or H.265 on an Ascend device.
 
     Parameters
@@ -222,6 +223,8 @@ class Encoder:
     >>> [(packet.frame_index, packet.is_keyframe) for packet in packets]
     [(0, True)]
     """
+
+    _of_one_owner = "channel"
 
     _channel: Channel | None = None
     _device: Device | None = None
@@ -898,15 +901,6 @@ class Encoder:
         channel.mark_closed()  # neither waits nor locks: the collector may call this anywhere
         if self._process == os.getpid():  # else it is its parent's to close
             warnings.warn(text, ResourceWarning, source=self, stacklevel=2)
-
-    def __copy__(self) -> Encoder:
-        raise TypeError("an Encoder cannot be copied: two owners would close one channel; make another Encoder")
-
-    def __deepcopy__(self, memo: Any) -> Encoder:
-        return self.__copy__()
-
-    def __reduce__(self) -> Any:
-        raise TypeError("an Encoder cannot be pickled: it belongs to this process; make another Encoder")
 
     def _put_back(self, packets: list[Packet]) -> None:
         """Packets that a loop did not come to, the last one first, stay to be received."""

@@ -26,6 +26,7 @@ from .errors import (
 )
 from .group_frames import submit_frames
 from .picture_quality import listed_regions
+from .single_owner import SingleOwner
 from .stats import GroupStats
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ _TIMEOUT = -3  # AVENC_E_TIMEOUT
 _DRAINED = -13  # AVENC_E_DRAINED
 
 
-class EncoderGroup:
+class EncoderGroup(SingleOwner):
     """A set of encoders with one wait for "any packet of any stream". One thread may serve them all.
 
     Parameters
@@ -74,6 +75,8 @@ class EncoderGroup:
     ...     sorted(cameras.index(encoder) for encoder, packet in group.packets())
     [0, 1, 2]
     """
+
+    _of_one_owner = "wait set"
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from .errors import InvalidArgumentError, MediaError
 from .media import writer as _writer
+from .single_owner import SingleOwner
 
 if TYPE_CHECKING:
     import os
@@ -60,7 +61,7 @@ def _codec_of(fourcc: Any) -> Codec | None:
     )
 
 
-class VideoWriter:
+class VideoWriter(SingleOwner):
     """Write pictures as `cv2.VideoWriter` does.
 
     Parameters

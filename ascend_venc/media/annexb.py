@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..config import parse_codec
 from ..errors import InvalidArgumentError
+from ..single_owner import SingleOwner
 from .container import speaking_of
 from .parameter_sets import ParameterSets, description
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from .reader import ColorTags
 
 
-class AnnexBWriter:
+class AnnexBWriter(SingleOwner):
     """Write packets as a `.h264` or `.h265` file. Such a file holds no times.
 
     Parameters

@@ -14,6 +14,7 @@ from ..config import parse_codec
 from ..errors import InvalidArgumentError, MediaError
 from ..pixel_formats import PIXEL_FORMATS, default_matrix
 from ..rates import parse_fps
+from ..single_owner import SingleOwner
 from .container import as_fraction, import_av, speaking_of
 from .copied import TOLD_BY_PACKETS, CopiedStreams
 from .formats import (
@@ -51,7 +52,7 @@ _MAX_INT = 2**31 - 1  # of FFmpeg's ratios
 _FINEST_CLOCK = Fraction(1, 1_000_000)  # seconds: finer ones leave no room for a pause
 
 
-class Muxer:
+class Muxer(SingleOwner):
     """Write the packets of one encoder into a container file, with the right times.
 
     The header is written with the first packet, from its parameter sets; so that packet must be a key frame, as the

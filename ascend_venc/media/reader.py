@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import MediaError
+from ..single_owner import SingleOwner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -68,7 +69,7 @@ class ColorTags(NamedTuple):
     matrix: int = 2
 
 
-class VideoReader(abc.ABC):
+class VideoReader(SingleOwner, abc.ABC):
     """A video file, read once from its beginning to its end. Iterate it for its `VideoFrame`s.
 
     Close it, or use it in a `with` statement. It is used by one thread at a time. Iterating blocks while the file is

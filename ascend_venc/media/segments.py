@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from ..arguments import as_count, as_positive_seconds
 from ..errors import InvalidArgumentError
+from ..single_owner import SingleOwner
 
 if TYPE_CHECKING:
     from .sound import Sound
@@ -60,7 +61,7 @@ class Split:
         return 0 if self.seconds is None else int(time / self.seconds)
 
 
-class SegmentWriter:
+class SegmentWriter(SingleOwner):
     """Writes packets of one film into files, one after the other.
 
     Parameters

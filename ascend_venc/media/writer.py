@@ -22,6 +22,7 @@ from ..errors import EncoderClosedError, InvalidArgumentError, MediaError, Pictu
 from ..picture_quality import listed_regions
 from ..pixel_formats import ALIASES, PIXEL_FORMATS, name_of_format
 from ..rates import parse_fps
+from ..single_owner import SingleOwner
 from .delivery import Delivery
 from .formats import CLOCKS, check_mapping
 from .live import LiveOutput
@@ -56,7 +57,7 @@ _open_writers: weakref.WeakSet[VideoWriter] = weakref.WeakSet()
 _deliveries: weakref.WeakSet[Delivery] = weakref.WeakSet()  # their threads keep them until the files are finished
 
 
-class VideoWriter:
+class VideoWriter(SingleOwner):
     """Encode pictures into a file: an `Encoder`, its packets and the container in one object.
 
     Size and kind of the pictures are those of the first one; the encoder is opened then, and the file made when its

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 import ascend_venc as venc
+from ascend_venc import aio, media, opencv
 from ascend_venc._lowlevel import core, stream
-from helpers import interface, simulator
+from helpers import interface, simulator, video
 from helpers.waiting import eventually, is_inside, outcome, started, until_futures_are_served
 
 pytestmark = pytest.mark.sim_only
@@ -444,6 +445,28 @@ def test_frames_in_front_of_a_refused_one_are_not_held_on_to():
         enc.submit_many(memories)
     assert [each.is_free() for each in memories] == [True] * 3
     close_unread(enc)
+
+
+OWNERS = {
+    "EncoderGroup": lambda path: venc.EncoderGroup(backend="sim"),
+    "aio.Encoder": lambda path: aio.Encoder(128, 128, codec="h264", backend="sim"),
+    "Muxer": lambda path: media.Muxer(path / "film.mp4", codec="h264", fps=25),
+    "VideoWriter": lambda path: media.VideoWriter(path / "film.mp4", fps=25, backend="sim"),
+    "AnnexBWriter": lambda path: media.AnnexBWriter(path / "film.h264"),
+    "open_video": lambda path: media.open_video(video.CLIP),
+    "opencv.VideoWriter": lambda path: opencv.VideoWriter(str(path / "film.mp4"), "avc1", 25, (128, 128)),
+}
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+@pytest.mark.parametrize("name", OWNERS)
+def test_what_owns_a_channel_or_a_file_cannot_be_copied(name, duplicate, tmp_path, monkeypatch):
+    monkeypatch.setenv("ASCEND_VENC_BACKEND", "sim")
+    one = OWNERS[name](tmp_path)
+    with pytest.raises(TypeError, match=f"make another {type(one).__name__}$"):
+        duplicate(one)
+    if name != "aio.Encoder":  # which opens on its loop
+        one.release() if name.startswith("opencv") else one.close()
 
 
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
