@@ -154,19 +154,20 @@ class Sound:
         with speaking_of(f"{self._path}: its sound cannot be read"):
             while (seconds is None or self._reached < seconds + _APART) and self._fetch():
                 pass
-            for held in self._held.values():
-                while held and (seconds is None or held[0][0] < seconds):
-                    _, place, packet = held.popleft()
-                    self._copy(packet, place)
+        for held in self._held.values():  # what fails here is the output's, which says so
+            while held and (seconds is None or held[0][0] < seconds):
+                _, place, packet = held.popleft()
+                self._copy(packet, place)
 
     def finish(self) -> None:
         """Copy what the file cannot be without, whenever it is heard: one packet of some kinds of sound."""
         assert self._muxer is not None
-        with speaking_of(f"{self._path}: its sound cannot be read"):
-            for stream in self._streams:
-                if self._muxer.waits_for(stream) and self._first_of(stream) is not None:
-                    _, place, packet = self._held[stream.index].popleft()
-                    self._copy(packet, place)
+        for stream in self._streams:
+            with speaking_of(f"{self._path}: its sound cannot be read"):
+                found = self._muxer.waits_for(stream) and self._first_of(stream) is not None
+            if found:
+                _, place, packet = self._held[stream.index].popleft()
+                self._copy(packet, place)
 
     def _first_of(self, stream: Any) -> Any:
         """Return the next packet of a stream that is heard after the beginning of this file; None at the end."""

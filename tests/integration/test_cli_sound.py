@@ -260,3 +260,10 @@ def test_sound_before_the_first_picture_is_left_out_with_a_note(tmp_path, backen
         told, errors = report(capsys)
         assert told["notes"] == wanted
         assert (note in errors) == bool(wanted)
+
+
+@pytest.mark.parametrize("format", ["mpegts", "matroska"])
+def test_full_disk_is_the_outputs_failure_and_not_the_sounds(backend, film, capsys, format):
+    """The sound is what comes first and last."""
+    assert main(["encode", str(film), "/dev/full", "-f", format, "--backend", backend]) == 1
+    assert capsys.readouterr().err == "ascend-venc: /dev/full: No space left on device\n"
