@@ -32,13 +32,13 @@ from .carried_over import CarriedOver, carry_over
 from .encode_arguments import settings_of_movflags, settle
 from .encode_input import check_asked, name_of, open_input, paced
 from .encode_options import configure
-from .interruption import PipeOutput, Terminated, check, code_of, shielded
+from .ending import LAST_PATIENCE, PATIENCE, end, finish, keep_the_rest, keep_the_sound, told_of_signals
+from .interruption import PipeOutput, Terminated, check, code_of, shielded, take_back
 from .progress import Progress, bits, clock, is_terminal, size
 from .quality import MEASURES, Quality
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from types import TracebackType
+    from collections.abc import Iterable, Iterator
 
     from ..media import VideoFrame, VideoReader
 
@@ -48,8 +48,6 @@ NAME = "encode"
 HELP = "Encode a video to H.264 or H.265."
 DEFAULT_CODEC = "h265"
 NOTES_ALONE = 24  # level of ffmpeg's log: warnings
-LAST_PATIENCE = 2.0  # seconds in which the device may finish what it has when a signal ends the command
-PATIENCE = 0.5  # seconds that a signal waits for the device, where what was encoded is kept
 
 
 def run(args: argparse.Namespace) -> int:
@@ -84,13 +82,20 @@ def _run(args: argparse.Namespace) -> int:
             reader = open_input(args, listening)
         with reader, _naming("" if live_format(target) else target), contextlib.ExitStack() as stack:
             check_asked(args, reader)
+            kept = reader.live or args.keep_partial
+            if kept:  # from the end of the work on no signal takes away what was encoded
+                stack.enter_context(shielded())
+            working = stack.enter_context(contextlib.ExitStack())
+            working.enter_context(shielded(0.0))
             file = _open_output(args, stack, reader)
             carried = carry_over(args, reader)
             if carried.left_out and not args.quiet:
                 say(f"note: {source}: not carried over: {', '.join(carried.left_out)}")
             begin = time.monotonic()
-            encoder, tally = _encode(args, reader, carried, _frames(args, reader, source), file)
+            encoder, tally = _encode(args, reader, carried, _frames(args, reader, source), file, kept, working)
             elapsed = time.monotonic() - begin
+        if kept and tally.failure is None:
+            tally.failure = take_back()
         report = _report(args, encoder, reader, carried, tally, elapsed)
         if isinstance(file, LiveOutput) and file.stats.dropped and not args.quiet:
             say(f"note: {file.name}: {file.stats.dropped} frames were not sent: {file.stats.error or 'it is too slow'}")
@@ -257,7 +262,13 @@ def _open_writer(args: argparse.Namespace, reader: VideoReader, carried: Carried
 
 
 def _encode(
-    args: argparse.Namespace, reader: VideoReader, carried: CarriedOver, frames: Iterator[VideoFrame], file: Any
+    args: argparse.Namespace,
+    reader: VideoReader,
+    carried: CarriedOver,
+    frames: Iterator[VideoFrame],
+    file: Any,
+    kept: bool,
+    working: contextlib.ExitStack,
 ) -> tuple[Encoder, _Tally]:
     tally = _Tally(reader.time_base, reader.fps)
     total = reader.frame_count if args.frames is None else min(args.frames, reader.frame_count or args.frames)
@@ -267,9 +278,9 @@ def _encode(
         stack.callback(progress.clear)
         quality = Quality(measures, args.codec, reader)
         stack.callback(quality.close)
-        stack.push(_told_of_signals)
+        stack.push(told_of_signals)
         writer = _open_writer(args, reader, carried, file)
-        stack.push(functools.partial(_finish, writer))
+        stack.push(functools.partial(finish, writer, kept))
         encoder = Encoder(
             reader.width,
             reader.height,
@@ -288,7 +299,7 @@ def _encode(
             interface=args.interface,
             timeout=args.device_timeout,
         )
-        stack.push(functools.partial(_end, encoder))
+        stack.push(functools.partial(end, encoder, tally))
         times: collections.deque[VideoFrame] = collections.deque()  # of the frames in flight, without their pixels
 
         def put(packets: Iterable[Any]) -> None:
@@ -313,9 +324,9 @@ def _encode(
             progress.update(tally.packets, tally.duration, tally.bytes)
 
         live = file if isinstance(file, LiveOutput) else None
-        kept = reader.live or args.keep_partial
         patience = PATIENCE if kept else 0.0
-        try:
+
+        def work() -> None:
             ended = False
             while not ended:
                 check()
@@ -340,6 +351,11 @@ def _encode(
                         break
                     put(packets)
             check()
+
+        working.close()
+        try:
+            with shielded(0.0):
+                work()
         except (KeyboardInterrupt, Terminated) as error:  # it may come at any line of the loop
             if not kept:
                 raise
@@ -347,64 +363,23 @@ def _encode(
         if tally.failure is not None or args.stop is not None or args.frames is not None:
             carried.end_with_the_pictures()
         if tally.failure is not None:
-            _keep_the_rest(encoder, tally, put)
+            keep_the_rest(encoder, tally, put, PATIENCE)
         elif tally.packets != tally.frames:
             raise VencError(f"{tally.frames} frames went in, {tally.packets} packets came out")
         if kept and carried.sound is not None:
-            _keep_the_sound(writer, carried, tally)
-        tally.quality = quality.finish()
+            keep_the_sound(writer, carried, tally)
+        try:
+            with shielded(0.0):
+                tally.quality = quality.finish()
+        except (KeyboardInterrupt, Terminated) as error:
+            if not kept:
+                raise
+            tally.failure = tally.failure or error.with_traceback(None)
         return encoder, tally
-
-
-def _finish(writer: Any, kind: type | None, value: BaseException | None, traceback: TracebackType | None) -> None:
-    """Close a writer, and whole: FFmpeg, which is at work in it, would lose a signal."""
-    with shielded():
-        writer.__exit__(kind, value, traceback)
-    check()
-
-
-def _told_of_signals(kind: type | None, value: BaseException | None, traceback: TracebackType | None) -> None:
-    """Raise the signal that an output has given up for."""
-    if isinstance(value, (OSError, VencError)):
-        check()
-
-
-def _end(encoder: Encoder, kind: type | None, value: BaseException | None, traceback: TracebackType | None) -> None:
-    """Close an encoder: after a signal in a moment, whatever its device does, and in place of no signal."""
-    if not isinstance(value, (KeyboardInterrupt, Terminated)):
-        encoder.__exit__(kind, value, traceback)
-        return
-    with contextlib.suppress(VencError):
-        encoder._close(warn=False, timeout=LAST_PATIENCE)
 
 
 def _device(backend: str) -> str:
     return f"{backend} (simulated, on the CPU)" if backend.startswith("sim") else backend
-
-
-def _keep_the_rest(encoder: Encoder, tally: _Tally, put: Callable[[Iterable[Any]], None]) -> None:
-    """Take what is in flight, if the device gives it. Raises what ended the work where nothing was encoded."""
-    assert tally.failure is not None
-    packets: list[Any] = []
-    with contextlib.suppress(VencError, KeyboardInterrupt, Terminated), shielded(PATIENCE):
-        packets = encoder.flush()
-    with shielded():
-        # Where a packet was lost to an exception, those after it cannot be shown.
-        put([p for n, p in enumerate(packets, tally.packets) if p.frame_index == n])
-    if not tally.packets:
-        raise tally.failure
-
-
-def _keep_the_sound(writer: Any, carried: CarriedOver, tally: _Tally) -> None:
-    """Copy what the sound has beyond the pictures, and finish the file whatever comes in between."""
-    try:
-        writer.end_sound()
-    except (VencError, OSError, KeyboardInterrupt, Terminated) as error:
-        carried.end_with_the_pictures()
-        tally.sound_is_cut = tally.failure is None
-        tally.failure = tally.failure or error.with_traceback(None)
-    with shielded():
-        writer.close()
 
 
 def _write_report(args: argparse.Namespace, report: dict[str, Any]) -> None:

@@ -79,6 +79,26 @@ def check() -> None:
         _raise(_held.pop(0))
 
 
+def take_back() -> BaseException | None:
+    """Return the exception of what was held back and will not be raised any more; None if nothing came."""
+    return _exception_of(_held.pop(0)) if _held else None
+
+
+@contextlib.contextmanager
+def as_if_held(error: BaseException | None) -> Iterator[None]:
+    """Let a signal that was raised before bound the `shielded` blocks within as one that is held back."""
+    if not isinstance(error, (KeyboardInterrupt, Terminated)):
+        yield
+        return
+    signum = code_of(error) - 128
+    _held.insert(0, signum)
+    try:
+        yield
+    finally:
+        if signum in _held:  # it was not raised again
+            _held.remove(signum)
+
+
 class PipeOutput:
     """A pipe that is written to without ever waiting in the kernel: a signal ends the wait, also one that is held back.
 
@@ -146,6 +166,8 @@ def _run_out(signum: int, frame: Any) -> None:
 
 
 def _raise(signum: int) -> None:
-    if signum == signal.SIGINT:
-        raise KeyboardInterrupt
-    raise Terminated(signum)
+    raise _exception_of(signum)
+
+
+def _exception_of(signum: int) -> BaseException:
+    return KeyboardInterrupt() if signum == signal.SIGINT else Terminated(signum)

@@ -2,6 +2,7 @@
 """`ascend-venc encode` of files and streams as they are found: the right film with exit code 0, else one line."""
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ from fractions import Fraction
 import pytest
 
 from ascend_venc import Encoder
-from ascend_venc.cli import encode, interruption, main
+from ascend_venc.cli import encode, ending, interruption, main
 from helpers import clips, processes
 
 
@@ -315,3 +316,91 @@ def test_rate_that_is_none_is_wrong_usage(capsys, rate):
         main(["encode", "in.y4m", "out.h264", "-r", rate])
     assert caught.value.code == 2
     assert "fps is" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("step", range(0, 120, 6))
+def test_second_signal_takes_nothing_away_of_what_is_kept(backend, tmp_path, out, capsys, monkeypatch, step):
+    """It comes `step` lines behind the first one, as from `timeout`, which tells the process and then its group."""
+    source = tmp_path / "a.y4m"
+    source.write_bytes(clips.y4m(frames=12))
+    taken, left = 0, step
+
+    class Counting(Encoder):
+        def encode(self, *args, **options):
+            nonlocal taken
+            packets = super().encode(*args, **options)
+            taken += 1
+            return packets
+
+    monkeypatch.setattr(encode, "Encoder", Counting)
+    files = {module.__file__ for module in (encode, ending, interruption)}
+
+    def trace(frame, event, argument):
+        nonlocal left
+        if frame.f_code.co_filename not in files:
+            return None
+        if event == "line" and taken >= 3 and left > -2:
+            if left == step:
+                signal.raise_signal(signal.SIGINT)
+            left -= 1
+            if left == -1:
+                left -= 1
+                signal.raise_signal(signal.SIGTERM)
+        return trace
+
+    sys.settrace(trace)
+    try:
+        code = main(["encode", str(source), str(out / "a.mkv"), "--backend", backend, "--keep-partial"])
+    finally:
+        sys.settrace(None)
+    assert code in (130, 143) and interruption._shields == [] == interruption._held
+    line = one_line(capsys.readouterr().err)
+    assert 1 <= len(clips.read_video(out / "a.mkv")[2]) <= taken and "interrupted; " in line
+
+
+@pytest.mark.sim_only
+@pytest.mark.parametrize("frames", [0, 3])
+def test_signal_beside_a_stalled_device_ends_the_command_in_a_moment(out, frames):
+    """Of a pipe, what was encoded is kept; that takes no more patience with the device than what is not."""
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 1 << 20)  # for all of it
+    # The frame behind the first ones is lost in the device, which then never comes to its end.
+    program = (
+        "import sys\n"
+        f"sys.path.insert(0, {os.path.dirname(os.path.dirname(__file__))!r})\n"
+        "from helpers import simulator\n"
+        "from ascend_venc.cli import main\n"
+        "import ascend_venc\n"
+        "ascend_venc.Encoder(128, 128, codec='h265', fps=25, backend='sim').close()\n"
+        f"with simulator.shared().failing_frame(simulator.FRAME_DROP, nth={frames + 1}, persistent=True):\n"
+        "    sys.exit(main(sys.argv[1:]))\n"
+    )
+    args = ["encode", "-", str(out / "a.mkv"), "--backend", "sim"]
+    with open(read, "rb") as source, open(write, "wb", buffering=0) as sender:
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, *args],
+            env=processes.environment(),
+            stdin=source,
+            stderr=subprocess.PIPE,
+        )
+        try:
+            sender.write(clips.y4m(frames=20))
+            deadline = time.monotonic() + 60
+            while frames and not any(entry.stat().st_size for entry in out.iterdir()):
+                assert time.monotonic() < deadline and process.poll() is None
+                time.sleep(0.02)
+            time.sleep(0 if frames else 3)
+            began = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+            elapsed = time.monotonic() - began
+        finally:
+            process.kill()
+            process.communicate()
+    assert process.returncode == 130
+    assert elapsed < 8  # on a busy machine; by itself 30 s, which is what the device may take
+    if frames:
+        assert f"interrupted; {frames} frames" in one_line(errors)
+        assert len(clips.read_video(out / "a.mkv")[2]) == frames
+    else:
+        assert errors == b"" and os.listdir(out) == []
