@@ -12,6 +12,7 @@ from .encode_input import is_file
 
 if TYPE_CHECKING:
     import argparse
+    from fractions import Fraction
 
     from ..media import VideoReader
 
@@ -38,6 +39,11 @@ class CarriedOver:
     def end_with_the_pictures(self) -> None:
         if self.sound is not None:
             self.sound.cut = True
+
+    def end_at(self, seconds: Fraction | None) -> None:
+        """Let the sound end so long after the first picture, also where the pictures end before; None: at its own."""
+        if self.sound is not None:
+            self.sound.stop = seconds
 
 
 def carry_over(args: argparse.Namespace, reader: VideoReader) -> CarriedOver:

@@ -25,6 +25,7 @@ from ..errors import MediaError, VencError
 from ..media import AnnexBWriter, LiveOutput, Muxer
 from ..media.formats import FLV_CODEC, FORMATS, ISO_FORMATS, LIVE_FORMATS, SUFFIXES, codec_of, container_of, live_format
 from ..media.output import ReplacingFile
+from ..media.section import SectionReader
 from ..media.sound import WithSound
 from ..rate_control import RateControl
 from . import UsageError, chunks, report_error, say
@@ -360,8 +361,10 @@ def _encode(
             if not kept:
                 raise
             tally.failure = tally.failure or error.with_traceback(None)
-        if tally.failure is not None or args.stop is not None or args.frames is not None:
+        if tally.failure is not None or tally.frames == args.frames:
             carried.end_with_the_pictures()
+        elif isinstance(reader, SectionReader):
+            carried.end_at(reader.length)
         if tally.failure is not None:
             keep_the_rest(encoder, tally, put, PATIENCE)
         elif tally.packets != tally.frames:

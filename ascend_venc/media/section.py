@@ -35,6 +35,11 @@ class SectionReader(VideoReader):
         Not iterated yet.
     start, stop : fractions.Fraction, optional
         Seconds from the film's beginning. Frames that are shown from `start` on, and before `stop`.
+
+    Attributes
+    ----------
+    length : fractions.Fraction or None
+        Seconds from the first frame that was given to `stop`.
     """
 
     def __init__(self, reader: VideoReader, start: Fraction | None, stop: Fraction | None) -> None:
@@ -43,6 +48,7 @@ class SectionReader(VideoReader):
         self._reader = reader
         self._from = start or Fraction(0)
         self.stop = stop
+        self.length: Fraction | None = None
         found = reader.skip_to(self._from) if self._from else Fraction(0)
         self._begin = found or Fraction(0)  # when the reader's next frame is shown
         names = ("width", "height", "pixel_format", "fps", "time_base", "sample_aspect_ratio", "color", "live")
@@ -73,6 +79,8 @@ class SectionReader(VideoReader):
                 return
             if first is None:
                 first = frame.pts
+                if self.stop is not None:
+                    self.length = self.stop - self._begin - first * self.time_base
             yield frame._replace(pts=frame.pts - first)._of(self)
 
     def close(self) -> None:

@@ -59,6 +59,8 @@ class Sound:
         Codecs that the format cannot hold; UNKNOWN for each that PyAV has no name for.
     cut : bool
         Whether the sound is to end with the pictures.
+    stop : fractions.Fraction or None
+        Seconds from the beginning at which the sound is to end; not before the pictures do.
     begins_within : bool
         Whether what is heard before `start` is not missed, since pictures before it are left out as well.
     failure : str
@@ -78,6 +80,7 @@ class Sound:
         self._path = os.fspath(path)
         self._format = format
         self.cut = self.begins_within = False
+        self.stop: Fraction | None = None
         self.failure = ""
         self._before = Fraction(0)  # seconds of sound before the first picture
         self._configurations: dict[int, bytes] = {}  # of AAC that its packets describe, by stream
@@ -297,15 +300,20 @@ class WithSound:
 
     def end_sound(self) -> None:
         """Copy the sound that is left, unless it ends with the pictures. Interrupted, it can be cut and closed."""
-        self._sound.until(self._end if self._sound.cut else None)
+        self._sound.until(self._last_moment())
 
     def end(self, time: Fraction | None) -> None:
         """End this file, with the sound up to that time of the film; None: all of it."""
         try:
-            self._sound.until(self._end if self._sound.cut and time is None else time)
+            self._sound.until(self._last_moment() if time is None else time)
             self._sound.finish()
         finally:
             self._muxer.close()
+
+    def _last_moment(self) -> Fraction | None:
+        if self._sound.cut:
+            return self._end
+        return None if self._sound.stop is None else max(self._end, self._sound.stop)
 
 
 def _codec_name(stream: Any) -> str:

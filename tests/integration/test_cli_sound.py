@@ -267,3 +267,20 @@ def test_full_disk_is_the_outputs_failure_and_not_the_sounds(backend, film, caps
     """The sound is what comes first and last."""
     assert main(["encode", str(film), "/dev/full", "-f", format, "--backend", backend]) == 1
     assert capsys.readouterr().err == "ascend-venc: /dev/full: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "end"),
+    [
+        ([], 2),
+        (["-t", "1.5"], 1.5),
+        (["-ss", "0.4", "-t", "1.1"], 1.1),
+        (["-to", "100"], 2),
+        (["-frames:v", "1000"], 2),
+        (["-frames:v", "20", "-t", "1.5"], 0.8),
+    ],
+)
+def test_sound_beyond_the_last_picture_ends_where_the_film_is_to_end(tmp_path, backend, options, end):
+    path = sound.write_film(tmp_path / "a.mp4", seconds=1, longer=1)
+    assert encode(path, tmp_path / "b.mkv", backend, *options) == 0
+    assert max(time for time, _ in sound.packets(tmp_path / "b.mkv")) == pytest.approx(end - 0.01, abs=0.03)
