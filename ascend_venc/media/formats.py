@@ -51,6 +51,8 @@ FLV_CODEC: Codec = "h264"  # H.265 in it is an extension, which few players know
 # The longest step from one packet to the next, in units of the file's clock: mp4 stores it as a number of 32 bits, of
 # which FFmpeg uses 31, as flv does; a reader of ts, whose clock has 33 bits, takes half its range for a step back.
 LONGEST_STEP = {"mp4": 2**31 - 2, "mov": 2**31 - 2, "mpegts": 2**32 - 1, "flv": 2**31 - 2}
+# The last time in a file, in the same units: what comes behind it would begin at 0 again.
+LAST_TICK = {"flv": 2**31 - 1}
 # Seconds per unit of clocks that the format fixes; MP4 and MOV take any.
 CLOCKS = {
     "matroska": Fraction(1, 1000),

@@ -25,7 +25,7 @@ from .container import import_av, reason_of, speaking_of
 from .muxer import Muxer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 # What FFmpeg was built without, or does not know: the next try would end the same way.
 _HOPELESS = (b"\xf8PRO", b"\xf8MUX", b"\xf8OPT", b"PAWE")
@@ -37,6 +37,8 @@ class _AccessUnit(bytes):
 
 class _Connection(Muxer):
     """A muxer whose file is opened by FFmpeg itself."""
+
+    _last_ticks: Mapping[str, int] = {}  # a network's clock may begin at 0 again
 
     def __init__(self, url: str, **settings: Any) -> None:
         super().__init__(url, **settings)

@@ -20,6 +20,7 @@ from .copied import TOLD_BY_PACKETS, CopiedStreams
 from .formats import (
     FLV_CODEC,
     ISO_FORMATS,
+    LAST_TICK,
     LONGEST_STEP,
     NULL_PACKET,
     SHORTEST_TS,
@@ -121,6 +122,8 @@ class Muxer(SingleOwner):
     ...             mux.write_all(enc.encode(bytes(128 * 128 * 3 // 2)))
     ...         mux.write_all(enc.flush())
     """
+
+    _last_ticks: Mapping[str, int] = LAST_TICK
 
     def __init__(
         self,
@@ -332,6 +335,8 @@ class Muxer(SingleOwner):
             raise MediaError(f"pts {pts} is negative: a file begins at 0")
         if pts * self._time_base > _LAST_MOMENT:
             raise MediaError(f"pts {pts} is more than 146 years in units of {self._time_base} s")
+        if tick > self._last_ticks.get(self._format, tick):
+            raise MediaError(f"pts {pts} is too late for {clock}, up to {self._last_ticks[self._format]}")
         if self._last_tick is None:
             if self._format in LONGEST_STEP and tick > LONGEST_STEP[self._format]:
                 raise MediaError(f"pts {pts} is too far from 0 for {clock}")

@@ -12,6 +12,7 @@ import pytest
 import ascend_venc as venc
 from ascend_venc.errors import InvalidArgumentError
 from ascend_venc.media import ColorTags, ContainerReader, MediaError, Muxer
+from ascend_venc.media.formats import CLOCKS
 from helpers import annexb, clips
 
 UNEVEN = [0, 40, 80, 200, 210, 213, 1000, 1040]  # ms
@@ -152,9 +153,9 @@ def ticks(seconds, unit):
     return max(1, round(Fraction(seconds) / unit))
 
 
-@pytest.mark.parametrize("format", ["mp4", "mov", "matroska", "mpegts"])
+@pytest.mark.parametrize("format", ["mp4", "mov", "matroska", "mpegts", "flv"])
 @pytest.mark.parametrize(
-    "name", ["plain", "late", "far", "day", "pause", "hour", "half-day", "day-pause", "edge", "close"]
+    "name", ["plain", "late", "far", "day", "pause", "hour", "half-day", "day-pause", "weeks", "edge", "close"]
 )
 @pytest.mark.parametrize(
     "unit", [Fraction(1, 1000), Fraction(1, 90000), Fraction(1, 10**6), Fraction(1, 10**9), Fraction(1001, 30000)]
@@ -172,14 +173,16 @@ def test_muxer_writes_the_times_or_raises_at_the_packet(backend, format, name, u
         "hour": (0, ticks(3600, unit)),
         "half-day": (0, ticks(50000, unit)),
         "day-pause": (0, ticks(100000, unit)),
+        "weeks": (ticks(20 * 86400, unit), ticks(20 * 86400, unit)),
         "edge": (0, 2**31 - 1),
         "close": (0, 1),
     }[name]
     times = [first, first + gap, first + gap + step]
     file = io.BytesIO()
     written = 0
+    fragmented, format = format.startswith("fragmented"), format.rpartition(" ")[2]
     try:
-        with Muxer(file, codec="h264", fps=25, format=format, time_base=unit) as muxer:
+        with Muxer(file, codec="h264", fps=25, format=format, time_base=unit, fragmented=fragmented) as muxer:
             for packet, pts in zip(encode(backend, "h264", 3), times):
                 muxer.write(packet, pts=pts)
                 written += 1
@@ -194,7 +197,7 @@ def test_muxer_writes_the_times_or_raises_at_the_packet(backend, format, name, u
     wanted = [pts * unit for pts in times[:written]]
     if format == "mpegts":  # it begins where it likes
         seen, wanted = [time - seen[0] for time in seen], [time - wanted[0] for time in wanted]
-    clock = {"matroska": Fraction(1, 1000), "mpegts": Fraction(1, 90000)}.get(format, max(unit, Fraction(1, 10**6)))
+    clock = CLOCKS.get(format, max(unit, Fraction(1, 10**6)))
     assert len(seen) == written
     assert all(abs(time - right) <= clock for time, right in zip(seen, wanted))
 
