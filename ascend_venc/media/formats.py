@@ -137,7 +137,7 @@ def mux_options(
         told["movflags"] = "+".join(flags)
     if format not in ISO_FORMATS or fragmented:
         told["flush_packets"] = "1"  # what was written can be played, also if nothing more comes
-    elif finest is not None:
+    if format in ISO_FORMATS and finest is not None:
         # Where a film does not begin at 0, the beginning is in units of the whole file, milliseconds by default.
         told["movie_timescale"] = str(finest.denominator)
     told.update({str(name): str(value) for name, value in (options or {}).items()})

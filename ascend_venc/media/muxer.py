@@ -356,7 +356,9 @@ class Muxer(SingleOwner):
 
     def _muxer_options(self, pts: int) -> dict[str, str]:
         finest = self._unit if pts * self._unit % Fraction(1, 1000) else None
-        return mux_options(self._format, self._fragmented, self._faststart, self._options, finest, self._begins_late)
+        # FFmpeg takes the first time for 0 where it has written the header of a file in fragments before.
+        late = self._begins_late or (self._fragmented and pts != 0)
+        return mux_options(self._format, self._fragmented, self._faststart, self._options, finest, late)
 
     @property
     def _streaming(self) -> bool:

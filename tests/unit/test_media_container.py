@@ -153,7 +153,7 @@ def ticks(seconds, unit):
     return max(1, round(Fraction(seconds) / unit))
 
 
-@pytest.mark.parametrize("format", ["mp4", "mov", "matroska", "mpegts", "flv"])
+@pytest.mark.parametrize("format", ["mp4", "mov", "matroska", "mpegts", "flv", "fragmented mp4", "fragmented mov"])
 @pytest.mark.parametrize(
     "name", ["plain", "late", "far", "day", "pause", "hour", "half-day", "day-pause", "weeks", "edge", "close"]
 )
