@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where files end that tell no length and have no index: FLV by its tags, WMV, DV, GIF, Motion JPEG, MPEG-PS.
+"""Where files end that tell no length and have no index: FLV by its tags, WMV, DV, GIF, IVF, Motion JPEG, MPEG-PS, MXF.
 
 Nothing in a file is trusted: sizes are checked against what is there. What ends between two parts cannot be noticed.
 """
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _DV_FRAMES = (120_000, 144_000)  # bytes of 525 and 625 lines; those of faster kinds are multiples
 _PS_TAIL = 1 << 20  # bytes of an MPEG-PS's end in which a pack is looked for
+_MXF_HEAD = 64 << 10  # bytes of an MXF in which its header begins
+_MXF_PARTITION = re.compile(rb"\x06\x0e\x2b\x34\x02\x05\x01.\x0d\x01\x02\x01\x01\x02[\x01-\x04]\x00", re.DOTALL)
 _PACK = re.compile(re.escape(b"\0\0\1\xba"))
 
 
@@ -26,7 +28,7 @@ def size_by_parts(path: str | os.PathLike[str], format_name: str) -> int | None:
 
     Raises OSError if the file cannot be read.
     """
-    look = {"dv": _end_of_dv, "gif": _end_of_gif, "mjpeg": _end_of_jpegs, "mpeg": _end_of_packs}.get(format_name)
+    look = _ENDS.get(format_name)
     if look is None or not os.path.getsize(path):
         return None
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -62,6 +64,31 @@ def _end_of_gif(data: Any) -> int | None:
     return max(place, len(data))
 
 
+def _end_of_ivf(data: Any) -> int | None:
+    place = int(data[6]) | int(data[7]) << 8
+    if data[:4] != b"DKIF" or not place:
+        return None
+    while place < len(data):
+        if place + 12 > len(data):
+            return place + 12
+        size = int.from_bytes(data[place : place + 4], "little")
+        if not size:
+            return None  # something that is none of it
+        place += 12 + size
+    return place
+
+
+def _end_of_mxf(data: Any) -> int | None:
+    """Its header tells where the footer begins, which is behind the pictures, unless the writer never came to it."""
+    header = _MXF_PARTITION.search(data, 0, min(len(data), _MXF_HEAD))
+    if header is None:
+        return None
+    place: int = header.end()
+    place += 1 + (data[place] & 0x7F if data[place] & 0x80 else 0)  # the length
+    footer = int.from_bytes(data[place + 24 : place + 32], "big")
+    return max(int(header.start()) + footer, len(data)) if footer else None
+
+
 def _end_of_jpegs(data: Any) -> int | None:
     """Cameras that leave out the end of a picture do so with each."""
     last, end = data.rfind(b"\xff\xd8\xff"), data.rfind(b"\xff\xd9")
@@ -91,6 +118,16 @@ def _end_of_pack(data: Any, place: int) -> int | None:
         else:
             return None  # of unknown length
     return max(place, len(data))
+
+
+_ENDS = {
+    "dv": _end_of_dv,
+    "gif": _end_of_gif,
+    "ivf": _end_of_ivf,
+    "mjpeg": _end_of_jpegs,
+    "mpeg": _end_of_packs,
+    "mxf": _end_of_mxf,
+}
 
 
 # ---- FLV ----

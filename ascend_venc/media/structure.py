@@ -78,7 +78,7 @@ def how_it_is_cut_off(format_name: str, size: int, declared: int) -> str:
     """Say of a file of which `declared_size` is more than its size what is missing, as far as that is told."""
     if format_name in ("mpegts", "flv"):
         return f"the file is cut off: its last packet lacks {declared - size} bytes"
-    if format_name.partition(",")[0] in _PARTS:
+    if format_name.partition(",")[0] in (*_PARTS, "mxf"):
         return f"the file is cut off: {size} of {declared} bytes are there"
     return "the file is cut off within its last picture or packet"
 

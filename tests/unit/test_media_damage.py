@@ -684,6 +684,15 @@ def test_mxf_that_is_cut_off_tells_how_many_pictures_are_missing(tmp_path, codec
     assert (len(frames), source.notes) == (30, ())
     data, (end, _) = path.read_bytes(), packet_places(path)[20]
     path.write_bytes(data[: end // 512 * 512])
+    with pytest.raises(MediaError, match=rf"cut off: {end // 512 * 512} of \d+ bytes are there"):
+        open_video(path)
+    source, frames = read(path, tolerant=True)
+    assert len(frames) == 20 and "cut off" in source.notes[0]
+    assert source.notes[1].startswith("10 of the 30 pictures that its header counts were not found")
+    footer = data.rindex(b"\x0d\x01\x02\x01\x01\x04") - 8
+    header = data.index(b"\x0d\x01\x02\x01\x01\x02") - 8
+    at = data.index(footer.to_bytes(8, "big"), header, header + 64)
+    path.write_bytes(data[:at] + bytes(8) + data[at + 8 : end // 512 * 512])  # a writer that never came to its end
     source, frames = read(path)
     assert len(frames) == 20
     assert source.notes[0].startswith("10 of the 30 pictures that its header counts were not found")

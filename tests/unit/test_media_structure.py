@@ -136,6 +136,7 @@ def test_flv_that_ends_within_a_tag_lacks_its_rest(tmp_path):
 ENDINGS = {
     "dv": {"codec": "dvvideo", "width": 720, "height": 576},
     "gif": {"codec": "gif", "pix_fmt": "rgb8"},
+    "ivf": {"codec": "libvpx"},
     "mjpeg": {"codec": "mjpeg", "pix_fmt": "yuvj420p"},
     "mpg": {"codec": "mpeg2video"},
     "vob": {"codec": "mpeg2video"},
