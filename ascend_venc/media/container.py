@@ -54,6 +54,7 @@ BROADCASTS = ("dash", "hls", "sdp")  # those of them that go on where no length 
 MARKS_OF_LISTS = (b"ffconcat", b"<MPD", b"#EXTM3U", b"<CompositionPlaylist", b"c=IN IP")
 HEAD_OF_LIST = 2048  # bytes
 PATTERN = re.compile(r"%0?\d*d")  # of numbered pictures
+OVERREAD = "overread"  # what FFmpeg's decoder of JPEG complains of where it fills the rest of a picture with grey
 MISSED = Fraction(1)  # seconds that a playlist may tell beyond the last picture, where it counts the sound
 MAX_TWICE = 64 << 20  # bytes of packets that are kept, to decode the end once more
 
@@ -517,6 +518,8 @@ class ContainerReader(VideoReader):
             complaint = errors[1][2].strip() if errors[0] != logged[0] and errors[1] else ""
             if damaged is None and complaint:
                 reason = reason or "the container says so"
+            if complaint.startswith(OVERREAD):
+                reason = reason or "its data end before the picture does"
             if any(frame.is_corrupt for frame in frames):
                 reason = reason or "parts of it were lost"
             if reason and joined:

@@ -13,6 +13,7 @@ import threading
 import time
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from ascend_venc import Encoder
@@ -94,6 +95,25 @@ def test_damaged_film_ends_with_1_or_says_how_many_frames_are(backend, tmp_path,
     report = json.loads(captured.out)
     assert report["damaged"] >= 1
     assert f"{report['damaged']} frames of it are damaged" in one_line(captured.err)
+
+
+@pytest.mark.parametrize("name", ["photo.jpg", "a.avi"])
+def test_jpeg_whose_data_end_before_the_picture_does_is_damaged(backend, tmp_path, out, capsys, name):
+    noise = np.random.default_rng(0)
+    frames = [clips.av_frame(noise.integers(0, 256, (192, 128), np.uint8), "yuvj420p") for _ in range(3)]
+    whole = clips.write_pictures(tmp_path / "a.avi", frames, codec="mjpeg").read_bytes()
+    begin = whole.index(b"\xff\xd8\xff")
+    end = whole.index(b"\xff\xd9", begin)
+    path = tmp_path / name
+    if name == "photo.jpg":
+        path.write_bytes(whole[begin : (begin + end) // 2])
+    else:
+        path.write_bytes(whole[: (begin + end) // 2] + b"\xff\xd9" + whole[(begin + end) // 2 + 2 :])
+    args = ["encode", str(path), str(out / "a.mp4"), "--backend", backend]
+    assert main(args) == 1
+    assert "frame 0 is damaged: its data end before the picture does" in one_line(capsys.readouterr().err)
+    assert main([*args, "--tolerant"]) == 0
+    assert "1 frames of it are damaged" in one_line(capsys.readouterr().err)
 
 
 def test_pyavs_log_is_left_as_it_was(backend, tmp_path, out):
