@@ -321,6 +321,9 @@ class ContainerReader(VideoReader):
         self._turn = UPRIGHT
         if not self._pending:
             self.width, self.height = codec.width, codec.height
+            if (self._unjoined and not self._tolerant) or not (self.width and self.height):
+                raise MediaError("none of its frames can be decoded")
+            self.damaged += self._unjoined
             return
         first = self._pending[0]
         self.start = None if timeless else self._seconds_of(first)

@@ -240,6 +240,15 @@ def test_samples_that_are_not_there_are_an_error_or_are_noted(tmp_path):
     assert any("cut off" in note for note in source.notes)
 
 
+def test_film_of_which_no_frame_can_be_decoded_says_so(tmp_path):
+    """FFmpeg gives no picture of a PNG that is cut off, nor an error."""
+    picture = clips.av_frame(noise(0)).reformat(format="rgb24")
+    path = clips.write_pictures(tmp_path / "a.png", [picture], codec="png", options={"update": "1"})
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(MediaError, match="none of its frames can be decoded"):
+        open_video(path)
+
+
 def test_stream_that_is_joined_midway_begins_at_its_first_key_frame(tmp_path):
     path = film(tmp_path / "a.ts", 60, options={**CAVLC, "g": "20"})
     places = [place for place, _ in packet_places(path)]
