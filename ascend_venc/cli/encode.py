@@ -25,6 +25,7 @@ from ..errors import MediaError, VencError
 from ..media import AnnexBWriter, LiveOutput, Muxer
 from ..media.formats import FLV_CODEC, FORMATS, ISO_FORMATS, LIVE_FORMATS, SUFFIXES, codec_of, container_of, live_format
 from ..media.output import ReplacingFile
+from ..media.reader import is_same_file
 from ..media.section import SectionReader
 from ..media.sound import WithSound
 from ..rate_control import RateControl
@@ -74,6 +75,8 @@ def _run(args: argparse.Namespace) -> int:
         return chunks.run_in_chunks(args)
     to_stdout = args.output == "-"
     _check_output(args)
+    if args.report is not None:
+        _check_report(args)
     source = name_of(args)
     target = "standard output" if to_stdout else args.output
     if args.encoder_named and not args.quiet:
@@ -170,6 +173,18 @@ def _check_output(args: argparse.Namespace) -> None:
             raise _Named(f"{path}: input and output are the same file")
     if args.output_format is None and codec_of(path) is None and args.container is None:
         raise UsageError(f"{path}: its suffix has to tell what to write; known are {' '.join(SUFFIXES)}, or say -f")
+
+
+def _check_report(args: argparse.Namespace) -> None:
+    """Refuse before the work what would take the film away, or could not be written."""
+    path = args.report
+    for name, what in ((args.input, "INPUT"), (args.output, "OUTPUT")):
+        same = os.path.realpath(name) == os.path.realpath(path) or is_same_file(name, path)
+        if same and name not in ("-", os.devnull):
+            raise UsageError(f"--report {path}: that is {what}, which it would replace: name another file")
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
 
 
 def _open_output(args: argparse.Namespace, stack: contextlib.ExitStack, reader: VideoReader) -> Any:

@@ -78,6 +78,10 @@ def settle(args: argparse.Namespace) -> list[argparse.Namespace]:
         output = os.devnull
     inputs = ["-" if name in PIPES else name for name in inputs]
     args.into_a_folder = output != "-" and (output.endswith("/") or os.path.isdir(output))
+    if args.report is not None and len(inputs) > 1:
+        raise UsageError(
+            f"--report {args.report}: it is of one INPUT, and {len(inputs)} are named: encode them one by one"
+        )
     jobs = []
     for name, target in zip(inputs, _targets(args, inputs, output)):
         job = argparse.Namespace(**vars(args))

@@ -316,6 +316,27 @@ def test_encode_onto_the_input_is_refused(backend, clip, out, capsys):
     assert clip.read_bytes() == before
 
 
+def test_report_that_would_replace_a_film_or_cannot_be_written_is_refused_before_the_work(
+    backend, clip, out, capsys, monkeypatch
+):
+    before = clip.read_bytes()
+    monkeypatch.chdir(out)
+    os.link(clip, out / "link.mp4")
+    target = str(out / "a.mp4")
+    for report, code, words in (
+        (str(clip), 2, "that is INPUT, which it would replace"),
+        ("link.mp4", 2, "that is INPUT, which it would replace"),
+        ("a.mp4", 2, "that is OUTPUT, which it would replace"),
+        ("no folder/a.json", 1, "no folder/a.json: No such file or directory"),
+    ):
+        assert main(["encode", str(clip), target, "--backend", backend, "-y", "--report", report]) == code
+        assert words in one_line(capsys.readouterr().err)
+    assert main(["encode", str(clip), "link.mp4", f"{out}/", "--backend", backend, "--report", "a.json"]) == 2
+    assert "--report a.json: it is of one INPUT, and 2 are named" in one_line(capsys.readouterr().err)
+    assert clip.read_bytes() == before and os.listdir(out) == ["link.mp4"]
+    assert main(["encode", str(clip), "-f", "null", "-", "--backend", backend, "--report", os.devnull]) == 0
+
+
 def test_encode_overwrites_with_y_only_when_it_succeeds(backend, tmp_path, y4m, out):
     (out / "a.h264").write_bytes(b"old")
     (tmp_path / "cut.y4m").write_bytes(y4m.read_bytes()[:-1])
