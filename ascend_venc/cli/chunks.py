@@ -19,7 +19,11 @@ from typing import TYPE_CHECKING, Any
 from .. import chunked
 from ..chunked.plan import PLAN_FILE
 from ..errors import MediaError, VencError
+from ..media.formats import codec_of, container_of
+from ..media.open import RAW_FORMATS
+from ..media.reader import suffix_of
 from . import UsageError, say
+from .encode_input import check_asked
 from .interruption import Terminated, check, shielded
 from .progress import Progress, clock, size
 
@@ -44,6 +48,11 @@ _NOT_HERE: dict[str, tuple[str, Any]] = {
     "psnr": ("--psnr", False),
     "ssim": ("--ssim", False),
     "qp": ("-qp", None),
+    "aud": ("--aud", False),
+    "asked_size": ("-s behind -i", None),
+    "report": ("--report", None),
+    "input_format": ("-f of INPUT", None),
+    "input_options": ("options of FFmpeg's for INPUT", {}),
     "movflags": ("-movflags", None),
     "metadata": ("-metadata", {}),
 }
@@ -96,11 +105,16 @@ def run_in_chunks(args: argparse.Namespace) -> int:
             raise UsageError(f"{option} and --chunks are given: leave one out")
     if args.input == "-" or args.output == "-":
         raise UsageError("--chunks is for files, whose places can be found: name INPUT and OUTPUT")
+    if args.pixel_format not in (None, RAW_FORMATS.get(suffix_of(args.input))):
+        raise UsageError(f"-pix_fmt and --chunks are given: raw INPUT is told by its suffix ({' '.join(RAW_FORMATS)})")
+    if args.output_format not in (None, container_of(args.output), codec_of(args.output)):
+        raise UsageError(f"-f {args.output_format} and --chunks are given: OUTPUT is told by its suffix")
     if os.path.exists(args.output) and not args.overwrite:
         raise FileExistsError(17, "it exists already; -y replaces it", args.output)
     folder = args.work_folder or f"{args.output}.chunks"
     begun = time.monotonic()
     plan = _plan(args)
+    check_asked(args, plan)
     if plan.note and not args.quiet:
         say(f"note: {args.input}: {plan.note}")
     with _work_folder(folder, plan, resume=args.resume) as finished:

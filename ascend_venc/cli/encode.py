@@ -71,10 +71,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     _settle_output(args)
-    if chunks.wanted(args):
+    in_chunks = chunks.wanted(args)
+    _check_output(args)
+    if in_chunks:
         return chunks.run_in_chunks(args)
     to_stdout = args.output == "-"
-    _check_output(args)
     if args.report is not None:
         _check_report(args)
     source = name_of(args)

@@ -255,6 +255,11 @@ def test_cluster_that_is_not_there_is_a_line(tmp_path, film, backend, capsys, mo
         (("-ss", "1"), "-ss and --chunks are given: leave one out"),
         (("--psnr",), "--psnr and --chunks are given"),
         (("--keep-partial",), "--keep-partial (its chunks are kept: --resume) and --chunks"),
+        (("--aud",), "--aud and --chunks are given"),
+        (("--report", "a.json"), "--report and --chunks are given"),
+        (("-f", "mpegts"), "-f mpegts and --chunks are given: OUTPUT is told by its suffix"),
+        (("-f", "yuv4mpegpipe"), "-f of INPUT and --chunks are given"),
+        (("-fflags", "+genpts"), "options of FFmpeg's for INPUT and --chunks"),
         (("--chunks", "none"), "--chunks: invalid number of frames value: 'none'"),
         (("--chunks", "0"), "--chunks: invalid number of frames value: '0'"),
         (("--workers", "0"), "--workers: invalid positive number value: '0'"),
@@ -267,6 +272,22 @@ def test_what_cannot_be_is_said_in_a_line(tmp_path, film, backend, capsys, more,
         code = end.code
     assert (code, words in capsys.readouterr().err) == (2, True)
     assert os.listdir(tmp_path) == ["film.y4m"]
+
+
+def test_what_is_said_of_the_files_holds_for_chunks_too(tmp_path, film, backend, capsys):
+    output = tmp_path / "a.mp4"
+    for options, code, words in (
+        (["-i", film, "-s", "64x64", output], 2, "-s behind -i and --chunks are given"),
+        (["-i", film, "-r", "50", output], 2, "-r 50: INPUT has 25 frames per second, and none is dropped"),
+        ([tmp_path / "a.nv12", output, "-s", "128x128", "-pix_fmt", "nv21"], 2, "raw INPUT is told by its suffix"),
+        ([tmp_path / "b.mp4", tmp_path / "b.mp4", "-y"], 1, "input and output are the same file"),
+    ):
+        (tmp_path / "a.nv12").write_bytes(bytes(128 * 192))
+        (tmp_path / "b.mp4").write_bytes(b"a film")
+        assert main(["encode", *map(str, options), "--chunks", "auto", "--backend", backend]) == code
+        assert words in capsys.readouterr().err
+    assert (tmp_path / "b.mp4").read_bytes() == b"a film"
+    assert sorted(os.listdir(tmp_path)) == ["a.nv12", "b.mp4", "film.y4m"]
 
 
 def test_options_of_chunks_need_chunks(tmp_path, film, capsys):
