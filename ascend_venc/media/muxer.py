@@ -36,6 +36,7 @@ from .formats import (
     reads_again,
 )
 from .live import LiveOutput
+from .output import FailsOnce
 from .parameter_sets import DEMUXERS, ParameterSets, description, without_parameter_sets
 from .reader import ColorTags
 
@@ -199,6 +200,7 @@ class Muxer(SingleOwner):
             self._file: Any = self._opened(file, mode)
         except io.UnsupportedOperation:  # a pipe cannot be read as well
             raise self._cannot_seek() from None
+        self._guard = FailsOnce(self._file)
         self._live: LiveOutput | None = self._file if isinstance(self._file, LiveOutput) else None
         seeks = format == "mpegts" and self._live is None and can_seek(self._file) and hasattr(self._file, "tell")
         self._begin: int | None = self._file.tell() if seeks else None
@@ -247,6 +249,7 @@ class Muxer(SingleOwner):
         """
         if self._closed:
             raise MediaError("the muxer is closed")
+        self._guard.again()
         if self._time_base is None:
             self._time_base = packet.time_base
         if pts is None:
@@ -315,6 +318,7 @@ class Muxer(SingleOwner):
         """
         if self._closed:
             raise MediaError("the muxer is closed")
+        self._guard.again()
         try:
             with speaking_of(f"the {self._format} file cannot be written"):
                 self._copied.write(packet)
@@ -407,7 +411,11 @@ class Muxer(SingleOwner):
             template = parsed.streams.video[0]
             again = {"io_open": self._look_again} if self._reads_again else {}
             self._container = self._av.open(
-                self._file, "w", format=self._format, container_options=self._muxer_options(pts), **again
+                self._file if isinstance(self._file, str) else self._guard,
+                "w",
+                format=self._format,
+                container_options=self._muxer_options(pts),
+                **again,
             )
             if hasattr(self._container, "add_stream_from_template"):
                 # Opaque: a plain stream. Without it some versions open an encoder, which prints to stderr.
@@ -451,6 +459,7 @@ class Muxer(SingleOwner):
         if self._closed:
             return
         self._closed = True
+        self._guard.again()
         try:
             if self._live is not None:
                 self._live.close()

@@ -11,7 +11,7 @@ import secrets
 import shutil
 import stat
 import tempfile
-from typing import IO, TYPE_CHECKING, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,6 +136,39 @@ class ReplacingFile:
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
             os.replace(self._temporary, self._target)
             self._temporary = None
+
+
+class FailsOnce:
+    """A file that FFmpeg writes to by PyAV, which prints the traceback of all failures within one call but the last.
+
+    What is called behind a failure does nothing, until `again`.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._failed = False
+        if hasattr(file, "seek"):  # PyAV looks for it
+            self.seek = self._seek
+
+    def again(self) -> None:
+        """Try again: another call begins."""
+        self._failed = False
+
+    def write(self, data: Any) -> Any:
+        return len(data) if self._failed else self._try(self._file.write, data)
+
+    def _seek(self, offset: int, whence: int = 0) -> Any:
+        return 0 if self._failed else self._try(self._file.seek, offset, whence)
+
+    def _try(self, function: Any, *arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except BaseException:
+            self._failed = True
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 def _is_mount_point(path: str) -> bool:

@@ -238,6 +238,24 @@ class FileThatBreaks(io.BytesIO):
         return super().write(data)
 
 
+@pytest.mark.parametrize("format", ["mp4", "matroska", "mpegts", "flv"])
+def test_file_that_breaks_for_good_is_told_once_and_nothing_is_printed(backend, format, capsys):
+    class File(FileThatBreaks):
+        def seek(self, *place):
+            if self.broken:
+                raise OSError(errno.ENOSPC, "full")
+            return super().seek(*place)
+
+    file, packets = File(), encode(backend, "h264", 60)
+    with pytest.raises(OSError, match="full"), Muxer(file, codec="h264", fps=25, format=format) as muxer:
+        muxer.write(packets[0])
+        file.broken = True
+        for packet in packets[1:]:
+            muxer.write(packet)
+        muxer.close()
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("first", [None, KeyError])
 def test_muxer_with_a_file_that_breaks_at_the_end_raises_what_came_first(backend, first):
     file = FileThatBreaks()
