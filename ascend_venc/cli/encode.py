@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
-import dataclasses
 import errno
 import functools
 import itertools
@@ -15,7 +14,6 @@ import os
 import stat
 import sys
 import time
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from .._lowlevel import core
@@ -23,7 +21,17 @@ from ..config import CODECS
 from ..encoder import Encoder
 from ..errors import MediaError, VencError
 from ..media import AnnexBWriter, LiveOutput, Muxer
-from ..media.formats import FLV_CODEC, FORMATS, ISO_FORMATS, LIVE_FORMATS, SUFFIXES, codec_of, container_of, live_format
+from ..media.formats import (
+    FLV_CODEC,
+    FORMATS,
+    ISO_FORMATS,
+    LIVE_FORMATS,
+    SUFFIXES,
+    asks_for_fragments,
+    codec_of,
+    container_of,
+    live_format,
+)
 from ..media.output import ReplacingFile
 from ..media.reader import is_same_file
 from ..media.section import SectionReader
@@ -34,7 +42,7 @@ from .carried_over import CarriedOver, carry_over
 from .encode_arguments import settings_of_movflags, settle
 from .encode_input import check_asked, name_of, open_input, paced
 from .encode_options import configure
-from .ending import LAST_PATIENCE, PATIENCE, end, finish, keep_the_rest, keep_the_sound, told_of_signals
+from .ending import LAST_PATIENCE, PATIENCE, Tally, end, finish, keep_the_rest, keep_the_sound, told_of_signals
 from .interruption import PipeOutput, Terminated, check, code_of, shielded, take_back
 from .progress import Progress, bits, clock, is_terminal, size
 from .quality import MEASURES, Quality
@@ -92,13 +100,15 @@ def _run(args: argparse.Namespace) -> int:
                 stack.enter_context(shielded())
             working = stack.enter_context(contextlib.ExitStack())
             working.enter_context(shielded(0.0))
-            file = _open_output(args, stack, reader)
+            file, whole = _open_output(args, stack, reader)
             carried = carry_over(args, reader)
             if carried.left_out and not args.quiet:
                 say(f"note: {source}: not carried over: {', '.join(carried.left_out)}")
             begin = time.monotonic()
             encoder, tally = _encode(args, reader, carried, _frames(args, reader, source), file, kept, working)
             elapsed = time.monotonic() - begin
+            if tally.is_full and whole is not None:
+                whole.leave_out_the_rest()
         if kept and tally.failure is None:
             tally.failure = take_back()
         report = _report(args, encoder, reader, carried, tally, elapsed)
@@ -111,6 +121,10 @@ def _run(args: argparse.Namespace) -> int:
         report["backend_reason"] = core.reason(args.backend)
         if stream is not None:  # closed: print() would take the other one
             print(json.dumps(report), file=stream, flush=True)
+    if tally.is_full:
+        reason = getattr(tally.failure, "strerror", tally.failure)
+        say(f"{target}: {reason}; kept up to there, {tally.packets} frames ({clock(report['duration'])}) at most")
+        return 1
     if tally.failure is not None:
         kept = f"{tally.packets} frames ({clock(report['duration'])}) are kept in {target}"
         if tally.sound_is_cut:
@@ -188,17 +202,20 @@ def _check_report(args: argparse.Namespace) -> None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
 
 
-def _open_output(args: argparse.Namespace, stack: contextlib.ExitStack, reader: VideoReader) -> Any:
+def _open_output(
+    args: argparse.Namespace, stack: contextlib.ExitStack, reader: VideoReader
+) -> tuple[Any, ReplacingFile | None]:
     if args.output == "-":
-        return _unless_regular(sys.stdout.buffer)
+        return _unless_regular(sys.stdout.buffer), None
     if live_format(args.output):
         options = args.output_options or None
-        return LiveOutput(args.output, format=args.output_format, realtime=not reader.live, options=options)
+        return LiveOutput(args.output, format=args.output_format, realtime=not reader.live, options=options), None
     folder = os.path.dirname(args.output)
     if args.into_a_folder and not os.path.isdir(folder):
         os.makedirs(folder)
     try:
-        return _unless_regular(stack.enter_context(ReplacingFile(args.output, overwrite=args.overwrite)).file)
+        whole = stack.enter_context(ReplacingFile(args.output, overwrite=args.overwrite))
+        return _unless_regular(whole.file), whole
     except FileExistsError as error:
         raise FileExistsError(error.errno, "it exists already; -y replaces it", args.output) from None
     except OSError as error:
@@ -238,29 +255,6 @@ def _frames(args: argparse.Namespace, reader: VideoReader, source: str) -> Itera
             raise MediaError("there are no frames in it")
 
 
-@dataclasses.dataclass
-class _Tally:
-    time_base: Fraction
-    fps: Fraction
-    frames: int = 0
-    packets: int = 0
-    key_frames: int = 0
-    bytes: int = 0
-    end: int = 0  # when the last packet's picture ends, in units of time_base
-    sound_is_cut: bool = False  # it, and only it, was not written to its end
-    failure: BaseException | None = None  # what ended it early, where the rest is kept
-    quality: dict[str, float | None] = dataclasses.field(default_factory=dict)
-    pictures: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # for --report
-
-    @property
-    def duration(self) -> float:
-        return float(self.end * self.time_base)
-
-    @property
-    def bit_rate(self) -> float:
-        return self.bytes * 8 / self.duration if self.end else 0.0
-
-
 def _open_writer(args: argparse.Namespace, reader: VideoReader, carried: CarriedOver, file: Any) -> Any:
     if args.container is None:
         return AnnexBWriter(file)
@@ -286,8 +280,8 @@ def _encode(
     file: Any,
     kept: bool,
     working: contextlib.ExitStack,
-) -> tuple[Encoder, _Tally]:
-    tally = _Tally(reader.time_base, reader.fps)
+) -> tuple[Encoder, Tally]:
+    tally = Tally(reader.time_base, reader.fps)
     total = reader.frame_count if args.frames is None else min(args.frames, reader.frame_count or args.frames)
     progress = Progress(total, enabled=not args.no_progress, lines=args.stats and not args.quiet)
     measures = [name for name in MEASURES if getattr(args, name)]
@@ -297,7 +291,7 @@ def _encode(
         stack.callback(quality.close)
         stack.push(told_of_signals)
         writer = _open_writer(args, reader, carried, file)
-        stack.push(functools.partial(finish, writer, kept))
+        stack.push(functools.partial(finish, writer, tally, kept))
         encoder = Encoder(
             reader.width,
             reader.height,
@@ -325,12 +319,12 @@ def _encode(
                     expected = tally.packets if times else "none"
                     raise VencError(f"the device returned frame {packet.frame_index} in place of {expected}")
                 frame = times.popleft()
+                duration = frame.duration or max(1, round(1 / reader.fps / reader.time_base))
+                writer.write(packet, pts=frame.pts, duration=duration)
                 tally.packets += 1
                 tally.bytes += packet.size
                 tally.key_frames += packet.is_keyframe
-                duration = frame.duration or max(1, round(1 / reader.fps / reader.time_base))
                 tally.end = frame.pts + duration
-                writer.write(packet, pts=frame.pts, duration=duration)
                 quality.written(packet)
                 if args.report is not None:
                     time_of, length = float(frame.pts * reader.time_base), float(duration * reader.time_base)
@@ -366,7 +360,13 @@ def _encode(
                             raise
                         tally.failure = error.with_traceback(None)  # which has this frame, and its packets
                         break
-                    put(packets)
+                    try:
+                        put(packets)
+                    except OSError as error:  # a full disk: what is written can be played, where that needs no end
+                        if not (kept and _plays_without_its_end(args, file)) or not tally.packets:
+                            raise
+                        tally.failure, tally.is_full = error.with_traceback(None), True
+                        break
             check()
 
         working.close()
@@ -381,11 +381,11 @@ def _encode(
             carried.end_with_the_pictures()
         elif isinstance(reader, SectionReader):
             carried.end_at(reader.length)
-        if tally.failure is not None:
+        if tally.failure is not None and not tally.is_full:
             keep_the_rest(encoder, tally, put, PATIENCE)
-        elif tally.packets != tally.frames:
+        elif tally.failure is None and tally.packets != tally.frames:
             raise VencError(f"{tally.frames} frames went in, {tally.packets} packets came out")
-        if kept and carried.sound is not None:
+        if kept and carried.sound is not None and not tally.is_full:
             keep_the_sound(writer, carried, tally)
         try:
             with shielded(0.0):
@@ -395,6 +395,11 @@ def _encode(
                 raise
             tally.failure = tally.failure or error.with_traceback(None)
         return encoder, tally
+
+
+def _plays_without_its_end(args: argparse.Namespace, file: Any) -> bool:
+    fragmented = asks_for_fragments({"movflags": args.movflags} if args.movflags else None)
+    return not isinstance(file, (PipeOutput, LiveOutput)) and (args.container not in ISO_FORMATS or fragmented)
 
 
 def _device(backend: str) -> str:
@@ -411,7 +416,7 @@ def _report(
     encoder: Encoder,
     reader: VideoReader,
     carried: CarriedOver,
-    tally: _Tally,
+    tally: Tally,
     elapsed: float,
 ) -> dict[str, Any]:
     config = encoder.config

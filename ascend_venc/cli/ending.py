@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from ..errors import VencError
@@ -11,6 +12,7 @@ from .interruption import Terminated, as_if_held, check, shielded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from fractions import Fraction
     from types import TracebackType
 
     from ..encoder import Encoder
@@ -20,12 +22,43 @@ LAST_PATIENCE = 2.0  # seconds in which the device may finish what it has when a
 PATIENCE = 0.5  # seconds that a signal waits for the device, where what was encoded is kept
 
 
+@dataclasses.dataclass
+class Tally:
+    """What was encoded so far."""
+
+    time_base: Fraction
+    fps: Fraction
+    frames: int = 0
+    packets: int = 0
+    key_frames: int = 0
+    bytes: int = 0
+    end: int = 0  # when the last packet's picture ends, in units of time_base
+    sound_is_cut: bool = False  # it, and only it, was not written to its end
+    failure: BaseException | None = None  # what ended it early, where the rest is kept
+    is_full: bool = False  # the output: nothing more can be written
+    quality: dict[str, float | None] = dataclasses.field(default_factory=dict)
+    pictures: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # for --report
+
+    @property
+    def duration(self) -> float:
+        return float(self.end * self.time_base)
+
+    @property
+    def bit_rate(self) -> float:
+        return self.bytes * 8 / self.duration if self.end else 0.0
+
+
 def finish(
-    writer: Any, kept: bool, kind: type | None, value: BaseException | None, traceback: TracebackType | None
+    writer: Any,
+    tally: Tally,
+    kept: bool,
+    kind: type | None,
+    value: BaseException | None,
+    traceback: TracebackType | None,
 ) -> None:
     """Close a writer, and whole: FFmpeg, which is at work in it, would lose a signal."""
     with shielded():
-        writer.__exit__(kind, value, traceback)
+        writer.__exit__(OSError if tally.is_full else kind, value, traceback)
     if not kept:
         check()
 
@@ -37,7 +70,7 @@ def told_of_signals(kind: type | None, value: BaseException | None, traceback: T
 
 
 def end(
-    encoder: Encoder, tally: Any, kind: type | None, value: BaseException | None, traceback: TracebackType | None
+    encoder: Encoder, tally: Tally, kind: type | None, value: BaseException | None, traceback: TracebackType | None
 ) -> None:
     """Close an encoder: after a signal in a moment, whatever its device does, and in place of no signal.
 
@@ -51,7 +84,7 @@ def end(
 
 
 def keep_the_rest(
-    encoder: Encoder, tally: Any, put: Callable[[Iterable[Any]], None], patience: float = PATIENCE
+    encoder: Encoder, tally: Tally, put: Callable[[Iterable[Any]], None], patience: float = PATIENCE
 ) -> None:
     """Take what is in flight, if the device gives it. Raises what ended the work where nothing was encoded."""
     packets: list[Any] = []
@@ -61,11 +94,11 @@ def keep_the_rest(
     with shielded():
         # Where a packet was lost to an exception, those after it cannot be shown.
         put([p for n, p in enumerate(packets, tally.packets) if p.frame_index == n])
-    if not tally.packets:
+    if not tally.packets and tally.failure is not None:
         raise tally.failure
 
 
-def keep_the_sound(writer: Any, carried: CarriedOver, tally: Any) -> None:
+def keep_the_sound(writer: Any, carried: CarriedOver, tally: Tally) -> None:
     """Copy what the sound has beyond the pictures, and finish the file whatever comes in between."""
     try:
         with shielded(0.0):

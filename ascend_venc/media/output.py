@@ -81,6 +81,13 @@ class ReplacingFile:
             with contextlib.suppress(OSError):  # somebody else's file in a folder of ours
                 os.fchmod(descriptor, stat.S_IMODE(mode))
 
+    def leave_out_the_rest(self) -> None:
+        """Go on with what was written; what is left in memory, for which there was no room, is given up."""
+        descriptor = os.dup(self.file.fileno())
+        with contextlib.suppress(OSError):
+            self.file.close()
+        self.file = os.fdopen(descriptor, "r+b")
+
     def __enter__(self) -> ReplacingFile:
         return self
 

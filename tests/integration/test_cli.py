@@ -13,10 +13,12 @@ import time
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ascend_venc._lowlevel import core
 from ascend_venc.cli import main
+from ascend_venc.media import open_video
 from helpers import clips, processes, terminal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -430,6 +432,31 @@ def test_encode_to_a_full_disk_gives_one_line_that_names_it(backend, y4m, out):
         )
     assert done.returncode == 1
     assert "standard output" in one_line(done.stderr)
+
+
+@pytest.mark.parametrize("name", ["a.h264", "a.mkv", "a.ts", "a.flv", "fragments.mp4", "a.mp4"])
+def test_what_a_full_disk_took_of_a_pipe_is_kept_where_it_can_be_played(backend, out, name):
+    import resource
+
+    def small_files_only():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
+
+    options = ["-movflags", "frag_keyframe+empty_moov"] if name == "fragments.mp4" else []
+    args = ["encode", "-", out / name, "-c", "h264", "-g", "5", "-b", "2M", *options, "--backend", backend]
+    data = np.random.default_rng(0).integers(0, 256, (60, 128 * 192), np.uint8)
+    film = clips.y4m(frames=0) + b"".join(b"FRAME\n" + picture.tobytes() for picture in data)
+    done = run(*args, preexec_fn=small_files_only, input=film)
+    assert done.returncode == 1
+    line = one_line(done.stderr)
+    assert f"{out / name}: File too large" in line
+    if name == "a.mp4":  # which nobody can play without its index
+        assert os.listdir(out) == [] and "kept" not in line
+        return
+    assert os.listdir(out) == [name]
+    most = int(line.partition("kept up to there, ")[2].split()[0])
+    assert 0 < most < 60
+    with open_video(out / name, tolerant=True) as film:
+        assert most / 2 <= len(list(film)) <= most + 1
 
 
 @pytest.mark.parametrize("args", [["info"], ["info", "--json"], ["encode", "{y4m}", "{out}", "--json"]])
