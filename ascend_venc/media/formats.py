@@ -66,6 +66,7 @@ NULL_PACKET = b"\x47\x1f\xff\x10" + b"\xff" * 184  # of MPEG-TS, which says noth
 _FRAGMENTING = {"frag_keyframe", "frag_every_frame", "frag_custom", "hybrid_fragmented", "empty_moov", "delay_moov"}
 _FRAGMENTING |= {"dash", "cmaf"}
 _FRAGMENT_SIZES = ("frag_duration", "frag_size")
+SERVICE = 180  # bytes of a service's name in MPEG-TS, which leave room for its provider's
 CLUSTER = 1000  # milliseconds of Matroska that are written at once
 FRAGMENT = 1_000_000  # microseconds that a fragment has at most, where no key frame ends it before
 
@@ -144,6 +145,17 @@ def mux_options(
     if late and "delay_moov" not in told.get("movflags", ""):
         told["movflags"] = "+".join(filter(None, [told.get("movflags"), "delay_moov"]))
     return told
+
+
+def tags_for(format: str, metadata: Mapping[str, str] | None) -> dict[str, str]:
+    """Return tags as a format has room for them: MPEG-TS holds two names of a service, together 255 bytes."""
+    tags = {str(name): str(text) for name, text in (metadata or {}).items()}
+    if format == "mpegts":
+        for name, text in tags.items():
+            limit = {"service_provider": SERVICE // 3, "service_name": SERVICE, "title": SERVICE}.get(name.lower())
+            if limit is not None:
+                tags[name] = text.encode(errors="replace")[:limit].decode(errors="ignore")
+    return tags
 
 
 def movflags_of(options: Mapping[str, str] | None) -> set[str]:

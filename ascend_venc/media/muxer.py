@@ -34,6 +34,7 @@ from .formats import (
     mux_options,
     parse_format,
     reads_again,
+    tags_for,
 )
 from .live import LiveOutput
 from .output import FailsOnce
@@ -97,7 +98,8 @@ class Muxer(SingleOwner):
         MP4 and MOV with their index in front, so that players of web pages begin at once: `close` moves all that was
         written. The file has to be readable as well.
     metadata : mapping of str, optional
-        Of the file: "title", "artist", "comment" and the like, as the format has a place for them.
+        Of the file: "title", "artist", "comment" and the like, as the format has a place for them: MPEG-TS has it for
+        the beginning of a long title.
     options : mapping of str, optional
         Further options of FFmpeg's muxer, such as `{"movflags": "frag_every_frame+empty_moov"}`; they take the place of
         those that the muxer sets itself.
@@ -172,7 +174,7 @@ class Muxer(SingleOwner):
         self._reads_again = faststart or reads_again(options)
         self._faststart = faststart
         self._options = options
-        self._metadata = {str(name): str(text) for name, text in (metadata or {}).items()}
+        self._metadata = tags_for(held, metadata)
         self._copied = CopiedStreams()
         self._sample_aspect_ratio = sample_aspect_ratio
         self._color = color

@@ -111,6 +111,26 @@ def test_mp4_of_h265_has_the_parameter_sets_in_its_header_only(backend, tmp_path
             assert not any(nal in bytes(packet) for nal in parameter_sets)  # the tag hvc1 promises it
 
 
+@pytest.mark.parametrize("text", ["x" * 300, "é" * 300, "short"])
+def test_title_that_is_too_long_for_mpegts_is_shortened(backend, text):
+    file = io.BytesIO()
+    with Muxer(
+        file, codec="h264", fps=25, format="mpegts", metadata={"title": text, "Service_Provider": text}
+    ) as muxer:
+        muxer.write_all(encode(backend, "h264", 2))
+    data = file.getvalue()
+    table = next(data[at + 5 : at + 188] for at in range(0, len(data), 188) if data[at + 1 : at + 3] == b"\x40\x11")
+    more = next(
+        (data[at + 4 : at + 188] for at in range(0, len(data), 188) if data[at + 1 : at + 3] == b"\x00\x11"), b""
+    )
+    kind, length, _, size = (table + more)[16:20]
+    assert kind == 0x48  # the service's descriptor
+    provider, name = (table + more)[20 : 20 + size], (table + more)[21 + size : 18 + length]
+    assert (table + more)[20 + size] == len(name)
+    for found in (provider, name):
+        assert text.startswith(found.lstrip(b"\x15").decode()) and len(found) >= min(len(text), 59)
+
+
 def test_muxer_lets_the_packets_go(backend, tmp_path):
     packets = encode(backend, "h264", 3)
     with Muxer(tmp_path / "a.mp4", codec="h264", fps=25) as muxer:
