@@ -469,9 +469,9 @@ class ContainerReader(VideoReader):
         self._landed = None
         joined = False  # whether there was a key frame: what comes before it in a running stream cannot be decoded
         self._first_data = b""
-        errors = self._logged_errors()
         packets = self._packets()
         while True:
+            errors = self._logged_errors()  # what was said since the last packet is of others, such as the output
             try:
                 packet, damaged = next(packets, (None, False))
             except self._av.error.FFmpegError as error:

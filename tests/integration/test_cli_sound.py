@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from fractions import Fraction
 
+import numpy as np
 import pytest
 
 import ascend_venc as venc
@@ -250,6 +252,24 @@ def test_sound_that_changes_where_the_output_tells_once_what_it_is(tmp_path, bac
     assert encode(path, tmp_path / "a.ts", backend, "--tolerant") == 0
     assert report(capsys)[0]["notes"] == []
     assert len(sound.packets(tmp_path / "a.ts")) == pytest.approx(47 + 23, abs=4)
+
+
+def test_what_ffmpeg_says_of_an_output_is_no_damage_of_the_input(tmp_path, backend, capsys):
+    """A trial of the output's format, which the silent track ends, logs an error under the name of the input's."""
+    path = tmp_path / "silent.ts"
+    with av.open(str(path), "w") as container:
+        picture = container.add_stream("mpeg2video", rate=25)
+        picture.width = picture.height = 128
+        picture.pix_fmt = "yuv420p"
+        container.add_stream("aac", rate=48000)
+        for index in range(20):
+            frame = av.VideoFrame.from_ndarray(np.full((192, 128), 10 * index, np.uint8), format="yuv420p")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(picture.encode(frame))
+        container.mux(picture.encode(None))
+    assert encode(path, tmp_path / "film.ts", backend) == 0
+    told, _ = report(capsys)
+    assert (told["frames"], told["damaged"], told["notes"]) == (20, 0, [])
 
 
 def test_sound_before_the_first_picture_is_left_out_with_a_note(tmp_path, backend, film, capsys):
