@@ -98,7 +98,9 @@ class Sound:
             held = held[:1]
         self._streams = held
         self.names = tuple(map(_codec_name, held))
-        self.left_out = tuple(_codec_name(stream) for stream in streams if stream not in held)
+        others = [stream for stream in streams if stream not in held]
+        self.left_out = tuple(map(_codec_name, others))
+        self._refused = [f"sound in {_codec_name(stream)}{_reason(stream)}" for stream in others]
         if start is None:
             timed = [pictures, *streams] if pictures else streams
             start = next((s.start_time * s.time_base for s in timed if s.start_time is not None), Fraction(0))
@@ -127,8 +129,7 @@ class Sound:
     @property
     def refused(self) -> list[str]:
         """What is left out, in words."""
-        told = [f"sound in {name}" + (" (OUTPUT cannot hold it)" if name != UNKNOWN else "") for name in self.left_out]
-        return [*told, f"sound of {self._others}"] if self._others else told
+        return [*self._refused, f"sound of {self._others}"] if self._others else self._refused
 
     def attach(self, muxer: Muxer, start: Fraction = Fraction(0)) -> None:
         """Add the streams to a muxer that has no packet yet, which then gets their packets.
@@ -318,6 +319,13 @@ class WithSound:
 
 def _codec_name(stream: Any) -> str:
     return codec_name(stream) or UNKNOWN
+
+
+def _reason(stream: Any) -> str:
+    if not codec_name(stream):
+        return ""
+    told = stream.codec_context.sample_rate  # found in its packets, where no header has it
+    return " (OUTPUT cannot hold it)" if told else " (FFmpeg found none of it in the beginning)"
 
 
 def _can_hold(av: Any, format: str, stream: Any) -> bool:

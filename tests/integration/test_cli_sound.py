@@ -270,6 +270,7 @@ def test_what_ffmpeg_says_of_an_output_is_no_damage_of_the_input(tmp_path, backe
     assert encode(path, tmp_path / "film.ts", backend) == 0
     told, _ = report(capsys)
     assert (told["frames"], told["damaged"], told["notes"]) == (20, 0, [])
+    assert told["left_out"] == ["sound in aac (FFmpeg found none of it in the beginning)"]
 
 
 def test_sound_before_the_first_picture_is_left_out_with_a_note(tmp_path, backend, film, capsys):
