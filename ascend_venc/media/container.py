@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import MediaError, VencError
 from ..rates import parse_fps
+from .formats import can_seek
 from .left_out import what_frames_lose, what_is_left_out
 from .orientation import UPRIGHT, tells_another_turn, turn_of
 from .packets import packets_of
 from .planar import CHROMA_TO_LIMITED, LUMA_TO_LIMITED, NEUTRAL_CHROMA
 from .playlists import Playlist, read_playlist, what_is_missing
 from .programs import pictures_of
-from .reader import SLACK, ColorTags, VideoFrame, VideoReader
+from .reader import SLACK, ColorTags, VideoFrame, VideoReader, length_of, opened
 from .structure import Cropping, TrackHeader, another_film, declared_size, how_it_is_cut_off, track_header
 from .timeline import LONGEST_GAP, RESTART, Pauses, Timeline, agree, choose_rate, packet_times
 from .transport_stream import Place, counts_anew, ends_within_a_unit, goes_on_elsewhere
@@ -174,6 +175,7 @@ class ContainerReader(VideoReader):
         name: Any = os.fspath(path) if isinstance(path, (str, os.PathLike)) else path
         rate = None if fps is None else parse_fps(fps)
         self._file: str | None = None
+        self._source: Any = None if isinstance(name, str) or not _is_at_its_beginning(name) else name
         self._tolerant = tolerant
         self._timeout = timeout
         self._worker: Worker | None = None
@@ -209,7 +211,7 @@ class ContainerReader(VideoReader):
                 self._format = "image2"
             elif stat.S_ISREG(os.stat(name).st_mode) or os.path.isdir(name):
                 may_stall = self._format in LISTS or "follow" in self._options or _is_list(name)
-                self._file = self.path = name
+                self._file = self.path = self._source = name
             if self._format != "image2":
                 name = "file:" + os.path.abspath(name)  # FFmpeg takes "a:b.mp4" for a protocol
         self._av = import_av()
@@ -219,8 +221,8 @@ class ContainerReader(VideoReader):
             with speaking_of("this is not a video that can be read"):
                 # Connecting and FFmpeg's look at the first seconds of a stream have the time each.
                 self._container = self._run(lambda: self._open(name), 2)
-                if self._file is not None:
-                    self._check_whole(self._file)
+                if self._source is not None:
+                    self._check_whole(self._source)
                 self._run(lambda: self._open_stream(rate))
         except BaseException as error:
             self.close()
@@ -245,10 +247,11 @@ class ContainerReader(VideoReader):
         patience = {} if self._timeout is None or self._worker is None else {"timeout": self._timeout}
         return open_to_read(self._av, name, format=self._format, options=self._options, **patience)
 
-    def _check_whole(self, path: str) -> None:
-        size = os.path.getsize(path)
+    def _check_whole(self, path: Any) -> None:
+        with opened(path) as file:
+            size = length_of(file)
         name = self._container.format.name
-        if name == "concat" or (name == "hls" and self._container.duration):
+        if isinstance(path, str) and (name == "concat" or (name == "hls" and self._container.duration)):
             self._playlist = read_playlist(path, name)
             missing = what_is_missing(path, name)
             if missing:
@@ -905,6 +908,14 @@ class ContainerReader(VideoReader):
 def _is_address(name: str) -> bool:
     """Say whether it is for FFmpeg's protocols to find it."""
     return "://" in name or (name.startswith(PROTOCOLS) and not os.path.exists(name))
+
+
+def _is_at_its_beginning(file: Any) -> bool:
+    """Say whether a file object can be looked at from its beginning, where FFmpeg begins to read."""
+    try:
+        return bool(can_seek(file) and file.tell() == 0)
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _is_list(name: str) -> bool:

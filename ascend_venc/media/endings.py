@@ -6,13 +6,17 @@ Nothing in a file is trusted: sizes are checked against what is there. What ends
 
 from __future__ import annotations
 
+import contextlib
+import io
 import mmap
-import os
 import re
 import struct
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from .reader import length_of, opened
+
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
 
 ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
@@ -23,15 +27,25 @@ _MXF_PARTITION = re.compile(rb"\x06\x0e\x2b\x34\x02\x05\x01.\x0d\x01\x02\x01\x01
 _PACK = re.compile(re.escape(b"\0\0\1\xba"))
 
 
-def size_by_parts(path: str | os.PathLike[str], format_name: str) -> int | None:
+def size_by_parts(path: str | os.PathLike[str] | BinaryIO, format_name: str) -> int | None:
     """Return the bytes that a file has with its last part whole; None where nothing tells that it is not.
 
     Raises OSError if the file cannot be read.
     """
     look = _ENDS.get(format_name)
-    if look is None or not os.path.getsize(path):
+    if look is None:
         return None
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with opened(path) as file, contextlib.ExitStack() as stack:
+        if not length_of(file):
+            return None
+        data: Any = None
+        if isinstance(file, io.BytesIO):
+            data = file.getvalue()
+        else:
+            with contextlib.suppress(OSError, AttributeError):  # a file of somebody else's kind
+                data = stack.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        if data is None:
+            return None
         try:
             return look(data)
         except IndexError:  # it ends where a number would be, and how long the rest was is not told
@@ -135,7 +149,7 @@ _ENDS = {
 
 def flv_tags(file: BinaryIO) -> Iterator[tuple[bytes, int, int | None]]:
     """The header, then tags with their length behind them, which the last one may lack."""
-    length = os.fstat(file.fileno()).st_size
+    length = length_of(file)
     header = file.read(9)
     if len(header) < 9 or not header.startswith(b"FLV"):
         return

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import os
 import types
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from ..errors import MediaError
 from ..single_owner import SingleOwner
@@ -172,6 +173,29 @@ class VideoReader(SingleOwner, abc.ABC):
     def _check_even(self) -> None:
         if self.width % 2 or self.height % 2:
             raise MediaError(f"the picture is {self.width}x{self.height}: width and height must be even")
+
+
+@contextlib.contextmanager
+def opened(source: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
+    """Open a file to look at it from its beginning; a file object that can seek is then where it was."""
+    if isinstance(source, (str, os.PathLike)):
+        with open(source, "rb") as file:
+            yield file
+        return
+    place = source.tell()
+    source.seek(0)
+    try:
+        yield source
+    finally:
+        source.seek(place)
+
+
+def length_of(file: BinaryIO) -> int:
+    """Return the bytes of an open file, which stays where it is."""
+    place = file.tell()
+    length = file.seek(0, os.SEEK_END)
+    file.seek(place)
+    return length
 
 
 def suffix_of(path: str | os.PathLike[str]) -> str:

@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from .endings import ASF_HEADER, asf_objects, flv_tags, size_by_parts
-from .reader import ColorTags
+from .reader import ColorTags, length_of, opened
 from .transport_stream import size_in_packets
 
 if TYPE_CHECKING:
@@ -34,8 +34,10 @@ class Cropping(NamedTuple):
     bottom: int = 0
 
 
-def declared_size(path: str | os.PathLike[str], format_name: str) -> int | None:
+def declared_size(path: str | os.PathLike[str] | BinaryIO, format_name: str) -> int | None:
     """Return the bytes that a file ought to have by what it says itself; None if it does not tell.
+
+    A file object has to be one that can seek.
 
     `format_name` is FFmpeg's name of the container. Raises OSError if the file cannot be read.
     """
@@ -44,8 +46,8 @@ def declared_size(path: str | os.PathLike[str], format_name: str) -> int | None:
     parts = _PARTS.get(format_name.partition(",")[0])
     if parts is None:
         return size_by_parts(path, format_name)
-    with open(path, "rb") as file:
-        length = os.fstat(file.fileno()).st_size
+    with opened(path) as file:
+        length = length_of(file)
         end = samples_end = 0
         fragmented = False
         for _, (name, header, size) in zip(range(MAX_PARTS), parts(file)):
@@ -307,7 +309,7 @@ def _riff_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int | None]]:
             return
         (size,) = struct.unpack_from("<I", header, 4)
         begin = file.tell() - 8
-        if begin + size == os.fstat(file.fileno()).st_size and _riff_content_ends(file, begin + size):
+        if begin + size == length_of(file) and _riff_content_ends(file, begin + size):
             size -= 8  # some writers count the header too
         yield b"RIFF", 8, None if size == 0 else 8 + size + size % 2  # 0: the writer never came to its end
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import collections
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+from .reader import length_of, opened
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
@@ -125,13 +127,13 @@ def goes_on_elsewhere(path: str | os.PathLike[str], pid: int, end: int) -> bool:
     return False
 
 
-def size_in_packets(path: str | os.PathLike[str]) -> int | None:
+def size_in_packets(path: str | os.PathLike[str] | BinaryIO) -> int | None:
     """Return the size of a transport stream with its last packet whole; None if its end is not made of packets.
 
     FFmpeg leaves out a packet that is not whole without a word, and a small picture is all in one.
     """
-    with open(path, "rb") as file:
-        length = os.fstat(file.fileno()).st_size
+    with opened(path) as file:
+        length = length_of(file)
         file.seek(max(0, length - TS_IN_STEP[1] * max(TS_SPACINGS)))
         tail = file.read()
     for spacing in TS_SPACINGS:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files that are damaged, cut off, or strange: the right film, or one exception that says what is wrong."""
 
+import io
 import struct
 from fractions import Fraction
 
@@ -684,6 +685,30 @@ def test_pictures_that_an_avi_shows_longer_are_none_that_it_misses(tmp_path):
         container.mux(stream.encode(None))
     source, frames = read(path)
     assert (len(frames), source.notes) == (5, ())
+
+
+@pytest.mark.parametrize("kind", ["bytes", "file"])
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "a.ts", "a.flv", "a.avi", "a.mxf", "a.gif"])
+def test_file_object_that_is_cut_off_is_told_as_a_file_is(tmp_path, name, kind):
+    if name == "a.gif":
+        pictures = [clips.av_frame(noise(index)).reformat(format="rgb8") for index in range(20)]
+        path = clips.write_pictures(tmp_path / name, pictures, codec="gif")
+    else:
+        front = {"movflags": "faststart"} if name == "a.mp4" else {}
+        codec = "mpeg4" if name == "a.avi" else "libx264"
+        path = film(tmp_path / name, 20, codec=codec, options={"g": "1"}, mux_options=front)
+    data = path.read_bytes()
+    for share in (1, 0.9):
+        path.write_bytes(data[: int(len(data) * share) // 188 * 188 - 5 if share < 1 else len(data)])
+        with open(path, "rb") as opened:
+            file = opened if kind == "file" else io.BytesIO(opened.read())
+            if share < 1:
+                with pytest.raises(MediaError, match="cut off"):
+                    ContainerReader(file).close()
+                file.seek(0)
+            with ContainerReader(file, tolerant=True) as source:
+                assert (len(list(source)) == 20) == (share == 1)
+                assert any("cut off" in note for note in source.notes) == (share < 1)
 
 
 @pytest.mark.parametrize("codec", ["mpeg2video", "libx264"])
