@@ -26,8 +26,8 @@ from .programs import pictures_of
 from .reader import SLACK, ColorTags, VideoFrame, VideoReader, length_of, opened
 from .structure import Cropping, TrackHeader, another_film, declared_size, how_it_is_cut_off, track_header
 from .timeline import LONGEST_GAP, RESTART, Pauses, Timeline, agree, choose_rate, packet_times
-from .transport_stream import Place, counts_anew, ends_within_a_unit, goes_on_elsewhere
-from .waiting import Stalled, Worker, silence
+from .transport_stream import TS_END, Place, counts_anew, ends_within_a_unit, goes_on_elsewhere, size_by_its_end
+from .waiting import Stalled, Tail, Worker, silence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -173,6 +173,9 @@ class ContainerReader(VideoReader):
         options: Mapping[str, str] | None = None,
     ) -> None:
         name: Any = os.fspath(path) if isinstance(path, (str, os.PathLike)) else path
+        self._tail: Tail | None = None
+        if not isinstance(name, str) and not can_seek(name):
+            name = self._tail = Tail(name, TS_END)
         rate = None if fps is None else parse_fps(fps)
         self._file: str | None = None
         self._source: Any = None if isinstance(name, str) or not _is_at_its_beginning(name) else name
@@ -611,6 +614,13 @@ class ContainerReader(VideoReader):
                 f"{told - found} of the {told} pictures that its header counts were not found: perhaps the file is cut "
                 "off or damaged"
             )
+        if self._tail is not None and name == "mpegts":
+            size, whole = self._tail.length, size_by_its_end(self._tail.end, self._tail.length)
+            if whole is not None and whole > size:
+                text = how_it_is_cut_off(name, size, whole)
+                if not self._tolerant:
+                    raise MediaError(text)
+                self._notes.append(text)
         another = another_film(self._file, name, self._read_to) if self._file is not None and self._read_to else None
         if another is not None:
             how = "is not read" if another >= self._read_to else "perhaps some of it is not read"

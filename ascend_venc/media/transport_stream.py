@@ -21,6 +21,7 @@ TS_SOME = 3  # units that are a film
 TS_PICTURES = [bytes([number]) for number in range(0xE0, 0xF0)]  # identifiers of units of video
 TS_SPACINGS = (188, 192, 204)  # from packet to packet: plain, with a time before each, with a check sum behind each
 TS_IN_STEP = 3, 16  # packets at the end that tell the spacing, at least and at most: fewer hold no picture
+TS_END = TS_IN_STEP[1] * max(TS_SPACINGS)
 
 
 def ends_within_a_unit(path: str | os.PathLike[str], pid: int) -> bool:
@@ -134,8 +135,13 @@ def size_in_packets(path: str | os.PathLike[str] | BinaryIO) -> int | None:
     """
     with opened(path) as file:
         length = length_of(file)
-        file.seek(max(0, length - TS_IN_STEP[1] * max(TS_SPACINGS)))
+        file.seek(max(0, length - TS_END))
         tail = file.read()
+    return size_by_its_end(tail, length)
+
+
+def size_by_its_end(tail: bytes, length: int) -> int | None:
+    """Return the same of a stream of so many bytes, by its last `TS_END` ones."""
     for spacing in TS_SPACINGS:
         for phase in range(spacing):
             marks = tail[phase::spacing]

@@ -640,6 +640,27 @@ def test_transport_stream_of_small_frames_is_cut_off_at_any_byte_of_a_packet(tmp
     assert read(path)[0].notes == ()
 
 
+class Pipe:
+    """A file object that can only be read once."""
+
+    def __init__(self, data):
+        self.read = io.BytesIO(data).read
+
+
+@pytest.mark.parametrize("missing", [0, 1, 94, 187, 188])
+def test_transport_stream_that_comes_by_a_pipe_and_ends_within_a_packet_is_cut_off(tmp_path, missing):
+    pictures = [clips.av_frame(np.full((192, 128), 128, np.uint8)) for _ in range(12)]
+    data = clips.write_pictures(tmp_path / "a.ts", pictures, codec="libx264", codec_options=CAVLC).read_bytes()
+    data = data[: len(data) - missing]
+    words = f"cut off: its last packet lacks {missing} bytes"
+    with ContainerReader(Pipe(data), tolerant=True) as source:
+        assert len(list(source)) == 12 - (missing > 0)
+        assert any(words in note for note in source.notes) == (0 < missing < 188)
+    if 0 < missing < 188:
+        with ContainerReader(Pipe(data)) as source, pytest.raises(MediaError, match=words):
+            list(source)
+
+
 def test_unit_that_tells_its_length_is_damaged_once_where_the_file_ends_before(tmp_path):
     data = film(
         tmp_path / "whole.ts", 6, codec="libx265", options=HEVC, mux_options={"omit_video_pes_length": "0"}
