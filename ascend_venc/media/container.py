@@ -527,7 +527,7 @@ class ContainerReader(VideoReader):
             complaint = errors[1][2].strip() if errors[0] != logged[0] and errors[1] else ""
             if damaged is None and complaint:
                 reason = reason or "the container says so"
-            if complaint.startswith(OVERREAD):
+            if complaint.startswith(OVERREAD) and not (self.live and _has_its_end_mark(packet)):
                 reason = reason or "its data end before the picture does"
             if any(frame.is_corrupt for frame in frames):
                 reason = reason or "parts of it were lost"
@@ -918,6 +918,11 @@ class ContainerReader(VideoReader):
 def _is_address(name: str) -> bool:
     """Say whether it is for FFmpeg's protocols to find it."""
     return "://" in name or (name.startswith(PROTOCOLS) and not os.path.exists(name))
+
+
+def _has_its_end_mark(packet: Any) -> bool:
+    """Say whether a JPEG has: pictures of many cameras lack some bits in front of it, for which no recording ends."""
+    return bytes(packet).rstrip(b"\0").endswith(b"\xff\xd9")
 
 
 def _is_at_its_beginning(file: Any) -> bool:

@@ -2,6 +2,7 @@
 """Files that are damaged, cut off, or strange: the right film, or one exception that says what is wrong."""
 
 import io
+import re
 import struct
 from fractions import Fraction
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from ascend_venc.media import ContainerReader, MediaError, open_video
+from ascend_venc.media.container import listening_to_ffmpeg
 from ascend_venc.media.transport_stream import ends_within_a_unit
 from helpers import clips, processes
 
@@ -659,6 +661,30 @@ def test_transport_stream_that_comes_by_a_pipe_and_ends_within_a_packet_is_cut_o
     if 0 < missing < 188:
         with ContainerReader(Pipe(data)) as source, pytest.raises(MediaError, match=words):
             list(source)
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_camera_whose_jpegs_lack_bits_in_front_of_their_end_mark_goes_on(tmp_path, marked):
+    """Of a file, which can be looked at again, that is damage in any case."""
+    noise = np.random.default_rng(0)
+    frames = [clips.av_frame(noise.integers(0, 256, (192, 128), np.uint8), "yuvj420p") for _ in range(3)]
+    data = clips.write_pictures(tmp_path / "a.avi", frames, codec="mjpeg").read_bytes()
+    begins = [found.start() for found in re.finditer(b"\xff\xd8\xff", data)]
+    pictures = [data[begin : data.index(b"\xff\xd9", begin) + 2] for begin in begins]
+    pictures[1] = pictures[1][: len(pictures[1]) // 2] + (b"\xff\xd9" if marked else b"")
+    stream = b"".join(pictures)
+    words = "frame 1 is damaged: its data end before the picture does"
+    (tmp_path / "a.mjpeg").write_bytes(stream)
+    with listening_to_ffmpeg(), ContainerReader(Pipe(stream), format="mjpeg") as source:
+        assert source.live
+        if marked:
+            assert len(list(source)) == 3
+            assert any("overread" in note for note in source.notes)
+        else:
+            with pytest.raises(MediaError, match=words):
+                list(source)
+    with listening_to_ffmpeg(), pytest.raises(MediaError, match=words):
+        read(tmp_path / "a.mjpeg")
 
 
 def test_unit_that_tells_its_length_is_damaged_once_where_the_file_ends_before(tmp_path):
