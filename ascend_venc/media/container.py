@@ -16,18 +16,19 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import MediaError, VencError
 from ..rates import parse_fps
-from .formats import can_seek
+from .formats import can_seek, demuxer_of
 from .left_out import what_frames_lose, what_is_left_out
 from .orientation import UPRIGHT, tells_another_turn, turn_of
 from .packets import packets_of
 from .planar import CHROMA_TO_LIMITED, LUMA_TO_LIMITED, NEUTRAL_CHROMA
 from .playlists import Playlist, read_playlist, what_is_missing
 from .programs import pictures_of
+from .read_once import Tail
 from .reader import SLACK, ColorTags, VideoFrame, VideoReader, length_of, opened
 from .structure import Cropping, TrackHeader, another_film, declared_size, how_it_is_cut_off, track_header
 from .timeline import LONGEST_GAP, RESTART, Pauses, Timeline, agree, choose_rate, packet_times
 from .transport_stream import TS_END, Place, counts_anew, ends_within_a_unit, goes_on_elsewhere, size_by_its_end
-from .waiting import Stalled, Tail, Worker, silence
+from .waiting import Stalled, Worker, silence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -224,6 +225,7 @@ class ContainerReader(VideoReader):
             with speaking_of("this is not a video that can be read"):
                 # Connecting and FFmpeg's look at the first seconds of a stream have the time each.
                 self._container = self._run(lambda: self._open(name), 2)
+                self._demuxer = demuxer_of(self._container)
                 if self._source is not None:
                     self._check_whole(self._source)
                 self._run(lambda: self._open_stream(rate))
@@ -253,7 +255,7 @@ class ContainerReader(VideoReader):
     def _check_whole(self, path: Any) -> None:
         with opened(path) as file:
             size = length_of(file)
-        name = self._container.format.name
+        name = self._demuxer
         if isinstance(path, str) and (name == "concat" or (name == "hls" and self._container.duration)):
             self._playlist = read_playlist(path, name)
             missing = what_is_missing(path, name)
@@ -287,12 +289,12 @@ class ContainerReader(VideoReader):
         timeless = bool(flags & NO_TIMESTAMPS)
         self._sounds = list(streams.audio) if flags & CLOCK_RESTARTS else []
         self._pauses = Pauses()
-        if self._container.format.name in BROADCASTS and not self._container.duration:
+        if self._demuxer in BROADCASTS and not self._container.duration:
             self._file = self.path = None
         self.live = self._file is None and not self._container.duration
         header = TrackHeader()
         if self._file:
-            header = track_header(self._file, self._container.format.name, self._number_of(best))
+            header = track_header(self._file, self._demuxer, self._number_of(best))
         self._crop = header.crop
         self._container_color = _with_defaults(color, header.color)
         self._durations: collections.OrderedDict[int, int] = collections.OrderedDict()
@@ -436,7 +438,7 @@ class ContainerReader(VideoReader):
         """Say whether nothing is missing from a packet of MPEG-TS up to another, where the counters break."""
         if begin is None or end is None or self._file is None:
             return False
-        if self._container.format.name == "mpegts":
+        if self._demuxer == "mpegts":
             here = Place(self._file, end)
             return counts_anew(Place(self._file, begin), here, here)
         # Places in a playlist's film are as if its segments were one file, from where reading began.
@@ -496,7 +498,7 @@ class ContainerReader(VideoReader):
                 continue  # the picture before it stays; a decoder would take it for the end
             joined = joined or packet.is_keyframe
             reason = "the container says so" if damaged else None
-            name = self._container.format.name
+            name = self._demuxer
             errors, logged = self._logged_errors(), errors
             if errors[0] != logged[0] and errors[1] and errors[1][1] == name:
                 reason = errors[1][2].strip()
@@ -576,13 +578,11 @@ class ContainerReader(VideoReader):
     def _end_is_looked_at(self) -> bool:
         """FFmpeg's H.265 decoder takes a slice that was cut off without a word, and these formats tell no length."""
         return (
-            self._file is not None
-            and self._container.format.name in ("mpegts", "hevc")
-            and self._stream.codec_context.name == "hevc"
+            self._file is not None and self._demuxer in ("mpegts", "hevc") and self._stream.codec_context.name == "hevc"
         )
 
     def _check_end(self, index: int) -> None:
-        name = self._container.format.name
+        name = self._demuxer
         if not self._since_key or self._file is None:
             return
         full = name == "mpegts" and ends_within_a_unit(self._file, self._stream.id)
@@ -614,19 +614,27 @@ class ContainerReader(VideoReader):
                 f"{told - found} of the {told} pictures that its header counts were not found: perhaps the file is cut "
                 "off or damaged"
             )
-        if self._tail is not None and name == "mpegts":
-            size, whole = self._tail.length, size_by_its_end(self._tail.end, self._tail.length)
-            if whole is not None and whole > size:
-                text = how_it_is_cut_off(name, size, whole)
-                if not self._tolerant:
-                    raise MediaError(text)
-                self._notes.append(text)
+        whole = self._size_that_passed_by(name)
+        if self._tail is not None and whole is not None and whole > self._tail.length:
+            text = how_it_is_cut_off(name, self._tail.length, whole)
+            if not self._tolerant:
+                raise MediaError(text)
+            self._notes.append(text)
         another = another_film(self._file, name, self._read_to) if self._file is not None and self._read_to else None
         if another is not None:
             how = "is not read" if another >= self._read_to else "perhaps some of it is not read"
             self._notes.append(f"another film follows in it, and {how}")
         if self._file and name == "mpegts" and goes_on_elsewhere(self._file, self._stream.id, self._read_to):
             self._notes.append("it goes on in another stream of pictures where this one ends, and that is not read")
+
+    def _size_that_passed_by(self, name: str) -> int | None:
+        """Return the bytes that what can be read but once ought to have; None if it does not tell."""
+        tail = self._tail
+        if tail is not None and name == "mpegts":
+            return size_by_its_end(tail.end, tail.length)
+        if tail is not None and name.startswith("mov,") and tail.ended and tail.boxes.fragmented:
+            return tail.boxes.size
+        return None
 
     def _reads_beyond_its_end(self) -> bool:
         """Say whether the last picture depends on what follows its packet: then its slice is not complete."""
@@ -722,7 +730,7 @@ class ContainerReader(VideoReader):
             return None
         target = beginning + seconds - SLACK
         farthest: int | None = None
-        if not steady and not self._container.format.name.startswith(INDEXED):
+        if not steady and not self._demuxer.startswith(INDEXED):
             farthest = self._run(lambda: self._place_in_first_recording(target))
             if farthest is None:
                 return None
@@ -840,7 +848,7 @@ class ContainerReader(VideoReader):
     def _last_duration(self, pts: int, shown: int) -> int:
         # In MP4 a packet's duration is for the order of decoding; the end of the track is what is left over. A header's
         # total is a hint: it may be another file's, so it is taken only where some packet lasts as long.
-        if self._container.format.name.startswith("mov,") and self._stream.duration and not self._evenly_spaced:
+        if self._demuxer.startswith("mov,") and self._stream.duration and not self._evenly_spaced:
             left = int(self._stream.duration) - pts - self._skipped
             if 0 < left <= max(self._longest, 1) and not self._timeline.restarts:
                 return left
@@ -848,7 +856,7 @@ class ContainerReader(VideoReader):
 
     def _has_dts_only(self, codec: Any) -> bool:
         """Say whether the format holds the times of decoding only: those of pictures that are reordered are guessed."""
-        name = self._container.format.name
+        name = self._demuxer
         return name == "avi" or (name.startswith("matroska") and bool(str(codec.codec_tag).strip("\0")))
 
     def _time_of(self, frame: Any) -> int | None:

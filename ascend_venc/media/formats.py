@@ -66,6 +66,7 @@ NULL_PACKET = b"\x47\x1f\xff\x10" + b"\xff" * 184  # of MPEG-TS, which says noth
 _FRAGMENTING = {"frag_keyframe", "frag_every_frame", "frag_custom", "hybrid_fragmented", "empty_moov", "delay_moov"}
 _FRAGMENTING |= {"dash", "cmaf"}
 _FRAGMENT_SIZES = ("frag_duration", "frag_size")
+DEMUXERS_OF_SEVERAL_NAMES = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 SERVICE = 180  # bytes of a service's name in MPEG-TS, which leave room for its provider's
 CLUSTER = 1000  # milliseconds of Matroska that are written at once
 FRAGMENT = 1_000_000  # microseconds that a fragment has at most, where no key frame ends it before
@@ -110,6 +111,12 @@ def parse_format(format: Any, file: Any) -> ContainerName:
             f"{' '.join(FORMATS)}"
         )
     return cast("ContainerName", format)
+
+
+def demuxer_of(container: Any) -> str:
+    """Return FFmpeg's whole name of what reads an open container; PyAV gives the part of it that was asked for."""
+    name: str = container.format.name
+    return next((whole for whole in DEMUXERS_OF_SEVERAL_NAMES if name in whole.split(",")), name)
 
 
 def mux_options(

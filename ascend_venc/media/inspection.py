@@ -16,6 +16,7 @@ from ..errors import InvalidArgumentError, MediaError, VencError
 from ..sequence_parameters import SequenceParameters, parse_sequence_parameters
 from .access_units import LOOK, codec_of, extra_slice_bits, is_slice, iter_pictures, slice_header, unit_type
 from .container import as_fraction, import_av, open_to_read, reason_of, speaking_of
+from .formats import demuxer_of
 from .packets import packets_of
 from .programs import pictures_of
 from .structure import declared_size, how_it_is_cut_off
@@ -224,16 +225,16 @@ def _of_container(name: str) -> Inspection:
         stream = pictures_of(container)
         context = stream.codec_context
         codec = context.name if context is not None else "unknown"
-        found = Inspection(container.format.name, CODECS.get(codec, codec))
+        found = Inspection(demuxer_of(container), CODECS.get(codec, codec))
         found.others = [_name_of(other) for other in container.streams if other.index != stream.index]
         if context is not None:
             found.width, found.height = context.width, context.height
         average = stream.average_rate
         found.frame_rate = as_fraction(average)
         with contextlib.suppress(OSError):
-            size, declared = os.path.getsize(name), declared_size(name, container.format.name)
+            size, declared = os.path.getsize(name), declared_size(name, demuxer_of(container))
             if declared is not None and declared > size:
-                found.problems.append(how_it_is_cut_off(container.format.name, size, declared))
+                found.problems.append(how_it_is_cut_off(demuxer_of(container), size, declared))
         reader = _Reader(found, context.extradata if context is not None else None)
         unit = as_fraction(stream.time_base)
         marks: list[tuple[bool, Fraction | None]] = []  # whether a packet is damaged, and when it is decoded

@@ -6,6 +6,7 @@ from __future__ import annotations
 import collections
 from typing import TYPE_CHECKING, Any
 
+from .formats import demuxer_of
 from .orientation import with_rows_downwards
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def what_is_left_out(container: Any, stream: Any, first: Any) -> tuple[str, ...]
     chapters = bool(container.chapters()) if hasattr(container, "chapters") else False
     if chapters:
         left_out.append("chapters")
-    if counts["data"] > (chapters and container.format.name.startswith("mov,")):
+    if counts["data"] > (chapters and demuxer_of(container).startswith("mov,")):
         left_out.append("data streams")
     if counts["attachment"]:
         left_out.append("attachments")

@@ -14,7 +14,7 @@ from ..errors import MediaError
 from . import adts
 from .container import CLOCK_RESTARTS, import_av, open_to_read, reason_of, speaking_of
 from .copied import CopiedStreams, codec_name, is_told_by_packets, is_untold_aac
-from .formats import ISO_FORMATS
+from .formats import ISO_FORMATS, demuxer_of
 from .packets import packets_of
 from .programs import pictures_of, sounds_of
 from .sound_clock import PictureClock, SoundClock
@@ -109,7 +109,7 @@ class Sound:
         restarts = int(getattr(flags, "value", flags)) & CLOCK_RESTARTS
         self._farthest = RESTART if restarts else LONGEST_GAP
         self._pictures: PictureClock | None = None
-        if pictures is not None and not self._container.format.name.startswith(_BY_INDEX):
+        if pictures is not None and not demuxer_of(self._container).startswith(_BY_INDEX):
             self._pictures = PictureClock(pictures, start, self._farthest)
         self._muxer: Muxer | None = None
         self._shift = Fraction(0)

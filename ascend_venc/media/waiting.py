@@ -128,33 +128,6 @@ class _Task:
         del answer  # an exception's traceback leads here
 
 
-class Tail:
-    """A file object that is read once, from its beginning to its end, which keeps its last bytes.
-
-    Attributes
-    ----------
-    length : int
-        Bytes that were read.
-    end : bytes
-        The last ones of them, up to `count`.
-    """
-
-    def __init__(self, file: Any, count: int) -> None:
-        self._file = file
-        self._count = count
-        self.length = 0
-        self.end = b""
-
-    def read(self, size: int = -1) -> Any:
-        data = self._file.read(size)
-        self.length += len(data)
-        self.end = (self.end + data)[-self._count :]
-        return data
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
-
-
 class PatientPipe(io.RawIOBase):
     """Read a pipe, or whatever else poll() knows, with a bound for the silence between two pieces.
 

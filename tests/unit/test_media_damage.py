@@ -663,6 +663,54 @@ def test_transport_stream_that_comes_by_a_pipe_and_ends_within_a_packet_is_cut_o
             list(source)
 
 
+@pytest.mark.parametrize("name", ["mp4", "mov", "matroska"])
+def test_format_that_is_named_is_looked_at_as_one_that_is_found(tmp_path, name):
+    """FFmpeg's readers of these have several names, and tell the one that they were asked for by."""
+    options = {} if name == "matroska" else {"movflags": "faststart"}
+    path = film(tmp_path / f"a.{'mkv' if name == 'matroska' else name}", 12, mux_options=options)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 3 // 4])
+    said = []
+    for options in ({}, {"format": name}):
+        with pytest.raises(MediaError) as caught:
+            read(path, **options)
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize("piece", [None, 1000])
+@pytest.mark.parametrize("where", ["size of a fragment", "fragment", "size of its samples", "samples", "nowhere"])
+def test_fragments_that_come_by_a_pipe_and_end_within_a_box_are_cut_off(tmp_path, where, piece):
+    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    data = film(tmp_path / "a.mp4", 12, options={**CAVLC, "g": "4"}, mux_options=options).read_bytes()
+    last = data.rindex(b"moof") - 4
+    samples = data.index(b"mdat", last) - 4
+    end = {
+        "size of a fragment": last + 5,
+        "fragment": last + 40,
+        "size of its samples": samples + 3,
+        "samples": samples + 400,
+        "nowhere": len(data),
+    }[where]
+
+    def source(**how):
+        pipe = Pipe(data[:end])
+        if piece:
+            read = pipe.read
+            pipe.read = lambda size=-1: read(min(size, piece) if size > 0 else piece)
+        return ContainerReader(pipe, format="mp4" if piece else None, **how)
+
+    if where == "nowhere":
+        with source() as whole:
+            assert (len(list(whole)), whole.notes) == (12, ())
+        return
+    with source() as cut, pytest.raises(MediaError, match=f"cut off: {end} of [0-9]+ bytes are there|frame 8 "):
+        list(cut)
+    with source(tolerant=True) as cut:
+        assert len(list(cut)) <= 12
+        assert any("cut off" in note for note in cut.notes)
+
+
 @pytest.mark.parametrize("marked", [True, False])
 def test_camera_whose_jpegs_lack_bits_in_front_of_their_end_mark_goes_on(tmp_path, marked):
     """Of a file, which can be looked at again, that is damage in any case."""
