@@ -427,6 +427,24 @@ def test_group_loses_no_packet_token_key_or_encoder(name, request):
     live.assert_unchanged(before)
 
 
+def test_wait_set_lists_keys_again_for_whose_list_there_is_no_memory():
+    """The thread that serves Futures has no other word of them."""
+    struck = 0
+    with venc.EncoderGroup(backend="sim") as group:
+        group._keys = itertools.count(1000)  # numbers that Python has not ready
+        for _ in range(3):
+            group.add(128, 128, codec="h264")
+        waitset, keys = group._waitset, sorted(group._by_key)
+        waitset.take(0)
+        for place in range(12):
+            for key in keys:
+                waitset.signal(key)
+            found, error = without_memory(lambda waitset, _: waitset.take(0), waitset, None, place)
+            struck += error is not None
+            assert sorted(waitset.take(0) if found is None else found) == keys, place
+    assert struck > 2
+
+
 def submit_to_each(group, what):
     pairs, tokens = what
     return group.submit_many(pairs, tokens=tokens)
