@@ -37,7 +37,7 @@ __all__ = [
 _OWN_NAME, __name__ = __name__, "acl"  # as messages and programs know pyACL's modules
 
 
-def _install():
+def install():
     """Make `import acl` give this module, and `acl.rt`, `acl.media`, ... its parts, in this process.
 
     Takes the place of a pyACL that is importable or was imported already. Idempotent.
@@ -49,39 +49,6 @@ def _install():
         sys.modules[module.__name__] = module
 
 
-_install.__name__ = _install.__qualname__ = "install"
-
-
-# What pyACL has for other engines, which a program that is moved here asks for.
-_ELSEWHERE = {
-    "acl": r"(mdl|op|prof|fv|blas|tdt)$|.*(data_buffer|tensor_desc)",
-    "acl.media": r"(dvpp_vpc|dvpp_jpeg|dvpp_png|vdec)_|dvpp_.*(channel|_config|lut_map|hist)",
-    "acl.himpi": r"(vpc|vdec|pngd?|vb)_|sys_((un)?bind|.*csc_matrix)$|dvpp_get_image_info$",
-}
-
-
-def _missing(module, name):
-    import re
-
-    text = f"module {module!r} has no attribute {name!r}"
-    if module in _ELSEWHERE and re.match(_ELSEWHERE[module], name):
-        text += ": this package has the video encoder only"
-    raise AttributeError(text)
-
-
-def __getattr__(name):
-    return _install if name == "install" else _missing("acl", name)
-
-
+# No module of these has a __getattr__: from 3.11 on CPython would look each name up anew at each call.
 def __dir__():
     return [name for name in globals() if name in __all__ or name.startswith("__")]
-
-
-def _tell_missing(module):
-    listed = [*dir(module)]
-    module.__getattr__ = lambda name: _missing(module.__name__, name)
-    module.__dir__ = lambda: [*listed]
-
-
-for _part in (media, himpi):
-    _tell_missing(_part)

@@ -24,6 +24,7 @@ cdef extern from "Python.h":
     bint is_float "PyFloat_Check"(PyObject *)
     uint64_t masked_uint64 "PyLong_AsUnsignedLongLongMask"(PyObject *)  # an int: cannot raise
     unsigned long masked_or_raise "PyLong_AsUnsignedLongMask"(PyObject *) except? 0xFFFFFFFFFFFFFFFF
+    long long_and_overflow "PyLong_AsLongAndOverflow"(PyObject *, int *)  # an int: cannot raise
     long long_or_raise "PyLong_AsLong"(PyObject *) except? -1
 
 # The type of every facade function: (ignored, borrowed arguments, their number).
@@ -139,12 +140,18 @@ cdef bint slow_uint32(PyObject *arg, uint32_t *value) except -1:
 cdef bint as_int32(PyObject *arg, int32_t *value) except -1:
     """i: an int or an object with __index__ that fits 32 bits."""
     cdef long wide
-    if is_float(arg):
+    cdef int overflow = 0
+    if is_int(arg):
+        wide = long_and_overflow(arg, &overflow)
+        if overflow:
+            return False
+    elif is_float(arg):
         return False
-    try:
-        wide = long_or_raise(arg)
-    except (TypeError, OverflowError):
-        return False
+    else:
+        try:
+            wide = long_or_raise(arg)
+        except (TypeError, OverflowError):
+            return False
     if not -0x80000000 <= wide <= 0x7FFFFFFF:
         return False
     value[0] = <int32_t>wide
