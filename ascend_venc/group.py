@@ -324,7 +324,7 @@ class EncoderGroup(SingleOwner):
             had = len(found)  # here: no call between the taking and the `try`, since a handler may raise behind any
             wanted = limit - had
             try:
-                packets = encoder._open_channel().try_receive(wanted)
+                packets = (encoder._channel or encoder._open_channel()).try_receive(wanted)
             except (EncoderDrained, EncoderClosedError):
                 self._forget(encoder)
                 keys.pop()
@@ -337,7 +337,8 @@ class EncoderGroup(SingleOwner):
                 keys.pop()
                 break
             try:  # one by one: CPython 3.11 keeps a list for ever for which `extend` has no memory
-                found.extend(zip(itertools.repeat(encoder), packets))
+                for packet in packets:
+                    found.append((encoder, packet))
             except BaseException:
                 del packets[: len(found) - had]
                 encoder._open_channel().put_back(packets)

@@ -39,7 +39,8 @@ from ..sei import unit_of, units_of
 from .stream import _open_streams
 
 cdef enum:
-    BATCH = 64  # packets taken without an allocation
+    BATCH = 64  # packets taken by a call that sends
+    MOST_ON_STACK = 1024  # packets taken without asking how many there are
     LAST_OF_OURS = -0x10000  # statuses below it are the device's codes: DVPP V2's have the highest bit
     MAX_SCRATCH = 256  # frames: the memory of a larger batch is not kept
 
@@ -860,7 +861,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         return self._take_native(limit)
 
     cdef list _take_native(self, Py_ssize_t limit):
-        cdef avenc_packet *few[BATCH]
+        cdef avenc_packet *few[MOST_ON_STACK]
         cdef avenc_packet **ready = few
         cdef avenc_channel_stats stats
         cdef size_t count = 0
@@ -868,10 +869,10 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         self.stream.forget_dropped()
         if self.stream.dropped:
             refuse_closed()
-        if limit < 0 or limit > BATCH:
+        if limit < 0 or limit > MOST_ON_STACK:
             avenc_channel_stats_get(self._h, &stats)
             limit = <Py_ssize_t>stats.ready if limit < 0 else min(limit, <Py_ssize_t>stats.ready)
-        if limit > BATCH:
+        if limit > MOST_ON_STACK:
             ready = <avenc_packet **>PyMem_Malloc(limit * sizeof(avenc_packet *))
             if ready == NULL:
                 raise MemoryError()

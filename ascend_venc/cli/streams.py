@@ -98,11 +98,10 @@ def pace(
             while True:
                 packets = group.receive_many(1024)
                 now = time.monotonic()
-                for _, packet in packets:
-                    if packet.token is not None:
-                        latencies.append(now - packet.token)
-                        counts[0] += 1
-                        counts[1] += packet.size
+                sent = [packet for _, packet in packets if packet.token is not None]
+                latencies.extend([now - packet.token for packet in sent])
+                counts[0] += len(sent)
+                counts[1] += sum([packet.size for packet in sent])
         except EncoderDrained:
             pass
         except BaseException as error:  # the sending thread raises it

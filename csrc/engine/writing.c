@@ -117,17 +117,19 @@ int avi_writing_step(avi_sink *sink) {
         return AVI_BLOCKED;
 
     avi_lock(&stream->lock);
-    bool failed = error && !sink->stop;
-    if (!error)
-        retire_locked(sink, (size_t)written);
-    if (failed)
+    if (error && !sink->stop)
         stream->sink_error = error;
-    if (error)
+    int outcome = AVI_OVER;
+    if (error) {
         give_up_locked(sink);
-    else
+    } else {
+        retire_locked(sink, (size_t)written);
         avi_stream_signal_locked(stream, false);
+        /* What comes from now on wakes the sink. */
+        outcome = sink->taken.head || stream->ready.head || sink->stop || stream->closed ? AVI_MORE : AVI_NOTHING;
+    }
     avi_unlock(&stream->lock);
-    return error ? AVI_OVER : AVI_MORE;
+    return outcome;
 }
 
 void avi_sink_free(avi_sink *sink) {
