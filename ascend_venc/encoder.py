@@ -473,8 +473,8 @@ class Encoder(SingleOwner):
             same: memory on the device is kept alive until it cannot any more.
         """
         try:
-            wait = self._timeout if timeout is None else check_timeout(timeout)
             channel = self._channel or self._open_channel()
+            wait = self._timeout if timeout is None else check_timeout(timeout)
             return channel.submit(frame, pts, key_frame, token, wait, None, sei)
         except VencError as error:
             tell_name(error, self._name)

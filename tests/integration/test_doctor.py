@@ -21,7 +21,7 @@ from ascend_venc.doctor.finding import FAIL, NOTE, WARN
 from ascend_venc.doctor.findings import conclusion, findings_of
 from ascend_venc.doctor.supervision import run_trial
 from ascend_venc.encoder import Encoder
-from helpers import fake_cann, shim, waiting
+from helpers import fake_cann, interface, shim, waiting
 
 pytestmark = [
     pytest.mark.sim_only,
@@ -678,7 +678,7 @@ def test_pictures_that_are_not_those_that_were_sent_are_a_failure(place, monkeyp
     told = []
     monkeypatch.setattr(trial, "_decoded_psnr", lambda *args: psnr)
     steps = SimpleNamespace(step=lambda text: None, tell=lambda **words: told.append(words["part"]))
-    trial.encode(steps, "sim", "v1", 0, ["h264"])
+    trial.encode(steps, "sim", interface.NAME, 0, ["h264"])
     (part,) = told
     assert ("error" in part) is wrong
     assert not wrong or "not those that were sent: 12.0 dB, expected over 25" in part["error"]["text"]
@@ -686,10 +686,10 @@ def test_pictures_that_are_not_those_that_were_sent_are_a_failure(place, monkeyp
 
 def test_trial_tells_whether_it_was_simulated(place, monkeypatch):
     steps = SimpleNamespace(step=lambda text: None)
-    assert trial._encode(steps, "sim", "v1", 0, "h264")["simulated"] is True
+    assert trial._encode(steps, "sim", interface.NAME, 0, "h264")["simulated"] is True
     monkeypatch.setattr(Encoder, "simulated", False)
     monkeypatch.setattr(Encoder, "backend", "ascend:Ascend310P3")
-    assert trial._encode(steps, "sim", "v1", 0, "h264")["simulated"] is False
+    assert trial._encode(steps, "sim", interface.NAME, 0, "h264")["simulated"] is False
 
 
 @pytest.mark.parametrize("by", ["option", "variable"])

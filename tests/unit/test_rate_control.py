@@ -84,6 +84,7 @@ def test_v1_has_three_modes_and_no_limits(mode):
 
 
 @pytest.mark.sim_only
+@pytest.mark.v1_only("a process uses one interface")
 def test_encoder_on_v1_refuses_what_v1_has_not():
     with pytest.raises(venc.InvalidArgumentError, match='interface="v2"'):
         venc.Encoder(128, 128, backend="sim", interface="v1", rc="avbr")
