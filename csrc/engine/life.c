@@ -342,7 +342,7 @@ static void close_locked(avi_stream *stream) {
     if (stream->current) /* nothing takes its place any more */
         avi_channel_drop_locked(stream->current);
     stream->current = NULL;
-    avi_sink_close_locked(stream);
+    avi_sink_wake_locked(stream, true); /* it ends when it has written what is ready */
     avi_stream_signal_locked(stream, true);
 }
 

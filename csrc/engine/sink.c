@@ -4,7 +4,7 @@
 #include "base/status.h"
 #include "base/thread.h"
 #include "engine/channel.h"
-#include "engine/writer.h"
+#include "engine/writing.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,11 +17,6 @@
 
 static bool file_run(void *arg) {
     avi_sink *sink = arg;
-    avi_lock(&sink->stream->lock);
-    bool over = sink->over; /* it was posted once more while it ended */
-    avi_unlock(&sink->stream->lock);
-    if (over)
-        return false;
     avi_blocking_begins();
     int outcome = avi_writing_step(sink);
     if (outcome == AVI_BLOCKED) { /* the program made its descriptor non-blocking */
@@ -43,25 +38,14 @@ static void file_idle(void *arg) {
 
 /* ---- for the stream ------------------------------------------------------------------------------ */
 
-static void wake(avi_sink *sink, uint32_t coalesce_us) {
-    if (sink->kind == AVI_FILE_SINK && !coalesce_us)
-        avi_sink_post(sink);
-    else
-        avi_writer_want(sink, coalesce_us);
-}
-
 void avi_sink_wake_locked(avi_stream *stream, bool urgent) {
     avi_sink *sink = stream->sink;
     if (sink && !sink->over)
-        wake(sink, urgent || stream->closed ? 0 : sink->coalesce_us);
+        avi_writer_want(sink, urgent || stream->closed ? 0 : sink->coalesce_us);
 }
 
 bool avi_sink_unfinished_locked(const avi_stream *stream) {
     return stream->sink && !stream->sink_error && (stream->writing || avi_writable_locked(stream));
-}
-
-void avi_sink_close_locked(avi_stream *stream) {
-    avi_sink_wake_locked(stream, true);
 }
 
 void avenc_channel_abandon_sink(avenc_channel *channel) {
@@ -74,7 +58,7 @@ void avenc_channel_abandon_sink(avenc_channel *channel) {
         if (avi_sink_unfinished_locked(stream))
             stream->sink_error = ETIMEDOUT;
         sink->stop = true;
-        wake(sink, 0);
+        avi_writer_want(sink, 0);
         avi_stream_signal_locked(stream, true);
     }
     avi_unlock(&stream->lock);
@@ -111,7 +95,7 @@ static int create_sink(avi_stream *stream, int fd, uint32_t coalesce_us, avi_sin
     if (sink->kind != AVI_FILE_SINK || coalesce_us)
         rc = avi_writer_enlist();
     if (rc != AVENC_OK) {
-        avi_sink_free(sink);
+        avi_sink_drop(sink);
         return rc;
     }
     *out = sink;
@@ -143,7 +127,7 @@ int avenc_channel_set_sink(avenc_channel *channel, int fd, uint32_t coalesce_us,
     avi_lock(&stream->lock);
     while (stream->sink) { /* its write may be under way: its packets come back, and go to the new one */
         stream->sink->stop = true;
-        wake(stream->sink, 0);
+        avi_writer_want(stream->sink, 0);
         if ((verdict = avi_stream_sleep_locked(stream, &waiter, false)) != AVI_WOKEN) {
             rc = fail_to_replace_locked(stream, &waiter, verdict, __func__);
             break;
@@ -159,11 +143,11 @@ int avenc_channel_set_sink(avenc_channel *channel, int fd, uint32_t coalesce_us,
     } else {
         if (stream->sink && !stream->sink_error) { /* its write does not return: it goes on when that does */
             stream->sink->stop = false;
-            wake(stream->sink, 0);
+            avi_writer_want(stream->sink, 0);
         }
         if (sink) {
             sink->stop = true;
-            wake(sink, 0);
+            avi_writer_want(sink, 0);
         }
     }
     avi_unlock(&stream->lock);

@@ -9,13 +9,10 @@
 
 #include "engine/stream.h"
 
-/* Packets are ready, or (urgent) somebody waits for them to be written: no coalescing. */
+/* Packets are ready, or (urgent) somebody waits for them to be written, or the stream is closed: no coalescing. */
 void avi_sink_wake_locked(avi_stream *stream, bool urgent);
 
 /* Access units wait to be written, or are being written. */
 bool avi_sink_unfinished_locked(const avi_stream *stream);
-
-/* The stream is closed: the sink ends when it has written what is ready. */
-void avi_sink_close_locked(avi_stream *stream);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "engine/writer.h"
+#include "engine/writing.h"
 #include "base/status.h"
 #include "base/thread.h"
 
@@ -18,8 +18,7 @@ static const uint64_t RETRY_NS = 10 * 1000 * 1000;
 static pthread_mutex_t writer_lock = PTHREAD_MUTEX_INITIALIZER; /* everything below; a stream's lock may be held */
 static avi_sink *wanted;                                        /* to be looked at, each when it is due */
 static unsigned sinks;                                          /* that the writer serves */
-static bool running;
-static int poll_set = -1, wake_fd = -1;
+static int poll_set = -1, wake_fd = -1;                         /* -1: no writer runs */
 static uint64_t sleeps_until;
 static avi_event_rate event_rate; /* of what may be collected, over all sinks */
 static uint64_t events;           /* how often there was some */
@@ -30,10 +29,17 @@ static void wake_writer_locked(void) {
         continue;
 }
 
+static void close_descriptors_locked(void) {
+    if (poll_set >= 0)
+        close(poll_set);
+    if (wake_fd >= 0)
+        close(wake_fd);
+    poll_set = wake_fd = -1;
+}
+
 static void want_locked(avi_sink *sink, uint64_t due_ns) {
     if (!sink->listed) {
-        if (sink->kind == AVI_FILE_SINK)
-            atomic_fetch_add(&sink->references, 1);
+        atomic_fetch_add(&sink->references, 1);
         sink->listed = true;
         sink->due_ns = due_ns;
         sink->next = wanted;
@@ -47,17 +53,8 @@ static void want_locked(avi_sink *sink, uint64_t due_ns) {
     }
 }
 
-static void unlist_locked(avi_sink *sink) {
-    for (avi_sink **link = &wanted; *link; link = &(*link)->next) {
-        if (*link == sink) {
-            *link = sink->next;
-            sink->listed = false;
-            return;
-        }
-    }
-}
-
-/* When the first of them is due all are taken, in a list of their own: one wake-up is enough. *until: when it is. */
+/* When the first of them is due all are taken, in a list of their own: one wake-up is enough. *until: when it is. The
+ * references are the caller's. */
 static avi_sink *take_due_locked(uint64_t *until) {
     avi_sink *due = NULL;
     *until = AVI_FOR_EVER;
@@ -79,7 +76,6 @@ static void serve(avi_sink *sink) {
     int outcome = AVI_MORE;
     if (sink->kind == AVI_FILE_SINK) {
         avi_sink_post(sink);
-        avi_sink_drop(sink); /* the list's reference */
         return;
     }
     for (int i = 0; i < TURN && outcome == AVI_MORE; i++)
@@ -100,11 +96,8 @@ static void serve(avi_sink *sink) {
     } else if (outcome == AVI_OVER) {
         if (sink->armed)
             epoll_ctl(poll_set, EPOLL_CTL_DEL, sink->fd, NULL);
-        avi_lock(&writer_lock);
-        sinks--;
-        unlist_locked(sink);
-        avi_unlock(&writer_lock);
-        avi_sink_free(sink);
+        avi_writer_delist(sink);
+        avi_sink_drop(sink);
     }
 }
 
@@ -113,7 +106,7 @@ static void *writer_thread(void *unused) {
     avi_thread_begins("avenc-writer");
     struct epoll_event events[EVENTS];
     avi_lock(&writer_lock);
-    while (sinks > 0) {
+    while (sinks > 0 || wanted) {
         uint64_t until, now = avi_now_ns();
         avi_sink *due = take_due_locked(&until);
         sleeps_until = due ? 0 : until;
@@ -123,35 +116,28 @@ static void *writer_thread(void *unused) {
         avi_lock(&writer_lock);
         sleeps_until = 0;
         avi_unlock(&writer_lock);
-        for (avi_sink *next; due; due = next) {
-            next = due->due;
-            /* One that can be written again is in both lists: served once, by its event. */
-            bool twice = false;
-            for (int i = 0; i < count; i++)
-                twice = twice || events[i].data.ptr == due;
-            if (!twice)
-                serve(due);
-        }
-        for (int i = 0; i < count; i++) {
+        for (int i = 0; i < count; i++) { /* first: an event keeps no sink, and one that is over has none any more */
             uint64_t woken;
             if (events[i].data.ptr)
                 serve(events[i].data.ptr);
             else if (read(wake_fd, &woken, sizeof woken) < 0 && errno != EAGAIN)
                 break;
         }
+        for (avi_sink *next; due; due = next) {
+            next = due->due;
+            serve(due);
+            avi_sink_drop(due);
+        }
         avi_lock(&writer_lock);
     }
-    running = false;
-    close(poll_set);
-    close(wake_fd);
-    poll_set = wake_fd = -1;
+    close_descriptors_locked();
     avi_unlock(&writer_lock);
     avi_thread_ends();
     return NULL;
 }
 
 static int start_writer_locked(void) {
-    if (running)
+    if (poll_set >= 0)
         return AVENC_OK;
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
     poll_set = epoll_create1(EPOLL_CLOEXEC);
@@ -159,37 +145,31 @@ static int start_writer_locked(void) {
     int rc = poll_set < 0 || wake_fd < 0 || epoll_ctl(poll_set, EPOLL_CTL_ADD, wake_fd, &event) < 0
                  ? avi_fail(AVENC_E_SINK, "epoll_create1", "no file descriptor to be had: errno %d", errno)
                  : avi_thread_start(writer_thread, NULL);
-    running = rc == AVENC_OK;
-    if (running)
-        return AVENC_OK;
-    if (poll_set >= 0)
-        close(poll_set);
-    if (wake_fd >= 0)
-        close(wake_fd);
-    poll_set = wake_fd = -1;
+    if (rc != AVENC_OK)
+        close_descriptors_locked();
     return rc;
 }
 
 void avi_writer_want(avi_sink *sink, uint32_t coalesce_us) {
-    avi_lock(&writer_lock);
-    bool waits = coalesce_us && avi_worth_coalescing(&event_rate, ++events, coalesce_us);
-    bool post = sink->kind == AVI_FILE_SINK && !waits;
-    if (!post)
-        want_locked(sink, waits ? avi_now_ns() + coalesce_us * 1000ull : 0);
-    avi_unlock(&writer_lock);
-    if (post)
+    bool file = sink->kind == AVI_FILE_SINK, waits = false;
+    if (!file || coalesce_us) {
+        avi_lock(&writer_lock);
+        waits = coalesce_us && avi_worth_coalescing(&event_rate, ++events, coalesce_us);
+        if (!file || waits)
+            want_locked(sink, waits ? avi_now_ns() + coalesce_us * 1000ull : 0);
+        avi_unlock(&writer_lock);
+    }
+    if (file && !waits)
         avi_sink_post(sink);
 }
 
 void avi_writer_delist(avi_sink *sink) {
     avi_lock(&writer_lock);
-    bool listed = sink->listed;
-    unlist_locked(sink);
+    if (sink->listed)
+        want_locked(sink, 0); /* so that the list's reference is given back now */
     if (--sinks == 0)
         wake_writer_locked();
     avi_unlock(&writer_lock);
-    if (listed)
-        avi_sink_drop(sink); /* not the last */
 }
 
 int avi_writer_enlist(void) {
@@ -204,14 +184,9 @@ int avi_writer_enlist(void) {
 /* The writer stayed in the parent. */
 static void after_fork(void) {
     pthread_mutex_init(&writer_lock, NULL);
-    if (poll_set >= 0)
-        close(poll_set);
-    if (wake_fd >= 0)
-        close(wake_fd);
-    poll_set = wake_fd = -1;
+    close_descriptors_locked();
     wanted = NULL;
     sinks = 0;
-    running = false;
     sleeps_until = 0;
 }
 

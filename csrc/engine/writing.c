@@ -93,7 +93,11 @@ int avi_writing_step(avi_sink *sink) {
     struct iovec parts[BATCH];
     int count = 0;
     avi_lock(&stream->lock);
-    if (!sink->stop && !sink->over)
+    if (sink->over) { /* it was wanted once more while it ended */
+        avi_unlock(&stream->lock);
+        return AVI_NOTHING;
+    }
+    if (!sink->stop)
         refill_locked(sink);
     bool ends = stream->closed && stream->stats.in_flight == 0;
     if (sink->stop || (!sink->taken.head && ends)) {
@@ -117,10 +121,10 @@ int avi_writing_step(avi_sink *sink) {
         return AVI_BLOCKED;
 
     avi_lock(&stream->lock);
-    if (error && !sink->stop)
-        stream->sink_error = error;
     int outcome = AVI_OVER;
     if (error) {
+        if (!sink->stop)
+            stream->sink_error = error;
         give_up_locked(sink);
     } else {
         retire_locked(sink, (size_t)written);
@@ -132,13 +136,6 @@ int avi_writing_step(avi_sink *sink) {
     return outcome;
 }
 
-void avi_sink_free(avi_sink *sink) {
-    close(sink->fd);
-    avi_stream_drop(sink->stream);
-    free(sink);
-    avi_live_add(AVENC_LIVE_SINK, -1);
-}
-
 void avi_sink_post(avi_sink *sink) {
     atomic_fetch_add(&sink->references, 1);
     if (!avi_task_post(&sink->task))
@@ -146,6 +143,10 @@ void avi_sink_post(avi_sink *sink) {
 }
 
 void avi_sink_drop(avi_sink *sink) {
-    if (atomic_fetch_sub(&sink->references, 1) == 1)
-        avi_sink_free(sink);
+    if (atomic_fetch_sub(&sink->references, 1) != 1)
+        return;
+    close(sink->fd);
+    avi_stream_drop(sink->stream);
+    free(sink);
+    avi_live_add(AVENC_LIVE_SINK, -1);
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Writing a sink's access units, one system call's worth at a time: by the sink's task, or by the writer thread. Whoever
- * writes has the packets off the ready list; what is not written goes back to it.
+ * Writing a sink's access units, one system call's worth at a time: by the sink's task (of a file), or by the writer, the
+ * one thread for all pipes and sockets, which never sleeps in a write. Whoever writes has the packets off the ready list;
+ * what is not written goes back to it.
  */
 #ifndef ASCEND_VENC_ENGINE_WRITING_H
 #define ASCEND_VENC_ENGINE_WRITING_H
@@ -25,7 +26,7 @@ typedef struct avi_sink {
     avi_packet_list taken; /* off the ready list, in the hands of whoever writes */
     size_t offset;         /* that one's: bytes of the first that are written */
 
-    avi_task task;          /* of a file: this and the next one */
+    avi_task task;          /* of a file */
     atomic_uint references; /* one until it is over, one for each posting of the task, one in the writer's list */
 
     struct avi_sink *next; /* writer.c's lock: this and the next two. In the list of those to be looked at */
@@ -35,16 +36,29 @@ typedef struct avi_sink {
 
 enum { AVI_NOTHING, AVI_MORE, AVI_BLOCKED, AVI_OVER };
 
-/* One call's worth of writing. AVI_BLOCKED: the reader takes none at present. AVI_OVER: the sink is to be freed. */
+/*
+ * One call's worth of writing. AVI_BLOCKED: the reader takes none at present. AVI_OVER, once: the sink has ended, and its
+ * own reference is to be dropped.
+ */
 int avi_writing_step(avi_sink *sink);
 
 /* The next packet to be written is there; failed frames stay for the program, which has to learn of them. */
 bool avi_writable_locked(const avi_stream *stream);
 
-void avi_sink_free(avi_sink *sink);
-
-/* Of a file: let its task run; give a reference back. */
+/* Of a file: let its task run. */
 void avi_sink_post(avi_sink *sink);
 void avi_sink_drop(avi_sink *sink);
+
+/* One sink more is to be served by the writer; starts it if need be. Files with a coalescing delay are. */
+int avi_writer_enlist(void);
+
+/* One that was enlisted is over. Its own reference is still there. */
+void avi_writer_delist(avi_sink *sink);
+
+/*
+ * Look at the sink: now, or after a coalescing delay (0: none) if it is worth it, for which the writer collects over all
+ * sinks: one wake-up. A stream's lock may be held.
+ */
+void avi_writer_want(avi_sink *sink, uint32_t coalesce_us);
 
 #endif
