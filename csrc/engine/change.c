@@ -93,7 +93,7 @@ static int check_locked(const avenc_channel *channel, uint32_t epoch, const aven
 
 int avenc_channel_change(avenc_channel *channel, uint32_t epoch, const avenc_channel_config *config,
                          avenc_change **out) {
-    int rc = avi_channel_check(channel, config, out, __func__);
+    int rc = avi_channel_check(channel, config && out, __func__);
     if (rc == AVENC_OK &&
         (config->time_num < 1 || config->time_den < 1 || config->time_num > INT32_MAX || config->time_den > INT32_MAX))
         rc = avi_fail(AVENC_E_INVALID, __func__, "time base is %lld/%lld, allowed are 1 to %d for both",
@@ -248,20 +248,18 @@ static unsigned in_front_locked(const avenc_channel *channel, const avenc_change
     return channel->stream->stats.in_flight - behind;
 }
 
-static int give_up_locked(const avenc_channel *channel, const avi_waiter *waiter, int verdict, const char *call) {
+static int fail_to_change_locked(const avenc_channel *channel, const avi_waiter *waiter) {
     const avenc_change *change = channel->change;
-    char bound[64], stuck[AVI_STUCK_TEXT];
-    if (verdict == AVI_LOOK)
-        return avi_fail(AVENC_E_LOOK, call, "the wait goes on");
-    avi_stream_bound(waiter, verdict, bound, sizeof bound);
+    const avi_bound bound = avi_waiter_bound(waiter);
+    char stuck[AVI_STUCK_TEXT];
     if (!change || change->state == AVI_CHANGE_RUNNING)
-        return avi_fail(AVENC_E_TIMEOUT, call, "the settings are not changed: %s has not returned %s%s",
-                        channel->port->change_call, bound, channel->stream->hint);
+        return avi_fail(AVENC_E_TIMEOUT, waiter->call, "the settings are not changed: %s has not returned %s%s",
+                        channel->port->change_call, bound.text, channel->stream->hint);
     avi_channel_say_stuck_locked(channel->stream, stuck);
-    return avi_fail(AVENC_E_TIMEOUT, call,
+    return avi_fail(AVENC_E_TIMEOUT, waiter->call,
                     "the settings are not changed: the device has finished no frame %s, and %u are in front of the "
                     "change%s%s",
-                    bound, in_front_locked(channel, change), stuck, channel->stream->hint);
+                    bound.text, in_front_locked(channel, change), stuck, channel->stream->hint);
 }
 
 int avenc_change_wait(avenc_change *change, const avenc_wait *wait, uint64_t *first_index) {
@@ -270,19 +268,19 @@ int avenc_change_wait(avenc_change *change, const avenc_wait *wait, uint64_t *fi
     avenc_channel *channel = change->channel;
     if (channel->generation != avi_generation())
         return avi_fail_forked(__func__);
-    avi_waiter waiter = avi_waiter_begin(wait);
+    avi_waiter waiter = avi_waiter_begin(wait, __func__);
     avi_stream *stream = channel->stream;
-    int rc = AVENC_OK, verdict = AVI_WOKEN;
+    int rc = AVENC_OK;
     avi_lock(&stream->lock);
-    while (change->state != AVI_CHANGE_OVER && !atomic_load(&channel->device->lost) && verdict == AVI_WOKEN)
-        verdict = avi_stream_sleep_locked(stream, &waiter, true);
+    while (change->state != AVI_CHANGE_OVER && !atomic_load(&channel->device->lost) && rc == AVENC_OK)
+        rc = avi_stream_sleep_locked(stream, &waiter, true);
     change->told = change->state == AVI_CHANGE_OVER;
     if (change->state == AVI_CHANGE_OVER)
         rc = change->code != AVENC_OK ? avi_fail_again(&change->failure) : AVENC_OK;
     else if (atomic_load(&channel->device->lost))
         rc = avi_fail_lost(channel, __func__);
-    else
-        rc = give_up_locked(channel, &waiter, verdict, __func__);
+    else if (rc == AVENC_E_TIMEOUT)
+        rc = fail_to_change_locked(channel, &waiter);
     if (rc == AVENC_OK)
         *first_index = change->first_index;
     avi_unlock(&stream->lock);
@@ -290,15 +288,15 @@ int avenc_change_wait(avenc_change *change, const avenc_wait *wait, uint64_t *fi
 }
 
 int avenc_channel_wait_changes(avenc_channel *channel, const avenc_wait *wait) {
-    int rc = avi_channel_check(channel, channel, channel, __func__), verdict = AVI_WOKEN;
+    int rc = avi_channel_check(channel, true, __func__);
     if (rc != AVENC_OK)
         return rc;
-    avi_waiter waiter = avi_waiter_begin(wait);
+    avi_waiter waiter = avi_waiter_begin(wait, __func__);
     avi_lock(&channel->stream->lock);
-    while (channel->change && verdict == AVI_WOKEN)
-        verdict = avi_stream_sleep_locked(channel->stream, &waiter, true);
-    if (channel->change)
-        rc = give_up_locked(channel, &waiter, verdict, __func__);
+    while (channel->change && rc == AVENC_OK)
+        rc = avi_stream_sleep_locked(channel->stream, &waiter, true);
+    if (rc == AVENC_E_TIMEOUT)
+        rc = fail_to_change_locked(channel, &waiter);
     avi_unlock(&channel->stream->lock);
     return rc;
 }

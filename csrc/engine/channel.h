@@ -106,10 +106,9 @@ struct avenc_channel {
     bool heard;                   /* somebody is to hear of it */
 };
 
-/* Of a call: `argument` and `out` must not be NULL either, and the channel not a parent process's. */
-static inline int avi_channel_check(const avenc_channel *channel, const void *argument, const void *out,
-                                    const char *call) {
-    if (!channel || !argument || !out)
+/* Of a call: its other arguments must be `given` too, and the channel not be a parent process's. */
+static inline int avi_channel_check(const avenc_channel *channel, bool given, const char *call) {
+    if (!channel || !given)
         return avi_fail(AVENC_E_INVALID, call, "no argument may be NULL");
     return channel->generation == avi_generation() ? AVENC_OK : avi_fail_forked(call);
 }

@@ -131,11 +131,10 @@ int avenc_device_wait_open(avenc_device *device, const avenc_wait *wait) {
         return avi_fail(AVENC_E_INVALID, __func__, "device must not be NULL");
     if (device->generation != avi_generation())
         return avi_fail_forked(__func__);
-    uint64_t look = wait && wait->look_ns != AVI_FOR_EVER ? avi_now_ns() + wait->look_ns : AVI_FOR_EVER;
-    uint64_t deadline = wait ? wait->deadline_ns : 0;
+    avi_waiter waiter = avi_waiter_begin(wait, __func__);
     for (;;) {
         uint32_t seen = avi_waitset_signals(device->progress);
-        uint64_t now = avi_now_ns();
+        uint64_t until;
         avi_lock(&registry_lock);
         int state = device->state;
         avenc_failure failure = device->failure;
@@ -144,14 +143,14 @@ int avenc_device_wait_open(avenc_device *device, const avenc_wait *wait) {
             return AVENC_OK;
         if (state != OPENING)
             return avi_fail_again(&failure);
-        if (now >= deadline)
-            return avi_fail(AVENC_E_TIMEOUT, __func__,
-                            "device %d is not open within %.3g s: a call of the vendor's library has not returned",
-                            device->info.device_id, wait ? (double)(deadline - wait->since_ns) * 1e-9 : 0);
-        if (now >= look)
-            return avi_fail(AVENC_E_LOOK, __func__, "the wait goes on");
-        if (avi_waitset_sleep(device->progress, seen, look < deadline ? look : deadline, false) && look != AVI_FOR_EVER)
-            look = 0;
+        int rc = avi_waiter_look(&waiter, AVI_FOR_EVER, &until);
+        if (rc != AVENC_OK)
+            return rc == AVENC_E_LOOK
+                       ? rc
+                       : avi_fail(AVENC_E_TIMEOUT, __func__,
+                                  "device %d is not open %s: a call of the vendor's library has not returned",
+                                  device->info.device_id, avi_waiter_bound(&waiter).text);
+        avi_waiter_sleep(&waiter, device->progress, seen, until);
     }
 }
 

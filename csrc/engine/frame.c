@@ -12,10 +12,10 @@ static avi_slot *slot_of(avenc_frame *frame) {
 int avenc_channel_acquire(avenc_channel *channel, const avenc_wait *wait, avenc_frame **frame,
                           avenc_frame_memory *memory) {
     avi_slot *slot = NULL;
-    int rc = avi_channel_check(channel, frame, memory, __func__);
-    avi_waiter waiter = avi_waiter_begin(wait);
+    int rc = avi_channel_check(channel, frame && memory, __func__);
+    avi_waiter waiter = avi_waiter_begin(wait, __func__);
     if (rc == AVENC_OK)
-        rc = avi_take_slot(channel, AVI_TO_KEEP, &waiter, __func__, &slot);
+        rc = avi_take_slot(channel, AVI_TO_KEEP, &waiter, &slot);
     if (rc != AVENC_OK)
         return rc;
     bool direct = channel->slots.host_writes_memory;
@@ -35,13 +35,12 @@ int avenc_channel_acquire(avenc_channel *channel, const avenc_wait *wait, avenc_
 
 /* Take the frame for submission: HELD by its handles no longer. It can be done once. */
 static int claim_frame(avenc_channel *channel, avi_slot *slot, bool queue, avi_waiter *waiter, bool *queued) {
-    static const char call[] = "avenc_frame_submit";
     int rc = AVENC_OK;
     avi_lock(&channel->stream->lock);
     if (slot->state == AVI_SLOT_HELD)
-        rc = avi_wait_pause_locked(channel, waiter, call);
+        rc = avi_wait_pause_locked(channel, waiter);
     if (rc == AVENC_OK && slot->state != AVI_SLOT_HELD)
-        rc = avi_fail(AVENC_E_INVALID, call, "the frame was submitted before");
+        rc = avi_fail(AVENC_E_INVALID, waiter->call, "the frame was submitted before");
     if (rc == AVENC_OK) {
         *queued = queue || channel->window >= channel->most_in_device || channel->sending || channel->queued_head;
         slot->state = AVI_SLOT_FILLING;
@@ -77,8 +76,8 @@ int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, i
     avenc_channel *channel = slot->channel;
     avi_binding binding;
     bool queue = false, kept = true;
-    int rc = avi_channel_check(channel, submission, frame_index, __func__);
-    avi_waiter waiter = avi_waiter_begin(wait);
+    int rc = avi_channel_check(channel, submission && frame_index, __func__);
+    avi_waiter waiter = avi_waiter_begin(wait, __func__);
     if (rc == AVENC_OK)
         rc = claim_frame(channel, slot, (flags & AVENC_FRAME_QUEUE) != 0, &waiter, &queue);
     if (rc != AVENC_OK)

@@ -35,10 +35,10 @@ static void end_use(avenc_channel *channel, device_use *use) {
 
 /* Fill a slot that was taken, by `place` or from the submission's picture, and send it. */
 static int send_one(avenc_channel *channel, device_use *use, const avenc_device_picture *place,
-                    const avenc_submission *submission, avi_waiter *waiter, uint64_t *frame_index, const char *call) {
+                    const avenc_submission *submission, avi_waiter *waiter, uint64_t *frame_index) {
     avi_slot *slot = NULL;
     bool kept = true, stages = !place && avi_slot_wants_staging(&channel->slots, &submission->picture);
-    int rc = avi_take_slot(channel, stages ? AVI_TO_STAGE_AND_SEND : AVI_TO_SEND, waiter, call, &slot);
+    int rc = avi_take_slot(channel, stages ? AVI_TO_STAGE_AND_SEND : AVI_TO_SEND, waiter, &slot);
     if (rc != AVENC_OK)
         return rc;
     if (!use->bound)
@@ -61,21 +61,21 @@ static int send_one(avenc_channel *channel, device_use *use, const avenc_device_
 
 int avenc_channel_submit(avenc_channel *channel, const avenc_submission *submission, const avenc_wait *wait,
                          uint64_t *frame_index) {
-    int rc = avi_channel_check(channel, submission, frame_index, __func__);
+    int rc = avi_channel_check(channel, submission && frame_index, __func__);
     if (rc == AVENC_OK)
         rc = check_picture(channel, &submission->picture, __func__);
     if (rc != AVENC_OK)
         return rc;
-    avi_waiter waiter = avi_waiter_begin(wait);
+    avi_waiter waiter = avi_waiter_begin(wait, __func__);
     device_use use = {0};
-    rc = send_one(channel, &use, NULL, submission, &waiter, frame_index, __func__);
+    rc = send_one(channel, &use, NULL, submission, &waiter, frame_index);
     end_use(channel, &use);
     return rc;
 }
 
 int avenc_channel_submit_device(avenc_channel *channel, const avenc_device_picture *picture,
                                 const avenc_submission *submission, const avenc_wait *wait, uint64_t *frame_index) {
-    int rc = avi_channel_check(channel, submission, frame_index, __func__);
+    int rc = avi_channel_check(channel, submission && frame_index, __func__);
     if (rc == AVENC_OK && (!picture || !picture->data))
         rc = avi_fail(AVENC_E_INVALID, __func__, "picture and its data must not be NULL");
     if (rc != AVENC_OK)
@@ -86,9 +86,9 @@ int avenc_channel_submit_device(avenc_channel *channel, const avenc_device_pictu
                         picture->stride, picture->height_stride, channel->config.width, channel->config.height);
     if (picture->wait && (rc = channel->port->wait_stream(channel->device, picture->stream)) != AVENC_OK)
         return rc;
-    avi_waiter waiter = avi_waiter_begin(wait);
+    avi_waiter waiter = avi_waiter_begin(wait, __func__);
     device_use use = {0};
-    rc = send_one(channel, &use, picture, submission, &waiter, frame_index, __func__);
+    rc = send_one(channel, &use, picture, submission, &waiter, frame_index);
     end_use(channel, &use);
     return rc;
 }
@@ -112,34 +112,32 @@ static int queue_picture(avenc_channel *channel, avi_slot *slot, const avenc_sub
  * device without frames meanwhile.
  */
 static int submit_or_queue(avenc_channel *channel, device_use *use, const avenc_submission *submission,
-                           avi_waiter *waiter, uint64_t *frame_index, const char *call) {
-    avi_waiter at_once = avi_waiter_begin(NULL);
+                           avi_waiter *waiter, uint64_t *frame_index) {
+    avi_waiter at_once = avi_waiter_begin(NULL, waiter->call);
     avi_slot *slot = NULL;
-    int rc = send_one(channel, use, NULL, submission, &at_once, frame_index, call);
+    int rc = send_one(channel, use, NULL, submission, &at_once, frame_index);
     if (rc != AVENC_E_FULL && rc != AVENC_E_AGAIN)
         return rc;
     end_use(channel, use);
     if (channel->config.queue == 0)
-        return send_one(channel, use, NULL, submission, waiter, frame_index, call);
-    rc = avi_take_slot(channel, AVI_TO_KEEP, waiter, call, &slot);
+        return send_one(channel, use, NULL, submission, waiter, frame_index);
+    rc = avi_take_slot(channel, AVI_TO_KEEP, waiter, &slot);
     return rc ? rc : queue_picture(channel, slot, submission, true, waiter, frame_index);
 }
 
 int avenc_channel_submit_many(avenc_channel *channel, const avenc_submission *submissions, size_t count,
                               const avenc_wait *wait, uint64_t *indices, size_t *accepted) {
-    int rc = avi_channel_check(channel, submissions, indices, __func__);
-    if (rc == AVENC_OK && !accepted)
-        rc = avi_fail(AVENC_E_INVALID, __func__, "accepted must not be NULL");
+    int rc = avi_channel_check(channel, submissions && indices && accepted, __func__);
     if (rc != AVENC_OK)
         return rc;
     *accepted = 0;
     for (size_t i = 0; i < count; i++)
         if ((rc = check_picture(channel, &submissions[i].picture, __func__)) != AVENC_OK)
             return rc;
-    avi_waiter waiter = avi_waiter_begin(wait);
+    avi_waiter waiter = avi_waiter_begin(wait, __func__);
     device_use use = {0};
     for (size_t i = 0; i < count && rc == AVENC_OK; i++) {
-        rc = submit_or_queue(channel, &use, &submissions[i], &waiter, &indices[i], __func__);
+        rc = submit_or_queue(channel, &use, &submissions[i], &waiter, &indices[i]);
         *accepted += rc == AVENC_OK;
     }
     end_use(channel, &use);
@@ -148,16 +146,16 @@ int avenc_channel_submit_many(avenc_channel *channel, const avenc_submission *su
 
 int avenc_channel_enqueue(avenc_channel *channel, const avenc_submission *submission, int copy_now, int drop_oldest,
                           uint64_t *frame_index) {
-    int rc = avi_channel_check(channel, submission, frame_index, __func__);
+    int rc = avi_channel_check(channel, submission && frame_index, __func__);
     if (rc == AVENC_OK)
         rc = check_picture(channel, &submission->picture, __func__);
     if (rc != AVENC_OK)
         return rc;
     avi_slot *slot = NULL;
-    avi_waiter waiter = avi_waiter_begin(NULL);
-    rc = avi_take_slot(channel, AVI_TO_KEEP, &waiter, __func__, &slot);
+    avi_waiter waiter = avi_waiter_begin(NULL, __func__);
+    rc = avi_take_slot(channel, AVI_TO_KEEP, &waiter, &slot);
     if (rc == AVENC_E_FULL && drop_oldest && avi_drop_oldest_queued(channel))
-        rc = avi_take_slot(channel, AVI_TO_KEEP, &waiter, __func__, &slot);
+        rc = avi_take_slot(channel, AVI_TO_KEEP, &waiter, &slot);
     return rc ? rc : queue_picture(channel, slot, submission, copy_now != 0, &waiter, frame_index);
 }
 

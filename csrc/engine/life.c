@@ -174,26 +174,22 @@ int avenc_channel_create(avenc_device *device, const avenc_channel_config *confi
 }
 
 int avenc_channel_wait_open(avenc_channel *channel, const avenc_wait *wait) {
-    if (!channel)
-        return avi_fail(AVENC_E_INVALID, __func__, "channel must not be NULL");
-    if (channel->generation != avi_generation())
-        return avi_fail_forked(__func__);
-    avi_waiter waiter = avi_waiter_begin(wait);
+    int rc = avi_channel_check(channel, true, __func__);
+    if (rc != AVENC_OK)
+        return rc;
+    avi_waiter waiter = avi_waiter_begin(wait, __func__);
     avi_stream *stream = channel->stream;
-    int rc = AVENC_OK, verdict = AVI_WOKEN;
     avi_lock(&stream->lock);
     while (channel->state == AVI_OPENING && !stream->closed && /* what is of no use any more is not waited for */
-           (verdict = avi_stream_sleep_locked(stream, &waiter, false)) == AVI_WOKEN)
+           (rc = avi_stream_sleep_locked(stream, &waiter, false)) == AVENC_OK)
         continue;
-    if (verdict == AVI_LOOK)
-        rc = avi_fail(AVENC_E_LOOK, __func__, "the wait goes on");
-    else if (verdict != AVI_WOKEN)
+    if (rc == AVENC_E_TIMEOUT)
         rc = avi_fail(AVENC_E_TIMEOUT, __func__,
-                      "the channel is not open within %.3g s: a call of the vendor's library has not returned%s",
-                      wait ? (double)(wait->deadline_ns - wait->since_ns) * 1e-9 : 0, stream->hint);
-    else if (channel->state == AVI_FAILED)
+                      "the channel is not open %s: a call of the vendor's library has not returned%s",
+                      avi_waiter_bound(&waiter).text, stream->hint);
+    else if (rc == AVENC_OK && channel->state == AVI_FAILED)
         rc = avi_fail_again(&channel->failure);
-    else if (channel->state != AVI_OPEN || stream->closed)
+    else if (rc == AVENC_OK && (channel->state != AVI_OPEN || stream->closed))
         rc = avi_fail(AVENC_E_CLOSED, __func__, "the channel is closed");
     avi_unlock(&stream->lock);
     return rc;
@@ -202,12 +198,10 @@ int avenc_channel_wait_open(avenc_channel *channel, const avenc_wait *wait) {
 /* ---- taking a predecessor's place -------------------------------------------------------------- */
 
 int avenc_channel_succeed(avenc_channel *channel, uint64_t *first_index) {
-    if (!channel || !first_index)
-        return avi_fail(AVENC_E_INVALID, __func__, "channel and first_index must not be NULL");
-    if (channel->generation != avi_generation())
-        return avi_fail_forked(__func__);
+    int rc = avi_channel_check(channel, first_index, __func__);
+    if (rc != AVENC_OK)
+        return rc;
     avi_stream *stream = channel->stream;
-    int rc = AVENC_OK;
     avi_lock(&stream->lock);
     avenc_channel *old = stream->current;
     if (stream->closed) {
@@ -294,24 +288,20 @@ static int fail_to_end_locked(avi_stream *stream, const avenc_wait *wait, const 
 }
 
 int avenc_channel_wait_retired(avenc_channel *channel, const avenc_wait *wait) {
-    if (!channel)
-        return avi_fail(AVENC_E_INVALID, __func__, "channel must not be NULL");
-    if (channel->generation != avi_generation())
-        return avi_fail_forked(__func__);
-    avi_waiter waiter = avi_waiter_begin(wait);
+    int rc = avi_channel_check(channel, true, __func__);
+    if (rc != AVENC_OK)
+        return rc;
+    avi_waiter waiter = avi_waiter_begin(wait, __func__);
     avi_stream *stream = channel->stream;
-    int verdict = AVI_WOKEN;
     avi_lock(&stream->lock);
     bool lost = false; /* then nothing is destroyed */
     while (channel->state != AVI_ENDED && !(lost = atomic_load(&channel->device->lost)) &&
-           (verdict = avi_stream_sleep_locked(stream, &waiter, false)) == AVI_WOKEN)
+           (rc = avi_stream_sleep_locked(stream, &waiter, false)) == AVENC_OK)
         continue;
-    int rc = AVENC_OK;
     if (channel->state != AVI_ENDED && lost)
         rc = avi_fail_lost(channel, __func__);
-    else if (channel->state != AVI_ENDED)
-        rc = verdict == AVI_LOOK ? avi_fail(AVENC_E_LOOK, __func__, "the wait goes on")
-                                 : fail_to_end_locked(stream, wait, __func__);
+    else if (rc == AVENC_E_TIMEOUT)
+        rc = fail_to_end_locked(stream, wait, __func__);
     avi_unlock(&stream->lock);
     return rc;
 }
@@ -347,10 +337,9 @@ static void close_locked(avi_stream *stream) {
 }
 
 int avenc_channel_close(avenc_channel *channel) {
-    if (!channel)
-        return avi_fail(AVENC_E_INVALID, __func__, "channel must not be NULL");
-    if (channel->generation != avi_generation())
-        return avi_fail_forked(__func__);
+    int rc = avi_channel_check(channel, true, __func__);
+    if (rc != AVENC_OK)
+        return rc;
     avi_lock(&channel->stream->lock);
     close_locked(channel->stream);
     avi_unlock(&channel->stream->lock);
@@ -372,25 +361,23 @@ static bool end_failed_locked(const avi_stream *stream) {
     return stream->end_failure.code != AVENC_OK;
 }
 
+/* No channel of the stream is to be waited for. */
+static bool over_locked(const avenc_channel *channel) {
+    const avi_stream *stream = channel->stream;
+    return ended_locked(stream) || atomic_load(&channel->device->lost) || end_failed_locked(stream);
+}
+
 int avenc_channel_wait_closed(avenc_channel *channel, const avenc_wait *wait) {
-    if (!channel)
-        return avi_fail(AVENC_E_INVALID, __func__, "channel must not be NULL");
-    if (channel->generation != avi_generation())
-        return avi_fail_forked(__func__);
-    avi_waiter waiter = avi_waiter_begin(wait);
+    int rc = avi_channel_check(channel, true, __func__);
+    if (rc != AVENC_OK)
+        return rc;
+    avi_waiter waiter = avi_waiter_begin(wait, __func__);
     avi_stream *stream = channel->stream;
-    int rc = AVENC_OK, verdict;
     avi_lock(&stream->lock);
-    for (;;) {
-        bool writing = avi_sink_unfinished_locked(stream);
-        if (!writing && (ended_locked(stream) || atomic_load(&channel->device->lost) || end_failed_locked(stream)))
-            break;
-        if ((verdict = avi_stream_sleep_locked(stream, &waiter, false)) == AVI_WOKEN)
-            continue;
-        rc = verdict == AVI_LOOK ? avi_fail(AVENC_E_LOOK, __func__, "the wait goes on")
-                                 : fail_to_end_locked(stream, wait, __func__);
-        break;
-    }
+    while (rc == AVENC_OK && (avi_sink_unfinished_locked(stream) || !over_locked(channel)))
+        rc = avi_stream_sleep_locked(stream, &waiter, false);
+    if (rc == AVENC_E_TIMEOUT)
+        rc = fail_to_end_locked(stream, wait, __func__);
     if (rc == AVENC_OK && stream->end_failure.code) {
         rc = avi_fail_again(&stream->end_failure);
         stream->end_failure.code = 0;

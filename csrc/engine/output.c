@@ -21,7 +21,7 @@ static void note_taken_locked(avi_stream *stream, bool was_full, size_t taken) {
 }
 
 int avenc_channel_take(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count) {
-    int rc = avi_channel_check(channel, packets, count, __func__);
+    int rc = avi_channel_check(channel, packets && count, __func__);
     if (rc != AVENC_OK)
         return rc;
     *count = 0;
@@ -38,7 +38,7 @@ int avenc_channel_take(avenc_channel *channel, avenc_packet **packets, size_t ma
 }
 
 void avenc_channel_give_back(avenc_channel *channel, avenc_packet **packets, size_t count) {
-    if (avi_channel_check(channel, packets, packets, __func__) != AVENC_OK)
+    if (avi_channel_check(channel, packets, __func__) != AVENC_OK)
         return;
     avi_lock(&channel->stream->lock);
     for (size_t i = 0; i < count; i++)
@@ -49,7 +49,7 @@ void avenc_channel_give_back(avenc_channel *channel, avenc_packet **packets, siz
 }
 
 int avenc_channel_take_promised(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count) {
-    int rc = avi_channel_check(channel, packets, count, __func__);
+    int rc = avi_channel_check(channel, packets && count, __func__);
     if (rc != AVENC_OK)
         return rc;
     avi_stream *stream = channel->stream;
@@ -66,7 +66,7 @@ int avenc_channel_take_promised(avenc_channel *channel, avenc_packet **packets, 
 }
 
 size_t avenc_channel_take_dropped(avenc_channel *channel, uint64_t *tags, size_t max) {
-    if (avi_channel_check(channel, tags, tags, __func__) != AVENC_OK)
+    if (avi_channel_check(channel, tags, __func__) != AVENC_OK)
         return 0;
     size_t taken = 0;
     avi_lock(&channel->stream->lock);
@@ -93,17 +93,16 @@ static bool failed_locked(const avi_stream *stream) {
     return packet != NULL;
 }
 
-/* A wait came to `verdict`: AVENC_E_LOOK, or _TIMEOUT with a text that says who is in the way. */
-static int give_up_locked(const avi_stream *stream, const avi_waiter *waiter, int verdict, const char *call) {
+/* A wait came to nothing: AVENC_E_TIMEOUT with a text that says who is in the way. */
+static int fail_to_come_locked(const avi_stream *stream, const avi_waiter *waiter) {
     const avenc_channel_stats *stats = &stream->stats;
-    char bound[64], stuck[AVI_STUCK_TEXT], early[128] = "";
-    if (verdict == AVI_LOOK)
-        return avi_fail(AVENC_E_LOOK, call, "the wait goes on");
+    const char *call = waiter->call;
+    char stuck[AVI_STUCK_TEXT], early[128] = "";
     if (!waiter->wait && stats->in_flight)
         return avi_fail_numbers(AVENC_E_TIMEOUT, call,
                                 "no packet came at this moment: %u frame(s) are in flight, %u of them queued",
                                 stats->in_flight, stats->queued, 0, 0, 0);
-    avi_stream_bound(waiter, verdict, bound, sizeof bound);
+    const avi_bound bound = avi_waiter_bound(waiter);
     avi_channel_say_stuck_locked(stream, stuck);
     if (stream->early)
         snprintf(early, sizeof early,
@@ -111,108 +110,100 @@ static int give_up_locked(const avi_stream *stream, const avi_waiter *waiter, in
                  stream->early);
     if (stats->in_flight)
         return avi_fail(AVENC_E_TIMEOUT, call, "%s %s: %u frame(s) are in flight, %u of them queued%s%s%s",
-                        verdict == AVI_STALLED ? "the device has finished no frame" : "no packet came", bound,
-                        stats->in_flight, stats->queued, early, stuck,
-                        *stuck || verdict == AVI_STALLED ? stream->hint : "");
+                        waiter->stalled ? "the device has finished no frame" : "no packet came", bound.text,
+                        stats->in_flight, stats->queued, early, stuck, *stuck || waiter->stalled ? stream->hint : "");
     if (stream->has_sink && !stream->sink_error && (stream->writing || stream->ready.count))
         return avi_fail(
             AVENC_E_TIMEOUT, call,
             "the reader of the sink has taken nothing %s: %u access units wait to be written, no frame is in "
             "flight",
-            bound, stats->ready);
-    return avi_fail(AVENC_E_TIMEOUT, call, "no packet came %s, and no frame is in flight", bound);
+            bound.text, stats->ready);
+    return avi_fail(AVENC_E_TIMEOUT, call, "no packet came %s, and no frame is in flight", bound.text);
 }
 
 static void collect_locked(avi_stream *stream, const avi_waiter *waiter, uint32_t coalesce_us) {
-    uint64_t until = waiter->wait->deadline_ns < waiter->look_at ? waiter->wait->deadline_ns : waiter->look_at;
     uint64_t events = stream->stats.completed;
     stream->waiting++; /* urgent signals are for those who collect too */
     avi_unlock(&stream->lock);
-    avi_waitset_collect(stream->progress, events, coalesce_us, until);
+    avi_waitset_collect(stream->progress, events, coalesce_us, waiter);
     avi_lock(&stream->lock);
     stream->waiting--;
 }
 
-static int wait_for_packets_locked(avenc_channel *channel, avi_waiter *waiter, int flags, const char *call) {
+static int wait_for_packets_locked(avenc_channel *channel, avi_waiter *waiter, int flags) {
     avi_stream *stream = channel->stream;
     for (;;) {
         bool lost = atomic_load(&channel->device->lost), some = avi_stream_receivable_locked(stream);
         if (some && (avi_stream_enough_locked(stream, waiter->at_least) || lost || failed_locked(stream)))
             return AVENC_OK;
         if (!some && channel->sealed && flags & AVENC_WAIT_IN_PLACE)
-            return avi_fail(AVENC_E_REPLACED, call, "the channel was replaced");
+            return avi_fail(AVENC_E_REPLACED, waiter->call, "the channel was replaced");
         if (!some && finished_locked(stream, flags)) {
             bool closed = stream->closed && !stream->ended;
-            return avi_fail(closed ? AVENC_E_CLOSED : AVENC_E_DRAINED, call, "no frame is in flight");
+            return avi_fail(closed ? AVENC_E_CLOSED : AVENC_E_DRAINED, waiter->call, "no frame is in flight");
         }
         if (!some && lost)
-            return avi_fail_lost(channel, call);
-        int verdict = avi_stream_sleep_locked(stream, waiter, stream->stats.in_flight > 0);
-        if (some && (verdict == AVI_DEADLINE || verdict == AVI_STALLED))
-            return AVENC_OK;
-        if (verdict != AVI_WOKEN)
-            return give_up_locked(stream, waiter, verdict, call);
+            return avi_fail_lost(channel, waiter->call);
+        int rc = avi_stream_sleep_locked(stream, waiter, stream->stats.in_flight > 0);
+        if (rc == AVENC_E_TIMEOUT)
+            return some ? AVENC_OK : fail_to_come_locked(stream, waiter);
+        if (rc != AVENC_OK)
+            return rc;
     }
 }
 
 int avenc_channel_wait(avenc_channel *channel, const avenc_wait *wait, uint32_t coalesce_us, int flags) {
-    int rc = avi_channel_check(channel, channel, channel, __func__);
+    int rc = avi_channel_check(channel, true, __func__);
     if (rc != AVENC_OK)
         return rc;
     avi_stream *stream = channel->stream;
     avi_lock(&stream->lock);
     if (coalesce_us || !avi_stream_receivable_locked(stream)) {
-        avi_waiter waiter = avi_waiter_begin(wait);
+        avi_waiter waiter = avi_waiter_begin(wait, __func__);
         if (coalesce_us && wait && !stream->closed && !stream->ended && (stream->stats.in_flight || flags))
             collect_locked(stream, &waiter, coalesce_us);
-        rc = wait_for_packets_locked(channel, &waiter, flags, __func__);
+        rc = wait_for_packets_locked(channel, &waiter, flags);
     }
     avi_unlock(&stream->lock);
     return rc;
 }
 
 int avenc_channel_wait_for(avenc_channel *channel, uint32_t at_least, const avenc_wait *wait, int flags) {
-    int rc = avi_channel_check(channel, channel, channel, __func__);
+    int rc = avi_channel_check(channel, true, __func__);
     if (rc != AVENC_OK)
         return rc;
-    avi_waiter waiter = avi_waiter_begin(wait);
+    avi_waiter waiter = avi_waiter_begin(wait, __func__);
     waiter.at_least = at_least;
     avi_lock(&channel->stream->lock);
-    rc = wait_for_packets_locked(channel, &waiter, flags, __func__);
+    rc = wait_for_packets_locked(channel, &waiter, flags);
     avi_unlock(&channel->stream->lock);
     return rc;
 }
 
 int avenc_channel_wait_idle(avenc_channel *channel, const avenc_wait *wait) {
-    int rc = avi_channel_check(channel, channel, channel, __func__), verdict;
+    int rc = avi_channel_check(channel, true, __func__);
     if (rc != AVENC_OK)
         return rc;
-    avi_waiter waiter = avi_waiter_begin(wait);
+    avi_waiter waiter = avi_waiter_begin(wait, __func__);
     avi_stream *stream = channel->stream;
+    bool writing;
     avi_lock(&stream->lock);
-    for (;;) {
-        bool writing = avi_sink_unfinished_locked(stream);
-        if (stream->stats.in_flight == 0 && !writing) {
-            rc = stream->sink_error ? avi_fail_sink_locked(stream, __func__) : AVENC_OK;
-            break;
-        }
+    while (rc == AVENC_OK && ((writing = avi_sink_unfinished_locked(stream)) || stream->stats.in_flight)) {
         if (writing)
             avi_sink_wake_locked(stream, true);
-        if (stream->stats.in_flight && atomic_load(&channel->device->lost)) {
+        if (stream->stats.in_flight && atomic_load(&channel->device->lost))
             rc = avi_fail_lost(channel, __func__);
-            break;
-        }
-        if ((verdict = avi_stream_sleep_locked(stream, &waiter, true)) != AVI_WOKEN) {
-            rc = give_up_locked(stream, &waiter, verdict, __func__);
-            break;
-        }
+        else if ((rc = avi_stream_sleep_locked(stream, &waiter, true)) == AVENC_E_TIMEOUT)
+            rc = fail_to_come_locked(stream, &waiter);
     }
+    if (rc == AVENC_OK && stream->sink_error)
+        rc = avi_fail_sink_locked(stream, __func__);
     avi_unlock(&stream->lock);
     return rc;
 }
 
 uint64_t avenc_channel_stalled_ns(avenc_channel *channel) {
-    if (avi_channel_check(channel, channel, channel, __func__) != AVENC_OK)
+    if (avi_channel_check(channel, true, __func__) != AVENC_OK)
         return 0;
     avi_stream *stream = channel->stream;
     avi_lock(&stream->lock);
@@ -223,7 +214,7 @@ uint64_t avenc_channel_stalled_ns(avenc_channel *channel) {
 }
 
 int avenc_channel_end(avenc_channel *channel) {
-    int rc = avi_channel_check(channel, channel, channel, __func__);
+    int rc = avi_channel_check(channel, true, __func__);
     if (rc != AVENC_OK)
         return rc;
     avi_lock(&channel->stream->lock);
@@ -237,7 +228,7 @@ int avenc_channel_end(avenc_channel *channel) {
 /* ---- wait sets --------------------------------------------------------------------------------- */
 
 int avenc_channel_attach(avenc_channel *channel, avenc_waitset *waitset, uint32_t key) {
-    int rc = avi_channel_check(channel, waitset, channel, __func__);
+    int rc = avi_channel_check(channel, waitset, __func__);
     if (rc == AVENC_OK && key >= AVENC_MAX_KEYS)
         rc = avi_fail(AVENC_E_INVALID, __func__, "key is %u, allowed is 0 to %d", key, AVENC_MAX_KEYS - 1);
     if (rc == AVENC_OK)
@@ -260,7 +251,7 @@ int avenc_channel_attach(avenc_channel *channel, avenc_waitset *waitset, uint32_
 }
 
 void avenc_channel_detach(avenc_channel *channel, avenc_waitset *waitset) {
-    if (avi_channel_check(channel, waitset, channel, __func__) != AVENC_OK)
+    if (avi_channel_check(channel, waitset, __func__) != AVENC_OK)
         return;
     avi_stream *stream = channel->stream;
     bool found = false;

@@ -43,14 +43,13 @@ static int room_locked(const avenc_channel *channel, int purpose) {
     return channel->active || channel->held ? NO_ROOM : WEDGED;
 }
 
-int avi_fail_full_locked(const avenc_channel *channel, avi_waiter *waiter, int verdict, const char *call) {
+int avi_fail_full_locked(const avenc_channel *channel, const avi_waiter *waiter) {
     avi_stream *stream = channel->stream;
     const avenc_channel_stats *stats = &stream->stats;
     const avenc_channel_config *config = &channel->config;
-    char bound[64], stuck[AVI_STUCK_TEXT];
-    if (verdict == AVI_LOOK)
-        return avi_fail(AVENC_E_LOOK, call, "the wait goes on");
-    avi_stream_bound(waiter, verdict, bound, sizeof bound);
+    const char *call = waiter->call;
+    const avi_bound bound = avi_waiter_bound(waiter);
+    char stuck[AVI_STUCK_TEXT];
     avi_channel_say_stuck_locked(stream, stuck);
     const char *hint = *stuck ? stream->hint : "";
     if (stream->paused)
@@ -58,15 +57,15 @@ int avi_fail_full_locked(const avenc_channel *channel, avi_waiter *waiter, int v
             AVENC_E_FULL, call,
             "no room for another frame %s: reconfigure() is ending the old channel; if it has timed out or was "
             "interrupted, call it again",
-            bound);
+            bound.text);
     if (avi_stream_full_locked(stream) && stream->early)
         return avi_fail(AVENC_E_FULL, call,
                         "no room for another frame %s: %u packets wait to be received, and %u for frames in front of "
                         "them that the device has not finished, of %u that may%s%s",
-                        bound, stats->ready, stream->early, stream->max_ready, stuck, hint);
+                        bound.text, stats->ready, stream->early, stream->max_ready, stuck, hint);
     if (avi_stream_full_locked(stream))
         return avi_fail(AVENC_E_FULL, call,
-                        "no room for another frame %s: %u packets wait to be received, of %u that may", bound,
+                        "no room for another frame %s: %u packets wait to be received, of %u that may", bound.text,
                         stats->ready, stream->max_ready);
     bool fewer = channel->most_in_device < config->depth;
     if (!waiter->wait && !channel->change && !*stuck)
@@ -80,26 +79,25 @@ int avi_fail_full_locked(const avenc_channel *channel, avi_waiter *waiter, int v
     return avi_fail(AVENC_E_FULL, call,
                     "no room for another frame %s: %u in flight (%s %u), %u queued (queue %u), %u held by the "
                     "program%s%s%s",
-                    bound, stats->in_flight - stats->queued, fewer ? "the device takes" : "depth",
+                    bound.text, stats->in_flight - stats->queued, fewer ? "the device takes" : "depth",
                     channel->most_in_device, stats->queued, config->queue, stats->held,
                     channel->change ? "; frames wait behind a change of settings" : "", stuck, hint);
 }
 
-static int fail_in_making_locked(const avi_stream *stream, const avi_waiter *waiter, int verdict, const char *call) {
-    char bound[64];
+static int fail_in_making_locked(const avi_stream *stream, const avi_waiter *waiter) {
     if (!waiter->wait)
-        return avi_fail(AVENC_E_AGAIN, call, "memory for another picture is being allocated");
-    avi_stream_bound(waiter, verdict, bound, sizeof bound);
-    return avi_fail(AVENC_E_AGAIN, call, "memory for another picture is being allocated, and is not there %s%s", bound,
-                    stream->hint);
+        return avi_fail(AVENC_E_AGAIN, waiter->call, "memory for another picture is being allocated");
+    return avi_fail(AVENC_E_AGAIN, waiter->call, "memory for another picture is being allocated, and is not there %s%s",
+                    avi_waiter_bound(waiter).text, stream->hint);
 }
 
 /* Wait for room, or, `memory`, only while memory is what is missing; the lock is given up meanwhile. */
-static int wait_room_locked(avenc_channel *channel, int purpose, bool memory, avi_waiter *waiter, const char *call) {
+static int wait_room_locked(avenc_channel *channel, int purpose, bool memory, avi_waiter *waiter) {
     avi_stream *stream = channel->stream;
     uint64_t start = 0;
     int rc, room;
-    while ((rc = avi_refused_locked(channel, call)) == AVENC_OK && (room = room_locked(channel, purpose)) != ROOM) {
+    while ((rc = avi_refused_locked(channel, waiter->call)) == AVENC_OK &&
+           (room = room_locked(channel, purpose)) != ROOM) {
         if (memory && (room != ROOM_IN_MAKING || channel->make_failure.code)) /* which the call that follows tells */
             break;
         if (room == WEDGED) {
@@ -118,11 +116,10 @@ static int wait_room_locked(avenc_channel *channel, int purpose, bool memory, av
             avi_channel_want_slot_locked(channel);
         }
         start = start ? start : avi_now_ns();
-        int verdict = avi_stream_sleep_locked(stream, waiter, false);
-        if (verdict == AVI_WOKEN)
+        if ((rc = avi_stream_sleep_locked(stream, waiter, false)) == AVENC_OK)
             continue;
-        rc = room == ROOM_IN_MAKING && verdict != AVI_LOOK ? fail_in_making_locked(stream, waiter, verdict, call)
-                                                           : avi_fail_full_locked(channel, waiter, verdict, call);
+        if (rc == AVENC_E_TIMEOUT)
+            rc = room == ROOM_IN_MAKING ? fail_in_making_locked(stream, waiter) : avi_fail_full_locked(channel, waiter);
         break;
     }
     if (start)
@@ -161,12 +158,12 @@ void avi_return_slot(avenc_channel *channel, avi_slot *slot) {
     avi_fail_again(&kept);
 }
 
-int avi_take_slot(avenc_channel *channel, int purpose, avi_waiter *waiter, const char *call, avi_slot **out) {
+int avi_take_slot(avenc_channel *channel, int purpose, avi_waiter *waiter, avi_slot **out) {
     avi_slot *slot = NULL;
     avi_lock(&channel->stream->lock);
-    int rc = avi_refused_locked(channel, call);
+    int rc = avi_refused_locked(channel, waiter->call);
     if (rc == AVENC_OK && room_locked(channel, purpose) != ROOM)
-        rc = wait_room_locked(channel, purpose, false, waiter, call);
+        rc = wait_room_locked(channel, purpose, false, waiter);
     if (rc == AVENC_OK) {
         slot = avi_slots_pop(&channel->slots, purpose != AVI_TO_SEND);
         if (purpose != AVI_TO_KEEP) {
@@ -192,23 +189,21 @@ int avi_take_slot(avenc_channel *channel, int purpose, avi_waiter *waiter, const
     return AVENC_OK;
 }
 
-int avi_wait_pause_locked(avenc_channel *channel, avi_waiter *waiter, const char *call) {
+int avi_wait_pause_locked(avenc_channel *channel, avi_waiter *waiter) {
     int rc;
-    while ((rc = avi_refused_locked(channel, call)) == AVENC_OK && channel->stream->paused) {
-        int verdict = avi_stream_sleep_locked(channel->stream, waiter, false);
-        if (verdict != AVI_WOKEN)
-            return avi_fail_full_locked(channel, waiter, verdict, call);
-    }
+    while ((rc = avi_refused_locked(channel, waiter->call)) == AVENC_OK && channel->stream->paused)
+        if ((rc = avi_stream_sleep_locked(channel->stream, waiter, false)) != AVENC_OK)
+            return rc == AVENC_E_TIMEOUT ? avi_fail_full_locked(channel, waiter) : rc;
     return rc;
 }
 
 static int wait_room(avenc_channel *channel, bool memory, const avenc_wait *wait, const char *call) {
-    int rc = avi_channel_check(channel, channel, channel, call);
+    int rc = avi_channel_check(channel, true, call);
     if (rc != AVENC_OK)
         return rc;
-    avi_waiter waiter = avi_waiter_begin(wait);
+    avi_waiter waiter = avi_waiter_begin(wait, call);
     avi_lock(&channel->stream->lock);
-    rc = wait_room_locked(channel, AVI_TO_KEEP, memory, &waiter, call);
+    rc = wait_room_locked(channel, AVI_TO_KEEP, memory, &waiter);
     avi_unlock(&channel->stream->lock);
     return rc;
 }

@@ -9,7 +9,7 @@
 enum { AVI_TO_SEND, AVI_TO_STAGE_AND_SEND, AVI_TO_KEEP };
 
 /* Wait for room, take a slot and reserve a packet for it. FILLING, counted in the window, if to be sent; else HELD. */
-int avi_take_slot(avenc_channel *channel, int purpose, avi_waiter *waiter, const char *call, avi_slot **out);
+int avi_take_slot(avenc_channel *channel, int purpose, avi_waiter *waiter, avi_slot **out);
 
 /* Give back a slot, HELD or FILLING, that was not accepted. The thread's failure stays what it was. */
 void avi_return_slot(avenc_channel *channel, avi_slot *slot);
@@ -34,10 +34,10 @@ static inline int avi_refused_locked(const avenc_channel *channel, const char *c
  * What is HELD may be accepted: a pause is waited for, as for room. It is not among the frames that a channel finishes
  * before it is retired.
  */
-int avi_wait_pause_locked(avenc_channel *channel, avi_waiter *waiter, const char *call);
+int avi_wait_pause_locked(avenc_channel *channel, avi_waiter *waiter);
 
 /* A wait for room, or for a turn, came to nothing. */
-int avi_fail_full_locked(const avenc_channel *channel, avi_waiter *waiter, int verdict, const char *call);
+int avi_fail_full_locked(const avenc_channel *channel, const avi_waiter *waiter);
 
 static inline void avi_hold_locked(avenc_channel *channel, int by) {
     channel->held += (unsigned)by;

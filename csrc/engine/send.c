@@ -167,18 +167,18 @@ static avi_packet *take_refused_locked(avenc_channel *channel, avi_slot *slot) {
  * Wait for the right to send. AVENC_OK with *queue: frames wait in front, or another thread sends and the caller does not
  * wait; this one goes behind them.
  */
-static int wait_turn_locked(avenc_channel *channel, avi_waiter *waiter, bool *queue, const char *call) {
+static int wait_turn_locked(avenc_channel *channel, avi_waiter *waiter, bool *queue) {
     int rc;
-    while ((rc = avi_refused_locked(channel, call)) == AVENC_OK) {
+    while ((rc = avi_refused_locked(channel, waiter->call)) == AVENC_OK) {
         *queue =
             channel->queued_head || channel->sending_queued || channel->change || (channel->sending && !waiter->wait);
         if (*queue || !channel->sending)
             return AVENC_OK;
         channel->turns_wanted++;
-        int verdict = avi_stream_sleep_locked(channel->stream, waiter, false);
+        rc = avi_stream_sleep_locked(channel->stream, waiter, false);
         channel->turns_wanted--;
-        if (verdict != AVI_WOKEN)
-            return avi_fail_full_locked(channel, waiter, verdict, call);
+        if (rc != AVENC_OK)
+            return rc == AVENC_E_TIMEOUT ? avi_fail_full_locked(channel, waiter) : rc;
     }
     return rc;
 }
@@ -188,11 +188,11 @@ int avi_accept_and_send(avenc_channel *channel, avi_slot *slot, const avenc_subm
     avi_stream *stream = channel->stream;
     bool queue = false;
     *kept = true;
-    int rc = keep_sei(slot, submission, "avenc_channel_submit");
+    int rc = keep_sei(slot, submission, waiter->call);
     if (rc != AVENC_OK)
         return rc;
     avi_lock(&stream->lock);
-    rc = wait_turn_locked(channel, waiter, &queue, "avenc_channel_submit");
+    rc = wait_turn_locked(channel, waiter, &queue);
     if (rc != AVENC_OK) {
         avi_unlock(&stream->lock);
         return rc;
@@ -213,7 +213,7 @@ int avi_accept_and_send(avenc_channel *channel, avi_slot *slot, const avenc_subm
     channel->sending = true;
     rc = hand_over_locked(channel, slot, now);
     if (rc == AVENC_E_AGAIN && (stream->closed || channel->distrusted)) /* what was queued is not any more */
-        rc = avi_fail_refused_locked(channel, "avenc_channel_submit");
+        rc = avi_fail_refused_locked(channel, waiter->call);
     if (rc == AVENC_OK || rc == AVENC_E_AGAIN) {
         *frame_index = index;
         if (rc == AVENC_E_AGAIN)
@@ -311,13 +311,12 @@ bool avi_send_run(void *arg) {
 
 int avi_accept_and_queue(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission, avi_waiter *waiter,
                          uint64_t *frame_index) {
-    static const char call[] = "avenc_channel_enqueue";
-    int rc = keep_sei(slot, submission, call);
+    int rc = keep_sei(slot, submission, waiter->call);
     if (rc != AVENC_OK)
         return rc;
     avi_lock(&channel->stream->lock);
-    rc =
-        slot->state == AVI_SLOT_HELD ? avi_wait_pause_locked(channel, waiter, call) : avi_refused_locked(channel, call);
+    rc = slot->state == AVI_SLOT_HELD ? avi_wait_pause_locked(channel, waiter)
+                                      : avi_refused_locked(channel, waiter->call);
     if (rc == AVENC_OK) {
         accept_locked(channel, slot, submission, avi_now_ns());
         count_copies_locked(channel->stream, slot);

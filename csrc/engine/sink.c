@@ -102,36 +102,27 @@ static int create_sink(avi_stream *stream, int fd, uint32_t coalesce_us, avi_sin
     return AVENC_OK;
 }
 
-static int fail_to_replace_locked(const avi_stream *stream, const avi_waiter *waiter, int verdict, const char *call) {
-    char bound[64];
-    if (verdict == AVI_LOOK)
-        return avi_fail(AVENC_E_LOOK, call, "the wait goes on");
-    avi_stream_bound(waiter, verdict, bound, sizeof bound);
-    return avi_fail(AVENC_E_TIMEOUT, call, "the sink is not replaced: its write has not returned %s; %u packets wait",
-                    bound, stream->stats.ready);
-}
-
 int avenc_channel_set_sink(avenc_channel *channel, int fd, uint32_t coalesce_us, const avenc_wait *wait) {
-    if (!channel)
-        return avi_fail(AVENC_E_INVALID, __func__, "channel must not be NULL");
-    if (channel->generation != avi_generation())
-        return avi_fail_forked(__func__);
+    int rc = avi_channel_check(channel, true, __func__);
+    if (rc != AVENC_OK)
+        return rc;
     avi_stream *stream = channel->stream;
     if (stream->drop_oldest)
         return avi_fail(AVENC_E_INVALID, __func__, "a sink cannot be had where the oldest packets may be dropped");
     avi_sink *sink = NULL;
-    avi_waiter waiter = avi_waiter_begin(wait);
-    int rc = fd < 0 ? AVENC_OK : create_sink(stream, fd, coalesce_us, &sink), verdict;
+    avi_waiter waiter = avi_waiter_begin(wait, __func__);
+    rc = fd < 0 ? AVENC_OK : create_sink(stream, fd, coalesce_us, &sink);
     if (rc != AVENC_OK)
         return rc;
     avi_lock(&stream->lock);
-    while (stream->sink) { /* its write may be under way: its packets come back, and go to the new one */
+    while (stream->sink &&
+           rc == AVENC_OK) { /* its write may be under way: its packets come back, and go to the new one */
         stream->sink->stop = true;
         avi_writer_want(stream->sink, 0);
-        if ((verdict = avi_stream_sleep_locked(stream, &waiter, false)) != AVI_WOKEN) {
-            rc = fail_to_replace_locked(stream, &waiter, verdict, __func__);
-            break;
-        }
+        if ((rc = avi_stream_sleep_locked(stream, &waiter, false)) == AVENC_E_TIMEOUT)
+            rc = avi_fail(AVENC_E_TIMEOUT, __func__,
+                          "the sink is not replaced: its write has not returned %s; %u packets wait",
+                          avi_waiter_bound(&waiter).text, stream->stats.ready);
     }
     if (rc == AVENC_OK) {
         stream->sink = sink;

@@ -4,7 +4,6 @@
 #include "base/status.h"
 #include "base/thread.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,57 +111,23 @@ void avi_stream_signal_locked(avi_stream *stream, bool urgent) {
         avi_waitset_signal(stream->attached[i], stream->keys[i], urgent);
 }
 
-avenc_wait avenc_wait_for(uint32_t timeout_ms) {
-    uint64_t now = avi_now_ns();
-    uint64_t deadline = timeout_ms == AVENC_NO_TIMEOUT ? AVI_FOR_EVER : now + (uint64_t)timeout_ms * 1000000u;
-    return (avenc_wait){now, deadline, AVI_FOR_EVER, AVI_FOR_EVER};
-}
-
-static uint64_t later(uint64_t moment, uint64_t by) {
-    return by >= AVI_FOR_EVER - moment ? AVI_FOR_EVER : moment + by;
-}
-
-uint64_t avi_look_at(const avenc_wait *wait) {
-    return later(avi_now_ns(), wait->look_ns);
-}
-
 int avi_stream_sleep_locked(avi_stream *stream, avi_waiter *waiter, bool busy) {
-    const avenc_wait *wait = waiter->wait;
-    if (!wait)
-        return AVI_DEADLINE;
-    uint64_t now = avi_now_ns();
+    bool patiently = waiter->at_least > 1;
+    uint64_t until;
     /* While nothing is in flight the stall's time begins anew; a frame that is accepted meanwhile wakes nobody. */
-    uint64_t moved = wait->since_ns > stream->progressed_ns ? wait->since_ns : stream->progressed_ns;
-    uint64_t stalled = later(busy ? moved : now, wait->stall_ns);
-    if (now >= wait->deadline_ns)
-        return AVI_DEADLINE;
-    if (now >= stalled)
-        return AVI_STALLED;
-    if (now >= waiter->look_at)
-        return AVI_LOOK;
-    uint64_t until = wait->deadline_ns < stalled ? wait->deadline_ns : stalled;
-    until = until < waiter->look_at ? until : waiter->look_at;
+    int rc = avi_waiter_look(waiter, busy ? stream->progressed_ns : AVI_FOR_EVER, &until);
+    if (rc != AVENC_OK)
+        return rc;
     uint32_t seen = avi_waitset_signals(stream->progress);
     stream->waiting++;
-    if (waiter->at_least > 1 && (stream->patient++ == 0 || waiter->at_least < stream->target))
+    if (patiently && (stream->patient++ == 0 || waiter->at_least < stream->target))
         stream->target = waiter->at_least;
     avi_unlock(&stream->lock);
-    bool interrupted = avi_waitset_sleep(stream->progress, seen, until, waiter->at_least > 1);
-    if (interrupted && waiter->look_at != AVI_FOR_EVER)
-        waiter->look_at = 0; /* at the next wait, unless there is something by then */
+    avi_waiter_sleep(waiter, stream->progress, seen, until);
     avi_lock(&stream->lock);
     stream->waiting--;
-    stream->patient -= waiter->at_least > 1;
-    return AVI_WOKEN;
-}
-
-void avi_stream_bound(const avi_waiter *waiter, int verdict, char *text, size_t size) {
-    const avenc_wait *wait = waiter->wait;
-    snprintf(text, size, "at this moment");
-    if (wait && verdict == AVI_STALLED)
-        snprintf(text, size, "for %.3g s", (double)wait->stall_ns * 1e-9);
-    else if (wait && wait->deadline_ns > wait->since_ns)
-        snprintf(text, size, "within %.3g s", (double)(wait->deadline_ns - wait->since_ns) * 1e-9);
+    stream->patient -= patiently;
+    return AVENC_OK;
 }
 
 /* ---- packets ----------------------------------------------------------------------------------- */

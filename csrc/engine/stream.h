@@ -84,29 +84,11 @@ static inline bool avi_stream_heard_locked(const avi_stream *stream) {
     return stream->waiting || stream->attached_count;
 }
 
-/* ---- waiting: one call's look at its avenc_wait ---- */
-
-typedef struct avi_waiter {
-    const avenc_wait *wait; /* NULL: does not wait */
-    uint64_t look_at;
-    uint32_t at_least; /* 0, or the packets that it waits for: fewer do not wake it */
-} avi_waiter;
-
-uint64_t avi_look_at(const avenc_wait *wait);
-
-static inline avi_waiter avi_waiter_begin(const avenc_wait *wait) {
-    return (avi_waiter){wait, wait && wait->look_ns != AVENC_FOR_EVER ? avi_look_at(wait) : AVENC_FOR_EVER, 0};
-}
-
-enum { AVI_WOKEN, AVI_DEADLINE, AVI_STALLED, AVI_LOOK };
-
 /*
- * Sleep until progress: AVI_WOKEN, look again. AVI_STALLED: `busy`, and nothing has moved for the wait's stall time.
+ * Sleep until progress. AVENC_OK: look again. AVENC_E_TIMEOUT, also where `busy` and nothing has moved for the wait's
+ * stall time: the caller says what it waited for. AVENC_E_LOOK is said here.
  */
 int avi_stream_sleep_locked(avi_stream *stream, avi_waiter *waiter, bool busy);
-
-/* The bound that was given, in words: "within 0.5 s". */
-void avi_stream_bound(const avi_waiter *waiter, int verdict, char *text, size_t size);
 
 /* ---- packets ---- */
 

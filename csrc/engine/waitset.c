@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -182,15 +183,61 @@ uint32_t avi_waitset_signals(avenc_waitset *waitset) {
     return atomic_load(&waitset->signals);
 }
 
-bool avi_waitset_sleep(avenc_waitset *waitset, uint32_t seen, uint64_t deadline_ns, bool patiently) {
+/* ---- one call's look at its avenc_wait ------------------------------------------------------------ */
+
+avenc_wait avenc_wait_for(uint32_t timeout_ms) {
+    uint64_t now = avi_now_ns();
+    uint64_t deadline = timeout_ms == AVENC_NO_TIMEOUT ? AVI_FOR_EVER : now + (uint64_t)timeout_ms * 1000000u;
+    return (avenc_wait){now, deadline, AVI_FOR_EVER, AVI_FOR_EVER};
+}
+
+static uint64_t later(uint64_t moment, uint64_t by) {
+    return by >= AVI_FOR_EVER - moment ? AVI_FOR_EVER : moment + by;
+}
+
+static uint64_t earlier(uint64_t one, uint64_t other) {
+    return one < other ? one : other;
+}
+
+uint64_t avi_look_at(const avenc_wait *wait) {
+    return later(avi_now_ns(), wait->look_ns);
+}
+
+int avi_waiter_look(avi_waiter *waiter, uint64_t moved_ns, uint64_t *until_ns) {
+    const avenc_wait *wait = waiter->wait;
+    if (!wait)
+        return AVENC_E_TIMEOUT;
+    uint64_t now = avi_now_ns(), moved = wait->since_ns > moved_ns ? wait->since_ns : moved_ns;
+    uint64_t stalled = later(earlier(moved, now), wait->stall_ns);
+    waiter->stalled = now >= stalled && now < wait->deadline_ns;
+    if (waiter->stalled || now >= wait->deadline_ns)
+        return AVENC_E_TIMEOUT;
+    if (now >= waiter->look_at)
+        return avi_fail(AVENC_E_LOOK, waiter->call, "the wait goes on");
+    *until_ns = earlier(earlier(wait->deadline_ns, stalled), waiter->look_at);
+    return AVENC_OK;
+}
+
+void avi_waiter_sleep(avi_waiter *waiter, avenc_waitset *waitset, uint32_t seen, uint64_t until_ns) {
+    bool patiently = waiter->at_least > 1, interrupted = false;
     atomic_uint *count = patiently ? &waitset->patient : &waitset->sleeping;
-    bool interrupted = false;
     atomic_fetch_add(count, 1);
     while (!interrupted && atomic_load(&waitset->signals) == seen &&
-           (deadline_ns == AVI_FOR_EVER || avi_now_ns() < deadline_ns))
-        interrupted = sleep_while(waitset, seen, deadline_ns, patiently ? PATIENT : SLEEPERS);
+           (until_ns == AVI_FOR_EVER || avi_now_ns() < until_ns))
+        interrupted = sleep_while(waitset, seen, until_ns, patiently ? PATIENT : SLEEPERS);
     atomic_fetch_sub(count, 1);
-    return interrupted;
+    if (interrupted && waiter->look_at != AVI_FOR_EVER)
+        waiter->look_at = 0; /* at the next look, unless what it waits for is there by then */
+}
+
+avi_bound avi_waiter_bound(const avi_waiter *waiter) {
+    const avenc_wait *wait = waiter->wait;
+    avi_bound bound = {"at this moment"};
+    if (waiter->stalled)
+        snprintf(bound.text, sizeof bound.text, "for %.3g s", (double)wait->stall_ns * 1e-9);
+    else if (wait && wait->deadline_ns > wait->since_ns)
+        snprintf(bound.text, sizeof bound.text, "within %.3g s", (double)(wait->deadline_ns - wait->since_ns) * 1e-9);
+    return bound;
 }
 
 /* ---- coalescing -------------------------------------------------------------------------------- */
@@ -202,11 +249,10 @@ bool avi_worth_coalescing(avi_event_rate *rate, uint64_t events, uint32_t coales
     return known && happened * coalesce_us * 1000ull >= 2 * passed;
 }
 
-static void collect_locked(avenc_waitset *waitset, uint64_t events, uint32_t coalesce_us, uint64_t deadline_ns) {
+static void collect_locked(avenc_waitset *waitset, uint64_t events, uint32_t coalesce_us, const avi_waiter *waiter) {
     if (!coalesce_us || !avi_worth_coalescing(&waitset->event_rate, events, coalesce_us))
         return;
-    uint64_t until = avi_now_ns() + coalesce_us * 1000ull;
-    until = until < deadline_ns ? until : deadline_ns;
+    uint64_t until = earlier(avi_now_ns() + coalesce_us * 1000ull, earlier(waiter->wait->deadline_ns, waiter->look_at));
     waitset->collecting++;
     while (!waitset->urgent && avi_now_ns() < until) {
         uint32_t seen = atomic_load(&waitset->signals);
@@ -219,9 +265,9 @@ static void collect_locked(avenc_waitset *waitset, uint64_t events, uint32_t coa
     waitset->collecting--;
 }
 
-void avi_waitset_collect(avenc_waitset *waitset, uint64_t events, uint32_t coalesce_us, uint64_t deadline_ns) {
+void avi_waitset_collect(avenc_waitset *waitset, uint64_t events, uint32_t coalesce_us, const avi_waiter *waiter) {
     avi_lock(&waitset->lock);
-    collect_locked(waitset, events, coalesce_us, deadline_ns);
+    collect_locked(waitset, events, coalesce_us, waiter);
     waitset->urgent = false;
     avi_unlock(&waitset->lock);
 }
@@ -256,17 +302,16 @@ int avenc_waitset_take(avenc_waitset *waitset, const avenc_wait *wait, uint32_t 
     *count = 0;
     if (waitset->generation != avi_generation())
         return avi_fail_forked(__func__);
-    uint64_t deadline = wait ? wait->deadline_ns : 0;
-    uint64_t look = !wait || wait->look_ns == AVI_FOR_EVER ? AVI_FOR_EVER : avi_now_ns() + wait->look_ns;
-    uint64_t until = look < deadline ? look : deadline;
+    avi_waiter waiter = avi_waiter_begin(wait, __func__);
+    uint64_t until;
+    int rc = AVENC_OK;
     avi_lock(&waitset->lock);
     if (wait)
-        collect_locked(waitset, atomic_load(&waitset->signals), coalesce_us, until);
-    bool interrupted = false;
-    while (waitset->count == 0 && !interrupted && (until == AVI_FOR_EVER || avi_now_ns() < until)) {
+        collect_locked(waitset, atomic_load(&waitset->signals), coalesce_us, &waiter);
+    while (waitset->count == 0 && (rc = avi_waiter_look(&waiter, AVI_FOR_EVER, &until)) == AVENC_OK) {
         uint32_t seen = atomic_load(&waitset->signals);
         avi_unlock(&waitset->lock);
-        interrupted = avi_waitset_sleep(waitset, seen, until, false) && look != AVI_FOR_EVER;
+        avi_waiter_sleep(&waiter, waitset, seen, until);
         avi_lock(&waitset->lock);
     }
     *count = take_locked(waitset, keys, max);
@@ -274,8 +319,7 @@ int avenc_waitset_take(avenc_waitset *waitset, const avenc_wait *wait, uint32_t 
     avi_unlock(&waitset->lock);
     if (*count)
         return AVENC_OK;
-    return avi_fail(interrupted || until < deadline ? AVENC_E_LOOK : AVENC_E_TIMEOUT, __func__,
-                    "no channel made progress");
+    return rc == AVENC_E_TIMEOUT ? avi_fail(AVENC_E_TIMEOUT, __func__, "no channel made progress") : rc;
 }
 
 /* ---- for event loops --------------------------------------------------------------------------- */

@@ -25,18 +25,47 @@ void avi_waitset_signal_impatient(avenc_waitset *waitset, uint32_t key);
 /* How many signals there have been. Read before a condition is looked at, so that no signal after that is missed. */
 uint32_t avi_waitset_signals(avenc_waitset *waitset);
 
-/*
- * Sleep while there have been `seen` signals, up to the deadline. True: a signal of the process interrupted it. Patiently:
- * avi_waitset_signal_impatient wakes others, perhaps, and not this thread.
- */
-bool avi_waitset_sleep(avenc_waitset *waitset, uint32_t seen, uint64_t deadline_ns, bool patiently);
+/* ---- one call's look at its avenc_wait ---- */
+
+typedef struct avi_waiter {
+    const avenc_wait *wait; /* NULL: does not wait */
+    const char *call;       /* whose wait it is */
+    uint64_t look_at;
+    uint32_t at_least; /* 0, or the packets that it waits for: fewer do not wake it */
+    bool stalled;      /* it was the stall's time that was over */
+} avi_waiter;
+
+uint64_t avi_look_at(const avenc_wait *wait);
+
+static inline avi_waiter avi_waiter_begin(const avenc_wait *wait, const char *call) {
+    bool looks = wait && wait->look_ns != AVENC_FOR_EVER;
+    return (avi_waiter){.wait = wait, .call = call, .look_at = looks ? avi_look_at(wait) : AVENC_FOR_EVER};
+}
 
 /*
- * The one rule of coalescing: collect for coalesce_us, up to the deadline or an urgent signal, if the rate of events
+ * Whether the wait may go on: AVENC_OK, and until when at most. AVENC_E_TIMEOUT: not beyond its deadline, or its stall's
+ * time since `moved_ns` (AVENC_FOR_EVER: nothing is stalled), which the caller puts into words. AVENC_E_LOOK, with the failure.
+ */
+int avi_waiter_look(avi_waiter *waiter, uint64_t moved_ns, uint64_t *until_ns);
+
+/*
+ * Sleep while there have been `seen` signals, up to that moment. Who waits for several packets sleeps patiently:
+ * avi_waitset_signal_impatient wakes others, perhaps, and not this thread.
+ */
+void avi_waiter_sleep(avi_waiter *waiter, avenc_waitset *waitset, uint32_t seen, uint64_t until_ns);
+
+/* The bound that was given, in words: "within 0.5 s". */
+typedef struct avi_bound {
+    char text[64];
+} avi_bound;
+avi_bound avi_waiter_bound(const avi_waiter *waiter);
+
+/*
+ * The one rule of coalescing: collect for coalesce_us, up to the waiter's deadline or look, or an urgent signal, if the rate of events
  * since the last time promises two or more of them; a timer that fires more often than events come would cost more
  * wake-ups than it saves. `events`: how many there have been in all.
  */
-void avi_waitset_collect(avenc_waitset *waitset, uint64_t events, uint32_t coalesce_us, uint64_t deadline_ns);
+void avi_waitset_collect(avenc_waitset *waitset, uint64_t events, uint32_t coalesce_us, const avi_waiter *waiter);
 
 typedef struct avi_event_rate {
     uint64_t time, events; /* when it was last asked, and how many there had been */

@@ -207,10 +207,12 @@ int avenc_library_finalize(avenc_library *library, const avenc_wait *wait) {
     atomic_store(&job->references, 2);
     avi_task_init(&job->task, finalize, finalized, job);
     avi_task_post(&job->task);
-    while (!atomic_load(&job->done) && avi_now_ns() < deadline) {
+    avi_waiter waiter = {.wait = wait, .call = __func__, .look_at = AVI_FOR_EVER}; /* nobody could go on with it */
+    uint64_t until;
+    while (!atomic_load(&job->done) && avi_waiter_look(&waiter, AVI_FOR_EVER, &until) == AVENC_OK) {
         uint32_t seen = avi_waitset_signals(job->progress);
         if (!atomic_load(&job->done))
-            avi_waitset_sleep(job->progress, seen, deadline, false);
+            avi_waiter_sleep(&waiter, job->progress, seen, until);
     }
     int rc = AVENC_OK;
     if (!atomic_load(&job->done))

@@ -204,7 +204,8 @@ SCENARIO(coalescing_takes_many_keys_with_one_wake_up) {
 typedef struct collector {
     pthread_t thread;
     avenc_waitset *waitset;
-    uint64_t deadline_ns;
+    avenc_wait wait;
+    avi_waiter waiter;
     atomic_int begun, done;
 } collector;
 
@@ -214,7 +215,7 @@ static void *collect_again_and_again(void *arg) {
     collector *c = arg;
     for (int i = 1; i <= COLLECTIONS; i++) {
         UNTIL(atomic_load(&c->begun) == i);
-        avi_waitset_collect(c->waitset, (uint64_t)i * 1000, HOUR_US, c->deadline_ns);
+        avi_waitset_collect(c->waitset, (uint64_t)i * 1000, HOUR_US, &c->waiter);
         atomic_store(&c->done, i);
     }
     return NULL;
@@ -223,8 +224,9 @@ static void *collect_again_and_again(void *arg) {
 /* Who collects sleeps for an hour: it hears of what is urgent, also when it sleeps already, and of nothing else. */
 SCENARIO(an_urgent_signal_wakes_who_collects) {
     avenc_waitset *waitset = create_waitset();
-    collector c = {.waitset = waitset, .deadline_ns = avi_now_ns() + HOUR_US * 1000ull};
-    avi_waitset_collect(waitset, 0, HOUR_US, c.deadline_ns); /* knows the rate from now on */
+    collector c = {.waitset = waitset, .wait = avenc_wait_for(HOUR_US / 1000)};
+    c.waiter = avi_waiter_begin(&c.wait, __func__);
+    avi_waitset_collect(waitset, 0, HOUR_US, &c.waiter); /* knows the rate from now on */
     pthread_create(&c.thread, NULL, collect_again_and_again, &c);
     for (int i = 1; i <= COLLECTIONS; i++) {
         struct timespec pause = {.tv_nsec = i % 2 ? 2000000 : 0}; /* asleep by then, as a rule; nothing rests on it */
