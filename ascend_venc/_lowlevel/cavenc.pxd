@@ -358,7 +358,6 @@ cdef extern from "avenc.h" nogil:
 
     int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, int flags, const avenc_wait *wait,
                            uint64_t *frame_index)
-    void avenc_frame_retain(avenc_frame *frame)
     void avenc_frame_release(avenc_frame *frame)
 
     int avenc_channel_take(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count)
@@ -383,7 +382,6 @@ cdef extern from "avenc.h" nogil:
     void avenc_channel_histograms_get(avenc_channel *channel, avenc_channel_histograms *histograms)
     int avenc_channel_attach(avenc_channel *channel, avenc_waitset *waitset, uint32_t key)
     void avenc_channel_detach(avenc_channel *channel, avenc_waitset *waitset)
-    uint32_t avenc_blocked_threads()
 
     enum:
         AVENC_BY_ENGINE

@@ -41,7 +41,7 @@ bool avi_channel_free_run(void *arg) {
 void avi_channel_free(void *arg) {
     avenc_channel *channel = arg;
     avi_channel_settle(channel); /* of one that never began */
-    avi_slots_free(&channel->slots);
+    free(channel->slots.all);
     avi_device_let_go(channel->device);
     avi_stream_drop(channel->stream);
     free(channel);
@@ -66,7 +66,7 @@ void avi_channel_post(avenc_channel *channel, avi_task *task) {
 /* ---- slots ------------------------------------------------------------------------------------- */
 
 void avi_channel_free_slot_locked(avenc_channel *channel, avi_slot *slot) {
-    if (slot->handles) {
+    if (slot->handle) {
         slot->state = AVI_SLOT_LEASED;
         channel->held++;
         channel->stream->stats.held++;

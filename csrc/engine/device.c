@@ -249,10 +249,6 @@ bool avi_library_wait_unused(const avenc_library *library, uint64_t deadline_ns)
     return !left;
 }
 
-uint32_t avenc_blocked_threads(void) {
-    return avi_taskq_blocked();
-}
-
 /* In the child the parent's devices are dead, and a thread that held the lock does not exist. */
 static void after_fork(void) {
     pthread_mutex_init(&registry_lock, NULL);

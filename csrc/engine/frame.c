@@ -5,10 +5,6 @@
 #include "engine/room.h"
 #include "engine/send.h"
 
-static avi_slot *slot_of(avenc_frame *frame) {
-    return (avi_slot *)frame;
-}
-
 int avenc_channel_acquire(avenc_channel *channel, const avenc_wait *wait, avenc_frame **frame,
                           avenc_frame_memory *memory) {
     avi_slot *slot = NULL;
@@ -21,7 +17,7 @@ int avenc_channel_acquire(avenc_channel *channel, const avenc_wait *wait, avenc_
     bool direct = channel->slots.host_writes_memory;
     slot->pixels = direct ? AVI_IN_MEMORY : AVI_IN_STAGING;
     avi_lock(&channel->stream->lock);
-    slot->handles = 1;
+    slot->handle = true;
     avi_unlock(&channel->stream->lock);
     avi_channel_retain(channel);
     avi_live_add(AVENC_LIVE_FRAME, 1);
@@ -29,7 +25,7 @@ int avenc_channel_acquire(avenc_channel *channel, const avenc_wait *wait, avenc_
     memory->uv = memory->y + (size_t)channel->slots.stride * channel->config.height;
     memory->stride = channel->slots.stride;
     memory->device_memory = direct;
-    *frame = (avenc_frame *)slot;
+    *frame = slot;
     return AVENC_OK;
 }
 
@@ -55,7 +51,7 @@ static int claim_frame(avenc_channel *channel, avi_slot *slot, bool queue, avi_w
 
 static void unclaim_frame(avenc_channel *channel, avi_slot *slot) {
     avi_lock(&channel->stream->lock);
-    if (slot->handles == 0) { /* given back meanwhile */
+    if (!slot->handle) { /* given back meanwhile */
         avi_return_slot_locked(channel, slot);
     } else {
         slot->state = AVI_SLOT_HELD;
@@ -68,10 +64,9 @@ static void unclaim_frame(avenc_channel *channel, avi_slot *slot) {
     avi_unlock(&channel->stream->lock);
 }
 
-int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, int flags, const avenc_wait *wait,
+int avenc_frame_submit(avenc_frame *slot, const avenc_submission *submission, int flags, const avenc_wait *wait,
                        uint64_t *frame_index) {
-    avi_slot *slot = slot_of(frame);
-    if (!frame)
+    if (!slot)
         return avi_fail(AVENC_E_INVALID, __func__, "frame must not be NULL");
     avenc_channel *channel = slot->channel;
     avi_binding binding;
@@ -93,32 +88,21 @@ int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, i
     }
     if (rc != AVENC_OK && kept) {
         slot->pixels = pixels;
-        avi_slot_forget_copies(slot);
+        slot->copies = (avi_copies){0};
         unclaim_frame(channel, slot);
     }
     return rc;
 }
 
-void avenc_frame_retain(avenc_frame *frame) {
-    avi_slot *slot = slot_of(frame);
-    if (slot->channel->generation != avi_generation())
-        return;
-    avi_lock(&slot->channel->stream->lock);
-    slot->handles++;
-    avi_unlock(&slot->channel->stream->lock);
-    avi_channel_retain(slot->channel);
-    avi_live_add(AVENC_LIVE_FRAME, 1);
-}
-
-void avenc_frame_release(avenc_frame *frame) {
-    avi_slot *slot = slot_of(frame);
-    if (!frame || slot->channel->generation != avi_generation())
+void avenc_frame_release(avenc_frame *slot) {
+    if (!slot || slot->channel->generation != avi_generation())
         return;
     avenc_channel *channel = slot->channel;
     avi_lock(&channel->stream->lock);
-    if (--slot->handles == 0 && slot->state == AVI_SLOT_HELD) {
+    slot->handle = false;
+    if (slot->state == AVI_SLOT_HELD) {
         avi_return_slot_locked(channel, slot);
-    } else if (slot->handles == 0 && slot->state == AVI_SLOT_LEASED) {
+    } else if (slot->state == AVI_SLOT_LEASED) {
         avi_hold_locked(channel, -1);
         avi_channel_free_slot_locked(channel, slot);
         avi_stream_signal_locked(channel->stream, true);

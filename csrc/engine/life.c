@@ -59,7 +59,6 @@ static bool create_run(void *arg) {
     int rc = atomic_load(&channel->device->lost) ? avi_fail_lost(channel, __func__)
                                                  : channel->port->bind(channel->device, &binding);
     if (rc == AVENC_OK) {
-        channel->slots.host_writes_memory = channel->device->info.run_mode == ACL_DEVICE;
         rc = make_parts(channel);
         if (rc != AVENC_OK)
             unmake_parts(channel);
@@ -145,7 +144,7 @@ int avenc_channel_create(avenc_device *device, const avenc_channel_config *confi
         return AVENC_E_NOMEM;
     }
     uint32_t slots = config->depth + config->queue;
-    rc = avi_slots_create(&channel->slots, device, channel->port, &channel->config, slots + AVI_SPARE_SLOTS, channel);
+    rc = avi_slots_create(&channel->slots, device, &channel->config, slots + AVI_SPARE_SLOTS, channel);
     size_t capacity = channel->slots.picture_size * 2;
     capacity = capacity < MIN_PACKET_CAPACITY ? MIN_PACKET_CAPACITY : capacity;
     capacity = capacity > MAX_PACKET_CAPACITY ? MAX_PACKET_CAPACITY : capacity;

@@ -54,7 +54,7 @@ static void count_copies_locked(avi_stream *stream, avi_slot *slot) {
     stream->stats.host_copies_in += slot->copies.host;
     stream->stats.device_copies_in += slot->copies.device;
     stream->stats.bytes_copied_in += slot->copies.bytes;
-    avi_slot_forget_copies(slot);
+    slot->copies = (avi_copies){0};
 }
 
 /* An accepted slot, HELD or FILLING, joins the queue. */

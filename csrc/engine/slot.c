@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/slot.h"
 #include "base/status.h"
+#include "engine/device.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- memory ------------------------------------------------------------------------------------ */
 
-int avi_slots_create(avi_slots *slots, avenc_device *device, const avi_port *port, const avenc_channel_config *config,
-                     uint32_t capacity, avenc_channel *channel) {
+int avi_slots_create(avi_slots *slots, avenc_device *device, const avenc_channel_config *config, uint32_t capacity,
+                     avenc_channel *channel) {
     slots->device = device;
-    slots->port = port;
+    slots->port = device->port;
+    slots->host_writes_memory = device->info.run_mode == ACL_DEVICE;
     slots->config = config;
     slots->stride = (config->width + 15) & ~15u;
     slots->picture_size = (size_t)slots->stride * config->height * 3 / 2;
@@ -45,9 +47,11 @@ static int allocate(const avi_slots *slots, int (*call)(avenc_device *, size_t, 
 int avi_slot_make(avi_slots *slots, avi_slot *slot, bool staging) {
     const avi_port *port = slots->port;
     int rc = AVENC_OK;
-    bool nothing = !slot->memory && !slot->picture && !slot->staging;
-    if (!slot->memory)
+    if (!slot->memory) { /* without it there is nothing else */
         rc = allocate(slots, port->alloc, &slot->memory);
+        if (slot->memory)
+            avi_live_add(AVENC_LIVE_SLOT, 1);
+    }
     if (rc == AVENC_OK && !slot->picture) {
         rc = port->create_picture(slots->device, slots->config, &slot->picture);
         slot->foreign = true; /* it names no memory yet */
@@ -60,27 +64,20 @@ int avi_slot_make(avi_slots *slots, avi_slot *slot, bool staging) {
             slots->stride != slots->config->width) /* the padding of each row goes to the device too */
             memset(slot->staging, 0, slots->picture_size);
     }
-    if (nothing && (slot->memory || slot->picture || slot->staging))
-        avi_live_add(AVENC_LIVE_SLOT, 1);
     return rc;
 }
 
 void avi_slot_unmake(avi_slots *slots, avi_slot *slot) {
     const avi_port *port = slots->port;
-    bool something = slot->memory || slot->picture || slot->staging;
     if (slot->picture)
         port->free_picture(slots->device, slot->picture);
-    if (slot->memory)
+    if (slot->memory) {
         port->free(slots->device, slot->memory);
+        avi_live_add(AVENC_LIVE_SLOT, -1);
+    }
     if (slot->staging)
         port->free_host(slots->device, slot->staging);
     slot->picture = slot->memory = slot->staging = NULL;
-    if (something)
-        avi_live_add(AVENC_LIVE_SLOT, -1);
-}
-
-void avi_slots_free(avi_slots *slots) {
-    free(slots->all);
 }
 
 avi_slot *avi_slots_pop(avi_slots *slots, bool staging) {
@@ -91,7 +88,7 @@ avi_slot *avi_slots_pop(avi_slots *slots, bool staging) {
     if (slot) {
         *link = slot->next;
         slot->next = NULL;
-        avi_slot_forget_copies(slot);
+        slot->copies = (avi_copies){0};
     }
     return slot;
 }
@@ -108,18 +105,14 @@ static void copy_rows(uint8_t *to, size_t to_stride, const uint8_t *from, size_t
         memcpy(to + row * to_stride, from + row * from_stride, width);
 }
 
-/* Lay the picture out as the device wants it, in memory that the host can write. */
-static void lay_out(const avi_slots *slots, avi_slot *slot, uint8_t *to) {
+void avi_slot_stage(avi_slots *slots, avi_slot *slot) {
     const avenc_picture *picture = &slot->source;
+    uint8_t *to = slots->host_writes_memory ? slot->memory : slot->staging;
     size_t width = slots->config->width, height = slots->config->height, stride = slots->stride;
     copy_rows(to, stride, picture->y, picture->y_stride, width, height);
     copy_rows(to + stride * height, stride, picture->uv, picture->uv_stride, width, height / 2);
     slot->copies.host++;
     slot->copies.bytes += width * height * 3 / 2;
-}
-
-void avi_slot_stage(avi_slots *slots, avi_slot *slot) {
-    lay_out(slots, slot, slots->host_writes_memory ? slot->memory : slot->staging);
     slot->pixels = slots->host_writes_memory ? AVI_IN_MEMORY : AVI_IN_STAGING;
 }
 
@@ -131,45 +124,33 @@ static int upload(avi_slots *slots, avi_slot *slot, size_t offset, const void *f
     return rc;
 }
 
-/*
- * On a board device memory is host memory: one copy straight into it. On a host one DMA per plane where the rows
- * already lie as the device wants them, else one copy into pinned memory that pads the rows, and one DMA.
- */
-static int copy_from_caller(avi_slots *slots, avi_slot *slot) {
+/* Planes whose rows lie as the device wants them. */
+static int upload_planes(avi_slots *slots, avi_slot *slot) {
     const avenc_picture *picture = &slot->source;
     size_t luma = (size_t)slots->stride * slots->config->height;
-    if (slots->host_writes_memory) {
-        lay_out(slots, slot, slot->memory);
-        return AVENC_OK;
-    }
-    slot->copies.device++;
-    if (avi_slot_wants_staging(slots, picture)) {
-        lay_out(slots, slot, slot->staging);
-        return upload(slots, slot, 0, slot->staging, slots->picture_size);
-    }
     if (picture->uv == picture->y + luma)
         return upload(slots, slot, 0, picture->y, luma * 3 / 2);
     int rc = upload(slots, slot, 0, picture->y, luma);
     return rc ? rc : upload(slots, slot, luma, picture->uv, luma / 2);
 }
 
+/*
+ * On a board device memory is host memory: one copy straight into it. On a host one DMA per plane where the rows
+ * already lie as the device wants them, else one copy into pinned memory that pads the rows, and one DMA.
+ */
 int avi_slot_prepare(avi_slots *slots, avi_slot *slot) {
     if (slot->pixels == AVI_IN_PLACE)
         return AVENC_OK;
     int rc = place_own(slots, slot);
     if (rc != AVENC_OK)
         return rc;
-    switch (slot->pixels) {
-    case AVI_IN_CALLER:
-        rc = copy_from_caller(slots, slot);
-        break;
-    case AVI_IN_STAGING:
-        slot->copies.device++;
-        rc = upload(slots, slot, 0, slot->staging, slots->picture_size);
-        break;
-    default:
-        break;
-    }
+    if (slot->pixels == AVI_IN_CALLER && (slots->host_writes_memory || avi_slot_wants_staging(slots, &slot->source)))
+        avi_slot_stage(slots, slot);
+    if (slot->pixels == AVI_IN_MEMORY)
+        return AVENC_OK;
+    slot->copies.device++;
+    rc = slot->pixels == AVI_IN_STAGING ? upload(slots, slot, 0, slot->staging, slots->picture_size)
+                                        : upload_planes(slots, slot);
     if (rc == AVENC_OK)
         slot->pixels = AVI_IN_MEMORY;
     return rc;

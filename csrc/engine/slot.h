@@ -16,7 +16,7 @@
 /*
  * UNMADE -> FREE -> FILLING -> SENT -> FREE is the plain way. HELD: a caller fills it (avenc_frame); from there it goes
  * back to FREE, or on. QUEUED: waits to be sent. REFUSED: the device refused it and may read it all the same. LEASED:
- * done, but frame handles are left. Each but FREE and UNMADE belongs to whoever brought it there.
+ * done, but its frame handle is left. Each but FREE and UNMADE belongs to whoever brought it there.
  */
 enum {
     AVI_SLOT_UNMADE,
@@ -37,7 +37,13 @@ enum {
     AVI_IN_PLACE,   /* in the caller's device memory, which the descriptor names */
 };
 
-typedef struct avi_slot {
+typedef struct avi_copies {
+    uint32_t host, device; /* as avenc_channel_stats counts them */
+    uint64_t bytes;
+} avi_copies;
+
+/* A handle of a caller's, avenc_frame *, is its address. */
+typedef struct avenc_frame {
     avenc_channel *channel; /* whose it is, for who holds a frame handle */
     uint32_t index;
     int state;
@@ -45,19 +51,16 @@ typedef struct avi_slot {
     void *memory;                /* device memory, of avi_slots.picture_size bytes */
     void *staging;               /* pinned host memory, where the host cannot write `memory`; NULL until needed */
     avi_packet *packet;          /* reserved when the slot is taken, so that a report never has to find one */
-    struct avi_slot *next;       /* free list or queue */
-    struct avi_slot *later;      /* flight: sent after this one */
+    struct avenc_frame *next;    /* free list or queue */
+    struct avenc_frame *later;   /* flight: sent after this one */
     atomic_uint_fast64_t number; /* flight.h: under which the device has it; 0: not, or reported */
-    unsigned handles;            /* frame handles */
+    bool handle;                 /* a caller has one */
     int pixels;                  /* AVI_IN_* */
     bool foreign;                /* the descriptor names the caller's device memory at the moment */
     bool force_idr;
     bool counted_pts; /* its pts was counted, not given */
     avenc_picture source;
-    struct {
-        uint32_t host, device; /* as avenc_channel_stats counts them */
-        uint64_t bytes;
-    } copies; /* of this frame, not counted yet */
+    avi_copies copies; /* of this frame, not counted yet */
 } avi_slot;
 
 typedef struct avi_slots {
@@ -74,16 +77,15 @@ typedef struct avi_slots {
     avi_slot *free; /* last in, first out: its memory is the warmest */
 } avi_slots;
 
-int avi_slots_create(avi_slots *slots, avenc_device *device, const avi_port *port, const avenc_channel_config *config,
-                     uint32_t capacity, avenc_channel *channel);
+/* Of a device that is open. `all` is to be freed when every slot is unmade. */
+int avi_slots_create(avi_slots *slots, avenc_device *device, const avenc_channel_config *config, uint32_t capacity,
+                     avenc_channel *channel);
 
 /* Allocate what a slot lacks. The device is bound; no lock is held: the slot is the caller's. May block for ever. */
 int avi_slot_make(avi_slots *slots, avi_slot *slot, bool staging);
 
 /* Free what it has. Likewise. */
 void avi_slot_unmake(avi_slots *slots, avi_slot *slot);
-
-void avi_slots_free(avi_slots *slots); /* the table itself, every slot unmade */
 
 /* A free slot, with staging if it is asked for, off the free list; or NULL. */
 avi_slot *avi_slots_pop(avi_slots *slots, bool staging);
@@ -92,11 +94,6 @@ static inline void avi_slots_push(avi_slots *slots, avi_slot *slot) {
     slot->state = AVI_SLOT_FREE;
     slot->next = slots->free;
     slots->free = slot;
-}
-
-static inline void avi_slot_forget_copies(avi_slot *slot) {
-    slot->copies.host = slot->copies.device = 0;
-    slot->copies.bytes = 0;
 }
 
 /* ---- pixels: the device is bound, no lock is held, the slot is the caller's; what was copied is noted in it ---- */

@@ -750,8 +750,8 @@ typedef struct avenc_frame_memory {
 
 /*
  * Take a free slot for the caller to fill: the device's own memory where the host can write it, else pinned host
- * memory. Waits like avenc_channel_wait_room. The handle is one reference on the slot; its memory stays valid until
- * the last one is released, whatever happens to the channel meanwhile.
+ * memory. Waits like avenc_channel_wait_room. The handle keeps the slot: its memory stays valid until it is released,
+ * whatever happens to the channel meanwhile.
  */
 AVENC_API int avenc_channel_acquire(avenc_channel *channel, const avenc_wait *wait, avenc_frame **frame,
                                     avenc_frame_memory *memory);
@@ -766,7 +766,6 @@ enum { AVENC_FRAME_QUEUE = 1 }; /* leave the sending to a native thread: never w
  */
 AVENC_API int avenc_frame_submit(avenc_frame *frame, const avenc_submission *submission, int flags,
                                  const avenc_wait *wait, uint64_t *frame_index);
-AVENC_API void avenc_frame_retain(avenc_frame *frame);
 AVENC_API void avenc_frame_release(avenc_frame *frame); /* NULL is allowed. Does not block */
 
 /* ---- packets out ----------------------------------------------------------------------------- */
@@ -853,9 +852,6 @@ enum { AVENC_MAX_WAITSETS = 4 };
  */
 AVENC_API int avenc_channel_attach(avenc_channel *channel, avenc_waitset *waitset, uint32_t key);
 AVENC_API void avenc_channel_detach(avenc_channel *channel, avenc_waitset *waitset);
-
-/* Native threads that are inside a call of the vendor's library or a write at this moment, report threads left out. */
-AVENC_API uint32_t avenc_blocked_threads(void);
 
 /* ---- conversion ------------------------------------------------------------------------------ */
 

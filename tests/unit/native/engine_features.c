@@ -94,11 +94,7 @@ static int send_one(job *j, int submitter, unsigned number) {
             if (number % 5 == 0) {
                 rc = AVENC_E_FULL; /* not sent after all */
             } else {
-                if (number % 3 == 0)
-                    avenc_frame_retain(held);
                 rc = avenc_frame_submit(held, &frame, number % 2 ? AVENC_FRAME_QUEUE : 0, within(50, &wait), &index);
-                if (number % 3 == 0)
-                    avenc_frame_release(held);
             }
             avenc_frame_release(held);
         }

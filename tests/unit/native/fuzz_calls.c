@@ -163,11 +163,6 @@ static void acquire_or_submit(world *w, avenc_channel *channel) {
         w->frames[i] = NULL;
         return;
     }
-    if (once_in(4)) {
-        avenc_frame_retain(w->frames[i]);
-        avenc_frame_release(w->frames[i]);
-        return;
-    }
     avenc_submission frame = {.tag = w->stamps[i], .number_pts = 1, .promised = once_in(6)};
     uint64_t index;
     int rc = avenc_frame_submit(w->frames[i], &frame, once_in(2) ? AVENC_FRAME_QUEUE : 0, any_wait(), &index);

@@ -122,7 +122,7 @@ SCENARIO(a_successor_that_ended_before_its_predecessor) {
     avenc_channel_release(b); /* nobody refers to the stream any more: it is closed */
     avenc_device_release(device);
     UNTIL(loop_count(0, LOOP_DESTROY) == 1); /* the one without frames has ended */
-    UNTIL(avenc_blocked_threads() == 0);
+    UNTIL(avi_taskq_blocked() == 0);
     CHECK(loop_held(0) == 1);
     loop_report(0, 1);
 }
@@ -486,7 +486,7 @@ static void hang_while_creating(loop_call call) {
     loop_hang(0, call, 1);
     avenc_channel *channel = begin_channel(device, &config, NULL);
     loop_wait_hung(0, call, 1);
-    CHECK(avenc_blocked_threads() == 1);
+    CHECK(avi_taskq_blocked() == 1);
     CHECK(avenc_channel_wait_open(channel, BRIEFLY) == AVENC_E_TIMEOUT && said("has not returned (look at the loop)"));
     others_go_on(device);
     elsewhere_it_goes_on();

@@ -228,7 +228,7 @@ SCENARIO(sixteen_dead_readers_delay_nobody) {
         open_dead(&dead[i], device, i);
     for (unsigned i = 2; i < DEAD; i += 3)
         UNTIL(writing(dead[i].channel) == 1);
-    CHECK(avenc_blocked_threads() == DEAD / 3); /* each inside the write to its terminal */
+    CHECK(avi_taskq_blocked() == DEAD / 3); /* each inside the write to its terminal */
     /* Each of them has been tried, and goes nowhere; a pipe, a socket and a file beside them get everything. */
     int ends[2], pair[2], fd = temporary_file();
     CHECK(pipe(ends) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
@@ -269,7 +269,7 @@ SCENARIO(sixteen_dead_readers_delay_nobody) {
     }
     avenc_device_release(device);
     UNTIL(avenc_live(AVENC_LIVE_SINK) == DEAD / 3); /* those inside a write are left behind, with their duplicates */
-    CHECK(avenc_blocked_threads() == DEAD / 3);
+    CHECK(avi_taskq_blocked() == DEAD / 3);
     for (unsigned i = 0; i < DEAD; i++) {
         close(dead[i].read_end); /* a terminal without its other side ends the write */
         close(dead[i].write_end);

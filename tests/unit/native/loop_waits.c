@@ -800,8 +800,6 @@ static void in_child(avenc_device *device, avenc_channel *channel, avenc_frame *
     avenc_channel_retain(channel);
     avenc_channel_release(channel);
     avenc_channel_release(channel);
-    avenc_frame_retain(frame);
-    avenc_frame_release(frame);
     avenc_frame_release(frame);
     avenc_packet_release(packet);
     avenc_waitset_release(waitset);
@@ -809,7 +807,7 @@ static void in_child(avenc_device *device, avenc_channel *channel, avenc_frame *
     avenc_converter_destroy(converter);
     for (int kind = 0; kind < AVENC_LIVE_COUNT; kind++)
         CHECK(avenc_live(kind) == 0);
-    CHECK(avenc_blocked_threads() == 0);
+    CHECK(avi_taskq_blocked() == 0);
 #if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
     /* The thread sanitizer's runtime starts no threads in a child of a program with threads; the address sanitizer's
        allocator may have been locked by a thread that does not exist here. */
