@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "engine/change.h"
 #include "base/status.h"
 #include "base/thread.h"
-#include "engine/send.h"
+#include "engine/room.h"
 
 #include <stdlib.h>
+
+int avi_check_time_base(const avenc_channel_config *config, const char *call) {
+    int64_t num = config->time_num, den = config->time_den;
+    if (num >= 1 && den >= 1 && num <= INT32_MAX && den <= INT32_MAX)
+        return AVENC_OK;
+    return avi_fail(AVENC_E_INVALID, call, "time base is %lld/%lld, allowed are 1 to %d for both", (long long)num,
+                    (long long)den, INT32_MAX);
+}
 
 int64_t avi_rebased(const avi_moment *end, const avenc_channel_config *to) {
     __extension__ typedef __int128 wide;
@@ -94,10 +101,8 @@ static int check_locked(const avenc_channel *channel, uint32_t epoch, const aven
 int avenc_channel_change(avenc_channel *channel, uint32_t epoch, const avenc_channel_config *config,
                          avenc_change **out) {
     int rc = avi_channel_check(channel, config && out, __func__);
-    if (rc == AVENC_OK &&
-        (config->time_num < 1 || config->time_den < 1 || config->time_num > INT32_MAX || config->time_den > INT32_MAX))
-        rc = avi_fail(AVENC_E_INVALID, __func__, "time base is %lld/%lld, allowed are 1 to %d for both",
-                      (long long)config->time_num, (long long)config->time_den, INT32_MAX);
+    if (rc == AVENC_OK)
+        rc = avi_check_time_base(config, __func__);
     if (rc != AVENC_OK)
         return rc;
     avenc_change *change = calloc(1, sizeof *change);

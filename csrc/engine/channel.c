@@ -33,13 +33,9 @@ void avi_channel_settle(avenc_channel *channel) {
     avi_live_add(AVENC_LIVE_CHANNEL, -1);
 }
 
-bool avi_channel_free_run(void *arg) {
-    (void)arg;
-    return false;
-}
-
-void avi_channel_free(void *arg) {
-    avenc_channel *channel = arg;
+void avi_channel_drop(avenc_channel *channel) {
+    if (atomic_fetch_sub(&channel->references, 1) != 1)
+        return;
     avi_channel_settle(channel); /* of one that never began */
     free(channel->slots.all);
     avi_device_let_go(channel->device);
@@ -47,14 +43,12 @@ void avi_channel_free(void *arg) {
     free(channel);
 }
 
-void avi_channel_drop(avenc_channel *channel) {
-    if (atomic_fetch_sub(&channel->references, 1) == 1)
-        avi_channel_free(channel);
-}
-
 void avi_channel_drop_locked(avenc_channel *channel) {
-    if (atomic_fetch_sub(&channel->references, 1) == 1)
-        avi_task_post(&channel->free_task);
+    if (atomic_fetch_sub(&channel->references, 1) != 1)
+        return;
+    atomic_store(&channel->references,
+                 1); /* nobody else can reach it: the last one is the task's, which ends nothing */
+    avi_task_post(&channel->end_task);
 }
 
 void avi_channel_post(avenc_channel *channel, avi_task *task) {
@@ -68,8 +62,7 @@ void avi_channel_post(avenc_channel *channel, avi_task *task) {
 void avi_channel_free_slot_locked(avenc_channel *channel, avi_slot *slot) {
     if (slot->handle) {
         slot->state = AVI_SLOT_LEASED;
-        channel->held++;
-        channel->stream->stats.held++;
+        avi_hold_locked(channel, 1);
     } else {
         avi_slots_push(&channel->slots, slot);
     }
@@ -203,22 +196,6 @@ void avi_channel_finish_locked(avenc_channel *channel, avi_packet *packet) {
     } else {
         finish_in_turn_locked(channel, packet);
     }
-}
-
-void avi_channel_drop_frame_locked(avenc_channel *channel, avi_packet *packet) {
-    channel->unfinished--;
-    channel->stream->stats.in_flight--;
-    channel->stream->stats.dropped_frames++;
-    avi_stream_discard_locked(channel->stream, packet);
-    avi_stream_signal_locked(channel->stream, true); /* there is room, and perhaps nothing is in flight any more */
-}
-
-void avi_channel_drop_queued_locked(avenc_channel *channel, avi_slot *slot) {
-    avi_packet *packet = slot->packet;
-    slot->packet = NULL;
-    channel->active--;
-    avi_channel_drop_frame_locked(channel, packet);
-    avi_channel_free_slot_locked(channel, slot);
 }
 
 /*

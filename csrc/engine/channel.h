@@ -99,7 +99,7 @@ struct avenc_channel {
     avenc_channel *successor;   /* likewise: one that is finished itself may be waited for */
     avenc_channel *next;        /* stream->channels */
 
-    avi_task create_task, make_task, send_task, change_task, end_task, free_task;
+    avi_task create_task, make_task, send_task, change_task, end_task;
 
     avenc_channel *reported_next; /* the reporting thread only */
     bool reported;                /* likewise, and the next one: in the device's list of this batch */
@@ -131,20 +131,27 @@ static inline void avi_channel_check_over_locked(avenc_channel *channel) {
         avi_channel_no_more_locked(channel);
 }
 
-/* A slot that the engine had is done: free, or its holders'. */
+/* A slot, HELD or LEASED, is held (1), or not any more (-1). */
+static inline void avi_hold_locked(avenc_channel *channel, int by) {
+    channel->held += (unsigned)by;
+    channel->stream->stats.held += (uint32_t)by;
+}
+
+/* A slot that the engine had is done: free, or its holder's. */
 void avi_channel_free_slot_locked(avenc_channel *channel, avi_slot *slot);
 
 /* The slot's frame is finished, and its packet says how: it is counted, and to be taken when its turn has come. */
 void avi_channel_finish_locked(avenc_channel *channel, avi_packet *packet);
 
-/* An accepted frame is not to be encoded: its packet, or its slot that is out of the queue. */
-void avi_channel_drop_frame_locked(avenc_channel *channel, avi_packet *packet);
-void avi_channel_drop_queued_locked(avenc_channel *channel, avi_slot *slot);
-
 /* Slots REFUSED before `until` in flight (NULL: all) cannot be read any more. */
 void avi_channel_release_refused_locked(avenc_channel *channel, const avi_slot *until);
 
-/* A change of settings that is pending: change.c. */
+/*
+ * A change of settings that is pending, from avenc_channel_change on: frames that are accepted then wait in the queue
+ * behind it. When those in front are out of the device its task takes the right to send, makes it, and gives the right
+ * back; frames behind that were stamped before they could be known to have another time base are stamped anew. Only one
+ * is pending at a time; cancelled, or made, it is over.
+ */
 enum { AVI_CHANGE_WANTED, AVI_CHANGE_RUNNING, AVI_CHANGE_OVER };
 struct avenc_change {
     avenc_channel *channel; /* counted */
@@ -197,11 +204,26 @@ void avi_channel_settle(avenc_channel *channel);
 
 /* Bodies of the tasks. end_run ends the hardware channel, never on a lost device, and frees slots that come back after that. */
 bool avi_channel_make_run(void *channel);
-bool avi_channel_free_run(void *channel);
-void avi_channel_free(void *channel);
 bool avi_channel_end_run(void *channel);
 
 /* What a lost device means to a call. */
 int avi_fail_lost(const avenc_channel *channel, const char *call);
+
+/* ---- change.c ---- */
+
+int avi_check_time_base(const avenc_channel_config *config, const char *call);
+
+static inline bool avi_same_time_base(const avenc_channel_config *a, const avenc_channel_config *b) {
+    return a->time_num == b->time_num && a->time_den == b->time_den;
+}
+
+/* Time goes on where the last frame ended, in units of another base: rounded up, never back; at most what 64 bits hold. */
+int64_t avi_rebased(const avi_moment *end, const avenc_channel_config *to);
+
+/* A pending change that has not begun comes to nothing; one that the vendor has sees what became of its channel. */
+void avi_change_cancel_locked(avenc_channel *channel, int code, const char *why);
+
+/* The body of change_task. */
+bool avi_change_run(void *channel);
 
 #endif

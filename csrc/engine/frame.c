@@ -3,7 +3,6 @@
 #include "base/status.h"
 #include "base/thread.h"
 #include "engine/room.h"
-#include "engine/send.h"
 
 int avenc_channel_acquire(avenc_channel *channel, const avenc_wait *wait, avenc_frame **frame,
                           avenc_frame_memory *memory) {

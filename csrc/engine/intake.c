@@ -2,7 +2,6 @@
 #include "base/status.h"
 #include "base/thread.h"
 #include "engine/room.h"
-#include "engine/send.h"
 
 static int check_picture(const avenc_channel *channel, const avenc_picture *picture, const char *call) {
     const avenc_channel_config *config = &channel->config;
@@ -59,18 +58,21 @@ static int send_one(avenc_channel *channel, device_use *use, const avenc_device_
     return rc;
 }
 
+static int submit_one(avenc_channel *channel, const avenc_device_picture *place, const avenc_submission *submission,
+                      const avenc_wait *wait, uint64_t *frame_index, const char *call) {
+    avi_waiter waiter = avi_waiter_begin(wait, call);
+    device_use use = {0};
+    int rc = send_one(channel, &use, place, submission, &waiter, frame_index);
+    end_use(channel, &use);
+    return rc;
+}
+
 int avenc_channel_submit(avenc_channel *channel, const avenc_submission *submission, const avenc_wait *wait,
                          uint64_t *frame_index) {
     int rc = avi_channel_check(channel, submission && frame_index, __func__);
     if (rc == AVENC_OK)
         rc = check_picture(channel, &submission->picture, __func__);
-    if (rc != AVENC_OK)
-        return rc;
-    avi_waiter waiter = avi_waiter_begin(wait, __func__);
-    device_use use = {0};
-    rc = send_one(channel, &use, NULL, submission, &waiter, frame_index);
-    end_use(channel, &use);
-    return rc;
+    return rc ? rc : submit_one(channel, NULL, submission, wait, frame_index, __func__);
 }
 
 int avenc_channel_submit_device(avenc_channel *channel, const avenc_device_picture *picture,
@@ -84,13 +86,9 @@ int avenc_channel_submit_device(avenc_channel *channel, const avenc_device_pictu
         (uint64_t)picture->stride * picture->height_stride * 3 / 2 > UINT32_MAX)
         return avi_fail(AVENC_E_INVALID, __func__, "strides are %u bytes and %u rows, the channel has %u x %u",
                         picture->stride, picture->height_stride, channel->config.width, channel->config.height);
-    if (picture->wait && (rc = channel->port->wait_stream(channel->device, picture->stream)) != AVENC_OK)
-        return rc;
-    avi_waiter waiter = avi_waiter_begin(wait, __func__);
-    device_use use = {0};
-    rc = send_one(channel, &use, picture, submission, &waiter, frame_index);
-    end_use(channel, &use);
-    return rc;
+    if (picture->wait)
+        rc = channel->port->wait_stream(channel->device, picture->stream);
+    return rc ? rc : submit_one(channel, picture, submission, wait, frame_index, __func__);
 }
 
 /* Queue a picture of the caller's in a slot that was taken. */

@@ -2,9 +2,7 @@
 /* A channel's life as a caller sees it: made, put in its predecessor's place, closed, waited for. */
 #include "base/status.h"
 #include "base/thread.h"
-#include "engine/change.h"
-#include "engine/channel.h"
-#include "engine/send.h"
+#include "engine/room.h"
 #include "engine/sink.h"
 
 #include <stdlib.h>
@@ -92,10 +90,7 @@ static int check_config(const avenc_channel_config *config) {
         return avi_fail(AVENC_E_INVALID, call, "depth is %u, allowed is 1 to %d", config->depth, AVENC_MAX_DEPTH);
     if (config->queue > AVENC_MAX_DEPTH)
         return avi_fail(AVENC_E_INVALID, call, "queue is %u, allowed is 0 to %d", config->queue, AVENC_MAX_DEPTH);
-    if (config->time_num < 1 || config->time_den < 1 || config->time_num > INT32_MAX || config->time_den > INT32_MAX)
-        return avi_fail(AVENC_E_INVALID, call, "time base is %lld/%lld, allowed are 1 to %d for both",
-                        (long long)config->time_num, (long long)config->time_den, INT32_MAX);
-    return AVENC_OK;
+    return avi_check_time_base(config, call);
 }
 
 int avenc_channel_create(avenc_device *device, const avenc_channel_config *config, avenc_channel *predecessor,
@@ -111,8 +106,16 @@ int avenc_channel_create(avenc_device *device, const avenc_channel_config *confi
     if (rc != AVENC_OK)
         return rc;
     avenc_channel *channel = calloc(1, sizeof *channel);
-    if (!channel)
+    avi_stream *stream =
+        predecessor ? predecessor->stream : avi_stream_create(config->max_ready, config->drop_oldest, device->hint);
+    if (predecessor)
+        avi_stream_retain(stream);
+    if (!channel || !stream) {
+        free(channel);
+        if (stream)
+            avi_stream_drop(stream);
         return avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
+    }
     avi_live_add(AVENC_LIVE_CHANNEL, 1);
     atomic_store(&channel->references, 1);
     avi_device_retain(device);
@@ -120,6 +123,7 @@ int avenc_channel_create(avenc_device *device, const avenc_channel_config *confi
     channel->unsettled = true;
     channel->device = device;
     channel->port = device->port;
+    channel->stream = stream;
     channel->generation = avi_generation();
     channel->config = channel->settings = *config;
     channel->last_end = (avi_moment){0, config->time_num, config->time_den};
@@ -131,18 +135,7 @@ int avenc_channel_create(avenc_device *device, const avenc_channel_config *confi
     avi_task_init(&channel->make_task, avi_channel_make_run, task_idle, channel);
     avi_task_init(&channel->send_task, avi_send_run, task_idle, channel);
     avi_task_init(&channel->change_task, avi_change_run, task_idle, channel);
-    avi_task_init(&channel->free_task, avi_channel_free_run, avi_channel_free, channel);
     avi_task_init(&channel->end_task, avi_channel_end_run, task_idle, channel);
-    if (predecessor) {
-        channel->stream = predecessor->stream;
-        avi_stream_retain(channel->stream);
-    } else if (!(channel->stream = avi_stream_create(config->max_ready, config->drop_oldest, device->hint))) {
-        avenc_device_release(device);
-        avi_device_let_go(device);
-        free(channel);
-        avi_live_add(AVENC_LIVE_CHANNEL, -1);
-        return AVENC_E_NOMEM;
-    }
     uint32_t slots = config->depth + config->queue;
     rc = avi_slots_create(&channel->slots, device, &channel->config, slots + AVI_SPARE_SLOTS, channel);
     size_t capacity = channel->slots.picture_size * 2;
@@ -154,7 +147,6 @@ int avenc_channel_create(avenc_device *device, const avenc_channel_config *confi
         avi_channel_drop(channel);
         return rc;
     }
-    avi_stream *stream = channel->stream;
     avi_lock(&stream->lock);
     stream->users++;
     channel->next = stream->channels;
@@ -307,17 +299,6 @@ int avenc_channel_wait_retired(avenc_channel *channel, const avenc_wait *wait) {
 
 /* ---- ending ------------------------------------------------------------------------------------ */
 
-/* Frames that wait natively are not sent any more. */
-static void drop_queued_locked(avenc_channel *channel) {
-    while (channel->queued_head) {
-        avi_slot *slot = channel->queued_head;
-        channel->queued_head = slot->next;
-        channel->stream->stats.queued--;
-        avi_channel_drop_queued_locked(channel, slot);
-    }
-    channel->queued_tail = NULL;
-}
-
 static void close_locked(avi_stream *stream) {
     if (stream->closed)
         return;
@@ -325,7 +306,7 @@ static void close_locked(avi_stream *stream) {
     for (avenc_channel *channel = stream->channels, *next; channel; channel = next) {
         next = channel->next;
         avi_change_cancel_locked(channel, AVENC_E_CLOSED, "the encoder is closed");
-        drop_queued_locked(channel);
+        avi_drop_queued_locked(channel);
         avi_channel_check_over_locked(channel);
     }
     if (stream->current) /* nothing takes its place any more */

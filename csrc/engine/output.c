@@ -42,7 +42,8 @@ void avenc_channel_give_back(avenc_channel *channel, avenc_packet **packets, siz
         return;
     avi_lock(&channel->stream->lock);
     for (size_t i = 0; i < count; i++)
-        avi_stream_give_back_locked(channel->stream, (avi_packet *)packets[i]);
+        avi_stream_put_locked(channel->stream, (avi_packet *)packets[i]);
+    channel->stream->stats.ready += (uint32_t)count;
     if (count)
         avi_stream_signal_locked(channel->stream, true);
     avi_unlock(&channel->stream->lock);
@@ -83,14 +84,6 @@ size_t avenc_channel_take_dropped(avenc_channel *channel, uint64_t *tags, size_t
 static bool finished_locked(const avi_stream *stream, int flags) {
     return stream->stats.in_flight == 0 && !avi_sink_unfinished_locked(stream) &&
            (stream->closed || stream->ended || !(flags & AVENC_WAIT_FOR_FRAMES));
-}
-
-/* One of the packets that are ready is of a frame that failed. */
-static bool failed_locked(const avi_stream *stream) {
-    const avi_packet *packet = stream->ready.head;
-    while (packet && packet->pub.status == 0)
-        packet = packet->next;
-    return packet != NULL;
 }
 
 /* A wait came to nothing: AVENC_E_TIMEOUT with a text that says who is in the way. */
@@ -134,7 +127,7 @@ static int wait_for_packets_locked(avenc_channel *channel, avi_waiter *waiter, i
     avi_stream *stream = channel->stream;
     for (;;) {
         bool lost = atomic_load(&channel->device->lost), some = avi_stream_receivable_locked(stream);
-        if (some && (avi_stream_enough_locked(stream, waiter->at_least) || lost || failed_locked(stream)))
+        if (some && (avi_stream_enough_locked(stream, waiter->at_least) || lost || avi_stream_failed_locked(stream)))
             return AVENC_OK;
         if (!some && channel->sealed && flags & AVENC_WAIT_IN_PLACE)
             return avi_fail(AVENC_E_REPLACED, waiter->call, "the channel was replaced");

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "engine/report.h"
 #include "base/status.h"
 #include "base/thread.h"
 #include "bitstream/vui.h"

@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Room for a frame: slots are waited for, taken, and given back where nothing came of them. */
+/*
+ * A frame's way to the device: room for it is waited for, and a slot taken; then it is accepted and handed over. Whoever
+ * has the right to send does that, one at a time for each channel, so that the order of the flight is the order of the
+ * frames' numbers and of the reports. The right is a state that is waited for like room; no lock is held across a call of
+ * the vendor's.
+ */
 #ifndef ASCEND_VENC_ENGINE_ROOM_H
 #define ASCEND_VENC_ENGINE_ROOM_H
 
 #include "engine/channel.h"
+
+/* ---- room.c ---- */
 
 /* What a slot is taken for: sent by the taker at once, perhaps from staging memory, or for any time. */
 enum { AVI_TO_SEND, AVI_TO_STAGE_AND_SEND, AVI_TO_KEEP };
@@ -39,9 +46,28 @@ int avi_wait_pause_locked(avenc_channel *channel, avi_waiter *waiter);
 /* A wait for room, or for a turn, came to nothing. */
 int avi_fail_full_locked(const avenc_channel *channel, const avi_waiter *waiter);
 
-static inline void avi_hold_locked(avenc_channel *channel, int by) {
-    channel->held += (unsigned)by;
-    channel->stream->stats.held += (uint32_t)by;
-}
+/* ---- send.c ---- */
+
+/*
+ * Accept a slot, FILLING, whose pixels are where the device reads them, and send it, or queue it behind frames that are
+ * queued already, or, where the waiter does not wait, behind one that another thread sends. The device is bound. On failure the slot is not the caller's any more,
+ * unless *kept.
+ */
+int avi_accept_and_send(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission, avi_waiter *waiter,
+                        uint64_t *frame_index, bool *kept);
+
+/* Accept a slot, HELD or FILLING, whose pixels are somewhere, and queue it. On failure it stays the caller's. */
+int avi_accept_and_queue(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission, avi_waiter *waiter,
+                         uint64_t *frame_index);
+
+/* Frames that wait natively are not sent any more: the oldest of them (false: there is none), or all. */
+bool avi_drop_oldest_queued(avenc_channel *channel);
+void avi_drop_queued_locked(avenc_channel *channel);
+
+/* Queued frames come back as packets that say why they were not encoded: `code`. */
+void avi_fail_queued_locked(avenc_channel *channel, int code);
+
+/* The body of send_task: hands one queued frame to the device, if there is one and room. */
+bool avi_send_run(void *channel);
 
 #endif

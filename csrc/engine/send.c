@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "engine/send.h"
+#include "engine/room.h"
 #include "base/status.h"
 #include "base/thread.h"
-#include "engine/room.h"
 
 #include <string.h>
 
@@ -248,16 +247,34 @@ static void fail_accepted_locked(avenc_channel *channel, avi_packet *packet, int
     avi_stream_signal_locked(channel->stream, true);
 }
 
+/* An accepted frame is not to be encoded. */
+static void drop_accepted_locked(avenc_channel *channel, avi_packet *packet) {
+    channel->unfinished--;
+    channel->stream->stats.in_flight--;
+    channel->stream->stats.dropped_frames++;
+    avi_stream_discard_locked(channel->stream, packet);
+    avi_stream_signal_locked(channel->stream, true); /* there is room, and perhaps nothing is in flight any more */
+}
+
+/* The first of the queue is not to be sent: its slot is done, and its packet in the caller's hands. */
+static avi_packet *take_queued_locked(avenc_channel *channel) {
+    avi_slot *slot = unqueue_locked(channel);
+    avi_packet *packet = slot->packet;
+    slot->packet = NULL;
+    channel->active--;
+    avi_channel_free_slot_locked(channel, slot);
+    return packet;
+}
+
 void avi_fail_queued_locked(avenc_channel *channel, int code) {
-    while (channel->queued_head) {
-        avi_slot *slot = unqueue_locked(channel);
-        avi_packet *packet = slot->packet;
-        slot->packet = NULL;
-        channel->active--;
-        fail_accepted_locked(channel, packet, code);
-        avi_channel_free_slot_locked(channel, slot);
-    }
+    while (channel->queued_head)
+        fail_accepted_locked(channel, take_queued_locked(channel), code);
     avi_channel_check_over_locked(channel);
+}
+
+void avi_drop_queued_locked(avenc_channel *channel) {
+    while (channel->queued_head)
+        drop_accepted_locked(channel, take_queued_locked(channel));
 }
 
 /* Of a frame that is out of the queue, while others there are ended: AVENC_OK, or how. */
@@ -297,7 +314,7 @@ bool avi_send_run(void *arg) {
     if (rc == AVENC_E_AGAIN)
         requeue_locked(channel, slot);
     else if (rc == AVENC_E_CLOSED)
-        avi_channel_drop_frame_locked(channel, take_refused_locked(channel, slot));
+        drop_accepted_locked(channel, take_refused_locked(channel, slot));
     else if (rc != AVENC_OK)
         fail_accepted_locked(channel, take_refused_locked(channel, slot), rc);
     avi_channel_leave_sending_locked(channel);
@@ -332,9 +349,8 @@ bool avi_drop_oldest_queued(avenc_channel *channel) {
     avi_lock(&stream->lock);
     bool found = channel->queued_head;
     if (found) {
-        avi_slot *slot = unqueue_locked(channel);
-        stream->idr_owed = stream->idr_owed || slot->force_idr;
-        avi_channel_drop_queued_locked(channel, slot);
+        stream->idr_owed = stream->idr_owed || channel->queued_head->force_idr;
+        drop_accepted_locked(channel, take_queued_locked(channel));
         avi_channel_check_change_locked(channel);
         avi_channel_check_over_locked(channel);
     }

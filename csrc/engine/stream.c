@@ -105,8 +105,8 @@ void avi_stream_signal_locked(avi_stream *stream, bool urgent) {
     stream->failure_untold = false;
     if (all && stream->waiting)
         avi_waitset_signal(stream->progress, 0, urgent);
-    else if (stream->waiting > stream->patient)
-        avi_waitset_signal_impatient(stream->progress, 0);
+    else
+        avi_stream_tell_room_locked(stream);
     for (unsigned i = 0; i < stream->attached_count; i++)
         avi_waitset_signal(stream->attached[i], stream->keys[i], urgent);
 }
@@ -162,15 +162,20 @@ void avi_stream_finish_locked(avi_stream *stream, avi_packet *packet) {
     if (stream->drop_oldest && stream->max_ready && stats->ready >= stream->max_ready)
         drop_oldest_locked(stream);
     stats->ready++;
-    insert_in_order(packet->pub.promised ? &stream->promised : &stream->ready, packet);
+    avi_stream_put_locked(stream, packet);
+}
+
+bool avi_stream_failed_locked(const avi_stream *stream) {
+    const avi_packet *packet = stream->ready.head;
+    while (packet && packet->pub.status == 0)
+        packet = packet->next;
+    return packet != NULL;
 }
 
 bool avi_stream_receivable_locked(const avi_stream *stream) {
-    const avi_packet *packet = stream->ready.head;
     bool writes = stream->has_sink && !stream->sink_error;
-    while (writes && packet && packet->pub.status == 0)
-        packet = packet->next;
-    return packet != NULL && (!stream->sink_error || !stream->writing);
+    bool some = writes ? avi_stream_failed_locked(stream) : stream->ready.head != NULL;
+    return some && (!stream->sink_error || !stream->writing);
 }
 
 bool avi_stream_enough_locked(const avi_stream *stream, uint32_t at_least) {
@@ -205,8 +210,7 @@ size_t avi_stream_take_locked(avi_stream *stream, avi_packet **packets, size_t m
     return seen;
 }
 
-void avi_stream_give_back_locked(avi_stream *stream, avi_packet *packet) {
-    stream->stats.ready++;
+void avi_stream_put_locked(avi_stream *stream, avi_packet *packet) {
     insert_in_order(packet->pub.promised ? &stream->promised : &stream->ready, packet);
 }
 

@@ -103,6 +103,9 @@ void avi_stream_finish_locked(avi_stream *stream, avi_packet *packet);
 /* A packet that nobody gets: its tag still has to go back. */
 void avi_stream_discard_locked(avi_stream *stream, avi_packet *packet);
 
+/* One of the packets that are ready is of a frame that failed. */
+bool avi_stream_failed_locked(const avi_stream *stream);
+
 /* What a consumer may take: with a sink that works, only the frames that failed. */
 bool avi_stream_receivable_locked(const avi_stream *stream);
 
@@ -110,7 +113,9 @@ bool avi_stream_receivable_locked(const avi_stream *stream);
 bool avi_stream_enough_locked(const avi_stream *stream, uint32_t at_least);
 
 size_t avi_stream_take_locked(avi_stream *stream, avi_packet **packets, size_t max);
-void avi_stream_give_back_locked(avi_stream *stream, avi_packet *packet);
+
+/* Put a packet, counted as ready, where it is to be taken, in the frames' order. */
+void avi_stream_put_locked(avi_stream *stream, avi_packet *packet);
 
 int avi_fail_sink_locked(const avi_stream *stream, const char *call);
 

@@ -21,6 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
+static const uint32_t LAST = UINT32_MAX;
+
 struct avenc_waitset {
     uint32_t generation;
     bool counted; /* among the live objects: the caller's */
@@ -31,10 +33,10 @@ struct avenc_waitset {
     pthread_mutex_t lock; /* everything below */
     bool urgent;          /* there was an urgent signal since somebody last collected */
     unsigned collecting;  /* threads that an urgent signal wakes */
-    bool *listed;         /* by key */
-    uint32_t *ring;       /* `count` keys from `first` on; room for each key once */
-    uint32_t capacity;    /* keys that there is room for: a power of two */
-    uint32_t first, count;
+    uint32_t *behind;     /* by key: 0, not listed; 1 + the key that was listed after it; LAST */
+    uint32_t capacity;    /* keys that there is room for */
+    uint32_t count;       /* keys that are listed */
+    uint32_t first, last; /* of these */
     avi_event_rate event_rate;
     int fd;     /* eventfd, or -1 */
     bool armed; /* the next signal makes it readable */
@@ -78,8 +80,7 @@ void avi_waitset_drop(avenc_waitset *waitset) {
     if (waitset->fd >= 0)
         close(waitset->fd);
     pthread_mutex_destroy(&waitset->lock);
-    free(waitset->listed);
-    free(waitset->ring);
+    free(waitset->behind);
     if (waitset->counted)
         avi_live_add(AVENC_LIVE_WAITSET, -1);
     free(waitset);
@@ -96,25 +97,13 @@ int avi_waitset_reserve(avenc_waitset *waitset, uint32_t key) {
         return avi_fail_forked("avenc_channel_attach");
     avi_lock(&waitset->lock);
     if (key >= waitset->capacity) {
-        uint32_t capacity = 64;
-        while (capacity <= key)
-            capacity *= 2;
-        bool *listed = calloc(capacity, sizeof *listed);
-        uint32_t *ring = calloc(capacity, sizeof *ring);
-        if (listed && ring) {
-            for (uint32_t i = 0; i < waitset->count; i++) {
-                ring[i] = waitset->ring[(waitset->first + i) & (waitset->capacity - 1)];
-                listed[ring[i]] = true;
-            }
-            free(waitset->listed);
-            free(waitset->ring);
-            waitset->listed = listed;
-            waitset->ring = ring;
-            waitset->first = 0;
+        uint32_t capacity = key < 32 ? 64 : 2 * (key + 1);
+        uint32_t *behind = realloc(waitset->behind, capacity * sizeof *behind);
+        if (behind) {
+            memset(behind + waitset->capacity, 0, (capacity - waitset->capacity) * sizeof *behind);
+            waitset->behind = behind;
             waitset->capacity = capacity;
         } else {
-            free(listed);
-            free(ring);
             rc = avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
         }
     }
@@ -154,9 +143,13 @@ static void signal_to(avenc_waitset *waitset, uint32_t key, bool urgent, bool pa
     avi_lock(&waitset->lock);
     atomic_fetch_add(&waitset->signals, 1);
     waitset->urgent = waitset->urgent || urgent;
-    if (key < waitset->capacity && !waitset->listed[key]) {
-        waitset->listed[key] = true;
-        waitset->ring[(waitset->first + waitset->count++) & (waitset->capacity - 1)] = key;
+    if (key < waitset->capacity && !waitset->behind[key]) {
+        waitset->behind[key] = LAST;
+        if (waitset->count++ == 0)
+            waitset->first = key;
+        else
+            waitset->behind[waitset->last] = key + 1;
+        waitset->last = key;
     }
     make_readable_locked(waitset);
     bool collected = urgent && waitset->collecting > 0;
@@ -281,18 +274,13 @@ static void make_unreadable_locked(avenc_waitset *waitset) {
     waitset->readable = false;
 }
 
-static uint32_t take_locked(avenc_waitset *waitset, uint32_t *keys, uint32_t max) {
-    uint32_t taken = 0;
-    if (waitset->readable)
-        make_unreadable_locked(waitset);
-    while (taken < max && waitset->count > 0) {
-        uint32_t key = waitset->ring[waitset->first];
-        waitset->first = (waitset->first + 1) & (waitset->capacity - 1);
-        waitset->count--;
-        waitset->listed[key] = false;
-        keys[taken++] = key;
-    }
-    return taken;
+/* The key that was listed first; there is one. */
+static uint32_t pop_key_locked(avenc_waitset *waitset) {
+    uint32_t key = waitset->first;
+    waitset->first = waitset->behind[key] - 1;
+    waitset->behind[key] = 0;
+    waitset->count--;
+    return key;
 }
 
 int avenc_waitset_take(avenc_waitset *waitset, const avenc_wait *wait, uint32_t coalesce_us, uint32_t *keys,
@@ -314,7 +302,10 @@ int avenc_waitset_take(avenc_waitset *waitset, const avenc_wait *wait, uint32_t 
         avi_waiter_sleep(&waiter, waitset, seen, until);
         avi_lock(&waitset->lock);
     }
-    *count = take_locked(waitset, keys, max);
+    if (waitset->readable)
+        make_unreadable_locked(waitset);
+    while (*count < max && waitset->count > 0)
+        keys[(*count)++] = pop_key_locked(waitset);
     waitset->urgent = false;
     avi_unlock(&waitset->lock);
     if (*count)
@@ -347,10 +338,8 @@ void avenc_waitset_arm(avenc_waitset *waitset) {
     if (waitset->generation != avi_generation())
         return;
     avi_lock(&waitset->lock);
-    for (; waitset->count > 0; waitset->count--) {
-        waitset->listed[waitset->ring[waitset->first]] = false;
-        waitset->first = (waitset->first + 1) & (waitset->capacity - 1);
-    }
+    while (waitset->count > 0)
+        pop_key_locked(waitset);
     waitset->armed = true;
     avi_unlock(&waitset->lock);
 }

@@ -52,10 +52,8 @@ static void refill_locked(avi_sink *sink) {
         avi_packet *packet = avi_packet_pop(&stream->ready);
         avi_packet_append(packet->pub.status ? &left : &sink->taken, packet);
     }
-    for (avi_packet *packet; (packet = avi_packet_pop(&left));) {
-        avi_stream_give_back_locked(stream, packet);
-        stream->stats.ready--; /* it was counted all the time */
-    }
+    for (avi_packet *packet; (packet = avi_packet_pop(&left));)
+        avi_stream_put_locked(stream, packet);
     stream->writing = sink->taken.count;
 }
 
@@ -76,10 +74,8 @@ static void retire_locked(avi_sink *sink, size_t written) {
 /* What is not written is the program's. */
 static void give_up_locked(avi_sink *sink) {
     avi_stream *stream = sink->stream;
-    for (avi_packet *packet; (packet = avi_packet_pop(&sink->taken));) {
-        avi_stream_give_back_locked(stream, packet);
-        stream->stats.ready--;
-    }
+    for (avi_packet *packet; (packet = avi_packet_pop(&sink->taken));)
+        avi_stream_put_locked(stream, packet);
     if (stream->sink == sink) {
         stream->sink = NULL;
         stream->writing = 0;

@@ -15,7 +15,6 @@
 #include "base/status.h"
 #include "base/taskq.h"
 #include "base/thread.h"
-#include "engine/report.h"
 #include "ports/family.h"
 #include "ports/runtime.h"
 

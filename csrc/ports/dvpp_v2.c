@@ -8,7 +8,6 @@
  */
 #include "base/status.h"
 #include "base/thread.h"
-#include "engine/report.h"
 #include "ports/dvpp_v2_shared.h"
 #include "ports/family.h"
 

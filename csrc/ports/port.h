@@ -9,9 +9,9 @@
  * destroy and the allocations on threads of its own only. Ending calls are made once for each object, whatever they
  * return.
  *
- * From the port, on threads of its own: avi_device_opened and avi_device_ended (engine/device.h), once each;
- * avi_device_lost; avi_report for each finished frame, by its number, and avi_report_batch when nothing more comes at
- * once (engine/report.h).
+ * From the port, on threads of its own: avi_device_opened and avi_device_ended, once each; avi_device_lost;
+ * avi_report for each finished frame, by its number, and avi_report_batch when nothing more comes at once
+ * (engine/device.h).
  */
 #ifndef ASCEND_VENC_PORTS_PORT_H
 #define ASCEND_VENC_PORTS_PORT_H

@@ -5,7 +5,6 @@
 
 #include "channels.h"
 #include "engine/channel.h"
-#include "engine/report.h"
 
 enum { REFUSED = 507046 };
 

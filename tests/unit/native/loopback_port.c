@@ -9,7 +9,6 @@
 #include "base/status.h"
 #include "base/thread.h"
 #include "engine/device.h"
-#include "engine/report.h"
 
 enum { MOST_PLANS = 64, MOST_FAULTS = 64, MOST_HELD = 512 };
 
