@@ -368,8 +368,8 @@ cdef extern from "avenc.h" nogil:
     enum:
         AVENC_WAIT_FOR_FRAMES, AVENC_WAIT_IN_PLACE
 
-    int avenc_channel_wait(avenc_channel *channel, const avenc_wait *wait, uint32_t coalesce_us, int flags)
-    int avenc_channel_wait_for(avenc_channel *channel, uint32_t at_least, const avenc_wait *wait, int flags)
+    int avenc_channel_wait(avenc_channel *channel, uint32_t at_least, const avenc_wait *wait, uint32_t coalesce_us,
+                           int flags)
     int avenc_channel_set_sink(avenc_channel *channel, int fd, uint32_t coalesce_us, const avenc_wait *wait)
     int avenc_channel_end(avenc_channel *channel)
     int avenc_channel_wait_idle(avenc_channel *channel, const avenc_wait *wait)

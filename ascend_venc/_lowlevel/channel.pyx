@@ -614,7 +614,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                     status = channel._wait_for_memory(&send_wait)
                 else:
                     with nogil:
-                        status = avenc_channel_wait(channel._h, wait, 0, AVENC_WAIT_IN_PLACE)
+                        status = avenc_channel_wait(channel._h, 1, wait, 0, AVENC_WAIT_IN_PLACE)
                 if status == AVENC_OK:
                     self.take_into(packets)
                 elif status == AVENC_E_REPLACED:  # there is room in another one
@@ -945,7 +945,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef list packets = self._take(limit)
         if packets:
             return packets
-        status = avenc_channel_wait(self._h, NULL, 0, AVENC_WAIT_FOR_FRAMES)
+        status = avenc_channel_wait(self._h, 1, NULL, 0, AVENC_WAIT_FOR_FRAMES)
         if status == AVENC_OK:
             return self._take(limit)
         if status != AVENC_E_TIMEOUT:
@@ -960,7 +960,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
     def receive_many(self, Py_ssize_t limit, timeout, uint32_t at_least=1):
         """Wait up to `timeout` seconds for `at_least` packets, and return those that are ready, at most `limit`.
 
-        Fewer where no more come before some are taken (avenc_channel_wait_for), or after the time. EncoderDrained at the
+        Fewer where no more come before some are taken (avenc_channel_wait), or after the time. EncoderDrained at the
         end of the stream, AclTimeoutError after `timeout`, or when frames are in the device and none is finished for
         `stall` seconds.
         """
@@ -980,9 +980,9 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 flags = 0
             with nogil:
                 if at_least == 1:
-                    status = avenc_channel_wait(self._h, &wait, stream.coalesce_us, flags)
+                    status = avenc_channel_wait(self._h, 1, &wait, stream.coalesce_us, flags)
                 else:
-                    status = avenc_channel_wait_for(self._h, at_least, &wait, flags)
+                    status = avenc_channel_wait(self._h, at_least, &wait, 0, flags)
             if status == AVENC_OK:
                 packets = self._take(limit)
                 if packets:

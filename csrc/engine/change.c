@@ -36,7 +36,6 @@ static void drop_locked(avenc_change *change) {
 static void finish_locked(avenc_change *change, int code) {
     avenc_channel *channel = change->channel;
     change->state = AVI_CHANGE_OVER;
-    change->code = code;
     if (code != AVENC_OK) {
         change->failure = *avenc_last_failure();
         change->failure.code = code;
@@ -281,7 +280,7 @@ int avenc_change_wait(avenc_change *change, const avenc_wait *wait, uint64_t *fi
         rc = avi_stream_sleep_locked(stream, &waiter, true);
     change->told = change->state == AVI_CHANGE_OVER;
     if (change->state == AVI_CHANGE_OVER)
-        rc = change->code != AVENC_OK ? avi_fail_again(&change->failure) : AVENC_OK;
+        rc = change->failure.code != AVENC_OK ? avi_fail_again(&change->failure) : AVENC_OK;
     else if (atomic_load(&channel->device->lost))
         rc = avi_fail_lost(channel, __func__);
     else if (rc == AVENC_E_TIMEOUT)

@@ -161,10 +161,9 @@ struct avenc_change {
     bool told;     /* somebody knows what came of it */
     avenc_channel_config settings;
     uint32_t epoch;
-    uint64_t first_index; /* of the frames behind it */
-    avi_moment last_end;  /* of the frames in front of it, as avenc_channel.last_end */
-    int code;
-    avenc_failure failure;
+    uint64_t first_index;  /* of the frames behind it */
+    avi_moment last_end;   /* of the frames in front of it, as avenc_channel.last_end */
+    avenc_failure failure; /* code: what came of it */
 };
 
 /* The first of the queue is behind a change that is pending. */

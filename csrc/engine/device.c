@@ -14,10 +14,6 @@ static avenc_device *registry; /* every device that is not gone */
 
 /* ---- life -------------------------------------------------------------------------------------- */
 
-void avi_device_hold(avenc_device *device) {
-    atomic_fetch_add(&device->holders, 1);
-}
-
 void avi_device_let_go(avenc_device *device) {
     if (atomic_fetch_sub(&device->holders, 1) != 1)
         return;
@@ -162,6 +158,7 @@ bool avi_device_is_open(const avenc_device *device) {
 }
 
 void avi_device_retain(avenc_device *device) {
+    atomic_fetch_add(&device->holders, 1);
     avi_lock(&registry_lock);
     device->references++;
     avi_unlock(&registry_lock);
@@ -217,14 +214,6 @@ uint32_t avi_device_enlist(avenc_device *device, avenc_channel *channel) {
 void avi_device_delist(avenc_device *device, uint32_t index) {
     avi_lock(&device->lock);
     device->channels[index] = NULL;
-    avi_unlock(&device->lock);
-}
-
-void avi_device_visit(avenc_device *device, void (*visit)(avenc_channel *channel)) {
-    avi_lock(&device->lock);
-    for (uint32_t i = 1; i < device->capacity; i++)
-        if (device->channels[i])
-            visit(device->channels[i]);
     avi_unlock(&device->lock);
 }
 

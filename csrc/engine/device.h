@@ -45,10 +45,9 @@ struct avenc_device {
 /* Begin to open a device through a port: avenc_device_open is this for AscendCL's. */
 int avi_device_open(const avi_port *port, avenc_library *library, const acl_api *api, int32_t device_id,
                     avenc_device **device);
-void avi_device_retain(avenc_device *device);
 
-/* Its memory only. */
-void avi_device_hold(avenc_device *device);
+/* A channel more: it needs the device open, up to avenc_device_release, and its memory, up to avi_device_let_go. */
+void avi_device_retain(avenc_device *device);
 void avi_device_let_go(avenc_device *device);
 
 /* It is; and stays so while the caller has a reference. */
@@ -89,8 +88,5 @@ void avi_device_delist(avenc_device *device, uint32_t index);
 
 /* Wait until no device of that library is left. False where one is in use, and at the deadline. */
 bool avi_library_wait_unused(const avenc_library *library, uint64_t deadline_ns);
-
-/* Call `visit` with each channel, under the device's lock. */
-void avi_device_visit(avenc_device *device, void (*visit)(avenc_channel *channel));
 
 #endif

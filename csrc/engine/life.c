@@ -119,7 +119,6 @@ int avenc_channel_create(avenc_device *device, const avenc_channel_config *confi
     avi_live_add(AVENC_LIVE_CHANNEL, 1);
     atomic_store(&channel->references, 1);
     avi_device_retain(device);
-    avi_device_hold(device);
     channel->unsettled = true;
     channel->device = device;
     channel->port = device->port;
@@ -274,8 +273,8 @@ static int fail_to_end_locked(avi_stream *stream, const avenc_wait *wait, const 
     if (!avi_sink_unfinished_locked(stream))
         return avi_fail(AVENC_E_TIMEOUT, call, "the channel has not ended after %.3g s%s", seconds, stream->hint);
     return avi_fail(AVENC_E_TIMEOUT, call,
-                    "the reader of the sink is slow: %u access units are not written after %.3g s", stream->stats.ready,
-                    seconds);
+                    "the reader of the sink is slow: %u access units are not written after %.3g s",
+                    avi_stream_ready_locked(stream), seconds);
 }
 
 int avenc_channel_wait_retired(avenc_channel *channel, const avenc_wait *wait) {

@@ -43,7 +43,6 @@ void avenc_channel_give_back(avenc_channel *channel, avenc_packet **packets, siz
     avi_lock(&channel->stream->lock);
     for (size_t i = 0; i < count; i++)
         avi_stream_put_locked(channel->stream, (avi_packet *)packets[i]);
-    channel->stream->stats.ready += (uint32_t)count;
     if (count)
         avi_stream_signal_locked(channel->stream, true);
     avi_unlock(&channel->stream->lock);
@@ -59,7 +58,6 @@ int avenc_channel_take_promised(avenc_channel *channel, avenc_packet **packets, 
     bool was_full = avi_stream_full_locked(stream);
     while (taken < max && stream->promised.head)
         packets[taken++] = &avi_packet_pop(&stream->promised)->pub;
-    stream->stats.ready -= (uint32_t)taken;
     note_taken_locked(stream, was_full, taken);
     avi_unlock(&stream->lock);
     *count = taken;
@@ -110,7 +108,7 @@ static int fail_to_come_locked(const avi_stream *stream, const avi_waiter *waite
             AVENC_E_TIMEOUT, call,
             "the reader of the sink has taken nothing %s: %u access units wait to be written, no frame is in "
             "flight",
-            bound.text, stats->ready);
+            bound.text, avi_stream_ready_locked(stream));
     return avi_fail(AVENC_E_TIMEOUT, call, "no packet came %s, and no frame is in flight", bound.text);
 }
 
@@ -145,31 +143,21 @@ static int wait_for_packets_locked(avenc_channel *channel, avi_waiter *waiter, i
     }
 }
 
-int avenc_channel_wait(avenc_channel *channel, const avenc_wait *wait, uint32_t coalesce_us, int flags) {
+int avenc_channel_wait(avenc_channel *channel, uint32_t at_least, const avenc_wait *wait, uint32_t coalesce_us,
+                       int flags) {
     int rc = avi_channel_check(channel, true, __func__);
     if (rc != AVENC_OK)
         return rc;
     avi_stream *stream = channel->stream;
     avi_lock(&stream->lock);
-    if (coalesce_us || !avi_stream_receivable_locked(stream)) {
+    if (at_least > 1 || coalesce_us || !avi_stream_receivable_locked(stream)) {
         avi_waiter waiter = avi_waiter_begin(wait, __func__);
+        waiter.at_least = at_least;
         if (coalesce_us && wait && !stream->closed && !stream->ended && (stream->stats.in_flight || flags))
             collect_locked(stream, &waiter, coalesce_us);
         rc = wait_for_packets_locked(channel, &waiter, flags);
     }
     avi_unlock(&stream->lock);
-    return rc;
-}
-
-int avenc_channel_wait_for(avenc_channel *channel, uint32_t at_least, const avenc_wait *wait, int flags) {
-    int rc = avi_channel_check(channel, true, __func__);
-    if (rc != AVENC_OK)
-        return rc;
-    avi_waiter waiter = avi_waiter_begin(wait, __func__);
-    waiter.at_least = at_least;
-    avi_lock(&channel->stream->lock);
-    rc = wait_for_packets_locked(channel, &waiter, flags);
-    avi_unlock(&channel->stream->lock);
     return rc;
 }
 
@@ -271,6 +259,8 @@ void avenc_channel_stats_get(avenc_channel *channel, avenc_channel_stats *stats)
     avi_stream *stream = channel->stream;
     avi_lock(&stream->lock);
     *stats = stream->stats;
+    stats->copies_out = stats->completed - stats->failed;
+    stats->ready = avi_stream_ready_locked(stream);
     stats->slots = channel->slots.made;
     stats->pool_buffers = channel->pool ? avi_pool_allocations(channel->pool) : channel->pool_buffers;
     if (stream->idle_since)

@@ -170,8 +170,8 @@ void avi_report(avenc_device *device, uint64_t number, const avi_output *output)
         avi_channel_release_refused_locked(channel, slot->later);
         stream->idr_owed = true;
     }
-    channel->heard = channel->heard || avi_stream_heard_locked(stream) || channel->queued_head || channel->change ||
-                     stream->has_sink || stream->closed || channel->sealed || channel->retiring;
+    channel->heard = channel->heard || stream->waiting || stream->attached_count || channel->queued_head ||
+                     channel->change || stream->has_sink || stream->closed || channel->sealed || channel->retiring;
     avi_unlock(&stream->lock);
 }
 
@@ -196,15 +196,18 @@ void avi_report_batch(avenc_device *device) {
     }
 }
 
-static void tell(avenc_channel *channel) {
-    avi_lock(&channel->stream->lock);
-    avi_stream_signal_locked(channel->stream, true);
-    avi_channel_send_queued_locked(channel);
-    avi_channel_check_over_locked(channel);
-    avi_unlock(&channel->stream->lock);
-}
-
 void avi_device_lost(avenc_device *device, int code) {
     atomic_store(&device->lost, code);
-    avi_device_visit(device, tell);
+    avi_lock(&device->lock);
+    for (uint32_t i = 1; i < device->capacity; i++) {
+        avenc_channel *channel = device->channels[i];
+        if (!channel)
+            continue;
+        avi_lock(&channel->stream->lock);
+        avi_stream_signal_locked(channel->stream, true);
+        avi_channel_send_queued_locked(channel);
+        avi_channel_check_over_locked(channel);
+        avi_unlock(&channel->stream->lock);
+    }
+    avi_unlock(&device->lock);
 }

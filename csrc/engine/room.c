@@ -62,11 +62,11 @@ int avi_fail_full_locked(const avenc_channel *channel, const avi_waiter *waiter)
         return avi_fail(AVENC_E_FULL, call,
                         "no room for another frame %s: %u packets wait to be received, and %u for frames in front of "
                         "them that the device has not finished, of %u that may%s%s",
-                        bound.text, stats->ready, stream->early, stream->max_ready, stuck, hint);
+                        bound.text, avi_stream_ready_locked(stream), stream->early, stream->max_ready, stuck, hint);
     if (avi_stream_full_locked(stream))
         return avi_fail(AVENC_E_FULL, call,
                         "no room for another frame %s: %u packets wait to be received, of %u that may", bound.text,
-                        stats->ready, stream->max_ready);
+                        avi_stream_ready_locked(stream), stream->max_ready);
     bool fewer = channel->most_in_device < config->depth;
     if (!waiter->wait && !channel->change && !*stuck)
         return avi_fail_numbers(AVENC_E_FULL, call,

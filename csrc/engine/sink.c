@@ -123,7 +123,7 @@ int avenc_channel_set_sink(avenc_channel *channel, int fd, uint32_t coalesce_us,
         if ((rc = avi_stream_sleep_locked(stream, &waiter, false)) == AVENC_E_TIMEOUT)
             rc = avi_fail(AVENC_E_TIMEOUT, __func__,
                           "the sink is not replaced: its write has not returned %s; %u packets wait",
-                          avi_waiter_bound(&waiter).text, stream->stats.ready);
+                          avi_waiter_bound(&waiter).text, avi_stream_ready_locked(stream));
     }
     if (rc == AVENC_OK) {
         stream->sink = sink;

@@ -142,7 +142,6 @@ void avi_stream_discard_locked(avi_stream *stream, avi_packet *packet) {
 /* Nobody collects: the oldest packet goes, and since others refer to it, the next frame is an IDR. */
 static void drop_oldest_locked(avi_stream *stream) {
     avi_packet *oldest = avi_packet_pop(stream->ready.head ? &stream->ready : &stream->promised);
-    stream->stats.ready--;
     stream->stats.dropped_packets++;
     stream->idr_owed = true;
     avi_stream_discard_locked(stream, oldest);
@@ -155,13 +154,11 @@ void avi_stream_finish_locked(avi_stream *stream, avi_packet *packet) {
         stats->failed++;
         stream->failure_untold = true;
     } else {
-        stats->copies_out++;
         stats->bytes_out += packet->pub.size;
         stats->key_frames += packet->pub.kind == AVENC_KIND_IDR;
     }
-    if (stream->drop_oldest && stream->max_ready && stats->ready >= stream->max_ready)
+    if (stream->drop_oldest && stream->max_ready && avi_stream_ready_locked(stream) >= stream->max_ready)
         drop_oldest_locked(stream);
-    stats->ready++;
     avi_stream_put_locked(stream, packet);
 }
 
@@ -179,9 +176,9 @@ bool avi_stream_receivable_locked(const avi_stream *stream) {
 }
 
 bool avi_stream_enough_locked(const avi_stream *stream, uint32_t at_least) {
-    const avenc_channel_stats *stats = &stream->stats;
-    bool full = stream->max_ready && stats->ready >= stream->max_ready;
-    return stream->ready.count >= at_least || full || stats->in_flight == 0 || stream->closed || stream->has_sink;
+    bool full = stream->max_ready && avi_stream_ready_locked(stream) >= stream->max_ready;
+    bool no_more = full || stream->stats.in_flight == 0 || stream->closed || stream->has_sink;
+    return stream->ready.count >= at_least || no_more;
 }
 
 size_t avi_stream_take_locked(avi_stream *stream, avi_packet **packets, size_t max) {
@@ -193,7 +190,6 @@ size_t avi_stream_take_locked(avi_stream *stream, avi_packet **packets, size_t m
     for (; packet && (writes || seen < max); before = packet, packet = packet->next, seen++) {
         if (packet->pub.status != 0) {
             take_out(&stream->ready, before, packet);
-            stream->stats.ready--;
             packets[0] = packet;
             return 1;
         }
@@ -206,7 +202,6 @@ size_t avi_stream_take_locked(avi_stream *stream, avi_packet **packets, size_t m
     if (!packet)
         stream->ready.tail = NULL;
     stream->ready.count -= (uint32_t)seen;
-    stream->stats.ready -= (uint32_t)seen;
     return seen;
 }
 
@@ -217,5 +212,6 @@ void avi_stream_put_locked(avi_stream *stream, avi_packet *packet) {
 int avi_fail_sink_locked(const avi_stream *stream, const char *call) {
     char text[128];
     return avi_fail(AVENC_E_SINK, call, "the sink cannot be written: %s (errno %d); %u packets are not written",
-                    strerror_r(stream->sink_error, text, sizeof text), stream->sink_error, stream->stats.ready);
+                    strerror_r(stream->sink_error, text, sizeof text), stream->sink_error,
+                    avi_stream_ready_locked(stream));
 }

@@ -61,7 +61,7 @@ typedef struct avi_stream {
     avenc_channel *channels;   /* those that have not ended */
     avenc_channel *current;    /* counted: the one that takes frames; NULL when closed */
     avenc_failure end_failure; /* of a destroy that the device answered with a code; not yet told */
-    avenc_channel_stats stats;
+    avenc_channel_stats stats; /* without what follows from other things: avenc_channel_stats_get */
     avenc_channel_histograms histograms;
 } avi_stream;
 
@@ -79,11 +79,6 @@ static inline void avi_stream_tell_room_locked(avi_stream *stream) {
         avi_waitset_signal_impatient(stream->progress, 0);
 }
 
-/* Somebody would hear of it. */
-static inline bool avi_stream_heard_locked(const avi_stream *stream) {
-    return stream->waiting || stream->attached_count;
-}
-
 /*
  * Sleep until progress. AVENC_OK: look again. AVENC_E_TIMEOUT, also where `busy` and nothing has moved for the wait's
  * stall time: the caller says what it waited for. AVENC_E_LOOK is said here.
@@ -92,9 +87,15 @@ int avi_stream_sleep_locked(avi_stream *stream, avi_waiter *waiter, bool busy);
 
 /* ---- packets ---- */
 
+/* Packets that wait to be taken, or to be written, also those in the hands of who writes. */
+static inline uint32_t avi_stream_ready_locked(const avi_stream *stream) {
+    return stream->ready.count + stream->promised.count + stream->writing;
+}
+
 /* The packets that nobody takes, or can take yet, are as many as may be, and none gives way. */
 static inline bool avi_stream_full_locked(const avi_stream *stream) {
-    return stream->max_ready && !stream->drop_oldest && stream->stats.ready + stream->early >= stream->max_ready;
+    return stream->max_ready && !stream->drop_oldest &&
+           avi_stream_ready_locked(stream) + stream->early >= stream->max_ready;
 }
 
 /* An accepted frame is finished: count it and put its packet where it is to be taken, in the frames' order. */
@@ -114,7 +115,7 @@ bool avi_stream_enough_locked(const avi_stream *stream, uint32_t at_least);
 
 size_t avi_stream_take_locked(avi_stream *stream, avi_packet **packets, size_t max);
 
-/* Put a packet, counted as ready, where it is to be taken, in the frames' order. */
+/* Put a packet where it is to be taken, in the frames' order. */
 void avi_stream_put_locked(avi_stream *stream, avi_packet *packet);
 
 int avi_fail_sink_locked(const avi_stream *stream, const char *call);

@@ -63,7 +63,6 @@ static void retire_locked(avi_sink *sink, size_t written) {
     while (sink->taken.head && sink->offset >= sink->taken.head->pub.size) {
         avi_packet *packet = avi_packet_pop(&sink->taken);
         sink->offset -= packet->pub.size;
-        stream->stats.ready--;
         stream->stats.written++;
         avi_stream_discard_locked(stream, packet);
     }

@@ -76,7 +76,7 @@ avenc_frame *acquire(avenc_channel *channel, uint64_t stamp) {
 avenc_packet *take_packet(avenc_channel *channel) {
     avenc_packet *packet;
     size_t count = 0;
-    CHECK(avenc_channel_wait(channel, PATIENT, 0, 0) == AVENC_OK);
+    CHECK(avenc_channel_wait(channel, 1, PATIENT, 0, 0) == AVENC_OK);
     CHECK(avenc_channel_take(channel, &packet, 1, &count) == AVENC_OK && count == 1);
     return packet;
 }

@@ -173,7 +173,7 @@ static void *receive(void *arg) {
             int rc = avenc_waitset_take(j->waitset, within(20, &wait), round % 3 ? 0 : 500, keys, 2, &count);
             CHECK(rc == AVENC_OK || rc == AVENC_E_TIMEOUT);
         } else {
-            int rc = avenc_channel_wait(atomic_load(&j->channel), within(20, &wait), round % 3 ? 0 : 500,
+            int rc = avenc_channel_wait(atomic_load(&j->channel), 1, within(20, &wait), round % 3 ? 0 : 500,
                                         AVENC_WAIT_FOR_FRAMES);
             CHECK(allowed(j, rc));
         }

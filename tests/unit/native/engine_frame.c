@@ -36,7 +36,7 @@ static unsigned received;
 static void take(unsigned wanted) {
     avenc_packet *packets[BATCH];
     size_t count;
-    CHECK(avenc_channel_wait(channel, NULL, 0, 0) == AVENC_OK);
+    CHECK(avenc_channel_wait(channel, 1, NULL, 0, 0) == AVENC_OK);
     CHECK(avenc_channel_take(channel, packets, BATCH, &count) == AVENC_OK);
     CHECK(count == wanted);
     for (size_t i = 0; i < count; i++) {

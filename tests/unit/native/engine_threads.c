@@ -85,7 +85,7 @@ static void *drain(void *arg) {
     job *j = arg;
     while (atomic_load(&j->submitting)) {
         avenc_wait soon = avenc_wait_for(20);
-        int rc = avenc_channel_wait(j->channel, &soon, 0, 0);
+        int rc = avenc_channel_wait(j->channel, 1, &soon, 0, 0);
         CHECK(rc == AVENC_OK || rc == AVENC_E_TIMEOUT || rc == AVENC_E_DRAINED || rc == AVENC_E_CLOSED);
         take(j);
     }

@@ -105,7 +105,7 @@ static int enqueue(avenc_channel *channel) {
 static int take(avenc_channel *channel) {
     avenc_packet *packet;
     size_t count;
-    CHECK(avenc_channel_wait(channel, PATIENT, 0, 0) == AVENC_OK);
+    CHECK(avenc_channel_wait(channel, 1, PATIENT, 0, 0) == AVENC_OK);
     CHECK(avenc_channel_take(channel, &packet, 1, &count) == AVENC_OK && count == 1);
     int status = packet->status;
     avenc_packet_release(packet);
@@ -206,12 +206,12 @@ static void wait_while_closing(void) {
     hang(name_of("aclvencDestroyChannel", "hi_mpi_venc_destroy_chn"), 1);
     CHECK(avenc_channel_close(channel) == AVENC_OK);
     wait_hung(name_of("aclvencDestroyChannel", "hi_mpi_venc_destroy_chn"));
-    CHECK(avenc_channel_wait(channel, NULL, 0, AVENC_WAIT_FOR_FRAMES) == AVENC_E_CLOSED);
+    CHECK(avenc_channel_wait(channel, 1, NULL, 0, AVENC_WAIT_FOR_FRAMES) == AVENC_E_CLOSED);
     CHECK(avenc_channel_wait_closed(channel, BRIEFLY) == AVENC_E_TIMEOUT);
     elsewhere_it_goes_on();
     sim.release_hung();
     CHECK(avenc_channel_wait_closed(channel, PATIENT) == AVENC_OK);
-    CHECK(avenc_channel_wait(channel, NULL, 0, AVENC_WAIT_FOR_FRAMES) == AVENC_E_CLOSED);
+    CHECK(avenc_channel_wait(channel, 1, NULL, 0, AVENC_WAIT_FOR_FRAMES) == AVENC_E_CLOSED);
     avenc_channel_release(channel);
     avenc_device_release(device);
 }
@@ -332,7 +332,7 @@ static void reports_never_come(void) {
     hang(REPORT, 1);
     CHECK(submit(channel) == AVENC_OK);
     wait_hung(REPORT);
-    int rc = avenc_channel_wait(channel, BRIEFLY, 0, 0);
+    int rc = avenc_channel_wait(channel, 1, BRIEFLY, 0, 0);
     CHECK(rc == AVENC_OK || rc == AVENC_E_TIMEOUT); /* the call before may have brought it */
     elsewhere_it_goes_on();
     CHECK(avenc_channel_close(channel) == AVENC_OK);
@@ -348,7 +348,7 @@ static void lost_and_back(void) {
     CHECK(sim.set_option("stall", 1) == 0);
     CHECK(submit(channel) == AVENC_OK);
     CHECK(sim.fail_call(REPORT, 1, 507010, 1) == 0);
-    CHECK(avenc_channel_wait(channel, PATIENT, 0, 0) == 507010);
+    CHECK(avenc_channel_wait(channel, 1, PATIENT, 0, 0) == 507010);
     CHECK(avenc_channel_close(channel) == AVENC_OK);
     CHECK(avenc_channel_wait_closed(channel, PATIENT) == AVENC_OK);
     CHECK(avenc_channel_has_ended(channel) == 0 && avenc_live(AVENC_LIVE_CHANNEL) == 1);

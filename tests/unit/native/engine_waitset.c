@@ -75,7 +75,7 @@ static void look(stream *s) {
             avenc_packet_release(packets[i]);
         }
     } while (count == 8);
-    int rc = avenc_channel_wait(s->channel, NULL, 0, AVENC_WAIT_FOR_FRAMES);
+    int rc = avenc_channel_wait(s->channel, 1, NULL, 0, AVENC_WAIT_FOR_FRAMES);
     CHECK(rc == AVENC_OK || rc == AVENC_E_TIMEOUT || rc == AVENC_E_DRAINED || rc == AVENC_E_CLOSED);
     if (rc == AVENC_E_DRAINED && !atomic_exchange(&s->over, true))
         atomic_fetch_sub(&open_streams, 1);

@@ -224,10 +224,10 @@ static void wait_for_something(avenc_channel *channel) {
     const avenc_wait *wait = any_wait();
     switch (below(6)) {
     case 0:
-        (void)avenc_channel_wait(channel, wait, once_in(2) ? 0 : 200, (int)below(4));
+        (void)avenc_channel_wait(channel, 1, wait, once_in(2) ? 0 : 200, (int)below(4));
         break;
     case 1:
-        (void)avenc_channel_wait_for(channel, below(6), wait, (int)below(4));
+        (void)avenc_channel_wait(channel, below(6), wait, 0, (int)below(4));
         break;
     case 2:
         (void)avenc_channel_wait_idle(channel, wait);
@@ -311,8 +311,8 @@ static void without_arguments(avenc_channel *channel) {
     CHECK(avenc_channel_take(channel, NULL, 1, &count) == AVENC_E_INVALID);
     CHECK(avenc_channel_take(channel, &packet, 1, NULL) == AVENC_E_INVALID);
     CHECK(avenc_channel_take_promised(channel, &packet, 1, NULL) == AVENC_E_INVALID);
-    CHECK(avenc_channel_wait(NULL, NULL, 0, 0) == AVENC_E_INVALID);
-    CHECK(avenc_channel_wait_for(NULL, 2, NULL, 0) == AVENC_E_INVALID);
+    CHECK(avenc_channel_wait(NULL, 1, NULL, 0, 0) == AVENC_E_INVALID);
+    CHECK(avenc_channel_wait(NULL, 2, NULL, 0, 0) == AVENC_E_INVALID);
     CHECK(avenc_channel_attach(channel, NULL, 0) == AVENC_E_INVALID);
     avenc_frame_release(NULL);
     avenc_packet_release(NULL);

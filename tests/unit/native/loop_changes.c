@@ -261,7 +261,7 @@ SCENARIO(a_change_that_is_given_up_inside_the_call_is_written_back) {
 /* What a wait's time-out says, once the call in its way has not returned for long enough to be worth a word. */
 static bool tells_of_the_change(avenc_channel *channel) {
     avenc_wait wait = avenc_wait_for(1);
-    return avenc_channel_wait(channel, &wait, 0, 0) == AVENC_E_TIMEOUT && said("; loop_change has not returned for");
+    return avenc_channel_wait(channel, 1, &wait, 0, 0) == AVENC_E_TIMEOUT && said("; loop_change has not returned for");
 }
 
 SCENARIO(a_change_whose_call_does_not_return_is_named_by_each_wait_behind_it) {
@@ -515,7 +515,7 @@ SCENARIO(frames_keep_their_order_beside_changes_of_two_threads) {
     pthread_create(&threads[1], NULL, change_always, channel);
     pthread_create(&threads[2], NULL, change_always, channel);
     for (uint64_t i = 1; i <= 4 * ROUNDS; i++) {
-        CHECK(avenc_channel_wait(channel, PATIENT, 0, AVENC_WAIT_FOR_FRAMES) == AVENC_OK);
+        CHECK(avenc_channel_wait(channel, 1, PATIENT, 0, AVENC_WAIT_FOR_FRAMES) == AVENC_OK);
         expect(channel, i);
     }
     for (int i = 0; i < 3; i++)

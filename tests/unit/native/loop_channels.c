@@ -74,7 +74,7 @@ SCENARIO(packets_keep_the_frames_order_over_three_successions_while_the_first_st
     loop_report_nth(0, 2);
     loop_report_nth(0, 2);
     CHECK(take_none(a) == 0 && stats_of(a).in_flight == 6);
-    CHECK(avenc_channel_wait(d, BRIEFLY, 0, 0) == AVENC_E_TIMEOUT);
+    CHECK(avenc_channel_wait(d, 1, BRIEFLY, 0, 0) == AVENC_E_TIMEOUT);
     avenc_channel_release(b);
     avenc_channel_release(c);
     loop_report(0, 1);
@@ -554,7 +554,7 @@ SCENARIO(who_waits_for_memory_does_not_wait_for_room) {
     CHECK(avenc_channel_wait_memory(channel, BRIEFLY) == AVENC_E_AGAIN);
     CHECK(avenc_frame_submit(frame, &tagged, 0, PATIENT, &index) == AVENC_OK);
     avenc_frame_release(frame);
-    CHECK(avenc_channel_wait(channel, PATIENT, 0, 0) == AVENC_OK); /* its packet: no more may wait */
+    CHECK(avenc_channel_wait(channel, 1, PATIENT, 0, 0) == AVENC_OK); /* its packet: no more may wait */
     CHECK(avenc_channel_wait_memory(channel, NULL) == AVENC_OK);
     CHECK(avenc_channel_enqueue(channel, &given, 1, 0, &index) == AVENC_E_FULL);
     loop_release(0, LOOP_ALLOC);
@@ -634,7 +634,7 @@ static void send_hangs(bool by_task) {
     CHECK(enqueue(channel, 3) == AVENC_OK);
     others_go_on(device);
     elsewhere_it_goes_on();
-    CHECK(avenc_channel_wait(channel, BRIEFLY, 0, 0) == AVENC_E_TIMEOUT);
+    CHECK(avenc_channel_wait(channel, 1, BRIEFLY, 0, 0) == AVENC_E_TIMEOUT);
     CHECK(avenc_channel_wait_idle(channel, BRIEFLY) == AVENC_E_TIMEOUT);
     CHECK(avenc_channel_close(channel) == AVENC_OK);
     CHECK(avenc_channel_wait_closed(channel, NULL) == AVENC_E_TIMEOUT);
@@ -660,7 +660,7 @@ SCENARIO(a_send_of_the_queue_s_never_returns) {
 /* What a wait's time-out says, once the call in its way has not returned for long enough to be worth a word. */
 static bool tells_of_the_send(avenc_channel *channel) {
     avenc_wait wait = avenc_wait_for(1);
-    return avenc_channel_wait(channel, &wait, 0, 0) == AVENC_E_TIMEOUT && said("; loop_send has not returned for");
+    return avenc_channel_wait(channel, 1, &wait, 0, 0) == AVENC_E_TIMEOUT && said("; loop_send has not returned for");
 }
 
 SCENARIO(a_send_that_never_returns_is_named_by_each_wait_behind_it) {
@@ -717,7 +717,7 @@ SCENARIO(destroying_a_channel_never_returns) {
     CHECK(avenc_channel_wait_closed(channel, BRIEFLY) == AVENC_E_TIMEOUT && said("has not destroyed the channel"));
     CHECK(said("(look at the loop)"));
     expect(channel, 1); /* packets that are ready can still be taken */
-    CHECK(avenc_channel_wait(channel, PATIENT, 0, AVENC_WAIT_FOR_FRAMES) == AVENC_E_CLOSED);
+    CHECK(avenc_channel_wait(channel, 1, PATIENT, 0, AVENC_WAIT_FOR_FRAMES) == AVENC_E_CLOSED);
     CHECK(submit(channel, 2) == AVENC_E_CLOSED);
     others_go_on(device);
     elsewhere_it_goes_on();
@@ -806,7 +806,7 @@ SCENARIO(a_channel_that_cannot_be_made_leaves_nothing) {
 
 static void *wait_for_packet(void *arg) {
     later *l = arg;
-    l->rc = avenc_channel_wait(l->channel, PATIENT, 0, 0);
+    l->rc = avenc_channel_wait(l->channel, 1, PATIENT, 0, 0);
     return NULL;
 }
 
@@ -909,13 +909,13 @@ SCENARIO(a_stall_is_told_when_frames_are_in_flight_and_only_then) {
     avenc_channel *channel = open_on(0, 2, 0);
     avenc_wait wait = avenc_wait_for(60);
     wait.stall_ns = 5000000;
-    CHECK(avenc_channel_wait(channel, &wait, 0, AVENC_WAIT_FOR_FRAMES) == AVENC_E_TIMEOUT);
+    CHECK(avenc_channel_wait(channel, 1, &wait, 0, AVENC_WAIT_FOR_FRAMES) == AVENC_E_TIMEOUT);
     CHECK(said("within 0.06 s, and no frame is in flight"));
     loop_default(0, held);
     CHECK(submit(channel, 1) == AVENC_OK);
     wait = avenc_wait_for(AVENC_NO_TIMEOUT);
     wait.stall_ns = 5000000;
-    CHECK(avenc_channel_wait(channel, &wait, 0, 0) == AVENC_E_TIMEOUT);
+    CHECK(avenc_channel_wait(channel, 1, &wait, 0, 0) == AVENC_E_TIMEOUT);
     CHECK(said("finished no frame for 0.005 s: 1 frame(s) are in flight") && said("(look at the loop)"));
     loop_report(0, 1);
     expect(channel, 1);
@@ -931,7 +931,7 @@ SCENARIO(a_look_interrupts_a_wait_that_goes_on) {
         int rc;
         wait = avenc_wait_for(40);
         wait.look_ns = 1000000;
-        while ((rc = avenc_channel_wait(channel, &wait, 0, 0)) == AVENC_E_LOOK)
+        while ((rc = avenc_channel_wait(channel, 1, &wait, 0, 0)) == AVENC_E_LOOK)
             looks++;
         CHECK(rc == AVENC_E_TIMEOUT && said("0.04 s")); /* of the wait, not of its last look */
     }
@@ -949,15 +949,15 @@ SCENARIO(the_end_of_a_stream_is_told_after_its_packets) {
     avenc_channel *channel = open_on(0, 2, 0);
     uint64_t index;
     loop_default(0, held);
-    CHECK(avenc_channel_wait(channel, NULL, 0, 0) == AVENC_E_DRAINED);
-    CHECK(avenc_channel_wait(channel, NULL, 0, AVENC_WAIT_FOR_FRAMES) == AVENC_E_TIMEOUT);
+    CHECK(avenc_channel_wait(channel, 1, NULL, 0, 0) == AVENC_E_DRAINED);
+    CHECK(avenc_channel_wait(channel, 1, NULL, 0, AVENC_WAIT_FOR_FRAMES) == AVENC_E_TIMEOUT);
     CHECK(submit(channel, 1) == AVENC_OK);
     CHECK(avenc_channel_end(channel) == AVENC_OK);
     CHECK(submit_index(channel, 2, &index) == AVENC_E_DRAINED);
-    CHECK(avenc_channel_wait(channel, NULL, 0, AVENC_WAIT_FOR_FRAMES) == AVENC_E_TIMEOUT);
+    CHECK(avenc_channel_wait(channel, 1, NULL, 0, AVENC_WAIT_FOR_FRAMES) == AVENC_E_TIMEOUT);
     loop_report(0, 1);
     expect(channel, 1);
-    CHECK(avenc_channel_wait(channel, PATIENT, 0, AVENC_WAIT_FOR_FRAMES) == AVENC_E_DRAINED);
+    CHECK(avenc_channel_wait(channel, 1, PATIENT, 0, AVENC_WAIT_FOR_FRAMES) == AVENC_E_DRAINED);
     end_channel(channel);
 }
 

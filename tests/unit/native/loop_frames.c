@@ -804,7 +804,7 @@ SCENARIO(promised_packets_are_for_those_to_whom_they_were_promised) {
     expect(channel, 2);
     expect(channel, 4);
     CHECK(take_none(channel) == 0 && stats_of(channel).ready == 2);
-    CHECK(avenc_channel_wait(channel, NULL, 0, 0) == AVENC_E_DRAINED);
+    CHECK(avenc_channel_wait(channel, 1, NULL, 0, 0) == AVENC_E_DRAINED);
     CHECK(avenc_channel_take_promised(channel, packets, 1, &count) == AVENC_OK && count == 1 && packets[0]->tag == 1);
     avenc_packet_release(packets[0]);
     CHECK(avenc_channel_take_promised(channel, packets, 8, &count) == AVENC_OK && count == 1 && packets[0]->tag == 3);

@@ -68,7 +68,7 @@ static int wait_idle(call *c, avenc_wait *wait) {
 }
 
 static int wait_for_packets(call *c, avenc_wait *wait) {
-    return avenc_channel_wait(c->channel, wait, 0, AVENC_WAIT_FOR_FRAMES);
+    return avenc_channel_wait(c->channel, 1, wait, 0, AVENC_WAIT_FOR_FRAMES);
 }
 
 static void give_tags_back(avenc_channel *channel, size_t count) {

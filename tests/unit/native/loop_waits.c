@@ -255,7 +255,7 @@ SCENARIO(a_rate_that_promises_nothing_is_not_waited_for) {
 
 static void *wait_coalescing(void *arg) {
     waiter *w = arg;
-    w->rc = avenc_channel_wait(w->channel, PATIENT, w->coalesce_us, AVENC_WAIT_FOR_FRAMES);
+    w->rc = avenc_channel_wait(w->channel, 1, PATIENT, w->coalesce_us, AVENC_WAIT_FOR_FRAMES);
     return NULL;
 }
 
@@ -297,7 +297,7 @@ static void *wait_for_several(void *arg) {
     patient *p = arg;
     atomic_store(&p->id, (int)syscall(SYS_gettid));
     avenc_wait wait = avenc_wait_for(AVENC_NO_TIMEOUT); /* fewer would come back at a deadline too */
-    p->rc = avenc_channel_wait_for(p->channel, p->at_least, &wait, p->flags);
+    p->rc = avenc_channel_wait(p->channel, p->at_least, &wait, 0, p->flags);
     return NULL;
 }
 
@@ -329,11 +329,11 @@ SCENARIO(who_waits_for_several_packets_is_woken_once_at_its_target) {
     CHECK(p.rc == AVENC_OK && avi_waitset_signals(progress) == before + 1);
     CHECK(take_none(channel) == 3);
     loop_report(0, 2);
-    CHECK(avenc_channel_wait_for(channel, 5, NULL, 0) == AVENC_OK); /* they are here */
+    CHECK(avenc_channel_wait(channel, 5, NULL, 0, 0) == AVENC_OK); /* they are here */
     for (uint64_t i = 1; i <= 5; i++)
         expect(channel, i);
-    CHECK(avenc_channel_wait_for(channel, 2, NULL, 0) == AVENC_E_DRAINED);
-    CHECK(avenc_channel_wait_for(channel, 2, BRIEFLY, AVENC_WAIT_FOR_FRAMES) == AVENC_E_TIMEOUT);
+    CHECK(avenc_channel_wait(channel, 2, NULL, 0, 0) == AVENC_E_DRAINED);
+    CHECK(avenc_channel_wait(channel, 2, BRIEFLY, 0, AVENC_WAIT_FOR_FRAMES) == AVENC_E_TIMEOUT);
     end_channel(channel);
 }
 
@@ -430,23 +430,23 @@ SCENARIO(fewer_packets_are_enough_where_no_more_come) {
     CHECK(p.rc == AVENC_OK && take_none(channel) == 5);
     for (uint64_t i = 1; i <= 5; i++)
         expect(channel, i);
-    CHECK(avenc_channel_wait_for(channel, 2, PATIENT, AVENC_WAIT_FOR_FRAMES) == AVENC_E_DRAINED);
+    CHECK(avenc_channel_wait(channel, 2, PATIENT, 0, AVENC_WAIT_FOR_FRAMES) == AVENC_E_DRAINED);
     end_channel(channel);
 }
 
 SCENARIO(fewer_packets_are_enough_after_the_time) {
     avenc_channel *channel = open_on(0, 8, 0);
     submit_held(channel, 1, 4);
-    CHECK(avenc_channel_wait_for(channel, 3, BRIEFLY, 0) == AVENC_E_TIMEOUT);
+    CHECK(avenc_channel_wait(channel, 3, BRIEFLY, 0, 0) == AVENC_E_TIMEOUT);
     loop_report(0, 2);
-    CHECK(avenc_channel_wait_for(channel, 3, BRIEFLY, 0) == AVENC_OK);
-    CHECK(avenc_channel_wait_for(channel, 3, NULL, 0) == AVENC_OK && take_none(channel) == 2);
+    CHECK(avenc_channel_wait(channel, 3, BRIEFLY, 0, 0) == AVENC_OK);
+    CHECK(avenc_channel_wait(channel, 3, NULL, 0, 0) == AVENC_OK && take_none(channel) == 2);
     avenc_wait stall = avenc_wait_for(AVENC_NO_TIMEOUT); /* the device stands still */
     stall.stall_ns = 20000000;
-    CHECK(avenc_channel_wait_for(channel, 3, &stall, 0) == AVENC_OK);
+    CHECK(avenc_channel_wait(channel, 3, &stall, 0, 0) == AVENC_OK);
     avenc_wait look = avenc_wait_for(AVENC_NO_TIMEOUT); /* and signals are looked for meanwhile */
     look.look_ns = 20000000;
-    CHECK(avenc_channel_wait_for(channel, 3, &look, 0) == AVENC_E_LOOK);
+    CHECK(avenc_channel_wait(channel, 3, &look, 0, 0) == AVENC_E_LOOK);
     loop_report(0, 2);
     for (uint64_t i = 1; i <= 4; i++)
         expect(channel, i);
@@ -514,7 +514,7 @@ SCENARIO(closing_and_a_lost_device_end_a_wait_for_several) {
         CHECK(p.rc == AVENC_OK);
         expect(channel, 1); /* the next call tells of the rest */
         if (lost)
-            CHECK(avenc_channel_wait_for(channel, 2, PATIENT, 0) == 507010);
+            CHECK(avenc_channel_wait(channel, 2, PATIENT, 0, 0) == 507010);
         if (lost)
             loop_lose(0, 0);
         loop_report(0, 2);
@@ -695,7 +695,7 @@ static void *wait_looking(void *arg) {
     waiter *w = arg;
     avenc_wait wait = avenc_wait_for(AVENC_NO_TIMEOUT);
     wait.look_ns = 3600ull * 1000 * 1000 * 1000;
-    w->rc = w->channel ? avenc_channel_wait(w->channel, &wait, 0, AVENC_WAIT_FOR_FRAMES)
+    w->rc = w->channel ? avenc_channel_wait(w->channel, 1, &wait, 0, AVENC_WAIT_FOR_FRAMES)
                        : avenc_waitset_take(w->waitset, &wait, 0, w->keys, 64, &w->count);
     atomic_store(&came_back, true);
     return NULL;
@@ -771,7 +771,7 @@ static void in_child(avenc_device *device, avenc_channel *channel, avenc_frame *
     FORKED(avenc_frame_submit(frame, &given, 0, NULL, &index));
     FORKED(avenc_channel_take(channel, packets, 2, &count));
     FORKED(avenc_channel_take_promised(channel, packets, 2, &count));
-    FORKED(avenc_channel_wait(channel, NULL, 0, 0));
+    FORKED(avenc_channel_wait(channel, 1, NULL, 0, 0));
     FORKED(avenc_channel_set_sink(channel, 1, 0, NULL));
     FORKED(avenc_channel_end(channel));
     FORKED(avenc_channel_wait_idle(channel, NULL));
