@@ -338,8 +338,7 @@ cdef extern from "avenc.h" nogil:
     int avenc_channel_enqueue(avenc_channel *channel, const avenc_submission *submission, int copy_now,
                               int drop_oldest, uint64_t *frame_index)
     int avenc_channel_drop_oldest(avenc_channel *channel)
-    int avenc_channel_wait_room(avenc_channel *channel, const avenc_wait *wait)
-    int avenc_channel_wait_memory(avenc_channel *channel, const avenc_wait *wait)
+    int avenc_channel_wait_room(avenc_channel *channel, int memory, const avenc_wait *wait)
 
     ctypedef struct avenc_frame:
         pass

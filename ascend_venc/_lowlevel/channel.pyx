@@ -253,7 +253,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef int status = AVENC_E_LOOK
         while look(status):
             with nogil:
-                status = avenc_channel_wait_memory(self._h, wait)
+                status = avenc_channel_wait_room(self._h, 1, wait)
         return status
 
     cdef int64_t _send_host(self, host_frame *held, avenc_submission *submission, avenc_wait *wait, int how) except -9:
@@ -298,7 +298,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 status = AVENC_E_LOOK
                 while look(status):
                     with nogil:
-                        status = avenc_channel_wait_room(self._h, wait)
+                        status = avenc_channel_wait_room(self._h, 0, wait)
             else:
                 status = self._in_the_way(status, wait)
             if status != AVENC_OK:

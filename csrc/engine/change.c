@@ -64,9 +64,8 @@ static void distrust_locked(avenc_channel *channel) {
 }
 
 void avenc_channel_distrust(avenc_channel *channel) {
-    if (!channel || channel->generation != avi_generation())
+    if (avi_channel_lock(channel, true, __func__) != AVENC_OK)
         return;
-    avi_lock(&channel->stream->lock);
     distrust_locked(channel);
     avi_unlock(&channel->stream->lock);
 }
@@ -209,8 +208,7 @@ bool avi_change_run(void *arg) {
     int rc = port->bind(channel->device, &binding);
     bool bound = rc == AVENC_OK;
     avi_lock(&stream->lock);
-    bool readable =
-        channel->refused; /* one in front of the change was, since it began; with the right to send no other */
+    bool readable = channel->refused; /* one in front of the change, since it began; with the right to send no other */
     channel->sending_since = bound && !readable ? avi_now_ns() : 0;
     avi_unlock(&stream->lock);
     if (bound && readable)
@@ -292,11 +290,10 @@ int avenc_change_wait(avenc_change *change, const avenc_wait *wait, uint64_t *fi
 }
 
 int avenc_channel_wait_changes(avenc_channel *channel, const avenc_wait *wait) {
-    int rc = avi_channel_check(channel, true, __func__);
+    int rc = avi_channel_lock(channel, true, __func__);
     if (rc != AVENC_OK)
         return rc;
     avi_waiter waiter = avi_waiter_begin(wait, __func__);
-    avi_lock(&channel->stream->lock);
     while (channel->change && rc == AVENC_OK)
         rc = avi_stream_sleep_locked(channel->stream, &waiter, true);
     if (rc == AVENC_E_TIMEOUT)

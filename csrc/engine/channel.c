@@ -232,8 +232,7 @@ void avi_channel_no_more_locked(avenc_channel *channel) {
 
 /* ---- ending ------------------------------------------------------------------------------------ */
 
-/* The hardware channel, and every slot that nobody holds. The device is bound; nothing else touches these any more. */
-static int free_parts(avenc_channel *channel) {
+int avi_channel_free_parts(avenc_channel *channel) {
     avi_stream *stream = channel->stream;
     int rc = AVENC_OK;
     if (channel->hardware) {
@@ -284,7 +283,7 @@ bool avi_channel_end_run(void *arg) {
     int rc = channel->port->bind(channel->device, &binding);
     bool bound = rc == AVENC_OK;
     if (bound) {
-        rc = free_parts(channel);
+        rc = avi_channel_free_parts(channel);
         channel->port->unbind(channel->device, &binding);
     }
     avi_blocking_ends();

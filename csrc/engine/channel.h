@@ -11,6 +11,7 @@
 
 #include "base/status.h"
 #include "base/taskq.h"
+#include "base/thread.h"
 #include "bitstream/access_unit.h"
 #include "bitstream/insertion.h"
 #include "bitstream/vui.h"
@@ -113,6 +114,14 @@ static inline int avi_channel_check(const avenc_channel *channel, bool given, co
     return channel->generation == avi_generation() ? AVENC_OK : avi_fail_forked(call);
 }
 
+/* The same; AVENC_OK: the lock is the caller's. */
+static inline int avi_channel_lock(avenc_channel *channel, bool given, const char *call) {
+    int rc = avi_channel_check(channel, given, call);
+    if (rc == AVENC_OK)
+        avi_lock(&channel->stream->lock);
+    return rc;
+}
+
 void avi_channel_retain(avenc_channel *channel);
 void avi_channel_drop(avenc_channel *channel); /* no lock is held */
 
@@ -197,6 +206,12 @@ void avi_channel_say_stuck_locked(const avi_stream *stream, char text[AVI_STUCK_
 void avi_channel_want_slot_locked(avenc_channel *channel);
 
 void avi_channel_unlink_locked(avenc_channel *channel);
+
+/*
+ * End the hardware channel, whose code it returns, and free every slot that nobody holds. The device is bound; nothing
+ * else touches these any more.
+ */
+int avi_channel_free_parts(avenc_channel *channel);
 
 /* Nothing of the vendor's is left of it: what outlives it is memory. No lock is held. */
 void avi_channel_settle(avenc_channel *channel);

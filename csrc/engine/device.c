@@ -75,29 +75,25 @@ int avi_device_open(const avi_port *port, avenc_library *library, const acl_api 
         return rc;
     avi_lock(&registry_lock);
     avenc_device *device = find_locked(port, library, device_id);
-    if (device) {
+    bool made = !device && (device = create_device(port, library, api, device_id));
+    if (!device) {
+        rc = AVENC_E_NOMEM;
+    } else if (!made) {
         device->references++;
-        avi_unlock(&registry_lock);
-        avi_taskq_release();
-        *out = device;
-        return AVENC_OK;
-    }
-    if (!(device = create_device(port, library, api, device_id))) {
-        avi_unlock(&registry_lock);
-        avi_taskq_release();
-        return AVENC_E_NOMEM;
-    }
-    device->next = registry;
-    registry = device;
-    if ((rc = port->open(device)) != AVENC_OK) { /* starts a thread, and nothing else */
-        unregister_locked(device);
-        avi_unlock(&registry_lock);
-        dispose(device);
-        return rc;
+    } else {
+        device->next = registry;
+        registry = device;
+        if ((rc = port->open(device)) != AVENC_OK) /* starts a thread, and nothing else */
+            unregister_locked(device);
     }
     avi_unlock(&registry_lock);
-    *out = device;
-    return AVENC_OK;
+    if (rc == AVENC_OK)
+        *out = device;
+    else if (made)
+        dispose(device);
+    if (!made)
+        avi_taskq_release(); /* a device has one */
+    return rc;
 }
 
 bool avi_device_opened(avenc_device *device, int code) {

@@ -22,11 +22,9 @@ static int make_parts(avenc_channel *channel) {
     avi_slots *slots = &channel->slots;
     int rc = channel->port->create(channel->device, &channel->config, &channel->hardware);
     for (uint32_t i = 0; rc == AVENC_OK && i < channel->config.depth; i++) {
-        slots->begun++;
-        if ((rc = avi_slot_make(slots, &slots->all[i], false)) == AVENC_OK) {
-            avi_slots_push(slots, &slots->all[i]);
-            slots->made++;
-        }
+        avi_slots_push(slots, &slots->all[slots->begun++]); /* nobody takes it before the channel is open */
+        rc = avi_slot_make(slots, &slots->all[i], false);
+        slots->made += rc == AVENC_OK;
     }
     if (rc == AVENC_OK) {
         avi_channel_retain(channel);
@@ -38,17 +36,6 @@ static int make_parts(avenc_channel *channel) {
     return rc;
 }
 
-/* What is there of a channel that could not be made whole, back to the device that is bound. */
-static void unmake_parts(avenc_channel *channel) {
-    avenc_failure kept = *avenc_last_failure();
-    for (uint32_t i = 0; i < channel->slots.begun; i++)
-        avi_slot_unmake(&channel->slots, &channel->slots.all[i]);
-    if (channel->hardware)
-        channel->port->destroy(channel->device, channel->hardware);
-    channel->hardware = NULL;
-    avi_fail_again(&kept);
-}
-
 static bool create_run(void *arg) {
     avenc_channel *channel = arg;
     avi_stream *stream = channel->stream;
@@ -58,8 +45,11 @@ static bool create_run(void *arg) {
                                                  : channel->port->bind(channel->device, &binding);
     if (rc == AVENC_OK) {
         rc = make_parts(channel);
-        if (rc != AVENC_OK)
-            unmake_parts(channel);
+        if (rc != AVENC_OK) {
+            avenc_failure kept = *avenc_last_failure();
+            avi_channel_free_parts(channel);
+            avi_fail_again(&kept);
+        }
         channel->port->unbind(channel->device, &binding);
     }
     avi_blocking_ends();
@@ -164,12 +154,11 @@ int avenc_channel_create(avenc_device *device, const avenc_channel_config *confi
 }
 
 int avenc_channel_wait_open(avenc_channel *channel, const avenc_wait *wait) {
-    int rc = avi_channel_check(channel, true, __func__);
+    int rc = avi_channel_lock(channel, true, __func__);
     if (rc != AVENC_OK)
         return rc;
     avi_waiter waiter = avi_waiter_begin(wait, __func__);
     avi_stream *stream = channel->stream;
-    avi_lock(&stream->lock);
     while (channel->state == AVI_OPENING && !stream->closed && /* what is of no use any more is not waited for */
            (rc = avi_stream_sleep_locked(stream, &waiter, false)) == AVENC_OK)
         continue;
@@ -188,11 +177,10 @@ int avenc_channel_wait_open(avenc_channel *channel, const avenc_wait *wait) {
 /* ---- taking a predecessor's place -------------------------------------------------------------- */
 
 int avenc_channel_succeed(avenc_channel *channel, uint64_t *first_index) {
-    int rc = avi_channel_check(channel, first_index, __func__);
+    int rc = avi_channel_lock(channel, first_index, __func__);
     if (rc != AVENC_OK)
         return rc;
     avi_stream *stream = channel->stream;
-    avi_lock(&stream->lock);
     avenc_channel *old = stream->current;
     if (stream->closed) {
         rc = avi_fail(AVENC_E_CLOSED, __func__, "the encoder is closed");
@@ -225,9 +213,8 @@ int avenc_channel_succeed(avenc_channel *channel, uint64_t *first_index) {
 }
 
 void avenc_channel_pause(avenc_channel *channel, int paused) {
-    if (!channel || channel->generation != avi_generation())
+    if (avi_channel_lock(channel, true, __func__) != AVENC_OK)
         return;
-    avi_lock(&channel->stream->lock);
     /* What a retirement has begun is not taken back: there is nothing left to send to until a successor is there. */
     channel->stream->paused = paused || (channel->retiring && !channel->sealed);
     avi_stream_signal_locked(channel->stream, true);
@@ -235,9 +222,8 @@ void avenc_channel_pause(avenc_channel *channel, int paused) {
 }
 
 void avenc_channel_retire(avenc_channel *channel) {
-    if (!channel || channel->generation != avi_generation())
+    if (avi_channel_lock(channel, true, __func__) != AVENC_OK)
         return;
-    avi_lock(&channel->stream->lock);
     channel->retiring = channel->stream->paused;
     if (channel->retiring)
         avi_change_cancel_locked(channel, AVENC_E_REPLACED, "the channel is being replaced");
@@ -278,12 +264,11 @@ static int fail_to_end_locked(avi_stream *stream, const avenc_wait *wait, const 
 }
 
 int avenc_channel_wait_retired(avenc_channel *channel, const avenc_wait *wait) {
-    int rc = avi_channel_check(channel, true, __func__);
+    int rc = avi_channel_lock(channel, true, __func__);
     if (rc != AVENC_OK)
         return rc;
     avi_waiter waiter = avi_waiter_begin(wait, __func__);
     avi_stream *stream = channel->stream;
-    avi_lock(&stream->lock);
     bool lost = false; /* then nothing is destroyed */
     while (channel->state != AVI_ENDED && !(lost = atomic_load(&channel->device->lost)) &&
            (rc = avi_stream_sleep_locked(stream, &waiter, false)) == AVENC_OK)
@@ -316,26 +301,18 @@ static void close_locked(avi_stream *stream) {
 }
 
 int avenc_channel_close(avenc_channel *channel) {
-    int rc = avi_channel_check(channel, true, __func__);
+    int rc = avi_channel_lock(channel, true, __func__);
     if (rc != AVENC_OK)
         return rc;
-    avi_lock(&channel->stream->lock);
     close_locked(channel->stream);
     avi_unlock(&channel->stream->lock);
     return AVENC_OK;
 }
 
-static bool ended_locked(const avi_stream *stream) {
-    for (const avenc_channel *channel = stream->channels; channel; channel = channel->next)
-        if (channel->state != AVI_ENDED)
-            return false;
-    return true;
-}
-
 /* An end failed, and there is none left to wait for: each channel has ended, or was tried to be ended too often. */
 static bool end_failed_locked(const avi_stream *stream) {
     for (const avenc_channel *channel = stream->channels; channel; channel = channel->next)
-        if (channel->state != AVI_ENDED && (channel->state != AVI_OPEN || channel->end_failures < AVI_END_TRIES))
+        if (channel->state != AVI_OPEN || channel->end_failures < AVI_END_TRIES)
             return false;
     return stream->end_failure.code != AVENC_OK;
 }
@@ -343,16 +320,15 @@ static bool end_failed_locked(const avi_stream *stream) {
 /* No channel of the stream is to be waited for. */
 static bool over_locked(const avenc_channel *channel) {
     const avi_stream *stream = channel->stream;
-    return ended_locked(stream) || atomic_load(&channel->device->lost) || end_failed_locked(stream);
+    return !stream->channels || atomic_load(&channel->device->lost) || end_failed_locked(stream);
 }
 
 int avenc_channel_wait_closed(avenc_channel *channel, const avenc_wait *wait) {
-    int rc = avi_channel_check(channel, true, __func__);
+    int rc = avi_channel_lock(channel, true, __func__);
     if (rc != AVENC_OK)
         return rc;
     avi_waiter waiter = avi_waiter_begin(wait, __func__);
     avi_stream *stream = channel->stream;
-    avi_lock(&stream->lock);
     while (rc == AVENC_OK && (avi_sink_unfinished_locked(stream) || !over_locked(channel)))
         rc = avi_stream_sleep_locked(stream, &waiter, false);
     if (rc == AVENC_E_TIMEOUT)
@@ -366,10 +342,9 @@ int avenc_channel_wait_closed(avenc_channel *channel, const avenc_wait *wait) {
 }
 
 int avenc_channel_has_ended(avenc_channel *channel) {
-    if (!channel || channel->generation != avi_generation())
+    if (avi_channel_lock(channel, true, __func__) != AVENC_OK)
         return 1;
-    avi_lock(&channel->stream->lock);
-    bool ended = ended_locked(channel->stream);
+    bool ended = !channel->stream->channels;
     for (avenc_channel *left = channel->stream->channels; left && channel->stream->closed; left = left->next)
         avi_channel_check_over_locked(left); /* of one that could not be bound: once more */
     avi_unlock(&channel->stream->lock);

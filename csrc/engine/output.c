@@ -21,26 +21,21 @@ static void note_taken_locked(avi_stream *stream, bool was_full, size_t taken) {
 }
 
 int avenc_channel_take(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count) {
-    int rc = avi_channel_check(channel, packets && count, __func__);
+    int rc = avi_channel_lock(channel, packets && count, __func__);
     if (rc != AVENC_OK)
         return rc;
-    *count = 0;
-    if (max == 0)
-        return AVENC_OK;
     avi_stream *stream = channel->stream;
-    avi_lock(&stream->lock);
     bool was_full = avi_stream_full_locked(stream);
     /* The public part of a packet comes first: the arrays are the same. */
-    *count = avi_stream_take_locked(stream, (avi_packet **)packets, max);
+    *count = max ? avi_stream_take_locked(stream, (avi_packet **)packets, max) : 0;
     note_taken_locked(stream, was_full, *count);
     avi_unlock(&stream->lock);
     return AVENC_OK;
 }
 
 void avenc_channel_give_back(avenc_channel *channel, avenc_packet **packets, size_t count) {
-    if (avi_channel_check(channel, packets, __func__) != AVENC_OK)
+    if (avi_channel_lock(channel, packets, __func__) != AVENC_OK)
         return;
-    avi_lock(&channel->stream->lock);
     for (size_t i = 0; i < count; i++)
         avi_stream_put_locked(channel->stream, (avi_packet *)packets[i]);
     if (count)
@@ -49,12 +44,11 @@ void avenc_channel_give_back(avenc_channel *channel, avenc_packet **packets, siz
 }
 
 int avenc_channel_take_promised(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count) {
-    int rc = avi_channel_check(channel, packets && count, __func__);
+    int rc = avi_channel_lock(channel, packets && count, __func__);
     if (rc != AVENC_OK)
         return rc;
     avi_stream *stream = channel->stream;
     size_t taken = 0;
-    avi_lock(&stream->lock);
     bool was_full = avi_stream_full_locked(stream);
     while (taken < max && stream->promised.head)
         packets[taken++] = &avi_packet_pop(&stream->promised)->pub;
@@ -65,10 +59,9 @@ int avenc_channel_take_promised(avenc_channel *channel, avenc_packet **packets, 
 }
 
 size_t avenc_channel_take_dropped(avenc_channel *channel, uint64_t *tags, size_t max) {
-    if (avi_channel_check(channel, tags, __func__) != AVENC_OK)
+    if (avi_channel_lock(channel, tags, __func__) != AVENC_OK)
         return 0;
     size_t taken = 0;
-    avi_lock(&channel->stream->lock);
     for (avi_packet *packet; taken < max && (packet = avi_packet_pop(&channel->stream->dropped));) {
         tags[taken++] = packet->pub.tag;
         avi_pool_release(packet);
@@ -104,11 +97,10 @@ static int fail_to_come_locked(const avi_stream *stream, const avi_waiter *waite
                         waiter->stalled ? "the device has finished no frame" : "no packet came", bound.text,
                         stats->in_flight, stats->queued, early, stuck, *stuck || waiter->stalled ? stream->hint : "");
     if (stream->has_sink && !stream->sink_error && (stream->writing || stream->ready.count))
-        return avi_fail(
-            AVENC_E_TIMEOUT, call,
-            "the reader of the sink has taken nothing %s: %u access units wait to be written, no frame is in "
-            "flight",
-            bound.text, avi_stream_ready_locked(stream));
+        return avi_fail(AVENC_E_TIMEOUT, call,
+                        "the reader of the sink has taken nothing %s: %u access units wait to be written, no frame is "
+                        "in flight",
+                        bound.text, avi_stream_ready_locked(stream));
     return avi_fail(AVENC_E_TIMEOUT, call, "no packet came %s, and no frame is in flight", bound.text);
 }
 
@@ -145,11 +137,10 @@ static int wait_for_packets_locked(avenc_channel *channel, avi_waiter *waiter, i
 
 int avenc_channel_wait(avenc_channel *channel, uint32_t at_least, const avenc_wait *wait, uint32_t coalesce_us,
                        int flags) {
-    int rc = avi_channel_check(channel, true, __func__);
+    int rc = avi_channel_lock(channel, true, __func__);
     if (rc != AVENC_OK)
         return rc;
     avi_stream *stream = channel->stream;
-    avi_lock(&stream->lock);
     if (at_least > 1 || coalesce_us || !avi_stream_receivable_locked(stream)) {
         avi_waiter waiter = avi_waiter_begin(wait, __func__);
         waiter.at_least = at_least;
@@ -162,13 +153,12 @@ int avenc_channel_wait(avenc_channel *channel, uint32_t at_least, const avenc_wa
 }
 
 int avenc_channel_wait_idle(avenc_channel *channel, const avenc_wait *wait) {
-    int rc = avi_channel_check(channel, true, __func__);
+    int rc = avi_channel_lock(channel, true, __func__);
     if (rc != AVENC_OK)
         return rc;
     avi_waiter waiter = avi_waiter_begin(wait, __func__);
     avi_stream *stream = channel->stream;
     bool writing;
-    avi_lock(&stream->lock);
     while (rc == AVENC_OK && ((writing = avi_sink_unfinished_locked(stream)) || stream->stats.in_flight)) {
         if (writing)
             avi_sink_wake_locked(stream, true);
@@ -184,10 +174,9 @@ int avenc_channel_wait_idle(avenc_channel *channel, const avenc_wait *wait) {
 }
 
 uint64_t avenc_channel_stalled_ns(avenc_channel *channel) {
-    if (avi_channel_check(channel, true, __func__) != AVENC_OK)
+    if (avi_channel_lock(channel, true, __func__) != AVENC_OK)
         return 0;
     avi_stream *stream = channel->stream;
-    avi_lock(&stream->lock);
     uint64_t now = avi_now_ns(), since = stream->progressed_ns;
     uint64_t stalled = stream->stats.in_flight && now > since ? now - since : 0;
     avi_unlock(&stream->lock);
@@ -195,10 +184,9 @@ uint64_t avenc_channel_stalled_ns(avenc_channel *channel) {
 }
 
 int avenc_channel_end(avenc_channel *channel) {
-    int rc = avi_channel_check(channel, true, __func__);
+    int rc = avi_channel_lock(channel, true, __func__);
     if (rc != AVENC_OK)
         return rc;
-    avi_lock(&channel->stream->lock);
     channel->stream->ended = true;
     avi_sink_wake_locked(channel->stream, true);
     avi_stream_signal_locked(channel->stream, true);
@@ -232,11 +220,10 @@ int avenc_channel_attach(avenc_channel *channel, avenc_waitset *waitset, uint32_
 }
 
 void avenc_channel_detach(avenc_channel *channel, avenc_waitset *waitset) {
-    if (avi_channel_check(channel, waitset, __func__) != AVENC_OK)
+    if (avi_channel_lock(channel, waitset, __func__) != AVENC_OK)
         return;
     avi_stream *stream = channel->stream;
     bool found = false;
-    avi_lock(&stream->lock);
     for (unsigned i = 0; i < stream->attached_count && !found; i++) {
         if (stream->attached[i] == waitset) {
             unsigned last = --stream->attached_count;

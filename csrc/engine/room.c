@@ -53,11 +53,10 @@ int avi_fail_full_locked(const avenc_channel *channel, const avi_waiter *waiter)
     avi_channel_say_stuck_locked(stream, stuck);
     const char *hint = *stuck ? stream->hint : "";
     if (stream->paused)
-        return avi_fail(
-            AVENC_E_FULL, call,
-            "no room for another frame %s: reconfigure() is ending the old channel; if it has timed out or was "
-            "interrupted, call it again",
-            bound.text);
+        return avi_fail(AVENC_E_FULL, call,
+                        "no room for another frame %s: reconfigure() is ending the old channel; if it has timed out or "
+                        "was interrupted, call it again",
+                        bound.text);
     if (avi_stream_full_locked(stream) && stream->early)
         return avi_fail(AVENC_E_FULL, call,
                         "no room for another frame %s: %u packets wait to be received, and %u for frames in front of "
@@ -197,21 +196,12 @@ int avi_wait_pause_locked(avenc_channel *channel, avi_waiter *waiter) {
     return rc;
 }
 
-static int wait_room(avenc_channel *channel, bool memory, const avenc_wait *wait, const char *call) {
-    int rc = avi_channel_check(channel, true, call);
+int avenc_channel_wait_room(avenc_channel *channel, int memory, const avenc_wait *wait) {
+    int rc = avi_channel_lock(channel, true, __func__);
     if (rc != AVENC_OK)
         return rc;
-    avi_waiter waiter = avi_waiter_begin(wait, call);
-    avi_lock(&channel->stream->lock);
-    rc = wait_room_locked(channel, AVI_TO_KEEP, memory, &waiter);
+    avi_waiter waiter = avi_waiter_begin(wait, __func__);
+    rc = wait_room_locked(channel, AVI_TO_KEEP, memory != 0, &waiter);
     avi_unlock(&channel->stream->lock);
     return rc;
-}
-
-int avenc_channel_wait_room(avenc_channel *channel, const avenc_wait *wait) {
-    return wait_room(channel, false, wait, __func__);
-}
-
-int avenc_channel_wait_memory(avenc_channel *channel, const avenc_wait *wait) {
-    return wait_room(channel, true, wait, __func__);
 }

@@ -51,8 +51,7 @@ avenc_waitset *avi_waitset_create(void) {
     waitset->fd = -1;
     atomic_store(&waitset->references, 1);
     pthread_mutex_init(&waitset->lock, NULL);
-    if (avi_waitset_reserve(waitset, 0) ==
-        AVENC_OK) /* a key that anybody may signal without having attached a channel */
+    if (avi_waitset_reserve(waitset, 0) == AVENC_OK) /* a key to signal without having attached a channel */
         return waitset;
     avi_waitset_drop(waitset);
     return NULL;

@@ -72,6 +72,14 @@ static avi_sink *take_due_locked(uint64_t *until) {
     return due;
 }
 
+/* Hear when it can be written again. False: there was no memory for that. */
+static bool arm(avi_sink *sink) {
+    struct epoll_event event = {.events = EPOLLOUT | EPOLLONESHOT, .data.ptr = sink};
+    bool armed = epoll_ctl(poll_set, sink->armed ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, sink->fd, &event) == 0;
+    sink->armed = sink->armed || armed;
+    return armed;
+}
+
 static void serve(avi_sink *sink) {
     int outcome = AVI_MORE;
     if (sink->kind == AVI_FILE_SINK) {
@@ -80,24 +88,15 @@ static void serve(avi_sink *sink) {
     }
     for (int i = 0; i < TURN && outcome == AVI_MORE; i++)
         outcome = avi_writing_step(sink);
-    if (outcome == AVI_MORE) {
-        avi_lock(&writer_lock);
-        want_locked(sink, 0);
-        avi_unlock(&writer_lock);
-    } else if (outcome == AVI_BLOCKED) {
-        struct epoll_event event = {.events = EPOLLOUT | EPOLLONESHOT, .data.ptr = sink};
-        if (epoll_ctl(poll_set, sink->armed ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, sink->fd, &event) == 0) {
-            sink->armed = true;
-        } else { /* no memory for it: look by and by */
-            avi_lock(&writer_lock);
-            want_locked(sink, avi_now_ns() + RETRY_NS);
-            avi_unlock(&writer_lock);
-        }
-    } else if (outcome == AVI_OVER) {
+    if (outcome == AVI_OVER) {
         if (sink->armed)
             epoll_ctl(poll_set, EPOLL_CTL_DEL, sink->fd, NULL);
         avi_writer_delist(sink);
         avi_sink_drop(sink);
+    } else if (outcome == AVI_MORE || (outcome == AVI_BLOCKED && !arm(sink))) { /* not armed: look by and by */
+        avi_lock(&writer_lock);
+        want_locked(sink, outcome == AVI_MORE ? 0 : avi_now_ns() + RETRY_NS);
+        avi_unlock(&writer_lock);
     }
 }
 

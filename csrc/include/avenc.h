@@ -722,7 +722,7 @@ AVENC_API uint32_t avenc_channel_refused_pending(avenc_channel *channel);
  * Queue a frame to be sent by a native thread; never waits, calls nothing of the vendor's. With copy_now the picture
  * is copied before the call returns; without, it must stay valid and unchanged until the frame's tag has come back.
  * AVENC_E_FULL if there is no room, unless drop_oldest makes some: the oldest frame that was not yet sent is dropped.
- * AVENC_E_AGAIN if there is room, but its memory is being allocated: avenc_channel_wait_memory. A frame that the device
+ * AVENC_E_AGAIN if there is room, but its memory is being allocated: avenc_channel_wait_room. A frame that the device
  * refuses comes back as a packet with the code.
  */
 AVENC_API int avenc_channel_enqueue(avenc_channel *channel, const avenc_submission *submission, int copy_now,
@@ -731,14 +731,14 @@ AVENC_API int avenc_channel_enqueue(avenc_channel *channel, const avenc_submissi
 /* Drop the oldest frame that was not sent yet, as avenc_channel_enqueue does. 1 if there was one, else 0. */
 AVENC_API int avenc_channel_drop_oldest(avenc_channel *channel);
 
-/* Wait until avenc_channel_enqueue and _acquire have room. AVENC_E_FULL if not, AVENC_E_AGAIN if its memory is missing still. */
-AVENC_API int avenc_channel_wait_room(avenc_channel *channel, const avenc_wait *wait);
-
 /*
- * After AVENC_E_AGAIN: wait until memory is no longer what is waited for, because it is there, could not be allocated
- * (which the call says that needs it), or there is no room any more, and call again. AVENC_E_AGAIN if it is still being allocated.
+ * Wait until avenc_channel_enqueue and _acquire have room. AVENC_E_FULL if not, AVENC_E_AGAIN if its memory is missing
+ * still.
+ *
+ * With `memory`, after AVENC_E_AGAIN: wait until memory is no longer what is waited for, because it is there, could not
+ * be allocated (which the call says that needs it), or there is no room any more, and call again.
  */
-AVENC_API int avenc_channel_wait_memory(avenc_channel *channel, const avenc_wait *wait);
+AVENC_API int avenc_channel_wait_room(avenc_channel *channel, int memory, const avenc_wait *wait);
 
 typedef struct avenc_frame avenc_frame;
 

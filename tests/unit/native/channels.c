@@ -60,7 +60,7 @@ int enqueue(avenc_channel *channel, uint64_t stamp) {
     uint64_t index;
     int rc;
     while ((rc = avenc_channel_enqueue(channel, &frame, 1, 0, &index)) == AVENC_E_AGAIN)
-        CHECK(avenc_channel_wait_room(channel, PATIENT) == AVENC_OK);
+        CHECK(avenc_channel_wait_room(channel, 0, PATIENT) == AVENC_OK);
     return rc;
 }
 

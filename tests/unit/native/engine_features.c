@@ -122,7 +122,7 @@ static void *submit(void *arg) {
         if (rc == AVENC_E_CLOSED)
             break;
         if (rc != AVENC_OK)
-            avenc_channel_wait_room(atomic_load(&j->channel), within(5, &wait));
+            avenc_channel_wait_room(atomic_load(&j->channel), 0, within(5, &wait));
     }
     atomic_fetch_sub(&j->submitting, 1);
     avenc_waitset_signal(j->waitset, 0);

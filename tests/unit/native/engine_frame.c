@@ -113,7 +113,8 @@ int main(int argc, char **argv) {
     CHECK(avenc_waitset_fd(waitset) >= 0);
     avenc_submission frame = {.picture = {pixels, WIDTH, pixels + WIDTH * HEIGHT, WIDTH, WIDTH, HEIGHT, HEIGHT / 2},
                               .number_pts = 1};
-    CHECK(avenc_channel_wait_room(channel, PATIENT) == AVENC_OK); /* the memory that queued frames need is made now */
+    /* The memory that queued frames need is made now. */
+    CHECK(avenc_channel_wait_room(channel, 0, PATIENT) == AVENC_OK);
     unsigned frames = (unsigned)atoi(argv[3]);
     if (!strcmp(argv[2], "batch")) {
         while (received < frames)

@@ -131,14 +131,14 @@ static void *submit_refused(void *channel) {
 static void queued_behind_refused(void) {
     avenc_device *device = open_device(0);
     avenc_channel *channel = open_channel(device, 1, 2);
-    CHECK(avenc_channel_wait_room(channel, PATIENT) == AVENC_OK);
+    CHECK(avenc_channel_wait_room(channel, 0, PATIENT) == AVENC_OK);
     hang(SEND, 1);
     CHECK(sim.fail_call(SEND, 1, 507018, 0) == 0);
     pthread_t thread;
     pthread_create(&thread, NULL, submit_refused, channel);
     wait_hung(SEND);
     while (enqueue(channel) == AVENC_E_AGAIN)
-        CHECK(avenc_channel_wait_room(channel, PATIENT) == AVENC_OK);
+        CHECK(avenc_channel_wait_room(channel, 0, PATIENT) == AVENC_OK);
     sim.release_hung();
     pthread_join(thread, NULL);
     CHECK(take(channel) == AVENC_OK);
@@ -177,14 +177,14 @@ static void room_while_growing(void) {
     hang(name_of("acldvppMalloc", "hi_mpi_dvpp_malloc"), 1);
     CHECK(enqueue(channel) == AVENC_E_AGAIN); /* calls nothing of the vendor's itself */
     wait_hung(name_of("acldvppMalloc", "hi_mpi_dvpp_malloc"));
-    CHECK(avenc_channel_wait_room(channel, BRIEFLY) == AVENC_E_AGAIN);
+    CHECK(avenc_channel_wait_room(channel, 0, BRIEFLY) == AVENC_E_AGAIN);
     CHECK(enqueue(channel) == AVENC_E_AGAIN);
     sim.release_hung();
     CHECK(sim.set_option("stall", 1) == 0);
     for (int i = 0; i < 4; i++) {
         int rc;
         while ((rc = enqueue(channel)) == AVENC_E_AGAIN)
-            CHECK(avenc_channel_wait_room(channel, PATIENT) == AVENC_OK);
+            CHECK(avenc_channel_wait_room(channel, 0, PATIENT) == AVENC_OK);
         CHECK(rc == AVENC_OK);
     }
     CHECK(enqueue(channel) == AVENC_E_FULL);

@@ -233,10 +233,10 @@ static void wait_for_something(avenc_channel *channel) {
         (void)avenc_channel_wait_idle(channel, wait);
         break;
     case 3:
-        (void)avenc_channel_wait_room(channel, wait);
+        (void)avenc_channel_wait_room(channel, 0, wait);
         break;
     case 4:
-        (void)avenc_channel_wait_memory(channel, wait);
+        (void)avenc_channel_wait_room(channel, 1, wait);
         break;
     default:
         (void)avenc_channel_wait_changes(channel, wait);

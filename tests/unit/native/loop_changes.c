@@ -92,7 +92,7 @@ static void enqueue_at(avenc_channel *channel, uint64_t stamp, int64_t pts) {
     own.number_pts = 0;
     own.pts = pts;
     while ((rc = avenc_channel_enqueue(channel, &own, 1, 0, &index)) == AVENC_E_AGAIN)
-        CHECK(avenc_channel_wait_memory(channel, PATIENT) == AVENC_OK);
+        CHECK(avenc_channel_wait_room(channel, 1, PATIENT) == AVENC_OK);
     CHECK(rc == AVENC_OK);
 }
 

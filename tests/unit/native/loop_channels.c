@@ -524,7 +524,7 @@ SCENARIO(memory_for_one_more_slot_never_comes) {
     loop_hang(0, LOOP_ALLOC, 1);
     CHECK(avenc_channel_enqueue(channel, &given, 1, 0, &index) == AVENC_E_AGAIN);
     loop_wait_hung(0, LOOP_ALLOC, 1);
-    CHECK(avenc_channel_wait_room(channel, BRIEFLY) == AVENC_E_AGAIN);
+    CHECK(avenc_channel_wait_room(channel, 0, BRIEFLY) == AVENC_E_AGAIN);
     CHECK(avenc_channel_acquire(channel, BRIEFLY, &none, &memory) == AVENC_E_AGAIN && !none);
     CHECK(avenc_frame_submit(frame, &tagged, 0, PATIENT, &index) == AVENC_OK); /* the slot that is there */
     avenc_frame_release(frame);
@@ -551,15 +551,15 @@ SCENARIO(who_waits_for_memory_does_not_wait_for_room) {
     loop_hang(0, LOOP_ALLOC, 1);
     CHECK(avenc_channel_enqueue(channel, &given, 1, 0, &index) == AVENC_E_AGAIN);
     loop_wait_hung(0, LOOP_ALLOC, 1);
-    CHECK(avenc_channel_wait_memory(channel, BRIEFLY) == AVENC_E_AGAIN);
+    CHECK(avenc_channel_wait_room(channel, 1, BRIEFLY) == AVENC_E_AGAIN);
     CHECK(avenc_frame_submit(frame, &tagged, 0, PATIENT, &index) == AVENC_OK);
     avenc_frame_release(frame);
     CHECK(avenc_channel_wait(channel, 1, PATIENT, 0, 0) == AVENC_OK); /* its packet: no more may wait */
-    CHECK(avenc_channel_wait_memory(channel, NULL) == AVENC_OK);
+    CHECK(avenc_channel_wait_room(channel, 1, NULL) == AVENC_OK);
     CHECK(avenc_channel_enqueue(channel, &given, 1, 0, &index) == AVENC_E_FULL);
     loop_release(0, LOOP_ALLOC);
     expect(channel, 1);
-    CHECK(avenc_channel_wait_memory(channel, PATIENT) == AVENC_OK);
+    CHECK(avenc_channel_wait_room(channel, 1, PATIENT) == AVENC_OK);
     CHECK(avenc_channel_enqueue(channel, &given, 1, 0, &index) == AVENC_OK);
     expect(channel, 2);
     end_channel(channel);
@@ -574,9 +574,9 @@ SCENARIO(memory_for_one_more_slot_is_refused_and_tried_again) {
     for (unsigned i = 0; i < 40; i++) { /* more often than there are slots: none is used up by that */
         loop_fail(0, LOOP_ALLOC, 1, 200000);
         CHECK(avenc_channel_enqueue(channel, &given, 1, 0, &index) == AVENC_E_AGAIN);
-        CHECK(avenc_channel_wait_room(channel, PATIENT) == 200000);
+        CHECK(avenc_channel_wait_room(channel, 0, PATIENT) == 200000);
     }
-    CHECK(avenc_channel_wait_room(channel, PATIENT) == AVENC_OK);
+    CHECK(avenc_channel_wait_room(channel, 0, PATIENT) == AVENC_OK);
     CHECK(avenc_channel_enqueue(channel, &given, 1, 0, &index) == AVENC_OK);
     expect(channel, 2);
     avenc_frame_release(frame);
@@ -597,8 +597,8 @@ SCENARIO(memory_that_cannot_be_had_is_told_once_for_each_try) {
                  : i == 2 ? avenc_channel_submit(channel, &given, NULL, &index)
                           : avenc_channel_acquire(channel, NULL, &none, &memory);
         CHECK(rc == AVENC_E_AGAIN);
-        CHECK(avenc_channel_wait_memory(channel, PATIENT) == AVENC_OK);
-        CHECK(avenc_channel_wait_memory(channel, PATIENT) == AVENC_OK); /* it takes nothing from whoever asks */
+        CHECK(avenc_channel_wait_room(channel, 1, PATIENT) == AVENC_OK);
+        CHECK(avenc_channel_wait_room(channel, 1, PATIENT) == AVENC_OK); /* it takes nothing from whoever asks */
         rc = i == 1   ? avenc_channel_enqueue(channel, &given, 1, 0, &index)
              : i == 2 ? avenc_channel_submit(channel, &given, NULL, &index)
                       : avenc_channel_acquire(channel, NULL, &none, &memory);

@@ -157,7 +157,7 @@ SCENARIO(what_pads_a_row_on_its_way_to_the_device_is_zero) {
         int rc = queued ? avenc_channel_enqueue(channel, &frame, 1, 0, &index)
                         : avenc_channel_submit(channel, &frame, PATIENT, &index);
         while (rc == AVENC_E_AGAIN) {
-            CHECK(avenc_channel_wait_room(channel, PATIENT) == AVENC_OK);
+            CHECK(avenc_channel_wait_room(channel, 0, PATIENT) == AVENC_OK);
             rc = avenc_channel_enqueue(channel, &frame, 1, 0, &index);
         }
         CHECK(rc == AVENC_OK);
@@ -547,7 +547,7 @@ SCENARIO(with_all_slots_out_the_last_one_is_waited_for_while_it_is_made) {
     CHECK(avenc_channel_submit(channel, &frame, NULL, &index) == AVENC_E_AGAIN);
     loop_wait_hung(0, LOOP_ALLOC, 1);
     CHECK(avenc_channel_submit(channel, &frame, NULL, &index) == AVENC_E_AGAIN);
-    CHECK(avenc_channel_wait_memory(channel, BRIEFLY) == AVENC_E_AGAIN);
+    CHECK(avenc_channel_wait_room(channel, 1, BRIEFLY) == AVENC_E_AGAIN);
     loop_release(0, LOOP_ALLOC);
     CHECK(submit(channel, 100) == AVENC_OK);
     expect(channel, 100);

@@ -60,7 +60,7 @@ static int submit_one(call *c, avenc_wait *wait) {
 }
 
 static int wait_room(call *c, avenc_wait *wait) {
-    return avenc_channel_wait_room(c->channel, wait);
+    return avenc_channel_wait_room(c->channel, 0, wait);
 }
 
 static int wait_idle(call *c, avenc_wait *wait) {

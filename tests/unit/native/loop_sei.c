@@ -64,7 +64,7 @@ SCENARIO(every_way_in_brings_it_along_and_the_next_frame_has_none) {
 
         one = with_sei(stamp + 2, size);
         while (avenc_channel_enqueue(channel, &one, 1, 0, &index) == AVENC_E_AGAIN)
-            CHECK(avenc_channel_wait_memory(channel, PATIENT) == AVENC_OK);
+            CHECK(avenc_channel_wait_room(channel, 1, PATIENT) == AVENC_OK);
         memset(unit_of_sei, 0, sizeof unit_of_sei);
         expect_sei(channel, stamp + 2, size);
         CHECK(enqueue(channel, stamp + 3) == AVENC_OK);
@@ -258,7 +258,7 @@ SCENARIO(what_is_dropped_or_closed_takes_it_along_and_nobody_else_gets_it) {
         avenc_submission frame = with_sei(stamp, 40 + stamp);
         int rc;
         while ((rc = avenc_channel_enqueue(channel, &frame, 1, 1, &index)) == AVENC_E_AGAIN)
-            CHECK(avenc_channel_wait_memory(channel, PATIENT) == AVENC_OK);
+            CHECK(avenc_channel_wait_room(channel, 1, PATIENT) == AVENC_OK);
         CHECK(rc == AVENC_OK);
     }
     CHECK(avenc_channel_take_dropped(channel, tags, 8) == 4 && tags[0] == 2 && tags[3] == 5);

@@ -765,8 +765,8 @@ static void in_child(avenc_device *device, avenc_channel *channel, avenc_frame *
     FORKED(avenc_channel_submit_many(channel, &given, 1, NULL, &index, &count));
     FORKED(avenc_channel_submit_device(channel, &picture, &given, NULL, &index));
     FORKED(avenc_channel_enqueue(channel, &given, 1, 0, &index));
-    FORKED(avenc_channel_wait_room(channel, NULL));
-    FORKED(avenc_channel_wait_memory(channel, NULL));
+    FORKED(avenc_channel_wait_room(channel, 0, NULL));
+    FORKED(avenc_channel_wait_room(channel, 1, NULL));
     FORKED(avenc_channel_acquire(channel, NULL, &acquired, &memory));
     FORKED(avenc_frame_submit(frame, &given, 0, NULL, &index));
     FORKED(avenc_channel_take(channel, packets, 2, &count));
