@@ -377,8 +377,8 @@ cdef extern from "avenc.h" nogil:
     int avenc_channel_wait_closed(avenc_channel *channel, const avenc_wait *wait)
     int avenc_channel_has_ended(avenc_channel *channel)
     void avenc_channel_abandon_sink(avenc_channel *channel)
-    void avenc_channel_stats_get(avenc_channel *channel, avenc_channel_stats *stats)
-    void avenc_channel_histograms_get(avenc_channel *channel, avenc_channel_histograms *histograms)
+    void avenc_channel_stats_get(avenc_channel *channel, avenc_channel_stats *stats,
+                                 avenc_channel_histograms *histograms)
     int avenc_channel_attach(avenc_channel *channel, avenc_waitset *waitset, uint32_t key)
     void avenc_channel_detach(avenc_channel *channel, avenc_waitset *waitset)
 

@@ -870,7 +870,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         if self.stream.dropped:
             refuse_closed()
         if limit < 0 or limit > MOST_ON_STACK:
-            avenc_channel_stats_get(self._h, &stats)
+            avenc_channel_stats_get(self._h, &stats, NULL)
             limit = <Py_ssize_t>stats.ready if limit < 0 else min(limit, <Py_ssize_t>stats.ready)
         if limit > MOST_ON_STACK:
             ready = <avenc_packet **>PyMem_Malloc(limit * sizeof(avenc_packet *))
@@ -1036,8 +1036,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         """
         cdef avenc_channel_stats stats
         cdef avenc_channel_histograms histograms
-        avenc_channel_stats_get(self._h, &stats)
-        avenc_channel_histograms_get(self._h, &histograms)
+        avenc_channel_stats_get(self._h, &stats, &histograms)
         cdef dict counters = stats
         counters["refused"] = self.stream.refused
         counters["latency"] = [histograms.latency[i] for i in range(AVENC_BUCKETS)]

@@ -404,7 +404,7 @@ def unlist_idle_streams(str phase, dict info):
         if i >= len(_lending):  # the end of an owner has been here
             continue
         stream = _lending[i]
-        avenc_channel_stats_get(stream._h, &stats)
+        avenc_channel_stats_get(stream._h, &stats, NULL)
         if stats.in_flight or stream.lending:
             continue
         try:

@@ -46,8 +46,7 @@ void avi_channel_drop(avenc_channel *channel) {
 void avi_channel_drop_locked(avenc_channel *channel) {
     if (atomic_fetch_sub(&channel->references, 1) != 1)
         return;
-    atomic_store(&channel->references,
-                 1); /* nobody else can reach it: the last one is the task's, which ends nothing */
+    atomic_store(&channel->references, 1); /* the last one is the task's now, which finds nothing to end */
     avi_task_post(&channel->end_task);
 }
 
@@ -130,13 +129,6 @@ bool avi_channel_make_run(void *arg) {
     return false;
 }
 
-void avi_channel_want_slot_locked(avenc_channel *channel) {
-    if (channel->making)
-        return;
-    channel->making = true;
-    avi_channel_post(channel, &channel->make_task);
-}
-
 /* ---- the right to send ---------------------------------------------------------------------------- */
 
 static bool in_device_locked(const avenc_channel *channel) {
@@ -203,22 +195,18 @@ void avi_channel_finish_locked(avenc_channel *channel, avi_packet *packet) {
  * accepted yet goes to them.
  */
 static void let_successors_go_locked(avenc_channel *channel) {
-    avenc_channel *own = NULL; /* the one that only we keep, perhaps: the caller keeps the first */
-    while (channel->sealed && channel->unfinished == 0 && !channel->predecessor && channel->successor) {
-        avenc_channel *successor = channel->successor;
-        channel->successor = NULL; /* its reference is ours now */
-        successor->predecessor = NULL;
-        for (avi_packet *packet; (packet = avi_packet_pop(&successor->early)); channel->stream->early--)
-            finish_in_turn_locked(successor, packet);
-        avi_sink_wake_locked(channel->stream, false);
-        avi_stream_signal_locked(channel->stream, false);
-        avi_channel_drop_locked(channel); /* the successor's reference */
-        if (own)
-            avi_channel_drop_locked(own);
-        own = channel = successor;
-    }
-    if (own)
-        avi_channel_drop_locked(own);
+    avenc_channel *successor = channel->successor;
+    if (!channel->sealed || channel->unfinished || channel->predecessor || !successor)
+        return;
+    channel->successor = NULL; /* its reference is ours now */
+    successor->predecessor = NULL;
+    for (avi_packet *packet; (packet = avi_packet_pop(&successor->early)); channel->stream->early--)
+        finish_in_turn_locked(successor, packet);
+    avi_sink_wake_locked(channel->stream, false);
+    avi_stream_signal_locked(channel->stream, false);
+    avi_channel_drop_locked(channel); /* the successor's reference; the caller has one itself */
+    let_successors_go_locked(successor);
+    avi_channel_drop_locked(successor);
 }
 
 void avi_channel_no_more_locked(avenc_channel *channel) {
@@ -259,10 +247,9 @@ int avi_channel_free_parts(avenc_channel *channel) {
 
 void avi_channel_unlink_locked(avenc_channel *channel) {
     avenc_channel **link = &channel->stream->channels;
-    while (*link && *link != channel)
+    while (*link != channel)
         link = &(*link)->next;
-    if (*link)
-        *link = channel->next;
+    *link = channel->next;
 }
 
 bool avi_channel_end_run(void *arg) {

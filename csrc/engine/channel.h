@@ -202,9 +202,7 @@ void avi_channel_leave_sending_locked(avenc_channel *channel);
 enum { AVI_STUCK_TEXT = 128 };
 void avi_channel_say_stuck_locked(const avi_stream *stream, char text[AVI_STUCK_TEXT]);
 
-/* A new slot, or staging memory for one, is wanted. */
-void avi_channel_want_slot_locked(avenc_channel *channel);
-
+/* It has ended, or could not be made: out of the stream's list. */
 void avi_channel_unlink_locked(avenc_channel *channel);
 
 /*

@@ -215,21 +215,19 @@ void avi_device_delist(avenc_device *device, uint32_t index) {
 
 /* ---- the library's end -------------------------------------------------------------------------- */
 
-static bool left_locked(const avenc_library *library, bool *in_use) {
-    bool left = false;
-    *in_use = false;
-    for (const avenc_device *device = registry; device; device = device->next) {
-        left = left || device->library == library;
-        *in_use = *in_use || (device->library == library && device->references > 0);
-    }
-    return left;
-}
-
 bool avi_library_wait_unused(const avenc_library *library, uint64_t deadline_ns) {
     bool left, in_use;
     avi_lock(&registry_lock);
-    while ((left = left_locked(library, &in_use)) && !in_use && avi_now_ns() < deadline_ns)
+    for (;;) {
+        left = in_use = false;
+        for (const avenc_device *device = registry; device; device = device->next) {
+            left = left || device->library == library;
+            in_use = in_use || (device->library == library && device->references > 0);
+        }
+        if (!left || in_use || avi_now_ns() >= deadline_ns)
+            break;
         avi_cond_wait_until(&unregistered, &registry_lock, deadline_ns);
+    }
     avi_unlock(&registry_lock);
     return !left;
 }

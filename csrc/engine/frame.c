@@ -28,7 +28,7 @@ int avenc_channel_acquire(avenc_channel *channel, const avenc_wait *wait, avenc_
     return AVENC_OK;
 }
 
-/* Take the frame for submission: HELD by its handles no longer. It can be done once. */
+/* Take the frame for submission: HELD by its handle no longer. It can be done once. */
 static int claim_frame(avenc_channel *channel, avi_slot *slot, bool queue, avi_waiter *waiter, bool *queued) {
     int rc = AVENC_OK;
     avi_lock(&channel->stream->lock);
@@ -77,14 +77,13 @@ int avenc_frame_submit(avenc_frame *slot, const avenc_submission *submission, in
     if (rc != AVENC_OK)
         return rc;
     int pixels = slot->pixels;
-    if (queue) {
-        rc = avi_accept_and_queue(channel, slot, submission, &waiter, frame_index);
-    } else if ((rc = channel->port->bind(channel->device, &binding)) == AVENC_OK) {
+    bool bound = !queue && (rc = channel->port->bind(channel->device, &binding)) == AVENC_OK;
+    if (bound)
         rc = avi_slot_prepare(&channel->slots, slot);
-        if (rc == AVENC_OK)
-            rc = avi_accept_and_send(channel, slot, submission, &waiter, frame_index, &kept);
+    if (rc == AVENC_OK)
+        rc = avi_accept(channel, slot, submission, queue, &waiter, frame_index, &kept);
+    if (bound)
         channel->port->unbind(channel->device, &binding);
-    }
     if (rc != AVENC_OK && kept) {
         slot->pixels = pixels;
         slot->copies = (avi_copies){0};

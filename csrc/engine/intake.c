@@ -52,7 +52,7 @@ static int send_one(avenc_channel *channel, device_use *use, const avenc_device_
         rc = avi_slot_prepare(&channel->slots, slot);
     }
     if (rc == AVENC_OK)
-        rc = avi_accept_and_send(channel, slot, submission, waiter, frame_index, &kept);
+        rc = avi_accept(channel, slot, submission, false, waiter, frame_index, &kept);
     if (rc != AVENC_OK && kept)
         avi_return_slot(channel, slot);
     return rc;
@@ -91,14 +91,21 @@ int avenc_channel_submit_device(avenc_channel *channel, const avenc_device_pictu
     return rc ? rc : submit_one(channel, picture, submission, wait, frame_index, __func__);
 }
 
-/* Queue a picture of the caller's in a slot that was taken. */
-static int queue_picture(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission, bool copy_now,
-                         avi_waiter *waiter, uint64_t *frame_index) {
+/* Queue a picture of the caller's; the oldest in the queue may be dropped for it. */
+static int queue_one(avenc_channel *channel, const avenc_submission *submission, bool copy_now, bool drop_oldest,
+                     avi_waiter *waiter, uint64_t *frame_index) {
+    avi_slot *slot = NULL;
+    bool kept;
+    int rc = avi_take_slot(channel, AVI_TO_KEEP, waiter, &slot);
+    if (rc == AVENC_E_FULL && drop_oldest && avi_drop_oldest_queued(channel))
+        rc = avi_take_slot(channel, AVI_TO_KEEP, waiter, &slot);
+    if (rc != AVENC_OK)
+        return rc;
     slot->source = submission->picture;
     slot->pixels = AVI_IN_CALLER;
     if (copy_now)
         avi_slot_stage(&channel->slots, slot);
-    int rc = avi_accept_and_queue(channel, slot, submission, waiter, frame_index);
+    rc = avi_accept(channel, slot, submission, true, waiter, frame_index, &kept);
     if (rc != AVENC_OK)
         avi_return_slot(channel, slot);
     return rc;
@@ -112,15 +119,13 @@ static int queue_picture(avenc_channel *channel, avi_slot *slot, const avenc_sub
 static int submit_or_queue(avenc_channel *channel, device_use *use, const avenc_submission *submission,
                            avi_waiter *waiter, uint64_t *frame_index) {
     avi_waiter at_once = avi_waiter_begin(NULL, waiter->call);
-    avi_slot *slot = NULL;
     int rc = send_one(channel, use, NULL, submission, &at_once, frame_index);
     if (rc != AVENC_E_FULL && rc != AVENC_E_AGAIN)
         return rc;
     end_use(channel, use);
     if (channel->config.queue == 0)
         return send_one(channel, use, NULL, submission, waiter, frame_index);
-    rc = avi_take_slot(channel, AVI_TO_KEEP, waiter, &slot);
-    return rc ? rc : queue_picture(channel, slot, submission, true, waiter, frame_index);
+    return queue_one(channel, submission, true, false, waiter, frame_index);
 }
 
 int avenc_channel_submit_many(avenc_channel *channel, const avenc_submission *submissions, size_t count,
@@ -149,12 +154,8 @@ int avenc_channel_enqueue(avenc_channel *channel, const avenc_submission *submis
         rc = check_picture(channel, &submission->picture, __func__);
     if (rc != AVENC_OK)
         return rc;
-    avi_slot *slot = NULL;
     avi_waiter waiter = avi_waiter_begin(NULL, __func__);
-    rc = avi_take_slot(channel, AVI_TO_KEEP, &waiter, &slot);
-    if (rc == AVENC_E_FULL && drop_oldest && avi_drop_oldest_queued(channel))
-        rc = avi_take_slot(channel, AVI_TO_KEEP, &waiter, &slot);
-    return rc ? rc : queue_picture(channel, slot, submission, copy_now != 0, &waiter, frame_index);
+    return queue_one(channel, submission, copy_now != 0, drop_oldest != 0, &waiter, frame_index);
 }
 
 int avenc_channel_drop_oldest(avenc_channel *channel) {

@@ -239,8 +239,10 @@ void avenc_channel_detach(avenc_channel *channel, avenc_waitset *waitset) {
 
 /* ---- numbers ----------------------------------------------------------------------------------- */
 
-void avenc_channel_stats_get(avenc_channel *channel, avenc_channel_stats *stats) {
+void avenc_channel_stats_get(avenc_channel *channel, avenc_channel_stats *stats, avenc_channel_histograms *histograms) {
     memset(stats, 0, sizeof *stats);
+    if (histograms)
+        memset(histograms, 0, sizeof *histograms);
     if (channel->generation != avi_generation())
         return;
     avi_stream *stream = channel->stream;
@@ -252,14 +254,7 @@ void avenc_channel_stats_get(avenc_channel *channel, avenc_channel_stats *stats)
     stats->pool_buffers = channel->pool ? avi_pool_allocations(channel->pool) : channel->pool_buffers;
     if (stream->idle_since)
         stats->idle_ns += avi_now_ns() - stream->idle_since;
+    if (histograms)
+        *histograms = stream->histograms;
     avi_unlock(&stream->lock);
-}
-
-void avenc_channel_histograms_get(avenc_channel *channel, avenc_channel_histograms *histograms) {
-    memset(histograms, 0, sizeof *histograms);
-    if (channel->generation != avi_generation())
-        return;
-    avi_lock(&channel->stream->lock);
-    *histograms = channel->stream->histograms;
-    avi_unlock(&channel->stream->lock);
 }

@@ -112,7 +112,10 @@ static int wait_room_locked(avenc_channel *channel, int purpose, bool memory, av
                 channel->make_failure.code = 0;
                 break;
             }
-            avi_channel_want_slot_locked(channel);
+            if (!channel->making) {
+                channel->making = true;
+                avi_channel_post(channel, &channel->make_task);
+            }
         }
         start = start ? start : avi_now_ns();
         if ((rc = avi_stream_sleep_locked(stream, waiter, false)) == AVENC_OK)

@@ -49,16 +49,13 @@ int avi_fail_full_locked(const avenc_channel *channel, const avi_waiter *waiter)
 /* ---- send.c ---- */
 
 /*
- * Accept a slot, FILLING, whose pixels are where the device reads them, and send it, or queue it behind frames that are
- * queued already, or, where the waiter does not wait, behind one that another thread sends. The device is bound. On failure the slot is not the caller's any more,
- * unless *kept.
+ * Accept a slot, FILLING, whose pixels are where the device reads them, and send it; the device is bound. It is queued
+ * behind frames that are queued already, or, where the waiter does not wait, behind one that another thread sends. With
+ * `queue` a slot, HELD or FILLING, whose pixels are somewhere, is queued in any case. On failure the slot is not the
+ * caller's any more, unless *kept.
  */
-int avi_accept_and_send(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission, avi_waiter *waiter,
-                        uint64_t *frame_index, bool *kept);
-
-/* Accept a slot, HELD or FILLING, whose pixels are somewhere, and queue it. On failure it stays the caller's. */
-int avi_accept_and_queue(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission, avi_waiter *waiter,
-                         uint64_t *frame_index);
+int avi_accept(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission, bool queue,
+               avi_waiter *waiter, uint64_t *frame_index, bool *kept);
 
 /* Frames that wait natively are not sent any more: the oldest of them (false: there is none), or all. */
 bool avi_drop_oldest_queued(avenc_channel *channel);

@@ -182,16 +182,19 @@ static int wait_turn_locked(avenc_channel *channel, avi_waiter *waiter, bool *qu
     return rc;
 }
 
-int avi_accept_and_send(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission, avi_waiter *waiter,
-                        uint64_t *frame_index, bool *kept) {
+int avi_accept(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission, bool queue,
+               avi_waiter *waiter, uint64_t *frame_index, bool *kept) {
     avi_stream *stream = channel->stream;
-    bool queue = false;
     *kept = true;
     int rc = keep_sei(slot, submission, waiter->call);
     if (rc != AVENC_OK)
         return rc;
     avi_lock(&stream->lock);
-    rc = wait_turn_locked(channel, waiter, &queue);
+    if (!queue)
+        rc = wait_turn_locked(channel, waiter, &queue);
+    else
+        rc = slot->state == AVI_SLOT_HELD ? avi_wait_pause_locked(channel, waiter)
+                                          : avi_refused_locked(channel, waiter->call);
     if (rc != AVENC_OK) {
         avi_unlock(&stream->lock);
         return rc;
@@ -324,24 +327,6 @@ bool avi_send_run(void *arg) {
         channel->port->unbind(channel->device, &binding);
     avi_blocking_ends();
     return more;
-}
-
-int avi_accept_and_queue(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission, avi_waiter *waiter,
-                         uint64_t *frame_index) {
-    int rc = keep_sei(slot, submission, waiter->call);
-    if (rc != AVENC_OK)
-        return rc;
-    avi_lock(&channel->stream->lock);
-    rc = slot->state == AVI_SLOT_HELD ? avi_wait_pause_locked(channel, waiter)
-                                      : avi_refused_locked(channel, waiter->call);
-    if (rc == AVENC_OK) {
-        accept_locked(channel, slot, submission, avi_now_ns());
-        count_copies_locked(channel->stream, slot);
-        *frame_index = slot->packet->pub.frame_index;
-        queue_locked(channel, slot);
-    }
-    avi_unlock(&channel->stream->lock);
-    return rc;
 }
 
 bool avi_drop_oldest_queued(avenc_channel *channel) {

@@ -4,7 +4,6 @@
 #include "base/status.h"
 #include "base/thread.h"
 #include "engine/channel.h"
-#include "engine/writing.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -19,29 +19,21 @@ void avi_packet_append(avi_packet_list *list, avi_packet *packet) {
     list->count++;
 }
 
-avi_packet *avi_packet_pop(avi_packet_list *list) {
-    avi_packet *packet = list->head;
+/* Take the packet that comes after `before` (NULL: the first) out of the list; NULL: there is none. */
+static inline avi_packet *take_behind(avi_packet_list *list, avi_packet *before) {
+    avi_packet **link = before ? &before->next : &list->head, *packet = *link;
     if (packet) {
-        list->head = packet->next;
-        if (!list->head)
-            list->tail = NULL;
+        *link = packet->next;
+        if (!*link)
+            list->tail = before;
         packet->next = NULL;
         list->count--;
     }
     return packet;
 }
 
-/* Take `packet`, which comes after `before` (NULL: is the first), out of the list. */
-static void take_out(avi_packet_list *list, avi_packet *before, avi_packet *packet) {
-    if (!before) {
-        avi_packet_pop(list);
-        return;
-    }
-    before->next = packet->next;
-    if (list->tail == packet)
-        list->tail = before;
-    packet->next = NULL;
-    list->count--;
+avi_packet *avi_packet_pop(avi_packet_list *list) {
+    return take_behind(list, NULL);
 }
 
 static void insert_in_order(avi_packet_list *list, avi_packet *packet) {
@@ -72,7 +64,6 @@ avi_stream *avi_stream_create(uint32_t max_ready, bool drop_oldest, const char *
         avi_fail(AVENC_E_NOMEM, NULL, "out of memory");
         return NULL;
     }
-    stream->generation = avi_generation();
     stream->max_ready = max_ready;
     stream->drop_oldest = drop_oldest;
     stream->hint = hint;
@@ -189,8 +180,7 @@ size_t avi_stream_take_locked(avi_stream *stream, avi_packet **packets, size_t m
     size_t seen = 0;
     for (; packet && (writes || seen < max); before = packet, packet = packet->next, seen++) {
         if (packet->pub.status != 0) {
-            take_out(&stream->ready, before, packet);
-            packets[0] = packet;
+            packets[0] = take_behind(&stream->ready, before);
             return 1;
         }
         if (!writes)

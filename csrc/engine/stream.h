@@ -24,7 +24,6 @@ void avi_packet_append(avi_packet_list *list, avi_packet *packet);
 avi_packet *avi_packet_pop(avi_packet_list *list);
 
 typedef struct avi_stream {
-    uint32_t generation;
     atomic_uint references;
     const char *hint;        /* what to do about a device that makes no progress; "" */
     atomic_bool times_given; /* a frame came with a pts of its own */

@@ -151,11 +151,12 @@ static void signal_to(avenc_waitset *waitset, uint32_t key, bool urgent, bool pa
         waitset->last = key;
     }
     make_readable_locked(waitset);
-    bool collected = urgent && waitset->collecting > 0;
+    uint32_t whom = urgent && waitset->collecting ? COLLECTORS : 0;
     avi_unlock(&waitset->lock);
-    bool patient = patient_too && atomic_load(&waitset->patient) > 0;
-    if (atomic_load(&waitset->sleeping) || patient || collected)
-        wake(waitset, SLEEPERS | (patient ? PATIENT : 0) | (collected ? COLLECTORS : 0));
+    whom |= atomic_load(&waitset->sleeping) ? SLEEPERS : 0;
+    whom |= patient_too && atomic_load(&waitset->patient) ? PATIENT : 0;
+    if (whom)
+        wake(waitset, whom);
 }
 
 void avi_waitset_signal(avenc_waitset *waitset, uint32_t key, bool urgent) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "engine/writing.h"
+#include "engine/sink.h"
 #include "base/status.h"
 #include "base/thread.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #define _GNU_SOURCE
-#include "engine/writing.h"
+#include "engine/sink.h"
 #include "base/status.h"
 #include "base/thread.h"
 

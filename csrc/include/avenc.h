@@ -839,8 +839,9 @@ AVENC_API int avenc_channel_has_ended(avenc_channel *channel);
 /* Give up what the sink has not written yet: a slow reader is not waited for any more. */
 AVENC_API void avenc_channel_abandon_sink(avenc_channel *channel);
 
-AVENC_API void avenc_channel_stats_get(avenc_channel *channel, avenc_channel_stats *stats);
-AVENC_API void avenc_channel_histograms_get(avenc_channel *channel, avenc_channel_histograms *histograms);
+/* `histograms` may be NULL. */
+AVENC_API void avenc_channel_stats_get(avenc_channel *channel, avenc_channel_stats *stats,
+                                       avenc_channel_histograms *histograms);
 
 enum { AVENC_MAX_WAITSETS = 4 };
 

@@ -105,7 +105,7 @@ size_t take_none(avenc_channel *channel) {
 
 avenc_channel_stats stats_of(avenc_channel *channel) {
     avenc_channel_stats stats;
-    avenc_channel_stats_get(channel, &stats);
+    avenc_channel_stats_get(channel, &stats, NULL);
     return stats;
 }
 

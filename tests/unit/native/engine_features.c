@@ -283,7 +283,7 @@ int main(int argc, char **argv) {
         for (int k = 0; k < 200; k++)
             take(j, &next);
         avenc_channel_stats stats;
-        avenc_channel_stats_get(channel, &stats);
+        avenc_channel_stats_get(channel, &stats, NULL);
         CHECK(stats.in_flight == 0 && stats.ready == 0 && stats.held == 0 && stats.queued == 0);
         CHECK(atomic_load(&j->returned) == atomic_load(&j->accepted));
         CHECK(stats.submitted == atomic_load(&j->accepted));

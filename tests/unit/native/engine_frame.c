@@ -81,7 +81,7 @@ static void batch(const avenc_submission *frame) {
     avenc_channel_stats stats;
     do {
         usleep(100);
-        avenc_channel_stats_get(channel, &stats);
+        avenc_channel_stats_get(channel, &stats, NULL);
     } while (stats.in_flight != 0);
     take(BATCH);
 }

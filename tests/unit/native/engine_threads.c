@@ -77,7 +77,7 @@ static void take(job *j) {
 /* V2 may queue a frame, for the device's want of room or for an IDR; the one that is queued at the close is dropped. */
 static unsigned dropped(const job *j) {
     avenc_channel_stats stats;
-    avenc_channel_stats_get(j->channel, &stats);
+    avenc_channel_stats_get(j->channel, &stats, NULL);
     return (unsigned)stats.dropped_frames;
 }
 
@@ -150,7 +150,7 @@ int main(int argc, char **argv) {
         for (int k = 0; k < 2 + jobs[i].closed_early; k++)
             pthread_join(threads[i][k], NULL);
         avenc_channel_stats stats;
-        avenc_channel_stats_get(jobs[i].channel, &stats);
+        avenc_channel_stats_get(jobs[i].channel, &stats, NULL);
         CHECK(stats.submitted == atomic_load(&jobs[i].accepted));
         CHECK(stats.submitted == jobs[i].received + stats.dropped_frames);
         CHECK(stats.completed == jobs[i].received && stats.failed == 0);

@@ -160,7 +160,7 @@ static void refused_and_reported(void) {
     CHECK(take(channel) == AVENC_OK);
     CHECK(avenc_channel_refused_pending(channel) == 0);
     avenc_channel_stats stats;
-    avenc_channel_stats_get(channel, &stats);
+    avenc_channel_stats_get(channel, &stats, NULL);
     CHECK(stats.submitted == 1 && stats.completed == 1 && stats.failed == 0 && stats.in_flight == 0);
     end_channel(channel);
     avenc_device_release(device);
@@ -192,7 +192,7 @@ static void room_while_growing(void) {
     avenc_frame_release(frame);
     CHECK(avenc_channel_wait_idle(channel, PATIENT) == AVENC_OK);
     avenc_channel_stats stats;
-    avenc_channel_stats_get(channel, &stats);
+    avenc_channel_stats_get(channel, &stats, NULL);
     CHECK(stats.completed == 4 && stats.failed == 0 && stats.slots == 5);
     end_channel(channel);
     avenc_device_release(device);
@@ -244,7 +244,7 @@ static void end_while_a_frame_is_submitted(void) {
     wait_hung("aclrtSetCurrentContext");
     avenc_channel_stats stats;
     do
-        avenc_channel_stats_get(channel, &stats);
+        avenc_channel_stats_get(channel, &stats, NULL);
     while (stats.in_flight);
     CHECK(avenc_channel_close(channel) == AVENC_OK);
     CHECK(avenc_channel_wait_closed(channel, PATIENT) == AVENC_OK);

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "channels.h"
-#include "engine/writing.h"
+#include "engine/sink.h"
 
 enum { BIG = 260000 }; /* bytes of an access unit: more than a pipe, a socket's buffer or a terminal takes at once */
 

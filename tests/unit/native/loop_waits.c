@@ -792,9 +792,8 @@ static void in_child(avenc_device *device, avenc_channel *channel, avenc_frame *
     CHECK(avenc_channel_stalled_ns(channel) == 0);
     CHECK(avenc_channel_take_dropped(channel, tags, 2) == 0);
     CHECK(avenc_channel_has_ended(channel) == 1);
-    avenc_channel_stats_get(channel, &stats);
+    avenc_channel_stats_get(channel, &stats, &histograms);
     CHECK(stats.submitted == 0);
-    avenc_channel_histograms_get(channel, &histograms);
     avenc_channel_give_back(channel, packets, 1);
     avenc_channel_detach(channel, waitset);
     avenc_channel_retain(channel);
