@@ -359,9 +359,8 @@ cdef extern from "avenc.h" nogil:
                            uint64_t *frame_index)
     void avenc_frame_release(avenc_frame *frame)
 
-    int avenc_channel_take(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count)
+    int avenc_channel_take(avenc_channel *channel, int promised, avenc_packet **packets, size_t max, size_t *count)
     void avenc_channel_give_back(avenc_channel *channel, avenc_packet **packets, size_t count)
-    int avenc_channel_take_promised(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count)
     size_t avenc_channel_take_dropped(avenc_channel *channel, uint64_t *tags, size_t max)
 
     enum:

@@ -580,7 +580,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 PyErr_CheckSignals()
                 try:
                     self._raise_failure()
-                    avenc_channel_take(self._h, ready, BATCH, &count)
+                    avenc_channel_take(self._h, 0, ready, BATCH, &count)
                     if count == 0:
                         return packets
                     return wrap_packets(
@@ -877,7 +877,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             if ready == NULL:
                 raise MemoryError()
         try:
-            avenc_channel_take(self._h, ready, <size_t>limit, &count)
+            avenc_channel_take(self._h, 0, ready, <size_t>limit, &count)
             if count == 0:
                 return []
             packets = wrap_packets(
@@ -927,7 +927,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef tuple taken = None
         into.append(None)
         try:
-            if avenc_channel_take_promised(self._h, &ready, 1, &count) == AVENC_OK and count:
+            if avenc_channel_take(self._h, 1, &ready, 1, &count) == AVENC_OK and count:
                 taken = wrap_promised(self._h, ready, self.stream.entries, self.stream.time_bases)
         finally:
             if taken is None:
@@ -1235,10 +1235,10 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         """Packets that nobody took give their memory back."""
         cdef avenc_packet *ready[BATCH]
         cdef size_t count = 0, i
-        while avenc_channel_take(self._h, ready, BATCH, &count) == AVENC_OK and count:
+        while avenc_channel_take(self._h, 0, ready, BATCH, &count) == AVENC_OK and count:
             for i in range(count):
                 avenc_packet_release(ready[i])
-        while avenc_channel_take_promised(self._h, ready, BATCH, &count) == AVENC_OK and count:
+        while avenc_channel_take(self._h, 1, ready, BATCH, &count) == AVENC_OK and count:
             for i in range(count):
                 avenc_packet_release(ready[i])
         return 0

@@ -303,10 +303,5 @@ int avenc_channel_wait_changes(avenc_channel *channel, const avenc_wait *wait) {
 }
 
 uint32_t avenc_channel_epoch(avenc_channel *channel) {
-    if (!channel || channel->generation != avi_generation())
-        return channel ? channel->epoch : 0;
-    avi_lock(&channel->stream->lock);
-    uint32_t epoch = channel->epoch;
-    avi_unlock(&channel->stream->lock);
-    return epoch;
+    return channel ? atomic_load(&channel->epoch) : 0;
 }

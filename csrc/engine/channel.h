@@ -58,7 +58,7 @@ struct avenc_channel {
     avi_vui_last vui_last;
     void *hardware; /* the port's; set before it is open */
 
-    uint32_t epoch;                  /* of its settings; from here on under the lock */
+    atomic_uint epoch;               /* of its settings; changed under the lock, as everything from here on */
     avenc_channel_config settings;   /* as `config`, with what was changed since */
     const avenc_channel *made_after; /* its predecessor, to compare only, and the epoch of that one's settings */
     uint32_t made_after_epoch;
@@ -82,7 +82,7 @@ struct avenc_channel {
     unsigned most_in_device;    /* depth, or what the port says where that is less */
     uint32_t landed;            /* reports that came; wraps */
     bool crowded;               /* the device took no more at the last try, and none has landed since */
-    unsigned refused;           /* slots REFUSED */
+    atomic_uint refused;        /* slots REFUSED */
     int refused_code;           /* of the last of them */
     bool making;                /* a slot is being made */
     avenc_failure make_failure; /* code: why that did not succeed, for the next who needs one */
@@ -91,10 +91,10 @@ struct avenc_channel {
     bool sending_queued;        /* and it is a task: who comes now queues behind */
     uint64_t sending_since;     /* a thread is inside the vendor's call that it is for; 0: none */
     unsigned turns_wanted;      /* threads that wait for the right to send */
-    avi_slot *queued_head, *queued_tail;
-    int64_t next_pts;      /* of the next frame whose pts is counted */
-    avi_moment last_end;   /* of the last frame that was accepted: its pts, and one */
-    avi_packet_list early; /* finished before the last frame of the predecessor: not to be taken yet */
+    avi_slot *queued_head, **queued_end; /* by `next`; where the next one goes */
+    int64_t next_pts;                    /* of the next frame whose pts is counted */
+    avi_moment last_end;                 /* of the last frame that was accepted: its pts, and one */
+    avi_packet_list early;               /* finished before the last frame of the predecessor: not to be taken yet */
 
     avenc_channel *predecessor; /* counted; until it has finished its frames */
     avenc_channel *successor;   /* likewise: one that is finished itself may be waited for */

@@ -13,7 +13,7 @@
 #include "engine/slot.h"
 
 typedef struct avi_flight {
-    avi_slot *head, *tail; /* by `later`; REFUSED ones among them */
+    avi_slot *head, **end; /* by `later`; REFUSED ones among them. Where the next one goes */
 } avi_flight;
 
 static const uint64_t AVI_REFUSED_MARK = 1u << 31; /* in a slot's number, never in the device's */
@@ -32,11 +32,8 @@ static inline uint64_t avi_flight_enter(avi_flight *flight, avi_slot *slot, uint
     uint32_t next = atomic_fetch_add(sequence, 1) & 0x7fffffff;
     uint64_t number = (uint64_t)channel_index << 48 | (uint64_t)slot->index << 32 | next; /* channels count from 1 */
     slot->later = NULL;
-    if (flight->tail)
-        flight->tail->later = slot;
-    else
-        flight->head = slot;
-    flight->tail = slot;
+    *flight->end = slot;
+    flight->end = &slot->later;
     atomic_store(&slot->number, number);
     return number;
 }
@@ -59,14 +56,12 @@ static inline bool avi_flight_refuse(avi_slot *slot, uint64_t number) {
 }
 
 static inline void avi_flight_leave(avi_flight *flight, avi_slot *slot) {
-    avi_slot **link = &flight->head, *before = NULL;
-    while (*link != slot) {
-        before = *link;
-        link = &before->later;
-    }
+    avi_slot **link = &flight->head;
+    while (*link != slot)
+        link = &(*link)->later;
     *link = slot->later;
-    if (flight->tail == slot)
-        flight->tail = before;
+    if (!*link)
+        flight->end = link;
     slot->later = NULL;
     atomic_store(&slot->number, 0);
 }

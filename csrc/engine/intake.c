@@ -163,9 +163,5 @@ int avenc_channel_drop_oldest(avenc_channel *channel) {
 }
 
 uint32_t avenc_channel_refused_pending(avenc_channel *channel) {
-    if (avi_channel_lock(channel, true, __func__) != AVENC_OK)
-        return 0;
-    uint32_t count = channel->refused;
-    avi_unlock(&channel->stream->lock);
-    return count;
+    return channel && channel->generation == avi_generation() ? atomic_load(&channel->refused) : 0;
 }

@@ -120,6 +120,8 @@ int avenc_channel_create(avenc_device *device, const avenc_channel_config *confi
     uint32_t most = device->port->most_in_device;
     channel->most_in_device = most && most < config->depth ? most : config->depth;
     channel->placed = !predecessor;
+    channel->flight.end = &channel->flight.head;
+    channel->queued_end = &channel->queued_head;
     avi_task_init(&channel->create_task, create_run, task_idle, channel);
     avi_task_init(&channel->make_task, avi_channel_make_run, task_idle, channel);
     avi_task_init(&channel->send_task, avi_send_run, task_idle, channel);

@@ -10,25 +10,18 @@
 
 /* ---- taking ------------------------------------------------------------------------------------ */
 
-/* `taken` packets went: who waits for room, or for the end, is to look. */
-static void note_taken_locked(avi_stream *stream, bool was_full, size_t taken) {
-    if (!taken)
-        return;
-    if (stream->has_sink)
-        avi_sink_wake_locked(stream, true); /* a failed frame was in its way */
-    if (was_full || stream->ended || stream->closed)
-        avi_stream_signal_locked(stream, true);
-}
-
-int avenc_channel_take(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count) {
+int avenc_channel_take(avenc_channel *channel, int promised, avenc_packet **packets, size_t max, size_t *count) {
     int rc = avi_channel_lock(channel, packets && count, __func__);
     if (rc != AVENC_OK)
         return rc;
     avi_stream *stream = channel->stream;
     bool was_full = avi_stream_full_locked(stream);
     /* The public part of a packet comes first: the arrays are the same. */
-    *count = max ? avi_stream_take_locked(stream, (avi_packet **)packets, max) : 0;
-    note_taken_locked(stream, was_full, *count);
+    *count = avi_stream_take_locked(stream, promised != 0, (avi_packet **)packets, max);
+    if (*count && stream->has_sink)
+        avi_sink_wake_locked(stream, true); /* a failed frame was in its way */
+    if (*count && (was_full || stream->ended || stream->closed))
+        avi_stream_signal_locked(stream, true); /* who waits for room, or for the end, is to look */
     avi_unlock(&stream->lock);
     return AVENC_OK;
 }
@@ -41,21 +34,6 @@ void avenc_channel_give_back(avenc_channel *channel, avenc_packet **packets, siz
     if (count)
         avi_stream_signal_locked(channel->stream, true);
     avi_unlock(&channel->stream->lock);
-}
-
-int avenc_channel_take_promised(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count) {
-    int rc = avi_channel_lock(channel, packets && count, __func__);
-    if (rc != AVENC_OK)
-        return rc;
-    avi_stream *stream = channel->stream;
-    size_t taken = 0;
-    bool was_full = avi_stream_full_locked(stream);
-    while (taken < max && stream->promised.head)
-        packets[taken++] = &avi_packet_pop(&stream->promised)->pub;
-    note_taken_locked(stream, was_full, taken);
-    avi_unlock(&stream->lock);
-    *count = taken;
-    return AVENC_OK;
 }
 
 size_t avenc_channel_take_dropped(avenc_channel *channel, uint64_t *tags, size_t max) {

@@ -66,11 +66,8 @@ static void queue_locked(avenc_channel *channel, avi_slot *slot) {
     }
     slot->state = AVI_SLOT_QUEUED;
     slot->next = NULL;
-    if (channel->queued_tail)
-        channel->queued_tail->next = slot;
-    else
-        channel->queued_head = slot;
-    channel->queued_tail = slot;
+    *channel->queued_end = slot;
+    channel->queued_end = &slot->next;
     channel->stream->stats.queued++;
     avi_channel_send_queued_locked(channel);
 }
@@ -79,7 +76,7 @@ static avi_slot *unqueue_locked(avenc_channel *channel) {
     avi_slot *slot = channel->queued_head;
     channel->queued_head = slot->next;
     if (!channel->queued_head)
-        channel->queued_tail = NULL;
+        channel->queued_end = &channel->queued_head;
     slot->next = NULL;
     channel->stream->stats.queued--;
     return slot;
@@ -90,8 +87,8 @@ static void requeue_locked(avenc_channel *channel, avi_slot *slot) {
     slot->state = AVI_SLOT_QUEUED;
     slot->next = channel->queued_head;
     channel->queued_head = slot;
-    if (!channel->queued_tail)
-        channel->queued_tail = slot;
+    if (!slot->next)
+        channel->queued_end = &slot->next;
     channel->stream->stats.queued++;
     avi_leave_window_locked(channel);
 }

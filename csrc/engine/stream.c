@@ -172,12 +172,14 @@ bool avi_stream_enough_locked(const avi_stream *stream, uint32_t at_least) {
     return stream->ready.count >= at_least || no_more;
 }
 
-size_t avi_stream_take_locked(avi_stream *stream, avi_packet **packets, size_t max) {
+size_t avi_stream_take_locked(avi_stream *stream, bool promised, avi_packet **packets, size_t max) {
     bool writes = stream->has_sink && !stream->sink_error;
-    if (stream->sink_error && stream->writing)
-        return 0; /* those come first */
     avi_packet *before = NULL, *packet = stream->ready.head;
     size_t seen = 0;
+    while (promised && seen < max && stream->promised.head)
+        packets[seen++] = avi_packet_pop(&stream->promised);
+    if (promised || max == 0 || (stream->sink_error && stream->writing)) /* those come first */
+        return seen;
     for (; packet && (writes || seen < max); before = packet, packet = packet->next, seen++) {
         if (packet->pub.status != 0) {
             packets[0] = take_behind(&stream->ready, before);

@@ -50,7 +50,7 @@ typedef struct avi_stream {
     uint32_t early;           /* finished packets that channels keep until frames in front of them are finished */
     uint32_t window;          /* frames that the device has, or is being given */
     avi_packet_list ready;    /* for avenc_channel_take, or the sink */
-    avi_packet_list promised; /* for avenc_channel_take_promised */
+    avi_packet_list promised; /* likewise, promised ones */
     avi_packet_list dropped;  /* no data any more, but a tag */
     uint32_t writing;         /* packets that a sink has taken and not yet written */
     int sink_error;           /* errno of the write that failed: the sink writes no more */
@@ -112,7 +112,7 @@ bool avi_stream_receivable_locked(const avi_stream *stream);
 /* There is no point in waiting for `at_least` packets: they are here, or no more come before some are taken. */
 bool avi_stream_enough_locked(const avi_stream *stream, uint32_t at_least);
 
-size_t avi_stream_take_locked(avi_stream *stream, avi_packet **packets, size_t max);
+size_t avi_stream_take_locked(avi_stream *stream, bool promised, avi_packet **packets, size_t max);
 
 /* Put a packet where it is to be taken, in the frames' order. */
 void avi_stream_put_locked(avi_stream *stream, avi_packet *packet);

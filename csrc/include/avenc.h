@@ -300,7 +300,7 @@ typedef struct avenc_packet {
     uint64_t emitted_ns;   /* CLOCK_MONOTONIC when its callback ran */
     uint64_t tag;          /* as given with the frame */
     uint32_t epoch;        /* of the settings that its pts was made by: avenc_channel_epoch */
-    int promised;          /* as given with the frame: avenc_channel_take_promised returns it */
+    int promised;          /* as given with the frame: avenc_channel_take */
     int32_t device_kind;   /* AVENC_KIND_* as the device tells it; UNKNOWN where it does not, and on DVPP V1 */
     int32_t mean_qp;       /* likewise, the picture's mean quantiser, 0..51; -1 */
     uint64_t picture_bits; /* likewise, bits that the picture took; 0 */
@@ -539,7 +539,7 @@ typedef struct avenc_submission {
     int converted; /* an acquired frame that the caller's CPU has written in one pass: counted as a copy */
     uint64_t tag;  /* 0, or a number that comes back exactly once for each accepted frame: on its packet, or by
                       avenc_channel_take_dropped. Meaningless to the engine */
-    int promised;  /* its packet is for avenc_channel_take_promised */
+    int promised;  /* its packet is for who takes `promised` ones: avenc_channel_take */
     const uint8_t
         *sei;        /* NAL units in Annex B, such as avenc_sei_put makes, for this access unit: in front of its first
                            slice, behind delimiter and parameter sets, in H.265 with its temporal id. Copied before
@@ -773,15 +773,13 @@ AVENC_API void avenc_frame_release(avenc_frame *frame); /* NULL is allowed. Does
 /*
  * Take up to `max` finished packets, oldest first, without waiting; *count may be 0. Ownership goes to the caller. If
  * one of the next `max` frames failed (status != 0), its packet is returned alone, before those in front of it.
- * Promised packets are never among them.
+ * With `promised` those that are promised, failed ones among them; they are never among the others.
  */
-AVENC_API int avenc_channel_take(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count);
+AVENC_API int avenc_channel_take(avenc_channel *channel, int promised, avenc_packet **packets, size_t max,
+                                 size_t *count);
 
 /* Give packets that were taken back: they are the next to be taken, in their frames' order. */
 AVENC_API void avenc_channel_give_back(avenc_channel *channel, avenc_packet **packets, size_t count);
-
-/* Take up to `max` promised packets, failed ones among them, oldest first, without waiting. */
-AVENC_API int avenc_channel_take_promised(avenc_channel *channel, avenc_packet **packets, size_t max, size_t *count);
 
 /* Take up to `max` tags of frames and packets that nobody will get: dropped, or written to the sink. Does not wait. */
 AVENC_API size_t avenc_channel_take_dropped(avenc_channel *channel, uint64_t *tags, size_t max);

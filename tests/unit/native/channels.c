@@ -77,7 +77,7 @@ avenc_packet *take_packet(avenc_channel *channel) {
     avenc_packet *packet;
     size_t count = 0;
     CHECK(avenc_channel_wait(channel, 1, PATIENT, 0, 0) == AVENC_OK);
-    CHECK(avenc_channel_take(channel, &packet, 1, &count) == AVENC_OK && count == 1);
+    CHECK(avenc_channel_take(channel, 0, &packet, 1, &count) == AVENC_OK && count == 1);
     return packet;
 }
 
@@ -98,7 +98,7 @@ void expect(avenc_channel *channel, uint64_t stamp) {
 size_t take_none(avenc_channel *channel) {
     avenc_packet *packets[64];
     size_t count = 0;
-    CHECK(avenc_channel_take(channel, packets, 64, &count) == AVENC_OK);
+    CHECK(avenc_channel_take(channel, 0, packets, 64, &count) == AVENC_OK);
     avenc_channel_give_back(channel, packets, count);
     return count;
 }

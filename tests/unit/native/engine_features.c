@@ -140,7 +140,7 @@ static void take(job *j, uint64_t *next) {
     avenc_packet *packets[8];
     uint64_t tags[8];
     size_t count;
-    CHECK(avenc_channel_take(channel, packets, 8, &count) == AVENC_OK);
+    CHECK(avenc_channel_take(channel, 0, packets, 8, &count) == AVENC_OK);
     if (count > 1 && *next % 5 == 2) { /* what is put back comes again */
         avenc_channel_give_back(channel, packets + 1, count - 1);
         count = 1;
@@ -151,7 +151,7 @@ static void take(job *j, uint64_t *next) {
         came_back(j, packets[i]->tag);
         avenc_packet_release(packets[i]);
     }
-    CHECK(avenc_channel_take_promised(channel, packets, 8, &count) == AVENC_OK);
+    CHECK(avenc_channel_take(channel, 1, packets, 8, &count) == AVENC_OK);
     for (size_t i = 0; i < count; i++) {
         CHECK(packets[i]->status == AVENC_OK && packets[i]->promised);
         came_back(j, packets[i]->tag);

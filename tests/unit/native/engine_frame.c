@@ -37,7 +37,7 @@ static void take(unsigned wanted) {
     avenc_packet *packets[BATCH];
     size_t count;
     CHECK(avenc_channel_wait(channel, 1, NULL, 0, 0) == AVENC_OK);
-    CHECK(avenc_channel_take(channel, packets, BATCH, &count) == AVENC_OK);
+    CHECK(avenc_channel_take(channel, 0, packets, BATCH, &count) == AVENC_OK);
     CHECK(count == wanted);
     for (size_t i = 0; i < count; i++) {
         CHECK(packets[i]->status == 0 && packets[i]->frame_index == received++);

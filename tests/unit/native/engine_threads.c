@@ -61,7 +61,7 @@ static void *submit(void *arg) {
 static void take(job *j) {
     avenc_packet *packets[8];
     size_t count;
-    CHECK(avenc_channel_take(j->channel, packets, 8, &count) == AVENC_OK);
+    CHECK(avenc_channel_take(j->channel, 0, packets, 8, &count) == AVENC_OK);
     for (size_t i = 0; i < count; i++) {
         CHECK(packets[i]->status == 0);
         CHECK(packets[i]->frame_index == j->received);

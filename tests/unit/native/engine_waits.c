@@ -106,7 +106,7 @@ static int take(avenc_channel *channel) {
     avenc_packet *packet;
     size_t count;
     CHECK(avenc_channel_wait(channel, 1, PATIENT, 0, 0) == AVENC_OK);
-    CHECK(avenc_channel_take(channel, &packet, 1, &count) == AVENC_OK && count == 1);
+    CHECK(avenc_channel_take(channel, 0, &packet, 1, &count) == AVENC_OK && count == 1);
     int status = packet->status;
     avenc_packet_release(packet);
     return status;

@@ -67,7 +67,7 @@ static void look(stream *s) {
     size_t count;
     pthread_mutex_lock(&s->taking);
     do {
-        CHECK(avenc_channel_take(s->channel, packets, 8, &count) == AVENC_OK);
+        CHECK(avenc_channel_take(s->channel, 0, packets, 8, &count) == AVENC_OK);
         for (size_t i = 0; i < count; i++) {
             CHECK(packets[i]->status == 0 && packets[i]->frame_index == s->next);
             s->next++;

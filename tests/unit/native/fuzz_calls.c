@@ -190,7 +190,7 @@ static void take(world *w, avenc_channel *channel, size_t most) {
     avenc_packet *packets[8];
     size_t count = 99;
     most = most < 8 ? most : 8;
-    CHECK(avenc_channel_take(channel, packets, most, &count) == AVENC_OK && count <= most);
+    CHECK(avenc_channel_take(channel, 0, packets, most, &count) == AVENC_OK && count <= most);
     if (count == 0)
         return;
     if (once_in(4)) { /* they are the next ones again */
@@ -210,7 +210,7 @@ static void take_others(world *w, avenc_channel *channel) {
     avenc_packet *packets[8];
     uint64_t tags[8];
     size_t count = 0;
-    CHECK(avenc_channel_take_promised(channel, packets, 1 + below(8), &count) == AVENC_OK);
+    CHECK(avenc_channel_take(channel, 1, packets, 1 + below(8), &count) == AVENC_OK);
     for (size_t i = 0; i < count; i++) {
         look_at(w, packets[i], false);
         let_go(w, packets[i]);
@@ -308,9 +308,9 @@ static void without_arguments(avenc_channel *channel) {
     CHECK(avenc_channel_acquire(channel, NULL, NULL, &memory) == AVENC_E_INVALID);
     CHECK(avenc_channel_acquire(channel, NULL, &frame, NULL) == AVENC_E_INVALID);
     CHECK(avenc_frame_submit(NULL, &frames, 0, NULL, &index) == AVENC_E_INVALID);
-    CHECK(avenc_channel_take(channel, NULL, 1, &count) == AVENC_E_INVALID);
-    CHECK(avenc_channel_take(channel, &packet, 1, NULL) == AVENC_E_INVALID);
-    CHECK(avenc_channel_take_promised(channel, &packet, 1, NULL) == AVENC_E_INVALID);
+    CHECK(avenc_channel_take(channel, 0, NULL, 1, &count) == AVENC_E_INVALID);
+    CHECK(avenc_channel_take(channel, 0, &packet, 1, NULL) == AVENC_E_INVALID);
+    CHECK(avenc_channel_take(channel, 1, &packet, 1, NULL) == AVENC_E_INVALID);
     CHECK(avenc_channel_wait(NULL, 1, NULL, 0, 0) == AVENC_E_INVALID);
     CHECK(avenc_channel_wait(NULL, 2, NULL, 0, 0) == AVENC_E_INVALID);
     CHECK(avenc_channel_attach(channel, NULL, 0) == AVENC_E_INVALID);
@@ -455,7 +455,7 @@ static void end_world(world *w) {
     }
     (void)avenc_channel_wait_closed(channel, PATIENT); /* a sink may be at its last packets: their tags come behind */
     do {
-        CHECK(avenc_channel_take(channel, packets, 8, &count) == AVENC_OK);
+        CHECK(avenc_channel_take(channel, 0, packets, 8, &count) == AVENC_OK);
         for (size_t i = 0; i < count; i++) {
             look_at(w, packets[i], true);
             let_go(w, packets[i]);

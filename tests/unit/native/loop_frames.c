@@ -738,9 +738,9 @@ SCENARIO(a_frame_that_failed_is_told_before_those_in_front_of_it) {
     loop_report(0, 4);
     avenc_packet *packets[4];
     size_t count = 0;
-    CHECK(avenc_channel_take(channel, packets, 2, &count) == AVENC_OK && count == 2); /* not among the next two */
+    CHECK(avenc_channel_take(channel, 0, packets, 2, &count) == AVENC_OK && count == 2); /* not among the next two */
     avenc_channel_give_back(channel, packets, 2);
-    CHECK(avenc_channel_take(channel, packets, 3, &count) == AVENC_OK && count == 1);
+    CHECK(avenc_channel_take(channel, 0, packets, 3, &count) == AVENC_OK && count == 1);
     CHECK(packets[0]->status == AVENC_E_FRAME && packets[0]->ret_code == 31 && packets[0]->tag == 3);
     avenc_packet_release(packets[0]);
     expect(channel, 1);
@@ -773,7 +773,7 @@ SCENARIO(packets_given_back_are_the_next_in_their_frames_order) {
         CHECK(submit(channel, i) == AVENC_OK);
     avenc_packet *packets[4];
     size_t count;
-    CHECK(avenc_channel_take(channel, packets, 4, &count) == AVENC_OK && count == 4);
+    CHECK(avenc_channel_take(channel, 0, packets, 4, &count) == AVENC_OK && count == 4);
     CHECK(stats_of(channel).ready == 2);
     expect(channel, 5);
     avenc_packet *mixed[3] = {packets[3], packets[0], packets[2]};
@@ -797,7 +797,7 @@ SCENARIO(promised_packets_are_for_those_to_whom_they_were_promised) {
     }
     avenc_packet *packets[8];
     size_t count;
-    CHECK(avenc_channel_take_promised(channel, packets, 8, &count) == AVENC_OK && count == 2);
+    CHECK(avenc_channel_take(channel, 1, packets, 8, &count) == AVENC_OK && count == 2);
     CHECK(packets[0]->tag == 1 && packets[0]->promised && packets[1]->tag == 3);
     CHECK(packets[1]->status == AVENC_E_FRAME); /* failed ones are among them */
     avenc_channel_give_back(channel, packets, 2);
@@ -805,9 +805,9 @@ SCENARIO(promised_packets_are_for_those_to_whom_they_were_promised) {
     expect(channel, 4);
     CHECK(take_none(channel) == 0 && stats_of(channel).ready == 2);
     CHECK(avenc_channel_wait(channel, 1, NULL, 0, 0) == AVENC_E_DRAINED);
-    CHECK(avenc_channel_take_promised(channel, packets, 1, &count) == AVENC_OK && count == 1 && packets[0]->tag == 1);
+    CHECK(avenc_channel_take(channel, 1, packets, 1, &count) == AVENC_OK && count == 1 && packets[0]->tag == 1);
     avenc_packet_release(packets[0]);
-    CHECK(avenc_channel_take_promised(channel, packets, 8, &count) == AVENC_OK && count == 1 && packets[0]->tag == 3);
+    CHECK(avenc_channel_take(channel, 1, packets, 8, &count) == AVENC_OK && count == 1 && packets[0]->tag == 3);
     avenc_packet_release(packets[0]);
     end_channel(channel);
 }

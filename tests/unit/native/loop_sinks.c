@@ -290,7 +290,7 @@ SCENARIO(a_reader_that_went_leaves_the_packets_and_another_sink_gets_them) {
     CHECK(submit(channel, 2) == AVENC_E_SINK);
     avenc_packet *packets[2];
     size_t count;
-    CHECK(avenc_channel_take(channel, packets, 2, &count) == AVENC_OK && count == 1 && stamp_of(packets[0]) == 1);
+    CHECK(avenc_channel_take(channel, 0, packets, 2, &count) == AVENC_OK && count == 1 && stamp_of(packets[0]) == 1);
     avenc_channel_give_back(channel, packets, 1);
     int fd = temporary_file();
     set_sink(channel, fd);

@@ -277,7 +277,7 @@ SCENARIO(packets_are_coalesced_until_somebody_is_to_hear_of_the_end) {
     avenc_packet *packets[FRAMES + 1];
     size_t count;
     CHECK(w.rc == AVENC_OK);
-    CHECK(avenc_channel_take(channel, packets, FRAMES + 1, &count) == AVENC_OK && count == FRAMES);
+    CHECK(avenc_channel_take(channel, 0, packets, FRAMES + 1, &count) == AVENC_OK && count == FRAMES);
     for (size_t i = 0; i < count; i++)
         avenc_packet_release(packets[i]);
     end_channel(channel);
@@ -467,7 +467,8 @@ SCENARIO(a_frame_that_failed_is_told_to_who_waits_for_several) {
     avenc_packet *packet;
     size_t count;
     CHECK(p.rc == AVENC_OK);
-    CHECK(avenc_channel_take(channel, &packet, 2, &count) == AVENC_OK && count == 1 && packet->status == AVENC_E_FRAME);
+    CHECK(avenc_channel_take(channel, 0, &packet, 2, &count) == AVENC_OK && count == 1 &&
+          packet->status == AVENC_E_FRAME);
     avenc_packet_release(packet);
     begin_patient(&p, channel, 4, 1); /* it was told: the rest is waited for again */
     loop_report(0, 1);
@@ -769,8 +770,8 @@ static void in_child(avenc_device *device, avenc_channel *channel, avenc_frame *
     FORKED(avenc_channel_wait_room(channel, 1, NULL));
     FORKED(avenc_channel_acquire(channel, NULL, &acquired, &memory));
     FORKED(avenc_frame_submit(frame, &given, 0, NULL, &index));
-    FORKED(avenc_channel_take(channel, packets, 2, &count));
-    FORKED(avenc_channel_take_promised(channel, packets, 2, &count));
+    FORKED(avenc_channel_take(channel, 0, packets, 2, &count));
+    FORKED(avenc_channel_take(channel, 1, packets, 2, &count));
     FORKED(avenc_channel_wait(channel, 1, NULL, 0, 0));
     FORKED(avenc_channel_set_sink(channel, 1, 0, NULL));
     FORKED(avenc_channel_end(channel));
