@@ -229,18 +229,17 @@ int avi_channel_free_parts(avenc_channel *channel) {
     }
     avenc_failure kept = *avenc_last_failure();
     avi_lock(&stream->lock);
-    avi_channel_release_refused_locked(channel, NULL); /* one that has frame handles is theirs now */
-    avi_unlock(&stream->lock);
+    avi_channel_release_refused_locked(channel, NULL); /* one that has a frame handle is its holder's now */
     for (uint32_t i = 0; i < channel->slots.begun; i++) {
         avi_slot *slot = &channel->slots.all[i];
-        avi_lock(&stream->lock);
-        bool mine = slot->state == AVI_SLOT_FREE;
-        if (mine)
-            slot->state = AVI_SLOT_UNMADE;
+        if (slot->state != AVI_SLOT_FREE)
+            continue;
+        slot->state = AVI_SLOT_UNMADE; /* and ours */
         avi_unlock(&stream->lock);
-        if (mine)
-            avi_slot_unmake(&channel->slots, slot);
+        avi_slot_unmake(&channel->slots, slot);
+        avi_lock(&stream->lock);
     }
+    avi_unlock(&stream->lock);
     avi_fail_again(&kept);
     return rc;
 }

@@ -103,7 +103,7 @@ bool avi_device_opened(avenc_device *device, int code) {
     bool wanted = device->references > 0;
     device->state = code != AVENC_OK ? FAILED : wanted ? OPEN : ENDING;
     avi_unlock(&registry_lock);
-    avi_waitset_signal(device->progress, 0, true);
+    avi_waitset_signal(device->progress, 0, AVI_URGENTLY);
     return wanted;
 }
 

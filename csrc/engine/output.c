@@ -193,7 +193,7 @@ int avenc_channel_attach(avenc_channel *channel, avenc_waitset *waitset, uint32_
     avi_unlock(&stream->lock);
     if (!room)
         return avi_fail(AVENC_E_FULL, __func__, "the stream has %d wait sets already", AVENC_MAX_WAITSETS);
-    avi_waitset_signal(waitset, key, true); /* it may have packets already */
+    avi_waitset_signal(waitset, key, AVI_URGENTLY); /* it may have packets already */
     return AVENC_OK;
 }
 
@@ -201,18 +201,16 @@ void avenc_channel_detach(avenc_channel *channel, avenc_waitset *waitset) {
     if (avi_channel_lock(channel, waitset, __func__) != AVENC_OK)
         return;
     avi_stream *stream = channel->stream;
-    bool found = false;
-    for (unsigned i = 0; i < stream->attached_count && !found; i++) {
-        if (stream->attached[i] == waitset) {
-            unsigned last = --stream->attached_count;
-            stream->attached[i] = stream->attached[last];
-            stream->keys[i] = stream->keys[last];
-            found = true;
-        }
+    unsigned i = 0;
+    while (i < stream->attached_count && stream->attached[i] != waitset)
+        i++;
+    if (i < stream->attached_count) {
+        unsigned last = --stream->attached_count;
+        stream->attached[i] = stream->attached[last];
+        stream->keys[i] = stream->keys[last];
+        avi_waitset_drop(waitset);
     }
     avi_unlock(&stream->lock);
-    if (found)
-        avi_waitset_drop(waitset);
 }
 
 /* ---- numbers ----------------------------------------------------------------------------------- */

@@ -84,10 +84,8 @@ int avi_fail_full_locked(const avenc_channel *channel, const avi_waiter *waiter)
 }
 
 static int fail_in_making_locked(const avi_stream *stream, const avi_waiter *waiter) {
-    if (!waiter->wait)
-        return avi_fail(AVENC_E_AGAIN, waiter->call, "memory for another picture is being allocated");
     return avi_fail(AVENC_E_AGAIN, waiter->call, "memory for another picture is being allocated, and is not there %s%s",
-                    avi_waiter_bound(waiter).text, stream->hint);
+                    avi_waiter_bound(waiter).text, waiter->wait ? stream->hint : "");
 }
 
 /* Wait for room, or, `memory`, only while memory is what is missing; the lock is given up meanwhile. */

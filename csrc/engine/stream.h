@@ -75,7 +75,7 @@ void avi_stream_signal_locked(avi_stream *stream, bool urgent);
 /* There may be room for a frame: tell the threads inside calls, but those that wait, or collect, for several packets. */
 static inline void avi_stream_tell_room_locked(avi_stream *stream) {
     if (stream->waiting > stream->patient)
-        avi_waitset_signal_impatient(stream->progress, 0);
+        avi_waitset_signal(stream->progress, 0, AVI_IMPATIENT);
 }
 
 /*

@@ -115,12 +115,9 @@ static void make_readable_locked(avenc_waitset *waitset) {
     if (!waitset->armed || waitset->fd < 0)
         return;
     waitset->armed = false;
-    if (waitset->readable)
-        return;
+    if (!waitset->readable)
+        eventfd_write(waitset->fd, 1);
     waitset->readable = true;
-    uint64_t one = 1;
-    while (write(waitset->fd, &one, sizeof one) < 0 && errno == EINTR)
-        continue;
 }
 
 enum { SLEEPERS = 1, COLLECTORS = 2, PATIENT = 4 }; /* who sleeps: futex's bits */
@@ -138,10 +135,10 @@ static bool sleep_while(avenc_waitset *waitset, uint32_t seen, uint64_t deadline
            errno == EINTR;
 }
 
-static void signal_to(avenc_waitset *waitset, uint32_t key, bool urgent, bool patient_too) {
+void avi_waitset_signal(avenc_waitset *waitset, uint32_t key, int whom) {
     avi_lock(&waitset->lock);
     atomic_fetch_add(&waitset->signals, 1);
-    waitset->urgent = waitset->urgent || urgent;
+    waitset->urgent = waitset->urgent || whom == AVI_URGENTLY;
     if (key < waitset->capacity && !waitset->behind[key]) {
         waitset->behind[key] = LAST;
         if (waitset->count++ == 0)
@@ -151,25 +148,17 @@ static void signal_to(avenc_waitset *waitset, uint32_t key, bool urgent, bool pa
         waitset->last = key;
     }
     make_readable_locked(waitset);
-    uint32_t whom = urgent && waitset->collecting ? COLLECTORS : 0;
+    uint32_t sleepers = whom == AVI_URGENTLY && waitset->collecting ? COLLECTORS : 0;
     avi_unlock(&waitset->lock);
-    whom |= atomic_load(&waitset->sleeping) ? SLEEPERS : 0;
-    whom |= patient_too && atomic_load(&waitset->patient) ? PATIENT : 0;
-    if (whom)
-        wake(waitset, whom);
-}
-
-void avi_waitset_signal(avenc_waitset *waitset, uint32_t key, bool urgent) {
-    signal_to(waitset, key, urgent, true);
-}
-
-void avi_waitset_signal_impatient(avenc_waitset *waitset, uint32_t key) {
-    signal_to(waitset, key, false, false);
+    sleepers |= atomic_load(&waitset->sleeping) ? SLEEPERS : 0;
+    sleepers |= whom != AVI_IMPATIENT && atomic_load(&waitset->patient) ? PATIENT : 0;
+    if (sleepers)
+        wake(waitset, sleepers);
 }
 
 void avenc_waitset_signal(avenc_waitset *waitset, uint32_t key) {
     if (waitset && waitset->generation == avi_generation())
-        avi_waitset_signal(waitset, key, true);
+        avi_waitset_signal(waitset, key, AVI_URGENTLY);
 }
 
 uint32_t avi_waitset_signals(avenc_waitset *waitset) {
@@ -267,13 +256,6 @@ void avi_waitset_collect(avenc_waitset *waitset, uint64_t events, uint32_t coale
 
 /* ---- taking keys ------------------------------------------------------------------------------- */
 
-static void make_unreadable_locked(avenc_waitset *waitset) {
-    uint64_t signalled;
-    while (read(waitset->fd, &signalled, sizeof signalled) < 0 && errno == EINTR)
-        continue;
-    waitset->readable = false;
-}
-
 /* The key that was listed first; there is one. */
 static uint32_t pop_key_locked(avenc_waitset *waitset) {
     uint32_t key = waitset->first;
@@ -292,6 +274,7 @@ int avenc_waitset_take(avenc_waitset *waitset, const avenc_wait *wait, uint32_t 
         return avi_fail_forked(__func__);
     avi_waiter waiter = avi_waiter_begin(wait, __func__);
     uint64_t until;
+    eventfd_t signalled;
     int rc = AVENC_OK;
     avi_lock(&waitset->lock);
     if (wait)
@@ -303,7 +286,8 @@ int avenc_waitset_take(avenc_waitset *waitset, const avenc_wait *wait, uint32_t 
         avi_lock(&waitset->lock);
     }
     if (waitset->readable)
-        make_unreadable_locked(waitset);
+        eventfd_read(waitset->fd, &signalled);
+    waitset->readable = false;
     while (*count < max && waitset->count > 0)
         keys[(*count)++] = pop_key_locked(waitset);
     waitset->urgent = false;
@@ -317,19 +301,18 @@ int avenc_waitset_take(avenc_waitset *waitset, const avenc_wait *wait, uint32_t 
 
 int avenc_waitset_fd(avenc_waitset *waitset) {
     int made = -1;
-    if (!waitset || waitset->generation != avi_generation()) {
-        if (waitset)
-            avi_fail_forked(__func__);
-        else
-            avi_fail(AVENC_E_INVALID, __func__, "waitset must not be NULL");
-        return made;
+    if (!waitset) {
+        avi_fail(AVENC_E_INVALID, __func__, "waitset must not be NULL");
+    } else if (waitset->generation != avi_generation()) {
+        avi_fail_forked(__func__);
+    } else {
+        avi_lock(&waitset->lock);
+        if (waitset->fd < 0)
+            waitset->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        if ((made = waitset->fd) < 0)
+            avi_fail(AVENC_E_NOMEM, "eventfd", "no file descriptor to be had: %s", strerror(errno));
+        avi_unlock(&waitset->lock);
     }
-    avi_lock(&waitset->lock);
-    if (waitset->fd < 0)
-        waitset->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if ((made = waitset->fd) < 0)
-        avi_fail(AVENC_E_NOMEM, "eventfd", "no file descriptor to be had: %s", strerror(errno));
-    avi_unlock(&waitset->lock);
     return made;
 }
 

@@ -16,11 +16,12 @@ void avi_waitset_drop(avenc_waitset *waitset);
 /* Room for `key`, so that signalling it never allocates. */
 int avi_waitset_reserve(avenc_waitset *waitset, uint32_t key);
 
-/* List a key. Not urgent: who collects for its coalescing delay sleeps on. A lock may be held; does not block. */
-void avi_waitset_signal(avenc_waitset *waitset, uint32_t key, bool urgent);
-
-/* The same, not urgent, for all but those who sleep patiently. */
-void avi_waitset_signal_impatient(avenc_waitset *waitset, uint32_t key);
+/*
+ * List a key, and wake all but those who sleep patiently; everybody but those who collect for their coalescing delay; or
+ * everybody. A lock may be held; does not block.
+ */
+enum { AVI_IMPATIENT, AVI_EVERYBODY, AVI_URGENTLY };
+void avi_waitset_signal(avenc_waitset *waitset, uint32_t key, int whom);
 
 /* How many signals there have been. Read before a condition is looked at, so that no signal after that is missed. */
 uint32_t avi_waitset_signals(avenc_waitset *waitset);
@@ -50,7 +51,7 @@ int avi_waiter_look(avi_waiter *waiter, uint64_t moved_ns, uint64_t *until_ns);
 
 /*
  * Sleep while there have been `seen` signals, up to that moment. Who waits for several packets sleeps patiently:
- * avi_waitset_signal_impatient wakes others, perhaps, and not this thread.
+ * AVI_IMPATIENT wakes others, perhaps, and not this thread.
  */
 void avi_waiter_sleep(avi_waiter *waiter, avenc_waitset *waitset, uint32_t seen, uint64_t until_ns);
 

@@ -23,12 +23,6 @@ static uint64_t sleeps_until;
 static avi_event_rate event_rate; /* of what may be collected, over all sinks */
 static uint64_t events;           /* how often there was some */
 
-static void wake_writer_locked(void) {
-    uint64_t one = 1;
-    while (write(wake_fd, &one, sizeof one) < 0 && errno == EINTR)
-        continue;
-}
-
 static void close_descriptors_locked(void) {
     if (poll_set >= 0)
         close(poll_set);
@@ -49,7 +43,7 @@ static void want_locked(avi_sink *sink, uint64_t due_ns) {
     }
     if (due_ns < sleeps_until) {
         sleeps_until = due_ns;
-        wake_writer_locked();
+        eventfd_write(wake_fd, 1);
     }
 }
 
@@ -116,11 +110,11 @@ static void *writer_thread(void *unused) {
         sleeps_until = 0;
         avi_unlock(&writer_lock);
         for (int i = 0; i < count; i++) { /* first: an event keeps no sink, and one that is over has none any more */
-            uint64_t woken;
+            eventfd_t woken;
             if (events[i].data.ptr)
                 serve(events[i].data.ptr);
-            else if (read(wake_fd, &woken, sizeof woken) < 0 && errno != EAGAIN)
-                break;
+            else
+                eventfd_read(wake_fd, &woken);
         }
         for (avi_sink *next; due; due = next) {
             next = due->due;
@@ -167,7 +161,7 @@ void avi_writer_delist(avi_sink *sink) {
     if (sink->listed)
         want_locked(sink, 0); /* so that the list's reference is given back now */
     if (--sinks == 0)
-        wake_writer_locked();
+        eventfd_write(wake_fd, 1);
     avi_unlock(&writer_lock);
 }
 

@@ -181,7 +181,7 @@ static bool finalize(void *arg) {
     avi_blocking_ends();
     atomic_store(&job->rc, rc == ACL_ERROR_REPEAT_FINALIZE ? AVENC_OK : rc);
     atomic_store(&job->done, true);
-    avi_waitset_signal(job->progress, 0, true);
+    avi_waitset_signal(job->progress, 0, AVI_URGENTLY);
     return false;
 }
 

@@ -31,7 +31,7 @@ PATHS = ("submit", "batch", "enqueue", "acquire")
 NOT_COUNTED = {
     "avenc_channel_stats_get", "avi_pool_allocations", "report_thread",
     "avi_report_batch", "avi_stream_signal_locked", "avi_stream_enough_locked", "avi_waitset_signal",
-    "avi_waitset_signal_impatient", "signal_to", "avi_sink_wake_locked",
+    "avi_sink_wake_locked",
     "avi_channel_retain", "avi_channel_drop", "avi_channel_drop_locked",
     "avi_channel_free_slot_locked", "avenc_frame_release",
     "worker", "want_worker_locked", "run_locked", "avi_task_post", "avi_channel_post",

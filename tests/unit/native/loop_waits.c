@@ -185,15 +185,15 @@ SCENARIO(coalescing_takes_many_keys_with_one_wake_up) {
     avenc_waitset *waitset = create_waitset();
     waiter w = {.waitset = waitset, .coalesce_us = HOUR_US};
     CHECK(avi_waitset_reserve(waitset, 40) == AVENC_OK);
-    avi_waitset_signal(waitset, 0, false);
+    avi_waitset_signal(waitset, 0, AVI_EVERYBODY);
     take_once(&w); /* knows the rate from now on */
     CHECK(w.rc == AVENC_OK);
-    avi_waitset_signal(waitset, 1, false);
-    avi_waitset_signal(waitset, 2, false);
+    avi_waitset_signal(waitset, 1, AVI_EVERYBODY);
+    avi_waitset_signal(waitset, 2, AVI_EVERYBODY);
     pthread_create(&w.thread, NULL, take_once, &w);
     for (uint32_t key = 3; key < 40; key++)
-        avi_waitset_signal(waitset, key, false); /* it may be listed before or while the other one collects */
-    avi_waitset_signal(waitset, 40, true);
+        avi_waitset_signal(waitset, key, AVI_EVERYBODY); /* it may be listed before or while the other one collects */
+    avi_waitset_signal(waitset, 40, AVI_URGENTLY);
     pthread_join(w.thread, NULL);
     CHECK(w.rc == AVENC_OK && w.count == 40);
     for (uint32_t i = 0; i < 40; i++)
@@ -232,9 +232,9 @@ SCENARIO(an_urgent_signal_wakes_who_collects) {
         struct timespec pause = {.tv_nsec = i % 2 ? 2000000 : 0}; /* asleep by then, as a rule; nothing rests on it */
         atomic_store(&c.begun, i);
         nanosleep(&pause, NULL);
-        avi_waitset_signal(waitset, 0, false);
+        avi_waitset_signal(waitset, 0, AVI_EVERYBODY);
         CHECK(atomic_load(&c.done) == i - 1);
-        avi_waitset_signal(waitset, 0, true);
+        avi_waitset_signal(waitset, 0, AVI_URGENTLY);
         UNTIL(atomic_load(&c.done) == i);
     }
     pthread_join(c.thread, NULL);
@@ -246,8 +246,8 @@ SCENARIO(a_rate_that_promises_nothing_is_not_waited_for) {
     avenc_waitset *waitset = create_waitset();
     avenc_wait wait = avenc_wait_for(AVENC_NO_TIMEOUT);
     uint32_t keys[1], count;
-    avi_waitset_signal(waitset, 1, false);
-    avi_waitset_signal(waitset, 2, false);
+    avi_waitset_signal(waitset, 1, AVI_EVERYBODY);
+    avi_waitset_signal(waitset, 2, AVI_EVERYBODY);
     for (uint32_t key = 1; key <= 2; key++) /* nothing has come between the two */
         CHECK(avenc_waitset_take(waitset, &wait, HOUR_US, keys, 1, &count) == AVENC_OK && keys[0] == key);
     avenc_waitset_release(waitset);
