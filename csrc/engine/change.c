@@ -171,12 +171,6 @@ static void stamp_locked(avenc_channel *channel, const avenc_change *change) {
     channel->next_pts = counted_pts(change, channel->stream->next_number);
 }
 
-static void apply_locked(avenc_channel *channel, const avenc_change *change) {
-    stamp_locked(channel, change);
-    channel->settings = change->settings;
-    channel->epoch = change->epoch;
-}
-
 /* What becomes of a change that the port has tried: AVENC_OK, it is applied; else why not. */
 static int judge_locked(avenc_channel *channel, avenc_change *change, int rc, bool whole) {
     static const char call[] = "avenc_channel_change";
@@ -192,8 +186,11 @@ static int judge_locked(avenc_channel *channel, avenc_change *change, int rc, bo
                         "the device refused the settings, and those before them too: %s returned %d: %s", why.call, rc,
                         why.detail);
     }
-    if (rc == AVENC_OK)
-        apply_locked(channel, change);
+    if (rc == AVENC_OK) {
+        stamp_locked(channel, change);
+        channel->settings = change->settings;
+        channel->epoch = change->epoch;
+    }
     return rc;
 }
 

@@ -146,13 +146,6 @@ int avenc_device_wait_open(avenc_device *device, const avenc_wait *wait) {
     }
 }
 
-bool avi_device_is_open(const avenc_device *device) {
-    avi_lock(&registry_lock);
-    bool open = device->state == OPEN;
-    avi_unlock(&registry_lock);
-    return open;
-}
-
 void avi_device_retain(avenc_device *device) {
     atomic_fetch_add(&device->holders, 1);
     avi_lock(&registry_lock);

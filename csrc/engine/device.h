@@ -50,9 +50,6 @@ int avi_device_open(const avi_port *port, avenc_library *library, const acl_api 
 void avi_device_retain(avenc_device *device);
 void avi_device_let_go(avenc_device *device);
 
-/* It is; and stays so while the caller has a reference. */
-bool avi_device_is_open(const avenc_device *device);
-
 /* ---- from the port ---- */
 
 /* It is open, or the calling thread's failure `code` says why not. False: nobody wants it any more; close it. */

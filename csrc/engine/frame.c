@@ -15,9 +15,7 @@ int avenc_channel_acquire(avenc_channel *channel, const avenc_wait *wait, avenc_
         return rc;
     bool direct = channel->slots.host_writes_memory;
     slot->pixels = direct ? AVI_IN_MEMORY : AVI_IN_STAGING;
-    avi_lock(&channel->stream->lock);
-    slot->handle = true;
-    avi_unlock(&channel->stream->lock);
+    slot->handle = true; /* no lock: the slot is HELD for this call */
     avi_channel_retain(channel);
     avi_live_add(AVENC_LIVE_FRAME, 1);
     memory->y = direct ? slot->memory : slot->staging;

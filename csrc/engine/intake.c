@@ -92,8 +92,8 @@ int avenc_channel_submit_device(avenc_channel *channel, const avenc_device_pictu
 }
 
 /* Queue a picture of the caller's; the oldest in the queue may be dropped for it. */
-static int queue_one(avenc_channel *channel, const avenc_submission *submission, bool copy_now, bool drop_oldest,
-                     avi_waiter *waiter, uint64_t *frame_index) {
+static inline int queue_one(avenc_channel *channel, const avenc_submission *submission, bool copy_now, bool drop_oldest,
+                            avi_waiter *waiter, uint64_t *frame_index) {
     avi_slot *slot = NULL;
     bool kept;
     int rc = avi_take_slot(channel, AVI_TO_KEEP, waiter, &slot);

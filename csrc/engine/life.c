@@ -90,7 +90,7 @@ int avenc_channel_create(avenc_device *device, const avenc_channel_config *confi
     if (device->generation != avi_generation())
         return avi_fail_forked(__func__);
     int rc = check_config(config);
-    if (rc == AVENC_OK && !avi_device_is_open(device))
+    if (rc == AVENC_OK && avenc_device_wait_open(device, NULL) != AVENC_OK) /* which it stays with a reference */
         rc = avi_fail(AVENC_E_INVALID, __func__,
                       "device %d is not open: avenc_device_wait_open tells when, and why not", device->info.device_id);
     if (rc != AVENC_OK)

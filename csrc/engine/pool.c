@@ -20,10 +20,11 @@ struct avi_pool {
     pthread_mutex_t lock;
     avi_packet *idle;
     size_t idle_count;
-    size_t keep; /* idle ones at most; 0 once it is retired */
+    size_t keep;
     size_t capacity;
-    size_t references; /* of each packet that is outside, and of the creator until it is retired */
+    size_t outside; /* packets acquired and not released */
     uint64_t allocations;
+    bool retired;
 };
 
 avi_pool *avi_pool_create(size_t capacity, size_t keep) {
@@ -33,7 +34,6 @@ avi_pool *avi_pool_create(size_t capacity, size_t keep) {
     pthread_mutex_init(&pool->lock, NULL);
     pool->capacity = capacity;
     pool->keep = keep;
-    pool->references = 1;
     avi_live_add(AVENC_LIVE_POOL, 1);
     return pool;
 }
@@ -82,7 +82,7 @@ avi_packet *avi_pool_acquire(avi_pool *pool) {
         pool->allocations++;
     }
     if (packet)
-        pool->references++;
+        pool->outside++;
     avi_unlock(&pool->lock);
     if (packet) {
         memset(&packet->pub, 0, sizeof packet->pub);
@@ -108,13 +108,14 @@ void avi_pool_release(avi_packet *packet) {
     avi_pool *pool = packet->pool;
     size_t capacity = pool->capacity;
     avi_lock(&pool->lock);
-    bool keep = pool->idle_count < pool->keep;
+    bool keep = !pool->retired && pool->idle_count < pool->keep;
     if (keep) {
         packet->next = pool->idle;
         pool->idle = packet;
         pool->idle_count++;
     }
-    bool last = --pool->references == 0;
+    pool->outside--;
+    bool last = pool->retired && pool->outside == 0;
     avi_unlock(&pool->lock);
     avi_live_add(AVENC_LIVE_PACKET, -1);
     if (!keep)
@@ -125,8 +126,8 @@ void avi_pool_release(avi_packet *packet) {
 
 void avi_pool_retire(avi_pool *pool) {
     avi_lock(&pool->lock);
-    pool->keep = 0;
-    bool last = --pool->references == 0;
+    pool->retired = true;
+    bool last = pool->outside == 0;
     avi_unlock(&pool->lock);
     if (last)
         pool_destroy(pool);

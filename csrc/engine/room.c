@@ -137,6 +137,7 @@ void avi_leave_window_locked(avenc_channel *channel) {
 void avi_return_slot_locked(avenc_channel *channel, avi_slot *slot) {
     avi_packet *packet = slot->packet;
     slot->packet = NULL;
+    slot->copies = (avi_copies){0};
     if (packet)
         avi_pool_release(packet);
     if (slot->state == AVI_SLOT_FILLING) {

@@ -93,12 +93,6 @@ static void requeue_locked(avenc_channel *channel, avi_slot *slot) {
     avi_leave_window_locked(channel);
 }
 
-/* The device has nothing of this stream any more. */
-static void note_idle_locked(avi_stream *stream, uint64_t now) {
-    if (stream->window == 0 && stream->stats.completed)
-        stream->idle_since = now;
-}
-
 /*
  * Hand an accepted slot, FILLING, to the device. The caller has the right to send; the lock is given up meanwhile. On
  * failure the slot is FILLING still, or REFUSED: in flight, since the device may read it. AVENC_E_AGAIN: it is FILLING,
@@ -149,11 +143,13 @@ static int hand_over_locked(avenc_channel *channel, avi_slot *slot, uint64_t sin
 
 /* After a failed hand-over: the slot is out of the window, and its packet in the caller's hands. */
 static avi_packet *take_refused_locked(avenc_channel *channel, avi_slot *slot) {
+    avi_stream *stream = channel->stream;
     avi_packet *packet = slot->packet;
     slot->packet = NULL;
     channel->active--;
     avi_leave_window_locked(channel);
-    note_idle_locked(channel->stream, avi_now_ns());
+    if (stream->window == 0 && stream->stats.completed)
+        stream->idle_since = avi_now_ns();
     if (slot->state == AVI_SLOT_FILLING)
         avi_channel_free_slot_locked(channel, slot);
     return packet;

@@ -88,7 +88,6 @@ avi_slot *avi_slots_pop(avi_slots *slots, bool staging) {
     if (slot) {
         *link = slot->next;
         slot->next = NULL;
-        slot->copies = (avi_copies){0};
     }
     return slot;
 }

@@ -163,8 +163,8 @@ bool avi_stream_failed_locked(const avi_stream *stream) {
 
 bool avi_stream_receivable_locked(const avi_stream *stream) {
     bool writes = stream->has_sink && !stream->sink_error;
-    bool some = writes ? avi_stream_failed_locked(stream) : stream->ready.head != NULL;
-    return some && (!stream->sink_error || !stream->writing);
+    /* What a sink that failed has in hand comes before what is ready. */
+    return writes ? avi_stream_failed_locked(stream) : stream->ready.head && !stream->writing;
 }
 
 bool avi_stream_enough_locked(const avi_stream *stream, uint32_t at_least) {
@@ -177,10 +177,13 @@ size_t avi_stream_take_locked(avi_stream *stream, bool promised, avi_packet **pa
     bool writes = stream->has_sink && !stream->sink_error;
     avi_packet *before = NULL, *packet = stream->ready.head;
     size_t seen = 0;
-    while (promised && seen < max && stream->promised.head)
-        packets[seen++] = avi_packet_pop(&stream->promised);
-    if (promised || max == 0 || (stream->sink_error && stream->writing)) /* those come first */
+    if (promised) {
+        while (seen < max && stream->promised.head)
+            packets[seen++] = avi_packet_pop(&stream->promised);
         return seen;
+    }
+    if (max == 0 || (!writes && stream->writing)) /* those come first */
+        return 0;
     for (; packet && (writes || seen < max); before = packet, packet = packet->next, seen++) {
         if (packet->pub.status != 0) {
             packets[0] = take_behind(&stream->ready, before);

@@ -129,9 +129,7 @@ static void *writer_thread(void *unused) {
     return NULL;
 }
 
-static int start_writer_locked(void) {
-    if (poll_set >= 0)
-        return AVENC_OK;
+static int start_locked(void) {
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
     poll_set = epoll_create1(EPOLL_CLOEXEC);
     wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -167,7 +165,7 @@ void avi_writer_delist(avi_sink *sink) {
 
 int avi_writer_enlist(void) {
     avi_lock(&writer_lock);
-    int rc = start_writer_locked();
+    int rc = poll_set < 0 ? start_locked() : AVENC_OK;
     if (rc == AVENC_OK)
         sinks++;
     avi_unlock(&writer_lock);
