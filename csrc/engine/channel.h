@@ -229,7 +229,9 @@ static inline bool avi_same_time_base(const avenc_channel_config *a, const avenc
     return a->time_num == b->time_num && a->time_den == b->time_den;
 }
 
-/* Time goes on where the last frame ended, in units of another base: rounded up, never back; at most what 64 bits hold. */
+/*
+ * Time goes on where the last frame ended, in units of another base: rounded up, never back; at most what 64 bits hold.
+ */
 int64_t avi_rebased(const avi_moment *end, const avenc_channel_config *to);
 
 /* A pending change that has not begun comes to nothing; one that the vendor has sees what became of its channel. */

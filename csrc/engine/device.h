@@ -59,11 +59,11 @@ bool avi_device_opened(avenc_device *device, int code);
 void avi_device_ended(avenc_device *device);
 
 /*
- * Finished frames, report.c; one thread of the device calls these. The device keeps a channel's output buffer, and so its
- * next frame, back until a report has returned. Hence: a report allocates nothing, waits for nothing but short mutexes,
- * and needs no Python. It copies the access unit once, out of memory that dies when it returns, into the packet that was
- * reserved when the frame was submitted. Whoever waits is woken after the batch, once for all reports in it: waking costs
- * more than the copy of a small access unit.
+ * Finished frames, report.c; one thread of the device calls these. The device keeps a channel's output buffer, and so
+ * its next frame, back until a report has returned. Hence: a report allocates nothing, waits for nothing but short
+ * mutexes, and needs no Python. It copies the access unit once, out of memory that dies when it returns, into the
+ * packet that was reserved when the frame was submitted. Whoever waits is woken after the batch, once for all reports
+ * in it: waking costs more than the copy of a small access unit.
  */
 
 /* The frame with that number is finished. A number that nobody knows, or not any more, is passed over. */

@@ -40,15 +40,11 @@ static uint32_t collect(avenc_channel *channel, avi_packet *packet, const avi_ou
     pub->device_kind = told.kind;
     pub->mean_qp = told.mean_qp;
     pub->picture_bits = told.picture_bits;
-    if (output->ret_code != 0 || !output->data || output->size == 0) {
+    if (output->ret_code != 0 || !output->data || output->size == 0)
         pub->status = AVENC_E_FRAME;
-        return 0;
-    }
-    if (output->size > room) {
+    else if (output->size > room)
         pub->status = AVENC_E_TOO_LARGE;
-        return 0;
-    }
-    if (output->fetch)
+    else if (output->fetch)
         pub->status = output->fetch(channel->device, data, room, output->data, output->size);
     else
         memcpy(data, output->data, output->size);

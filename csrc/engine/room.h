@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A frame's way to the device: room for it is waited for, and a slot taken; then it is accepted and handed over. Whoever
- * has the right to send does that, one at a time for each channel, so that the order of the flight is the order of the
- * frames' numbers and of the reports. The right is a state that is waited for like room; no lock is held across a call of
- * the vendor's.
+ * A frame's way to the device: room for it is waited for, and a slot taken; then it is accepted and handed over.
+ * Whoever has the right to send does that, one at a time for each channel, so that the order of the flight is the order
+ * of the frames' numbers and of the reports. The right is a state that is waited for like room; no lock is held across
+ * a call of the vendor's.
  */
 #ifndef ASCEND_VENC_ENGINE_ROOM_H
 #define ASCEND_VENC_ENGINE_ROOM_H

@@ -93,12 +93,11 @@ static int create_sink(avi_stream *stream, int fd, uint32_t coalesce_us, avi_sin
     atomic_store(&sink->references, 1);
     if (sink->kind != AVI_FILE_SINK || coalesce_us)
         rc = avi_writer_enlist();
-    if (rc != AVENC_OK) {
+    if (rc == AVENC_OK)
+        *out = sink;
+    else
         avi_sink_drop(sink);
-        return rc;
-    }
-    *out = sink;
-    return AVENC_OK;
+    return rc;
 }
 
 int avenc_channel_set_sink(avenc_channel *channel, int fd, uint32_t coalesce_us, const avenc_wait *wait) {
@@ -115,9 +114,8 @@ int avenc_channel_set_sink(avenc_channel *channel, int fd, uint32_t coalesce_us,
     if (rc != AVENC_OK)
         return rc;
     avi_lock(&stream->lock);
-    while (stream->sink &&
-           rc == AVENC_OK) { /* its write may be under way: its packets come back, and go to the new one */
-        stream->sink->stop = true;
+    while (stream->sink && rc == AVENC_OK) {
+        stream->sink->stop = true; /* its write may be under way: its packets come back, and go to the new one */
         avi_writer_want(stream->sink, 0);
         if ((rc = avi_stream_sleep_locked(stream, &waiter, false)) == AVENC_E_TIMEOUT)
             rc = avi_fail(AVENC_E_TIMEOUT, __func__,

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Access units written to a file descriptor by native threads, one system call's worth at a time. The writer, one thread,
- * has all pipes and sockets in one poll set and never sleeps in a write; a file or a terminal, where a write may, is a
- * task of the queue. So no sink delays another one. With a coalescing delay the writer collects, also for files: one
- * wake-up for all sinks. Whoever writes has the packets off the ready list; what is not written goes back to it.
+ * Access units written to a file descriptor by native threads, one system call's worth at a time. The writer, one
+ * thread, has all pipes and sockets in one poll set and never sleeps in a write; a file or a terminal, where a write
+ * may, is a task of the queue. So no sink delays another one. With a coalescing delay the writer collects, also for
+ * files: one wake-up for all sinks. Whoever writes has the packets off the ready list; what is not written goes back to
+ * it.
  */
 #ifndef ASCEND_VENC_ENGINE_SINK_H
 #define ASCEND_VENC_ENGINE_SINK_H
@@ -48,8 +49,8 @@ typedef struct avi_sink {
 enum { AVI_NOTHING, AVI_MORE, AVI_BLOCKED, AVI_OVER };
 
 /*
- * One call's worth of writing. AVI_BLOCKED: the reader takes none at present. AVI_OVER, once: the sink has ended, and its
- * own reference is to be dropped.
+ * One call's worth of writing. AVI_BLOCKED: the reader takes none at present. AVI_OVER, once: the sink has ended, and
+ * its own reference is to be dropped.
  */
 int avi_writing_step(avi_sink *sink);
 
@@ -67,8 +68,8 @@ int avi_writer_enlist(void);
 void avi_writer_delist(avi_sink *sink);
 
 /*
- * Look at the sink: now, or after a coalescing delay (0: none) if it is worth it, for which the writer collects over all
- * sinks: one wake-up. A stream's lock may be held.
+ * Look at the sink: now, or after a coalescing delay (0: none) if it is worth it, for which the writer collects over
+ * all sinks: one wake-up. A stream's lock may be held.
  */
 void avi_writer_want(avi_sink *sink, uint32_t coalesce_us);
 

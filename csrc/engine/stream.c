@@ -107,7 +107,7 @@ int avi_stream_sleep_locked(avi_stream *stream, avi_waiter *waiter, bool busy) {
     bool patiently = waiter->at_least > 1;
     uint64_t until;
     /* While nothing is in flight the stall's time begins anew; a frame that is accepted meanwhile wakes nobody. */
-    int rc = avi_waiter_look(waiter, busy ? stream->progressed_ns : AVI_FOR_EVER, &until);
+    int rc = avi_waiter_look(waiter, busy ? stream->progressed_ns : avi_now_ns(), &until);
     if (rc != AVENC_OK)
         return rc;
     uint32_t seen = avi_waitset_signals(stream->progress);

@@ -190,7 +190,7 @@ int avi_waiter_look(avi_waiter *waiter, uint64_t moved_ns, uint64_t *until_ns) {
     if (!wait)
         return AVENC_E_TIMEOUT;
     uint64_t now = avi_now_ns(), moved = wait->since_ns > moved_ns ? wait->since_ns : moved_ns;
-    uint64_t stalled = later(earlier(moved, now), wait->stall_ns);
+    uint64_t stalled = later(moved, wait->stall_ns);
     waiter->stalled = now >= stalled && now < wait->deadline_ns;
     if (waiter->stalled || now >= wait->deadline_ns)
         return AVENC_E_TIMEOUT;

@@ -17,8 +17,8 @@ void avi_waitset_drop(avenc_waitset *waitset);
 int avi_waitset_reserve(avenc_waitset *waitset, uint32_t key);
 
 /*
- * List a key, and wake all but those who sleep patiently; everybody but those who collect for their coalescing delay; or
- * everybody. A lock may be held; does not block.
+ * List a key, and wake all but those who sleep patiently; everybody but those who collect for their coalescing delay;
+ * or everybody. A lock may be held; does not block.
  */
 enum { AVI_IMPATIENT, AVI_EVERYBODY, AVI_URGENTLY };
 void avi_waitset_signal(avenc_waitset *waitset, uint32_t key, int whom);
@@ -44,8 +44,9 @@ static inline avi_waiter avi_waiter_begin(const avenc_wait *wait, const char *ca
 }
 
 /*
- * Whether the wait may go on: AVENC_OK, and until when at most. AVENC_E_TIMEOUT: not beyond its deadline, or its stall's
- * time since `moved_ns` (AVENC_FOR_EVER: nothing is stalled), which the caller puts into words. AVENC_E_LOOK, with the failure.
+ * Whether the wait may go on: AVENC_OK, and until when at most. AVENC_E_TIMEOUT: not beyond its deadline, or its
+ * stall's time since `moved_ns` (AVENC_FOR_EVER: nothing can stall), which the caller puts into words. AVENC_E_LOOK,
+ * with the failure.
  */
 int avi_waiter_look(avi_waiter *waiter, uint64_t moved_ns, uint64_t *until_ns);
 
@@ -62,9 +63,9 @@ typedef struct avi_bound {
 avi_bound avi_waiter_bound(const avi_waiter *waiter);
 
 /*
- * The one rule of coalescing: collect for coalesce_us, up to the waiter's deadline or look, or an urgent signal, if the rate of events
- * since the last time promises two or more of them; a timer that fires more often than events come would cost more
- * wake-ups than it saves. `events`: how many there have been in all.
+ * The one rule of coalescing: collect for coalesce_us, up to the waiter's deadline or look, or an urgent signal, if the
+ * rate of events since the last time promises two or more of them; a timer that fires more often than events come would
+ * cost more wake-ups than it saves. `events`: how many there have been in all.
  */
 void avi_waitset_collect(avenc_waitset *waitset, uint64_t events, uint32_t coalesce_us, const avi_waiter *waiter);
 

@@ -47,8 +47,10 @@ static void want_locked(avi_sink *sink, uint64_t due_ns) {
     }
 }
 
-/* When the first of them is due all are taken, in a list of their own: one wake-up is enough. *until: when it is. The
- * references are the caller's. */
+/*
+ * When the first of them is due all are taken, in a list of their own, which keeps their references: one wake-up is
+ * enough. *until: when it is.
+ */
 static avi_sink *take_due_locked(uint64_t *until) {
     avi_sink *due = NULL;
     *until = AVI_FOR_EVER;

@@ -792,9 +792,9 @@ enum { AVENC_WAIT_FOR_FRAMES = 1, AVENC_WAIT_IN_PLACE = 2 };
  * device was lost; with AVENC_WAIT_IN_PLACE AVENC_E_REPLACED once another channel has this one's place. coalesce_us as
  * for avenc_waitset_take.
  *
- * With at_least > 1 woken once: when so many packets are ready, or one of a frame that failed, or no more come before some
- * are taken (nothing is in flight, as many are ready as may be, the stream is closed, has a sink, or its device is lost),
- * or when the wait's time is over; AVENC_OK with fewer, as long as there is one.
+ * With at_least > 1 woken once: when so many packets are ready, or one of a frame that failed, or no more come before
+ * some are taken (nothing is in flight, as many are ready as may be, the stream is closed, has a sink, or its device is
+ * lost), or when the wait's time is over; AVENC_OK with fewer, as long as there is one.
  */
 AVENC_API int avenc_channel_wait(avenc_channel *channel, uint32_t at_least, const avenc_wait *wait,
                                  uint32_t coalesce_us, int flags);
