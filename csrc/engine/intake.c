@@ -97,7 +97,7 @@ static inline int queue_one(avenc_channel *channel, const avenc_submission *subm
     avi_slot *slot = NULL;
     bool kept;
     int rc = avi_take_slot(channel, AVI_TO_KEEP, waiter, &slot);
-    if (rc == AVENC_E_FULL && drop_oldest && avi_drop_oldest_queued(channel))
+    if (rc == AVENC_E_FULL && drop_oldest && avenc_channel_drop_oldest(channel))
         rc = avi_take_slot(channel, AVI_TO_KEEP, waiter, &slot);
     if (rc != AVENC_OK)
         return rc;
@@ -156,10 +156,6 @@ int avenc_channel_enqueue(avenc_channel *channel, const avenc_submission *submis
         return rc;
     avi_waiter waiter = avi_waiter_begin(NULL, __func__);
     return queue_one(channel, submission, copy_now != 0, drop_oldest != 0, &waiter, frame_index);
-}
-
-int avenc_channel_drop_oldest(avenc_channel *channel) {
-    return channel && channel->generation == avi_generation() && avi_drop_oldest_queued(channel);
 }
 
 uint32_t avenc_channel_refused_pending(avenc_channel *channel) {

@@ -57,8 +57,7 @@ int avi_fail_full_locked(const avenc_channel *channel, const avi_waiter *waiter)
 int avi_accept(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission, bool queue,
                avi_waiter *waiter, uint64_t *frame_index, bool *kept);
 
-/* Frames that wait natively are not sent any more: the oldest of them (false: there is none), or all. */
-bool avi_drop_oldest_queued(avenc_channel *channel);
+/* Frames that wait natively are not sent any more. */
 void avi_drop_queued_locked(avenc_channel *channel);
 
 /* Queued frames come back as packets that say why they were not encoded: `code`. */

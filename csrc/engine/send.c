@@ -5,8 +5,12 @@
 
 #include <string.h>
 
-__attribute__((noinline)) static int copy_sei(avi_packet *packet, const avenc_submission *submission,
-                                              const char *call) {
+/* The frame's SEI waits in the memory of its packet, and goes wherever that goes. The slot is the caller's. */
+static int keep_sei(avi_slot *slot, const avenc_submission *submission, const char *call) {
+    avi_packet *packet = slot->packet;
+    packet->sei_size = 0; /* also of one that was refused before */
+    if (submission->sei_size == 0)
+        return AVENC_OK;
     if (submission->sei_size > AVENC_MAX_SEI)
         return avi_fail(AVENC_E_INVALID, call, "the SEI of a frame has %zu bytes, allowed is up to %d",
                         submission->sei_size, AVENC_MAX_SEI);
@@ -16,12 +20,6 @@ __attribute__((noinline)) static int copy_sei(avi_packet *packet, const avenc_su
     packet->sei_size = (uint32_t)submission->sei_size;
     memcpy(packet->memory, submission->sei, submission->sei_size);
     return AVENC_OK;
-}
-
-/* The frame's SEI waits in the memory of its packet, and goes wherever that goes. The slot is the caller's. */
-static inline int keep_sei(avi_slot *slot, const avenc_submission *submission, const char *call) {
-    slot->packet->sei_size = 0; /* also of one that was refused before */
-    return submission->sei_size ? copy_sei(slot->packet, submission, call) : AVENC_OK;
 }
 
 static void accept_locked(avenc_channel *channel, avi_slot *slot, const avenc_submission *submission, uint64_t now) {
@@ -322,9 +320,10 @@ bool avi_send_run(void *arg) {
     return more;
 }
 
-bool avi_drop_oldest_queued(avenc_channel *channel) {
+int avenc_channel_drop_oldest(avenc_channel *channel) {
+    if (avi_channel_lock(channel, true, __func__) != AVENC_OK)
+        return 0;
     avi_stream *stream = channel->stream;
-    avi_lock(&stream->lock);
     bool found = channel->queued_head;
     if (found) {
         stream->idr_owed = stream->idr_owed || channel->queued_head->force_idr;
