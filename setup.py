@@ -52,6 +52,8 @@ MODULES = [
 # What is made of pyacl/functions.txt, ascendcl.h and himpi.h: files that Cython includes, and stubs.
 GENERATOR = runpy.run_path("scripts/generate_pyacl.py")
 GENERATED = "build/generated"
+# What is made of ascendcl.h and avenc.h for Cython.
+DECLARATIONS = runpy.run_path("scripts/generate_declarations.py")
 INCLUDE = ["csrc/include", "csrc", GENERATED]
 # What is made of ascend_venc/chips.py: a header of the simulated device's.
 CHIPS = runpy.run_path("scripts/generate_chips.py")
@@ -191,7 +193,7 @@ def cython_module(name):
 
 
 def extensions():
-    GENERATOR["write"](GENERATED, {**GENERATOR["sources"](), **CHIPS["sources"]()})
+    GENERATOR["write"](GENERATED, {**DECLARATIONS["sources"](), **GENERATOR["sources"](), **CHIPS["sources"]()})
     return [
         *(plain_library(name, folders) for name, folders in PLAIN_LIBRARIES.items()),
         *(link_library(name, source) for name, source in LINK_LIBRARIES.items()),
