@@ -13,7 +13,3 @@ cdef class Converter:
 
     # Describe a picture that Python holds. Returns how many views the caller has to release after the conversion.
     cdef int view(self, object picture, Py_buffer *views, const uint8_t **planes, size_t *strides) except -1
-
-    # One native call, a status of the engine: for `check`. Not under the GIL: it copies megabytes.
-    cdef int run(self, const uint8_t **planes, const size_t *strides, uint8_t *y, size_t y_stride, uint8_t *uv,
-                 size_t uv_stride) noexcept nogil

@@ -178,10 +178,6 @@ range='limited', library=None, threads=None)\n--\n
                 PyBuffer_Release(&views[i])
             raise
 
-    cdef int run(self, const uint8_t **planes, const size_t *strides, uint8_t *y, size_t y_stride, uint8_t *uv,
-                 size_t uv_stride) noexcept nogil:
-        return avenc_converter_convert(self._h, planes, strides, y, y_stride, uv, uv_stride)
-
     def convert(self, picture, into):
         """Convert one picture into a writable array of shape (height * 3 // 2, width), whose rows may be padded.
 
@@ -206,8 +202,8 @@ range='limited', library=None, threads=None)\n--\n
             y = <uint8_t *>to.buf
             opened = self.view(picture, views, planes, strides)
             try:
-                with nogil:
-                    status = self.run(planes, strides, y, stride, y + rows * stride, stride)
+                with nogil:  # it copies megabytes
+                    status = avenc_converter_convert(self._h, planes, strides, y, stride, y + rows * stride, stride)
                 check(status)
             finally:
                 for i in range(opened):

@@ -8,7 +8,6 @@ import glob
 import importlib.util
 import os
 import sys
-import threading
 
 from .. import call_site, device_search, errors
 from ..arguments import shown
@@ -16,12 +15,11 @@ from .cavenc cimport *
 from .core cimport *
 from .wait cimport begin_wait, look
 
+from libc.stdint cimport uintptr_t
 from libc.string cimport memset
 
-cdef object _lock = threading.RLock()  # a finalizer that opens an encoder may run inside
-cdef Library _default = None
-cdef avenc_library *_default_handle = NULL
-_opened = []  # every Library handed out, for finalisation at exit
+cdef avenc_library *_default = NULL
+_opened = {}  # a Library for each one handed out, for finalisation at exit
 _warned = set()
 
 
@@ -114,16 +112,12 @@ cdef class Library:
         return f"<Library {kind} {self.runtime_path} devices={self.device_count}>"
 
 
-cdef Library wrap_library(avenc_library *handle):
-    cdef Library library = Library.__new__(Library)
-    library._h = handle
-    return library
+cdef str failed_detail():
+    return (<bytes>avenc_last_failure().detail).decode("utf-8", "replace")
 
 
-cdef int raise_status(int status) except -1:
-    cdef const avenc_failure *failure = avenc_last_failure()
-    raise errors.from_status(
-        status, (<bytes>failure.call).decode("utf-8", "replace"), (<bytes>failure.detail).decode("utf-8", "replace"))
+cdef object failure_of(int status):
+    return errors.from_status(status, (<bytes>avenc_last_failure().call).decode("utf-8", "replace"), failed_detail())
 
 
 cdef int check(int status) except -1 nogil:
@@ -131,7 +125,7 @@ cdef int check(int status) except -1 nogil:
         return 0
     # Raising needs the GIL; on success, the hot path, it is not taken.
     with gil:
-        return raise_status(status)
+        raise failure_of(status)
 
 
 def simulated_device_path():
@@ -261,7 +255,26 @@ def open_library(backend=None, timeout=None):
 
     Waits without the GIL; Ctrl-C interrupts the wait. Callable from any thread.
     """
-    return find_library(backend, timeout)
+    cdef avenc_library_options options
+    cdef avenc_wait wait
+    cdef Library library = Library.__new__(Library)
+    begin_wait(&wait, timeout, None)
+    name, soc = parse_backend(backend)
+    codec = find_codec() if name in ("auto", "sim") else None
+    cdef bytes c_name = os.fsencode(name)
+    cdef bytes c_soc = soc.encode() if soc is not None else None
+    cdef bytes c_sim = os.fsencode(simulated_device_path())
+    cdef bytes c_codec = os.fsencode(codec) if codec is not None else None
+    options.backend = c_name
+    options.sim_path = c_sim
+    options.sim_soc = NULL if c_soc is None else <const char *>c_soc
+    options.sim_codec = NULL if c_codec is None else <const char *>c_codec
+    library._h = open_natively(&options, NULL, &wait)
+    if name == "auto" and library.simulated:
+        refuse_if_a_device_was_meant(library)
+    emit_warnings(library, name)
+    _opened.setdefault(<uintptr_t>library._h, library)
+    return library
 
 
 cdef avenc_library *open_natively(
@@ -307,32 +320,6 @@ cdef int find_mpi(avenc_library *library, avenc_wait *wait) except -1:
     return 0
 
 
-cdef Library find_library(object backend, object timeout):
-    cdef avenc_library_options options
-    cdef avenc_library *handle
-    cdef avenc_wait wait
-    begin_wait(&wait, timeout, None)
-    name, soc = parse_backend(backend)
-    cdef bytes c_name = os.fsencode(name)
-    cdef bytes c_soc = soc.encode() if soc is not None else None
-    cdef bytes c_sim = os.fsencode(simulated_device_path())
-    codec = find_codec() if name in ("auto", "sim") else None
-    cdef bytes c_codec = os.fsencode(codec) if codec is not None else None
-    options.backend = c_name
-    options.sim_path = c_sim
-    options.sim_soc = NULL if c_soc is None else <const char *>c_soc
-    options.sim_codec = NULL if c_codec is None else <const char *>c_codec
-    handle = open_natively(&options, NULL, &wait)
-    cdef Library library = wrap_library(handle)
-    if name == "auto" and library.simulated:
-        refuse_if_a_device_was_meant(library)
-    emit_warnings(library, name)
-    with _lock:
-        if not any((<Library>other)._h == handle for other in _opened):
-            _opened.append(library)
-    return library
-
-
 def finalize_libraries(double timeout):
     """Call aclFinalize for each library whose aclInit was ours, within `timeout` seconds in all. For process exit.
 
@@ -342,20 +329,19 @@ def finalize_libraries(double timeout):
     cdef Library library
     if "torch_npu" in sys.modules:
         return
-    for library in _opened:
+    for library in list(_opened.values()):
         with nogil:
             avenc_library_finalize(library._h, &wait)
 
 
 cdef avenc_library *default_library() except NULL:
-    global _default, _default_handle
-    if _default_handle == NULL:
-        library = find_library(None, None)
-        with _lock:
-            if _default_handle == NULL:
-                _default = library
-                _default_handle = _default._h
-    return _default_handle
+    global _default
+    cdef Library library
+    if _default == NULL:
+        library = open_library()
+        if _default == NULL:  # another thread may have opened one meanwhile, by other rules: that stays
+            _default = library._h
+    return _default
 
 
 cdef const acl_api *default_api() except NULL:

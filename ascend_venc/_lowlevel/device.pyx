@@ -147,6 +147,3 @@ cdef class Device:
     @property
     def soc_name(self):
         return self._info().soc_name.decode("ascii", "replace")
-
-    def __reduce__(self):
-        raise TypeError("a Device cannot be pickled: it belongs to this process")

@@ -167,6 +167,8 @@ cdef class DeviceFrame:
 cdef class Tensor:
     """Tensor()\n--\n
     A DLPack tensor that was taken over: its deleter runs once, when this object goes."""
+    cdef void *_managed
+    cdef bint _versioned
 
     def __dealloc__(self):
         cdef DLManagedTensor *plain
@@ -254,11 +256,9 @@ cdef object import_tensor(object exporter, uint32_t width, uint32_t height, host
             f"frame is a tensor on a device of DLPack type {device_type}; {allowed}an Ascend device (21, or 12 as "
             "torch_npu has it) can be encoded: copy it to one first")
     cdef Tensor tensor = take_capsule(exporter.__dlpack__())
-    cdef DLTensor *described
+    cdef DLTensor *described = &(<DLManagedTensor *>tensor._managed).dl_tensor
     if tensor._versioned:
         described = &(<DLManagedTensorVersioned *>tensor._managed).dl_tensor
-    else:
-        described = &(<DLManagedTensor *>tensor._managed).dl_tensor
     # Nothing that the tensor points to is read before what it says of itself has been checked.
     if described.device.device_type != device_type or described.device.device_id != device_id:
         raise errors.InvalidArgumentError(

@@ -18,9 +18,8 @@ cdef class Frame:
     cdef _give_back(self)
     cdef _give_back_if_done(self)
 
-# A Frame without memory, and its memory: two steps, so that nothing can fail while a buffer is held.
+# A Frame without memory, which avenc_channel_acquire writes into it: so that nothing can fail while a buffer is held.
 cdef Frame new_frame(object channel, uint32_t width, uint32_t height)
-cdef void fill_frame(Frame frame, avenc_frame *handle, avenc_frame_memory *memory) noexcept
 
 # A frame in host memory, kept in place by the views until release_host_frame.
 cdef struct host_frame:

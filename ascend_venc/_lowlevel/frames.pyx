@@ -69,6 +69,7 @@ cdef class Frame:
 
     def __getbuffer__(self, Py_buffer *view, int flags):
         self._check()
+        self._strides[0] = <Py_ssize_t>self._memory.stride
         cdef bint packed = self._strides[0] == self._shape[1]
         if flags & PyBUF_F_CONTIGUOUS == PyBUF_F_CONTIGUOUS:
             raise BufferError("the frame's rows follow each other: ask for another order than Fortran's")
@@ -156,12 +157,6 @@ cdef Frame new_frame(object channel, uint32_t width, uint32_t height):
     frame._shape[1] = width
     frame._strides[1] = 1
     return frame
-
-
-cdef void fill_frame(Frame frame, avenc_frame *handle, avenc_frame_memory *memory) noexcept:
-    frame._h = handle
-    frame._memory = memory[0]
-    frame._strides[0] = <Py_ssize_t>memory.stride
 
 
 # ---- host memory of the program ----------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ cimport cython
 
 from .. import errors
 from .cavenc cimport *
-from .core cimport count_tickets
+from .core cimport count_tickets, failed_detail
 from .stream cimport *
 
 from . import core
@@ -31,7 +31,7 @@ cdef extern from "unistd.h" nogil:
 cdef extern from *:
     """
     #include <stdint.h>
-    static uint64_t number_of_this_thread(void) {
+    static uint64_t number_of_this_thread(void) { /* which no other had: Python's idents are used again */
         static __thread uint64_t mine;
         static uint64_t last;
         if (mine == 0)
@@ -92,15 +92,12 @@ cdef class Kept:
 
     cdef int discard(self) except -1:
         """The channel has ended. What an exception leaves is for the next call."""
-        cdef Py_ssize_t i
         while self.owners:
             self.owners.popitem()
             count_tickets(-1)
-        for i in range(len(_kept)):
-            if _kept[i] is self:
-                del _kept[i]
-                count_tickets(-1)
-                break
+        if self in _kept:
+            _kept.remove(self)
+            count_tickets(-1)
         return 0
 
 
@@ -159,7 +156,8 @@ cdef int let_go_of_refused() except -1:
     return 0
 
 
-cdef int let_go() except -1:
+cpdef int let_go_of_ended() except -1:
+    """Let go of what was kept for channels that have ended by now; every call of any encoder does so too."""
     cdef Kept kept
     cdef Py_ssize_t i = len(_kept)
     cdef int status
@@ -177,9 +175,8 @@ cdef int let_go() except -1:
         status = avenc_channel_wait_closed(kept._h, NULL)
         if not kept.warned and status not in (AVENC_OK, AVENC_E_TIMEOUT, AVENC_E_FORKED):
             kept.warned = True
-            reason = (<bytes>avenc_last_failure().detail).decode("utf-8", "replace")
             warnings.warn(
-                f"an encoder whose end nobody waited for ended with {errors.explain(status)} {reason}".rstrip(),
+                f"an encoder whose end nobody waited for ended with {errors.explain(status)} {failed_detail()}".rstrip(),
                 RuntimeWarning, stacklevel=2)
         if ended:
             leave_to_be_cancelled(kept.strip())  # where memory ran out as the stream was closed
@@ -196,15 +193,6 @@ cdef int leave_to_be_cancelled(list futures) except -1:
     return 0
 
 
-def let_go_of_ended():
-    """Let go of what was kept for channels that have ended by now; every call of any encoder does so too."""
-    let_go()
-
-
-cdef uint64_t this_thread() noexcept:
-    return number_of_this_thread()
-
-
 cdef int refuse_closed() except -1:
     """The interpreter is about to stop daemon threads wherever they are; an exception would only print a traceback of
     the program's loop. Without the GIL and with nothing held the thread waits for the end of the process, but not for
@@ -219,18 +207,6 @@ cdef int refuse_closed() except -1:
 
 
 @cython.final
-cdef class Settings:
-    """Settings()\n--\n
-    See stream.pxd."""
-
-    def __cinit__(self):
-        self.kept = []
-
-    def __getitem__(self, uint32_t epoch):
-        return self.kept[epoch - self.first if epoch > self.first else 0]
-
-
-@cython.final
 cdef class Stream:
     """Stream(device)\n--\n
     See the module.
@@ -240,7 +216,7 @@ cdef class Stream:
         self.device = device
         self.entries = {}
         self.time_bases = []
-        self.configs = Settings()
+        self.configs = []
         self.distinct = {}
         self.failures = []
         self.closing = Closing.__new__(Closing)
@@ -251,8 +227,9 @@ cdef class Stream:
         if self.entries:  # of packets that could still be taken
             self.leave_futures()
 
-    cdef mark_closed(self):
-        """Close without waiting: no Python lock is taken, and nothing of the program's runs."""
+    def mark_closed(self):
+        """Close without waiting: it ends natively, and nobody takes packets any more. No Python lock is taken, and nothing
+        of the program's runs: Futures that get no packet are left to be cancelled by the thread that serves Futures."""
         if self._h != NULL and not self.closed and not self.kept:
             try:
                 self.leave_futures()
@@ -302,7 +279,7 @@ cdef class Stream:
         """Note the settings of the native stream's next epoch. No Python code may run until the native call that begins it."""
         self.time_bases.append(time_base)
         try:
-            self.configs.kept.append(config)
+            self.configs.append(config)
         except MemoryError:
             self.time_bases.pop()
             raise
@@ -311,8 +288,12 @@ cdef class Stream:
     cdef int undo_epoch(self) except -1:
         """That call refused."""
         self.time_bases.pop()
-        self.configs.kept.pop()
+        self.configs.pop()
         return 0
+
+    cdef object config_of(self, uint32_t epoch):
+        """The settings of an epoch; of one that was forgotten the oldest that are kept."""
+        return self.configs[epoch - self.first_epoch if epoch > self.first_epoch else 0]
 
     def forget_settings(self):
         """Let go of settings that are over; equal time bases become one object. Python code runs here.
@@ -323,10 +304,10 @@ cdef class Stream:
         cdef uint32_t present = avenc_channel_epoch(self._h)
         cdef list _gone = None
         cdef Py_ssize_t i = self.shared
-        if self.configs.first < present:
-            _gone = self.configs.kept[:present - self.configs.first]
-            del self.configs.kept[:present - self.configs.first]
-            self.configs.first = present
+        if self.first_epoch < present:
+            _gone = self.configs[:present - self.first_epoch]
+            del self.configs[:present - self.first_epoch]
+            self.first_epoch = present
         while i < len(self.time_bases):
             time_base = self.time_bases[i]
             self.time_bases[i] = self.distinct.setdefault(time_base, time_base)
@@ -336,7 +317,7 @@ cdef class Stream:
     cdef int forget_dropped(self) except -1:
         """Let go of what came with frames and packets that nobody will get, and of what outlived its channel."""
         cdef object tag, stop = None
-        let_go()
+        let_go_of_ended()
         if not self.entries or (self.on_full != DROP_OLDEST and self.sink < 0):  # nothing is dropped or written otherwise
             return 0
         try:
@@ -357,11 +338,14 @@ cdef class Stream:
                 raise stop
 
     cdef int note_submitter(self) noexcept:
-        cdef uint64_t thread = this_thread()
+        cdef uint64_t thread = number_of_this_thread()
         if self.submitter != thread:
             self.several_submitters = self.submitter != 0
             self.submitter = thread
         return 0
+
+    cdef bint submitted_by_this_thread_alone(self) noexcept:
+        return self.submitter == number_of_this_thread() and not self.several_submitters
 
     cdef list keep_owners(self):
         """The stream is closed: nobody gets what is left of its entries. Futures to be cancelled.
@@ -383,11 +367,8 @@ cdef class Stream:
         return futures
 
     cdef int unlist(self) except -1:
-        cdef Py_ssize_t i
-        for i in range(len(_lending)):
-            if _lending[i] is self:
-                del _lending[i]
-                break
+        if self in _lending:
+            _lending.remove(self)
         self.listed = False
         return 0
 

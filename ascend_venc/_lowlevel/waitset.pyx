@@ -67,6 +67,3 @@ cdef class WaitSet:
         every channel after this, then sleep.
         """
         avenc_waitset_arm(self._h)
-
-    def __reduce__(self):
-        raise TypeError("a WaitSet cannot be pickled: it belongs to this process")
