@@ -54,6 +54,8 @@ GENERATOR = runpy.run_path("scripts/generate_pyacl.py")
 GENERATED = "build/generated"
 # What is made of ascendcl.h and avenc.h for Cython.
 DECLARATIONS = runpy.run_path("scripts/generate_declarations.py")
+# What is made of the Cython modules: their stubs.
+STUBS = runpy.run_path("scripts/generate_stubs.py")
 INCLUDE = ["csrc/include", "csrc", GENERATED]
 # What is made of ascend_venc/chips.py: a header of the simulated device's.
 CHIPS = runpy.run_path("scripts/generate_chips.py")
@@ -149,6 +151,7 @@ class BuildExt(build_ext):
         super().run()
         root = Path("" if self.inplace else self.build_lib)
         GENERATOR["write"](root / "ascend_venc/_lowlevel/pyacl", GENERATOR["stubs"]())
+        GENERATOR["write"](root / "ascend_venc/_lowlevel", STUBS["stubs"]())
 
 
 class Sdist(sdist):
@@ -201,7 +204,12 @@ def extensions():
             [cython_module(name) for name in MODULES],
             include_path=[GENERATED],
             build_dir="build/cython",
-            compiler_directives={"language_level": 3, "binding": True, "embedsignature": False},
+            compiler_directives={
+                "language_level": 3,
+                "binding": True,
+                "embedsignature": False,
+                "annotation_typing": False,
+            },
         ),
     ]
 

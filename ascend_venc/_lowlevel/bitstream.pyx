@@ -35,7 +35,7 @@ cdef uint8_t *start_of(bytes made) noexcept:
     return <uint8_t *>PyBytes_AS_STRING(made)
 
 
-def nal_units(data):
+def nal_units(data) -> list[memoryview]:
     """List the NAL units of a buffer as memoryviews of it, without start codes and trailing zeros."""
     cdef size_t position = 0, start = 0, length = 0
     cdef _Input source = _Input(data)
@@ -45,7 +45,7 @@ def nal_units(data):
     return units
 
 
-def put_vui(described, int32_t stream_format, nal):
+def put_vui(described: Vui, int32_t stream_format, nal) -> bytes:
     """Return one parameter set, without start code, that tells `described` (a config.Vui).
 
     InvalidArgumentError for other NAL units, and for syntax that is not known.
@@ -69,7 +69,7 @@ cdef size_t sei_header(const uint8_t *nal, size_t size, bint h265, bint *suffix)
     return 1 if size and nal[0] & 31 == 6 else 0
 
 
-def sei_messages(data, int32_t stream_format):
+def sei_messages(data, int32_t stream_format) -> list[tuple[int, bytes, bool]]:
     """List the SEI messages of Annex B data as (payload type, payload, whether in a suffix SEI).
 
     Payloads are bytes without emulation prevention. InvalidArgumentError for an SEI that ends within a message.
@@ -99,7 +99,7 @@ def sei_messages(data, int32_t stream_format):
     return found
 
 
-def sei_unit(list messages, int32_t stream_format):
+def sei_unit(list messages, int32_t stream_format) -> bytes:
     """Make a NAL unit in Annex B, start code included, of a list of (payload type, payload as bytes)."""
     cdef size_t count = <size_t>len(messages), i, size = 0
     cdef bytes payload, made
@@ -116,7 +116,7 @@ def sei_unit(list messages, int32_t stream_format):
     return made
 
 
-def recovery_point(bytes payload not None, int32_t stream_format):
+def recovery_point(bytes payload not None, int32_t stream_format) -> tuple[int, bool, bool]:
     """(count, exact_match, broken_link) of a payload of type 6. InvalidArgumentError if it ends within a field."""
     cdef avenc_recovery_point point
     check(avenc_recovery_point_get(
@@ -124,7 +124,7 @@ def recovery_point(bytes payload not None, int32_t stream_format):
     return point.count, point.exact_match != 0, point.broken_link != 0
 
 
-def recovery_point_payload(int32_t count, bint exact_match, bint broken_link, int32_t stream_format):
+def recovery_point_payload(int32_t count, bint exact_match, bint broken_link, int32_t stream_format) -> bytes:
     """The payload of type 6. InvalidArgumentError for a count outside its range."""
     cdef avenc_recovery_point point
     cdef uint8_t to[AVENC_RECOVERY_POINT_SIZE]
@@ -134,7 +134,7 @@ def recovery_point_payload(int32_t count, bint exact_match, bint broken_link, in
     return <bytes>to[:size]
 
 
-def to_length_prefixed(data, int32_t stream_format, uint32_t length_size, bint parameter_sets):
+def to_length_prefixed(data, int32_t stream_format, uint32_t length_size, bint parameter_sets) -> bytes:
     """Annex B to NAL units with their lengths in front. InvalidArgumentError where a unit is too long for that."""
     cdef _Input source = _Input(data)
     cdef size_t size = 0
@@ -147,7 +147,7 @@ def to_length_prefixed(data, int32_t stream_format, uint32_t length_size, bint p
     return made
 
 
-def to_annex_b(data, uint32_t length_size):
+def to_annex_b(data, uint32_t length_size) -> bytes:
     """And back. InvalidArgumentError where a length leads beyond the data."""
     cdef _Input source = _Input(data)
     cdef size_t size = 0
@@ -158,7 +158,7 @@ def to_annex_b(data, uint32_t length_size):
     return made
 
 
-def description(data, int32_t stream_format, bint in_band):
+def description(data, int32_t stream_format, bint in_band) -> bytes:
     """The decoder configuration record of the parameter sets in Annex B data."""
     cdef _Input source = _Input(data)
     cdef size_t size = 0
@@ -169,7 +169,7 @@ def description(data, int32_t stream_format, bint in_band):
     return made
 
 
-def description_units(record, int32_t stream_format):
+def description_units(record, int32_t stream_format) -> tuple[bytes, int]:
     """(NAL units of a decoder configuration record in Annex B, bytes of a length)."""
     cdef _Input source = _Input(record)
     cdef size_t size = 0

@@ -57,7 +57,7 @@ cdef enum:  # how a frame is to go
     BORROWED  # queued, and copied by that thread
     OFFERED  # QUEUED, and without any wait
 
-ON_FULL = ("block", "drop_newest", "drop_oldest", "error")
+ON_FULL: tuple[OnFull, ...] = ("block", "drop_newest", "drop_oldest", "error")
 
 
 cdef int64_t pts_of(object pts) except? -1:
@@ -138,9 +138,9 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
     without the GIL.
     """
 
-    def __cinit__(self, Device device not None, object config, Converter converter, object timeout,
-                  Channel predecessor=None, uint32_t epoch=0, *, unsigned int queue=0, unsigned int max_queued=0, str on_full="block",
-                  double max_latency=0.0, object stall=None, int sink=-1, bint aud=False):
+    def __cinit__(self, Device device not None, config: EncoderConfig, Converter converter, timeout: float | None,
+                  Channel predecessor=None, uint32_t epoch=0, *, unsigned int queue=0, unsigned int max_queued=0,
+                  str on_full="block", double max_latency=0.0, stall: float | None = None, int sink=-1, bint aud=False):
         cdef avenc_wait wait
         cdef int status = AVENC_E_LOOK
         if predecessor is not None and predecessor.stream.closed:
@@ -470,7 +470,9 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             return False
         return None if index < 0 else number if index == expected else index
 
-    def submit(self, frame, pts, bint key_frame, token, timeout, future=None, sei=None, hand_over=None):
+    def submit(self, frame, pts: int | None, bint key_frame, token, timeout: float | None,
+               future: Future[Packet] | None = None, sei: Iterable[Any] | None = None,
+               hand_over: Callable[[Channel, Future[Packet]], None] | None = None) -> int | None:
         """Submit one frame of any kind; return its number, or None if it was dropped for lack of room.
 
         Waits up to `timeout` seconds (None: without bound) for room where `on_full` is "block". With a Future its packet
@@ -478,7 +480,8 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         """
         return self._submit_now(frame, pts, key_frame, token, sei, timeout, DIRECT, future, hand_over)
 
-    def enqueue(self, frame, pts, bint key_frame, token, bint copy, timeout, sei=None):
+    def enqueue(self, frame, pts: int | None, bint key_frame, token, bint copy, timeout: float | None,
+                sei: Iterable[Any] | None = None) -> int | None:
         """Queue a host frame for a native thread to send; return its number, or None if it was dropped.
 
         Keeps the GIL for a copy of up to 4 MiB: winning it back costs more wherever other threads compute. Without `copy`
@@ -487,16 +490,17 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         """
         return self._submit_now(frame, pts, key_frame, token, sei, timeout, QUEUED if copy else BORROWED)
 
-    def offer(self, frame, pts, bint key_frame, token, sei=None):
+    def offer(self, frame, pts: int | None, bint key_frame, token, sei: Iterable[Any] | None = None) -> int | Literal[False] | None:
         """As `enqueue` with a copy, but without any wait: False where there is no room at this moment."""
         return self._submit_now(frame, pts, key_frame, token, sei, 0, OFFERED)
 
     @property
-    def short_copy(self):
+    def short_copy(self) -> bool:
         """Whether a frame in host memory is copied, as it is, in less time than winning the GIL back takes."""
         return self._converter is None and self.width * self.height * 3 // 2 <= AVENC_SHORT_COPY_BYTES
 
-    def encode(self, frame, pts, bint key_frame, token, timeout, sei=None):
+    def encode(self, frame, pts: int | None, bint key_frame, token, timeout: float | None,
+               sei: Iterable[Any] | None = None) -> list[Packet]:
         """Submit one frame and return the packets that are ready, oldest first; never waits for the one just sent.
 
         Takes packets before it waits for room: it never waits for itself. For NV12 and NV21 in host memory the GIL is given
@@ -602,7 +606,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 raise
             return
 
-    def all_of(self, list packets not None):
+    def all_of(self, list packets not None) -> list[Packet]:
         """Those, and what is ready besides; or the failure of an earlier frame, and those stay to be taken.
 
         The frame is sent: that the encoder is closed by now, or memory short, is for the next call to say.
@@ -623,7 +627,8 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             raise self.stream.failures.pop(0)
         return 0
 
-    def submit_many(self, list frames, list pts, list key_frames, list tokens, timeout, list sei=None):
+    def submit_many(self, list frames, list pts, list key_frames, list tokens, timeout: float | None,
+                    list sei=None) -> list[int | None]:
         """Submit host frames in one native call; return their numbers, None for those that were dropped.
 
         On an exception its attribute `accepted` says how many were sent: those before the one that caused it, or none
@@ -773,7 +778,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             else:
                 PyMem_Free(held)
 
-    def acquire(self, timeout):
+    def acquire(self, timeout: float | None) -> Frame | None:
         """Take a picture buffer to fill: a `Frame`, or None if there is none and `on_full` says not to wait."""
         cdef avenc_wait wait
         cdef Channel channel = self
@@ -833,7 +838,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             if ready != few:
                 PyMem_Free(ready)
 
-    def drain(self):
+    def drain(self) -> list[Packet]:
         """Return all packets that are ready, oldest first, without waiting."""
         return self._take(-1)
 
@@ -858,7 +863,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             avenc_channel_give_back(self._h, &packet._h, 1)
             packet._h = NULL
 
-    def take_promised(self, list into not None):
+    def take_promised(self, list into not None) -> bool:
         """Append a packet that is for a Future: (Packet or None, exception or None, Future). False: there is none.
 
         Does not wait. One at a time, into a list that the caller has already: nothing that was taken is lost where memory
@@ -883,7 +888,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             self.stream.promised -= 1
         return True
 
-    def try_receive(self, Py_ssize_t limit):
+    def try_receive(self, Py_ssize_t limit) -> list[Packet]:
         """Return the packets that are ready, at most `limit`, perhaps none, without waiting. Else like receive_many."""
         cdef int status
         cdef list packets = self._take(limit)
@@ -901,7 +906,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             raise errors.from_status(status, "", "the end of the stream: all packets have been received")
         return self._fail(status)
 
-    def receive_many(self, Py_ssize_t limit, timeout, uint32_t at_least=1):
+    def receive_many(self, Py_ssize_t limit, timeout: float | None, uint32_t at_least=1) -> list[Packet]:
         """Wait up to `timeout` seconds for `at_least` packets, and return those that are ready, at most `limit`.
 
         Fewer where no more come before some are taken (avenc_channel_wait_for), or after the time. EncoderDrained at the
@@ -939,7 +944,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             refuse_closed()
         self.stream.ended = True
 
-    def wait_idle(self, timeout):
+    def wait_idle(self, timeout: float | None):
         """Wait until no frame is in flight; AclTimeoutError after `timeout` seconds without a finished frame."""
         cdef avenc_wait wait
         begin_wait(&wait, None, timeout)
@@ -948,7 +953,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         self._fail(self._wait(avenc_channel_wait_idle, &wait))
 
     @property
-    def idle(self):
+    def idle(self) -> bool:
         """Whether no frame is in flight. Raises DeviceLostError if some are, on a lost device."""
         cdef int status = avenc_channel_wait_idle(self._h, NULL)
         if status != AVENC_E_TIMEOUT:
@@ -956,7 +961,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         return status == AVENC_OK
 
     @property
-    def stalled(self):
+    def stalled(self) -> float:
         """Seconds for which frames have been in flight without one being finished; 0.0 while none is."""
         return <double>avenc_channel_stalled_ns(self._h) * 1e-9
 
@@ -967,7 +972,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
     def detach(self, WaitSet waitset not None):
         avenc_channel_detach(self._h, waitset._h)
 
-    def stats(self):
+    def stats(self) -> dict[str, Any]:
         """Return the stream's counters as a dict; see avenc_channel_stats in avenc.h for the keys.
 
         Besides: "refused" (frames dropped for lack of room), and the histograms "latency" and "hold". Also after the end.
@@ -985,21 +990,21 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
     # ---- settings ----------------------------------------------------------------------------------------------------
 
     @property
-    def epoch(self):
+    def epoch(self) -> int:
         """Number of the stream's settings that this channel has: 0 for the first."""
         return avenc_channel_epoch(self._h)
 
     @property
-    def config(self):
+    def config(self) -> EncoderConfig:
         """What it encodes with: an EncoderConfig."""
         return self.settings()[1]
 
-    def settings(self):
+    def settings(self) -> tuple[int, EncoderConfig]:
         """(epoch, EncoderConfig) of one moment."""
         cdef uint32_t epoch = avenc_channel_epoch(self._h)
         return epoch, self.stream.config_of(epoch) if self._placed else self._first_config
 
-    def change(self, uint32_t epoch, object config, object timeout):
+    def change(self, uint32_t epoch, config: EncoderConfig, timeout: float | None) -> int | Literal[False] | None:
         """Change rates, GOP and time base without another channel; return the number of the first frame that it applies to.
 
         `epoch` is that of the settings that `config` was made from. None: they are not the present ones any more. False:
@@ -1049,7 +1054,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
 
     # ---- changing and ending -----------------------------------------------------------------------------------------
 
-    def succeed(self, Channel current not None):
+    def succeed(self, Channel current not None) -> int | None:
         """Take the place of `current`; return the number of the first frame that comes here, or None if it has none any more.
 
         Does not block. `current` encodes what it has and ends behind; its packets come first. None, too, if its settings
@@ -1076,7 +1081,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         stream._h = self._h
         return first
 
-    def retire(self, uint32_t epoch, timeout):
+    def retire(self, uint32_t epoch, timeout: float | None) -> bool:
         """For a device that has no second channel: keep submitters waiting, finish the frames, end the hardware channel.
 
         AclTimeoutError when the device finishes no frame for `timeout` seconds: then nothing has changed. After success
@@ -1101,11 +1106,11 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         return self.successor is None
 
     @property
-    def sink(self):
+    def sink(self) -> int:
         return self.stream.sink
 
     @property
-    def closed(self):
+    def closed(self) -> bool:
         return self.stream.closed
 
     def close_to_frames(self):
@@ -1113,7 +1118,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         self.stream.closed = True
         avenc_channel_close(self._h)
 
-    def close(self, timeout):
+    def close(self, timeout: float | None):
         """Close the stream, and wait up to `timeout` seconds (None: without bound) for its end.
 
         Idempotent. Packets that nobody took are dropped. Interrupted by Ctrl-C it goes on natively, and can be called
@@ -1225,6 +1230,6 @@ cdef object as_host_array(object frame, Converter converter):
     return array
 
 
-def bucket_seconds():
+def bucket_seconds() -> list[float]:
     """Upper bounds of the histograms' buckets, in seconds."""
     return [avenc_bucket_ns(i) * 1e-9 for i in range(AVENC_BUCKETS)]

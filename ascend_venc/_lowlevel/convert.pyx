@@ -73,8 +73,9 @@ range='limited', library=None, threads=None)\n--\n
     Raises AclNotSupportedError where RGB is asked for and neither libyuv nor libswscale is found.
     """
 
-    def __cinit__(self, str pixel_format not None, int width, int height, str destination="nv12", matrix=None,
-                  source_range=None, str range="limited", library=None, threads=None):
+    def __cinit__(self, str pixel_format not None, int width, int height, str destination="nv12",
+                  matrix: str | None = None, source_range: str | None = None, str range="limited",
+                  library: str | None = None, threads: int | None = None):
         cdef avenc_converter_config config
         cdef avenc_converter *handle = NULL
         cdef int status
@@ -122,12 +123,12 @@ range='limited', library=None, threads=None)\n--\n
             avenc_converter_destroy(handle)
 
     @property
-    def by(self):
+    def by(self) -> str:
         """What converts: "engine", "libyuv" or "libswscale"."""
         return {AVENC_BY_LIBYUV: "libyuv", AVENC_BY_SWSCALE: "libswscale"}.get(avenc_converter_by(self._h), "engine")
 
     @property
-    def library(self):
+    def library(self) -> str:
         """Path of the library that converts; "" where it is the engine."""
         return os.fsdecode(avenc_converter_library(self._h))
 

@@ -62,7 +62,7 @@ cdef uint64_t MOST_OFFSET = 1 << 40  # bytes; a larger one is rubbish
 _DEVICE_TYPES = (kDLAscend, kDLExtDev)
 
 
-def check_int(value, str name, lowest, highest):
+def check_int(value, str name, lowest: int, highest: int) -> int:
     value = index_of(name, value)
     if not lowest <= value <= highest:
         raise errors.InvalidArgumentError(f"{name} is {shown(value)}, allowed is {lowest} to {highest}")
@@ -102,7 +102,7 @@ cdef class DeviceFrame:
     documentation of DVPP V1 and V2): such a frame is copied once on the device, and `Encoder.stats` counts that.
     """
 
-    def __init__(self, ptr, stride, height, *, owner=None, stream=None):
+    def __init__(self, ptr: int, stride: int, height: int, *, owner: object = None, stream: int | None = None):
         cdef avenc_device_picture picture
         picture.data = <void *><uintptr_t>check_int(ptr, "ptr", 1, (1 << 64) - 1)
         picture.stride = check_int(stride, "stride", 1, 1 << 20)
@@ -114,7 +114,7 @@ cdef class DeviceFrame:
         self.owner = owner
 
     @staticmethod
-    def from_dlpack(tensor, *, stream=None):
+    def from_dlpack(tensor, *, stream: int | None = None) -> DeviceFrame:
         """Make a DeviceFrame of a tensor on an Ascend device.
 
         Parameters
@@ -130,15 +130,15 @@ cdef class DeviceFrame:
         return frame
 
     @property
-    def ptr(self):
+    def ptr(self) -> int:
         return <uintptr_t>self._picture.data
 
     @property
-    def stride(self):
+    def stride(self) -> int:
         return self._picture.stride
 
     @property
-    def height(self):
+    def height(self) -> int:
         return self._picture.height_stride
 
     cdef int _check_size(self, uint32_t width, uint32_t height, int device) except -1:
@@ -222,13 +222,13 @@ cdef tuple device_of(object exporter):
 class HostTensor:
     """What NumPy is given of a tensor: it tells in many ways of one that is none."""
 
-    def __init__(self, exporter, device):
+    def __init__(self, exporter, device: tuple[int, int]):
         self.exporter, self.device = exporter, device
 
-    def __dlpack_device__(self):
+    def __dlpack_device__(self) -> tuple[int, int]:
         return self.device
 
-    def __dlpack__(self, **options):
+    def __dlpack__(self, **options) -> Any:
         capsule = self.exporter.__dlpack__(**options)
         if not PyCapsule_IsValid(capsule, "dltensor") and not PyCapsule_IsValid(capsule, "dltensor_versioned"):
             raise TypeError(NO_CAPSULE)

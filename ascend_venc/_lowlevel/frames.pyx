@@ -96,37 +96,37 @@ cdef class Frame:
         self._give_back_if_done()
 
     @property
-    def width(self):
+    def width(self) -> int:
         return self._width
 
     @property
-    def height(self):
+    def height(self) -> int:
         return self._height
 
     @property
-    def stride(self):
+    def stride(self) -> int:
         return self._memory.stride
 
     @property
-    def is_device_memory(self):
+    def is_device_memory(self) -> bool:
         return bool(self._memory.device_memory)
 
     @property
-    def submitted(self):
+    def submitted(self) -> bool:
         return bool(self._submitted)
 
     @property
-    def array(self):
+    def array(self) -> NDArray[uint8]:
         import numpy
         self._check()  # numpy would make something else of an object that refuses
         return numpy.asarray(self)
 
     @property
-    def y(self):
+    def y(self) -> NDArray[uint8]:
         return self.array[:self._height]
 
     @property
-    def uv(self):
+    def uv(self) -> NDArray[uint8]:
         return self.array[self._height:]
 
     def release(self):

@@ -45,7 +45,7 @@ cdef enum:
     EXIT_MS = 1000  # for all that a program left open
     PARKED_S = 3  # that a thread waits for the end of the process, which other functions of atexit may wait for too
 
-orphans = queue.SimpleQueue()  # Futures whose encoder is gone, to be cancelled by the thread that serves Futures
+orphans: SimpleQueue[Future[Packet]] = queue.SimpleQueue()  # Futures whose encoder is gone, to be cancelled by the thread that serves Futures
 _open_streams = weakref.WeakSet()
 cdef bint _exiting = False
 cdef list _kept = []  # Kept, each until its channel has ended
@@ -209,8 +209,7 @@ cdef int refuse_closed() except -1:
 @cython.final
 cdef class Stream:
     """Stream(device)\n--\n
-    See the module.
-    """
+    See the module."""
 
     def __cinit__(self, Device device not None):
         self.device = device
@@ -412,7 +411,7 @@ cdef bint is_promised(object entry) noexcept:
     return type(entry) is Ticket and (<Ticket>entry).future is not None
 
 
-def cancel(future):
+def cancel(future: Future[Packet]):
     """Cancel a Future, and tell who waits for it with concurrent.futures.wait or as_completed.
 
     One that the program itself has given an end stays as it is. Raises what a callback raises that is no Exception, and
@@ -430,7 +429,7 @@ cdef bint has_its_end(object future) except -1:
     return future._state in ("CANCELLED_AND_NOTIFIED", "FINISHED")
 
 
-def settle(stop, end, future, *args):
+def settle(stop: BaseException | None, end, future: Future[Packet], *args) -> BaseException | None:
     """Give a Future its end, unless the program has. Whatever its callbacks raise stops nothing: see `what_to_raise`.
 
     Tried once more where what ended it was interrupted: by a signal's handler, or for want of memory.
@@ -452,7 +451,7 @@ cdef object cancel_all(list futures):
     return stop
 
 
-def what_to_raise(stop, error):
+def what_to_raise(stop: BaseException | None, error: BaseException) -> BaseException | None:
     """What is to be raised when every Future has its end: `stop`, from before, or what a callback has raised now to end
     the program, on the main thread. All else is shown: it is nothing of the call that found the Future.
     """
@@ -463,7 +462,7 @@ def what_to_raise(stop, error):
     return stop
 
 
-def show(error):
+def show(error: BaseException):
     """As a thread's exception is shown; a hook that fails itself stops nothing."""
     try:
         threading.excepthook(
@@ -472,7 +471,7 @@ def show(error):
         pass
 
 
-def open_channels(Device device not None):
+def open_channels(Device device not None) -> int:
     """How many streams this process has open on a device."""
     cdef Stream stream
     cdef int count = 0
