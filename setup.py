@@ -46,7 +46,6 @@ MODULES = [
     "convert",
     "stream",
     "channel",
-    "group",
     "pyacl.functions",
 ]
 # What is made of pyacl/functions.txt, ascendcl.h and himpi.h: files that Cython includes, and stubs.

@@ -99,9 +99,14 @@ def documented(head, literal, indent):
     return textwrap.indent(f"{head}\n{textwrap.indent(body, '    ')}\n", indent)
 
 
-def members(pxd, cls):
+def text_of(path):
+    """A module with the parts that it includes."""
+    return re.sub(r'^include "(\w+\.pyx)".*', lambda part: (FOLDER / part[1]).read_text(), path.read_text(), flags=re.M)
+
+
+def members(text, cls):
     """Properties for what a class shows of its own."""
-    body = re.search(rf"^cdef class {cls}:\n((?:    [^\n]*\n|\n)*)", pxd, flags=re.M)
+    body = re.search(rf"^cdef class {cls}:\n(.*?)(?=^(?:cdef )?class |\Z)", text, flags=re.M | re.S)
     for c_type, name in re.findall(r"^    cdef readonly (\w+) (\w+)", body[1] if body else "", flags=re.M):
         yield f"    @property\n    def {name}(self) -> {MEMBERS.get(f'{cls}.{name}') or python_type(c_type)}: ...\n"
 
@@ -121,9 +126,9 @@ def function(found, cls, decorator):
 
 
 def body_of(path):
-    pxd = path.with_suffix(".pxd").read_text() if path.with_suffix(".pxd").exists() else ""
+    declared = path.with_suffix(".pxd").read_text() if path.with_suffix(".pxd").exists() else text_of(path)
     lines, cls, decorator = [], "", ""
-    for found in STATEMENT.finditer(path.read_text()):
+    for found in STATEMENT.finditer(text_of(path)):
         if found["decorator"]:
             decorator = f"{found['decorator']}\n"
             continue
@@ -135,7 +140,7 @@ def body_of(path):
             pass
         elif found["cls"]:
             head = f"@final\nclass {cls}:" if found["final"] else f"class {cls}:"
-            lines += ["\n", documented(head, found["cls_text"], ""), *members(pxd, cls), "\n"]
+            lines += ["\n", documented(head, found["cls_text"], ""), *members(declared, cls), "\n"]
         else:
             lines.append(function(found, cls, decorator))
         decorator = ""
@@ -144,7 +149,9 @@ def body_of(path):
 
 def stubs():
     """The text of each stub, by name."""
-    bodies = {path.stem: body_of(path) for path in sorted(FOLDER.glob("*.pyx"))}
+    paths = sorted(FOLDER.glob("*.pyx"))
+    every = "".join(path.read_text() for path in paths)
+    bodies = {path.stem: body_of(path) for path in paths if f'include "{path.name}"' not in every}
     sources = {name: module for module, names in SOURCES.items() for name in names.split()}
     for module, body in bodies.items():
         sources.update(dict.fromkeys(re.findall(r"^class (\w+)", body, flags=re.M), f".{module}"))

@@ -23,7 +23,6 @@ from .. import errors, picture_quality
 from ..arguments import index_of, shown
 from ..pixel_formats import fix_of_type
 from .cavenc cimport *
-from .channel cimport *
 from .convert cimport Converter
 from .core cimport check, count_tickets, failed_detail, failure_of
 from .device cimport Device
@@ -100,6 +99,9 @@ cdef str who_takes(int how):
     return "ascend_venc.Encoder.submit()" if how == OFFERED else "submit()"
 
 
+ctypedef int (*waiting_call)(avenc_channel *channel, const avenc_wait *wait) noexcept nogil  # avenc_channel_wait_...
+
+
 @cython.final
 cdef class Channel:
     """Channel(device, config, converter, timeout, predecessor=None, epoch=0, *, queue=0, max_queued=0, \
@@ -137,6 +139,20 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
     Safe to use from several threads; frames of concurrent callers are sent in an unspecified order. Calls that wait do so
     without the GIL.
     """
+
+    cdef object __weakref__
+    cdef avenc_channel *_h  # valid as long as this object lives
+    cdef readonly Stream stream
+    cdef object _first_config  # EncoderConfig that it was opened with; the present one is the stream's, by epoch
+    cdef bint _placed  # it has its place: frames come to it
+    cdef bint _outdated  # its predecessor's settings were changed after its own had been made from them
+    cdef readonly uint32_t width
+    cdef readonly uint32_t height
+    cdef avenc_channel_config _config
+    cdef Converter _converter  # of frames to NV12, or None
+    cdef readonly Channel successor  # what took this one's place, or None
+    cdef void *_scratch  # of submit_many, for _scratch_size frames; NULL: in use, or none yet
+    cdef Py_ssize_t _scratch_size
 
     def __cinit__(self, Device device not None, config: EncoderConfig, Converter converter, timeout: float | None,
                   Channel predecessor=None, uint32_t epoch=0, *, unsigned int queue=0, unsigned int max_queued=0,
@@ -273,7 +289,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef int status
         cdef bint copies = how != BORROWED
         cdef bint drops = self.stream.on_full == DROP_OLDEST
-        cdef bint long_copy = copies and <size_t>self.width * self.height * 3 // 2 > AVENC_SHORT_COPY_BYTES
+        cdef bint long_copy = copies and self.width * self.height * 3 // 2 > AVENC_SHORT_COPY_BYTES
         while outcome == CALL_AGAIN:
             if long_copy:
                 with nogil:
@@ -368,13 +384,13 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         elif converted:
             frame = as_host_array(frame, self._converter)
         elif PyObject_CheckBuffer(frame) or type(frame) is tuple:
-            hold_host_frame(frame, <uint32_t>self.width, <uint32_t>self.height, &held)
+            hold_host_frame(frame, self.width, self.height, &held)
             if how == BORROWED:  # by memoryviews, through which the collector sees whose memory it is
                 release_host_frame(&held)
                 owner = plain_memory(frame)
-                hold_host_frame(owner, <uint32_t>self.width, <uint32_t>self.height, &held)
+                hold_host_frame(owner, self.width, self.height, &held)
         elif type(frame) is not DeviceFrame:
-            owner = import_tensor(frame, <uint32_t>self.width, <uint32_t>self.height, &held)
+            owner = import_tensor(frame, self.width, self.height, &held)
             if type(owner) is DeviceFrame:
                 frame = owner
         try:
@@ -407,7 +423,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 index = self._send_acquired(frame, submission, wait)
             elif type(frame) is DeviceFrame:
                 picture = frame
-                picture._check_size(<uint32_t>self.width, <uint32_t>self.height, self.stream.device.device_id)
+                picture._check_size(self.width, self.height, self.stream.device.device_id)
                 index = self._send(&picture._picture, ticket, submission, wait, how)
             else:
                 submission.picture = held.picture
@@ -522,7 +538,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             stream.forget_dropped()
             stream.note_submitter()
             begin_submission(&submission, pts, key_frame, unit)
-            hold_host_frame(frame, <uint32_t>self.width, <uint32_t>self.height, &held)
+            hold_host_frame(frame, self.width, self.height, &held)
             try:
                 if token is not None:
                     tag = stream.add_entry(token)
@@ -688,7 +704,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
     cdef bint _submit_batch(self, list frames, list pts, list key_frames, list tokens, list units, list indices,
                             avenc_wait *wait) except -1:
         """Submit from frame len(indices) on. False: another channel has this one's place, and the rest is for that one."""
-        cdef Py_ssize_t first = len(indices), count = len(frames) - first, i, held_count = 0, given = 0, scratch_size
+        cdef Py_ssize_t first = len(indices), count = len(frames) - first, i, scratch_size
         cdef Py_ssize_t dropped = 0
         cdef int64_t expected
         cdef size_t accepted = 0, more
@@ -713,16 +729,16 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 raise MemoryError()
         submissions = <avenc_submission *>(held + count)
         numbers = <uint64_t *>(submissions + count)
+        for i in range(count):
+            held[i].view_count = 0
         try:
             for i in range(count):
                 frame = frames[first + i]
-                held[i].view_count = 0
-                held_count = i + 1
                 refuse_other_than_host(frame)
                 if PyObject_CheckBuffer(frame) or type(frame) is tuple:
-                    hold_host_frame(frame, <uint32_t>self.width, <uint32_t>self.height, &held[i])
+                    hold_host_frame(frame, self.width, self.height, &held[i])
                 else:
-                    owner = import_tensor(frame, <uint32_t>self.width, <uint32_t>self.height, &held[i])
+                    owner = import_tensor(frame, self.width, self.height, &held[i])
                     if type(owner) is DeviceFrame:
                         refuse_other_than_host(owner)
                     owners.append(owner)
@@ -731,7 +747,6 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                                  None if units is None else units[first + i])
                 submissions[i].picture = held[i].picture
                 token = tokens[first + i]
-                given = i + 1
                 if token is not None:
                     tags[i] = stream.add_entry(token)
                     submissions[i].tag = tags[i]
@@ -765,11 +780,11 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         finally:
             while len(indices) > first + <Py_ssize_t>accepted + dropped:
                 indices.pop()
-            for i in range(held_count):
+            for i in range(count):
                 release_host_frame(&held[i])
             if owed and accepted == 0:
                 stream.key_frame_owed = True
-            for i in range(<Py_ssize_t>accepted, given):
+            for i in range(<Py_ssize_t>accepted, count):
                 if tags[i] is not None:
                     stream.drop_entry(tags[i])
             if self._scratch == NULL and scratch_size <= MAX_SCRATCH:
@@ -789,7 +804,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         begin_wait(&wait, timeout, None)
         let_go_of_ended()
         while outcome != DROPPED:
-            frame = new_frame(channel, <uint32_t>channel.width, <uint32_t>channel.height)
+            frame = new_frame(channel, channel.width, channel.height)
             with nogil:
                 status = avenc_channel_acquire(channel._h, bound, &frame._h, &frame._memory)
             if status == AVENC_OK:
@@ -1233,3 +1248,6 @@ cdef object as_host_array(object frame, Converter converter):
 def bucket_seconds() -> list[float]:
     """Upper bounds of the histograms' buckets, in seconds."""
     return [avenc_bucket_ns(i) * 1e-9 for i in range(AVENC_BUCKETS)]
+
+
+include "group.pyx"  # submit_to_each
