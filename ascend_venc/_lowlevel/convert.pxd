@@ -8,7 +8,6 @@ cdef class Converter:
     cdef readonly int width
     cdef readonly int height
     cdef readonly object pixel_format
-    cdef int _source
     cdef int _planes  # that the source has
 
     # Describe a picture that Python holds. Returns how many views the caller has to release after the conversion.

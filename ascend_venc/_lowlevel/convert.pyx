@@ -96,7 +96,7 @@ range='limited', library=None, threads=None)\n--\n
         swscale = core.find_swscale() if rgb else None
         cdef bytes c_libyuv = os.fsencode(libyuv) if libyuv is not None else None
         cdef bytes c_swscale = os.fsencode(swscale) if swscale is not None else None
-        config.source = self._source = info.source
+        config.source = info.source
         config.pic_format = _DESTINATIONS[destination]
         config.width = width if width > 0 else 0
         config.height = height if height > 0 else 0

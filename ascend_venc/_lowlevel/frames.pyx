@@ -220,16 +220,11 @@ cdef int rows_of(Py_buffer *view, str name, size_t width, size_t *stride) except
 
 cdef int hold_plane(object plane, str name, uint32_t width, uint32_t rows, Py_buffer *view,
                     const uint8_t **data, size_t *stride) except -1:
-    cdef Py_ssize_t row_bytes
     get_bytes_view(plane, name, 0, view)
     try:
         if view.ndim == 1 and view.len == <Py_ssize_t>rows * width and view.strides[0] == 1:
             stride[0] = width
-        elif view.ndim in (2, 3):
-            row_bytes = view.shape[1] * (view.shape[2] if view.ndim == 3 else 1)
-            if view.shape[0] != rows or row_bytes != width:
-                raise errors.InvalidArgumentError(
-                    f"{name} has shape {shape_of(view)}, it needs {rows} rows of {width} bytes")
+        elif view.ndim in (2, 3) and view.shape[0] == rows and view.len == <Py_ssize_t>rows * width:
             rows_of(view, name, width, stride)
         else:
             raise errors.InvalidArgumentError(
@@ -246,6 +241,13 @@ cdef void describe(host_frame *held, uint32_t width, uint32_t height) noexcept:
     held.picture.width = width
     held.picture.y_height = height
     held.picture.uv_height = height // 2
+
+
+cdef void describe_whole(host_frame *held, const uint8_t *y, size_t stride, uint32_t width, uint32_t height) noexcept:
+    held.picture.y = y
+    held.picture.uv = y + stride * height
+    held.picture.y_stride = held.picture.uv_stride = stride
+    describe(held, width, height)
 
 
 cdef int hold_pair(tuple planes, uint32_t width, uint32_t height, host_frame *held) except -1:
@@ -274,25 +276,17 @@ cdef int hold_host_frame(object frame, uint32_t width, uint32_t height, host_fra
     get_bytes_view(frame, "frame", 0, view)
     held.view_count = 1
     try:
-        if view.ndim == 1:
-            if view.len != rows * width:
-                raise wrong_frame(view, width, height)
+        if view.ndim == 1 and view.len == rows * width:
             if view.strides[0] != 1:
                 raise errors.InvalidArgumentError("frame is not contiguous: use numpy.ascontiguousarray(frame)")
-        elif view.ndim == 2:
-            if view.shape[0] != rows or view.shape[1] != width:
-                raise wrong_frame(view, width, height)
+        elif view.ndim == 2 and view.shape[0] == rows and view.shape[1] == width:
             rows_of(view, "frame", width, &stride)
         else:
             raise wrong_frame(view, width, height)
     except BaseException:
         release_host_frame(held)
         raise
-    held.picture.y = <const uint8_t *>view.buf
-    held.picture.y_stride = stride
-    held.picture.uv = held.picture.y + stride * height
-    held.picture.uv_stride = stride
-    describe(held, width, height)
+    describe_whole(held, <const uint8_t *>view.buf, stride, width, height)
     return 0
 
 
