@@ -46,12 +46,15 @@ MODULES = [
     "convert",
     "stream",
     "channel",
-    "group",
     "pyacl.functions",
 ]
 # What is made of pyacl/functions.txt, ascendcl.h and himpi.h: files that Cython includes, and stubs.
 GENERATOR = runpy.run_path("scripts/generate_pyacl.py")
 GENERATED = "build/generated"
+# What is made of ascendcl.h and avenc.h for Cython.
+DECLARATIONS = runpy.run_path("scripts/generate_declarations.py")
+# What is made of the Cython modules: their stubs.
+STUBS = runpy.run_path("scripts/generate_stubs.py")
 INCLUDE = ["csrc/include", "csrc", GENERATED]
 # What is made of ascend_venc/chips.py: a header of the simulated device's.
 CHIPS = runpy.run_path("scripts/generate_chips.py")
@@ -147,6 +150,7 @@ class BuildExt(build_ext):
         super().run()
         root = Path("" if self.inplace else self.build_lib)
         GENERATOR["write"](root / "ascend_venc/_lowlevel/pyacl", GENERATOR["stubs"]())
+        GENERATOR["write"](root / "ascend_venc/_lowlevel", STUBS["stubs"]())
 
 
 class Sdist(sdist):
@@ -191,7 +195,7 @@ def cython_module(name):
 
 
 def extensions():
-    GENERATOR["write"](GENERATED, {**GENERATOR["sources"](), **CHIPS["sources"]()})
+    GENERATOR["write"](GENERATED, {**DECLARATIONS["sources"](), **GENERATOR["sources"](), **CHIPS["sources"]()})
     return [
         *(plain_library(name, folders) for name, folders in PLAIN_LIBRARIES.items()),
         *(link_library(name, source) for name, source in LINK_LIBRARIES.items()),
@@ -199,7 +203,12 @@ def extensions():
             [cython_module(name) for name in MODULES],
             include_path=[GENERATED],
             build_dir="build/cython",
-            compiler_directives={"language_level": 3, "binding": True, "embedsignature": False},
+            compiler_directives={
+                "language_level": 3,
+                "binding": True,
+                "embedsignature": False,
+                "annotation_typing": False,
+            },
         ),
     ]
 

@@ -160,10 +160,12 @@ def check_name(name: Any) -> str | None:
     return str.__str__(name)  # the text of an Enum's member, which str() shows as another one
 
 
-def check_range(value: Any, name: str, lowest: int, highest: int) -> None:
-    """Raise TypeError or InvalidArgumentError for what is no int of a range."""
-    if not lowest <= index_of(name, value) <= highest:
-        raise InvalidArgumentError(f"{name} is {shown(value)}, allowed is {lowest} to {highest}")
+def check_range(value: Any, name: str, lowest: int, highest: int) -> int:
+    """Return an int of a range. Raises TypeError or InvalidArgumentError."""
+    number = index_of(name, value)
+    if not lowest <= number <= highest:
+        raise InvalidArgumentError(f"{name} is {shown(number)}, allowed is {lowest} to {highest}")
+    return number
 
 
 def check_latency(seconds: Any) -> None:

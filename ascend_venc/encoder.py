@@ -900,7 +900,7 @@ class Encoder(SingleOwner):
         if channel is None or channel.closed:
             return
         text = f"unclosed {self!r}"  # as it was
-        channel.mark_closed()  # neither waits nor locks: the collector may call this anywhere
+        channel.stream.mark_closed()  # neither waits nor locks: the collector may call this anywhere
         if self._process == os.getpid():  # else it is its parent's to close
             warnings.warn(text, ResourceWarning, source=self, stacklevel=2)
 

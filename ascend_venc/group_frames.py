@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ._lowlevel.group import submit_to_each
+from ._lowlevel.channel import submit_to_each
 from .arguments import as_many, items_of
 from .encoder import Encoder
 from .errors import InvalidArgumentError, VencError, tell_name

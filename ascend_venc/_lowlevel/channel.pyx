@@ -23,15 +23,14 @@ from .. import errors, picture_quality
 from ..arguments import index_of, shown
 from ..pixel_formats import fix_of_type
 from .cavenc cimport *
-from .channel cimport *
 from .convert cimport Converter
-from .core cimport check, count_tickets
+from .core cimport check, count_tickets, failed_detail, failure_of
 from .device cimport Device
 from .device_memory cimport DeviceFrame, host_array, import_tensor
-from .frames cimport Frame, fill_frame, hold_host_frame, host_frame, new_frame, release_host_frame
+from .frames cimport Frame, hold_host_frame, host_frame, new_frame, release_host_frame
 from .packet cimport Packet, wrap_packets, wrap_promised
 from .stream cimport (
-    BLOCK, DROP_NEWEST, DROP_OLDEST, Stream, Ticket, cancel_all, keep_refused, let_go, refuse_closed, this_thread)
+    BLOCK, DROP_NEWEST, DROP_OLDEST, Stream, Ticket, cancel_all, keep_refused, let_go_of_ended, refuse_closed)
 from .wait cimport begin_wait, look
 from .waitset cimport WaitSet
 
@@ -49,6 +48,7 @@ cdef enum:  # what a submission came to, besides the frame's number
     REPLACED = -2
     NO_ROOM_NOW = -3
     NO_MEMORY_NOW = -4  # there is room, whose memory is being made: no packet's coming ends that
+    CALL_AGAIN = -5  # of one native call: it is to be made again
 
 cdef enum:  # how a frame is to go
     DIRECT
@@ -57,7 +57,7 @@ cdef enum:  # how a frame is to go
     BORROWED  # queued, and copied by that thread
     OFFERED  # QUEUED, and without any wait
 
-ON_FULL = ("block", "drop_newest", "drop_oldest", "error")
+ON_FULL: tuple[OnFull, ...] = ("block", "drop_newest", "drop_oldest", "error")
 
 
 cdef int64_t pts_of(object pts) except? -1:
@@ -69,27 +69,23 @@ cdef int64_t pts_of(object pts) except? -1:
         raise errors.InvalidArgumentError(f"pts is {shown(pts)}; allowed is -2**63 to 2**63 - 1") from None
 
 
-cdef object failure_of(int status):
-    """The exception of a status, with the thread's last failure, before another call replaces that."""
-    return errors.from_status(
-        status, (<bytes>avenc_last_failure().call).decode("utf-8", "replace"), failed_detail())
-
-
-cdef object failed_detail():
-    return (<bytes>avenc_last_failure().detail).decode("utf-8", "replace")
-
-
 cdef bytes sei_of(object messages, int32_t stream_format):
     """The NAL unit of a frame's SEI messages; None of None."""
     return None if messages is None else unit_of(messages, stream_format, AVENC_MAX_SEI)
 
 
-cdef void set_sei(avenc_submission *submission, bytes unit) noexcept:
-    """The caller keeps the bytes until the frame is taken."""
+cdef inline int begin_submission(avenc_submission *submission, object pts, bint key_frame, bytes unit) except -1:
+    """All but the picture and what comes with it. The caller keeps the unit of the frame's SEI until the frame is taken."""
+    submission.number_pts = pts is None
+    submission.pts = 0 if pts is None else pts_of(pts)
+    submission.converted = submission.promised = False
+    submission.force_idr = key_frame
+    submission.tag = 0
     submission.sei_size = 0
     if unit is not None:
         submission.sei = <const uint8_t *>PyBytes_AS_STRING(unit)
         submission.sei_size = <size_t>PyBytes_GET_SIZE(unit)
+    return 0
 
 
 cdef Channel successor_of(Channel channel):
@@ -104,14 +100,15 @@ cdef str who_takes(int how):
     return "ascend_venc.Encoder.submit()" if how == OFFERED else "submit()"
 
 
-cdef inline int64_t without_room(int status) noexcept:
-    return NO_MEMORY_NOW if status == AVENC_E_AGAIN else NO_ROOM_NOW
+ctypedef int (*waiting_call)(avenc_channel *channel, const avenc_wait *wait) noexcept nogil  # avenc_channel_wait_...
 
 
-cdef inline object number_of(int64_t index, int64_t expected, object number):
-    """The number of a frame that was sent, or None. `number` was made before, from what it would be: an exception for want
-    of memory would say that it was not sent."""
-    return None if index < 0 else number if index == expected else index
+cdef int wait_room(avenc_channel *channel, const avenc_wait *wait) noexcept nogil:
+    return avenc_channel_wait_room(channel, False, wait)
+
+
+cdef int wait_memory(avenc_channel *channel, const avenc_wait *wait) noexcept nogil:
+    return avenc_channel_wait_room(channel, True, wait)
 
 
 @cython.final
@@ -152,9 +149,23 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
     without the GIL.
     """
 
-    def __cinit__(self, Device device not None, object config, Converter converter, object timeout,
-                  Channel predecessor=None, uint32_t epoch=0, *, unsigned int queue=0, unsigned int max_queued=0, str on_full="block",
-                  double max_latency=0.0, object stall=None, int sink=-1, bint aud=False):
+    cdef object __weakref__
+    cdef avenc_channel *_h  # valid as long as this object lives
+    cdef readonly Stream stream
+    cdef object _first_config  # EncoderConfig that it was opened with; the present one is the stream's, by epoch
+    cdef bint _placed  # it has its place: frames come to it
+    cdef bint _outdated  # its predecessor's settings were changed after its own had been made from them
+    cdef readonly uint32_t width
+    cdef readonly uint32_t height
+    cdef avenc_channel_config _config
+    cdef Converter _converter  # of frames to NV12, or None
+    cdef readonly Channel successor  # what took this one's place, or None
+    cdef void *_scratch  # of submit_many, for _scratch_size frames; NULL: in use, or none yet
+    cdef Py_ssize_t _scratch_size
+
+    def __cinit__(self, Device device not None, config: EncoderConfig, Converter converter, timeout: float | None,
+                  Channel predecessor=None, uint32_t epoch=0, *, unsigned int queue=0, unsigned int max_queued=0,
+                  str on_full="block", double max_latency=0.0, stall: float | None = None, int sink=-1, bint aud=False):
         cdef avenc_wait wait
         cdef int status = AVENC_E_LOOK
         if predecessor is not None and predecessor.stream.closed:
@@ -188,7 +199,12 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             self._config.refresh_columns = config.intra_refresh.columns is not None
             self._config.refresh_i_qp = config.intra_refresh.i_qp
         set_rate(&self._config, config)
-        self._create(predecessor, epoch, &wait)
+        if self.stream.device._h == NULL:  # closed since the settings were looked at, which are objects of Python
+            refuse_closed()
+        check(avenc_channel_create(
+            self.stream.device._h, &self._config, NULL if predecessor is None else predecessor._h, &self._h))
+        self._outdated = predecessor is not None and avenc_channel_epoch(predecessor._h) != epoch
+        self._fail(self._wait(avenc_channel_wait_open, &wait))
         if predecessor is None:
             avenc_channel_retain(self._h)
             self.stream._h = self._h
@@ -202,21 +218,17 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 check(status)
                 self.stream.sink = sink
 
-    cdef int _create(self, Channel predecessor, uint32_t epoch, avenc_wait *wait) except -1:
-        cdef int status = AVENC_E_LOOK
-        if self.stream.device._h == NULL:  # closed since the settings were looked at, which are objects of Python
-            refuse_closed()
-        check(avenc_channel_create(
-            self.stream.device._h, &self._config, NULL if predecessor is None else predecessor._h, &self._h))
-        self._outdated = predecessor is not None and avenc_channel_epoch(predecessor._h) != epoch
-        while look(status):
-            with nogil:
-                status = avenc_channel_wait_open(self._h, wait)
-        return self._fail(status)
-
     def __dealloc__(self):
         PyMem_Free(self._scratch)
         avenc_channel_release(self._h)
+
+    cdef int _wait(self, waiting_call call, const avenc_wait *wait) except? -1:
+        """Return the status with which the call ends; Python's signal handlers run meanwhile, and may raise."""
+        cdef int status = AVENC_E_LOOK
+        while look(status):
+            with nogil:
+                status = call(self._h, wait)
+        return status
 
     # ---- frames in ---------------------------------------------------------------------------------------------------
 
@@ -230,61 +242,64 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         """The native call refused the frame for good: DROPPED or REPLACED, else an exception."""
         if status == AVENC_E_REPLACED:
             return REPLACED
-        if status == AVENC_E_FULL or status == AVENC_E_AGAIN:
-            if self.stream.on_full in (DROP_NEWEST, DROP_OLDEST) and status == AVENC_E_FULL:
-                self.stream.refused += 1
-                self.stream.key_frame_owed = self.stream.key_frame_owed or key_frame
-                return DROPPED
-            if self.stream.on_full == BLOCK or status == AVENC_E_AGAIN:
-                raise errors.from_status(AVENC_E_TIMEOUT, "", failed_detail())
+        if status == AVENC_E_FULL and self.stream.on_full in (DROP_NEWEST, DROP_OLDEST):
+            self.stream.refused += 1
+            self.stream.key_frame_owed = self.stream.key_frame_owed or key_frame
+            return DROPPED
+        if self._is_full(status):
+            raise errors.from_status(AVENC_E_TIMEOUT, "", failed_detail())
         if status == AVENC_E_DRAINED:
             raise errors.from_status(
                 AVENC_E_CLOSED, "", "drain() has declared the end of the stream: no further frames are taken")
         self._fail(status)
         return DROPPED
 
-    cdef int _in_the_way(self, int status, avenc_wait *wait) except? -1:
-        """After a status of a submission: AVENC_OK to call again, or why not. Nothing native is held: handlers may run here."""
-        if status == AVENC_E_AGAIN:  # a picture buffer is being made: that is waited for whatever `on_full` says
-            return self._wait_for_memory(wait)
-        return AVENC_OK if look(status) else status
-
-    cdef int _wait_for_memory(self, avenc_wait *wait) except? -1:
-        cdef int status = AVENC_E_LOOK
-        while look(status):
-            with nogil:
-                status = avenc_channel_wait_room(self._h, 1, wait)
-        return status
-
-    cdef int64_t _send_host(self, host_frame *held, avenc_submission *submission, avenc_wait *wait, int how) except -9:
-        cdef uint64_t index = 0
-        cdef int status = AVENC_OK
-        cdef const avenc_wait *bound = wait if self.stream.on_full == BLOCK else NULL
-        submission.picture = held.picture
-        while True:
-            with nogil:
-                status = avenc_channel_submit(self._h, submission, bound, &index)
-            if status == AVENC_OK:
-                return <int64_t>index
-            if how == AT_ONCE and self._is_full(status):
-                return without_room(status)
-            status = self._in_the_way(status, wait)
-            if status != AVENC_OK:
-                return self._refuse(status, submission.force_idr)
-
     cdef bint _is_full(self, int status):
         """There is no room, or none yet, and `on_full` says to wait for it."""
         return status == AVENC_E_AGAIN or (status == AVENC_E_FULL and self.stream.on_full == BLOCK)
 
-    cdef int64_t _enqueue(self, host_frame *held, avenc_submission *submission, avenc_wait *wait, int how) except -9:
+    cdef int _in_the_way(self, int status, avenc_wait *wait) except? -1:
+        """After a status of a submission: AVENC_OK to call again, or why not. Nothing native is held: handlers may run here."""
+        if status == AVENC_E_AGAIN:  # a picture buffer is being made: that is waited for whatever `on_full` says
+            return self._wait(wait_memory, wait)
+        return AVENC_OK if look(status) else status
+
+    cdef int64_t _not_taken(self, int status, bint key_frame, avenc_wait *wait, int how) except -9:
+        """What comes of a native call that did not take the frame: CALL_AGAIN, or the submission's outcome."""
+        if (how == AT_ONCE or how == OFFERED) and self._is_full(status):
+            return NO_MEMORY_NOW if status == AVENC_E_AGAIN else NO_ROOM_NOW
+        status = self._in_the_way(status, wait)
+        return CALL_AGAIN if status == AVENC_OK else self._refuse(status, key_frame)
+
+    cdef int64_t _send(self, const avenc_device_picture *picture, Ticket ticket, avenc_submission *submission,
+                       avenc_wait *wait, int how) except -9:
+        """Send a picture that is as the device takes it: in host memory (NULL), or the ticket's owner's on the device."""
+        cdef uint64_t index = 0
+        cdef int64_t outcome = CALL_AGAIN
+        cdef int status
+        cdef const avenc_wait *bound = wait if self.stream.on_full == BLOCK else NULL
+        while outcome == CALL_AGAIN:
+            with nogil:
+                if picture == NULL:
+                    status = avenc_channel_submit(self._h, submission, bound, &index)
+                else:
+                    status = avenc_channel_submit_device(self._h, picture, submission, bound, &index)
+            if status == AVENC_OK:
+                return <int64_t>index
+            if picture != NULL:
+                ticket.refused = status > 0 or status < LAST_OF_OURS
+            outcome = self._not_taken(status, submission.force_idr, wait, how)
+        return outcome
+
+    cdef int64_t _enqueue(self, avenc_submission *submission, avenc_wait *wait, int how) except -9:
         """The GIL is kept for a copy that is shorter than winning it back, and given up to wait for room."""
         cdef uint64_t index = 0
-        cdef int status = AVENC_OK
+        cdef int64_t outcome = CALL_AGAIN
+        cdef int status
         cdef bint copies = how != BORROWED
         cdef bint drops = self.stream.on_full == DROP_OLDEST
-        cdef bint long_copy = copies and <size_t>self.width * self.height * 3 // 2 > AVENC_SHORT_COPY_BYTES
-        submission.picture = held.picture
-        while True:
+        cdef bint long_copy = copies and self.width * self.height * 3 // 2 > AVENC_SHORT_COPY_BYTES
+        while outcome == CALL_AGAIN:
             if long_copy:
                 with nogil:
                     status = avenc_channel_enqueue(self._h, submission, copies, drops, &index)
@@ -292,35 +307,12 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 status = avenc_channel_enqueue(self._h, submission, copies, drops, &index)
             if status == AVENC_OK:
                 return <int64_t>index
-            if how == OFFERED and self._is_full(status):
-                return without_room(status)
-            if status == AVENC_E_FULL and self.stream.on_full == BLOCK:
-                status = AVENC_E_LOOK
-                while look(status):
-                    with nogil:
-                        status = avenc_channel_wait_room(self._h, 0, wait)
+            if status == AVENC_E_FULL and self.stream.on_full == BLOCK and how != OFFERED:
+                status = self._wait(wait_room, wait)
+                outcome = CALL_AGAIN if status == AVENC_OK else self._refuse(status, submission.force_idr)
             else:
-                status = self._in_the_way(status, wait)
-            if status != AVENC_OK:
-                return self._refuse(status, submission.force_idr)
-
-    cdef int64_t _send_device(self, Ticket ticket, avenc_submission *submission, avenc_wait *wait, int how) except -9:
-        cdef DeviceFrame picture = ticket.owner
-        cdef uint64_t index = 0
-        cdef int status = AVENC_OK
-        cdef const avenc_wait *bound = wait if self.stream.on_full == BLOCK else NULL
-        picture._check_size(self.width, self.height, self.stream.device.device_id)
-        while True:
-            with nogil:
-                status = avenc_channel_submit_device(self._h, &picture._picture, submission, bound, &index)
-            if status == AVENC_OK:
-                return <int64_t>index
-            ticket.refused = status > 0 or status < LAST_OF_OURS
-            if how == AT_ONCE and self._is_full(status):
-                return without_room(status)
-            status = self._in_the_way(status, wait)
-            if status != AVENC_OK:
-                return self._refuse(status, submission.force_idr)
+                outcome = self._not_taken(status, submission.force_idr, wait, how)
+        return outcome
 
     cdef int64_t _send_acquired(self, object frame, avenc_submission *submission, avenc_wait *wait) except -9:
         cdef Frame picture = frame
@@ -338,13 +330,9 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                     status = avenc_frame_submit(picture._h, submission, 0, wait, &index)
                 if status == AVENC_OK or not look(status):
                     break
-            if status != AVENC_OK:
-                picture._submitted = False
-        except BaseException:
-            picture._submitted = False
-            raise
         finally:
             picture._submitting = False
+            picture._submitted = status == AVENC_OK
         if status == AVENC_E_REPLACED:
             raise errors.InvalidArgumentError("frame was acquired before reconfigure(): acquire() another one")
         if status != AVENC_OK:
@@ -360,30 +348,29 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef avenc_frame *slot = NULL
         cdef avenc_frame_memory memory
         cdef uint64_t index = 0
-        cdef int status = AVENC_OK, i, view_count
+        cdef int64_t outcome = CALL_AGAIN
+        cdef int status, i, view_count
         cdef bint drops = self.stream.on_full == DROP_OLDEST
         cdef int flags = AVENC_FRAME_QUEUE if how > AT_ONCE or drops else 0
         cdef const avenc_wait *bound = wait if self.stream.on_full == BLOCK and how != OFFERED else NULL
         view_count = self._converter.view(frame, views, planes, strides)
         submission.converted = True
         try:
-            while True:
+            while outcome == CALL_AGAIN:
                 with nogil:
                     status = avenc_channel_acquire(self._h, bound, &slot, &memory)
                     if status == AVENC_E_FULL and drops and avenc_channel_drop_oldest(self._h):
                         status = avenc_channel_acquire(self._h, NULL, &slot, &memory)
                     if status == AVENC_OK:
-                        status = self._converter.run(planes, strides, memory.y, memory.stride, memory.uv, memory.stride)
+                        status = avenc_converter_convert(
+                            self._converter._h, planes, strides, memory.y, memory.stride, memory.uv, memory.stride)
                         if status == AVENC_OK:
                             status = avenc_frame_submit(slot, submission, flags, bound, &index)
                         avenc_frame_release(slot)
                 if status == AVENC_OK:
                     return <int64_t>index
-                if (how == OFFERED or how == AT_ONCE) and self._is_full(status):
-                    return without_room(status)
-                status = self._in_the_way(status, wait)
-                if status != AVENC_OK:
-                    return self._refuse(status, submission.force_idr)
+                outcome = self._not_taken(status, submission.force_idr, wait, how)
+            return outcome
         finally:
             for i in range(view_count):
                 PyBuffer_Release(&views[i])
@@ -392,6 +379,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                           avenc_wait *wait, int how, object hand_over) except -9:
         """Submit one frame of any kind to this very channel."""
         cdef host_frame held
+        cdef DeviceFrame picture
         cdef Ticket ticket = None
         cdef object owner = None, tag = None
         cdef int64_t index = -9
@@ -405,13 +393,13 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         elif converted:
             frame = as_host_array(frame, self._converter)
         elif PyObject_CheckBuffer(frame) or type(frame) is tuple:
-            hold_host_frame(frame, <uint32_t>self.width, <uint32_t>self.height, &held)
+            hold_host_frame(frame, self.width, self.height, &held)
             if how == BORROWED:  # by memoryviews, through which the collector sees whose memory it is
                 release_host_frame(&held)
                 owner = plain_memory(frame)
-                hold_host_frame(owner, <uint32_t>self.width, <uint32_t>self.height, &held)
+                hold_host_frame(owner, self.width, self.height, &held)
         elif type(frame) is not DeviceFrame:
-            owner = import_tensor(frame, <uint32_t>self.width, <uint32_t>self.height, &held)
+            owner = import_tensor(frame, self.width, self.height, &held)
             if type(owner) is DeviceFrame:
                 frame = owner
         try:
@@ -443,11 +431,15 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             elif acquired:
                 index = self._send_acquired(frame, submission, wait)
             elif type(frame) is DeviceFrame:
-                index = self._send_device(ticket, submission, wait, how)
-            elif how <= AT_ONCE and self.stream.on_full != DROP_OLDEST:
-                index = self._send_host(&held, submission, wait, how)
+                picture = frame
+                picture._check_size(self.width, self.height, self.stream.device.device_id)
+                index = self._send(&picture._picture, ticket, submission, wait, how)
             else:
-                index = self._enqueue(&held, submission, wait, QUEUED if how == DIRECT else how)
+                submission.picture = held.picture
+                if how <= AT_ONCE and self.stream.on_full != DROP_OLDEST:
+                    index = self._send(NULL, None, submission, wait, how)
+                else:
+                    index = self._enqueue(submission, wait, QUEUED if how == DIRECT else how)
             return index
         finally:
             self.stream.lending -= lent
@@ -467,10 +459,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef bint owed
         stream.forget_dropped()
         stream.note_submitter()
-        submission.number_pts = pts is None
-        submission.pts = 0 if pts is None else pts_of(pts)
-        submission.converted = False
-        set_sei(&submission, sei)
+        begin_submission(&submission, pts, key_frame, sei)
         owed = stream.key_frame_owed
         submission.force_idr = key_frame or owed
         stream.key_frame_owed = False  # this frame makes up for it, unless it is not taken
@@ -493,51 +482,50 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 pass
         return index
 
-    def submit(self, frame, pts, bint key_frame, token, timeout, future=None, sei=None, hand_over=None):
+    cdef object _submit_now(self, object frame, object pts, bint key_frame, object token, object sei, object timeout,
+                            int how, object future=None, object hand_over=None):
+        """Submit one frame, and return its number; None if it was dropped, False if it found no room at this moment."""
+        cdef avenc_wait wait
+        cdef bytes unit = sei_of(sei, self._config.en_type)
+        begin_wait(&wait, timeout, None)
+        cdef int64_t expected = self.stream.next_index
+        cdef object number = expected  # made now: an exception for want of memory would say that the frame was not sent
+        cdef int64_t index = self._submit(frame, pts, key_frame, token, future, unit, &wait, how, hand_over)
+        if index <= NO_ROOM_NOW:
+            return False
+        return None if index < 0 else number if index == expected else index
+
+    def submit(self, frame, pts: int | None, bint key_frame, token, timeout: float | None,
+               future: Future[Packet] | None = None, sei: Iterable[Any] | None = None,
+               hand_over: Callable[[Channel, Future[Packet]], None] | None = None) -> int | None:
         """Submit one frame of any kind; return its number, or None if it was dropped for lack of room.
 
         Waits up to `timeout` seconds (None: without bound) for room where `on_full` is "block". With a Future its packet
         goes to `take_promised`; `hand_over(channel, future)` is called before each attempt to send it, and may raise.
         """
-        cdef avenc_wait wait
-        cdef bytes unit = sei_of(sei, self._config.en_type)
-        begin_wait(&wait, timeout, None)
-        cdef int64_t expected = self.stream.next_index
-        cdef object number = expected
-        return number_of(self._submit(frame, pts, key_frame, token, future, unit, &wait, DIRECT, hand_over),
-                         expected, number)
+        return self._submit_now(frame, pts, key_frame, token, sei, timeout, DIRECT, future, hand_over)
 
-    def enqueue(self, frame, pts, bint key_frame, token, bint copy, timeout, sei=None):
+    def enqueue(self, frame, pts: int | None, bint key_frame, token, bint copy, timeout: float | None,
+                sei: Iterable[Any] | None = None) -> int | None:
         """Queue a host frame for a native thread to send; return its number, or None if it was dropped.
 
         Keeps the GIL for a copy of up to 4 MiB: winning it back costs more wherever other threads compute. Without `copy`
         the frame's buffer must not be changed until its packet has been received, and stays exported until it has been read.
         A frame that is to be converted is so at once, without the GIL.
         """
-        cdef avenc_wait wait
-        cdef bytes unit = sei_of(sei, self._config.en_type)
-        begin_wait(&wait, timeout, None)
-        cdef int64_t expected = self.stream.next_index
-        cdef object number = expected
-        return number_of(self._submit(frame, pts, key_frame, token, None, unit, &wait, QUEUED if copy else BORROWED),
-                         expected, number)
+        return self._submit_now(frame, pts, key_frame, token, sei, timeout, QUEUED if copy else BORROWED)
 
-    def offer(self, frame, pts, bint key_frame, token, sei=None):
+    def offer(self, frame, pts: int | None, bint key_frame, token, sei: Iterable[Any] | None = None) -> int | Literal[False] | None:
         """As `enqueue` with a copy, but without any wait: False where there is no room at this moment."""
-        cdef avenc_wait wait
-        cdef bytes unit = sei_of(sei, self._config.en_type)
-        begin_wait(&wait, 0, None)
-        cdef int64_t expected = self.stream.next_index
-        cdef object number = expected
-        cdef int64_t index = self._submit(frame, pts, key_frame, token, None, unit, &wait, OFFERED)
-        return False if index <= NO_ROOM_NOW else number_of(index, expected, number)
+        return self._submit_now(frame, pts, key_frame, token, sei, 0, OFFERED)
 
     @property
-    def short_copy(self):
+    def short_copy(self) -> bool:
         """Whether a frame in host memory is copied, as it is, in less time than winning the GIL back takes."""
         return self._converter is None and self.width * self.height * 3 // 2 <= AVENC_SHORT_COPY_BYTES
 
-    def encode(self, frame, pts, bint key_frame, token, timeout, sei=None):
+    def encode(self, frame, pts: int | None, bint key_frame, token, timeout: float | None,
+               sei: Iterable[Any] | None = None) -> list[Packet]:
         """Submit one frame and return the packets that are ready, oldest first; never waits for the one just sent.
 
         Takes packets before it waits for room: it never waits for itself. For NV12 and NV21 in host memory the GIL is given
@@ -558,13 +546,8 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 and PyObject_CheckBuffer(frame)):
             stream.forget_dropped()
             stream.note_submitter()
-            submission.number_pts = pts is None
-            submission.pts = 0 if pts is None else pts_of(pts)
-            submission.converted = submission.promised = False
-            submission.force_idr = key_frame
-            submission.tag = 0
-            set_sei(&submission, unit)
-            hold_host_frame(frame, <uint32_t>self.width, <uint32_t>self.height, &held)
+            begin_submission(&submission, pts, key_frame, unit)
+            hold_host_frame(frame, self.width, self.height, &held)
             try:
                 if token is not None:
                     tag = stream.add_entry(token)
@@ -611,7 +594,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 if index > NO_ROOM_NOW:
                     return self.all_of(packets)
                 if index == NO_MEMORY_NOW:
-                    status = channel._wait_for_memory(&send_wait)
+                    status = channel._wait(wait_memory, &send_wait)
                 else:
                     with nogil:
                         status = avenc_channel_wait(channel._h, 1, wait, 0, AVENC_WAIT_IN_PLACE)
@@ -648,7 +631,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 raise
             return
 
-    def all_of(self, list packets not None):
+    def all_of(self, list packets not None) -> list[Packet]:
         """Those, and what is ready besides; or the failure of an earlier frame, and those stay to be taken.
 
         The frame is sent: that the encoder is closed by now, or memory short, is for the next call to say.
@@ -669,7 +652,8 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             raise self.stream.failures.pop(0)
         return 0
 
-    def submit_many(self, list frames, list pts, list key_frames, list tokens, timeout, list sei=None):
+    def submit_many(self, list frames, list pts, list key_frames, list tokens, timeout: float | None,
+                    list sei=None) -> list[int | None]:
         """Submit host frames in one native call; return their numbers, None for those that were dropped.
 
         On an exception its attribute `accepted` says how many were sent: those before the one that caused it, or none
@@ -729,7 +713,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
     cdef bint _submit_batch(self, list frames, list pts, list key_frames, list tokens, list units, list indices,
                             avenc_wait *wait) except -1:
         """Submit from frame len(indices) on. False: another channel has this one's place, and the rest is for that one."""
-        cdef Py_ssize_t first = len(indices), count = len(frames) - first, i, held_count = 0, given = 0, scratch_size
+        cdef Py_ssize_t first = len(indices), count = len(frames) - first, i, scratch_size
         cdef Py_ssize_t dropped = 0
         cdef int64_t expected
         cdef size_t accepted = 0, more
@@ -740,7 +724,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef host_frame *held
         cdef uint64_t *numbers
         cdef Stream stream = self.stream
-        cdef bint key_frame, owed = False
+        cdef bint owed = False
         cdef const avenc_wait *bound = wait if stream.on_full == BLOCK else NULL
         # The block of the last call, unless another thread has it: a frame costs no allocation.
         held = <host_frame *>self._scratch
@@ -754,33 +738,27 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 raise MemoryError()
         submissions = <avenc_submission *>(held + count)
         numbers = <uint64_t *>(submissions + count)
+        for i in range(count):
+            held[i].view_count = 0
         try:
             for i in range(count):
                 frame = frames[first + i]
-                held[i].view_count = 0
-                held_count = i + 1
                 refuse_other_than_host(frame)
                 if PyObject_CheckBuffer(frame) or type(frame) is tuple:
-                    hold_host_frame(frame, <uint32_t>self.width, <uint32_t>self.height, &held[i])
+                    hold_host_frame(frame, self.width, self.height, &held[i])
                 else:
-                    owner = import_tensor(frame, <uint32_t>self.width, <uint32_t>self.height, &held[i])
+                    owner = import_tensor(frame, self.width, self.height, &held[i])
                     if type(owner) is DeviceFrame:
                         refuse_other_than_host(owner)
                     owners.append(owner)
             for i in range(count):
-                stamp = pts[first + i]
-                submissions[i].number_pts = stamp is None
-                submissions[i].pts = 0 if stamp is None else pts_of(stamp)
-                submissions[i].converted = submissions[i].promised = False
+                begin_submission(&submissions[i], pts[first + i], key_frames[first + i],
+                                 None if units is None else units[first + i])
                 submissions[i].picture = held[i].picture
-                key_frame = key_frames[first + i]
-                submissions[i].force_idr = key_frame
-                set_sei(&submissions[i], None if units is None else units[first + i])
                 token = tokens[first + i]
-                given = i + 1
                 if token is not None:
                     tags[i] = stream.add_entry(token)
-                submissions[i].tag = 0 if token is None else tags[i]
+                    submissions[i].tag = tags[i]
             expected = stream.next_index
             indices += [expected + i for i in range(count)]  # before they are sent, which needs no memory any more then
             owed = stream.key_frame_owed
@@ -811,11 +789,11 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         finally:
             while len(indices) > first + <Py_ssize_t>accepted + dropped:
                 indices.pop()
-            for i in range(held_count):
+            for i in range(count):
                 release_host_frame(&held[i])
             if owed and accepted == 0:
                 stream.key_frame_owed = True
-            for i in range(<Py_ssize_t>accepted, given):
+            for i in range(<Py_ssize_t>accepted, count):
                 if tags[i] is not None:
                     stream.drop_entry(tags[i])
             if self._scratch == NULL and scratch_size <= MAX_SCRATCH:
@@ -824,31 +802,26 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             else:
                 PyMem_Free(held)
 
-    def acquire(self, timeout):
+    def acquire(self, timeout: float | None) -> Frame | None:
         """Take a picture buffer to fill: a `Frame`, or None if there is none and `on_full` says not to wait."""
-        cdef avenc_frame *slot = NULL
-        cdef avenc_frame_memory memory
         cdef avenc_wait wait
         cdef Channel channel = self
         cdef Frame frame
+        cdef int64_t outcome = CALL_AGAIN
         cdef int status
         cdef const avenc_wait *bound = &wait if self.stream.on_full == BLOCK else NULL
         begin_wait(&wait, timeout, None)
-        let_go()
-        while True:
-            frame = new_frame(channel, <uint32_t>channel.width, <uint32_t>channel.height)
-            while True:
-                with nogil:
-                    status = avenc_channel_acquire(channel._h, bound, &slot, &memory)
-                if status == AVENC_OK:
-                    fill_frame(frame, slot, &memory)
-                    return frame
-                status = channel._in_the_way(status, &wait)
-                if status != AVENC_OK:
-                    break
-            if channel._refuse(status, False) != REPLACED:
-                return None
-            channel = successor_of(channel)
+        let_go_of_ended()
+        while outcome != DROPPED:
+            frame = new_frame(channel, channel.width, channel.height)
+            with nogil:
+                status = avenc_channel_acquire(channel._h, bound, &frame._h, &frame._memory)
+            if status == AVENC_OK:
+                return frame
+            outcome = channel._not_taken(status, False, &wait, DIRECT)
+            if outcome == REPLACED:
+                channel = successor_of(channel)
+        return None
 
     # ---- packets out -------------------------------------------------------------------------------------------------
 
@@ -889,7 +862,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             if ready != few:
                 PyMem_Free(ready)
 
-    def drain(self):
+    def drain(self) -> list[Packet]:
         """Return all packets that are ready, oldest first, without waiting."""
         return self._take(-1)
 
@@ -914,7 +887,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             avenc_channel_give_back(self._h, &packet._h, 1)
             packet._h = NULL
 
-    def take_promised(self, list into not None):
+    def take_promised(self, list into not None) -> bool:
         """Append a packet that is for a Future: (Packet or None, exception or None, Future). False: there is none.
 
         Does not wait. One at a time, into a list that the caller has already: nothing that was taken is lost where memory
@@ -939,7 +912,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             self.stream.promised -= 1
         return True
 
-    def try_receive(self, Py_ssize_t limit):
+    def try_receive(self, Py_ssize_t limit) -> list[Packet]:
         """Return the packets that are ready, at most `limit`, perhaps none, without waiting. Else like receive_many."""
         cdef int status
         cdef list packets = self._take(limit)
@@ -957,7 +930,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             raise errors.from_status(status, "", "the end of the stream: all packets have been received")
         return self._fail(status)
 
-    def receive_many(self, Py_ssize_t limit, timeout, uint32_t at_least=1):
+    def receive_many(self, Py_ssize_t limit, timeout: float | None, uint32_t at_least=1) -> list[Packet]:
         """Wait up to `timeout` seconds for `at_least` packets, and return those that are ready, at most `limit`.
 
         Fewer where no more come before some are taken (avenc_channel_wait), or after the time. EncoderDrained at the
@@ -975,9 +948,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         begin_wait(&wait, timeout, stream.stall)
         while True:
             # Where only this thread submits, no frame can come while it waits.
-            flags = AVENC_WAIT_FOR_FRAMES
-            if stream.submitter == this_thread() and not stream.several_submitters:
-                flags = 0
+            flags = 0 if stream.submitted_by_this_thread_alone() else AVENC_WAIT_FOR_FRAMES
             with nogil:
                 if at_least == 1:
                     status = avenc_channel_wait(self._h, 1, &wait, stream.coalesce_us, flags)
@@ -997,20 +968,16 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             refuse_closed()
         self.stream.ended = True
 
-    def wait_idle(self, timeout):
+    def wait_idle(self, timeout: float | None):
         """Wait until no frame is in flight; AclTimeoutError after `timeout` seconds without a finished frame."""
         cdef avenc_wait wait
-        cdef int status = AVENC_E_LOOK
         begin_wait(&wait, None, timeout)
         if self.stream.closed:
             refuse_closed()
-        while look(status):
-            with nogil:
-                status = avenc_channel_wait_idle(self._h, &wait)
-        self._fail(status)
+        self._fail(self._wait(avenc_channel_wait_idle, &wait))
 
     @property
-    def idle(self):
+    def idle(self) -> bool:
         """Whether no frame is in flight. Raises DeviceLostError if some are, on a lost device."""
         cdef int status = avenc_channel_wait_idle(self._h, NULL)
         if status != AVENC_E_TIMEOUT:
@@ -1018,7 +985,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         return status == AVENC_OK
 
     @property
-    def stalled(self):
+    def stalled(self) -> float:
         """Seconds for which frames have been in flight without one being finished; 0.0 while none is."""
         return <double>avenc_channel_stalled_ns(self._h) * 1e-9
 
@@ -1029,7 +996,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
     def detach(self, WaitSet waitset not None):
         avenc_channel_detach(self._h, waitset._h)
 
-    def stats(self):
+    def stats(self) -> dict[str, Any]:
         """Return the stream's counters as a dict; see avenc_channel_stats in avenc.h for the keys.
 
         Besides: "refused" (frames dropped for lack of room), and the histograms "latency" and "hold". Also after the end.
@@ -1046,21 +1013,21 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
     # ---- settings ----------------------------------------------------------------------------------------------------
 
     @property
-    def epoch(self):
+    def epoch(self) -> int:
         """Number of the stream's settings that this channel has: 0 for the first."""
         return avenc_channel_epoch(self._h)
 
     @property
-    def config(self):
+    def config(self) -> EncoderConfig:
         """What it encodes with: an EncoderConfig."""
         return self.settings()[1]
 
-    def settings(self):
+    def settings(self) -> tuple[int, EncoderConfig]:
         """(epoch, EncoderConfig) of one moment."""
         cdef uint32_t epoch = avenc_channel_epoch(self._h)
-        return epoch, self.stream.configs[epoch] if self._placed else self._first_config
+        return epoch, self.stream.config_of(epoch) if self._placed else self._first_config
 
-    def change(self, uint32_t epoch, object config, object timeout):
+    def change(self, uint32_t epoch, config: EncoderConfig, timeout: float | None) -> int | Literal[False] | None:
         """Change rates, GOP and time base without another channel; return the number of the first frame that it applies to.
 
         `epoch` is that of the settings that `config` was made from. None: they are not the present ones any more. False:
@@ -1085,10 +1052,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             if status == AVENC_E_UNSUPPORTED:
                 return False
             if status == AVENC_E_AGAIN:
-                status = AVENC_E_LOOK
-                while look(status):
-                    with nogil:
-                        status = avenc_channel_wait_changes(self._h, &wait)
+                status = self._wait(avenc_channel_wait_changes, &wait)
             elif status == AVENC_E_REPLACED:
                 status = AVENC_OK
             self._fail(status)
@@ -1113,7 +1077,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
 
     # ---- changing and ending -----------------------------------------------------------------------------------------
 
-    def succeed(self, Channel current not None):
+    def succeed(self, Channel current not None) -> int | None:
         """Take the place of `current`; return the number of the first frame that comes here, or None if it has none any more.
 
         Does not block. `current` encodes what it has and ends behind; its packets come first. None, too, if its settings
@@ -1140,7 +1104,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         stream._h = self._h
         return first
 
-    def retire(self, uint32_t epoch, timeout):
+    def retire(self, uint32_t epoch, timeout: float | None) -> bool:
         """For a device that has no second channel: keep submitters waiting, finish the frames, end the hardware channel.
 
         AclTimeoutError when the device finishes no frame for `timeout` seconds: then nothing has changed. After success
@@ -1148,51 +1112,36 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         successor has its place, and nothing has changed.
         """
         cdef avenc_wait wait
-        cdef int status = AVENC_E_LOOK
         avenc_channel_pause(self._h, 1)
         try:
             self.wait_idle(timeout)
             begin_wait(&wait, None, timeout)
-            while look(status):  # none begins while it is paused
-                with nogil:
-                    status = avenc_channel_wait_changes(self._h, &wait)
-            self._fail(status)
+            self._fail(self._wait(avenc_channel_wait_changes, &wait))  # none begins while it is paused
         except BaseException:
             avenc_channel_pause(self._h, 0)
             raise
         if avenc_channel_epoch(self._h) != epoch or self.successor is not None:
             avenc_channel_pause(self._h, 0)
             return False
-        status = AVENC_E_LOOK
         begin_wait(&wait, timeout, None)
         avenc_channel_retire(self._h)
-        while look(status):
-            with nogil:
-                status = avenc_channel_wait_retired(self._h, &wait)
-        self._fail(status)
+        self._fail(self._wait(avenc_channel_wait_retired, &wait))
         return self.successor is None
 
     @property
-    def sink(self):
+    def sink(self) -> int:
         return self.stream.sink
 
     @property
-    def closed(self):
+    def closed(self) -> bool:
         return self.stream.closed
-
-    def mark_closed(self):
-        """Close the stream without waiting: it ends natively. Nobody takes packets any more.
-
-        Futures that get none are left to be cancelled by the thread that serves Futures. Takes no Python lock.
-        """
-        self.stream.mark_closed()
 
     def close_to_frames(self):
         """Close the stream without waiting, and leave packets that are ready, with their tokens, to be taken."""
         self.stream.closed = True
         avenc_channel_close(self._h)
 
-    def close(self, timeout):
+    def close(self, timeout: float | None):
         """Close the stream, and wait up to `timeout` seconds (None: without bound) for its end.
 
         Idempotent. Packets that nobody took are dropped. Interrupted by Ctrl-C it goes on natively, and can be called
@@ -1209,9 +1158,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         begin_wait(&wait, timeout, None)
         stream.closing.waiting += 1
         try:
-            while look(status):
-                with nogil:
-                    status = avenc_channel_wait_closed(self._h, &wait)
+            status = self._wait(avenc_channel_wait_closed, &wait)
         finally:
             if status == AVENC_E_TIMEOUT:  # perhaps only a slow reader was in the way: it is not waited for any longer
                 avenc_channel_abandon_sink(self._h)
@@ -1223,7 +1170,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             failure = None if status in (AVENC_OK, AVENC_E_FORKED, AVENC_E_LOOK) else failure_of(status)
             stop = cancel_all([] if stream.kept and not stream.entries else stream.keep_owners())
             try:
-                let_go()
+                let_go_of_ended()
             finally:
                 if stop is not None:
                     stop.__cause__ = failure
@@ -1235,16 +1182,11 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         """Packets that nobody took give their memory back."""
         cdef avenc_packet *ready[BATCH]
         cdef size_t count = 0, i
-        while avenc_channel_take(self._h, 0, ready, BATCH, &count) == AVENC_OK and count:
-            for i in range(count):
-                avenc_packet_release(ready[i])
-        while avenc_channel_take(self._h, 1, ready, BATCH, &count) == AVENC_OK and count:
+        while (avenc_channel_take(self._h, False, ready, BATCH, &count) == AVENC_OK and count) or (
+                avenc_channel_take(self._h, True, ready, BATCH, &count) == AVENC_OK and count):
             for i in range(count):
                 avenc_packet_release(ready[i])
         return 0
-
-    def __reduce__(self):
-        raise TypeError("a Channel cannot be pickled: it belongs to this process")
 
 
 cdef int set_rate(avenc_channel_config *settings, object config) except -1:
@@ -1311,6 +1253,9 @@ cdef object as_host_array(object frame, Converter converter):
     return array
 
 
-def bucket_seconds():
+def bucket_seconds() -> list[float]:
     """Upper bounds of the histograms' buckets, in seconds."""
     return [avenc_bucket_ns(i) * 1e-9 for i in range(AVENC_BUCKETS)]
+
+
+include "group.pyx"  # submit_to_each

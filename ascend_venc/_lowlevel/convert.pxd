@@ -8,12 +8,7 @@ cdef class Converter:
     cdef readonly int width
     cdef readonly int height
     cdef readonly object pixel_format
-    cdef int _source
     cdef int _planes  # that the source has
 
     # Describe a picture that Python holds. Returns how many views the caller has to release after the conversion.
     cdef int view(self, object picture, Py_buffer *views, const uint8_t **planes, size_t *strides) except -1
-
-    # One native call, a status of the engine: for `check`. Not under the GIL: it copies megabytes.
-    cdef int run(self, const uint8_t **planes, const size_t *strides, uint8_t *y, size_t y_stride, uint8_t *uv,
-                 size_t uv_stride) noexcept nogil

@@ -73,8 +73,9 @@ range='limited', library=None, threads=None)\n--\n
     Raises AclNotSupportedError where RGB is asked for and neither libyuv nor libswscale is found.
     """
 
-    def __cinit__(self, str pixel_format not None, int width, int height, str destination="nv12", matrix=None,
-                  source_range=None, str range="limited", library=None, threads=None):
+    def __cinit__(self, str pixel_format not None, int width, int height, str destination="nv12",
+                  matrix: str | None = None, source_range: str | None = None, str range="limited",
+                  library: str | None = None, threads: int | None = None):
         cdef avenc_converter_config config
         cdef avenc_converter *handle = NULL
         cdef int status
@@ -95,7 +96,7 @@ range='limited', library=None, threads=None)\n--\n
         swscale = core.find_swscale() if rgb else None
         cdef bytes c_libyuv = os.fsencode(libyuv) if libyuv is not None else None
         cdef bytes c_swscale = os.fsencode(swscale) if swscale is not None else None
-        config.source = self._source = info.source
+        config.source = info.source
         config.pic_format = _DESTINATIONS[destination]
         config.width = width if width > 0 else 0
         config.height = height if height > 0 else 0
@@ -122,12 +123,12 @@ range='limited', library=None, threads=None)\n--\n
             avenc_converter_destroy(handle)
 
     @property
-    def by(self):
+    def by(self) -> str:
         """What converts: "engine", "libyuv" or "libswscale"."""
         return {AVENC_BY_LIBYUV: "libyuv", AVENC_BY_SWSCALE: "libswscale"}.get(avenc_converter_by(self._h), "engine")
 
     @property
-    def library(self):
+    def library(self) -> str:
         """Path of the library that converts; "" where it is the engine."""
         return os.fsdecode(avenc_converter_library(self._h))
 
@@ -178,10 +179,6 @@ range='limited', library=None, threads=None)\n--\n
                 PyBuffer_Release(&views[i])
             raise
 
-    cdef int run(self, const uint8_t **planes, const size_t *strides, uint8_t *y, size_t y_stride, uint8_t *uv,
-                 size_t uv_stride) noexcept nogil:
-        return avenc_converter_convert(self._h, planes, strides, y, y_stride, uv, uv_stride)
-
     def convert(self, picture, into):
         """Convert one picture into a writable array of shape (height * 3 // 2, width), whose rows may be padded.
 
@@ -206,8 +203,8 @@ range='limited', library=None, threads=None)\n--\n
             y = <uint8_t *>to.buf
             opened = self.view(picture, views, planes, strides)
             try:
-                with nogil:
-                    status = self.run(planes, strides, y, stride, y + rows * stride, stride)
+                with nogil:  # it copies megabytes
+                    status = avenc_converter_convert(self._h, planes, strides, y, stride, y + rows * stride, stride)
                 check(status)
             finally:
                 for i in range(opened):

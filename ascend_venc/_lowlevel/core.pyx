@@ -8,7 +8,6 @@ import glob
 import importlib.util
 import os
 import sys
-import threading
 
 from .. import call_site, device_search, errors
 from ..arguments import shown
@@ -16,12 +15,11 @@ from .cavenc cimport *
 from .core cimport *
 from .wait cimport begin_wait, look
 
+from libc.stdint cimport uintptr_t
 from libc.string cimport memset
 
-cdef object _lock = threading.RLock()  # a finalizer that opens an encoder may run inside
-cdef Library _default = None
-cdef avenc_library *_default_handle = NULL
-_opened = []  # every Library handed out, for finalisation at exit
+cdef avenc_library *_default = NULL
+_opened = {}  # a Library for each one handed out, for finalisation at exit
 _warned = set()
 
 
@@ -49,38 +47,38 @@ cdef class Library:
         raise TypeError("Library cannot be made directly: use open_library")
 
     @property
-    def simulated(self):
+    def simulated(self) -> bool:
         return bool(avenc_library_info_get(self._h).simulated)
 
     @property
-    def runtime_path(self):
+    def runtime_path(self) -> str:
         return os.fsdecode(avenc_library_info_get(self._h).runtime_path)
 
     @property
-    def media_path(self):
+    def media_path(self) -> str:
         return os.fsdecode(avenc_library_info_get(self._h).media_path)
 
     @property
-    def mpi_path(self):
+    def mpi_path(self) -> str:
         return os.fsdecode(avenc_library_info_get(self._h).mpi_path)
 
     @property
-    def mpi_problem(self):
+    def mpi_problem(self) -> str:
         return os.fsdecode(avenc_library_info_get(self._h).mpi_problem)
 
     @property
-    def soc_name(self):
+    def soc_name(self) -> str:
         return avenc_library_info_get(self._h).soc_name.decode("ascii", "replace")
 
     @property
-    def found_by(self):
+    def found_by(self) -> str:
         return avenc_library_info_get(self._h).found_by.decode()
 
     @property
-    def device_count(self):
+    def device_count(self) -> int:
         return avenc_library_info_get(self._h).device_count
 
-    def open_mpi(self, timeout=None):
+    def open_mpi(self, timeout: float | None = None) -> bool:
         """Look for libacl_dvpp_mpi.so, if it is not open yet; return whether it is, else `mpi_problem` says why not.
 
         Waits, warns and raises as `open_library`.
@@ -90,7 +88,7 @@ cdef class Library:
         find_mpi(self._h, &wait)
         return self.mpi_problem == ""
 
-    def has(self, str function):
+    def has(self, str function) -> bool:
         """Say whether the library has a function of the lists, of DVPP V2's while that is open; else `InvalidArgumentError`."""
         cdef bytes name = function.encode()
         cdef int known = avenc_library_has(self._h, name)
@@ -114,16 +112,12 @@ cdef class Library:
         return f"<Library {kind} {self.runtime_path} devices={self.device_count}>"
 
 
-cdef Library wrap_library(avenc_library *handle):
-    cdef Library library = Library.__new__(Library)
-    library._h = handle
-    return library
+cdef str failed_detail():
+    return (<bytes>avenc_last_failure().detail).decode("utf-8", "replace")
 
 
-cdef int raise_status(int status) except -1:
-    cdef const avenc_failure *failure = avenc_last_failure()
-    raise errors.from_status(
-        status, (<bytes>failure.call).decode("utf-8", "replace"), (<bytes>failure.detail).decode("utf-8", "replace"))
+cdef object failure_of(int status):
+    return errors.from_status(status, (<bytes>avenc_last_failure().call).decode("utf-8", "replace"), failed_detail())
 
 
 cdef int check(int status) except -1 nogil:
@@ -131,20 +125,20 @@ cdef int check(int status) except -1 nogil:
         return 0
     # Raising needs the GIL; on success, the hot path, it is not taken.
     with gil:
-        return raise_status(status)
+        raise failure_of(status)
 
 
-def simulated_device_path():
+def simulated_device_path() -> str:
     """Return the path of the simulated device that this installation carries."""
     return os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "_lib", "libascendvenc_sim.so")
 
 
-def link_folder():
+def link_folder() -> str:
     """Return the folder that programs in C and C++ are linked with for the simulated device."""
     return os.path.join(os.path.dirname(simulated_device_path()), "acl")
 
 
-def simulated_chips():
+def simulated_chips() -> list[dict[str, Any]]:
     """List the chips that the simulated device can be, the default one first: dicts with name, run mode and limits."""
     import ctypes
     import json
@@ -160,7 +154,7 @@ def simulated_chips():
     return found
 
 
-def find_in_wheel(package, folder, pattern):
+def find_in_wheel(package: str, folder: str, pattern: str) -> str | None:
     """Return the path of a shared library that an installed wheel carries, or None. Nothing is imported."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
@@ -172,22 +166,22 @@ def find_in_wheel(package, folder, pattern):
     return None
 
 
-def find_codec():
+def find_codec() -> str | None:
     """Return the path of the libavcodec in the installed PyAV wheel, or None. PyAV is not imported."""
     return find_in_wheel("av", "av.libs", "libavcodec-*.so.*")
 
 
-def find_swscale():
+def find_swscale() -> str | None:
     """Return the path of the libswscale in the installed PyAV wheel, or None. PyAV is not imported."""
     return find_in_wheel("av", "av.libs", "libswscale-*.so.*")
 
 
-def find_libyuv():
+def find_libyuv() -> str | None:
     """Return the path of a library with libyuv's functions, or None: the libavif of OpenCV's wheels exports them."""
     return find_in_wheel("cv2", "opencv_*.libs", "libavif-*.so.*")
 
 
-def parse_backend(backend=None):
+def parse_backend(backend: str | PathLike[str] | None = None) -> tuple[str, str | None]:
     """Split a backend name into what the loader takes: (backend, chip profile of the simulated device or None).
 
     None stands for $ASCEND_VENC_BACKEND, and that for "auto".
@@ -235,7 +229,7 @@ cdef refuse_if_a_device_was_meant(Library library):
         raise errors.from_status(AVENC_E_NOT_FOUND, "", f"{problem}. Tried: {' '.join(fallback.split())}")
 
 
-def open_library(backend=None, timeout=None):
+def open_library(backend: str | PathLike[str] | None = None, timeout: float | None = None) -> Library:
     """Find and load AscendCL and return its `Library`; the same library gives an equal one each time.
 
     Parameters
@@ -261,7 +255,26 @@ def open_library(backend=None, timeout=None):
 
     Waits without the GIL; Ctrl-C interrupts the wait. Callable from any thread.
     """
-    return find_library(backend, timeout)
+    cdef avenc_library_options options
+    cdef avenc_wait wait
+    cdef Library library = Library.__new__(Library)
+    begin_wait(&wait, timeout, None)
+    name, soc = parse_backend(backend)
+    codec = find_codec() if name in ("auto", "sim") else None
+    cdef bytes c_name = os.fsencode(name)
+    cdef bytes c_soc = soc.encode() if soc is not None else None
+    cdef bytes c_sim = os.fsencode(simulated_device_path())
+    cdef bytes c_codec = os.fsencode(codec) if codec is not None else None
+    options.backend = c_name
+    options.sim_path = c_sim
+    options.sim_soc = NULL if c_soc is None else <const char *>c_soc
+    options.sim_codec = NULL if c_codec is None else <const char *>c_codec
+    library._h = open_natively(&options, NULL, &wait)
+    if name == "auto" and library.simulated:
+        refuse_if_a_device_was_meant(library)
+    emit_warnings(library, name)
+    _opened.setdefault(<uintptr_t>library._h, library)
+    return library
 
 
 cdef avenc_library *open_natively(
@@ -307,32 +320,6 @@ cdef int find_mpi(avenc_library *library, avenc_wait *wait) except -1:
     return 0
 
 
-cdef Library find_library(object backend, object timeout):
-    cdef avenc_library_options options
-    cdef avenc_library *handle
-    cdef avenc_wait wait
-    begin_wait(&wait, timeout, None)
-    name, soc = parse_backend(backend)
-    cdef bytes c_name = os.fsencode(name)
-    cdef bytes c_soc = soc.encode() if soc is not None else None
-    cdef bytes c_sim = os.fsencode(simulated_device_path())
-    codec = find_codec() if name in ("auto", "sim") else None
-    cdef bytes c_codec = os.fsencode(codec) if codec is not None else None
-    options.backend = c_name
-    options.sim_path = c_sim
-    options.sim_soc = NULL if c_soc is None else <const char *>c_soc
-    options.sim_codec = NULL if c_codec is None else <const char *>c_codec
-    handle = open_natively(&options, NULL, &wait)
-    cdef Library library = wrap_library(handle)
-    if name == "auto" and library.simulated:
-        refuse_if_a_device_was_meant(library)
-    emit_warnings(library, name)
-    with _lock:
-        if not any((<Library>other)._h == handle for other in _opened):
-            _opened.append(library)
-    return library
-
-
 def finalize_libraries(double timeout):
     """Call aclFinalize for each library whose aclInit was ours, within `timeout` seconds in all. For process exit.
 
@@ -342,20 +329,19 @@ def finalize_libraries(double timeout):
     cdef Library library
     if "torch_npu" in sys.modules:
         return
-    for library in _opened:
+    for library in list(_opened.values()):
         with nogil:
             avenc_library_finalize(library._h, &wait)
 
 
 cdef avenc_library *default_library() except NULL:
-    global _default, _default_handle
-    if _default_handle == NULL:
-        library = find_library(None, None)
-        with _lock:
-            if _default_handle == NULL:
-                _default = library
-                _default_handle = _default._h
-    return _default_handle
+    global _default
+    cdef Library library
+    if _default == NULL:
+        library = open_library()
+        if _default == NULL:  # another thread may have opened one meanwhile, by other rules: that stays
+            _default = library._h
+    return _default
 
 
 cdef const acl_api *default_api() except NULL:
@@ -384,7 +370,7 @@ cdef int find_strict_hooks(strict_hooks *hooks) except -1:
     return 0
 
 
-def reason(backend=None):
+def reason(backend: str | PathLike[str] | None = None) -> str:
     """Say in a line why this backend is the one that is used. Raises as `open_library` does."""
     cdef Library library = open_library(backend)
     name, _ = parse_backend(backend)
@@ -395,7 +381,7 @@ def reason(backend=None):
     return f"found by {library.found_by}"
 
 
-def describe(backend=None):
+def describe(backend: str | PathLike[str] | None = None) -> dict[str, Any]:
     """Open a library and describe it: a dict with backend, chip, paths, version and what of the list it lacks.
 
     Keys: "simulated", "reason" (see `reason`), "soc_name" ("" if the runtime cannot tell), "device_count", "runtime_path", "media_path",
@@ -428,7 +414,7 @@ cdef void count_tickets(int delta) noexcept:
     _tickets += delta
 
 
-def live():
+def live() -> dict[str, int]:
     """Count the engine's live native objects: a dict from kind (e.g. "CHANNEL") to number.
 
     "TICKET" counts the tokens, owners and Futures of frames whose packets nobody has taken.
@@ -438,7 +424,7 @@ def live():
     return counts
 
 
-def functions():
+def functions() -> list[tuple[str, str, bool]]:
     """List the AscendCL functions that are bound: tuples (name, "RUNTIME" or "MEDIA", required)."""
     found = []
     cdef size_t index = 0

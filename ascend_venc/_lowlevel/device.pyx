@@ -13,7 +13,7 @@ from .wait cimport begin_wait, look
 _BEGINS_V2 = "hi_mpi_sys_init"
 
 
-def choose_interface(Library library not None, interface=None, timeout=None):
+def choose_interface(Library library not None, interface: str | None = None, timeout: float | None = None) -> InterfaceChoice:
     """Return the `InterfaceChoice` of an interface's name for a device of this library: what `Device` takes now.
 
     "auto" is the interface that this process uses; else V1 once acl.media was used, or in a program written for pyACL;
@@ -67,7 +67,8 @@ cdef class Device:
         Chip, e.g. "Ascend310P3"; "" if the runtime cannot tell.
     """
 
-    def __cinit__(self, Library library not None, int device_id, timeout=None, interface=None):
+    def __cinit__(self, Library library not None, int device_id, timeout: float | None = None,
+                  interface: str | None = None):
         cdef avenc_wait wait
         cdef bint named = interface_choice.parse_interface(interface) != "auto"
         self.library = library
@@ -137,16 +138,13 @@ cdef class Device:
         return avenc_device_info_get(self._h)
 
     @property
-    def device_id(self):
+    def device_id(self) -> int:
         return self._info().device_id
 
     @property
-    def run_mode(self):
+    def run_mode(self) -> int:
         return self._info().run_mode
 
     @property
-    def soc_name(self):
+    def soc_name(self) -> str:
         return self._info().soc_name.decode("ascii", "replace")
-
-    def __reduce__(self):
-        raise TypeError("a Device cannot be pickled: it belongs to this process")

@@ -11,16 +11,9 @@ cdef class DeviceFrame:
     cdef readonly object dtype_shape  # what a tensor said of itself, for messages
     cdef int _check_size(self, uint32_t width, uint32_t height, int device) except -1
 
-cdef class Tensor:
-    cdef void *_managed
-    cdef bint _versioned
-
-# What a tensor announces: (DLPack device type, number).
-cdef tuple device_of(object exporter)
-
 # An array of NumPy on a tensor in host memory; None of one in a device's.
 cdef object host_array(object exporter)
 
-# A tensor that exports DLPack: a DeviceFrame for memory of an Ascend device, or (Tensor, None) with `held`
-# describing its host memory, valid as long as the Tensor lives.
+# A tensor that exports DLPack: a DeviceFrame for memory of an Ascend device, or a Tensor with `held` describing its host
+# memory, valid as long as the Tensor lives.
 cdef object import_tensor(object exporter, uint32_t width, uint32_t height, host_frame *held)

@@ -11,9 +11,9 @@ from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsul
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 
 from .. import errors
-from ..arguments import index_of, shown
+from ..arguments import check_range
 from ..pixel_formats import fix_of_type
-from .frames cimport describe, host_frame
+from .frames cimport describe_whole, host_frame
 from .device_memory cimport *
 
 # The interface of DLPack 0.x and 1.x: https://dmlc.github.io/dlpack/latest/c_api.html
@@ -62,16 +62,9 @@ cdef uint64_t MOST_OFFSET = 1 << 40  # bytes; a larger one is rubbish
 _DEVICE_TYPES = (kDLAscend, kDLExtDev)
 
 
-def check_int(value, str name, lowest, highest):
-    value = index_of(name, value)
-    if not lowest <= value <= highest:
-        raise errors.InvalidArgumentError(f"{name} is {shown(value)}, allowed is {lowest} to {highest}")
-    return value
-
-
 cdef int set_stream(avenc_device_picture *picture, object stream) except -1:
     picture.wait = stream is not None
-    picture.stream = NULL if stream is None else <void *><uintptr_t>check_int(stream, "stream", 0, (1 << 64) - 1)
+    picture.stream = NULL if stream is None else <void *><uintptr_t>check_range(stream, "stream", 0, (1 << 64) - 1)
     return 0
 
 
@@ -102,11 +95,11 @@ cdef class DeviceFrame:
     documentation of DVPP V1 and V2): such a frame is copied once on the device, and `Encoder.stats` counts that.
     """
 
-    def __init__(self, ptr, stride, height, *, owner=None, stream=None):
+    def __init__(self, ptr: int, stride: int, height: int, *, owner: object = None, stream: int | None = None):
         cdef avenc_device_picture picture
-        picture.data = <void *><uintptr_t>check_int(ptr, "ptr", 1, (1 << 64) - 1)
-        picture.stride = check_int(stride, "stride", 1, 1 << 20)
-        picture.height_stride = check_int(height, "height", 1, 1 << 20)
+        picture.data = <void *><uintptr_t>check_range(ptr, "ptr", 1, (1 << 64) - 1)
+        picture.stride = check_range(stride, "stride", 1, 1 << 20)
+        picture.height_stride = check_range(height, "height", 1, 1 << 20)
         set_stream(&picture, stream)
         if self._picture.data != NULL:  # the device may be reading it. Looked at behind the program's `__index__`
             raise TypeError("a DeviceFrame is made once: make another one")
@@ -114,7 +107,7 @@ cdef class DeviceFrame:
         self.owner = owner
 
     @staticmethod
-    def from_dlpack(tensor, *, stream=None):
+    def from_dlpack(tensor, *, stream: int | None = None) -> DeviceFrame:
         """Make a DeviceFrame of a tensor on an Ascend device.
 
         Parameters
@@ -130,15 +123,15 @@ cdef class DeviceFrame:
         return frame
 
     @property
-    def ptr(self):
+    def ptr(self) -> int:
         return <uintptr_t>self._picture.data
 
     @property
-    def stride(self):
+    def stride(self) -> int:
         return self._picture.stride
 
     @property
-    def height(self):
+    def height(self) -> int:
         return self._picture.height_stride
 
     cdef int _check_size(self, uint32_t width, uint32_t height, int device) except -1:
@@ -167,6 +160,8 @@ cdef class DeviceFrame:
 cdef class Tensor:
     """Tensor()\n--\n
     A DLPack tensor that was taken over: its deleter runs once, when this object goes."""
+    cdef void *_managed
+    cdef bint _versioned
 
     def __dealloc__(self):
         cdef DLManagedTensor *plain
@@ -220,13 +215,13 @@ cdef tuple device_of(object exporter):
 class HostTensor:
     """What NumPy is given of a tensor: it tells in many ways of one that is none."""
 
-    def __init__(self, exporter, device):
+    def __init__(self, exporter, device: tuple[int, int]):
         self.exporter, self.device = exporter, device
 
-    def __dlpack_device__(self):
+    def __dlpack_device__(self) -> tuple[int, int]:
         return self.device
 
-    def __dlpack__(self, **options):
+    def __dlpack__(self, **options) -> Any:
         capsule = self.exporter.__dlpack__(**options)
         if not PyCapsule_IsValid(capsule, "dltensor") and not PyCapsule_IsValid(capsule, "dltensor_versioned"):
             raise TypeError(NO_CAPSULE)
@@ -254,11 +249,9 @@ cdef object import_tensor(object exporter, uint32_t width, uint32_t height, host
             f"frame is a tensor on a device of DLPack type {device_type}; {allowed}an Ascend device (21, or 12 as "
             "torch_npu has it) can be encoded: copy it to one first")
     cdef Tensor tensor = take_capsule(exporter.__dlpack__())
-    cdef DLTensor *described
+    cdef DLTensor *described = &(<DLManagedTensor *>tensor._managed).dl_tensor
     if tensor._versioned:
         described = &(<DLManagedTensorVersioned *>tensor._managed).dl_tensor
-    else:
-        described = &(<DLManagedTensor *>tensor._managed).dl_tensor
     # Nothing that the tensor points to is read before what it says of itself has been checked.
     if described.device.device_type != device_type or described.device.device_id != device_id:
         raise errors.InvalidArgumentError(
@@ -288,16 +281,12 @@ cdef object import_tensor(object exporter, uint32_t width, uint32_t height, host
     cdef uint8_t *data = <uint8_t *>described.data + described.byte_offset
     if device_type == kDLCPU:
         held.view_count = 0
-        held.picture.y = data
-        held.picture.y_stride = <size_t>row
-        held.picture.uv = data + row * height
-        held.picture.uv_stride = <size_t>row
-        describe(held, width, height)
+        describe_whole(held, data, <size_t>row, width, height)
         return tensor
     cdef DeviceFrame frame = DeviceFrame.__new__(DeviceFrame)
     frame._picture.data = data
-    frame._picture.stride = check_int(row, "stride", 1, 1 << 20)
-    frame._picture.height_stride = check_int(described.shape[0] * 2 // 3, "height", 1, 1 << 20)
+    frame._picture.stride = check_range(row, "stride", 1, 1 << 20)
+    frame._picture.height_stride = check_range(described.shape[0] * 2 // 3, "height", 1, 1 << 20)
     frame.owner = tensor
     frame.device = device_id
     frame.dtype_shape = shape

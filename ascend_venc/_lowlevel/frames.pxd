@@ -18,9 +18,8 @@ cdef class Frame:
     cdef _give_back(self)
     cdef _give_back_if_done(self)
 
-# A Frame without memory, and its memory: two steps, so that nothing can fail while a buffer is held.
+# A Frame without memory, which avenc_channel_acquire writes into it: so that nothing can fail while a buffer is held.
 cdef Frame new_frame(object channel, uint32_t width, uint32_t height)
-cdef void fill_frame(Frame frame, avenc_frame *handle, avenc_frame_memory *memory) noexcept
 
 # A frame in host memory, kept in place by the views until release_host_frame.
 cdef struct host_frame:
@@ -35,4 +34,6 @@ cdef str shape_of(Py_buffer *view)
 # Describe NV12 or NV21 in a buffer, or in a pair of buffers (y, uv). Runs Python: nothing native is held meanwhile.
 cdef int hold_host_frame(object frame, uint32_t width, uint32_t height, host_frame *held) except -1
 cdef void release_host_frame(host_frame *held) noexcept
-cdef void describe(host_frame *held, uint32_t width, uint32_t height) noexcept
+
+# One in a single piece of memory, with its chroma behind its luma.
+cdef void describe_whole(host_frame *held, const uint8_t *y, size_t stride, uint32_t width, uint32_t height) noexcept

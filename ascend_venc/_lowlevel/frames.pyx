@@ -69,6 +69,7 @@ cdef class Frame:
 
     def __getbuffer__(self, Py_buffer *view, int flags):
         self._check()
+        self._strides[0] = <Py_ssize_t>self._memory.stride
         cdef bint packed = self._strides[0] == self._shape[1]
         if flags & PyBUF_F_CONTIGUOUS == PyBUF_F_CONTIGUOUS:
             raise BufferError("the frame's rows follow each other: ask for another order than Fortran's")
@@ -95,37 +96,37 @@ cdef class Frame:
         self._give_back_if_done()
 
     @property
-    def width(self):
+    def width(self) -> int:
         return self._width
 
     @property
-    def height(self):
+    def height(self) -> int:
         return self._height
 
     @property
-    def stride(self):
+    def stride(self) -> int:
         return self._memory.stride
 
     @property
-    def is_device_memory(self):
+    def is_device_memory(self) -> bool:
         return bool(self._memory.device_memory)
 
     @property
-    def submitted(self):
+    def submitted(self) -> bool:
         return bool(self._submitted)
 
     @property
-    def array(self):
+    def array(self) -> NDArray[uint8]:
         import numpy
         self._check()  # numpy would make something else of an object that refuses
         return numpy.asarray(self)
 
     @property
-    def y(self):
+    def y(self) -> NDArray[uint8]:
         return self.array[:self._height]
 
     @property
-    def uv(self):
+    def uv(self) -> NDArray[uint8]:
         return self.array[self._height:]
 
     def release(self):
@@ -156,12 +157,6 @@ cdef Frame new_frame(object channel, uint32_t width, uint32_t height):
     frame._shape[1] = width
     frame._strides[1] = 1
     return frame
-
-
-cdef void fill_frame(Frame frame, avenc_frame *handle, avenc_frame_memory *memory) noexcept:
-    frame._h = handle
-    frame._memory = memory[0]
-    frame._strides[0] = <Py_ssize_t>memory.stride
 
 
 # ---- host memory of the program ----------------------------------------------------------------------------------------
@@ -225,16 +220,11 @@ cdef int rows_of(Py_buffer *view, str name, size_t width, size_t *stride) except
 
 cdef int hold_plane(object plane, str name, uint32_t width, uint32_t rows, Py_buffer *view,
                     const uint8_t **data, size_t *stride) except -1:
-    cdef Py_ssize_t row_bytes
     get_bytes_view(plane, name, 0, view)
     try:
         if view.ndim == 1 and view.len == <Py_ssize_t>rows * width and view.strides[0] == 1:
             stride[0] = width
-        elif view.ndim in (2, 3):
-            row_bytes = view.shape[1] * (view.shape[2] if view.ndim == 3 else 1)
-            if view.shape[0] != rows or row_bytes != width:
-                raise errors.InvalidArgumentError(
-                    f"{name} has shape {shape_of(view)}, it needs {rows} rows of {width} bytes")
+        elif view.ndim in (2, 3) and view.shape[0] == rows and view.len == <Py_ssize_t>rows * width:
             rows_of(view, name, width, stride)
         else:
             raise errors.InvalidArgumentError(
@@ -251,6 +241,13 @@ cdef void describe(host_frame *held, uint32_t width, uint32_t height) noexcept:
     held.picture.width = width
     held.picture.y_height = height
     held.picture.uv_height = height // 2
+
+
+cdef void describe_whole(host_frame *held, const uint8_t *y, size_t stride, uint32_t width, uint32_t height) noexcept:
+    held.picture.y = y
+    held.picture.uv = y + stride * height
+    held.picture.y_stride = held.picture.uv_stride = stride
+    describe(held, width, height)
 
 
 cdef int hold_pair(tuple planes, uint32_t width, uint32_t height, host_frame *held) except -1:
@@ -279,25 +276,17 @@ cdef int hold_host_frame(object frame, uint32_t width, uint32_t height, host_fra
     get_bytes_view(frame, "frame", 0, view)
     held.view_count = 1
     try:
-        if view.ndim == 1:
-            if view.len != rows * width:
-                raise wrong_frame(view, width, height)
+        if view.ndim == 1 and view.len == rows * width:
             if view.strides[0] != 1:
                 raise errors.InvalidArgumentError("frame is not contiguous: use numpy.ascontiguousarray(frame)")
-        elif view.ndim == 2:
-            if view.shape[0] != rows or view.shape[1] != width:
-                raise wrong_frame(view, width, height)
+        elif view.ndim == 2 and view.shape[0] == rows and view.shape[1] == width:
             rows_of(view, "frame", width, &stride)
         else:
             raise wrong_frame(view, width, height)
     except BaseException:
         release_host_frame(held)
         raise
-    held.picture.y = <const uint8_t *>view.buf
-    held.picture.y_stride = stride
-    held.picture.uv = held.picture.y + stride * height
-    held.picture.uv_stride = stride
-    describe(held, width, height)
+    describe_whole(held, <const uint8_t *>view.buf, stride, width, height)
     return 0
 
 

@@ -1,21 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One frame to each of many channels in a call that gives the GIL up once.
-
-Invariant: as in channel.pyx, no Python code runs while anything native is held. What cannot be sent at once, and as it is,
-is left to who called.
-"""
-from cpython.buffer cimport PyObject_CheckBuffer
-from cpython.exc cimport PyErr_CheckSignals
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from libc.stdint cimport int64_t, uint32_t, uint64_t
-
-from .. import errors
-from .cavenc cimport *
-from .channel cimport Channel
-from .frames cimport Frame, hold_host_frame, host_frame, release_host_frame
-from .stream cimport DROP_OLDEST, Stream
-from .wait cimport begin_wait
-
+# One frame to each of many channels in a call that gives the GIL up once: a part of channel.pyx.
+#
+# Invariant: as there, no Python code runs while anything native is held. What cannot be sent at once, and as it is, is left
+# to who called.
 
 cdef struct sending:
     avenc_channel *channel  # NULL: not to be sent here
@@ -38,19 +25,15 @@ cdef int begin(sending *one, Channel channel, object frame, object stamp, bint k
     cdef Stream stream = channel.stream
     stream.forget_dropped()
     stream.note_submitter()
-    one.submission.number_pts = stamp is None
-    one.submission.pts = 0 if stamp is None else stamp
-    one.submission.converted = one.submission.promised = False
-    one.submission.force_idr = key_frame
-    one.submission.sei_size = 0
+    begin_submission(&one.submission, stamp, key_frame, None)
     try:
-        hold_host_frame(frame, <uint32_t>channel.width, <uint32_t>channel.height, &one.held)
+        hold_host_frame(frame, channel.width, channel.height, &one.held)
     except (TypeError, errors.VencError):
         return 0  # the encoder's own submit finds that again
     one.submission.picture = one.held.picture
     if token is not None:
         tags[i] = stream.add_entry(token)
-    one.submission.tag = 0 if token is None else tags[i]
+        one.submission.tag = tags[i]
     one.expected = stream.next_index
     one.channel = channel._h
     return 0

@@ -100,10 +100,10 @@ cdef class Packet:
     def __releasebuffer__(self, Py_buffer *view):
         self._exports -= 1
 
-    def __len__(self):
+    def __len__(self) -> int:
         return <Py_ssize_t>self._handle().size
 
-    def __bytes__(self):
+    def __bytes__(self) -> bytes:
         cdef avenc_packet *packet = self._handle()
         return PyBytes_FromStringAndSize(<const char *>packet.data, <Py_ssize_t>packet.size)
 
@@ -114,79 +114,79 @@ cdef class Packet:
             self._time_base, self._token, packet.device_kind, packet.mean_qp, packet.picture_bits, packet.en_type)
 
     @property
-    def size(self):
+    def size(self) -> int:
         return self._handle().size
 
     @property
-    def pts(self):
+    def pts(self) -> int:
         return self._handle().pts
 
     @property
-    def dts(self):
+    def dts(self) -> int:
         return self._handle().pts
 
     @property
-    def time(self):
+    def time(self) -> float:
         return float(self._handle().pts * self._time_base)
 
     @property
-    def time_base(self):
+    def time_base(self) -> Fraction:
         return self._time_base
 
     @property
-    def duration(self):
+    def duration(self) -> int:
         self._handle()
         return 1
 
     @property
-    def frame_index(self):
+    def frame_index(self) -> int:
         return self._handle().frame_index
 
     @property
-    def is_keyframe(self):
+    def is_keyframe(self) -> bool:
         return self._handle().kind == AVENC_KIND_IDR
 
     @property
-    def kind(self):
+    def kind(self) -> PictureKind:
         return _KIND_NAMES[self._handle().kind]
 
     @property
-    def codec(self):
+    def codec(self) -> Codec:
         return "h265" if self._handle().en_type == H265_MAIN_LEVEL else "h264"
 
     @property
-    def device_kind(self):
+    def device_kind(self) -> PictureKind | None:
         cdef int32_t kind = self._handle().device_kind
         return None if kind == AVENC_KIND_UNKNOWN else _KIND_NAMES[kind]
 
     @property
-    def mean_qp(self):
+    def mean_qp(self) -> int | None:
         cdef int32_t qp = self._handle().mean_qp
         return None if qp < 0 else qp
 
     @property
-    def picture_bits(self):
+    def picture_bits(self) -> int | None:
         cdef uint64_t bits = self._handle().picture_bits
         return bits if bits else None
 
     @property
-    def token(self):
+    def token(self) -> Any:
         return self._token
 
     @property
-    def submitted_at(self):
+    def submitted_at(self) -> float:
         return <double>self._handle().submitted_ns * 1e-9
 
     @property
-    def emitted_at(self):
+    def emitted_at(self) -> float:
         return <double>self._handle().emitted_ns * 1e-9
 
     @property
-    def latency(self):
+    def latency(self) -> float:
         cdef avenc_packet *packet = self._handle()
         return <double>(packet.emitted_ns - packet.submitted_ns) * 1e-9
 
-    def nal_units(self):
+    def nal_units(self) -> list[memoryview]:
         """Return the NAL units as a list of memoryviews, without start codes and without a copy.
 
         The views keep the packet's buffer; `release()` refuses while one of them is alive.
@@ -194,14 +194,14 @@ cdef class Packet:
         self._handle()
         return nal_units(self)
 
-    def sei(self):
+    def sei(self) -> list[SeiMessage]:
         """Return the SEI messages as a list of `bitstream.SeiMessage`, with memory of their own.
 
         Raises InvalidArgumentError where an SEI is damaged.
         """
         return messages_of(self, self._handle().en_type)
 
-    def to_av(self):
+    def to_av(self) -> Any:
         """Return an `av.Packet` with a copy of the access unit and its times. Raises MediaError without PyAV."""
         self._handle()
         try:

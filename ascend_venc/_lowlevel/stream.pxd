@@ -22,11 +22,6 @@ cdef class Ticket:
     cdef bint refused  # by the device as it was sent: it may read the memory all the same
     cdef Ticket next  # of those that were refused
 
-# EncoderConfigs by epoch, the oldest of those that are kept in the place of those before.
-cdef class Settings:
-    cdef list kept
-    cdef uint32_t first  # epoch of kept[0]
-
 # Calls of close() that wait for a stream's end: where it fails, they are told.
 cdef class Closing:
     cdef Py_ssize_t waiting
@@ -41,7 +36,8 @@ cdef class Stream:
     cdef size_t told
     cdef size_t to_tell
     cdef list time_bases  # by epoch, as the next. Those of changes that came to nothing are among them
-    cdef Settings configs
+    cdef list configs  # EncoderConfigs by epoch, from that of the first one here on
+    cdef uint32_t first_epoch
     cdef dict distinct  # each time base that stands there, once
     cdef Py_ssize_t shared  # how many of them are those
     cdef list failures  # of frames, that encode() met before it had sent its own: the next to be raised
@@ -53,7 +49,7 @@ cdef class Stream:
     cdef bint dropped  # by close(): packets cannot be had any more
     cdef bint ended  # end() was called
     cdef bint key_frame_owed  # a dropped frame was to be a key frame
-    cdef uint64_t submitter  # thread that submits, as this_thread() numbers it; 0 if none has
+    cdef uint64_t submitter  # thread that submits, by its own number; 0 if none has
     cdef bint several_submitters
     cdef int64_t next_index  # the next frame's, unless several threads submit
     cdef uint64_t refused  # frames that were not accepted for lack of room
@@ -70,11 +66,12 @@ cdef class Stream:
     cdef int begin_epoch(self, object config, object time_base) except -1
     cdef int undo_epoch(self) except -1
     cdef int note_submitter(self) noexcept
+    cdef bint submitted_by_this_thread_alone(self) noexcept
+    cdef object config_of(self, uint32_t epoch)
     cdef int begin_to_lend(self) except -1
     cdef list keep_owners(self)
     cdef int leave_futures(self) except -1
     cdef int unlist(self) except -1
-    cdef mark_closed(self)
 
 # Keep the owner alive until the device cannot read what is its any more, where it has frames that it refused of the ticket's
 # channel. For a ticket that stands nowhere any more, once. Allocates nothing.
@@ -84,10 +81,7 @@ cdef void keep_refused(Ticket ticket) noexcept
 cdef object cancel_all(list futures)
 
 # Let go of owners whose channels have ended; tell of channels that nobody waited for and that could not be destroyed.
-cdef int let_go() except -1
-
-# A number that no other thread of the process has or had: Python's idents are used again.
-cdef uint64_t this_thread() noexcept
+cpdef int let_go_of_ended() except -1
 
 # Raise for a closed encoder. While the interpreter exits, a daemon thread is parked first.
 cdef int refuse_closed() except -1

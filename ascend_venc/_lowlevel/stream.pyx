@@ -20,7 +20,7 @@ cimport cython
 
 from .. import errors
 from .cavenc cimport *
-from .core cimport count_tickets
+from .core cimport count_tickets, failed_detail
 from .stream cimport *
 
 from . import core
@@ -31,7 +31,7 @@ cdef extern from "unistd.h" nogil:
 cdef extern from *:
     """
     #include <stdint.h>
-    static uint64_t number_of_this_thread(void) {
+    static uint64_t number_of_this_thread(void) { /* which no other had: Python's idents are used again */
         static __thread uint64_t mine;
         static uint64_t last;
         if (mine == 0)
@@ -45,7 +45,7 @@ cdef enum:
     EXIT_MS = 1000  # for all that a program left open
     PARKED_S = 3  # that a thread waits for the end of the process, which other functions of atexit may wait for too
 
-orphans = queue.SimpleQueue()  # Futures whose encoder is gone, to be cancelled by the thread that serves Futures
+orphans: SimpleQueue[Future[Packet]] = queue.SimpleQueue()  # Futures whose encoder is gone, to be cancelled by the thread that serves Futures
 _open_streams = weakref.WeakSet()
 cdef bint _exiting = False
 cdef list _kept = []  # Kept, each until its channel has ended
@@ -92,15 +92,12 @@ cdef class Kept:
 
     cdef int discard(self) except -1:
         """The channel has ended. What an exception leaves is for the next call."""
-        cdef Py_ssize_t i
         while self.owners:
             self.owners.popitem()
             count_tickets(-1)
-        for i in range(len(_kept)):
-            if _kept[i] is self:
-                del _kept[i]
-                count_tickets(-1)
-                break
+        if self in _kept:
+            _kept.remove(self)
+            count_tickets(-1)
         return 0
 
 
@@ -159,7 +156,8 @@ cdef int let_go_of_refused() except -1:
     return 0
 
 
-cdef int let_go() except -1:
+cpdef int let_go_of_ended() except -1:
+    """Let go of what was kept for channels that have ended by now; every call of any encoder does so too."""
     cdef Kept kept
     cdef Py_ssize_t i = len(_kept)
     cdef int status
@@ -177,9 +175,8 @@ cdef int let_go() except -1:
         status = avenc_channel_wait_closed(kept._h, NULL)
         if not kept.warned and status not in (AVENC_OK, AVENC_E_TIMEOUT, AVENC_E_FORKED):
             kept.warned = True
-            reason = (<bytes>avenc_last_failure().detail).decode("utf-8", "replace")
             warnings.warn(
-                f"an encoder whose end nobody waited for ended with {errors.explain(status)} {reason}".rstrip(),
+                f"an encoder whose end nobody waited for ended with {errors.explain(status)} {failed_detail()}".rstrip(),
                 RuntimeWarning, stacklevel=2)
         if ended:
             leave_to_be_cancelled(kept.strip())  # where memory ran out as the stream was closed
@@ -196,15 +193,6 @@ cdef int leave_to_be_cancelled(list futures) except -1:
     return 0
 
 
-def let_go_of_ended():
-    """Let go of what was kept for channels that have ended by now; every call of any encoder does so too."""
-    let_go()
-
-
-cdef uint64_t this_thread() noexcept:
-    return number_of_this_thread()
-
-
 cdef int refuse_closed() except -1:
     """The interpreter is about to stop daemon threads wherever they are; an exception would only print a traceback of
     the program's loop. Without the GIL and with nothing held the thread waits for the end of the process, but not for
@@ -219,28 +207,15 @@ cdef int refuse_closed() except -1:
 
 
 @cython.final
-cdef class Settings:
-    """Settings()\n--\n
-    See stream.pxd."""
-
-    def __cinit__(self):
-        self.kept = []
-
-    def __getitem__(self, uint32_t epoch):
-        return self.kept[epoch - self.first if epoch > self.first else 0]
-
-
-@cython.final
 cdef class Stream:
     """Stream(device)\n--\n
-    See the module.
-    """
+    See the module."""
 
     def __cinit__(self, Device device not None):
         self.device = device
         self.entries = {}
         self.time_bases = []
-        self.configs = Settings()
+        self.configs = []
         self.distinct = {}
         self.failures = []
         self.closing = Closing.__new__(Closing)
@@ -251,8 +226,9 @@ cdef class Stream:
         if self.entries:  # of packets that could still be taken
             self.leave_futures()
 
-    cdef mark_closed(self):
-        """Close without waiting: no Python lock is taken, and nothing of the program's runs."""
+    def mark_closed(self):
+        """Close without waiting: it ends natively, and nobody takes packets any more. No Python lock is taken, and nothing
+        of the program's runs: Futures that get no packet are left to be cancelled by the thread that serves Futures."""
         if self._h != NULL and not self.closed and not self.kept:
             try:
                 self.leave_futures()
@@ -302,7 +278,7 @@ cdef class Stream:
         """Note the settings of the native stream's next epoch. No Python code may run until the native call that begins it."""
         self.time_bases.append(time_base)
         try:
-            self.configs.kept.append(config)
+            self.configs.append(config)
         except MemoryError:
             self.time_bases.pop()
             raise
@@ -311,8 +287,12 @@ cdef class Stream:
     cdef int undo_epoch(self) except -1:
         """That call refused."""
         self.time_bases.pop()
-        self.configs.kept.pop()
+        self.configs.pop()
         return 0
+
+    cdef object config_of(self, uint32_t epoch):
+        """The settings of an epoch; of one that was forgotten the oldest that are kept."""
+        return self.configs[epoch - self.first_epoch if epoch > self.first_epoch else 0]
 
     def forget_settings(self):
         """Let go of settings that are over; equal time bases become one object. Python code runs here.
@@ -323,10 +303,10 @@ cdef class Stream:
         cdef uint32_t present = avenc_channel_epoch(self._h)
         cdef list _gone = None
         cdef Py_ssize_t i = self.shared
-        if self.configs.first < present:
-            _gone = self.configs.kept[:present - self.configs.first]
-            del self.configs.kept[:present - self.configs.first]
-            self.configs.first = present
+        if self.first_epoch < present:
+            _gone = self.configs[:present - self.first_epoch]
+            del self.configs[:present - self.first_epoch]
+            self.first_epoch = present
         while i < len(self.time_bases):
             time_base = self.time_bases[i]
             self.time_bases[i] = self.distinct.setdefault(time_base, time_base)
@@ -336,7 +316,7 @@ cdef class Stream:
     cdef int forget_dropped(self) except -1:
         """Let go of what came with frames and packets that nobody will get, and of what outlived its channel."""
         cdef object tag, stop = None
-        let_go()
+        let_go_of_ended()
         if not self.entries or (self.on_full != DROP_OLDEST and self.sink < 0):  # nothing is dropped or written otherwise
             return 0
         try:
@@ -357,11 +337,14 @@ cdef class Stream:
                 raise stop
 
     cdef int note_submitter(self) noexcept:
-        cdef uint64_t thread = this_thread()
+        cdef uint64_t thread = number_of_this_thread()
         if self.submitter != thread:
             self.several_submitters = self.submitter != 0
             self.submitter = thread
         return 0
+
+    cdef bint submitted_by_this_thread_alone(self) noexcept:
+        return self.submitter == number_of_this_thread() and not self.several_submitters
 
     cdef list keep_owners(self):
         """The stream is closed: nobody gets what is left of its entries. Futures to be cancelled.
@@ -383,11 +366,8 @@ cdef class Stream:
         return futures
 
     cdef int unlist(self) except -1:
-        cdef Py_ssize_t i
-        for i in range(len(_lending)):
-            if _lending[i] is self:
-                del _lending[i]
-                break
+        if self in _lending:
+            _lending.remove(self)
         self.listed = False
         return 0
 
@@ -431,7 +411,7 @@ cdef bint is_promised(object entry) noexcept:
     return type(entry) is Ticket and (<Ticket>entry).future is not None
 
 
-def cancel(future):
+def cancel(future: Future[Packet]):
     """Cancel a Future, and tell who waits for it with concurrent.futures.wait or as_completed.
 
     One that the program itself has given an end stays as it is. Raises what a callback raises that is no Exception, and
@@ -449,7 +429,7 @@ cdef bint has_its_end(object future) except -1:
     return future._state in ("CANCELLED_AND_NOTIFIED", "FINISHED")
 
 
-def settle(stop, end, future, *args):
+def settle(stop: BaseException | None, end, future: Future[Packet], *args) -> BaseException | None:
     """Give a Future its end, unless the program has. Whatever its callbacks raise stops nothing: see `what_to_raise`.
 
     Tried once more where what ended it was interrupted: by a signal's handler, or for want of memory.
@@ -471,7 +451,7 @@ cdef object cancel_all(list futures):
     return stop
 
 
-def what_to_raise(stop, error):
+def what_to_raise(stop: BaseException | None, error: BaseException) -> BaseException | None:
     """What is to be raised when every Future has its end: `stop`, from before, or what a callback has raised now to end
     the program, on the main thread. All else is shown: it is nothing of the call that found the Future.
     """
@@ -482,7 +462,7 @@ def what_to_raise(stop, error):
     return stop
 
 
-def show(error):
+def show(error: BaseException):
     """As a thread's exception is shown; a hook that fails itself stops nothing."""
     try:
         threading.excepthook(
@@ -491,7 +471,7 @@ def show(error):
         pass
 
 
-def open_channels(Device device not None):
+def open_channels(Device device not None) -> int:
     """How many streams this process has open on a device."""
     cdef Stream stream
     cdef int count = 0

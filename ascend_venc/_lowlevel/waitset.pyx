@@ -31,7 +31,7 @@ cdef class WaitSet:
         """List a key as its channel does, and wake a waiting thread. From any thread; does not block."""
         avenc_waitset_signal(self._h, key)
 
-    def take(self, timeout=None, double max_latency=0.0):
+    def take(self, timeout: float | None = None, double max_latency=0.0) -> list[int]:
         """Wait up to `timeout` seconds (None: without bound) and return the keys of channels with progress, at most 256.
 
         [] after the time. Waits without the GIL; Ctrl-C interrupts. With `max_latency`, in seconds, keys are collected
@@ -55,7 +55,7 @@ cdef class WaitSet:
                 avenc_waitset_signal(self._h, keys[i])
             raise
 
-    def fileno(self):
+    def fileno(self) -> int:
         """A file descriptor for an event loop: readable once there was progress after `arm`."""
         cdef int fd = avenc_waitset_fd(self._h)
         if fd < 0:
@@ -67,6 +67,3 @@ cdef class WaitSet:
         every channel after this, then sleep.
         """
         avenc_waitset_arm(self._h)
-
-    def __reduce__(self):
-        raise TypeError("a WaitSet cannot be pickled: it belongs to this process")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import ascend_venc as venc
-from ascend_venc._lowlevel.group import submit_to_each
+from ascend_venc._lowlevel.channel import submit_to_each
 from helpers import decode, interface, simulator, video
 from helpers.waiting import eventually, outcome, started
 

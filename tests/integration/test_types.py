@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import pydoc
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -191,6 +192,12 @@ def test_signatures_of_compiled_names_are_those_of_their_stubs(stub, module):
             elif not each.name.startswith("__"):
                 assert of_runtime(getattr(cls, each.name)) == of_stub(each), (node.name, each.name)
         assert of_runtime(cls) == made, node.name
+
+
+def test_stubs_are_what_the_build_makes_of_the_modules():
+    made = runpy.run_path(str(ROOT / "scripts" / "generate_stubs.py"))["stubs"]()
+    assert made == {path.name: path.read_text() for path in LOWLEVEL.glob("*.pyi")}
+    assert "def receive_many(self, limit: int, " in made["channel.pyi"]
 
 
 def public_callables():
