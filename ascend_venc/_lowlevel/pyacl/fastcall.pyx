@@ -3,8 +3,8 @@
 #
 # pyACL's functions are builtins that parse with PyArg_ParseTuple: positional arguments only, one text for every wrong
 # number or type, integers that are masked rather than range-checked. A Cython `def` gives neither that text nor that
-# speed, so each function is a METH_FASTCALL builtin: it receives a C array of borrowed arguments and converts them with
-# the functions below, which follow the format characters of PyArg_ParseTuple that pyACL uses.
+# speed, so each function is a METH_FASTCALL builtin (functions.pxi): it receives a C array of borrowed arguments and
+# converts them with the functions below, which follow the format characters of PyArg_ParseTuple that pyACL uses.
 #
 # The last failure of each thread is kept as text: call, arguments, code, name, reason, hint. `last_failure` takes it.
 # With ASCEND_VENC_LOG=debug each failing call is also logged, through the logger "ascend_venc".
@@ -28,6 +28,12 @@ cdef extern from "Python.h":
 
 # The type of every facade function: (ignored, borrowed arguments, their number).
 ctypedef object (*fastcall)(PyObject *, PyObject **, Py_ssize_t)
+
+# A call of one, as it is told when it fails.
+cdef struct facade_call:
+    const char *name
+    PyObject **args
+    Py_ssize_t given
 
 # ---- builtins ----------------------------------------------------------------------------------------------------------
 
@@ -158,12 +164,11 @@ cdef object log = None  # the logger, once it is decided that there is one
 cdef bint log_decided = False
 
 
-cdef inline object status(const char *call, aclError code, PyObject **args, Py_ssize_t given):
-    return 0 if code == ACL_SUCCESS else failed(call, code, args, given)
+cdef inline object status(facade_call call, aclError code):
+    return 0 if code == ACL_SUCCESS else failed(call, code)
 
 
-cdef object failed(
-        const char *call, int64_t code, PyObject **args, Py_ssize_t given, object reason=None, bint hint=True):
+cdef object failed(facade_call call, int64_t code, object reason=None, bint hint=True):
     """Return the code of a call that failed, after keeping it with its reason as the thread's last failure."""
     cdef const char *runtime_text = NULL
     # The runtime's text dies with this thread's next call, and reading clears it.
@@ -173,7 +178,7 @@ cdef object failed(
         text = (<bytes>runtime_text).decode("utf-8", "replace").strip()
         reason = text if not reason else f"{reason}; {text}" if text else reason
     row = errors.lookup(code)
-    message = f"{(<bytes>call).decode()}({describe_arguments(args, given)}) returned {code} {row.name}"
+    message = f"{(<bytes>call.name).decode()}({describe_arguments(call)}) returned {code} {row.name}"
     if reason:
         message = f"{message}: {reason}"
     if hint and row.hint:
@@ -186,19 +191,21 @@ cdef object failed(
     return code
 
 
-cdef object unsupported(const char *call, PyObject **args, Py_ssize_t given):
+cdef object unsupported(facade_call call):
     """The same for an optional function that the loaded AscendCL lacks: 200001."""
-    return failed(call, ACL_ERROR_API_NOT_SUPPORT, args, given, "the loaded AscendCL has no such function")
+    return failed(call, ACL_ERROR_API_NOT_SUPPORT, "the loaded AscendCL has no such function")
 
 
-cdef object explained(const char *call, aclError code, PyObject **args, Py_ssize_t given):
+cdef inline object explained(facade_call call, aclError code):
+    return 0 if code == ACL_SUCCESS else failed_setter(call, code)
+
+
+cdef object failed_setter(facade_call call, aclError code):
     """The code of a setter; with the range that the value is outside of, where the facade knows it."""
-    if code == ACL_SUCCESS:
-        return 0
     from ... import diagnosis  # when something is to be explained, not at import
 
-    name = (<bytes>call).decode().rpartition(".")[2]
-    return failed(call, code, args, given, diagnosis.of_setter(name, [<object>args[i] for i in range(given)]))
+    name = (<bytes>call.name).decode().rpartition(".")[2]
+    return failed(call, code, diagnosis.of_setter(name, [<object>call.args[i] for i in range(call.given)]))
 
 
 cdef object last_failure():
@@ -208,11 +215,11 @@ cdef object last_failure():
     return message
 
 
-cdef str describe_arguments(PyObject **args, Py_ssize_t given):
+cdef str describe_arguments(facade_call call):
     """Describe what a call was given: small ints as they are, addresses in hexadecimal, anything else by its type."""
     words = []
-    for i in range(given):
-        argument = <object>args[i]
+    for i in range(call.given):
+        argument = <object>call.args[i]
         if isinstance(argument, int) and not isinstance(argument, bool):
             number = int.__pos__(argument)  # by no code of a class of the program's
             if number.bit_length() > 64:

@@ -205,57 +205,48 @@ cdef int forget_handles() except -1:
 
 # ---- bodies of functions ---------------------------------------------------------------------------------------------
 
-cdef object stale(const char *call, handle_table *table, uint64_t key, PyObject **args, Py_ssize_t given):
+cdef object stale(facade_call call, handle_table *table, uint64_t key):
     """The code and the reason for a handle that is not in its table."""
     return failed(
-        call, ACL_ERROR_INVALID_PARAM, args, given,
+        call, ACL_ERROR_INVALID_PARAM,
         f"{key:#x} is not a live {(<bytes>table.kind).decode()}: it was destroyed, or never created in this process")
 
 
-cdef inline uint64_t live_or_null(
-        const char *refusal, handle_table *table, PyObject **args, Py_ssize_t given) except? 0xFFFFFFFFFFFFFFFF:
+cdef inline uint64_t live_or_null(handle_table *table, uint64_t key) noexcept:
     """The handle that a getter reads from: NULL, for which AscendCL has its own answer, for one that is not alive."""
-    cdef uint64_t handle = 0
-    if given != 1 or not as_uint64(args[0], &handle):
-        refuse(refusal)
-    return handle if is_live(table, handle) else 0
+    return key if is_live(table, key) else 0
 
 
-cdef object create_handle(const char *call, handle_table *table, creator function, PyObject **args, Py_ssize_t given):
+cdef object create_handle(facade_call call, handle_table *table, creator function):
     """The body of what creates a description, all of which are acl.media's: its handle, or 0 with the reason kept."""
     avenc_interface_expect(AVENC_DVPP_V1)
     reserve(table)
     cdef void *handle = function()
     if handle == NULL:
-        return no_handle(call, args, given)
+        return no_handle(call)
     insert(table, handle, 0)
     return <uint64_t>handle
 
 
-cdef object no_handle(const char *call, PyObject **args, Py_ssize_t given):
+cdef object no_handle(facade_call call):
     cdef aclrtContext context = NULL
     if loaded_api.aclrtGetCurrentContext(&context) == ACL_SUCCESS and context != NULL:
-        failed(call, ACL_ERROR_BAD_ALLOC, args, given)
+        failed(call, ACL_ERROR_BAD_ALLOC)
     else:
-        failed(call, ACL_ERROR_RT_CONTEXT_NULL, args, given)
+        failed(call, ACL_ERROR_RT_CONTEXT_NULL)
     return 0
 
 
-cdef object destroy_handle(
-        const char *call, const char *refusal, handle_table *table, destructor function, bint waits, PyObject **args,
-        Py_ssize_t given):
+cdef object destroy_handle(facade_call call, handle_table *table, destructor function, bint waits, uint64_t key):
     """The body of every destroy and free function."""
-    cdef uint64_t key = 0
     cdef int64_t value = 0
     cdef bint own_context = False
     cdef handle_entry *entry
     cdef aclError code
-    if given != 1 or not as_uint64(args[0], &key):
-        refuse(refusal)
     if key != 0:
         entry = find_live(table, key)
         if entry == NULL:
-            return stale(call, table, key, args, given)
+            return stale(call, table, key)
         if entry.pins > 0:
             entry.doomed = function
             return 0
@@ -270,4 +261,4 @@ cdef object destroy_handle(
         code = function(<void *>key)
     if code != ACL_SUCCESS and key != 0:
         insert(table, <void *>key, value, own_context)
-    return status(call, code, args, given)
+    return status(call, code)

@@ -74,15 +74,10 @@ cdef class Thread:
         self.joined.acquire()
 
 
-cdef object util_start_thread(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef Thread thread
-    if given != 2:
-        refuse(b"acl.util.start_thread args parse failed")
-    if not PyCallable_Check(<object>args[0]):
-        raise TypeError("parameter must be callable")
-    thread = Thread.__new__(Thread)
-    thread.function = <object>args[0]
-    thread.argument = <object>args[1]
+cdef object util_start_thread(facade_call call):
+    cdef Thread thread = Thread.__new__(Thread)
+    thread.function = <object>call.args[0]
+    thread.argument = <object>call.args[1]
     thread.finished = _thread.allocate_lock()
     thread.joined = _thread.allocate_lock()
     thread.finished.acquire()
@@ -90,21 +85,17 @@ cdef object util_start_thread(PyObject *self, PyObject **args, Py_ssize_t given)
     try:
         ident = _thread.start_new_thread(thread, ())
     except RuntimeError:  # the system has no more threads
-        return 0, failed(b"acl.util.start_thread", EAGAIN, args, given, "no thread could be started")
+        return 0, failed(call, EAGAIN, "no thread could be started")
     started[ident] = thread
     return ident, 0
 
 
-cdef object util_stop_thread(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef uint64_t ident = 0
-    cdef Thread thread
-    if given != 1 or not as_uint64(args[0], &ident):
-        refuse(b"acl.util.stop_thread args parse failed")
-    thread = started.get(ident)
+cdef object util_stop_thread(facade_call call, uint64_t ident):
+    cdef Thread thread = started.get(ident)
     if thread is None:
-        return failed(b"acl.util.stop_thread", ESRCH, args, given, "not a thread of start_thread, or stopped already")
+        return failed(call, ESRCH, "not a thread of start_thread, or stopped already")
     if ident == PyThread_get_thread_ident():
-        return failed(b"acl.util.stop_thread", EDEADLK, args, given, "a thread cannot wait for itself")
+        return failed(call, EDEADLK, "a thread cannot wait for itself")
     # While the interpreter ends other threads no longer run: then there is nothing to wait for.
     while not thread.finished.acquire(True, 0.05):
         PyErr_CheckSignals()
@@ -112,7 +103,7 @@ cdef object util_stop_thread(PyObject *self, PyObject **args, Py_ssize_t given):
             return 0
     thread.finished.release()  # for another thread that waits
     if started.get(ident) is not thread:
-        return failed(b"acl.util.stop_thread", ESRCH, args, given, "stopped by another thread meanwhile")
+        return failed(call, ESRCH, "stopped by another thread meanwhile")
     del started[ident]
     ended.discard(ident)
     thread.joined.release()
@@ -123,19 +114,14 @@ cdef object util_stop_thread(PyObject *self, PyObject **args, Py_ssize_t given):
 
 # ---- bytes -----------------------------------------------------------------------------------------------------------
 
-cdef object util_bytes_to_ptr(PyObject *self, PyObject **args, Py_ssize_t given):
-    if given != 1:
-        refuse(b"acl.util.bytes_to_ptr args parse failed")
-    if not PyBytes_Check(<object>args[0]):
+cdef object util_bytes_to_ptr(facade_call call):
+    if not PyBytes_Check(<object>call.args[0]):
         raise ValueError("needs an byte as argument")
-    return <uint64_t>PyBytes_AS_STRING(<object>args[0])
+    return <uint64_t>PyBytes_AS_STRING(<object>call.args[0])
 
 
-cdef object util_ptr_to_bytes(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef uint64_t address = 0, size = 0
+cdef object util_ptr_to_bytes(facade_call call, uint64_t address, uint64_t size):
     cdef char *target
-    if given != 2 or not as_uint64(args[0], &address) or not as_uint64(args[1], &size):
-        refuse(b"acl.util.ptr_to_bytes args parse failed")
     if size > <uint64_t>PY_SSIZE_T_MAX:
         raise ValueError(f"size {size} is larger than any memory")
     if size == 0:

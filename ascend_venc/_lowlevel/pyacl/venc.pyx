@@ -3,6 +3,8 @@
 #
 # A channel is known here from venc_create_channel_desc to venc_destroy_channel_desc. Calls that would wait for themselves,
 # or for a thread that has ended, return 100000 with the reason (acl.get_recent_err_msg) instead of waiting for ever.
+from cpython.object cimport PyCallable_Check
+
 
 cdef inline Channel channel_of(uint64_t handle):
     """The Channel of a live description; None for any other handle."""
@@ -12,16 +14,15 @@ cdef inline Channel channel_of(uint64_t handle):
 
 # ---- description ---------------------------------------------------------------------------------------------------------
 
-cdef object media_venc_create_channel_desc(PyObject *self, PyObject **args, Py_ssize_t given):
+cdef object media_venc_create_channel_desc(facade_call call, const acl_api *acl):
     cdef Channel channel = Channel.__new__(Channel)
     cdef aclvencChannelDesc *desc
-    cdef const acl_api *acl = api()
     reserve(&channel_descs)
     avenc_interface_expect(AVENC_DVPP_V1)
     with nogil:  # allocates on the device
         desc = acl.aclvencCreateChannelDesc()
     if desc == NULL:
-        return no_handle(b"acl.media.venc_create_channel_desc", args, given)
+        return no_handle(call)
     channel.desc = <uint64_t>desc
     try:
         channels[channel.desc] = channel
@@ -33,28 +34,28 @@ cdef object media_venc_create_channel_desc(PyObject *self, PyObject **args, Py_s
 
 
 cdef object media_venc_destroy_channel_desc(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef const char *call = b"acl.media.venc_destroy_channel_desc"
+    cdef facade_call call = facade_call(b"acl.media.venc_destroy_channel_desc", args, given)
     cdef uint64_t handle = 0
     cdef Channel channel
     cdef const acl_api *acl = api()
-    if given == 1 and as_uint64(args[0], &handle):
-        while (channel := channel_of(handle)) is not None:
-            if channel.pending or channel.users or channel.destroying:
-                return failed(call, ACL_ERROR_INVALID_PARAM, args, given,
-                              "the channel still exists and has frames to deliver: call venc_destroy_channel first")
-            if not channel.created:
-                break
-            # AscendCL would leave the channel behind, without a handle to end it by.
-            if strict.report != NULL:
-                strict.report(b"channel-open", b"aclvencDestroyChannelDesc",
-                              b"call aclvencDestroyChannel before aclvencDestroyChannelDesc",
-                              b"the channel descriptor still has an open channel, which AscendCL leaves behind for good")
-            code = media_venc_destroy_channel(self, args, given)  # without the GIL: look again
-            if code != 0:
-                return code
+    if given != 1 or not as_uint64(args[0], &handle):
+        refuse(b"acl.media.venc_destroy_channel_desc args parse failed!")
+    while (channel := channel_of(handle)) is not None:
+        if channel.pending or channel.users or channel.destroying:
+            return failed(call, ACL_ERROR_INVALID_PARAM,
+                          "the channel still exists and has frames to deliver: call venc_destroy_channel first")
+        if not channel.created:
+            break
+        # AscendCL would leave the channel behind, without a handle to end it by.
+        if strict.report != NULL:
+            strict.report(b"channel-open", b"aclvencDestroyChannelDesc",
+                          b"call aclvencDestroyChannel before aclvencDestroyChannelDesc",
+                          b"the channel descriptor still has an open channel, which AscendCL leaves behind for good")
+        code = builtin_media_venc_destroy_channel(self, args, given)  # without the GIL: look again
+        if code != 0:
+            return code
     # From the look above to the end the GIL is kept: no other thread creates a channel on it meanwhile.
-    code = destroy_handle(call, b"acl.media.venc_destroy_channel_desc args parse failed!", &channel_descs,
-                          <destructor>acl.aclvencDestroyChannelDesc, False, args, given)
+    code = destroy_handle(call, &channel_descs, <destructor>acl.aclvencDestroyChannelDesc, False, handle)
     if code == 0 and handle in channels:
         forget_deliveries(channels.pop(handle))
     return code
@@ -74,23 +75,15 @@ cdef int set_callback(Channel channel, object callback) except -1:
     return 0
 
 
-cdef object media_venc_set_channel_desc_callback(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef const char *call = b"acl.media.venc_set_channel_desc_callback"
-    cdef uint64_t handle = 0
+cdef object media_venc_set_channel_desc_callback(facade_call call, const acl_api *acl, uint64_t handle):
     cdef aclError code
-    cdef Channel channel
-    if given != 2 or not as_uint64(args[0], &handle):
-        refuse(b"acl.media.venc_set_channel_desc_callback args parse failed!")
-    if not PyCallable_Check(<object>args[1]):
-        raise TypeError("parameter must be callable")
-    cdef const acl_api *acl = api()
-    channel = channel_of(handle)
+    cdef Channel channel = channel_of(handle)
     if channel is None and handle != 0:
-        return stale(call, &channel_descs, handle, args, given)
+        return stale(call, &channel_descs, handle)
     code = acl.aclvencSetChannelDescCallback(<aclvencChannelDesc *>handle, venc_trampoline)
     if code == ACL_SUCCESS:
-        set_callback(channel, <object>args[1])
-    return status(call, code, args, given)
+        set_callback(channel, <object>call.args[1])
+    return status(call, code)
 
 
 cdef object media_venc_get_channel_desc_callback(PyObject *self, PyObject **args, Py_ssize_t given):
@@ -106,7 +99,7 @@ cdef size_t length_of(int32_t param_type) noexcept:
 
 
 cdef object media_venc_set_channel_desc_param(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef const char *call = b"acl.media.venc_set_channel_desc_param"
+    cdef facade_call call = facade_call(b"acl.media.venc_set_channel_desc_param", args, given)
     cdef const char *refusal = b"acl.media.venc_set_channel_desc_param args parse failed!"
     cdef uint64_t handle = 0, value = 0
     cdef uint32_t narrow = 0
@@ -133,18 +126,18 @@ cdef object media_venc_set_channel_desc_param(PyObject *self, PyObject **args, P
         source = &narrow
     cdef const acl_api *acl = api()
     if acl.aclvencSetChannelDescParam == NULL:
-        return unsupported(call, args, given)
+        return unsupported(call)
     channel = channel_of(handle)
     if channel is None and handle != 0:
-        return stale(call, &channel_descs, handle, args, given)
+        return stale(call, &channel_descs, handle)
     code = acl.aclvencSetChannelDescParam(<aclvencChannelDesc *>handle, param_type, length, source)
     if code == ACL_SUCCESS and param_type == ACL_VENC_CALLBACK_PTR:
         set_callback(channel, <object>args[2])
-    return explained(call, code, args, given)
+    return explained(call, code)
 
 
 cdef object media_venc_get_channel_desc_param(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef const char *call = b"acl.media.venc_get_channel_desc_param"
+    cdef facade_call call = facade_call(b"acl.media.venc_get_channel_desc_param", args, given)
     cdef uint64_t handle = 0, value = 0
     cdef int32_t param_type = 0
     cdef size_t length, written = 0
@@ -155,13 +148,13 @@ cdef object media_venc_get_channel_desc_param(PyObject *self, PyObject **args, P
         return callback_of(handle), 0
     cdef const acl_api *acl = api()
     if acl.aclvencGetChannelDescParam == NULL:
-        return 0, unsupported(call, args, given)
+        return 0, unsupported(call)
     if handle != 0 and not is_live(&channel_descs, handle):
-        return 0, stale(call, &channel_descs, handle, args, given)
+        return 0, stale(call, &channel_descs, handle)
     length = length_of(param_type)
     code = acl.aclvencGetChannelDescParam(<aclvencChannelDesc *>handle, param_type, length, &written, &value)
     if code != ACL_SUCCESS:
-        return 0, failed(call, code, args, given)
+        return 0, failed(call, code)
     return (value if length == 8 else <uint32_t>value), 0
 
 
@@ -194,31 +187,25 @@ cdef object why_refused(const acl_api *acl, uint64_t handle):
     )
 
 
-cdef object media_venc_create_channel(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef const char *call = b"acl.media.venc_create_channel"
-    cdef uint64_t handle = 0
+cdef object media_venc_create_channel(facade_call call, const acl_api *acl, uint64_t handle):
     cdef aclError code
-    cdef Channel channel
-    if given != 1 or not as_uint64(args[0], &handle):
-        refuse(b"acl.media.venc_create_channel args parse failed!")
-    cdef const acl_api *acl = api()
-    channel = channel_of(handle)
+    cdef Channel channel = channel_of(handle)
     if channel is None:
         if handle != 0:
-            return stale(call, &channel_descs, handle, args, given)
-        return status(call, acl.aclvencCreateChannel(NULL), args, given)
+            return stale(call, &channel_descs, handle)
+        return status(call, acl.aclvencCreateChannel(NULL))
     if avenc_interface_use(AVENC_DVPP_V1) != AVENC_OK:
-        return failed(call, ACL_ERROR_FEATURE_UNSUPPORTED, args, given,
+        return failed(call, ACL_ERROR_FEATURE_UNSUPPORTED,
                       "this process uses DVPP V2 (acl.himpi, or an Encoder with interface=\"v2\"), and acl.media is V1: they "
                       "must not be mixed; use acl.himpi here, or another process; an Encoder takes interface=\"v1\"", False)
     if channel.created or channel.users:
-        return failed(call, ACL_ERROR_INVALID_PARAM, args, given, "the description has a channel already")
+        return failed(call, ACL_ERROR_INVALID_PARAM, "the description has a channel already")
     channel.users += 1
     with nogil:
         code = acl.aclvencCreateChannel(<aclvencChannelDesc *>handle)
     leave(channel)
     if code != ACL_SUCCESS:
-        return failed(call, code, args, given, why_refused(acl, handle))
+        return failed(call, code, why_refused(acl, handle))
     channel.created = True
     channel.left_out = False
     channel.accepted = 0
@@ -227,28 +214,22 @@ cdef object media_venc_create_channel(PyObject *self, PyObject **args, Py_ssize_
     return 0
 
 
-cdef object media_venc_destroy_channel(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef const char *call = b"acl.media.venc_destroy_channel"
-    cdef uint64_t handle = 0
+cdef object media_venc_destroy_channel(facade_call call, const acl_api *acl, uint64_t handle):
     cdef aclError code
-    cdef Channel channel
-    if given != 1 or not as_uint64(args[0], &handle):
-        refuse(b"acl.media.venc_destroy_channel args parse failed!")
-    cdef const acl_api *acl = api()
-    channel = channel_of(handle)
+    cdef Channel channel = channel_of(handle)
     if channel is None:
         if handle != 0:
-            return stale(call, &channel_descs, handle, args, given)
-        return status(call, acl.aclvencDestroyChannel(NULL), args, given)
+            return stale(call, &channel_descs, handle)
+        return status(call, acl.aclvencDestroyChannel(NULL))
     if not channel.created or channel.destroying:
-        return failed(call, ACL_ERROR_INVALID_PARAM, args, given, "the description has no channel")
+        return failed(call, ACL_ERROR_INVALID_PARAM, "the description has no channel")
     channel.destroying = True
     try:
         reason = wait_for_callbacks(channel)
         if not reason:
             wait_for_users(channel)
         if reason:
-            return failed(call, ACL_ERROR_INVALID_PARAM, args, given, reason)
+            return failed(call, ACL_ERROR_INVALID_PARAM, reason)
         with nogil:
             code = acl.aclvencDestroyChannel(<aclvencChannelDesc *>handle)
     finally:
@@ -260,20 +241,18 @@ cdef object media_venc_destroy_channel(PyObject *self, PyObject **args, Py_ssize
         channel.callback = channel.thread = None
         callback = thread = None
         forget_deliveries(channel)
-    return status(call, code, args, given)
+    return status(call, code)
 
 
-cdef object send_end_of_stream(
-        Channel channel, uint64_t config, const acl_api *acl, PyObject **args, Py_ssize_t given):
+cdef object send_end_of_stream(facade_call call, const acl_api *acl, Channel channel, uint64_t config):
     """The end of the stream has no picture, and no callback: nothing is kept for it. `config` is pinned by the caller."""
-    cdef const char *call = b"acl.media.venc_send_frame"
     cdef uint64_t earlier
     cdef aclError code
     reason = wait_for_callbacks(channel)
     if not reason and (not channel.created or channel.destroying or not is_live(&frame_configs, config)):
         reason = "destroyed by another thread during the wait"
     if reason:
-        return failed(call, ACL_ERROR_INVALID_PARAM, args, given, reason)
+        return failed(call, ACL_ERROR_INVALID_PARAM, reason)
     earlier = last_returned  # a frame whose send is under way may come behind the end
     channel.users += 1
     with nogil:
@@ -282,41 +261,36 @@ cdef object send_end_of_stream(
     leave(channel)
     if code == ACL_SUCCESS:
         forget_deliveries(channel, earlier)  # callbacks that the runtime has left out
-    return status(call, code, args, given)
+    return status(call, code)
 
 
-cdef object media_venc_send_frame(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef const char *call = b"acl.media.venc_send_frame"
-    cdef uint64_t handle = 0, picture = 0, reserve = 0, config = 0, number
+cdef object media_venc_send_frame(
+        facade_call call, const acl_api *acl, uint64_t handle, uint64_t picture, uint64_t reserve, uint64_t config):
+    cdef uint64_t number
     cdef aclError code
-    cdef Channel channel
-    if given != 5 or not as_uint64(args[0], &handle) or not as_uint64(args[1], &picture) \
-            or not as_uint64(args[2], &reserve) or not as_uint64(args[3], &config):
-        refuse(b"acl.media.venc_send_frame args parse failed!")
-    cdef const acl_api *acl = api()
-    channel = channel_of(handle)
+    cdef Channel channel = channel_of(handle)
     if channel is None and handle != 0:
-        return stale(call, &channel_descs, handle, args, given)
+        return stale(call, &channel_descs, handle)
     if channel is None or channel.callback is None:
         raise RuntimeError("did not set callback, failed")
     if not channel.created or channel.destroying:
-        return failed(call, ACL_ERROR_INVALID_PARAM, args, given, "the channel does not exist: venc_create_channel first")
+        return failed(call, ACL_ERROR_INVALID_PARAM, "the channel does not exist: venc_create_channel first")
     if config == 0:
-        return failed(call, ACL_ERROR_INVALID_PARAM, args, given, "config is 0")
+        return failed(call, ACL_ERROR_INVALID_PARAM, "config is 0")
     reserve_delivery()
     if not pin(&frame_configs, config):
-        return stale(call, &frame_configs, config, args, given)
+        return stale(call, &frame_configs, config)
     if acl.aclvencGetFrameConfigEos(<aclvencFrameConfig *>config) != 0:
         try:
-            return send_end_of_stream(channel, config, acl, args, given)
+            return send_end_of_stream(call, acl, channel, config)
         finally:
             unpin(&frame_configs, config)
     if not pin(&pic_descs, picture):
         unpin(&frame_configs, config)
         if picture != 0:
-            return stale(call, &pic_descs, picture, args, given)
-        return failed(call, ACL_ERROR_INVALID_PARAM, args, given, "the picture description is 0, without end of stream")
-    number = expect(channel.callback, <object>args[4], channel)
+            return stale(call, &pic_descs, picture)
+        return failed(call, ACL_ERROR_INVALID_PARAM, "the picture description is 0, without end of stream")
+    number = expect(channel.callback, <object>call.args[4], channel)
     channel.users += 1
     with nogil:  # `reserve` is never used, as AscendCL has it
         code = acl.aclvencSendFrame(
@@ -329,4 +303,4 @@ cdef object media_venc_send_frame(PyObject *self, PyObject **args, Py_ssize_t gi
     else:
         forget(number)
         channel.accepted -= 1
-    return status(call, code, args, given)
+    return status(call, code)
