@@ -288,6 +288,14 @@ def every_function():
     return {**found, **HIMPI["calls"](HIMPI_HEADER)}, enums | HIMPI_HEADER.enums
 
 
+def getter_of(namespace, head, doc):
+    """The row of a getter, of the setter's row that stands for both; and the setter's own text."""
+    text, _, own = doc.partition(" get: ")
+    verb = "Tell" if namespace == "acl.himpi" else "Return"
+    own = own or re.sub(r"\|.*|\.$", ".", text).replace("Set", verb, 1)
+    return re.sub(r", \w+\)", ")", head).replace("_set_", "_get_").replace("Set", "Get"), own, text.replace("|", "")
+
+
 def functions():
     """Read functions.txt: a list of Function."""
     found, namespace, head, doc, mark = [], None, None, [], ""
@@ -297,7 +305,12 @@ def functions():
             doc.append(line.strip())
             continue
         if head:
-            found.append(Function(namespace, head, " ".join(doc), c, enums, mark))
+            head, pair, text = *head.partition(" +get")[:2], " ".join(doc)
+            if pair:
+                getter, own, text = getter_of(namespace, head, text)
+            found.append(Function(namespace, head, text, c, enums, mark))
+            if pair:
+                found.append(Function(namespace, getter, own, c, enums, mark))
         head, doc = None, []
         if line.startswith("["):
             namespace, _, mark = line.strip("[]").partition(" ")
