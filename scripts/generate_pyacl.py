@@ -18,7 +18,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 HEADER = ROOT / "csrc" / "include" / "ascendcl.h"
 FUNCTIONS = ROOT / "ascend_venc" / "_lowlevel" / "pyacl" / "functions.txt"
-PACKAGE = "ascend_venc._lowlevel.pyacl"
 PARTS = ("himpi", "media", "rt", "util")
 NOTE = "# Made by scripts/generate_pyacl.py at build: change functions.txt or ascendcl.h instead.\n"
 HIMPI = runpy.run_path(str(Path(__file__).with_name("generate_himpi.py")))
@@ -350,9 +349,7 @@ def stubs():
             + ", ".join(sorted(set(re.findall(r"\b(Any|Optional|SupportsIndex)\b", text))))
             + "\n": True,
             "\nimport numpy\n": "numpy." in text,
-            # Not `from . import`: the package's __init__.py has these names from here.
-            "\n" + "".join(f"import {PACKAGE}.{name} as _{name}\n" for name in PARTS): namespace == "acl",
-            "\n" + "".join(f"{name} = _{name}\n" for name in PARTS): namespace == "acl",
+            f"\nfrom . import {', '.join(f'{name} as {name}' for name in PARTS)}\n": namespace == "acl",
         }
         used = "".join(line for line, wanted in imports.items() if wanted)
         found[f"{module}.pyi"] = f"{NOTE}{used}{text}"
