@@ -333,6 +333,7 @@ class Call:
                 f"        {call}",
                 "    else:",
                 "        while True:",
+                "            waiting.began = clock_ns()",
                 "            with nogil:",
                 f"                {call}",
                 "            if not goes_on(&waiting, code):",

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 # acl.himpi, DVPP V2: its codes, and the functions that do more than one call.
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime
 
 # ---- codes -------------------------------------------------------------------------------------------------------------
 
@@ -134,42 +133,15 @@ cdef object himpi_sys_create_epoll(facade_call call, const himpi_api *mpi, int32
         raise
 
 
-# A call of V2's that waits up to a time. Nothing wakes a thread out of it, so on the main thread, where Python's signal
-# handlers run, it waits in slices; the others wait in one.
-cdef struct timed_wait:
-    int32_t slice_ms  # of the next call
-    int32_t left_ms   # behind that; -1: no end
-    bint sliced
-    double began
-
-
-cdef double monotonic_s() noexcept:
-    cdef timespec now
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return now.tv_sec + now.tv_nsec * 1e-9
-
-
-cdef void begin_timed(timed_wait *waiting, int32_t milli_sec) noexcept:
-    waiting.sliced = (milli_sec == -1 or milli_sec > SLICE_MS) and PyThread_get_thread_ident() == main_thread
-    waiting.slice_ms = SLICE_MS if waiting.sliced else milli_sec
-    waiting.left_ms = milli_sec - SLICE_MS if waiting.sliced and milli_sec > 0 else milli_sec
-    waiting.began = monotonic_s()
-
-
 cdef bint goes_on(timed_wait *waiting, hi_s32 code) except -1:
-    """Whether to call again, after what a call returned; handlers of signals have run then.
+    """Whether to call again, after what a call of acl.himpi returned; handlers of signals have run then.
 
     Which code says that the time is over is not documented: it is whatever comes when it is, and no internal error.
     """
-    if not waiting.sliced or code == 0 or code == HI_ERR_VENC_SYS_ERROR or waiting.left_ms == 0 or \
-            monotonic_s() - waiting.began < waiting.slice_ms * 0.0009:
+    if not waiting.sliced or code == 0 or code == HI_ERR_VENC_SYS_ERROR or \
+            clock_ns() - waiting.began < waiting.slice_ms * 900_000:
         return False
-    PyErr_CheckSignals()
-    if waiting.left_ms > 0:
-        waiting.slice_ms = min(SLICE_MS, waiting.left_ms)
-        waiting.left_ms -= waiting.slice_ms
-    waiting.began = monotonic_s()
-    return True
+    return next_slice(waiting)
 
 
 cdef object himpi_dvpp_free(facade_call call, const himpi_api *mpi, uint64_t key):
@@ -187,28 +159,12 @@ cdef object himpi_dvpp_free(facade_call call, const himpi_api *mpi, uint64_t key
     return mpi_status(call, code)
 
 
-cdef hi_s32 wait_in_slices(
-        const himpi_api *mpi, int32_t epoll, hi_dvpp_epoll_event *events, int32_t most, int32_t timeout,
-        int32_t *count) except? 0x7FFFFFFF:
-    """Wait on the main thread, where Python's signal handlers run: wake for them every SLICE_MS."""
-    cdef hi_s32 code
-    cdef int32_t slice_ms
-    while True:
-        slice_ms = SLICE_MS if timeout < 0 or timeout > SLICE_MS else timeout
-        with nogil:
-            code = mpi.hi_mpi_sys_wait_epoll(epoll, events, most, slice_ms, count)
-        if timeout > 0:
-            timeout -= slice_ms
-        if code != 0 or count[0] != 0 or timeout == 0:
-            return code
-        PyErr_CheckSignals()
-
-
 cdef object himpi_sys_wait_epoll(PyObject *self, PyObject **args, Py_ssize_t given):
     cdef facade_call call = facade_call(b"acl.himpi.sys_wait_epoll", args, given)
     cdef int32_t epoll = 0, most = 0, timeout = 0, count = 0
     cdef hi_s32 code
     cdef hi_dvpp_epoll_event *events
+    cdef timed_wait waiting
     if given != 3 or not as_int32(args[0], &epoll) or not as_int32(args[1], &most) or not as_int32(args[2], &timeout):
         refuse(b"acl.himpi.sys_wait_epoll args parse failed!")
     if not 0 <= most <= 4096:
@@ -221,13 +177,15 @@ cdef object himpi_sys_wait_epoll(PyObject *self, PyObject **args, Py_ssize_t giv
         if mpi == NULL:
             ret = lacking(call)
         else:
+            begin_timed(&waiting, timeout)
             if timeout == 0:  # returns at once
                 code = mpi.hi_mpi_sys_wait_epoll(epoll, events, most, 0, &count)
-            elif (timeout == -1 or timeout > SLICE_MS) and PyThread_get_thread_ident() == main_thread:
-                code = wait_in_slices(mpi, epoll, events, most, timeout, &count)
             else:
-                with nogil:
-                    code = mpi.hi_mpi_sys_wait_epoll(epoll, events, most, timeout, &count)
+                while True:
+                    with nogil:
+                        code = mpi.hi_mpi_sys_wait_epoll(epoll, events, most, waiting.slice_ms, &count)
+                    if code != 0 or count != 0 or not next_slice(&waiting):
+                        break
             ret = mpi_status(call, code)
         found = [write_dict(&himpi_hi_dvpp_epoll_event, <char *>&events[i], HIMPI_NO_CHOICE) for i in range(most)]
     finally:
@@ -265,6 +223,7 @@ cdef object himpi_venc_get_stream(facade_call call, const himpi_api *mpi, int32_
             code = mpi.hi_mpi_venc_get_stream(chn, &stream, 0)
         else:
             while True:
+                waiting.began = clock_ns()
                 with nogil:
                     code = mpi.hi_mpi_venc_get_stream(chn, &stream, waiting.slice_ms)
                 if not goes_on(&waiting, code):

@@ -15,6 +15,35 @@ cdef dict device_users = {}      # device -> set_device calls that no reset_devi
 cdef unsigned long main_thread = threading.main_thread().ident  # where Python's signal handlers run
 
 
+# ---- waiting -----------------------------------------------------------------------------------------------------------
+#
+# A call that waits up to a time. Nothing wakes a thread out of it, so on the main thread, where Python's signal handlers
+# run, it waits in slices; the others wait in one.
+
+cdef struct timed_wait:
+    int32_t slice_ms  # of the next call
+    int32_t left_ms   # behind that; -1: no end
+    bint sliced
+    int64_t began     # the call, by clock_ns; for goes_on
+
+
+cdef void begin_timed(timed_wait *waiting, int32_t timeout) noexcept:
+    waiting.sliced = (timeout == -1 or timeout > SLICE_MS) and PyThread_get_thread_ident() == main_thread
+    waiting.slice_ms = SLICE_MS if waiting.sliced else timeout
+    waiting.left_ms = timeout - SLICE_MS if waiting.sliced and timeout > 0 else timeout
+
+
+cdef bint next_slice(timed_wait *waiting) except -1:
+    """Whether to call again, behind a slice in which nothing came; handlers of signals have run then."""
+    if not waiting.sliced or waiting.left_ms == 0:
+        return False
+    PyErr_CheckSignals()
+    if waiting.left_ms > 0:
+        waiting.slice_ms = min(SLICE_MS, waiting.left_ms)
+        waiting.left_ms -= waiting.slice_ms
+    return True
+
+
 # ---- acl ---------------------------------------------------------------------------------------------------------------
 
 cdef object acl_init(PyObject *self, PyObject **args, Py_ssize_t given):
@@ -181,17 +210,15 @@ cdef object rt_launch_callback(facade_call call, const acl_api *acl, int32_t blo
     return status(call, code)
 
 
-cdef aclError process_in_slices(report_call *call, const acl_api *acl, int32_t timeout) except? -1:
-    """Process reports on the main thread, where Python's signal handlers run: wake for them every SLICE_MS."""
+cdef aclError process_all(report_call *call, const acl_api *acl, int32_t timeout) except? -1:
     cdef aclError code
-    cdef int32_t slice_ms
+    cdef timed_wait waiting
+    begin_timed(&waiting, timeout)
     while True:
-        slice_ms = SLICE_MS if timeout < 0 or timeout > SLICE_MS else timeout
-        code = process(call, acl, slice_ms)
-        if timeout > 0:
-            timeout -= slice_ms
-        PyErr_CheckSignals()
-        if code != ACL_ERROR_RT_REPORT_TIMEOUT or timeout == 0:
+        code = process(call, acl, waiting.slice_ms)
+        if waiting.sliced:
+            PyErr_CheckSignals()
+        if code != ACL_ERROR_RT_REPORT_TIMEOUT or not next_slice(&waiting):
             return code
 
 
@@ -200,10 +227,7 @@ cdef object rt_process_report(facade_call call, const acl_api *acl, int32_t time
     cdef report_call report
     begin_report(&report)
     try:
-        if (timeout == -1 or timeout > SLICE_MS) and PyThread_get_thread_ident() == main_thread:
-            code = process_in_slices(&report, acl, timeout)
-        else:
-            code = process(&report, acl, timeout)
+        code = process_all(&report, acl, timeout)
     finally:
         end_report(&report, code)
     if code == ACL_ERROR_RT_REPORT_TIMEOUT or code == ACL_ERROR_RT_THREAD_SUBSCRIBE:
