@@ -23,19 +23,15 @@ cdef struct handle_table:
     uint64_t count         # entries in use
     const char *kind       # for messages
 
-cdef handle_table pic_descs, stream_descs, frame_configs, channel_descs
-cdef handle_table contexts, streams, events
-cdef handle_table device_memory, host_memory
-
-pic_descs.kind = b"picture description"
-stream_descs.kind = b"stream description"
-frame_configs.kind = b"frame configuration"
-channel_descs.kind = b"channel description"
-contexts.kind = b"context"
-streams.kind = b"stream"
-events.kind = b"event"
-device_memory.kind = b"device memory"
-host_memory.kind = b"host memory"
+cdef handle_table pic_descs = handle_table(NULL, 0, 0, b"picture description")
+cdef handle_table stream_descs = handle_table(NULL, 0, 0, b"stream description")
+cdef handle_table frame_configs = handle_table(NULL, 0, 0, b"frame configuration")
+cdef handle_table channel_descs = handle_table(NULL, 0, 0, b"channel description")
+cdef handle_table contexts = handle_table(NULL, 0, 0, b"context")
+cdef handle_table streams = handle_table(NULL, 0, 0, b"stream")
+cdef handle_table events = handle_table(NULL, 0, 0, b"event")
+cdef handle_table device_memory = handle_table(NULL, 0, 0, b"device memory")
+cdef handle_table host_memory = handle_table(NULL, 0, 0, b"host memory")
 
 cdef handle_table *every_table[9]
 every_table[:] = [
@@ -80,12 +76,13 @@ cdef void put(handle_table *table, const handle_entry *entry) noexcept:
 cdef int grow(handle_table *table) except -1:
     cdef handle_entry *old = table.entries
     cdef uint64_t size = 0 if old == NULL else table.mask + 1
+    cdef uint64_t grown = 2 * size if size else 64
     cdef uint64_t i
-    cdef handle_entry *entries = <handle_entry *>calloc(64 if size == 0 else 2 * size, sizeof(handle_entry))
+    cdef handle_entry *entries = <handle_entry *>calloc(grown, sizeof(handle_entry))
     if entries == NULL:
         raise MemoryError()
     table.entries = entries
-    table.mask = (64 if size == 0 else 2 * size) - 1
+    table.mask = grown - 1
     table.count = 0
     for i in range(size):
         if old[i].key != 0:
@@ -108,22 +105,16 @@ cdef int insert(handle_table *table, void *handle, int64_t value, bint own_conte
     One that is known already was ended behind the facade's back, and its address has come back: it is alive again. Pins of
     calls that still use the old one stay, since each of them will be taken back.
     """
-    cdef handle_entry entry
-    cdef handle_entry *known = find(table, <uint64_t>handle)
+    cdef handle_entry entry = handle_entry(<uint64_t>handle, value, own_context, 0, NULL)
+    cdef handle_entry *known = find(table, entry.key)
     if handle == NULL:
         return 0
     if known != NULL:
-        known.value = value
-        known.own_context = own_context
-        known.doomed = NULL
+        entry.pins = known.pins
+        known[0] = entry
         return 0
     if table.entries == NULL or 2 * (table.count + 1) > table.mask:
         grow(table)
-    entry.key = <uint64_t>handle
-    entry.value = value
-    entry.own_context = own_context
-    entry.pins = 0
-    entry.doomed = NULL
     put(table, &entry)
     return 0
 
@@ -239,9 +230,8 @@ cdef object no_handle(facade_call call):
 
 cdef object destroy_handle(facade_call call, handle_table *table, destructor function, bint waits, uint64_t key):
     """The body of every destroy and free function."""
-    cdef int64_t value = 0
-    cdef bint own_context = False
     cdef handle_entry *entry
+    cdef handle_entry taken
     cdef aclError code
     if key != 0:
         entry = find_live(table, key)
@@ -250,9 +240,8 @@ cdef object destroy_handle(facade_call call, handle_table *table, destructor fun
         if entry.pins > 0:
             entry.doomed = function
             return 0
-        value = entry.value
-        own_context = entry.own_context
         # Taken out first: without the GIL another thread could destroy it a second time.
+        taken = entry[0]
         erase(table, entry)
     if waits:
         with nogil:
@@ -260,5 +249,5 @@ cdef object destroy_handle(facade_call call, handle_table *table, destructor fun
     else:
         code = function(<void *>key)
     if code != ACL_SUCCESS and key != 0:
-        insert(table, <void *>key, value, own_context)
+        insert(table, <void *>key, taken.value, taken.own_context)
     return status(call, code)
