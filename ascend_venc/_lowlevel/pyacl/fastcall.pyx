@@ -6,7 +6,7 @@
 # speed, so each function is a METH_FASTCALL builtin (functions.pxi): it receives a C array of borrowed arguments and
 # converts them with the functions below, which follow the format characters of PyArg_ParseTuple that pyACL uses.
 #
-# The last failure of each thread is kept as text: call, arguments, code, name, reason, hint. `last_failure` takes it.
+# The last failure of each thread is kept as text: call, arguments, code, name, reason, hint. acl.get_recent_err_msg takes it.
 # With ASCEND_VENC_LOG=debug each failing call is also logged, through the logger "ascend_venc".
 from cpython.object cimport PyObject
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
@@ -206,13 +206,6 @@ cdef object failed_setter(facade_call call, aclError code):
 
     name = (<bytes>call.name).decode().rpartition(".")[2]
     return failed(call, code, diagnosis.of_setter(name, [<object>call.args[i] for i in range(call.given)]))
-
-
-cdef object last_failure():
-    """Take the calling thread's last failure as a text; None if nothing failed since it was last taken."""
-    message = getattr(failures, "text", None)
-    failures.text = None
-    return message
 
 
 cdef str describe_arguments(facade_call call):

@@ -43,16 +43,12 @@ cdef object mpi_failed(facade_call call, hi_s32 code, object reason=None):
 
 cdef object attributes_status(facade_call call, hi_s32 code, const hi_venc_chn_attr *attr):
     """The code of a call that takes a channel's attributes; with what is outside the chip's ranges, if that is why."""
-    cdef const char *soc = NULL
     if code not in (HI_ERR_VENC_ILLEGAL_PARAM, HI_ERR_VENC_NOT_SUPPORT):
         return mpi_status(call, code)
     from ... import diagnosis
 
-    if loaded_api.aclrtGetSocName != NULL:
-        soc = loaded_api.aclrtGetSocName()
-    reason = diagnosis.of_v2_channel("" if soc == NULL else soc.decode("ascii", "replace"),
-                                     write_dict(&himpi_hi_venc_chn_attr, <const char *>attr, HIMPI_NO_CHOICE))
-    return mpi_failed(call, code, reason)
+    given = write_dict(&himpi_hi_venc_chn_attr, <const char *>attr, HIMPI_NO_CHOICE)
+    return mpi_failed(call, code, diagnosis.of_v2_channel(chip_name(), given))
 
 
 cdef object lacking(facade_call call):

@@ -16,6 +16,8 @@
 # waits, at most 2 s, for the callbacks that are inside; later ones return at once. Invariant: either the callback sees
 # `closing`, or the hook sees it in `inside`: each writes its own word before it reads the other's, in one order for all
 # threads. The thread that ends the interpreter may still deliver to itself: it holds what the others can no longer get.
+from libc.string cimport memset
+
 cdef extern from "pythread.h":
     unsigned long PyThread_get_thread_ident() nogil
 
@@ -77,14 +79,8 @@ cdef struct report_call:
 
 cdef void begin_report(report_call *call) noexcept:
     global thread_report
-    call.callbacks = 0
-    call.depth = 0
-    call.stopped = NULL
+    memset(call, 0, sizeof(report_call))
     call.outer = <report_call *>thread_report
-    call.state = NULL
-    call.held = False
-    call.left = 0
-    call.slow = False
     thread_report = call
 
 
@@ -198,7 +194,7 @@ cdef void call_back(delivery *taken, acldvppPicDesc *input, acldvppStreamDesc *o
             report_unraisable(taken, exception)
     try:
         settle(taken)
-        note_caller()  # what the callback called is over
+        api()  # strict mode's caller again: what the callback called is over
     finally:
         if call != NULL:
             call.depth -= 1
@@ -278,8 +274,6 @@ cdef str wait_for_callbacks(Channel channel):
                    "itself. Let the callback return, and call it from another thread"
         return f"{channel.pending} frames of the channel wait for their callback, and this thread is the one that " \
                "delivers them: call acl.rt.process_report first"
-    idle = _thread.allocate_lock()
-    idle.acquire()
     while channel.pending and stalled < (WAITS_WHEN_LEFT_OUT if channel.left_out else WAITS_WITHOUT_PROGRESS):
         if ordered_load(&closing):
             return f"{channel.pending} frames of the channel wait for their callback, and the interpreter is ending"
@@ -287,18 +281,8 @@ cdef str wait_for_callbacks(Channel channel):
             return f"{channel.pending} frames of the channel wait for their callback, but its report thread has ended"
         stalled = stalled + 1 if channel.pending == before else 0
         before = channel.pending
-        wait_once(channel, idle)
+        wait_once(channel)
     return ""
-
-
-cdef int wait_for_users(Channel channel) except -1:
-    """Wait until no thread is inside a call of the runtime for the channel; each ends when the device took its frame."""
-    if channel.users:
-        idle = _thread.allocate_lock()
-        idle.acquire()
-        while channel.users:
-            wait_once(channel, idle)
-    return 0
 
 
 # ---- the end of the process, and fork ------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ cdef struct timed_wait:
     int64_t began     # the call, by clock_ns; for goes_on
 
 
-cdef void begin_timed(timed_wait *waiting, int32_t timeout) noexcept:
+cdef inline void begin_timed(timed_wait *waiting, int32_t timeout) noexcept:
     waiting.sliced = (timeout == -1 or timeout > SLICE_MS) and PyThread_get_thread_ident() == main_thread
     waiting.slice_ms = SLICE_MS if waiting.sliced else timeout
     waiting.left_ms = timeout - SLICE_MS if waiting.sliced and timeout > 0 else timeout
@@ -100,6 +100,14 @@ cdef object acl_finalize_reference(facade_call call, const acl_api *acl):
     return references, status(call, code)
 
 
+cdef str chip_name():
+    """The chip, for what looks it up; "" if the runtime cannot tell."""
+    cdef const char *name = NULL
+    if loaded_api.aclrtGetSocName != NULL:
+        name = loaded_api.aclrtGetSocName()
+    return "" if name == NULL else (<bytes>name).decode("ascii", "replace")
+
+
 cdef object acl_get_soc_name(facade_call call, const acl_api *acl):
     cdef const char *name = NULL
     if acl.aclrtGetSocName != NULL:
@@ -110,7 +118,8 @@ cdef object acl_get_soc_name(facade_call call, const acl_api *acl):
 
 cdef object acl_get_recent_err_msg(PyObject *self, PyObject **args, Py_ssize_t given):
     cdef const char *text = NULL
-    message = last_failure()
+    message = getattr(failures, "text", None)
+    failures.text = None
     if message is None and loaded_api != NULL and loaded_api.aclGetRecentErrMsg != NULL:
         text = loaded_api.aclGetRecentErrMsg()
         if text != NULL:

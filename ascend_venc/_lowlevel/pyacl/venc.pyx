@@ -164,27 +164,17 @@ cdef object why_refused(const acl_api *acl, uint64_t handle):
     """Compare a channel's attributes with what the chip takes: the device itself tells the reason to its log only."""
     from ... import diagnosis
 
-    cdef aclvencChannelDesc *desc = <aclvencChannelDesc *>handle
     cdef uint32_t ip_prop = 0
     cdef size_t written = 0
-    cdef const char *soc = acl.aclrtGetSocName() if acl.aclrtGetSocName != NULL else NULL
-    name = "" if soc == NULL else soc.decode("ascii", "replace")
-    if acl.aclvencGetChannelDescParam != NULL and diagnosis.has_ip_prop(name):
-        acl.aclvencGetChannelDescParam(desc, ACL_VENC_MAX_IP_PROP_UINT32, sizeof(ip_prop), &written, &ip_prop)
+    media = namespaces["acl.media"]
+    chip = chip_name()
+    if acl.aclvencGetChannelDescParam != NULL and diagnosis.has_ip_prop(chip):
+        acl.aclvencGetChannelDescParam(
+            <aclvencChannelDesc *>handle, ACL_VENC_MAX_IP_PROP_UINT32, sizeof(ip_prop), &written, &ip_prop)
+    words = ("entype", "pic_format", "pic_width", "pic_height", "key_frame_interval", "rc_mode", "src_rate", "max_bit_rate",
+             "buf_addr", "buf_size")
     return diagnosis.of_channel(
-        name,
-        entype=acl.aclvencGetChannelDescEnType(desc),
-        pic_format=acl.aclvencGetChannelDescPicFormat(desc),
-        pic_width=acl.aclvencGetChannelDescPicWidth(desc),
-        pic_height=acl.aclvencGetChannelDescPicHeight(desc),
-        key_frame_interval=acl.aclvencGetChannelDescKeyFrameInterval(desc),
-        rc_mode=acl.aclvencGetChannelDescRcMode(desc) if acl.aclvencGetChannelDescRcMode != NULL else 0,
-        src_rate=acl.aclvencGetChannelDescSrcRate(desc) if acl.aclvencGetChannelDescSrcRate != NULL else 0,
-        max_bit_rate=acl.aclvencGetChannelDescMaxBitRate(desc) if acl.aclvencGetChannelDescMaxBitRate != NULL else 0,
-        max_ip_prop=ip_prop,
-        buf_addr=<uint64_t>acl.aclvencGetChannelDescBufAddr(desc),
-        buf_size=acl.aclvencGetChannelDescBufSize(desc),
-    )
+        chip, max_ip_prop=ip_prop, **{word: media[f"venc_get_channel_desc_{word}"](handle) for word in words})
 
 
 cdef object media_venc_create_channel(facade_call call, const acl_api *acl, uint64_t handle):
@@ -226,8 +216,8 @@ cdef object media_venc_destroy_channel(facade_call call, const acl_api *acl, uin
     channel.destroying = True
     try:
         reason = wait_for_callbacks(channel)
-        if not reason:
-            wait_for_users(channel)
+        while channel.users and not reason:  # threads inside a send; each ends when the device took its frame
+            wait_once(channel)
         if reason:
             return failed(call, ACL_ERROR_INVALID_PARAM, reason)
         with nogil:
