@@ -139,9 +139,11 @@ class Header:
             part = self.structure(member.kind) if not member.pointer else None
             value = self.chosen_by(name, member)
             kind = "PART" if part else self.kind(member)
+            one = f"{member.name}[0]" if member.length else member.name
             found.append(
                 f'    {{"{key}", {f"&himpi_{part}" if part else "NULL"}, NULL, HIMPI_{kind}, '
-                f"offsetof({name}, {member.name}), {member.length or 0}, {int(value is not None)}, {value or 0}, "
+                f"offsetof({name}, {member.name}), sizeof((({name} *)0)->{one}), {member.length or 0}, "
+                f"{int(value is not None)}, {value or 0}, "
                 f"{int(member.name not in IGNORED.get(name, '').split())}}},\n"
             )
         return found
@@ -226,6 +228,7 @@ typedef struct himpi_member {
     void *key; /* the name as Python's str */
     int kind;
     int offset;
+    int size;      /* of a list: of one element */
     int count;     /* of a list's elements; 0: no list */
     int is_chosen; /* meant only where the structure's choice is `value` */
     int value;
@@ -259,6 +262,7 @@ MEMBERS_PXI = """    enum:
         void *key
         int kind
         int offset
+        int size
         int count
         int is_chosen
         int value
