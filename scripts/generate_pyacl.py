@@ -173,7 +173,7 @@ class Function:
             lines += [f"if given != {len(self.arguments)}{refused}:", f'    refuse(b"{self.refusal}")']
         for i, note in enumerate(self.annotations):
             if note and note.startswith("Callable"):
-                lines += [f"if not PyCallable_Check(<object>args[{i}]):"]
+                lines += [f"if not callable(<object>args[{i}]):"]
                 lines += ['    raise TypeError("parameter must be callable")']
         return lines
 
@@ -267,7 +267,9 @@ class Function:
             if self.namespace == "acl.media":
                 checks.append("avenc_interface_expect(AVENC_DVPP_V1)")
             after = ["if code == ACL_SUCCESS:", f"    insert(&{made}, {values[0][10:]}, {place})"]
-        status = "explained" if self.namespace == "acl.media" and "Set" in self.c.name else "status"
+        status = "status(call, code)"
+        if self.namespace == "acl.media" and "Set" in self.c.name:
+            status = "0 if code == ACL_SUCCESS else explained(call, code)"
         return [
             *lines,
             "cdef aclError code",
@@ -277,7 +279,7 @@ class Function:
             *self.call([arguments[word] for word in self.c.order]),
             *pinned,
             *after,
-            f"return {self.result(f'{status}(call, code)', values)}",
+            f"return {self.result(status, values)}",
         ]
 
 

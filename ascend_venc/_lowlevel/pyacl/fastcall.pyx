@@ -24,6 +24,7 @@ cdef extern from "Python.h":
     bint is_float "PyFloat_Check"(PyObject *)
     uint64_t masked_uint64 "PyLong_AsUnsignedLongLongMask"(PyObject *)  # an int: cannot raise
     unsigned long masked_or_raise "PyLong_AsUnsignedLongMask"(PyObject *) except? 0xFFFFFFFFFFFFFFFF
+    long long_and_overflow "PyLong_AsLongAndOverflow"(PyObject *, int *)  # an int: cannot raise
     long long_or_raise "PyLong_AsLong"(PyObject *) except? -1
 
 # The type of every facade function: (ignored, borrowed arguments, their number).
@@ -142,19 +143,24 @@ cdef bint slow_uint32(PyObject *arg, uint32_t *value) except -1:
     return True
 
 
-cdef bint as_int32(PyObject *arg, int32_t *value) except -1:
+cdef inline bint as_int32(PyObject *arg, int32_t *value) except -1:
     """i: an int or an object with __index__ that fits 32 bits."""
-    cdef long wide
-    if is_float(arg):
-        return False
-    try:
-        wide = long_or_raise(arg)
-    except (TypeError, OverflowError):
-        return False
-    if not -0x80000000 <= wide <= 0x7FFFFFFF:
+    cdef int beyond = 0
+    cdef long wide = long_and_overflow(arg, &beyond) if is_int(arg) else slow_long(arg, &beyond)
+    if beyond or not -0x80000000 <= wide <= 0x7FFFFFFF:
         return False
     value[0] = <int32_t>wide
     return True
+
+
+cdef long slow_long(PyObject *arg, int *beyond) except? -1:
+    if not is_float(arg):
+        try:
+            return long_or_raise(arg)
+        except (TypeError, OverflowError):
+            pass
+    beyond[0] = True
+    return 0
 
 
 # ---- failures ------------------------------------------------------------------------------------------------------------
@@ -196,12 +202,8 @@ cdef object unsupported(facade_call call):
     return failed(call, ACL_ERROR_API_NOT_SUPPORT, "the loaded AscendCL has no such function")
 
 
-cdef inline object explained(facade_call call, aclError code):
-    return 0 if code == ACL_SUCCESS else failed_setter(call, code)
-
-
-cdef object failed_setter(facade_call call, aclError code):
-    """The code of a setter; with the range that the value is outside of, where the facade knows it."""
+cdef object explained(facade_call call, aclError code):
+    """The code of a setter that failed; with the range that the value is outside of, where the facade knows it."""
     from ... import diagnosis  # when something is to be explained, not at import
 
     name = (<bytes>call.name).decode().rpartition(".")[2]

@@ -16,6 +16,7 @@
 # waits, at most 2 s, for the callbacks that are inside; later ones return at once. Invariant: either the callback sees
 # `closing`, or the hook sees it in `inside`: each writes its own word before it reads the other's, in one order for all
 # threads. The thread that ends the interpreter may still deliver to itself: it holds what the others can no longer get.
+from cpython.pystate cimport PyThreadState
 from libc.string cimport memset
 
 cdef extern from "pythread.h":
@@ -43,8 +44,6 @@ cdef extern from *:
     int prompt_reports
 
 cdef extern from "Python.h":
-    ctypedef struct PyThreadState:
-        pass
     PyThreadState *PyEval_SaveThread() nogil
     void PyEval_RestoreThread(PyThreadState *state) nogil
 

@@ -2,9 +2,6 @@
 # What stands in `acl` itself, and the functions of acl.rt that do more than call AscendCL.
 from posix.time cimport nanosleep, timespec
 
-cdef extern from "Python.h":
-    bint PyUnicode_Check(PyObject *)
-
 cdef enum:
     SLICE_MS = 50  # the longest that Ctrl-C waits in a call that waits
     FINALIZE_MS = 30 * 1000  # for the engine's own aclFinalize before acl.init
@@ -53,7 +50,7 @@ cdef object acl_init(PyObject *self, PyObject **args, Py_ssize_t given):
     cdef const char *c_path = NULL
     cdef aclError code
     cdef avenc_library *library
-    if given > 1 or (given == 1 and (not PyUnicode_Check(args[0]) or "\0" in <object>args[0])):
+    if given > 1 or (given == 1 and (not isinstance(<object>args[0], str) or "\0" in <object>args[0])):
         refuse(b"acl.init args parse failed")
     if given == 1:
         path = (<object>args[0]).encode()
@@ -134,7 +131,7 @@ ctypedef void (*app_log_function)(
 cdef object acl_app_log(PyObject *self, PyObject **args, Py_ssize_t given):
     cdef int32_t level = 0
     cdef app_log_function app_log
-    if given != 2 or not as_int32(args[0], &level) or not PyUnicode_Check(args[1]) or "\0" in <object>args[1]:
+    if given != 2 or not as_int32(args[0], &level) or not isinstance(<object>args[1], str) or "\0" in <object>args[1]:
         refuse(b"acl.app_log args parse failed")
     api()
     app_log = <app_log_function>default_symbol(b"aclAppLog")

@@ -4,10 +4,13 @@
 # start_thread makes its thread through Python rather than with pthread_create, so that running out of memory is an
 # exception in the caller and the interpreter can end while the thread runs. It behaves as a joinable pthread: the thread,
 # and with it its id, stays until stop_thread, so an id always means the thread it was given out for.
-from cpython.buffer cimport PyBuffer_IsContiguous, PyBuffer_Release
+from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITE, PyBuffer_IsContiguous, PyBuffer_Release
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_Clear, PyErr_WarnEx
 from cpython.memoryview cimport PyMemoryView_FromMemory
+from cpython.pyport cimport PY_SSIZE_T_MAX
+from cpython.pystate cimport PyFrameObject
+from cpython.ref cimport Py_XDECREF, Py_XINCREF
 from libc.string cimport memcpy
 
 cdef extern from "errno.h":
@@ -22,19 +25,12 @@ cdef extern from *:
     #define instruction_of(frame) ((frame)->f_lasti)
     #endif
     """
-    ctypedef struct PyFrameObject:
-        pass
     PyFrameObject *PyEval_GetFrame()
     PyObject *PyFrame_GetCode(PyFrameObject *)  # a new reference
     int instruction_of(PyFrameObject *)
 
 cdef extern from "Python.h":
-    int PyBUF_WRITE
-    int PyBUF_STRIDES
     int PyObject_GetBuffer(object, Py_buffer *, int)
-    void Py_XINCREF(PyObject *)
-    void Py_XDECREF(PyObject *)
-    Py_ssize_t PY_SSIZE_T_MAX
 
 cdef dict started = {}  # id -> Thread, until stop_thread
 
@@ -154,23 +150,22 @@ cdef struct QuietPlace:
     Py_ssize_t length
 
 cdef QuietPlace quiet[16]
-cdef PyObject *warnings_module = NULL  # warnings.__dict__
+cdef dict warnings_names = warnings.__dict__
 
 
-cdef PyObject *current_filters(PyObject **first, Py_ssize_t *length) except? NULL:
-    global warnings_module
-    if warnings_module == NULL:
-        import warnings
-
-        namespace = warnings.__dict__
-        Py_INCREF(namespace)
-        warnings_module = <PyObject *>namespace
-    filters = (<dict>warnings_module).get("filters")
-    if type(filters) is not list:
-        return NULL
-    length[0] = len(<list>filters)
-    first[0] = <PyObject *>(<list>filters)[0] if length[0] else NULL
-    return <PyObject *>filters
+cdef bint look(QuietPlace *now, const char *text) except -1:
+    """Tell the calling place, and the filters as they are; False if there is none. All is borrowed but the code."""
+    cdef PyFrameObject *frame = PyEval_GetFrame()
+    filters = warnings_names.get("filters")
+    if frame == NULL or type(filters) is not list:
+        return False
+    now.code = <PyObject *>PyFrame_GetCode(frame)
+    now.filters = <PyObject *>filters
+    now.first = <PyObject *>(<list>filters)[0] if <list>filters else NULL
+    now.instruction = instruction_of(frame)
+    now.text = text
+    now.length = len(<list>filters)
+    return True
 
 
 cdef bint stays_quiet(str text, list filters) except -1:
@@ -190,30 +185,21 @@ cdef bint stays_quiet(str text, list filters) except -1:
 
 
 cdef int warn(const char *text) except -1:
-    cdef PyObject *first = NULL
-    cdef Py_ssize_t length = 0
-    cdef PyObject *filters = current_filters(&first, &length)
-    cdef PyFrameObject *frame = PyEval_GetFrame()
-    cdef PyObject *code
-    cdef int instruction
     cdef QuietPlace *place
     cdef QuietPlace seen
-    if frame == NULL or filters == NULL:
+    if not look(&seen, text):
         PyErr_WarnEx(Warning, text, 1)
         return 0
-    code = <PyObject *>PyFrame_GetCode(frame)
-    instruction = instruction_of(frame)
-    place = &quiet[(<uint64_t>code >> 5 ^ <uint64_t>instruction) & 15]
-    if place.code == code and place.instruction == instruction and place.text == text and place.filters == filters \
-            and place.first == first and place.length == length:
-        Py_XDECREF(code)
+    place = &quiet[(<uint64_t>seen.code >> 5 ^ <uint64_t>seen.instruction) & 15]
+    if place.code == seen.code and place.instruction == seen.instruction and place.text == text \
+            and place.filters == seen.filters and place.first == seen.first and place.length == seen.length:
+        Py_XDECREF(seen.code)
         return 0
-    seen = QuietPlace(code, filters, first, instruction, text, length)
-    Py_XINCREF(filters)
-    Py_XINCREF(first)
+    Py_XINCREF(seen.filters)
+    Py_XINCREF(seen.first)
     try:
         PyErr_WarnEx(Warning, text, 1)
-        if stays_quiet((<bytes>text).decode(), <list>filters):
+        if stays_quiet((<bytes>text).decode(), <list>seen.filters):
             place[0], seen = seen, place[0]
     finally:  # of what was there before: when the place is whole, since an object's end may run Python code
         Py_XDECREF(seen.code)

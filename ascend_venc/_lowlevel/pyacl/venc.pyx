@@ -3,7 +3,6 @@
 #
 # A channel is known here from venc_create_channel_desc to venc_destroy_channel_desc. Calls that would wait for themselves,
 # or for a thread that has ended, return 100000 with the reason (acl.get_recent_err_msg) instead of waiting for ever.
-from cpython.object cimport PyCallable_Check
 
 
 cdef inline Channel channel_of(uint64_t handle):
@@ -113,7 +112,7 @@ cdef object media_venc_set_channel_desc_param(PyObject *self, PyObject **args, P
         refuse(refusal)
     length = length_of(param_type)
     if param_type == ACL_VENC_CALLBACK_PTR:
-        if not PyCallable_Check(<object>args[2]):
+        if not callable(<object>args[2]):
             raise TypeError("parameter must be callable")
         source = &trampoline
         length = sizeof(trampoline)
@@ -133,7 +132,7 @@ cdef object media_venc_set_channel_desc_param(PyObject *self, PyObject **args, P
     code = acl.aclvencSetChannelDescParam(<aclvencChannelDesc *>handle, param_type, length, source)
     if code == ACL_SUCCESS and param_type == ACL_VENC_CALLBACK_PTR:
         set_callback(channel, <object>args[2])
-    return explained(call, code)
+    return 0 if code == ACL_SUCCESS else explained(call, code)
 
 
 cdef object media_venc_get_channel_desc_param(PyObject *self, PyObject **args, Py_ssize_t given):
