@@ -221,12 +221,14 @@ class Function:
     def getter(self):
         if self.c.result == "aclError":
             return None
-        kind = self.c.inputs[0][0]
+        kind, name = self.c.inputs[0][0], self.arguments[0]
         cast = "<uint64_t>" if self.c.result.endswith("*") else ""
-        value = f"{cast}acl.{self.c.name}(<{kind}>live_or_null(&{self.table(kind)}, {self.arguments[0]}))"
+        value = f"{cast}acl.{self.c.name}(<{kind}>{name})"
         return [
             *self.parsing(),
             "cdef const acl_api *acl = api()",
+            f"if not is_live(&{self.table(kind)}, {name}):",
+            f"    {name} = 0  # for which AscendCL has an answer of its own",
             f"return {value} if acl.{self.c.name} != NULL else 0" if self.c.optional else f"return {value}",
         ]
 

@@ -47,11 +47,14 @@ cdef uint32_t first_free = 0     # place + 1; 0: none
 cdef uint64_t last_returned = 0
 
 
-cdef int grow_deliveries() except -1:
+cdef int reserve_delivery() except -1:
+    """Room for one more, so that `expect` cannot fail before the GIL is given up."""
     global deliveries, deliveries_size, first_free
-    cdef uint32_t size = 64 if deliveries_size == 0 else 2 * deliveries_size
-    cdef delivery *grown = <delivery *>realloc(deliveries, size * sizeof(delivery))
-    cdef uint32_t i
+    cdef uint32_t i, size = 64 if deliveries_size == 0 else 2 * deliveries_size
+    cdef delivery *grown
+    if first_free != 0:
+        return 0
+    grown = <delivery *>realloc(deliveries, size * sizeof(delivery))
     if grown == NULL:
         raise MemoryError()
     for i in range(deliveries_size, size):
@@ -62,11 +65,6 @@ cdef int grow_deliveries() except -1:
     deliveries = grown
     deliveries_size = size
     return 0
-
-
-cdef inline int reserve_delivery() except -1:
-    """Room for one more, so that `expect` cannot fail before the GIL is given up."""
-    return grow_deliveries() if first_free == 0 else 0
 
 
 cdef uint64_t expect(object function, object user_data, Channel channel) except 0:

@@ -72,26 +72,21 @@ cdef inline const acl_api *api() except NULL:
 
 
 cdef const acl_api *open_api() except NULL:
+    """The table, found at the first call; strict mode is told which line of the program calls, for its reports."""
     global loaded_api, fast_api
+    cdef bytes place
     if loaded_api == NULL:
         loaded_api = default_api()
         find_strict_hooks(&strict)
         if strict.set_caller == NULL:
             fast_api = loaded_api
-    note_caller()
-    return loaded_api
-
-
-cdef int note_caller() except -1:
-    """Tell strict mode which line of the program calls, for its reports."""
-    cdef bytes place
     if strict.set_caller == NULL:
-        return 0
+        return loaded_api
     try:
         frame = sys._getframe(0)
     except ValueError:  # no Python code is running on this thread
         strict.set_caller(NULL)
-        return 0
+        return loaded_api
     code, line = frame.f_code, frame.f_lineno
     key = code.co_filename, line, code.co_name  # code of equal files is equal
     place = places.get(key)
@@ -99,7 +94,7 @@ cdef int note_caller() except -1:
         place = f"{code.co_filename}:{line} in {code.co_name}".encode("utf-8", "replace")
         place = places.setdefault(key, place)
     strict.set_caller(place)
-    return 0
+    return loaded_api
 
 
 # ---- arguments -----------------------------------------------------------------------------------------------------------
@@ -166,8 +161,7 @@ cdef long slow_long(PyObject *arg, int *beyond) except? -1:
 # ---- failures ------------------------------------------------------------------------------------------------------------
 
 cdef object failures = threading.local()
-cdef object log = None  # the logger, once it is decided that there is one
-cdef bint log_decided = False
+cdef object log = None  # the logger; False: there is to be none; None: not decided yet
 
 
 cdef inline object status(facade_call call, aclError code):
@@ -176,6 +170,7 @@ cdef inline object status(facade_call call, aclError code):
 
 cdef object failed(facade_call call, int64_t code, object reason=None, bint hint=True):
     """Return the code of a call that failed, after keeping it with its reason as the thread's last failure."""
+    global log
     cdef const char *runtime_text = NULL
     # The runtime's text dies with this thread's next call, and reading clears it.
     if loaded_api != NULL and loaded_api.aclGetRecentErrMsg != NULL:
@@ -190,9 +185,9 @@ cdef object failed(facade_call call, int64_t code, object reason=None, bint hint
     if hint and row.hint:
         message = f"{message.rstrip('.')}. {row.hint}"
     failures.text = message
-    if not log_decided:
-        decide_log()
-    if log is not None:
+    if log is None:
+        log = decide_log()
+    if log is not False:
         log.debug("%s", message)
     return code
 
@@ -228,17 +223,15 @@ cdef str describe_arguments(facade_call call):
     return ", ".join(words)
 
 
-cdef int decide_log() except -1:
-    global log, log_decided
-    log_decided = True
+cdef object decide_log():
     if os.environ.get("ASCEND_VENC_LOG", "").lower() != "debug":
-        return 0
+        return False
     import logging
 
-    log = logging.getLogger("ascend_venc")
-    log.setLevel(logging.DEBUG)
-    if not log.hasHandlers():
+    logger = logging.getLogger("ascend_venc")
+    logger.setLevel(logging.DEBUG)
+    if not logger.hasHandlers():
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(name)s %(levelname)s [%(threadName)s] %(message)s"))
-        log.addHandler(handler)
-    return 0
+        logger.addHandler(handler)
+    return logger

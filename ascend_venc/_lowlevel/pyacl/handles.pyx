@@ -203,11 +203,6 @@ cdef object stale(facade_call call, handle_table *table, uint64_t key):
         f"{key:#x} is not a live {(<bytes>table.kind).decode()}: it was destroyed, or never created in this process")
 
 
-cdef inline uint64_t live_or_null(handle_table *table, uint64_t key) noexcept:
-    """The handle that a getter reads from: NULL, for which AscendCL has its own answer, for one that is not alive."""
-    return key if is_live(table, key) else 0
-
-
 cdef object create_handle(facade_call call, handle_table *table, creator function):
     """The body of what creates a description, all of which are acl.media's: its handle, or 0 with the reason kept."""
     avenc_interface_expect(AVENC_DVPP_V1)

@@ -124,33 +124,24 @@ cdef int end_report(report_call *call, int code) except -1:
     return 0
 
 
-cdef bint in_callback() noexcept:
-    cdef report_call *call = <report_call *>thread_report
-    return call != NULL and call.depth > 0
-
-
 # ---- the way of a callback ---------------------------------------------------------------------------------------------
 
-cdef bint gate_enter() noexcept nogil:
-    ordered_add(&inside, 1)
-    if ordered_load(&closing) and closing_thread != PyThread_get_thread_ident():
-        ordered_add(&inside, -1)
-        return False
-    return True
-
-
 cdef void venc_trampoline(acldvppPicDesc *input, acldvppStreamDesc *output, void *user_data) noexcept nogil:
-    if user_data != NULL and gate_enter():
-        hand_over(input, output, <uint64_t>user_data)
+    hand_over(input, output, <uint64_t>user_data)
 
 
 cdef void launch_trampoline(void *user_data) noexcept nogil:
-    if user_data != NULL and gate_enter():
-        hand_over(NULL, NULL, <uint64_t>user_data)
+    hand_over(NULL, NULL, <uint64_t>user_data)
 
 
 cdef void hand_over(acldvppPicDesc *input, acldvppStreamDesc *output, uint64_t number) noexcept nogil:
     cdef report_call *call = <report_call *>thread_report
+    if number == 0:
+        return
+    ordered_add(&inside, 1)  # the gate
+    if ordered_load(&closing) and closing_thread != PyThread_get_thread_ident():
+        ordered_add(&inside, -1)
+        return
     # depth: what this thread's callback called has given the GIL up by itself.
     if call == NULL or call.state == NULL or call.depth != 0:
         deliver(input, output, number)
@@ -264,11 +255,11 @@ cdef str wait_for_callbacks(Channel channel):
     """
     cdef uint64_t before = 0
     cdef int stalled = 0
-    cdef unsigned long thread = PyThread_get_thread_ident()
+    cdef report_call *call = <report_call *>thread_report
     if not channel.pending:
         return ""  # also in the callback of another channel; this one's own counts until it has returned
-    if channel.thread_id == thread:
-        if in_callback():
+    if channel.thread_id == PyThread_get_thread_ident():
+        if call != NULL and call.depth > 0:
             return "called from inside a callback on the thread that delivers this channel's frames: it would wait for " \
                    "itself. Let the callback return, and call it from another thread"
         return f"{channel.pending} frames of the channel wait for their callback, and this thread is the one that " \

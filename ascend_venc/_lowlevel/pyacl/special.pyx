@@ -216,24 +216,20 @@ cdef object rt_launch_callback(facade_call call, const acl_api *acl, int32_t blo
     return status(call, code)
 
 
-cdef aclError process_all(report_call *call, const acl_api *acl, int32_t timeout) except? -1:
-    cdef aclError code
-    cdef timed_wait waiting
-    begin_timed(&waiting, timeout)
-    while True:
-        code = process(call, acl, waiting.slice_ms)
-        if waiting.sliced:
-            PyErr_CheckSignals()
-        if code != ACL_ERROR_RT_REPORT_TIMEOUT or not next_slice(&waiting):
-            return code
-
-
 cdef object rt_process_report(facade_call call, const acl_api *acl, int32_t timeout):
-    cdef aclError code = ACL_ERROR_RT_REPORT_TIMEOUT
+    cdef aclError last, code = ACL_ERROR_RT_REPORT_TIMEOUT
     cdef report_call report
+    cdef timed_wait waiting
     begin_report(&report)
+    begin_timed(&waiting, timeout)
     try:
-        code = process_all(&report, acl, timeout)
+        while True:
+            last = process(&report, acl, waiting.slice_ms)
+            if waiting.sliced:
+                PyErr_CheckSignals()
+            if last != ACL_ERROR_RT_REPORT_TIMEOUT or not next_slice(&waiting):
+                break
+        code = last
     finally:
         end_report(&report, code)
     if code == ACL_ERROR_RT_REPORT_TIMEOUT or code == ACL_ERROR_RT_THREAD_SUBSCRIBE:

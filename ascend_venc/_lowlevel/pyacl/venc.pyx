@@ -94,42 +94,30 @@ cdef object media_venc_get_channel_desc_callback(PyObject *self, PyObject **args
 
 cdef size_t length_of(int32_t param_type) noexcept:
     """Bytes of a parameter, as pyACL passes them: unknown types too are a uint32."""
-    return 8 if param_type in (ACL_VENC_THREAD_ID_UINT64, ACL_VENC_BUF_ADDR_PTR) else 4
+    return 8 if param_type in (ACL_VENC_THREAD_ID_UINT64, ACL_VENC_CALLBACK_PTR, ACL_VENC_BUF_ADDR_PTR) else 4
 
 
 cdef object media_venc_set_channel_desc_param(PyObject *self, PyObject **args, Py_ssize_t given):
     cdef facade_call call = facade_call(b"acl.media.venc_set_channel_desc_param", args, given)
-    cdef const char *refusal = b"acl.media.venc_set_channel_desc_param args parse failed!"
-    cdef uint64_t handle = 0, value = 0
+    cdef uint64_t handle = 0, value = <uint64_t><void *>venc_trampoline
     cdef uint32_t narrow = 0
     cdef int32_t param_type = 0
-    cdef aclvencCallback trampoline = venc_trampoline
-    cdef const void *source = &value
-    cdef size_t length
     cdef aclError code
     cdef Channel channel
-    if given != 3 or not as_uint64(args[0], &handle) or not as_int32(args[1], &param_type):
-        refuse(refusal)
-    length = length_of(param_type)
-    if param_type == ACL_VENC_CALLBACK_PTR:
+    cdef bint is_parsed = given == 3 and as_uint64(args[0], &handle) and as_int32(args[1], &param_type)
+    cdef size_t length = length_of(param_type)
+    if is_parsed and param_type == ACL_VENC_CALLBACK_PTR:
         if not callable(<object>args[2]):
             raise TypeError("parameter must be callable")
-        source = &trampoline
-        length = sizeof(trampoline)
-    elif length == 8:
-        if not as_uint64(args[2], &value):
-            refuse(refusal)
-    else:
-        if not as_uint32(args[2], &narrow):
-            refuse(refusal)
-        source = &narrow
+    elif not is_parsed or not (as_uint64(args[2], &value) if length == 8 else as_uint32(args[2], &narrow)):
+        refuse(b"acl.media.venc_set_channel_desc_param args parse failed!")
     cdef const acl_api *acl = api()
     if acl.aclvencSetChannelDescParam == NULL:
         return unsupported(call)
     channel = channel_of(handle)
     if channel is None and handle != 0:
         return stale(call, &channel_descs, handle)
-    code = acl.aclvencSetChannelDescParam(<aclvencChannelDesc *>handle, param_type, length, source)
+    code = acl.aclvencSetChannelDescParam(<aclvencChannelDesc *>handle, param_type, length, &value if length == 8 else <void *>&narrow)
     if code == ACL_SUCCESS and param_type == ACL_VENC_CALLBACK_PTR:
         set_callback(channel, <object>args[2])
     return 0 if code == ACL_SUCCESS else explained(call, code)
