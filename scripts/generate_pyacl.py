@@ -36,7 +36,7 @@ TABLES = {
 }
 # What fastcall.pyx parses, by annotation and by C type. Enums are 32-bit ints; sizes and addresses 64-bit.
 ANNOTATED = {"int": "uint64", "SupportsIndex": "int32"}
-SCALARS = {"int32_t": "int32", "uint32_t": "uint32", "uint64_t": "uint64", "size_t": "uint64", "uint8_t": "uint8"}
+SCALARS = {"int32_t": "int32", "uint32_t": "uint32", "uint64_t": "uint64", "size_t": "uint64", "uint8_t": "uint32"}
 SCALARS.update({"hi_s32": "int32", "hi_u32": "uint32", "hi_u64": "uint64", "hi_bool": "int32", "hi_venc_chn": "int32"})
 PRIMITIVES = {*SCALARS, "float", "void *"}
 
@@ -201,10 +201,19 @@ class Function:
         return "\n    ".join([head, call, *lines]) + "\n"
 
     def written(self):
-        """Parse, and hand over to what is written by hand: with the table of functions, and what was parsed."""
-        given = ["call", *([] if not self.c else ["mpi_api()"] if self.is_himpi else ["api()"])]
+        """Parse, and hand over to what is written by hand: with the table of functions, and what was parsed.
+
+        Without DVPP V2 there is no call; what takes a dict looks at that first, and at the table itself.
+        """
+        given, lines = ["call"], self.parsing()
+        if self.is_himpi:
+            lines.append("cdef const himpi_api *mpi = mpi_api()")
+            if "dict[str, Any]" not in self.annotations:
+                lines += ["if mpi == NULL:", f"    return {self.result('lacking(call)')}"]
+        if self.c:
+            given.append("mpi" if self.is_himpi else "api()")
         given += [name for i, name in enumerate(self.arguments) if self.parsed(i)]
-        return [*self.parsing(), f"return {self.symbol}({', '.join(given)})"]
+        return [*lines, f"return {self.symbol}({', '.join(given)})"]
 
     def creator(self):
         if not (self.c.result in TABLES and not self.arguments):

@@ -3,7 +3,7 @@
 #
 # As in pyACL, what a dict lacks is 0, a number that is no int counts as lacking, and lists may be shorter than the array.
 from cpython.dict cimport PyDict_GetItemWithError
-from libc.stdint cimport uint16_t
+from libc.stdint cimport uint8_t, uint16_t
 
 cdef extern from "Python.h":
     bint is_dict "PyDict_Check"(PyObject *)
@@ -13,8 +13,6 @@ cdef extern from "Python.h":
     unsigned long ulong_or_raise "PyLong_AsUnsignedLong"(PyObject *) except? 0xFFFFFFFFFFFFFFFF
     void *address_or_raise "PyLong_AsVoidPtr"(PyObject *) except? NULL
 
-cdef list member_names = []  # keeps what himpi_member.key refers to
-
 
 cdef int make_keys() except -1:
     cdef int i, j = 0
@@ -23,7 +21,7 @@ cdef int make_keys() except -1:
         structure = himpi_structures[j]
         for i in range(structure.count):
             name = sys.intern((<bytes>structure.members[i].name).decode())
-            member_names.append(name)
+            Py_INCREF(name)  # for as long as the process lasts
             structure.members[i].key = <void *><PyObject *>name
         j += 1
     return 0

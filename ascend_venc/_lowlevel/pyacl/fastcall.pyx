@@ -9,7 +9,7 @@
 # The last failure of each thread is kept as text: call, arguments, code, name, reason, hint. acl.get_recent_err_msg takes it.
 # With ASCEND_VENC_LOG=debug each failing call is also logged, through the logger "ascend_venc".
 from cpython.object cimport PyObject
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 cdef extern from "Python.h":
     int METH_FASTCALL
@@ -112,20 +112,11 @@ cdef inline bint as_uint64(PyObject *arg, uint64_t *value) noexcept:
 
 
 cdef inline bint as_uint32(PyObject *arg, uint32_t *value) except -1:
-    """I: an int or an object with __index__, masked to 32 bits."""
+    """I, and B, whose call takes the lower bits: an int or an object with __index__, masked to 32 bits."""
     if is_int(arg):
         value[0] = <uint32_t>masked_uint64(arg)
         return True
     return slow_uint32(arg, value)
-
-
-cdef inline bint as_uint8(PyObject *arg, uint8_t *value) except -1:
-    """B: the same, masked to 8 bits."""
-    cdef uint32_t wide = 0
-    if not as_uint32(arg, &wide):
-        return False
-    value[0] = <uint8_t>wide
-    return True
 
 
 cdef bint slow_uint32(PyObject *arg, uint32_t *value) except -1:

@@ -73,12 +73,18 @@ cdef void put(handle_table *table, const handle_entry *entry) noexcept:
     table.entries[i] = entry[0]
 
 
-cdef int grow(handle_table *table) except -1:
+cdef int reserve(handle_table *table, uint64_t places=16) except -1:
+    """Before AscendCL makes something: room to register it, so that insert cannot run out of memory afterwards.
+
+    More than one place: other threads may register theirs meanwhile.
+    """
+    cdef handle_entry *entries
     cdef handle_entry *old = table.entries
-    cdef uint64_t size = 0 if old == NULL else table.mask + 1
+    cdef uint64_t i, size = 0 if old == NULL else table.mask + 1
     cdef uint64_t grown = 2 * size if size else 64
-    cdef uint64_t i
-    cdef handle_entry *entries = <handle_entry *>calloc(grown, sizeof(handle_entry))
+    if 2 * (table.count + places) <= table.mask:
+        return 0
+    entries = <handle_entry *>calloc(grown, sizeof(handle_entry))
     if entries == NULL:
         raise MemoryError()
     table.entries = entries
@@ -88,14 +94,6 @@ cdef int grow(handle_table *table) except -1:
         if old[i].key != 0:
             put(table, &old[i])
     free(old)
-    return 0
-
-
-cdef int reserve(handle_table *table) except -1:
-    """Before AscendCL makes something: room to register it, so that insert cannot run out of memory afterwards."""
-    # More than one place: other threads may register theirs meanwhile.
-    if table.entries == NULL or 2 * (table.count + 16) > table.mask:
-        grow(table)
     return 0
 
 
@@ -113,8 +111,7 @@ cdef int insert(handle_table *table, void *handle, int64_t value, bint own_conte
         entry.pins = known.pins
         known[0] = entry
         return 0
-    if table.entries == NULL or 2 * (table.count + 1) > table.mask:
-        grow(table)
+    reserve(table, 1)
     put(table, &entry)
     return 0
 

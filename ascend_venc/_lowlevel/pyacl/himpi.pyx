@@ -3,10 +3,11 @@
 
 # ---- codes -------------------------------------------------------------------------------------------------------------
 
-cdef enum:  # of every module
-    ILLEGAL_PARAM_ID = 3
+cdef enum:
+    ILLEGAL_PARAM_ID = 3  # of every module, as the next two
     NULL_PTR_ID = 6
     NOT_SUPPORT_ID = 8
+    MOST_PACKS = 1 << 20  # 144 MiB: what asks for more is no number of packs
 
 
 cdef const himpi_api *mpi_api() except? NULL:
@@ -70,8 +71,6 @@ cdef object mixed(facade_call call):
 
 cdef object himpi_sys_init(facade_call call, const himpi_api *mpi):
     cdef hi_s32 code
-    if mpi == NULL:
-        return lacking(call)
     if avenc_interface_in_use() == AVENC_DVPP_V1:
         return mixed(call)
     with nogil:
@@ -85,8 +84,6 @@ cdef object himpi_sys_init(facade_call call, const himpi_api *mpi):
 
 cdef object himpi_sys_exit(facade_call call, const himpi_api *mpi):
     cdef hi_s32 code
-    if mpi == NULL:
-        return lacking(call)
     if not avenc_interface_begin_exit():  # it would end the channels of an Encoder too
         return 0
     with nogil:
@@ -98,8 +95,6 @@ cdef object himpi_sys_exit(facade_call call, const himpi_api *mpi):
 cdef object himpi_dvpp_malloc(facade_call call, const himpi_api *mpi, int32_t device, uint64_t size):
     cdef void *memory = NULL
     cdef hi_s32 code
-    if mpi == NULL:
-        return 0, lacking(call)
     reserve(&device_memory)
     with nogil:
         code = mpi.hi_mpi_dvpp_malloc(<uint32_t>device, &memory, size)
@@ -117,8 +112,6 @@ cdef object himpi_dvpp_malloc(facade_call call, const himpi_api *mpi, int32_t de
 cdef object himpi_sys_create_epoll(facade_call call, const himpi_api *mpi, int32_t size):
     cdef int32_t epoll = 0
     cdef hi_s32 code
-    if mpi == NULL:
-        return 0, lacking(call)
     with nogil:
         code = mpi.hi_mpi_sys_create_epoll(size, &epoll)
     try:
@@ -142,10 +135,7 @@ cdef bint goes_on(timed_wait *waiting, hi_s32 code) except -1:
 
 cdef object himpi_dvpp_free(facade_call call, const himpi_api *mpi, uint64_t key):
     cdef hi_s32 code
-    cdef handle_entry *entry
-    if mpi == NULL:
-        return lacking(call)
-    entry = find_live(&device_memory, key)
+    cdef handle_entry *entry = find_live(&device_memory, key)
     if entry == NULL and key != 0:
         return mpi_failed(call, HI_ERR_SYS_ILLEGAL_PARAM,
                           f"{key:#x} is not live device memory: it was freed, or never allocated in this process")
@@ -187,10 +177,6 @@ cdef object himpi_sys_wait_epoll(PyObject *self, PyObject **args, Py_ssize_t giv
     finally:
         free(events)
     return found, count, ret
-
-
-cdef enum:
-    MOST_PACKS = 1 << 20  # 144 MiB: what asks for more is no number of packs
 
 
 cdef int begin_stream(PyObject *given, hi_venc_stream *stream) except -1:

@@ -17,7 +17,6 @@
 # `closing`, or the hook sees it in `inside`: each writes its own word before it reads the other's, in one order for all
 # threads. The thread that ends the interpreter may still deliver to itself: it holds what the others can no longer get.
 from cpython.pystate cimport PyThreadState
-from libc.string cimport memset
 
 cdef extern from "pythread.h":
     unsigned long PyThread_get_thread_ident() nogil
@@ -59,7 +58,6 @@ cdef int inside = 0              # callbacks in Python or on their way
 cdef int reporting = 0           # threads in `process`; with the GIL held only
 cdef unsigned long closing_thread = 0
 cdef object gate_left = _thread.allocate_lock()  # released by each callback that leaves while the gate is closing
-cdef set ended = set()           # threads of acl.util.start_thread whose function has returned, until they are joined
 
 
 # ---- process_report ----------------------------------------------------------------------------------------------------
@@ -74,13 +72,6 @@ cdef struct report_call:
     bint held                 # it has the GIL all the same: a callback has taken it, and kept it
     int64_t left              # when the last callback went back to the runtime, by clock_ns; 0: none came yet
     bint slow                 # the runtime took its time between two callbacks
-
-
-cdef void begin_report(report_call *call) noexcept:
-    global thread_report
-    memset(call, 0, sizeof(report_call))
-    call.outer = <report_call *>thread_report
-    thread_report = call
 
 
 cdef aclError process(report_call *call, const acl_api *acl, int32_t timeout) noexcept:
@@ -235,17 +226,6 @@ cdef object thread_of(uint64_t ident):
     return None
 
 
-cdef bint report_thread_is_gone(Channel channel) except -1:
-    """Whether the channel's report thread has ended. A thread that was never a Python thread counts as alive.
-
-    A thread that acl.util.start_thread made delivers nothing more once its function has returned; its id is not given out
-    anew before it is joined.
-    """
-    if channel.thread_id in ended:
-        return True
-    return channel.thread is not None and not channel.thread.is_alive() and thread_of(channel.thread_id) is None
-
-
 cdef str wait_for_callbacks(Channel channel):
     """Before a call that waits in the runtime for the channel's callbacks: wait for them here, but wake for Ctrl-C.
 
@@ -300,6 +280,5 @@ cdef int forget_reports() except -1:
         call = call.outer
     ordered_store(&inside, depth)
     forget_deliveries(None)
-    ended.clear()
     main_thread = PyThread_get_thread_ident()
     return 0

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # What stands in `acl` itself, and the functions of acl.rt that do more than call AscendCL.
+from libc.string cimport memset
 from posix.time cimport nanosleep, timespec
 
 cdef enum:
@@ -49,19 +50,17 @@ cdef object acl_init(PyObject *self, PyObject **args, Py_ssize_t given):
     cdef bytes path = None
     cdef const char *c_path = NULL
     cdef aclError code
-    cdef avenc_library *library
     if given > 1 or (given == 1 and (not isinstance(<object>args[0], str) or "\0" in <object>args[0])):
         refuse(b"acl.init args parse failed")
     if given == 1:
         path = (<object>args[0]).encode()
         c_path = path
     cdef const acl_api *acl = api()
-    cdef avenc_wait wait
-    library = default_library()
+    cdef avenc_library *library = default_library()
+    cdef avenc_wait wait = avenc_wait_for(FINALIZE_MS)
     with nogil:
         # Looking for devices may have needed the engine's own aclInit: this one takes its place, with this path.
         if not initialised:
-            wait = avenc_wait_for(FINALIZE_MS)
             avenc_library_finalize(library, &wait)
         code = acl.aclInit(c_path)
     if code == ACL_SUCCESS:
@@ -217,10 +216,13 @@ cdef object rt_launch_callback(facade_call call, const acl_api *acl, int32_t blo
 
 
 cdef object rt_process_report(facade_call call, const acl_api *acl, int32_t timeout):
+    global thread_report
     cdef aclError last, code = ACL_ERROR_RT_REPORT_TIMEOUT
     cdef report_call report
     cdef timed_wait waiting
-    begin_report(&report)
+    memset(&report, 0, sizeof(report))
+    report.outer = <report_call *>thread_report
+    thread_report = &report
     begin_timed(&waiting, timeout)
     try:
         while True:

@@ -63,11 +63,20 @@ cdef class Thread:
             function, argument = self.function, self.argument
             self.function = self.argument = None
             function = argument = None
-            try:
-                ended.add(ident)
-            finally:
-                self.finished.release()
+            self.finished.release()
         self.joined.acquire()
+
+
+cdef bint report_thread_is_gone(Channel channel) except -1:
+    """Whether the channel's report thread has ended. A thread that was never a Python thread counts as alive.
+
+    A thread that acl.util.start_thread made delivers nothing more once its function has returned; its id is not given out
+    anew before it is joined.
+    """
+    cdef Thread made = started.get(channel.thread_id)
+    if made is not None and not made.finished.locked():
+        return True
+    return channel.thread is not None and not channel.thread.is_alive() and thread_of(channel.thread_id) is None
 
 
 cdef object util_start_thread(facade_call call):
@@ -101,7 +110,6 @@ cdef object util_stop_thread(facade_call call, uint64_t ident):
     if started.get(ident) is not thread:
         return failed(call, ESRCH, "stopped by another thread meanwhile")
     del started[ident]
-    ended.discard(ident)
     thread.joined.release()
     if thread.exception is not None:
         raise RuntimeError(f"exception={thread.exception},msg=thread call failed;")

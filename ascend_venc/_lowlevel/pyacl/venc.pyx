@@ -67,12 +67,8 @@ cdef object callback_of(uint64_t handle):
     return channel.callback
 
 
-cdef int set_callback(Channel channel, object callback) except -1:
-    """What stood there is let go of behind: Cython's assignment would end it with the channel leading to it still, for
-    another thread or a weak reference's callback to find."""
-    _before, channel.callback = channel.callback, callback
-    return 0
-
+# What a channel leads to is let go of behind an assignment (_before): Cython's own would end it with the channel leading
+# to it still, for another thread or a weak reference's callback to find.
 
 cdef object media_venc_set_channel_desc_callback(facade_call call, const acl_api *acl, uint64_t handle):
     cdef aclError code
@@ -81,7 +77,7 @@ cdef object media_venc_set_channel_desc_callback(facade_call call, const acl_api
         return stale(call, &channel_descs, handle)
     code = acl.aclvencSetChannelDescCallback(<aclvencChannelDesc *>handle, venc_trampoline)
     if code == ACL_SUCCESS:
-        set_callback(channel, <object>call.args[1])
+        _before, channel.callback = channel.callback, <object>call.args[1]
     return status(call, code)
 
 
@@ -119,7 +115,7 @@ cdef object media_venc_set_channel_desc_param(PyObject *self, PyObject **args, P
         return stale(call, &channel_descs, handle)
     code = acl.aclvencSetChannelDescParam(<aclvencChannelDesc *>handle, param_type, length, &value if length == 8 else <void *>&narrow)
     if code == ACL_SUCCESS and param_type == ACL_VENC_CALLBACK_PTR:
-        set_callback(channel, <object>args[2])
+        _before, channel.callback = channel.callback, <object>args[2]
     return 0 if code == ACL_SUCCESS else explained(call, code)
 
 
@@ -168,9 +164,7 @@ cdef object media_venc_create_channel(facade_call call, const acl_api *acl, uint
     cdef aclError code
     cdef Channel channel = channel_of(handle)
     if channel is None:
-        if handle != 0:
-            return stale(call, &channel_descs, handle)
-        return status(call, acl.aclvencCreateChannel(NULL))
+        return stale(call, &channel_descs, handle) if handle != 0 else status(call, acl.aclvencCreateChannel(NULL))
     if avenc_interface_use(AVENC_DVPP_V1) != AVENC_OK:
         return failed(call, ACL_ERROR_FEATURE_UNSUPPORTED,
                       "this process uses DVPP V2 (acl.himpi, or an Encoder with interface=\"v2\"), and acl.media is V1: they "
@@ -195,9 +189,7 @@ cdef object media_venc_destroy_channel(facade_call call, const acl_api *acl, uin
     cdef aclError code
     cdef Channel channel = channel_of(handle)
     if channel is None:
-        if handle != 0:
-            return stale(call, &channel_descs, handle)
-        return status(call, acl.aclvencDestroyChannel(NULL))
+        return stale(call, &channel_descs, handle) if handle != 0 else status(call, acl.aclvencDestroyChannel(NULL))
     if not channel.created or channel.destroying:
         return failed(call, ACL_ERROR_INVALID_PARAM, "the description has no channel")
     channel.destroying = True
