@@ -6,7 +6,7 @@ The module, its parts and `dir()` of them have pyACL's names only, because progr
 one function that pyACL does not have, is found but not listed.
 """
 
-from ._lowlevel.pyacl import (
+from ._lowlevel.pyacl.functions import (
     app_log,
     finalize,
     finalize_reference,

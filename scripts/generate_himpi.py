@@ -139,9 +139,11 @@ class Header:
             part = self.structure(member.kind) if not member.pointer else None
             value = self.chosen_by(name, member)
             kind = "PART" if part else self.kind(member)
+            one = f"{member.name}[0]" if member.length else member.name
             found.append(
                 f'    {{"{key}", {f"&himpi_{part}" if part else "NULL"}, NULL, HIMPI_{kind}, '
-                f"offsetof({name}, {member.name}), {member.length or 0}, {int(value is not None)}, {value or 0}, "
+                f"offsetof({name}, {member.name}), sizeof((({name} *)0)->{one}), {member.length or 0}, "
+                f"{int(value is not None)}, {value or 0}, "
                 f"{int(member.name not in IGNORED.get(name, '').split())}}},\n"
             )
         return found
@@ -226,6 +228,7 @@ typedef struct himpi_member {
     void *key; /* the name as Python's str */
     int kind;
     int offset;
+    int size;      /* of a list: of one element */
     int count;     /* of a list's elements; 0: no list */
     int is_chosen; /* meant only where the structure's choice is `value` */
     int value;
@@ -259,6 +262,7 @@ MEMBERS_PXI = """    enum:
         void *key
         int kind
         int offset
+        int size
         int count
         int is_chosen
         int value
@@ -282,9 +286,10 @@ class Call:
         self.header, self.name, self.result, self.parameters = header, name, result, parameters
         self.optional = presence == "OPTIONAL"
         self.gives_code = not re.search("get_fd|qpmap", name)
-        self.inputs, self.outputs = [], []
+        self.inputs, self.outputs, self.order = [], [], []
         for parameter in [] if parameters == "void" else parameters.split(","):
             kind, star, word = re.fullmatch(r"\s*(.+?)\s*(\**)(\w+)", parameter).groups()
+            self.order.append(word)
             kind = f"{kind} {star}".strip()
             output = star and not kind.startswith("const ") and name not in NOT_WRITTEN and kind != "void *"
             (self.outputs if output else self.inputs).append((kind[:-1].strip() if output else kind, word))
@@ -296,34 +301,33 @@ class Call:
         return "dict[str, Any]" if self.is_dict(kind) else None
 
     def body(self, row):
-        """Lines of a builtin: parse, read the dicts, call, and return results and code. `row` is functions.txt's."""
-        lines, parsing, reading, arguments = [], [], [], {}
+        """Lines of a builtin: parse, read the dicts, call, and return results and code. `row` is functions.txt's.
+
+        A result that the row has among its arguments is read too, for what it chooses by. An argument that C's function
+        does not have says which alternative of a result is meant.
+        """
+        lines, reading, arguments, values = row.parsing(), [], {}, []
         for i, (kind, word) in enumerate(self.inputs):
-            name = row.arguments[i]
             structure = self.header.structure(kind)
             if structure:
                 lines.append(f"cdef {structure} in_{word}")
                 reading.append(f"read_dict(<object>args[{i}], &himpi_{structure}, <char *>&in_{word})")
-                arguments[word] = f"&in_{word}"
-            else:
-                parsed = row.parsed(kind)
-                lines.append(f"cdef {parsed}_t {name} = 0")
-                parsing.append(f" or not as_{parsed}(args[{i}], &{name})")
-                arguments[word] = name
-        values = []
+            arguments[word] = f"&in_{word}" if structure else row.arguments[i]
+        choice = next((name for name in row.arguments[len(self.inputs) :] if name not in self.order), "HIMPI_NO_CHOICE")
         for kind, word in self.outputs:
             structure = self.header.structure(kind)
             lines.append(f"cdef {structure or kind} out_{word}")
-            values.append(
-                f"write_dict(&himpi_{structure}, <char *>&out_{word}, HIMPI_NO_CHOICE)" if structure else f"out_{word}"
-            )
-            reading.append(f"memset(&out_{word}, 0, sizeof(out_{word}))")
+            out = f"&himpi_{structure}, <char *>&out_{word}"
+            values.append(f"write_dict({out}, {choice})" if structure else f"out_{word}")
+            if word in row.arguments:
+                reading.append(f"read_dict(<object>args[{row.arguments.index(word)}], {out})")
+            else:
+                reading.append(f"memset(&out_{word}, 0, sizeof(out_{word}))")
             arguments[word] = f"&out_{word}"
-        ordered = [word.split("*")[-1].split()[-1] for word in self.parameters.split(",")] if arguments else []
         if row.how == "timed":  # the last argument says how long
             lines.append("cdef timed_wait waiting")
-            arguments[ordered[-1]] = "waiting.slice_ms"
-        call = f"code = mpi.{self.name}({', '.join(arguments[word] for word in ordered)})"
+            arguments[self.order[-1]] = "waiting.slice_ms"
+        call = f"code = mpi.{self.name}({', '.join(arguments[word] for word in self.order)})"
         calls = {
             "keeps": [f"    {call}"],
             "waits": ["    with nogil:", f"        {call}"],
@@ -333,34 +337,29 @@ class Call:
                 f"        {call}",
                 "    else:",
                 "        while True:",
+                "            waiting.began = clock_ns()",
                 "            with nogil:",
                 f"                {call}",
                 "            if not goes_on(&waiting, code):",
                 "                break",
             ],
         }[row.how]
-        lines.append(f"cdef {self.result} code")
-        if row.arguments:
-            lines += [f"if given != {len(row.arguments)}{''.join(parsing)}:", f'    refuse(b"{row.refusal}")']
-        lines += [*reading, "cdef const himpi_api *mpi = mpi_api()"]
-        made = [f"if mpi != NULL and mpi.{self.name} != NULL:", *calls]
+        lines += [f"cdef {self.result} code", *reading, "cdef const himpi_api *mpi = mpi_api()"]
+        lines += [f"if mpi != NULL and mpi.{self.name} != NULL:", *calls]
         if not self.gives_code:
-            lines += [*made, f"    return <{CASTS[self.result]}>code"]
+            result = f"<{CASTS[self.result]}>code"
             if self.result == "hi_u32":
-                return [*lines, "return 0"]
-            lines[-1] = (
-                f"    return <{CASTS[self.result]}>code if code >= 0 else mpi_status({row.quoted}, code, args, given)"
-            )
-            return [*lines, f"return lacking({row.quoted}, args, given)"]
-        result = f"mpi_status({row.quoted}, code, args, given)"
+                return [*lines, f"    return {result}", "return 0"]
+            lines.append(f"    return {result} if code >= 0 else mpi_status(call, code)")
+            return [*lines, "return lacking(call)"]
+        result = "mpi_status(call, code)"
         if any(kind == "const hi_venc_chn_attr *" for kind, _ in self.inputs):
-            result = f"attributes_status({row.quoted}, code, &in_attr, args, given)"
+            result = "attributes_status(call, code, &in_attr)"
         return [
             *lines,
-            *made,
             f"    ret = {result}",
             "else:",
-            f"    ret = lacking({row.quoted}, args, given)",
+            "    ret = lacking(call)",
             f"return {', '.join([*values, 'ret'])}",
         ]
 

@@ -18,7 +18,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 HEADER = ROOT / "csrc" / "include" / "ascendcl.h"
 FUNCTIONS = ROOT / "ascend_venc" / "_lowlevel" / "pyacl" / "functions.txt"
-PACKAGE = "ascend_venc._lowlevel.pyacl"
 PARTS = ("himpi", "media", "rt", "util")
 NOTE = "# Made by scripts/generate_pyacl.py at build: change functions.txt or ascendcl.h instead.\n"
 HIMPI = runpy.run_path(str(Path(__file__).with_name("generate_himpi.py")))
@@ -35,9 +34,9 @@ TABLES = {
     "aclvencChannelDesc *": "channel_descs",
     "aclvencFrameConfig *": "frame_configs",
 }
-# What fastcall.pyx parses, and the types that stubs name. Enums are 32-bit ints; sizes and addresses 64-bit.
-PARSED = {"int32": "int32_t", "uint32": "uint32_t", "uint64": "uint64_t", "uint8": "uint8_t"}
-SCALARS = {"int32_t": "int32", "uint32_t": "uint32", "uint64_t": "uint64", "size_t": "uint64", "uint8_t": "uint8"}
+# What fastcall.pyx parses, by annotation and by C type. Enums are 32-bit ints; sizes and addresses 64-bit.
+ANNOTATED = {"int": "uint64", "SupportsIndex": "int32"}
+SCALARS = {"int32_t": "int32", "uint32_t": "uint32", "uint64_t": "uint64", "size_t": "uint64", "uint8_t": "uint32"}
 SCALARS.update({"hi_s32": "int32", "hi_u32": "uint32", "hi_u64": "uint64", "hi_bool": "int32", "hi_venc_chn": "int32"})
 PRIMITIVES = {*SCALARS, "float", "void *"}
 
@@ -52,9 +51,10 @@ class CFunction:
     def __init__(self, presence, result, name, parameters, enums):
         self.name, self.result, self.parameters = name, result.strip(), parameters
         self.optional = presence == "OPTIONAL"
-        self.inputs, self.outputs = [], []
+        self.inputs, self.outputs, self.order = [], [], []
         for parameter in [] if parameters == "void" else parameters.split(","):
             kind, star, word = re.fullmatch(r"\s*(.+?)\s*(\**)(\w+)", parameter).groups()
+            self.order.append(word)
             kind = f"{kind} {star}".strip()
             pointee = kind[:-1].strip()
             if kind.endswith("*") and (pointee in PRIMITIVES or pointee in enums or pointee in TABLES):
@@ -75,21 +75,22 @@ class Function:
     """A row of functions.txt, with the C function that it calls (None: it calls none of the list)."""
 
     def __init__(self, namespace, head, doc, functions, enums, mark=""):
-        signature, c_name, self.how = head.rsplit(" | ", 2)
+        signature, c_name, how = head.rsplit(" | ", 2)
+        self.how, _, self.is_whole = how.partition(" ")
         tree = ast.parse(f"def {signature}: ...").body[0]
         self.namespace, self.name, self.text = namespace, tree.name, doc
         self.c = None if c_name == "-" else functions[c_name]
         self.enums = enums
         self.full = f"{namespace}.{self.name}"
-        self.quoted = f'b"{self.full}"'
-        self.symbol = f"{namespace.rpartition('.')[2]}_{self.name}"
+        self.symbol = f"{namespace.rpartition('.')[2]}_{self.name}"  # what is written by hand
+        self.builtin = self.symbol if self.is_whole else f"builtin_{self.symbol}"
         self.refusal = f"{self.full} args parse failed{mark}"
         self.arguments = [argument.arg for argument in tree.args.args]
         self.annotations = [argument.annotation and ast.unparse(argument.annotation) for argument in tree.args.args]
         self.defaults = [ast.unparse(default) for default in tree.args.defaults]
         self.returns = ast.unparse(tree.returns) if tree.returns else None
         inputs = self.c.inputs if self.c else []
-        if self.how != "written" and len(inputs) != len(self.arguments):
+        if self.how != "written" and (len(inputs) > len(self.arguments) or None in self.annotations[len(inputs) :]):
             raise ValueError(f"{self.full} has {len(self.arguments)} arguments, {c_name} takes {len(inputs)}")
         self.types = [kind for kind, _ in inputs] + [""] * (len(self.arguments) - len(inputs))
         self.is_himpi = self.c is not None and self.c.name.startswith("hi_")
@@ -103,9 +104,11 @@ class Function:
             return "host_memory" if word == "hostPtr" else "device_memory"
         return TABLES.get(kind.replace("const ", ""))
 
-    def parsed(self, kind):
-        """What an argument of a C type is parsed as."""
-        return "int32" if kind in self.enums else SCALARS.get(kind, "uint64")
+    def parsed(self, i):
+        """What an argument is parsed as; None for one that is taken as it is."""
+        if self.annotations[i]:
+            return ANNOTATED.get(self.annotations[i])
+        return "int32" if self.types[i] in self.enums else SCALARS.get(self.types[i], "uint64")
 
     # ---- documentation ----
 
@@ -128,7 +131,7 @@ class Function:
             return "(*args: object)" if stub else "(*args)"
         words = []
         for i, name in enumerate(self.arguments):
-            kind = self.annotations[i] or ("int" if self.parsed(self.types[i]) == "uint64" else "SupportsIndex")
+            kind = self.annotations[i] or ("int" if self.parsed(i) == "uint64" else "SupportsIndex")
             default = self.defaults[i - len(self.arguments)] if len(self.arguments) - i <= len(self.defaults) else None
             words.append(f"{name}: {kind}" if stub else name)
             if default is not None:
@@ -157,44 +160,84 @@ class Function:
     @property
     def export(self):
         doc = f"{self.name}{self.signature(False)}\n--\n\n{self.doc}"
-        return f'export("{self.namespace}", b"{self.name}", {self.symbol}, {doc.encode()!r})\n\n'
+        return f'export("{self.namespace}", b"{self.name}", {self.builtin}, {doc.encode()!r})\n\n'
+
+    def parsing(self):
+        """Lines that parse the arguments into variables of their names, and refuse others."""
+        lines, refused = [], ""
+        for i, name in enumerate(self.arguments):
+            if self.parsed(i):
+                lines.append(f"cdef {self.parsed(i)}_t {name} = 0")
+                refused += f" or not as_{self.parsed(i)}(args[{i}], &{name})"
+        if self.arguments:
+            lines += [f"if given != {len(self.arguments)}{refused}:", f'    refuse(b"{self.refusal}")']
+        for i, note in enumerate(self.annotations):
+            if note and note.startswith("Callable"):
+                lines += [f"if not callable(<object>args[{i}]):"]
+                lines += ['    raise TypeError("parameter must be callable")']
+        return lines
 
     def call(self, arguments):
         """Lines that call the C function and keep what it returns in `code`."""
         line = f"code = acl.{self.c.name}({', '.join(arguments)})"
+        if self.how == "copies":
+            few = "count" if "count" in self.arguments else "height == 0 or width"
+            most = "AVENC_SHORT_COPY_BYTES" if "count" in self.arguments else "AVENC_SHORT_COPY_BYTES // height"
+            return [f"if {few} <= {most}:", f"    {line}", "else:", "    with nogil:", f"        {line}"]
         return [line] if self.how == "keeps" else ["with nogil:", f"    {line}"]
 
     @property
     def body(self):
-        head = f"cdef object {self.symbol}(PyObject *self, PyObject **args, Py_ssize_t given):"
-        if self.is_himpi:
+        if self.is_whole:
+            return ""
+        head = f"cdef object {self.builtin}(PyObject *self, PyObject **args, Py_ssize_t given):"
+        call = f'cdef facade_call call = facade_call(b"{self.full}", args, given)'
+        if self.how == "written":
+            lines = self.written()
+        elif self.is_himpi:
             lines = self.c.body(self)
         else:
             lines = self.creator() or self.destroyer() or self.getter() or self.caller()
-        return "\n    ".join([head, *lines]) + "\n"
+        return "\n    ".join([head, call, *lines]) + "\n"
+
+    def written(self):
+        """Parse, and hand over to what is written by hand: with the table of functions, and what was parsed.
+
+        Without DVPP V2 there is no call; what takes a dict looks at that first, and at the table itself.
+        """
+        given, lines = ["call"], self.parsing()
+        if self.is_himpi:
+            lines.append("cdef const himpi_api *mpi = mpi_api()")
+            if "dict[str, Any]" not in self.annotations:
+                lines += ["if mpi == NULL:", f"    return {self.result('lacking(call)')}"]
+        if self.c:
+            given.append("mpi" if self.is_himpi else "api()")
+        given += [name for i, name in enumerate(self.arguments) if self.parsed(i)]
+        return [*lines, f"return {self.symbol}({', '.join(given)})"]
 
     def creator(self):
         if not (self.c.result in TABLES and not self.arguments):
             return None
-        call = f"{self.quoted}, &{TABLES[self.c.result]}, <creator>api().{self.c.name}"
-        return [f"return create_handle({call}, args, given)"]
+        return [f"return create_handle(call, &{TABLES[self.c.result]}, <creator>api().{self.c.name})"]
 
     def destroyer(self):
         if not re.search("Destroy|Free", self.c.name):
             return None
-        table = self.table(*self.c.inputs[0])
-        call = f'{self.quoted}, b"{self.refusal}", &{table}, <destructor>acl.{self.c.name}, {self.how == "waits"}'
-        return ["cdef const acl_api *acl = api()", *self.guard(), f"return destroy_handle({call}, args, given)"]
+        table, waits = self.table(*self.c.inputs[0]), self.how == "waits"
+        made = f"destroy_handle(call, &{table}, <destructor>acl.{self.c.name}, {waits}, {self.arguments[0]})"
+        return ["cdef const acl_api *acl = api()", *self.guard(), *self.parsing(), f"return {made}"]
 
     def getter(self):
         if self.c.result == "aclError":
             return None
-        kind = self.c.inputs[0][0]
+        kind, name = self.c.inputs[0][0], self.arguments[0]
         cast = "<uint64_t>" if self.c.result.endswith("*") else ""
-        value = f"{cast}acl.{self.c.name}(<{kind}>handle)"
+        value = f"{cast}acl.{self.c.name}(<{kind}>{name})"
         return [
-            f'cdef uint64_t handle = live_or_null(b"{self.refusal}", &{self.table(kind)}, args, given)',
+            *self.parsing(),
             "cdef const acl_api *acl = api()",
+            f"if not is_live(&{self.table(kind)}, {name}):",
+            f"    {name} = 0  # for which AscendCL has an answer of its own",
             f"return {value} if acl.{self.c.name} != NULL else 0" if self.c.optional else f"return {value}",
         ]
 
@@ -202,10 +245,7 @@ class Function:
         """Lines that answer for a function that the loaded library lacks."""
         if not self.c.optional:
             return []
-        return [f"if acl.{self.c.name} == NULL:", f"    return {self.result(self.failure('unsupported'))}"]
-
-    def failure(self, function, *arguments):
-        return f"{function}({', '.join([self.quoted, *arguments])}, args, given)"
+        return [f"if acl.{self.c.name} == NULL:", f"    return {self.result('unsupported(call)')}"]
 
     def result(self, code, values=None):
         """The expression of what is returned: the outputs (0 where the call was not made), then the code."""
@@ -214,18 +254,15 @@ class Function:
 
     def caller(self):
         """Parse, look the handles up, call, and return outputs and code."""
-        lines, parsing, arguments, checks, pinned, after = [], [], {}, [], [], []
-        for i, (kind, word) in enumerate(self.c.inputs):
-            name, parsed = self.arguments[i], self.parsed(kind)
-            lines.append(f"cdef {PARSED[parsed]} {name} = 0")
-            parsing.append(f" or not as_{parsed}(args[{i}], &{name})")
+        lines, arguments, checks, pinned, after = self.parsing(), {}, [], [], []
+        for name, (kind, word) in zip(self.arguments, self.c.inputs):
             arguments[word] = f"<{kind}>{name}" if "*" in kind or kind in TABLES else name
             table = self.table(kind, word)
             if table is None:
                 continue
             live = f"is_live(&{table}, {name})" if self.how == "keeps" else f"pin(&{table}, {name})"
             checks += [f"if {name} != 0 and not {live}:", *(f"    {line}" for line in pinned)]
-            checks.append(f"    return {self.result(self.failure('stale', f'&{table}', name))}")
+            checks.append(f"    return {self.result(f'stale(call, &{table}, {name})')}")
             if self.how == "waits":
                 pinned.append(f"unpin(&{table}, {name})")
         values = []
@@ -241,20 +278,19 @@ class Function:
             if self.namespace == "acl.media":
                 checks.append("avenc_interface_expect(AVENC_DVPP_V1)")
             after = ["if code == ACL_SUCCESS:", f"    insert(&{made}, {values[0][10:]}, {place})"]
-        lines.append("cdef aclError code")
-        if parsing:
-            lines += [f"if given != {len(parsing)}{''.join(parsing)}:", f'    refuse(b"{self.refusal}")']
-        status = "explained" if self.namespace == "acl.media" and "Set" in self.c.name else "status"
-        ordered = [word.split("*")[-1].split()[-1] for word in self.c.parameters.split(",")] if arguments else []
+        status = "status(call, code)"
+        if self.namespace == "acl.media" and "Set" in self.c.name:
+            status = "0 if code == ACL_SUCCESS else explained(call, code)"
         return [
             *lines,
+            "cdef aclError code",
             "cdef const acl_api *acl = api()",
             *self.guard(),
             *checks,
-            *self.call([arguments[word] for word in ordered]),
+            *self.call([arguments[word] for word in self.c.order]),
             *pinned,
             *after,
-            f"return {self.result(self.failure(status, 'code'), values)}",
+            f"return {self.result(status, values)}",
         ]
 
 
@@ -262,6 +298,14 @@ def every_function():
     """The same of both headers."""
     found, enums = c_functions()
     return {**found, **HIMPI["calls"](HIMPI_HEADER)}, enums | HIMPI_HEADER.enums
+
+
+def getter_of(namespace, head, doc):
+    """The row of a getter, of the setter's row that stands for both; and the setter's own text."""
+    text, _, own = doc.partition(" get: ")
+    verb = "Tell" if namespace == "acl.himpi" else "Return"
+    own = own or re.sub(r"\|.*|\.$", ".", text).replace("Set", verb, 1)
+    return re.sub(r", \w+\)", ")", head).replace("_set_", "_get_").replace("Set", "Get"), own, text.replace("|", "")
 
 
 def functions():
@@ -273,7 +317,12 @@ def functions():
             doc.append(line.strip())
             continue
         if head:
-            found.append(Function(namespace, head, " ".join(doc), c, enums, mark))
+            head, pair, text = *head.partition(" +get")[:2], " ".join(doc)
+            if pair:
+                getter, own, text = getter_of(namespace, head, text)
+            found.append(Function(namespace, head, text, c, enums, mark))
+            if pair:
+                found.append(Function(namespace, getter, own, c, enums, mark))
         head, doc = None, []
         if line.startswith("["):
             namespace, _, mark = line.strip("[]").partition(" ")
@@ -290,7 +339,7 @@ def sources():
         space = "" if function.result.endswith("*") else " "
         rows.append(f"        {function.result}{space}(*{function.name})({parameters}) noexcept nogil\n")
     api = f'{NOTE}cdef extern from "avenc.h" nogil:\n    ctypedef struct acl_api:\n{"".join(rows)}'
-    text = "".join(("" if row.how == "written" else row.body) + row.export for row in functions())
+    text = "".join(row.body + row.export for row in functions())
     return {
         "acl_api.pxi": api,
         "functions.pxi": NOTE + text,
@@ -313,9 +362,7 @@ def stubs():
             + ", ".join(sorted(set(re.findall(r"\b(Any|Optional|SupportsIndex)\b", text))))
             + "\n": True,
             "\nimport numpy\n": "numpy." in text,
-            # Not `from . import`: the package's __init__.py has these names from here.
-            "\n" + "".join(f"import {PACKAGE}.{name} as _{name}\n" for name in PARTS): namespace == "acl",
-            "\n" + "".join(f"{name} = _{name}\n" for name in PARTS): namespace == "acl",
+            f"\nfrom . import {', '.join(f'{name} as {name}' for name in PARTS)}\n": namespace == "acl",
         }
         used = "".join(line for line, wanted in imports.items() if wanted)
         found[f"{module}.pyi"] = f"{NOTE}{used}{text}"

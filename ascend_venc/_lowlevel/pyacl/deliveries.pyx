@@ -34,10 +34,9 @@ cdef class Channel:
 # One callback to come: a frame of a channel, or a launched function. Owns its references until it has run.
 cdef struct delivery:
     uint64_t number       # generation << 32 | place in the table + 1; what the runtime is given
-    uint64_t sequence     # in the order in which they were expected; 0: the place is free
     uint64_t returned     # in the order in which their sends came back; 0: its thread is inside the runtime
     uint64_t frame        # number of the frame in its channel
-    PyObject *function
+    PyObject *function    # NULL: the place is free
     PyObject *user_data
     PyObject *channel     # NULL: launched by acl.rt.launch_callback
     uint32_t next_free    # place + 1; 0: none
@@ -45,20 +44,22 @@ cdef struct delivery:
 cdef delivery *deliveries = NULL
 cdef uint32_t deliveries_size = 0
 cdef uint32_t first_free = 0     # place + 1; 0: none
-cdef uint64_t last_sequence = 0
 cdef uint64_t last_returned = 0
 
 
-cdef int grow_deliveries() except -1:
+cdef int reserve_delivery() except -1:
+    """Room for one more, so that `expect` cannot fail before the GIL is given up."""
     global deliveries, deliveries_size, first_free
-    cdef uint32_t size = 64 if deliveries_size == 0 else 2 * deliveries_size
-    cdef delivery *grown = <delivery *>realloc(deliveries, size * sizeof(delivery))
-    cdef uint32_t i
+    cdef uint32_t i, size = 64 if deliveries_size == 0 else 2 * deliveries_size
+    cdef delivery *grown
+    if first_free != 0:
+        return 0
+    grown = <delivery *>realloc(deliveries, size * sizeof(delivery))
     if grown == NULL:
         raise MemoryError()
     for i in range(deliveries_size, size):
         grown[i].number = i + 1
-        grown[i].sequence = 0
+        grown[i].function = NULL
         grown[i].next_free = i + 2 if i + 1 < size else first_free
     first_free = deliveries_size + 1
     deliveries = grown
@@ -66,21 +67,14 @@ cdef int grow_deliveries() except -1:
     return 0
 
 
-cdef inline int reserve_delivery() except -1:
-    """Room for one more, so that `expect` cannot fail before the GIL is given up."""
-    return grow_deliveries() if first_free == 0 else 0
-
-
 cdef uint64_t expect(object function, object user_data, Channel channel) except 0:
     """Enter a callback that is to come. Returns its number."""
-    global first_free, last_sequence
+    global first_free
     cdef delivery *entry
     reserve_delivery()
     entry = &deliveries[first_free - 1]
     first_free = entry.next_free
-    last_sequence += 1
     entry.number += <uint64_t>1 << 32  # never 0, and no number comes again in 2**32 uses of its place
-    entry.sequence = last_sequence
     entry.returned = 0
     Py_INCREF(function)
     Py_INCREF(user_data)
@@ -109,10 +103,10 @@ cdef bint take(uint64_t number, delivery *taken) noexcept:
     """Take a delivery out of the table, with its references; False if it is not there (any more)."""
     global first_free
     cdef uint32_t i = <uint32_t>number - 1
-    if i >= deliveries_size or deliveries[i].number != number or deliveries[i].sequence == 0:
+    if i >= deliveries_size or deliveries[i].number != number or deliveries[i].function == NULL:
         return False
     taken[0] = deliveries[i]
-    deliveries[i].sequence = 0
+    deliveries[i].function = NULL
     deliveries[i].next_free = first_free
     first_free = i + 1
     return True
@@ -133,10 +127,11 @@ cdef int leave(Channel channel) except -1:
     return 0
 
 
-cdef int wait_once(Channel channel, object lock) except -1:
+cdef int wait_once(Channel channel) except -1:
     """Wait until pending or users reaches 0, or for 50 ms: the runtime may leave callbacks out. Raises for Ctrl-C."""
-    if lock not in channel.waiters:
-        channel.waiters.append(lock)
+    lock = _thread.allocate_lock()
+    lock.acquire()
+    channel.waiters.append(lock)
     try:
         lock.acquire(True, 0.05)
         PyErr_CheckSignals()
@@ -176,7 +171,7 @@ cdef int forget_deliveries(Channel channel, uint64_t last=0xFFFFFFFFFFFFFFFF) ex
     if channel is not None and channel.pending == 0:
         return 0
     while i < deliveries_size:  # dropping a reference may run Python code, which may send
-        if deliveries[i].sequence and (last == 0xFFFFFFFFFFFFFFFF or 0 < deliveries[i].returned <= last) and (
+        if deliveries[i].function != NULL and (last == 0xFFFFFFFFFFFFFFFF or 0 < deliveries[i].returned <= last) and (
                 channel is None or deliveries[i].channel == <PyObject *>channel):
             forget(deliveries[i].number)
         i += 1

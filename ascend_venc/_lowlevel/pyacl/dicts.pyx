@@ -2,19 +2,16 @@
 # DVPP V2's structures go in and out as dicts, by the tables that the build makes of himpi.h (himpi_members.h).
 #
 # As in pyACL, what a dict lacks is 0, a number that is no int counts as lacking, and lists may be shorter than the array.
-from libc.stdint cimport uint16_t
-from libc.string cimport memset
+from cpython.dict cimport PyDict_GetItemWithError
+from libc.stdint cimport uint8_t, uint16_t
 
 cdef extern from "Python.h":
-    PyObject *PyDict_GetItemWithError(object, object) except? NULL
     bint is_dict "PyDict_Check"(PyObject *)
     bint is_list "PyList_Check"(PyObject *)
     Py_ssize_t list_length "PyList_GET_SIZE"(PyObject *)
     PyObject *list_item "PyList_GET_ITEM"(PyObject *, Py_ssize_t)
     unsigned long ulong_or_raise "PyLong_AsUnsignedLong"(PyObject *) except? 0xFFFFFFFFFFFFFFFF
     void *address_or_raise "PyLong_AsVoidPtr"(PyObject *) except? NULL
-
-cdef list member_names = []  # keeps what himpi_member.key refers to
 
 
 cdef int make_keys() except -1:
@@ -24,7 +21,7 @@ cdef int make_keys() except -1:
         structure = himpi_structures[j]
         for i in range(structure.count):
             name = sys.intern((<bytes>structure.members[i].name).decode())
-            member_names.append(name)
+            Py_INCREF(name)  # for as long as the process lasts
             structure.members[i].key = <void *><PyObject *>name
         j += 1
     return 0
@@ -35,55 +32,50 @@ make_keys()
 
 # ---- dicts to structures -----------------------------------------------------------------------------------------------
 
-cdef int refuse_number(const himpi_member *member, PyObject *value, const char *function, object allowed) except -1:
-    raise ValueError(f"{(<bytes>function).decode()} failed: {(<bytes>member.name).decode()} is {<object>value!r}; {allowed}")
+# By kind: pyACL's words for a number that it refuses, and what it takes.
+cdef dict REFUSALS = {
+    HIMPI_ADDRESS: ("PyLong_AsVoidPtr", "an address is an int of 64 bits"),
+    HIMPI_S32: ("PyLong_AsLong", "allowed are 32 bits with a sign"),
+}
 
 
 cdef int read_number(const himpi_member *member, PyObject *value, char *target) except -1:
     """Store an int as C converts it. ValueError where pyACL has one: below zero, or beyond 64 bits."""
     cdef unsigned long wide = 0
-    cdef long number = 0
-    if member.kind == HIMPI_ADDRESS:
-        try:
-            (<void **>target)[0] = NULL if <object>value is None else address_or_raise(value)
-        except (TypeError, OverflowError):
-            refuse_number(member, value, b"PyLong_AsVoidPtr", "an address is an int of 64 bits")
-        return 0
-    if member.kind == HIMPI_S32:
-        try:
-            number = long_or_raise(value)
-        except OverflowError:
-            refuse_number(member, value, b"PyLong_AsLong", "allowed are 32 bits with a sign")
-        (<int32_t *>target)[0] = <int32_t>number
-        return 0
     try:
-        wide = ulong_or_raise(value)
-    except OverflowError:
-        refuse_number(member, value, b"PyLong_AsUnsignedLong", "allowed is 0 or more")
+        if member.kind == HIMPI_ADDRESS:
+            (<void **>target)[0] = NULL if <object>value is None else address_or_raise(value)
+        elif member.kind == HIMPI_S32:
+            (<int32_t *>target)[0] = <int32_t>long_or_raise(value)
+        else:
+            wide = ulong_or_raise(value)
+    except (TypeError, OverflowError):
+        function, allowed = REFUSALS.get(member.kind, ("PyLong_AsUnsignedLong", "allowed is 0 or more"))
+        raise ValueError(f"{function} failed: {(<bytes>member.name).decode()} is {<object>value!r}; {allowed}")
     if member.kind == HIMPI_U64:
         (<uint64_t *>target)[0] = wide
     elif member.kind == HIMPI_U32:
         (<uint32_t *>target)[0] = <uint32_t>wide
     elif member.kind == HIMPI_U16:
         (<uint16_t *>target)[0] = <uint16_t>wide
-    else:
+    elif member.kind == HIMPI_U8:
         (<uint8_t *>target)[0] = <uint8_t>wide
     return 0
 
 
-cdef int size_of(const himpi_member *member) noexcept:
+cdef bint read_value(const himpi_member *member, PyObject *value, char *target) except -1:
+    """Store a member, or an item of its list. False for a number that is no int: it counts as lacking."""
     if member.kind == HIMPI_PART:
-        return member.part.size
-    if member.kind == HIMPI_U8:
-        return 1
-    if member.kind == HIMPI_U16:
-        return 2
-    return 4 if member.kind in (HIMPI_S32, HIMPI_U32) else 8
+        read_members(value, member.part, target)
+    elif member.kind == HIMPI_ADDRESS or is_int(value):
+        read_number(member, value, target)
+    else:
+        return False
+    return True
 
 
 cdef int read_list(const himpi_member *member, PyObject *values, char *target) except -1:
     cdef Py_ssize_t i, length
-    cdef PyObject *value
     cdef object _held
     if not is_list(values):
         return 0
@@ -93,13 +85,8 @@ cdef int read_list(const himpi_member *member, PyObject *values, char *target) e
     for i in range(length):
         if i >= list_length(values):  # the comparison of a key, which may be the program's, has made it shorter
             break
-        value = list_item(values, i)
-        _held = <object>value
-        if member.kind == HIMPI_PART:
-            read_members(value, member.part, target + i * member.part.size)
-        elif member.kind == HIMPI_ADDRESS or is_int(value):
-            read_number(member, value, target + i * size_of(member))
-        else:
+        _held = <object>list_item(values, i)
+        if not read_value(member, <PyObject *>_held, target + i * member.size):
             break  # as pyACL: the rest is lacking
     return 0
 
@@ -121,15 +108,12 @@ cdef int read_members(PyObject *given, const himpi_structure *structure, char *b
             continue
         value = PyDict_GetItemWithError(<object>given, <object>member.key)
         _held = None if value == NULL else <object>value  # the comparison of a key, further inside, may drop it
-        if member.kind == HIMPI_PART and member.count == 0:
-            if value != NULL or member.part.is_required:
-                read_members(value, member.part, base + member.offset)
-        elif value == NULL:
+        if value == NULL and not (member.kind == HIMPI_PART and member.part.is_required):
             continue
-        elif member.count != 0:
+        if member.count != 0:
             read_list(member, value, base + member.offset)
-        elif member.kind == HIMPI_ADDRESS or is_int(value):
-            read_number(member, value, base + member.offset)
+        else:
+            read_value(member, value, base + member.offset)
     return 0
 
 
@@ -170,7 +154,7 @@ cdef object write_dict(const himpi_structure *structure, const char *base, int c
         if member.count == 0:
             value = write_member(member, base + member.offset, choice)
         else:
-            value = [write_member(member, base + member.offset + j * size_of(member), choice)
+            value = [write_member(member, base + member.offset + j * member.size, choice)
                      for j in range(member.count)]
         made[<object>member.key] = value
     return made

@@ -3,13 +3,13 @@
 #
 # pyACL's functions are builtins that parse with PyArg_ParseTuple: positional arguments only, one text for every wrong
 # number or type, integers that are masked rather than range-checked. A Cython `def` gives neither that text nor that
-# speed, so each function is a METH_FASTCALL builtin: it receives a C array of borrowed arguments and converts them with
-# the functions below, which follow the format characters of PyArg_ParseTuple that pyACL uses.
+# speed, so each function is a METH_FASTCALL builtin (functions.pxi): it receives a C array of borrowed arguments and
+# converts them with the functions below, which follow the format characters of PyArg_ParseTuple that pyACL uses.
 #
-# The last failure of each thread is kept as text: call, arguments, code, name, reason, hint. `last_failure` takes it.
+# The last failure of each thread is kept as text: call, arguments, code, name, reason, hint. acl.get_recent_err_msg takes it.
 # With ASCEND_VENC_LOG=debug each failing call is also logged, through the logger "ascend_venc".
 from cpython.object cimport PyObject
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 cdef extern from "Python.h":
     int METH_FASTCALL
@@ -29,6 +29,12 @@ cdef extern from "Python.h":
 
 # The type of every facade function: (ignored, borrowed arguments, their number).
 ctypedef object (*fastcall)(PyObject *, PyObject **, Py_ssize_t)
+
+# A call of one, as it is told when it fails.
+cdef struct facade_call:
+    const char *name
+    PyObject **args
+    Py_ssize_t given
 
 # ---- builtins ----------------------------------------------------------------------------------------------------------
 
@@ -66,26 +72,21 @@ cdef inline const acl_api *api() except NULL:
 
 
 cdef const acl_api *open_api() except NULL:
+    """The table, found at the first call; strict mode is told which line of the program calls, for its reports."""
     global loaded_api, fast_api
+    cdef bytes place
     if loaded_api == NULL:
         loaded_api = default_api()
         find_strict_hooks(&strict)
         if strict.set_caller == NULL:
             fast_api = loaded_api
-    note_caller()
-    return loaded_api
-
-
-cdef int note_caller() except -1:
-    """Tell strict mode which line of the program calls, for its reports."""
-    cdef bytes place
     if strict.set_caller == NULL:
-        return 0
+        return loaded_api
     try:
         frame = sys._getframe(0)
     except ValueError:  # no Python code is running on this thread
         strict.set_caller(NULL)
-        return 0
+        return loaded_api
     code, line = frame.f_code, frame.f_lineno
     key = code.co_filename, line, code.co_name  # code of equal files is equal
     place = places.get(key)
@@ -93,7 +94,7 @@ cdef int note_caller() except -1:
         place = f"{code.co_filename}:{line} in {code.co_name}".encode("utf-8", "replace")
         place = places.setdefault(key, place)
     strict.set_caller(place)
-    return 0
+    return loaded_api
 
 
 # ---- arguments -----------------------------------------------------------------------------------------------------------
@@ -111,20 +112,11 @@ cdef inline bint as_uint64(PyObject *arg, uint64_t *value) noexcept:
 
 
 cdef inline bint as_uint32(PyObject *arg, uint32_t *value) except -1:
-    """I: an int or an object with __index__, masked to 32 bits."""
+    """I, and B, whose call takes the lower bits: an int or an object with __index__, masked to 32 bits."""
     if is_int(arg):
         value[0] = <uint32_t>masked_uint64(arg)
         return True
     return slow_uint32(arg, value)
-
-
-cdef inline bint as_uint8(PyObject *arg, uint8_t *value) except -1:
-    """B: the same, masked to 8 bits."""
-    cdef uint32_t wide = 0
-    if not as_uint32(arg, &wide):
-        return False
-    value[0] = <uint8_t>wide
-    return True
 
 
 cdef bint slow_uint32(PyObject *arg, uint32_t *value) except -1:
@@ -137,41 +129,39 @@ cdef bint slow_uint32(PyObject *arg, uint32_t *value) except -1:
     return True
 
 
-cdef bint as_int32(PyObject *arg, int32_t *value) except -1:
+cdef inline bint as_int32(PyObject *arg, int32_t *value) except -1:
     """i: an int or an object with __index__ that fits 32 bits."""
-    cdef long wide
-    cdef int overflow = 0
-    if is_int(arg):
-        wide = long_and_overflow(arg, &overflow)
-        if overflow:
-            return False
-    elif is_float(arg):
-        return False
-    else:
-        try:
-            wide = long_or_raise(arg)
-        except (TypeError, OverflowError):
-            return False
-    if not -0x80000000 <= wide <= 0x7FFFFFFF:
+    cdef int beyond = 0
+    cdef long wide = long_and_overflow(arg, &beyond) if is_int(arg) else slow_long(arg, &beyond)
+    if beyond or not -0x80000000 <= wide <= 0x7FFFFFFF:
         return False
     value[0] = <int32_t>wide
     return True
 
 
+cdef long slow_long(PyObject *arg, int *beyond) except? -1:
+    if not is_float(arg):
+        try:
+            return long_or_raise(arg)
+        except (TypeError, OverflowError):
+            pass
+    beyond[0] = True
+    return 0
+
+
 # ---- failures ------------------------------------------------------------------------------------------------------------
 
 cdef object failures = threading.local()
-cdef object log = None  # the logger, once it is decided that there is one
-cdef bint log_decided = False
+cdef object log = None  # the logger; False: there is to be none; None: not decided yet
 
 
-cdef inline object status(const char *call, aclError code, PyObject **args, Py_ssize_t given):
-    return 0 if code == ACL_SUCCESS else failed(call, code, args, given)
+cdef inline object status(facade_call call, aclError code):
+    return 0 if code == ACL_SUCCESS else failed(call, code)
 
 
-cdef object failed(
-        const char *call, int64_t code, PyObject **args, Py_ssize_t given, object reason=None, bint hint=True):
+cdef object failed(facade_call call, int64_t code, object reason=None, bint hint=True):
     """Return the code of a call that failed, after keeping it with its reason as the thread's last failure."""
+    global log
     cdef const char *runtime_text = NULL
     # The runtime's text dies with this thread's next call, and reading clears it.
     if loaded_api != NULL and loaded_api.aclGetRecentErrMsg != NULL:
@@ -180,46 +170,37 @@ cdef object failed(
         text = (<bytes>runtime_text).decode("utf-8", "replace").strip()
         reason = text if not reason else f"{reason}; {text}" if text else reason
     row = errors.lookup(code)
-    message = f"{(<bytes>call).decode()}({describe_arguments(args, given)}) returned {code} {row.name}"
+    message = f"{(<bytes>call.name).decode()}({describe_arguments(call)}) returned {code} {row.name}"
     if reason:
         message = f"{message}: {reason}"
     if hint and row.hint:
         message = f"{message.rstrip('.')}. {row.hint}"
     failures.text = message
-    if not log_decided:
-        decide_log()
-    if log is not None:
+    if log is None:
+        log = decide_log()
+    if log is not False:
         log.debug("%s", message)
     return code
 
 
-cdef object unsupported(const char *call, PyObject **args, Py_ssize_t given):
+cdef object unsupported(facade_call call):
     """The same for an optional function that the loaded AscendCL lacks: 200001."""
-    return failed(call, ACL_ERROR_API_NOT_SUPPORT, args, given, "the loaded AscendCL has no such function")
+    return failed(call, ACL_ERROR_API_NOT_SUPPORT, "the loaded AscendCL has no such function")
 
 
-cdef object explained(const char *call, aclError code, PyObject **args, Py_ssize_t given):
-    """The code of a setter; with the range that the value is outside of, where the facade knows it."""
-    if code == ACL_SUCCESS:
-        return 0
+cdef object explained(facade_call call, aclError code):
+    """The code of a setter that failed; with the range that the value is outside of, where the facade knows it."""
     from ... import diagnosis  # when something is to be explained, not at import
 
-    name = (<bytes>call).decode().rpartition(".")[2]
-    return failed(call, code, args, given, diagnosis.of_setter(name, [<object>args[i] for i in range(given)]))
+    name = (<bytes>call.name).decode().rpartition(".")[2]
+    return failed(call, code, diagnosis.of_setter(name, [<object>call.args[i] for i in range(call.given)]))
 
 
-cdef object last_failure():
-    """Take the calling thread's last failure as a text; None if nothing failed since it was last taken."""
-    message = getattr(failures, "text", None)
-    failures.text = None
-    return message
-
-
-cdef str describe_arguments(PyObject **args, Py_ssize_t given):
+cdef str describe_arguments(facade_call call):
     """Describe what a call was given: small ints as they are, addresses in hexadecimal, anything else by its type."""
     words = []
-    for i in range(given):
-        argument = <object>args[i]
+    for i in range(call.given):
+        argument = <object>call.args[i]
         if isinstance(argument, int) and not isinstance(argument, bool):
             number = int.__pos__(argument)  # by no code of a class of the program's
             if number.bit_length() > 64:
@@ -233,17 +214,15 @@ cdef str describe_arguments(PyObject **args, Py_ssize_t given):
     return ", ".join(words)
 
 
-cdef int decide_log() except -1:
-    global log, log_decided
-    log_decided = True
+cdef object decide_log():
     if os.environ.get("ASCEND_VENC_LOG", "").lower() != "debug":
-        return 0
+        return False
     import logging
 
-    log = logging.getLogger("ascend_venc")
-    log.setLevel(logging.DEBUG)
-    if not log.hasHandlers():
+    logger = logging.getLogger("ascend_venc")
+    logger.setLevel(logging.DEBUG)
+    if not logger.hasHandlers():
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(name)s %(levelname)s [%(threadName)s] %(message)s"))
-        log.addHandler(handler)
-    return 0
+        logger.addHandler(handler)
+    return logger

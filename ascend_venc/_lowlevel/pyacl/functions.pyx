@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import types
+import warnings
 
 cimport cython
 

@@ -23,19 +23,15 @@ cdef struct handle_table:
     uint64_t count         # entries in use
     const char *kind       # for messages
 
-cdef handle_table pic_descs, stream_descs, frame_configs, channel_descs
-cdef handle_table contexts, streams, events
-cdef handle_table device_memory, host_memory
-
-pic_descs.kind = b"picture description"
-stream_descs.kind = b"stream description"
-frame_configs.kind = b"frame configuration"
-channel_descs.kind = b"channel description"
-contexts.kind = b"context"
-streams.kind = b"stream"
-events.kind = b"event"
-device_memory.kind = b"device memory"
-host_memory.kind = b"host memory"
+cdef handle_table pic_descs = handle_table(NULL, 0, 0, b"picture description")
+cdef handle_table stream_descs = handle_table(NULL, 0, 0, b"stream description")
+cdef handle_table frame_configs = handle_table(NULL, 0, 0, b"frame configuration")
+cdef handle_table channel_descs = handle_table(NULL, 0, 0, b"channel description")
+cdef handle_table contexts = handle_table(NULL, 0, 0, b"context")
+cdef handle_table streams = handle_table(NULL, 0, 0, b"stream")
+cdef handle_table events = handle_table(NULL, 0, 0, b"event")
+cdef handle_table device_memory = handle_table(NULL, 0, 0, b"device memory")
+cdef handle_table host_memory = handle_table(NULL, 0, 0, b"host memory")
 
 cdef handle_table *every_table[9]
 every_table[:] = [
@@ -77,28 +73,27 @@ cdef void put(handle_table *table, const handle_entry *entry) noexcept:
     table.entries[i] = entry[0]
 
 
-cdef int grow(handle_table *table) except -1:
+cdef int reserve(handle_table *table, uint64_t places=16) except -1:
+    """Before AscendCL makes something: room to register it, so that insert cannot run out of memory afterwards.
+
+    More than one place: other threads may register theirs meanwhile.
+    """
+    cdef handle_entry *entries
     cdef handle_entry *old = table.entries
-    cdef uint64_t size = 0 if old == NULL else table.mask + 1
-    cdef uint64_t i
-    cdef handle_entry *entries = <handle_entry *>calloc(64 if size == 0 else 2 * size, sizeof(handle_entry))
+    cdef uint64_t i, size = 0 if old == NULL else table.mask + 1
+    cdef uint64_t grown = 2 * size if size else 64
+    if 2 * (table.count + places) <= table.mask:
+        return 0
+    entries = <handle_entry *>calloc(grown, sizeof(handle_entry))
     if entries == NULL:
         raise MemoryError()
     table.entries = entries
-    table.mask = (64 if size == 0 else 2 * size) - 1
+    table.mask = grown - 1
     table.count = 0
     for i in range(size):
         if old[i].key != 0:
             put(table, &old[i])
     free(old)
-    return 0
-
-
-cdef int reserve(handle_table *table) except -1:
-    """Before AscendCL makes something: room to register it, so that insert cannot run out of memory afterwards."""
-    # More than one place: other threads may register theirs meanwhile.
-    if table.entries == NULL or 2 * (table.count + 16) > table.mask:
-        grow(table)
     return 0
 
 
@@ -108,22 +103,15 @@ cdef int insert(handle_table *table, void *handle, int64_t value, bint own_conte
     One that is known already was ended behind the facade's back, and its address has come back: it is alive again. Pins of
     calls that still use the old one stay, since each of them will be taken back.
     """
-    cdef handle_entry entry
-    cdef handle_entry *known = find(table, <uint64_t>handle)
+    cdef handle_entry entry = handle_entry(<uint64_t>handle, value, own_context, 0, NULL)
+    cdef handle_entry *known = find(table, entry.key)
     if handle == NULL:
         return 0
     if known != NULL:
-        known.value = value
-        known.own_context = own_context
-        known.doomed = NULL
+        entry.pins = known.pins
+        known[0] = entry
         return 0
-    if table.entries == NULL or 2 * (table.count + 1) > table.mask:
-        grow(table)
-    entry.key = <uint64_t>handle
-    entry.value = value
-    entry.own_context = own_context
-    entry.pins = 0
-    entry.doomed = NULL
+    reserve(table, 1)
     put(table, &entry)
     return 0
 
@@ -205,63 +193,47 @@ cdef int forget_handles() except -1:
 
 # ---- bodies of functions ---------------------------------------------------------------------------------------------
 
-cdef object stale(const char *call, handle_table *table, uint64_t key, PyObject **args, Py_ssize_t given):
+cdef object stale(facade_call call, handle_table *table, uint64_t key):
     """The code and the reason for a handle that is not in its table."""
     return failed(
-        call, ACL_ERROR_INVALID_PARAM, args, given,
+        call, ACL_ERROR_INVALID_PARAM,
         f"{key:#x} is not a live {(<bytes>table.kind).decode()}: it was destroyed, or never created in this process")
 
 
-cdef inline uint64_t live_or_null(
-        const char *refusal, handle_table *table, PyObject **args, Py_ssize_t given) except? 0xFFFFFFFFFFFFFFFF:
-    """The handle that a getter reads from: NULL, for which AscendCL has its own answer, for one that is not alive."""
-    cdef uint64_t handle = 0
-    if given != 1 or not as_uint64(args[0], &handle):
-        refuse(refusal)
-    return handle if is_live(table, handle) else 0
-
-
-cdef object create_handle(const char *call, handle_table *table, creator function, PyObject **args, Py_ssize_t given):
+cdef object create_handle(facade_call call, handle_table *table, creator function):
     """The body of what creates a description, all of which are acl.media's: its handle, or 0 with the reason kept."""
     avenc_interface_expect(AVENC_DVPP_V1)
     reserve(table)
     cdef void *handle = function()
     if handle == NULL:
-        return no_handle(call, args, given)
+        return no_handle(call)
     insert(table, handle, 0)
     return <uint64_t>handle
 
 
-cdef object no_handle(const char *call, PyObject **args, Py_ssize_t given):
+cdef object no_handle(facade_call call):
     cdef aclrtContext context = NULL
     if loaded_api.aclrtGetCurrentContext(&context) == ACL_SUCCESS and context != NULL:
-        failed(call, ACL_ERROR_BAD_ALLOC, args, given)
+        failed(call, ACL_ERROR_BAD_ALLOC)
     else:
-        failed(call, ACL_ERROR_RT_CONTEXT_NULL, args, given)
+        failed(call, ACL_ERROR_RT_CONTEXT_NULL)
     return 0
 
 
-cdef object destroy_handle(
-        const char *call, const char *refusal, handle_table *table, destructor function, bint waits, PyObject **args,
-        Py_ssize_t given):
+cdef object destroy_handle(facade_call call, handle_table *table, destructor function, bint waits, uint64_t key):
     """The body of every destroy and free function."""
-    cdef uint64_t key = 0
-    cdef int64_t value = 0
-    cdef bint own_context = False
     cdef handle_entry *entry
+    cdef handle_entry taken
     cdef aclError code
-    if given != 1 or not as_uint64(args[0], &key):
-        refuse(refusal)
     if key != 0:
         entry = find_live(table, key)
         if entry == NULL:
-            return stale(call, table, key, args, given)
+            return stale(call, table, key)
         if entry.pins > 0:
             entry.doomed = function
             return 0
-        value = entry.value
-        own_context = entry.own_context
         # Taken out first: without the GIL another thread could destroy it a second time.
+        taken = entry[0]
         erase(table, entry)
     if waits:
         with nogil:
@@ -269,5 +241,5 @@ cdef object destroy_handle(
     else:
         code = function(<void *>key)
     if code != ACL_SUCCESS and key != 0:
-        insert(table, <void *>key, value, own_context)
-    return status(call, code, args, given)
+        insert(table, <void *>key, taken.value, taken.own_context)
+    return status(call, code)

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # acl.himpi, DVPP V2: its codes, and the functions that do more than one call.
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime
 
 # ---- codes -------------------------------------------------------------------------------------------------------------
 
-cdef enum:  # of every module
-    ILLEGAL_PARAM_ID = 3
+cdef enum:
+    ILLEGAL_PARAM_ID = 3  # of every module, as the next two
     NULL_PTR_ID = 6
     NOT_SUPPORT_ID = 8
+    MOST_PACKS = 1 << 20  # 144 MiB: what asks for more is no number of packs
 
 
 cdef const himpi_api *mpi_api() except? NULL:
@@ -25,99 +25,81 @@ cdef const himpi_api *mpi_api() except? NULL:
     return mpi
 
 
-cdef object mpi_status(const char *call, hi_s32 code, PyObject **args, Py_ssize_t given, object reason=None):
+cdef inline object mpi_status(facade_call call, hi_s32 code):
+    return 0 if code == 0 else mpi_failed(call, code)
+
+
+cdef object mpi_failed(facade_call call, hi_s32 code, object reason=None):
     """DVPP's code as pyACL gives it: unsigned. The hints of our table are for Encoder's users, and left out."""
     cdef Py_ssize_t i
-    if code == 0:
-        return 0
     if code & 63 in (ILLEGAL_PARAM_ID, NULL_PTR_ID, NOT_SUPPORT_ID):
-        for i in range(given):
-            if is_dict(args[i]):
+        for i in range(call.given):
+            if is_dict(call.args[i]):
                 from ... import diagnosis
 
-                lost = diagnosis.of_lost_values(<object>args[i])
+                lost = diagnosis.of_lost_values(<object>call.args[i])
                 reason = f"{lost}; {reason}" if lost and reason else lost or reason
-    return failed(call, <uint32_t>code, args, given, reason, False)
+    return failed(call, <uint32_t>code, reason, False)
 
 
-cdef object attributes_status(
-        const char *call, hi_s32 code, const hi_venc_chn_attr *attr, PyObject **args, Py_ssize_t given):
+cdef object attributes_status(facade_call call, hi_s32 code, const hi_venc_chn_attr *attr):
     """The code of a call that takes a channel's attributes; with what is outside the chip's ranges, if that is why."""
-    cdef const char *soc = NULL
     if code not in (HI_ERR_VENC_ILLEGAL_PARAM, HI_ERR_VENC_NOT_SUPPORT):
-        return mpi_status(call, code, args, given)
+        return mpi_status(call, code)
     from ... import diagnosis
 
-    if loaded_api.aclrtGetSocName != NULL:
-        soc = loaded_api.aclrtGetSocName()
-    reason = diagnosis.of_v2_channel("" if soc == NULL else soc.decode("ascii", "replace"),
-                                     write_dict(&himpi_hi_venc_chn_attr, <const char *>attr, HIMPI_NO_CHOICE))
-    return mpi_status(call, code, args, given, reason)
+    given = write_dict(&himpi_hi_venc_chn_attr, <const char *>attr, HIMPI_NO_CHOICE)
+    return mpi_failed(call, code, diagnosis.of_v2_channel(chip_name(), given))
 
 
-cdef object lacking(const char *call, PyObject **args, Py_ssize_t given):
+cdef object lacking(facade_call call):
     """The code of a call that the loaded AscendCL does not have."""
     cdef const avenc_library_info *info = avenc_library_info_get(default_library())
     reason = (<bytes>info.mpi_problem).decode("utf-8", "replace") if info.mpi_problem[0] != 0 else \
         f"{(<bytes>info.mpi_path).decode('utf-8', 'replace')} has no such function"
-    code = HI_ERR_VENC_NOT_SUPPORT if (<bytes>call).startswith(b"acl.himpi.venc_") else HI_ERR_SYS_NOT_SUPPORT
-    return mpi_status(call, code, args, given, reason)
+    code = HI_ERR_VENC_NOT_SUPPORT if (<bytes>call.name).startswith(b"acl.himpi.venc_") else HI_ERR_SYS_NOT_SUPPORT
+    return mpi_failed(call, code, reason)
 
 
 # ---- functions that do more than one call ------------------------------------------------------------------------------
 
-cdef object mixed(const char *call, PyObject **args, Py_ssize_t given):
-    return mpi_status(call, HI_ERR_SYS_NOT_SUPPORT, args, given,
+cdef object mixed(facade_call call):
+    return mpi_failed(call, HI_ERR_SYS_NOT_SUPPORT,
                       "this process uses DVPP V1 (acl.media, or an Encoder with interface=\"v1\"), and acl.himpi is V2: they "
                       "must not be mixed; use acl.media here, or another process; an Encoder takes interface=\"v2\"")
 
 
-cdef object himpi_sys_init(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef const char *call = b"acl.himpi.sys_init"
+cdef object himpi_sys_init(facade_call call, const himpi_api *mpi):
     cdef hi_s32 code
-    cdef const himpi_api *mpi = mpi_api()
-    if mpi == NULL:
-        return lacking(call, args, given)
     if avenc_interface_in_use() == AVENC_DVPP_V1:
-        return mixed(call, args, given)
+        return mixed(call)
     with nogil:
         code = mpi.hi_mpi_sys_init()
     if code == 0 and avenc_interface_use(AVENC_DVPP_V2) != AVENC_OK:  # another thread has begun with V1 meanwhile
         with nogil:
             mpi.hi_mpi_sys_exit()
-        return mixed(call, args, given)
-    return mpi_status(call, code, args, given)
+        return mixed(call)
+    return mpi_status(call, code)
 
 
-cdef object himpi_sys_exit(PyObject *self, PyObject **args, Py_ssize_t given):
+cdef object himpi_sys_exit(facade_call call, const himpi_api *mpi):
     cdef hi_s32 code
-    cdef const himpi_api *mpi = mpi_api()
-    if mpi == NULL:
-        return lacking(b"acl.himpi.sys_exit", args, given)
     if not avenc_interface_begin_exit():  # it would end the channels of an Encoder too
         return 0
     with nogil:
         code = mpi.hi_mpi_sys_exit()
         avenc_interface_end_exit()
-    return mpi_status(b"acl.himpi.sys_exit", code, args, given)
+    return mpi_status(call, code)
 
 
-cdef object himpi_dvpp_malloc(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef const char *call = b"acl.himpi.dvpp_malloc"
-    cdef int32_t device = 0
-    cdef uint64_t size = 0
+cdef object himpi_dvpp_malloc(facade_call call, const himpi_api *mpi, int32_t device, uint64_t size):
     cdef void *memory = NULL
     cdef hi_s32 code
-    if given != 2 or not as_int32(args[0], &device) or not as_uint64(args[1], &size):
-        refuse(b"acl.himpi.dvpp_malloc args parse failed!")
-    cdef const himpi_api *mpi = mpi_api()
-    if mpi == NULL:
-        return 0, lacking(call, args, given)
     reserve(&device_memory)
     with nogil:
         code = mpi.hi_mpi_dvpp_malloc(<uint32_t>device, &memory, size)
     try:
-        result = <uint64_t>memory, mpi_status(call, code, args, given)
+        result = <uint64_t>memory, mpi_status(call, code)
     except MemoryError:
         if code == 0:  # the program could not free what it does not know
             mpi.hi_mpi_dvpp_free(memory)
@@ -127,105 +109,48 @@ cdef object himpi_dvpp_malloc(PyObject *self, PyObject **args, Py_ssize_t given)
     return result
 
 
-cdef object himpi_sys_create_epoll(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef const char *call = b"acl.himpi.sys_create_epoll"
-    cdef int32_t size = 0, epoll = 0
+cdef object himpi_sys_create_epoll(facade_call call, const himpi_api *mpi, int32_t size):
+    cdef int32_t epoll = 0
     cdef hi_s32 code
-    if given != 1 or not as_int32(args[0], &size):
-        refuse(b"acl.himpi.sys_create_epoll args parse failed!")
-    cdef const himpi_api *mpi = mpi_api()
-    if mpi == NULL:
-        return 0, lacking(call, args, given)
     with nogil:
         code = mpi.hi_mpi_sys_create_epoll(size, &epoll)
     try:
-        return epoll, mpi_status(call, code, args, given)
+        return epoll, mpi_status(call, code)
     except MemoryError:
         if code == 0:
             mpi.hi_mpi_sys_close_epoll(epoll)
         raise
 
 
-# A call of V2's that waits up to a time. Nothing wakes a thread out of it, so on the main thread, where Python's signal
-# handlers run, it waits in slices; the others wait in one.
-cdef struct timed_wait:
-    int32_t slice_ms  # of the next call
-    int32_t left_ms   # behind that; -1: no end
-    bint sliced
-    double began
-
-
-cdef double monotonic_s() noexcept:
-    cdef timespec now
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return now.tv_sec + now.tv_nsec * 1e-9
-
-
-cdef void begin_timed(timed_wait *waiting, int32_t milli_sec) noexcept:
-    waiting.sliced = (milli_sec == -1 or milli_sec > SLICE_MS) and PyThread_get_thread_ident() == main_thread
-    waiting.slice_ms = SLICE_MS if waiting.sliced else milli_sec
-    waiting.left_ms = milli_sec - SLICE_MS if waiting.sliced and milli_sec > 0 else milli_sec
-    waiting.began = monotonic_s()
-
-
 cdef bint goes_on(timed_wait *waiting, hi_s32 code) except -1:
-    """Whether to call again, after what a call returned; handlers of signals have run then.
+    """Whether to call again, after what a call of acl.himpi returned; handlers of signals have run then.
 
     Which code says that the time is over is not documented: it is whatever comes when it is, and no internal error.
     """
-    if not waiting.sliced or code == 0 or code == HI_ERR_VENC_SYS_ERROR or waiting.left_ms == 0 or \
-            monotonic_s() - waiting.began < waiting.slice_ms * 0.0009:
+    if not waiting.sliced or code == 0 or code == HI_ERR_VENC_SYS_ERROR or \
+            clock_ns() - waiting.began < waiting.slice_ms * 900_000:
         return False
-    PyErr_CheckSignals()
-    if waiting.left_ms > 0:
-        waiting.slice_ms = min(SLICE_MS, waiting.left_ms)
-        waiting.left_ms -= waiting.slice_ms
-    waiting.began = monotonic_s()
-    return True
+    return next_slice(waiting)
 
 
-cdef object himpi_dvpp_free(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef const char *call = b"acl.himpi.dvpp_free"
-    cdef uint64_t key = 0
+cdef object himpi_dvpp_free(facade_call call, const himpi_api *mpi, uint64_t key):
     cdef hi_s32 code
-    cdef handle_entry *entry
-    if given != 1 or not as_uint64(args[0], &key):
-        refuse(b"acl.himpi.dvpp_free args parse failed!")
-    cdef const himpi_api *mpi = mpi_api()
-    if mpi == NULL:
-        return lacking(call, args, given)
-    entry = find_live(&device_memory, key)
+    cdef handle_entry *entry = find_live(&device_memory, key)
     if entry == NULL and key != 0:
-        return mpi_status(call, HI_ERR_SYS_ILLEGAL_PARAM, args, given,
+        return mpi_failed(call, HI_ERR_SYS_ILLEGAL_PARAM,
                           f"{key:#x} is not live device memory: it was freed, or never allocated in this process")
     code = mpi.hi_mpi_dvpp_free(<void *>key)
     if code == 0 and entry != NULL:
         erase(&device_memory, entry)
-    return mpi_status(call, code, args, given)
-
-
-cdef hi_s32 wait_in_slices(
-        const himpi_api *mpi, int32_t epoll, hi_dvpp_epoll_event *events, int32_t most, int32_t timeout,
-        int32_t *count) except? 0x7FFFFFFF:
-    """Wait on the main thread, where Python's signal handlers run: wake for them every SLICE_MS."""
-    cdef hi_s32 code
-    cdef int32_t slice_ms
-    while True:
-        slice_ms = SLICE_MS if timeout < 0 or timeout > SLICE_MS else timeout
-        with nogil:
-            code = mpi.hi_mpi_sys_wait_epoll(epoll, events, most, slice_ms, count)
-        if timeout > 0:
-            timeout -= slice_ms
-        if code != 0 or count[0] != 0 or timeout == 0:
-            return code
-        PyErr_CheckSignals()
+    return mpi_status(call, code)
 
 
 cdef object himpi_sys_wait_epoll(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef const char *call = b"acl.himpi.sys_wait_epoll"
+    cdef facade_call call = facade_call(b"acl.himpi.sys_wait_epoll", args, given)
     cdef int32_t epoll = 0, most = 0, timeout = 0, count = 0
     cdef hi_s32 code
     cdef hi_dvpp_epoll_event *events
+    cdef timed_wait waiting
     if given != 3 or not as_int32(args[0], &epoll) or not as_int32(args[1], &most) or not as_int32(args[2], &timeout):
         refuse(b"acl.himpi.sys_wait_epoll args parse failed!")
     if not 0 <= most <= 4096:
@@ -236,24 +161,22 @@ cdef object himpi_sys_wait_epoll(PyObject *self, PyObject **args, Py_ssize_t giv
         raise MemoryError()
     try:
         if mpi == NULL:
-            ret = lacking(call, args, given)
+            ret = lacking(call)
         else:
+            begin_timed(&waiting, timeout)
             if timeout == 0:  # returns at once
                 code = mpi.hi_mpi_sys_wait_epoll(epoll, events, most, 0, &count)
-            elif (timeout == -1 or timeout > SLICE_MS) and PyThread_get_thread_ident() == main_thread:
-                code = wait_in_slices(mpi, epoll, events, most, timeout, &count)
             else:
-                with nogil:
-                    code = mpi.hi_mpi_sys_wait_epoll(epoll, events, most, timeout, &count)
-            ret = mpi_status(call, code, args, given)
+                while True:
+                    with nogil:
+                        code = mpi.hi_mpi_sys_wait_epoll(epoll, events, most, waiting.slice_ms, &count)
+                    if code != 0 or count != 0 or not next_slice(&waiting):
+                        break
+            ret = mpi_status(call, code)
         found = [write_dict(&himpi_hi_dvpp_epoll_event, <char *>&events[i], HIMPI_NO_CHOICE) for i in range(most)]
     finally:
         free(events)
     return found, count, ret
-
-
-cdef enum:
-    MOST_PACKS = 1 << 20  # 144 MiB: what asks for more is no number of packs
 
 
 cdef int begin_stream(PyObject *given, hi_venc_stream *stream) except -1:
@@ -266,34 +189,30 @@ cdef int begin_stream(PyObject *given, hi_venc_stream *stream) except -1:
     return 0
 
 
-cdef object himpi_venc_get_stream(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef const char *call = b"acl.himpi.venc_get_stream"
-    cdef int32_t chn = 0, milli_sec = 0
+cdef object himpi_venc_get_stream(facade_call call, const himpi_api *mpi, int32_t chn, int32_t milli_sec):
     cdef uint32_t room, i
     cdef hi_s32 code
     cdef hi_venc_stream stream
     cdef timed_wait waiting
-    if given != 3 or not as_int32(args[0], &chn) or not as_int32(args[2], &milli_sec):
-        refuse(b"acl.himpi.venc_get_stream args parse failed!")
-    cdef const himpi_api *mpi = mpi_api()
-    begin_stream(args[1], &stream)
+    begin_stream(call.args[1], &stream)
     try:
         stream.seq = 0
         room = stream.pack_cnt
         if mpi == NULL:
-            return <object>args[1], lacking(call, args, given)
+            return <object>call.args[1], lacking(call)
         begin_timed(&waiting, milli_sec)
         if waiting.slice_ms == 0:  # returns at once
             code = mpi.hi_mpi_venc_get_stream(chn, &stream, 0)
         else:
             while True:
+                waiting.began = clock_ns()
                 with nogil:
                     code = mpi.hi_mpi_venc_get_stream(chn, &stream, waiting.slice_ms)
                 if not goes_on(&waiting, code):
                     break
                 stream.pack_cnt = room
         if code != 0:
-            return <object>args[1], mpi_status(call, code, args, given)
+            return <object>call.args[1], mpi_status(call, code)
         try:
             packs = [write_dict(&himpi_hi_venc_pack, <char *>&stream.pack[i], HIMPI_NO_CHOICE)
                      for i in range(min(room, stream.pack_cnt))]
@@ -306,18 +225,13 @@ cdef object himpi_venc_get_stream(PyObject *self, PyObject **args, Py_ssize_t gi
         free(stream.pack)
 
 
-cdef object himpi_venc_release_stream(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef const char *call = b"acl.himpi.venc_release_stream"
-    cdef int32_t chn = 0
+cdef object himpi_venc_release_stream(facade_call call, const himpi_api *mpi, int32_t chn):
     cdef uint32_t i
     cdef hi_s32 code
     cdef hi_venc_stream stream
-    if given != 2 or not as_int32(args[0], &chn):
-        refuse(b"acl.himpi.venc_release_stream args parse failed!")
-    cdef const himpi_api *mpi = mpi_api()
-    begin_stream(args[1], &stream)
+    begin_stream(call.args[1], &stream)
     try:
-        packs = (<dict>args[1]).get("pack")
+        packs = (<dict>call.args[1]).get("pack")
         if packs is not None:
             if not isinstance(packs, list):
                 raise TypeError(f"pack is a {type(packs).__name__}; it must be the list that venc_get_stream gave")
@@ -326,43 +240,8 @@ cdef object himpi_venc_release_stream(PyObject *self, PyObject **args, Py_ssize_
             for i in range(stream.pack_cnt):
                 read_members(<PyObject *>(<list>packs)[i], &himpi_hi_venc_pack, <char *>&stream.pack[i])
         if mpi == NULL:
-            return lacking(call, args, given)
+            return lacking(call)
         code = mpi.hi_mpi_venc_release_stream(chn, &stream)
     finally:
         free(stream.pack)
-    return mpi_status(call, code, args, given)
-
-
-cdef object himpi_venc_get_mod_param(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef const char *call = b"acl.himpi.venc_get_mod_param"
-    cdef hi_venc_mod_param param
-    cdef hi_s32 code
-    if given != 1:
-        refuse(b"acl.himpi.venc_get_mod_param args parse failed!")
-    read_dict(<object>args[0], &himpi_hi_venc_mod_param, <char *>&param)
-    cdef const himpi_api *mpi = mpi_api()
-    if mpi == NULL:
-        ret = lacking(call, args, given)
-    else:
-        with nogil:
-            code = mpi.hi_mpi_venc_get_mod_param(&param)
-        ret = mpi_status(call, code, args, given)
-    return write_dict(&himpi_hi_venc_mod_param, <char *>&param, HIMPI_NO_CHOICE), ret
-
-
-cdef object himpi_venc_get_rc_param(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef const char *call = b"acl.himpi.venc_get_rc_param"
-    cdef int32_t chn = 0, mode = 0
-    cdef hi_s32 code
-    cdef hi_venc_rc_param param
-    if given != 2 or not as_int32(args[0], &chn) or not as_int32(args[1], &mode):
-        refuse(b"acl.himpi.venc_get_rc_param args parse failed!")
-    memset(&param, 0, sizeof(param))
-    cdef const himpi_api *mpi = mpi_api()
-    if mpi == NULL:
-        ret = lacking(call, args, given)
-    else:
-        with nogil:
-            code = mpi.hi_mpi_venc_get_rc_param(chn, &param)
-        ret = mpi_status(call, code, args, given)
-    return write_dict(&himpi_hi_venc_rc_param, <char *>&param, mode), ret
+    return mpi_status(call, code)

@@ -16,6 +16,8 @@
 # waits, at most 2 s, for the callbacks that are inside; later ones return at once. Invariant: either the callback sees
 # `closing`, or the hook sees it in `inside`: each writes its own word before it reads the other's, in one order for all
 # threads. The thread that ends the interpreter may still deliver to itself: it holds what the others can no longer get.
+from cpython.pystate cimport PyThreadState
+
 cdef extern from "pythread.h":
     unsigned long PyThread_get_thread_ident() nogil
 
@@ -41,8 +43,6 @@ cdef extern from *:
     int prompt_reports
 
 cdef extern from "Python.h":
-    ctypedef struct PyThreadState:
-        pass
     PyThreadState *PyEval_SaveThread() nogil
     void PyEval_RestoreThread(PyThreadState *state) nogil
 
@@ -58,7 +58,6 @@ cdef int inside = 0              # callbacks in Python or on their way
 cdef int reporting = 0           # threads in `process`; with the GIL held only
 cdef unsigned long closing_thread = 0
 cdef object gate_left = _thread.allocate_lock()  # released by each callback that leaves while the gate is closing
-cdef set ended = set()           # threads of acl.util.start_thread whose function has returned, until they are joined
 
 
 # ---- process_report ----------------------------------------------------------------------------------------------------
@@ -73,19 +72,6 @@ cdef struct report_call:
     bint held                 # it has the GIL all the same: a callback has taken it, and kept it
     int64_t left              # when the last callback went back to the runtime, by clock_ns; 0: none came yet
     bint slow                 # the runtime took its time between two callbacks
-
-
-cdef void begin_report(report_call *call) noexcept:
-    global thread_report
-    call.callbacks = 0
-    call.depth = 0
-    call.stopped = NULL
-    call.outer = <report_call *>thread_report
-    call.state = NULL
-    call.held = False
-    call.left = 0
-    call.slow = False
-    thread_report = call
 
 
 cdef aclError process(report_call *call, const acl_api *acl, int32_t timeout) noexcept:
@@ -129,33 +115,24 @@ cdef int end_report(report_call *call, int code) except -1:
     return 0
 
 
-cdef bint in_callback() noexcept:
-    cdef report_call *call = <report_call *>thread_report
-    return call != NULL and call.depth > 0
-
-
 # ---- the way of a callback ---------------------------------------------------------------------------------------------
 
-cdef bint gate_enter() noexcept nogil:
-    ordered_add(&inside, 1)
-    if ordered_load(&closing) and closing_thread != PyThread_get_thread_ident():
-        ordered_add(&inside, -1)
-        return False
-    return True
-
-
 cdef void venc_trampoline(acldvppPicDesc *input, acldvppStreamDesc *output, void *user_data) noexcept nogil:
-    if user_data != NULL and gate_enter():
-        hand_over(input, output, <uint64_t>user_data)
+    hand_over(input, output, <uint64_t>user_data)
 
 
 cdef void launch_trampoline(void *user_data) noexcept nogil:
-    if user_data != NULL and gate_enter():
-        hand_over(NULL, NULL, <uint64_t>user_data)
+    hand_over(NULL, NULL, <uint64_t>user_data)
 
 
 cdef void hand_over(acldvppPicDesc *input, acldvppStreamDesc *output, uint64_t number) noexcept nogil:
     cdef report_call *call = <report_call *>thread_report
+    if number == 0:
+        return
+    ordered_add(&inside, 1)  # the gate
+    if ordered_load(&closing) and closing_thread != PyThread_get_thread_ident():
+        ordered_add(&inside, -1)
+        return
     # depth: what this thread's callback called has given the GIL up by itself.
     if call == NULL or call.state == NULL or call.depth != 0:
         deliver(input, output, number)
@@ -198,7 +175,7 @@ cdef void call_back(delivery *taken, acldvppPicDesc *input, acldvppStreamDesc *o
             report_unraisable(taken, exception)
     try:
         settle(taken)
-        note_caller()  # what the callback called is over
+        api()  # strict mode's caller again: what the callback called is over
     finally:
         if call != NULL:
             call.depth -= 1
@@ -249,17 +226,6 @@ cdef object thread_of(uint64_t ident):
     return None
 
 
-cdef bint report_thread_is_gone(Channel channel) except -1:
-    """Whether the channel's report thread has ended. A thread that was never a Python thread counts as alive.
-
-    A thread that acl.util.start_thread made delivers nothing more once its function has returned; its id is not given out
-    anew before it is joined.
-    """
-    if channel.thread_id in ended:
-        return True
-    return channel.thread is not None and not channel.thread.is_alive() and thread_of(channel.thread_id) is None
-
-
 cdef str wait_for_callbacks(Channel channel):
     """Before a call that waits in the runtime for the channel's callbacks: wait for them here, but wake for Ctrl-C.
 
@@ -269,17 +235,15 @@ cdef str wait_for_callbacks(Channel channel):
     """
     cdef uint64_t before = 0
     cdef int stalled = 0
-    cdef unsigned long thread = PyThread_get_thread_ident()
+    cdef report_call *call = <report_call *>thread_report
     if not channel.pending:
         return ""  # also in the callback of another channel; this one's own counts until it has returned
-    if channel.thread_id == thread:
-        if in_callback():
+    if channel.thread_id == PyThread_get_thread_ident():
+        if call != NULL and call.depth > 0:
             return "called from inside a callback on the thread that delivers this channel's frames: it would wait for " \
                    "itself. Let the callback return, and call it from another thread"
         return f"{channel.pending} frames of the channel wait for their callback, and this thread is the one that " \
                "delivers them: call acl.rt.process_report first"
-    idle = _thread.allocate_lock()
-    idle.acquire()
     while channel.pending and stalled < (WAITS_WHEN_LEFT_OUT if channel.left_out else WAITS_WITHOUT_PROGRESS):
         if ordered_load(&closing):
             return f"{channel.pending} frames of the channel wait for their callback, and the interpreter is ending"
@@ -287,18 +251,8 @@ cdef str wait_for_callbacks(Channel channel):
             return f"{channel.pending} frames of the channel wait for their callback, but its report thread has ended"
         stalled = stalled + 1 if channel.pending == before else 0
         before = channel.pending
-        wait_once(channel, idle)
+        wait_once(channel)
     return ""
-
-
-cdef int wait_for_users(Channel channel) except -1:
-    """Wait until no thread is inside a call of the runtime for the channel; each ends when the device took its frame."""
-    if channel.users:
-        idle = _thread.allocate_lock()
-        idle.acquire()
-        while channel.users:
-            wait_once(channel, idle)
-    return 0
 
 
 # ---- the end of the process, and fork ------------------------------------------------------------------------------------
@@ -326,6 +280,5 @@ cdef int forget_reports() except -1:
         call = call.outer
     ordered_store(&inside, depth)
     forget_deliveries(None)
-    ended.clear()
     main_thread = PyThread_get_thread_ident()
     return 0

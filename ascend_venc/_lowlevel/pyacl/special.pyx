@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What stands in `acl` itself, and the functions of acl.rt that do more than call AscendCL.
-from cpython.object cimport PyCallable_Check
+from libc.string cimport memset
 from posix.time cimport nanosleep, timespec
-
-cdef extern from "Python.h":
-    bint PyUnicode_Check(PyObject *)
 
 cdef enum:
     SLICE_MS = 50  # the longest that Ctrl-C waits in a call that waits
@@ -16,31 +13,59 @@ cdef dict device_users = {}      # device -> set_device calls that no reset_devi
 cdef unsigned long main_thread = threading.main_thread().ident  # where Python's signal handlers run
 
 
+# ---- waiting -----------------------------------------------------------------------------------------------------------
+#
+# A call that waits up to a time. Nothing wakes a thread out of it, so on the main thread, where Python's signal handlers
+# run, it waits in slices; the others wait in one.
+
+cdef struct timed_wait:
+    int32_t slice_ms  # of the next call
+    int32_t left_ms   # behind that; -1: no end
+    bint sliced
+    int64_t began     # the call, by clock_ns; for goes_on
+
+
+cdef inline void begin_timed(timed_wait *waiting, int32_t timeout) noexcept:
+    waiting.sliced = (timeout == -1 or timeout > SLICE_MS) and PyThread_get_thread_ident() == main_thread
+    waiting.slice_ms = SLICE_MS if waiting.sliced else timeout
+    waiting.left_ms = timeout - SLICE_MS if waiting.sliced and timeout > 0 else timeout
+
+
+cdef bint next_slice(timed_wait *waiting) except -1:
+    """Whether to call again, behind a slice in which nothing came; handlers of signals have run then."""
+    if not waiting.sliced or waiting.left_ms == 0:
+        return False
+    PyErr_CheckSignals()
+    if waiting.left_ms > 0:
+        waiting.slice_ms = min(SLICE_MS, waiting.left_ms)
+        waiting.left_ms -= waiting.slice_ms
+    return True
+
+
 # ---- acl ---------------------------------------------------------------------------------------------------------------
 
 cdef object acl_init(PyObject *self, PyObject **args, Py_ssize_t given):
     global initialised
+    cdef facade_call call = facade_call(b"acl.init", args, given)
     cdef bytes path = None
     cdef const char *c_path = NULL
     cdef aclError code
-    cdef avenc_library *library
-    if given > 1 or (given == 1 and (not PyUnicode_Check(args[0]) or "\0" in <object>args[0])):
+    if given > 1 or (given == 1 and (not isinstance(<object>args[0], str) or "\0" in <object>args[0])):
         refuse(b"acl.init args parse failed")
     if given == 1:
         path = (<object>args[0]).encode()
         c_path = path
     cdef const acl_api *acl = api()
-    cdef avenc_wait wait
-    library = default_library()
+    cdef avenc_library *library = default_library()
+    cdef avenc_wait wait = avenc_wait_for(FINALIZE_MS)
     with nogil:
         # Looking for devices may have needed the engine's own aclInit: this one takes its place, with this path.
         if not initialised:
-            wait = avenc_wait_for(FINALIZE_MS)
             avenc_library_finalize(library, &wait)
         code = acl.aclInit(c_path)
     if code == ACL_SUCCESS:
         initialised = True
-    return status(b"acl.init", code, args, given)
+    return status(call, code)
 
 
 cdef int finalised() except -1:
@@ -50,31 +75,36 @@ cdef int finalised() except -1:
     return forget_deliveries(None)
 
 
-cdef object acl_finalize(PyObject *self, PyObject **args, Py_ssize_t given):
+cdef object acl_finalize(facade_call call, const acl_api *acl):
     cdef aclError code
-    cdef const acl_api *acl = api()
     with nogil:
         code = acl.aclFinalize()
     if code == ACL_SUCCESS:
         finalised()
-    return status(b"acl.finalize", code, args, given)
+    return status(call, code)
 
 
-cdef object acl_finalize_reference(PyObject *self, PyObject **args, Py_ssize_t given):
+cdef object acl_finalize_reference(facade_call call, const acl_api *acl):
     cdef uint64_t references = 0
     cdef aclError code
-    cdef const acl_api *acl = api()
     if acl.aclFinalizeReference == NULL:
-        return 0, unsupported(b"acl.finalize_reference", args, given)
+        return 0, unsupported(call)
     with nogil:
         code = acl.aclFinalizeReference(&references)
     if code == ACL_SUCCESS and references == 0:
         finalised()
-    return references, status(b"acl.finalize_reference", code, args, given)
+    return references, status(call, code)
 
 
-cdef object acl_get_soc_name(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef const acl_api *acl = api()
+cdef str chip_name():
+    """The chip, for what looks it up; "" if the runtime cannot tell."""
+    cdef const char *name = NULL
+    if loaded_api.aclrtGetSocName != NULL:
+        name = loaded_api.aclrtGetSocName()
+    return "" if name == NULL else (<bytes>name).decode("ascii", "replace")
+
+
+cdef object acl_get_soc_name(facade_call call, const acl_api *acl):
     cdef const char *name = NULL
     if acl.aclrtGetSocName != NULL:
         with nogil:
@@ -84,7 +114,8 @@ cdef object acl_get_soc_name(PyObject *self, PyObject **args, Py_ssize_t given):
 
 cdef object acl_get_recent_err_msg(PyObject *self, PyObject **args, Py_ssize_t given):
     cdef const char *text = NULL
-    message = last_failure()
+    message = getattr(failures, "text", None)
+    failures.text = None
     if message is None and loaded_api != NULL and loaded_api.aclGetRecentErrMsg != NULL:
         text = loaded_api.aclGetRecentErrMsg()
         if text != NULL:
@@ -99,7 +130,7 @@ ctypedef void (*app_log_function)(
 cdef object acl_app_log(PyObject *self, PyObject **args, Py_ssize_t given):
     cdef int32_t level = 0
     cdef app_log_function app_log
-    if given != 2 or not as_int32(args[0], &level) or not PyUnicode_Check(args[1]) or "\0" in <object>args[1]:
+    if given != 2 or not as_int32(args[0], &level) or not isinstance(<object>args[1], str) or "\0" in <object>args[1]:
         refuse(b"acl.app_log args parse failed")
     api()
     app_log = <app_log_function>default_symbol(b"aclAppLog")
@@ -115,27 +146,19 @@ cdef object acl_app_log(PyObject *self, PyObject **args, Py_ssize_t given):
 
 # ---- devices and contexts ------------------------------------------------------------------------------------------------
 
-cdef object rt_set_device(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef int32_t device = 0
+cdef object rt_set_device(facade_call call, const acl_api *acl, int32_t device):
     cdef aclError code
-    if given != 1 or not as_int32(args[0], &device):
-        refuse(b"acl.rt.set_device args parse failed")
-    cdef const acl_api *acl = api()
     with nogil:
         code = acl.aclrtSetDevice(device)
     if code == ACL_SUCCESS:
         device_users[device] = device_users.get(device, 0) + 1
-    return status(b"acl.rt.set_device", code, args, given)
+    return status(call, code)
 
 
-cdef object reset(const char *call, const char *refusal, bint force, PyObject **args, Py_ssize_t given):
-    cdef int32_t device = 0
+cdef object rt_reset_device(facade_call call, const acl_api *acl, int32_t device, bint force=False):
     cdef aclError code
-    if given != 1 or not as_int32(args[0], &device):
-        refuse(refusal)
-    cdef const acl_api *acl = api()
     if force and acl.aclrtResetDeviceForce == NULL:
-        return unsupported(call, args, given)
+        return unsupported(call)
     with nogil:
         code = acl.aclrtResetDeviceForce(device) if force else acl.aclrtResetDevice(device)
     if code == ACL_SUCCESS:
@@ -143,15 +166,11 @@ cdef object reset(const char *call, const char *refusal, bint force, PyObject **
         device_users[device] = max(users, 0)
         if users <= 0:
             remove_device(device, force)
-    return status(call, code, args, given)
+    return status(call, code)
 
 
-cdef object rt_reset_device(PyObject *self, PyObject **args, Py_ssize_t given):
-    return reset(b"acl.rt.reset_device", b"acl.rt.reset_device args parse failed", False, args, given)
-
-
-cdef object rt_reset_device_force(PyObject *self, PyObject **args, Py_ssize_t given):
-    return reset(b"acl.rt.reset_device_force", b"acl.rt.reset_device_force args parse failed", True, args, given)
+cdef object rt_reset_device_force(facade_call call, const acl_api *acl, int32_t device):
+    return rt_reset_device(call, acl, device, True)
 
 
 cdef int32_t current_device(const acl_api *acl) noexcept:
@@ -169,69 +188,52 @@ cdef bint in_own_context(const acl_api *acl) noexcept:
     return entry != NULL and entry.own_context
 
 
-cdef object rt_get_context(PyObject *self, PyObject **args, Py_ssize_t given):
+cdef object rt_get_context(facade_call call, const acl_api *acl):
     cdef aclrtContext context = NULL
-    cdef const acl_api *acl = api()
     cdef aclError code = acl.aclrtGetCurrentContext(&context)
     # The default context of set_device, or one made outside Python. One that is known is not made alive again: it may
     # have been destroyed while another thread's call uses it.
     if code == ACL_SUCCESS and find(&contexts, <uint64_t>context) == NULL:
         insert(&contexts, context, current_device(acl))
-    return <uint64_t>context, status(b"acl.rt.get_context", code, args, given)
+    return <uint64_t>context, status(call, code)
 
 
 # ---- reports -------------------------------------------------------------------------------------------------------------
 
-cdef object rt_launch_callback(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef int32_t block = 0
-    cdef uint64_t stream = 0, number
+cdef object rt_launch_callback(facade_call call, const acl_api *acl, int32_t block, uint64_t stream):
+    cdef uint64_t number
     cdef aclError code
-    if given != 4 or not as_int32(args[2], &block) or not as_uint64(args[3], &stream):
-        refuse(b"acl.rt.launch_callback args parse failed")
-    if not PyCallable_Check(<object>args[0]):
-        raise TypeError("parameter must be callable")
-    cdef const acl_api *acl = api()
     reserve_delivery()
     if stream != 0 and not pin(&streams, stream):
-        return stale(b"acl.rt.launch_callback", &streams, stream, args, given)
-    number = expect(<object>args[0], <object>args[1], None)
+        return stale(call, &streams, stream)
+    number = expect(<object>call.args[0], <object>call.args[1], None)
     with nogil:
         code = acl.aclrtLaunchCallback(launch_trampoline, <void *>number, block, <aclrtStream>stream)
     unpin(&streams, stream)
     if code != ACL_SUCCESS:
         forget(number)
-    return status(b"acl.rt.launch_callback", code, args, given)
+    return status(call, code)
 
 
-cdef aclError process_in_slices(report_call *call, const acl_api *acl, int32_t timeout) except? -1:
-    """Process reports on the main thread, where Python's signal handlers run: wake for them every SLICE_MS."""
-    cdef aclError code
-    cdef int32_t slice_ms
-    while True:
-        slice_ms = SLICE_MS if timeout < 0 or timeout > SLICE_MS else timeout
-        code = process(call, acl, slice_ms)
-        if timeout > 0:
-            timeout -= slice_ms
-        PyErr_CheckSignals()
-        if code != ACL_ERROR_RT_REPORT_TIMEOUT or timeout == 0:
-            return code
-
-
-cdef object rt_process_report(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef int32_t timeout = 0
-    cdef aclError code = ACL_ERROR_RT_REPORT_TIMEOUT
-    cdef report_call call
-    if given != 1 or not as_int32(args[0], &timeout):
-        refuse(b"acl.rt.process_report args parse failed")
-    cdef const acl_api *acl = api()
-    begin_report(&call)
+cdef object rt_process_report(facade_call call, const acl_api *acl, int32_t timeout):
+    global thread_report
+    cdef aclError last, code = ACL_ERROR_RT_REPORT_TIMEOUT
+    cdef report_call report
+    cdef timed_wait waiting
+    memset(&report, 0, sizeof(report))
+    report.outer = <report_call *>thread_report
+    thread_report = &report
+    begin_timed(&waiting, timeout)
     try:
-        if (timeout == -1 or timeout > SLICE_MS) and PyThread_get_thread_ident() == main_thread:
-            code = process_in_slices(&call, acl, timeout)
-        else:
-            code = process(&call, acl, timeout)
+        while True:
+            last = process(&report, acl, waiting.slice_ms)
+            if waiting.sliced:
+                PyErr_CheckSignals()
+            if last != ACL_ERROR_RT_REPORT_TIMEOUT or not next_slice(&waiting):
+                break
+        code = last
     finally:
-        end_report(&call, code)
+        end_report(&report, code)
     if code == ACL_ERROR_RT_REPORT_TIMEOUT or code == ACL_ERROR_RT_THREAD_SUBSCRIBE:
         # What a report loop meets all the time is not kept as the thread's last failure; nor is the runtime's text.
         if acl.aclGetRecentErrMsg != NULL:
@@ -242,60 +244,4 @@ cdef object rt_process_report(PyObject *self, PyObject **args, Py_ssize_t given)
             with nogil:
                 nanosleep(&unsubscribed_pause, NULL)
         return code
-    return status(b"acl.rt.process_report", code, args, given)
-
-
-# ---- memory --------------------------------------------------------------------------------------------------------------
-#
-# Winning the GIL back beside a busy Python thread takes a switch interval (5 ms) or that thread's hold: longer than a copy
-# of AVENC_SHORT_COPY_BYTES. So only longer ones give it up.
-
-cdef object rt_memcpy(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef uint64_t target = 0, room = 0, source = 0, size = 0
-    cdef int32_t kind = 0
-    cdef aclError code
-    if given != 5 or not as_uint64(args[0], &target) or not as_uint64(args[1], &room) \
-            or not as_uint64(args[2], &source) or not as_uint64(args[3], &size) or not as_int32(args[4], &kind):
-        refuse(b"acl.rt.memcpy args parse failed")
-    cdef const acl_api *acl = api()
-    if size <= AVENC_SHORT_COPY_BYTES:
-        code = acl.aclrtMemcpy(<void *>target, room, <void *>source, size, kind)
-    else:
-        with nogil:
-            code = acl.aclrtMemcpy(<void *>target, room, <void *>source, size, kind)
-    return status(b"acl.rt.memcpy", code, args, given)
-
-
-cdef object rt_memcpy2d(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef uint64_t target = 0, target_pitch = 0, source = 0, source_pitch = 0, width = 0, height = 0
-    cdef int32_t kind = 0
-    cdef aclError code
-    if given != 7 or not as_uint64(args[0], &target) or not as_uint64(args[1], &target_pitch) \
-            or not as_uint64(args[2], &source) or not as_uint64(args[3], &source_pitch) \
-            or not as_uint64(args[4], &width) or not as_uint64(args[5], &height) or not as_int32(args[6], &kind):
-        refuse(b"acl.rt.memcpy2d args parse failed")
-    cdef const acl_api *acl = api()
-    if acl.aclrtMemcpy2d == NULL:
-        return unsupported(b"acl.rt.memcpy2d", args, given)
-    if height == 0 or width <= AVENC_SHORT_COPY_BYTES // height:
-        code = acl.aclrtMemcpy2d(<void *>target, target_pitch, <void *>source, source_pitch, width, height, kind)
-    else:
-        with nogil:
-            code = acl.aclrtMemcpy2d(<void *>target, target_pitch, <void *>source, source_pitch, width, height, kind)
-    return status(b"acl.rt.memcpy2d", code, args, given)
-
-
-cdef object rt_memset(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef uint64_t target = 0, room = 0, size = 0
-    cdef int32_t value = 0
-    cdef aclError code
-    if given != 4 or not as_uint64(args[0], &target) or not as_uint64(args[1], &room) \
-            or not as_int32(args[2], &value) or not as_uint64(args[3], &size):
-        refuse(b"acl.rt.memset args parse failed")
-    cdef const acl_api *acl = api()
-    if size <= AVENC_SHORT_COPY_BYTES:
-        code = acl.aclrtMemset(<void *>target, room, value, size)
-    else:
-        with nogil:
-            code = acl.aclrtMemset(<void *>target, room, value, size)
-    return status(b"acl.rt.memset", code, args, given)
+    return status(call, code)

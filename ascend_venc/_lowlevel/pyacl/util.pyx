@@ -4,10 +4,13 @@
 # start_thread makes its thread through Python rather than with pthread_create, so that running out of memory is an
 # exception in the caller and the interpreter can end while the thread runs. It behaves as a joinable pthread: the thread,
 # and with it its id, stays until stop_thread, so an id always means the thread it was given out for.
-from cpython.buffer cimport PyBuffer_IsContiguous, PyBuffer_Release
+from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITE, PyBuffer_IsContiguous, PyBuffer_Release
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_Clear, PyErr_WarnEx
 from cpython.memoryview cimport PyMemoryView_FromMemory
+from cpython.pyport cimport PY_SSIZE_T_MAX
+from cpython.pystate cimport PyFrameObject
+from cpython.ref cimport Py_XDECREF, Py_XINCREF
 from libc.string cimport memcpy
 
 cdef extern from "errno.h":
@@ -22,19 +25,12 @@ cdef extern from *:
     #define instruction_of(frame) ((frame)->f_lasti)
     #endif
     """
-    ctypedef struct PyFrameObject:
-        pass
     PyFrameObject *PyEval_GetFrame()
     PyObject *PyFrame_GetCode(PyFrameObject *)  # a new reference
     int instruction_of(PyFrameObject *)
 
 cdef extern from "Python.h":
-    int PyBUF_WRITE
-    int PyBUF_STRIDES
     int PyObject_GetBuffer(object, Py_buffer *, int)
-    void Py_XINCREF(PyObject *)
-    void Py_XDECREF(PyObject *)
-    Py_ssize_t PY_SSIZE_T_MAX
 
 cdef dict started = {}  # id -> Thread, until stop_thread
 
@@ -67,22 +63,26 @@ cdef class Thread:
             function, argument = self.function, self.argument
             self.function = self.argument = None
             function = argument = None
-            try:
-                ended.add(ident)
-            finally:
-                self.finished.release()
+            self.finished.release()
         self.joined.acquire()
 
 
-cdef object util_start_thread(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef Thread thread
-    if given != 2:
-        refuse(b"acl.util.start_thread args parse failed")
-    if not PyCallable_Check(<object>args[0]):
-        raise TypeError("parameter must be callable")
-    thread = Thread.__new__(Thread)
-    thread.function = <object>args[0]
-    thread.argument = <object>args[1]
+cdef bint report_thread_is_gone(Channel channel) except -1:
+    """Whether the channel's report thread has ended. A thread that was never a Python thread counts as alive.
+
+    A thread that acl.util.start_thread made delivers nothing more once its function has returned; its id is not given out
+    anew before it is joined.
+    """
+    cdef Thread made = started.get(channel.thread_id)
+    if made is not None and not made.finished.locked():
+        return True
+    return channel.thread is not None and not channel.thread.is_alive() and thread_of(channel.thread_id) is None
+
+
+cdef object util_start_thread(facade_call call):
+    cdef Thread thread = Thread.__new__(Thread)
+    thread.function = <object>call.args[0]
+    thread.argument = <object>call.args[1]
     thread.finished = _thread.allocate_lock()
     thread.joined = _thread.allocate_lock()
     thread.finished.acquire()
@@ -90,21 +90,17 @@ cdef object util_start_thread(PyObject *self, PyObject **args, Py_ssize_t given)
     try:
         ident = _thread.start_new_thread(thread, ())
     except RuntimeError:  # the system has no more threads
-        return 0, failed(b"acl.util.start_thread", EAGAIN, args, given, "no thread could be started")
+        return 0, failed(call, EAGAIN, "no thread could be started")
     started[ident] = thread
     return ident, 0
 
 
-cdef object util_stop_thread(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef uint64_t ident = 0
-    cdef Thread thread
-    if given != 1 or not as_uint64(args[0], &ident):
-        refuse(b"acl.util.stop_thread args parse failed")
-    thread = started.get(ident)
+cdef object util_stop_thread(facade_call call, uint64_t ident):
+    cdef Thread thread = started.get(ident)
     if thread is None:
-        return failed(b"acl.util.stop_thread", ESRCH, args, given, "not a thread of start_thread, or stopped already")
+        return failed(call, ESRCH, "not a thread of start_thread, or stopped already")
     if ident == PyThread_get_thread_ident():
-        return failed(b"acl.util.stop_thread", EDEADLK, args, given, "a thread cannot wait for itself")
+        return failed(call, EDEADLK, "a thread cannot wait for itself")
     # While the interpreter ends other threads no longer run: then there is nothing to wait for.
     while not thread.finished.acquire(True, 0.05):
         PyErr_CheckSignals()
@@ -112,9 +108,8 @@ cdef object util_stop_thread(PyObject *self, PyObject **args, Py_ssize_t given):
             return 0
     thread.finished.release()  # for another thread that waits
     if started.get(ident) is not thread:
-        return failed(b"acl.util.stop_thread", ESRCH, args, given, "stopped by another thread meanwhile")
+        return failed(call, ESRCH, "stopped by another thread meanwhile")
     del started[ident]
-    ended.discard(ident)
     thread.joined.release()
     if thread.exception is not None:
         raise RuntimeError(f"exception={thread.exception},msg=thread call failed;")
@@ -123,19 +118,14 @@ cdef object util_stop_thread(PyObject *self, PyObject **args, Py_ssize_t given):
 
 # ---- bytes -----------------------------------------------------------------------------------------------------------
 
-cdef object util_bytes_to_ptr(PyObject *self, PyObject **args, Py_ssize_t given):
-    if given != 1:
-        refuse(b"acl.util.bytes_to_ptr args parse failed")
-    if not PyBytes_Check(<object>args[0]):
+cdef object util_bytes_to_ptr(facade_call call):
+    if not PyBytes_Check(<object>call.args[0]):
         raise ValueError("needs an byte as argument")
-    return <uint64_t>PyBytes_AS_STRING(<object>args[0])
+    return <uint64_t>PyBytes_AS_STRING(<object>call.args[0])
 
 
-cdef object util_ptr_to_bytes(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef uint64_t address = 0, size = 0
+cdef object util_ptr_to_bytes(facade_call call, uint64_t address, uint64_t size):
     cdef char *target
-    if given != 2 or not as_uint64(args[0], &address) or not as_uint64(args[1], &size):
-        refuse(b"acl.util.ptr_to_bytes args parse failed")
     if size > <uint64_t>PY_SSIZE_T_MAX:
         raise ValueError(f"size {size} is larger than any memory")
     if size == 0:
@@ -168,23 +158,22 @@ cdef struct QuietPlace:
     Py_ssize_t length
 
 cdef QuietPlace quiet[16]
-cdef PyObject *warnings_module = NULL  # warnings.__dict__
+cdef dict warnings_names = warnings.__dict__
 
 
-cdef PyObject *current_filters(PyObject **first, Py_ssize_t *length) except? NULL:
-    global warnings_module
-    if warnings_module == NULL:
-        import warnings
-
-        namespace = warnings.__dict__
-        Py_INCREF(namespace)
-        warnings_module = <PyObject *>namespace
-    filters = (<dict>warnings_module).get("filters")
-    if type(filters) is not list:
-        return NULL
-    length[0] = len(<list>filters)
-    first[0] = <PyObject *>(<list>filters)[0] if length[0] else NULL
-    return <PyObject *>filters
+cdef bint look(QuietPlace *now, const char *text) except -1:
+    """Tell the calling place, and the filters as they are; False if there is none. All is borrowed but the code."""
+    cdef PyFrameObject *frame = PyEval_GetFrame()
+    filters = warnings_names.get("filters")
+    if frame == NULL or type(filters) is not list:
+        return False
+    now.code = <PyObject *>PyFrame_GetCode(frame)
+    now.filters = <PyObject *>filters
+    now.first = <PyObject *>(<list>filters)[0] if <list>filters else NULL
+    now.instruction = instruction_of(frame)
+    now.text = text
+    now.length = len(<list>filters)
+    return True
 
 
 cdef bint stays_quiet(str text, list filters) except -1:
@@ -204,30 +193,21 @@ cdef bint stays_quiet(str text, list filters) except -1:
 
 
 cdef int warn(const char *text) except -1:
-    cdef PyObject *first = NULL
-    cdef Py_ssize_t length = 0
-    cdef PyObject *filters = current_filters(&first, &length)
-    cdef PyFrameObject *frame = PyEval_GetFrame()
-    cdef PyObject *code
-    cdef int instruction
     cdef QuietPlace *place
     cdef QuietPlace seen
-    if frame == NULL or filters == NULL:
+    if not look(&seen, text):
         PyErr_WarnEx(Warning, text, 1)
         return 0
-    code = <PyObject *>PyFrame_GetCode(frame)
-    instruction = instruction_of(frame)
-    place = &quiet[(<uint64_t>code >> 5 ^ <uint64_t>instruction) & 15]
-    if place.code == code and place.instruction == instruction and place.text == text and place.filters == filters \
-            and place.first == first and place.length == length:
-        Py_XDECREF(code)
+    place = &quiet[(<uint64_t>seen.code >> 5 ^ <uint64_t>seen.instruction) & 15]
+    if place.code == seen.code and place.instruction == seen.instruction and place.text == text \
+            and place.filters == seen.filters and place.first == seen.first and place.length == seen.length:
+        Py_XDECREF(seen.code)
         return 0
-    seen = QuietPlace(code, filters, first, instruction, text, length)
-    Py_XINCREF(filters)
-    Py_XINCREF(first)
+    Py_XINCREF(seen.filters)
+    Py_XINCREF(seen.first)
     try:
         PyErr_WarnEx(Warning, text, 1)
-        if stays_quiet((<bytes>text).decode(), <list>filters):
+        if stays_quiet((<bytes>text).decode(), <list>seen.filters):
             place[0], seen = seen, place[0]
     finally:  # of what was there before: when the place is whole, since an object's end may run Python code
         Py_XDECREF(seen.code)

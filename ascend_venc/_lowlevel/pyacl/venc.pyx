@@ -4,6 +4,7 @@
 # A channel is known here from venc_create_channel_desc to venc_destroy_channel_desc. Calls that would wait for themselves,
 # or for a thread that has ended, return 100000 with the reason (acl.get_recent_err_msg) instead of waiting for ever.
 
+
 cdef inline Channel channel_of(uint64_t handle):
     """The Channel of a live description; None for any other handle."""
     cdef handle_entry *entry = find_live(&channel_descs, handle)
@@ -12,16 +13,15 @@ cdef inline Channel channel_of(uint64_t handle):
 
 # ---- description ---------------------------------------------------------------------------------------------------------
 
-cdef object media_venc_create_channel_desc(PyObject *self, PyObject **args, Py_ssize_t given):
+cdef object media_venc_create_channel_desc(facade_call call, const acl_api *acl):
     cdef Channel channel = Channel.__new__(Channel)
     cdef aclvencChannelDesc *desc
-    cdef const acl_api *acl = api()
     reserve(&channel_descs)
     avenc_interface_expect(AVENC_DVPP_V1)
     with nogil:  # allocates on the device
         desc = acl.aclvencCreateChannelDesc()
     if desc == NULL:
-        return no_handle(b"acl.media.venc_create_channel_desc", args, given)
+        return no_handle(call)
     channel.desc = <uint64_t>desc
     try:
         channels[channel.desc] = channel
@@ -33,28 +33,28 @@ cdef object media_venc_create_channel_desc(PyObject *self, PyObject **args, Py_s
 
 
 cdef object media_venc_destroy_channel_desc(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef const char *call = b"acl.media.venc_destroy_channel_desc"
+    cdef facade_call call = facade_call(b"acl.media.venc_destroy_channel_desc", args, given)
     cdef uint64_t handle = 0
     cdef Channel channel
     cdef const acl_api *acl = api()
-    if given == 1 and as_uint64(args[0], &handle):
-        while (channel := channel_of(handle)) is not None:
-            if channel.pending or channel.users or channel.destroying:
-                return failed(call, ACL_ERROR_INVALID_PARAM, args, given,
-                              "the channel still exists and has frames to deliver: call venc_destroy_channel first")
-            if not channel.created:
-                break
-            # AscendCL would leave the channel behind, without a handle to end it by.
-            if strict.report != NULL:
-                strict.report(b"channel-open", b"aclvencDestroyChannelDesc",
-                              b"call aclvencDestroyChannel before aclvencDestroyChannelDesc",
-                              b"the channel descriptor still has an open channel, which AscendCL leaves behind for good")
-            code = media_venc_destroy_channel(self, args, given)  # without the GIL: look again
-            if code != 0:
-                return code
+    if given != 1 or not as_uint64(args[0], &handle):
+        refuse(b"acl.media.venc_destroy_channel_desc args parse failed!")
+    while (channel := channel_of(handle)) is not None:
+        if channel.pending or channel.users or channel.destroying:
+            return failed(call, ACL_ERROR_INVALID_PARAM,
+                          "the channel still exists and has frames to deliver: call venc_destroy_channel first")
+        if not channel.created:
+            break
+        # AscendCL would leave the channel behind, without a handle to end it by.
+        if strict.report != NULL:
+            strict.report(b"channel-open", b"aclvencDestroyChannelDesc",
+                          b"call aclvencDestroyChannel before aclvencDestroyChannelDesc",
+                          b"the channel descriptor still has an open channel, which AscendCL leaves behind for good")
+        code = builtin_media_venc_destroy_channel(self, args, given)  # without the GIL: look again
+        if code != 0:
+            return code
     # From the look above to the end the GIL is kept: no other thread creates a channel on it meanwhile.
-    code = destroy_handle(call, b"acl.media.venc_destroy_channel_desc args parse failed!", &channel_descs,
-                          <destructor>acl.aclvencDestroyChannelDesc, False, args, given)
+    code = destroy_handle(call, &channel_descs, <destructor>acl.aclvencDestroyChannelDesc, False, handle)
     if code == 0 and handle in channels:
         forget_deliveries(channels.pop(handle))
     return code
@@ -67,30 +67,18 @@ cdef object callback_of(uint64_t handle):
     return channel.callback
 
 
-cdef int set_callback(Channel channel, object callback) except -1:
-    """What stood there is let go of behind: Cython's assignment would end it with the channel leading to it still, for
-    another thread or a weak reference's callback to find."""
-    _before, channel.callback = channel.callback, callback
-    return 0
+# What a channel leads to is let go of behind an assignment (_before): Cython's own would end it with the channel leading
+# to it still, for another thread or a weak reference's callback to find.
 
-
-cdef object media_venc_set_channel_desc_callback(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef const char *call = b"acl.media.venc_set_channel_desc_callback"
-    cdef uint64_t handle = 0
+cdef object media_venc_set_channel_desc_callback(facade_call call, const acl_api *acl, uint64_t handle):
     cdef aclError code
-    cdef Channel channel
-    if given != 2 or not as_uint64(args[0], &handle):
-        refuse(b"acl.media.venc_set_channel_desc_callback args parse failed!")
-    if not PyCallable_Check(<object>args[1]):
-        raise TypeError("parameter must be callable")
-    cdef const acl_api *acl = api()
-    channel = channel_of(handle)
+    cdef Channel channel = channel_of(handle)
     if channel is None and handle != 0:
-        return stale(call, &channel_descs, handle, args, given)
+        return stale(call, &channel_descs, handle)
     code = acl.aclvencSetChannelDescCallback(<aclvencChannelDesc *>handle, venc_trampoline)
     if code == ACL_SUCCESS:
-        set_callback(channel, <object>args[1])
-    return status(call, code, args, given)
+        _before, channel.callback = channel.callback, <object>call.args[1]
+    return status(call, code)
 
 
 cdef object media_venc_get_channel_desc_callback(PyObject *self, PyObject **args, Py_ssize_t given):
@@ -102,49 +90,37 @@ cdef object media_venc_get_channel_desc_callback(PyObject *self, PyObject **args
 
 cdef size_t length_of(int32_t param_type) noexcept:
     """Bytes of a parameter, as pyACL passes them: unknown types too are a uint32."""
-    return 8 if param_type in (ACL_VENC_THREAD_ID_UINT64, ACL_VENC_BUF_ADDR_PTR) else 4
+    return 8 if param_type in (ACL_VENC_THREAD_ID_UINT64, ACL_VENC_CALLBACK_PTR, ACL_VENC_BUF_ADDR_PTR) else 4
 
 
 cdef object media_venc_set_channel_desc_param(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef const char *call = b"acl.media.venc_set_channel_desc_param"
-    cdef const char *refusal = b"acl.media.venc_set_channel_desc_param args parse failed!"
-    cdef uint64_t handle = 0, value = 0
+    cdef facade_call call = facade_call(b"acl.media.venc_set_channel_desc_param", args, given)
+    cdef uint64_t handle = 0, value = <uint64_t><void *>venc_trampoline
     cdef uint32_t narrow = 0
     cdef int32_t param_type = 0
-    cdef aclvencCallback trampoline = venc_trampoline
-    cdef const void *source = &value
-    cdef size_t length
     cdef aclError code
     cdef Channel channel
-    if given != 3 or not as_uint64(args[0], &handle) or not as_int32(args[1], &param_type):
-        refuse(refusal)
-    length = length_of(param_type)
-    if param_type == ACL_VENC_CALLBACK_PTR:
-        if not PyCallable_Check(<object>args[2]):
+    cdef bint is_parsed = given == 3 and as_uint64(args[0], &handle) and as_int32(args[1], &param_type)
+    cdef size_t length = length_of(param_type)
+    if is_parsed and param_type == ACL_VENC_CALLBACK_PTR:
+        if not callable(<object>args[2]):
             raise TypeError("parameter must be callable")
-        source = &trampoline
-        length = sizeof(trampoline)
-    elif length == 8:
-        if not as_uint64(args[2], &value):
-            refuse(refusal)
-    else:
-        if not as_uint32(args[2], &narrow):
-            refuse(refusal)
-        source = &narrow
+    elif not is_parsed or not (as_uint64(args[2], &value) if length == 8 else as_uint32(args[2], &narrow)):
+        refuse(b"acl.media.venc_set_channel_desc_param args parse failed!")
     cdef const acl_api *acl = api()
     if acl.aclvencSetChannelDescParam == NULL:
-        return unsupported(call, args, given)
+        return unsupported(call)
     channel = channel_of(handle)
     if channel is None and handle != 0:
-        return stale(call, &channel_descs, handle, args, given)
-    code = acl.aclvencSetChannelDescParam(<aclvencChannelDesc *>handle, param_type, length, source)
+        return stale(call, &channel_descs, handle)
+    code = acl.aclvencSetChannelDescParam(<aclvencChannelDesc *>handle, param_type, length, &value if length == 8 else <void *>&narrow)
     if code == ACL_SUCCESS and param_type == ACL_VENC_CALLBACK_PTR:
-        set_callback(channel, <object>args[2])
-    return explained(call, code, args, given)
+        _before, channel.callback = channel.callback, <object>args[2]
+    return 0 if code == ACL_SUCCESS else explained(call, code)
 
 
 cdef object media_venc_get_channel_desc_param(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef const char *call = b"acl.media.venc_get_channel_desc_param"
+    cdef facade_call call = facade_call(b"acl.media.venc_get_channel_desc_param", args, given)
     cdef uint64_t handle = 0, value = 0
     cdef int32_t param_type = 0
     cdef size_t length, written = 0
@@ -155,13 +131,13 @@ cdef object media_venc_get_channel_desc_param(PyObject *self, PyObject **args, P
         return callback_of(handle), 0
     cdef const acl_api *acl = api()
     if acl.aclvencGetChannelDescParam == NULL:
-        return 0, unsupported(call, args, given)
+        return 0, unsupported(call)
     if handle != 0 and not is_live(&channel_descs, handle):
-        return 0, stale(call, &channel_descs, handle, args, given)
+        return 0, stale(call, &channel_descs, handle)
     length = length_of(param_type)
     code = acl.aclvencGetChannelDescParam(<aclvencChannelDesc *>handle, param_type, length, &written, &value)
     if code != ACL_SUCCESS:
-        return 0, failed(call, code, args, given)
+        return 0, failed(call, code)
     return (value if length == 8 else <uint32_t>value), 0
 
 
@@ -171,54 +147,36 @@ cdef object why_refused(const acl_api *acl, uint64_t handle):
     """Compare a channel's attributes with what the chip takes: the device itself tells the reason to its log only."""
     from ... import diagnosis
 
-    cdef aclvencChannelDesc *desc = <aclvencChannelDesc *>handle
     cdef uint32_t ip_prop = 0
     cdef size_t written = 0
-    cdef const char *soc = acl.aclrtGetSocName() if acl.aclrtGetSocName != NULL else NULL
-    name = "" if soc == NULL else soc.decode("ascii", "replace")
-    if acl.aclvencGetChannelDescParam != NULL and diagnosis.has_ip_prop(name):
-        acl.aclvencGetChannelDescParam(desc, ACL_VENC_MAX_IP_PROP_UINT32, sizeof(ip_prop), &written, &ip_prop)
+    media = namespaces["acl.media"]
+    chip = chip_name()
+    if acl.aclvencGetChannelDescParam != NULL and diagnosis.has_ip_prop(chip):
+        acl.aclvencGetChannelDescParam(
+            <aclvencChannelDesc *>handle, ACL_VENC_MAX_IP_PROP_UINT32, sizeof(ip_prop), &written, &ip_prop)
+    words = ("entype", "pic_format", "pic_width", "pic_height", "key_frame_interval", "rc_mode", "src_rate", "max_bit_rate",
+             "buf_addr", "buf_size")
     return diagnosis.of_channel(
-        name,
-        entype=acl.aclvencGetChannelDescEnType(desc),
-        pic_format=acl.aclvencGetChannelDescPicFormat(desc),
-        pic_width=acl.aclvencGetChannelDescPicWidth(desc),
-        pic_height=acl.aclvencGetChannelDescPicHeight(desc),
-        key_frame_interval=acl.aclvencGetChannelDescKeyFrameInterval(desc),
-        rc_mode=acl.aclvencGetChannelDescRcMode(desc) if acl.aclvencGetChannelDescRcMode != NULL else 0,
-        src_rate=acl.aclvencGetChannelDescSrcRate(desc) if acl.aclvencGetChannelDescSrcRate != NULL else 0,
-        max_bit_rate=acl.aclvencGetChannelDescMaxBitRate(desc) if acl.aclvencGetChannelDescMaxBitRate != NULL else 0,
-        max_ip_prop=ip_prop,
-        buf_addr=<uint64_t>acl.aclvencGetChannelDescBufAddr(desc),
-        buf_size=acl.aclvencGetChannelDescBufSize(desc),
-    )
+        chip, max_ip_prop=ip_prop, **{word: media[f"venc_get_channel_desc_{word}"](handle) for word in words})
 
 
-cdef object media_venc_create_channel(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef const char *call = b"acl.media.venc_create_channel"
-    cdef uint64_t handle = 0
+cdef object media_venc_create_channel(facade_call call, const acl_api *acl, uint64_t handle):
     cdef aclError code
-    cdef Channel channel
-    if given != 1 or not as_uint64(args[0], &handle):
-        refuse(b"acl.media.venc_create_channel args parse failed!")
-    cdef const acl_api *acl = api()
-    channel = channel_of(handle)
+    cdef Channel channel = channel_of(handle)
     if channel is None:
-        if handle != 0:
-            return stale(call, &channel_descs, handle, args, given)
-        return status(call, acl.aclvencCreateChannel(NULL), args, given)
+        return stale(call, &channel_descs, handle) if handle != 0 else status(call, acl.aclvencCreateChannel(NULL))
     if avenc_interface_use(AVENC_DVPP_V1) != AVENC_OK:
-        return failed(call, ACL_ERROR_FEATURE_UNSUPPORTED, args, given,
+        return failed(call, ACL_ERROR_FEATURE_UNSUPPORTED,
                       "this process uses DVPP V2 (acl.himpi, or an Encoder with interface=\"v2\"), and acl.media is V1: they "
                       "must not be mixed; use acl.himpi here, or another process; an Encoder takes interface=\"v1\"", False)
     if channel.created or channel.users:
-        return failed(call, ACL_ERROR_INVALID_PARAM, args, given, "the description has a channel already")
+        return failed(call, ACL_ERROR_INVALID_PARAM, "the description has a channel already")
     channel.users += 1
     with nogil:
         code = acl.aclvencCreateChannel(<aclvencChannelDesc *>handle)
     leave(channel)
     if code != ACL_SUCCESS:
-        return failed(call, code, args, given, why_refused(acl, handle))
+        return failed(call, code, why_refused(acl, handle))
     channel.created = True
     channel.left_out = False
     channel.accepted = 0
@@ -227,28 +185,20 @@ cdef object media_venc_create_channel(PyObject *self, PyObject **args, Py_ssize_
     return 0
 
 
-cdef object media_venc_destroy_channel(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef const char *call = b"acl.media.venc_destroy_channel"
-    cdef uint64_t handle = 0
+cdef object media_venc_destroy_channel(facade_call call, const acl_api *acl, uint64_t handle):
     cdef aclError code
-    cdef Channel channel
-    if given != 1 or not as_uint64(args[0], &handle):
-        refuse(b"acl.media.venc_destroy_channel args parse failed!")
-    cdef const acl_api *acl = api()
-    channel = channel_of(handle)
+    cdef Channel channel = channel_of(handle)
     if channel is None:
-        if handle != 0:
-            return stale(call, &channel_descs, handle, args, given)
-        return status(call, acl.aclvencDestroyChannel(NULL), args, given)
+        return stale(call, &channel_descs, handle) if handle != 0 else status(call, acl.aclvencDestroyChannel(NULL))
     if not channel.created or channel.destroying:
-        return failed(call, ACL_ERROR_INVALID_PARAM, args, given, "the description has no channel")
+        return failed(call, ACL_ERROR_INVALID_PARAM, "the description has no channel")
     channel.destroying = True
     try:
         reason = wait_for_callbacks(channel)
-        if not reason:
-            wait_for_users(channel)
+        while channel.users and not reason:  # threads inside a send; each ends when the device took its frame
+            wait_once(channel)
         if reason:
-            return failed(call, ACL_ERROR_INVALID_PARAM, args, given, reason)
+            return failed(call, ACL_ERROR_INVALID_PARAM, reason)
         with nogil:
             code = acl.aclvencDestroyChannel(<aclvencChannelDesc *>handle)
     finally:
@@ -260,20 +210,18 @@ cdef object media_venc_destroy_channel(PyObject *self, PyObject **args, Py_ssize
         channel.callback = channel.thread = None
         callback = thread = None
         forget_deliveries(channel)
-    return status(call, code, args, given)
+    return status(call, code)
 
 
-cdef object send_end_of_stream(
-        Channel channel, uint64_t config, const acl_api *acl, PyObject **args, Py_ssize_t given):
+cdef object send_end_of_stream(facade_call call, const acl_api *acl, Channel channel, uint64_t config):
     """The end of the stream has no picture, and no callback: nothing is kept for it. `config` is pinned by the caller."""
-    cdef const char *call = b"acl.media.venc_send_frame"
     cdef uint64_t earlier
     cdef aclError code
     reason = wait_for_callbacks(channel)
     if not reason and (not channel.created or channel.destroying or not is_live(&frame_configs, config)):
         reason = "destroyed by another thread during the wait"
     if reason:
-        return failed(call, ACL_ERROR_INVALID_PARAM, args, given, reason)
+        return failed(call, ACL_ERROR_INVALID_PARAM, reason)
     earlier = last_returned  # a frame whose send is under way may come behind the end
     channel.users += 1
     with nogil:
@@ -282,41 +230,36 @@ cdef object send_end_of_stream(
     leave(channel)
     if code == ACL_SUCCESS:
         forget_deliveries(channel, earlier)  # callbacks that the runtime has left out
-    return status(call, code, args, given)
+    return status(call, code)
 
 
-cdef object media_venc_send_frame(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef const char *call = b"acl.media.venc_send_frame"
-    cdef uint64_t handle = 0, picture = 0, reserve = 0, config = 0, number
+cdef object media_venc_send_frame(
+        facade_call call, const acl_api *acl, uint64_t handle, uint64_t picture, uint64_t reserve, uint64_t config):
+    cdef uint64_t number
     cdef aclError code
-    cdef Channel channel
-    if given != 5 or not as_uint64(args[0], &handle) or not as_uint64(args[1], &picture) \
-            or not as_uint64(args[2], &reserve) or not as_uint64(args[3], &config):
-        refuse(b"acl.media.venc_send_frame args parse failed!")
-    cdef const acl_api *acl = api()
-    channel = channel_of(handle)
+    cdef Channel channel = channel_of(handle)
     if channel is None and handle != 0:
-        return stale(call, &channel_descs, handle, args, given)
+        return stale(call, &channel_descs, handle)
     if channel is None or channel.callback is None:
         raise RuntimeError("did not set callback, failed")
     if not channel.created or channel.destroying:
-        return failed(call, ACL_ERROR_INVALID_PARAM, args, given, "the channel does not exist: venc_create_channel first")
+        return failed(call, ACL_ERROR_INVALID_PARAM, "the channel does not exist: venc_create_channel first")
     if config == 0:
-        return failed(call, ACL_ERROR_INVALID_PARAM, args, given, "config is 0")
+        return failed(call, ACL_ERROR_INVALID_PARAM, "config is 0")
     reserve_delivery()
     if not pin(&frame_configs, config):
-        return stale(call, &frame_configs, config, args, given)
+        return stale(call, &frame_configs, config)
     if acl.aclvencGetFrameConfigEos(<aclvencFrameConfig *>config) != 0:
         try:
-            return send_end_of_stream(channel, config, acl, args, given)
+            return send_end_of_stream(call, acl, channel, config)
         finally:
             unpin(&frame_configs, config)
     if not pin(&pic_descs, picture):
         unpin(&frame_configs, config)
         if picture != 0:
-            return stale(call, &pic_descs, picture, args, given)
-        return failed(call, ACL_ERROR_INVALID_PARAM, args, given, "the picture description is 0, without end of stream")
-    number = expect(channel.callback, <object>args[4], channel)
+            return stale(call, &pic_descs, picture)
+        return failed(call, ACL_ERROR_INVALID_PARAM, "the picture description is 0, without end of stream")
+    number = expect(channel.callback, <object>call.args[4], channel)
     channel.users += 1
     with nogil:  # `reserve` is never used, as AscendCL has it
         code = acl.aclvencSendFrame(
@@ -329,4 +272,4 @@ cdef object media_venc_send_frame(PyObject *self, PyObject **args, Py_ssize_t gi
     else:
         forget(number)
         channel.accepted -= 1
-    return status(call, code, args, given)
+    return status(call, code)
