@@ -3,16 +3,16 @@
 which figures become rows of the report and how they are compared. A group is a function of `pyacl`: whether the
 vendor's module is measured too."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import conversion
+from peers import BYTES, NUMPY
 
 LOADS = ("none", "burn", "hold20")
 ROUNDS = {"none": 2, "burn": 3, "hold20": 5}  # what waits for holds of 20 ms differs most from run to run
 FLOOR = "C loop"
 OURS, QUEUED = "Encoder.submit_many", "Encoder.submit_async"
 ENCODER = ("Encoder.encode", OURS, "Encoder.acquire", QUEUED)
-BYTES, NUMPY = "bytes_to_ptr", "numpy_to_ptr"  # what the vendor recommends, and what its samples use
 FACADE = f"facade, {BYTES}"
 ACCESS_UNITS = (2_000, 20_000, 200_000)
 
@@ -31,9 +31,9 @@ class Figure:
 class Against:
     """A row that compares a value of `peer` with that of `base`, run by run.
 
-    how: "over" (ratio), "under" (base's over ours), "share" (that in %), "share of" (ratio in %), "more" (difference),
-    "overhead": (peer - C loop) / (base - C loop). base: several of which the fastest counts, or of another case of the
-    group, `base_case`.
+    how: "over" (ratio), "share of" (that in %), "share" (base's over ours in %), "more" (difference), "overhead":
+    (peer - C loop) / (base - C loop). base: several of which the fastest counts, or of another case of the group,
+    `base_case`.
     """
 
     how: str
@@ -45,17 +45,13 @@ class Against:
     base_case: str = ""
 
 
-@dataclass(frozen=True)
 class Case:
-    where: str  # what stands before each figure's text
-    kind: str
-    peers: tuple
-    figures: tuple
-    against: tuple = ()
-    rounds: int = 9
-    workload: dict = field(default_factory=dict)
-    options: dict = field(default_factory=dict)  # of the device
-    job: dict = field(default_factory=dict)  # what else the kind asks for
+    """A kind of measurement. `where` stands before each figure's text; `job` has fields of Workload, options of the
+    device, and what the kind itself reads."""
+
+    def __init__(self, where, kind, peers, figures, against=(), rounds=9, **job):
+        self.where, self.kind, self.peers, self.figures, self.against = where, kind, peers, figures, against
+        self.rounds, self.job = rounds, job
 
     @property
     def apart(self):
@@ -76,7 +72,7 @@ class Case:
     def access_unit(self):
         """Bytes of every frame, None where nothing is encoded."""
         small = {"startup": 2000, "padded": 2000, "calls": None, "convert": None}
-        return small.get(self.kind, self.workload.get("access_unit", 20_000))
+        return small.get(self.kind, self.job.get("access_unit", 20_000))
 
 
 def vendor(pyacl, program=BYTES):
@@ -95,8 +91,8 @@ def documented(pyacl):
     return programs(pyacl, "as documented")[:-1]
 
 
-def _sized(access_unit):
-    return {"access_unit": access_unit}, f"{access_unit // 1000} KB"
+def _size(access_unit):
+    return f"{access_unit // 1000} KB"
 
 
 # ---- no device's time ----------------------------------------------------------------------------------------------
@@ -109,7 +105,7 @@ def calls(pyacl):
     figures += [Figure(BYTES, BYTES, "ns", 1), Figure(NUMPY, f"{NUMPY}, default warning filters", "ns", 1)]
     against = [Against("over", value, ours, base, f"{text}: facade over pyACL") for value, text in texts.items()]
     peers = (*programs(pyacl, NUMPY), "ctypes", "hand-written FASTCALL")
-    work = {"workload": {"access_unit": 200, "batch": 8, "buffers": 8}, "job": {"frames": 100}}
+    work = {"access_unit": 200, "buffers": 8, "threaded": False, "frames": 100}
     yield Case("one call", "calls", peers, figures, against, rounds=21, **work)
 
 
@@ -123,13 +119,12 @@ def frames(pyacl):
         ((128, 128), 200_000, 8),
         ((1920, 1080), 20_000, 8),
     ):
-        large, (sized, size) = width > 1000, _sized(access_unit)
+        large = width > 1000
         serial = (FLOOR, "device alone", "ctypes", *programs(pyacl, BYTES, NUMPY), *documented(pyacl))
         threaded = (FLOOR, *programs(pyacl, BYTES), *ENCODER)
+        text = "facade's overhead over pyACL's"
         overheads = [
-            Against(
-                "overhead", "cpu_ns", f"facade, {way}", vendor(pyacl, way), f"facade's overhead over pyACL's, {way}"
-            )
+            Against("overhead", "cpu_ns", f"facade, {way}", vendor(pyacl, way), f"{text}, {way}")
             for way in (BYTES, NUMPY)
         ]
         over = [Against("over", "cpu_ns", peer, FLOOR, "CPU over the C loop") for peer in threaded[1:]]
@@ -138,10 +133,10 @@ def frames(pyacl):
             ("one thread", serial, (cpu,), overheads, 7),
             ("report thread", threaded, (cpu, rate, switches), over, 11),
         ):
-            where = f"{width}x{height}, {size}, batches of {batch}, {mode}"
-            workload = {"width": width, "height": height, "batch": batch, "buffers": 8 if batch == 1 else 16, **sized}
-            job = {"frames": 120 if large else 2500, "threaded": mode == "report thread"}
-            work = {"workload": workload, "options": {"output_slots": 32}, "job": job}
+            where = f"{width}x{height}, {_size(access_unit)}, batches of {batch}, {mode}"
+            work = {"width": width, "height": height, "access_unit": access_unit, "batch": batch}
+            work.update(buffers=8 if batch == 1 else 16, output_slots=32)
+            work.update(frames=120 if large else 2500, threaded=mode == "report thread")
             yield Case(where, "frames", peers, figures, against, rounds=5 if large else rounds, **work)
 
 
@@ -153,41 +148,30 @@ def bursts(pyacl):
         text = f"overhead over pyACL's, {way}"
         against += [Against("overhead", "cpu_ns", each, vendor(pyacl, way), text) for each in (OURS, f"facade, {way}")]
     for access_unit in ACCESS_UNITS:
-        sized, size = _sized(access_unit)
-        where = f"128x128, {size}, bursts of 16 in batches of 8"
+        where = f"128x128, {_size(access_unit)}, bursts of 16 in batches of 8"
         figures = (Figure("cpu_ns", "CPU per frame", "ns", 0),)
-        work = {"workload": {"buffers": 16, **sized}, "job": {"phases": 120}}
-        yield Case(where, "bursts", peers, figures, against, **work)
+        yield Case(where, "bursts", peers, figures, against, buffers=16, access_unit=access_unit, phases=120)
 
 
 def files(pyacl):
     ours, flow = (OURS, "Encoder, sink"), documented(pyacl)
-    against = [
-        Against("share", "cpu_ns", each, FLOOR, "of what C gains over the documented flow", "%") for each in ours
-    ]
-    text = "times less CPU than the documented flow"
-    against += [Against("under", "cpu_ns", each, flow[-1], text) for each in (FLOOR, *ours)]
+    text = "of what C gains over the documented flow"
+    against = [Against("share", "cpu_ns", each, FLOOR, text, "%") for each in ours]
+    peers, figures = (FLOOR, *flow, *programs(pyacl, BYTES), *ours), (Figure("cpu_ns", "CPU per frame", "ns", 0),)
     for access_unit in ACCESS_UNITS:
-        sized, size = _sized(access_unit)
-        peers = (FLOOR, *flow, *programs(pyacl, BYTES), *ours)
-        figures = (Figure("cpu_ns", "CPU per frame", "ns", 0),)
-        job = {"frames": 400 if access_unit > 100_000 else 1500, "threaded": True}
-        work = {"workload": sized, "options": {"output_slots": 32}, "job": job}
-        yield Case(f"{size} to a file", "files", peers, figures, against, **work)
+        work = {"access_unit": access_unit, "output_slots": 32, "frames": 400 if access_unit > 100_000 else 1500}
+        yield Case(f"{_size(access_unit)} to a file", "files", peers, figures, against, **work)
 
 
 def counts(pyacl):
-    """What is counted, and needs no repetition: allocations, copies, growth of memory."""
+    """What is counted, and needs no repetition: allocations, growth of memory."""
     peers = (FLOOR, "ctypes", *programs(pyacl, BYTES, NUMPY), *ENCODER)
     figures = (Figure("allocations", "heap allocations per frame", ""),)
-    work = {"options": {"output_slots": 32}, "job": {"frames": 4000, "threaded": False}}
+    work = {"output_slots": 32, "frames": 4000, "threaded": False}
     yield Case("128x128, 20 KB", "allocations", peers, figures, rounds=3, **work)
-    for chip, kind in (("Ascend310P3", "card"), ("Ascend310B4", "board")):
-        where, figures = f"128x128, 20 KB, {kind} ({chip})", (Figure("bytes", "bytes copied per frame", "bytes", 0),)
-        yield Case(where, "copies", ENCODER, figures, rounds=1, job={"frames": 400, "chip": chip})
     figures = (Figure("rss_kib", "growth of resident memory", "KiB", 0), Figure("buffers", "growth of buffers", "", 0))
-    work = {"workload": {"access_unit": 2000}, "job": {"frames": 1_000_000}}
-    yield Case("1,000,000 frames in batches of 8", "drift", (OURS,), figures, rounds=1, **work)
+    where, work = "1,000,000 frames in batches of 8", {"access_unit": 2000, "frames": 1_000_000}
+    yield Case(where, "drift", (OURS,), figures, rounds=1, **work)
 
 
 # ---- a device that takes its time, beside a load ---------------------------------------------------------------------
@@ -214,8 +198,8 @@ def blocked(pyacl):
             against.append(Against("more", "blocked", peer, peer, text, "points", unloaded))
         peers = (*((FLOOR,) if load == "none" else ()), *programs(pyacl, BYTES), OURS)
         rounds = min(ROUNDS[load], 3) if channels == 32 else ROUNDS[load]
-        work = {"workload": {"width": width, "height": height, "channels": channels}}
-        work.update(options={"encode_time_us": 33_333, "output_slots": 1}, job={"load": load, "seconds": 0.45})
+        work = {"width": width, "height": height, "channels": channels, "load": load, "seconds": 0.45}
+        work.update(encode_time_us=33_333, output_slots=1)
         yield Case(f"{name}, load {load}", "blocked", peers, figures, against, rounds=rounds, **work)
 
 
@@ -234,9 +218,8 @@ def rate(pyacl):
             against.append(Against("share of", "rate", peer, FLOOR, text, "%", alone))
         for load in LOADS:
             peers = (*((FLOOR,) if load == "none" else ()), *programs(pyacl, BYTES), OURS)
-            work = {"workload": {"width": width, "height": height, "buffers": buffers}}
-            work.update(options={"encode_time_us": encode_time_us, "output_slots": 8})
-            work.update(job={"encoder": ahead, "load": load, "seconds": 0.5})
+            work = {"width": width, "height": height, "buffers": buffers, "encoder": ahead}
+            work.update(encode_time_us=encode_time_us, output_slots=8, load=load, seconds=0.5)
             yield Case(f"{name}, load {load}", "rate", peers, figures, against, rounds=ROUNDS[load], **work)
 
 
@@ -247,12 +230,12 @@ def submit(pyacl):
         peers = (*programs(pyacl, BYTES), "Encoder.submit", QUEUED)
         text = "submitting one frame of each, p99"
         figures = (Figure("rate", "rate per channel", "fps"), Figure("tick_ms", text, "ms"))
-        work = {"workload": {"channels": 32}, "options": {"send_time_us": 150}, "job": {"load": load, "seconds": 0.7}}
+        work = {"channels": 32, "send_time_us": 150, "load": load, "seconds": 0.7}
         yield Case(where, "submit", peers, figures, rounds=3, **work)
     threads = "Encoder.submit, a thread each"
     figures = (Figure("rate", "rate", "fps", 0),)
     against = (Against("over", "rate", QUEUED, threads, "rate over a thread for each"),)
-    work = {"workload": {"channels": 16, "buffers": 8}, "options": {"send_time_us": 3000}, "job": {"frames": 40}}
+    work = {"channels": 16, "buffers": 8, "send_time_us": 3000, "frames": 40}
     yield Case("16 channels, sends of 3 ms", "spread", (threads, QUEUED), figures, against, rounds=3, **work)
 
 
@@ -263,7 +246,7 @@ def latency(pyacl):
         peers = (*programs(pyacl, BYTES), OURS, theirs, ours)
         figures = [Figure(p, f"callback to packet, {p}", "µs", 1) for p in ("p50", "p99")]
         against = (Against("over", "p99", ours, theirs, "callback to coroutine, p99, over call_soon_threadsafe"),)
-        work = {"options": {"encode_time_us": 2000, "output_slots": 1}, "job": {"load": load, "frames": 180}}
+        work = {"encode_time_us": 2000, "output_slots": 1, "load": load, "frames": 180}
         yield Case(f"500 fps, load {load}", "latency", peers, figures, against, rounds=3, **work)
 
 
@@ -286,8 +269,7 @@ def channels(pyacl):
         programs_for = paced if (interface, arrival) == ("V1", "spread") else ()
         where = f"64 x 30 fps, {arrival}, {interface}"
         against = [Against("over", "cpu_us", way, FLOOR, "CPU over the C loop") for way in (*programs_for, *ways)]
-        work = {"workload": {"channels": 64, "buffers": 4, "v2": interface == "V2"}}
-        work.update(job={"seconds": 2.5, "in_step": arrival == "in step"})
+        work = {"channels": 64, "buffers": 4, "v2": interface == "V2", "seconds": 2.5, "in_step": arrival == "in step"}
         yield Case(where, "paced", (FLOOR, *programs_for, *ways), figures, against, rounds=2, **work)
 
 
@@ -303,8 +285,8 @@ def streams(pyacl):
     for name, width, height in (("720p", 1280, 720), ("1080p", 1920, 1080)):
         ours = ways if name == "720p" else ways[:1]
         against = [Against("over", "streams", each, FLOOR, "streams held, of C's") for each in ours]
-        work = {"workload": {"width": width, "height": height, "buffers": 4, "v2": True}}
-        work["job"] = {"seconds": 0.8, "limit": 256}  # channels that the chip has
+        work = {"width": width, "height": height, "buffers": 4, "v2": True, "seconds": 0.8}
+        work["limit"] = 256  # channels that the chip has
         yield Case(f"{name} NV12", "held", (FLOOR, *ours), figures, against, rounds=1, **work)
 
 
@@ -333,14 +315,12 @@ def conversions(pyacl):
         peers = ("ours", *(("ours, libswscale",) if rgb and matrix == "bt601" else ()), *others)
         figures = (elapsed, Figure("cpu_ms", "CPU", "ms"))
         against = (Against("over", "ms", "ours", others, text),) if others else ()
-        work = {"job": {"pixel_format": pixel_format, "matrix": matrix}}
-        yield Case(where, "convert", peers, figures, against, rounds=41, **work)
+        yield Case(where, "convert", peers, figures, against, rounds=41, pixel_format=pixel_format, matrix=matrix)
     ours, others = "Encoder.encode(array)", ("acquire(), OpenCV", "acquire(), PyAV", "acquire(), NumPy")
     others = tuple(filter(conversion.installed, others))
     where = "1080p NV12 with padded rows, encoded"
     against = (Against("over", "ms", ours, others, text),)
-    work = {"job": {"frames": 16}}
-    yield Case(where, "padded", (ours, *others), (elapsed,), against, rounds=11, **work)
+    yield Case(where, "padded", (ours, *others), (elapsed,), against, rounds=11, frames=16)
 
 
 GROUPS = {

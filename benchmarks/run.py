@@ -23,8 +23,8 @@ QUICK = {"seconds": 1 / 3, "frames": 1 / 8, "phases": 1 / 4, "limit": 1 / 12}  #
 
 
 def job_of(case, quick):
-    job = {"kind": case.kind, "peers": case.peers, "rounds": max(case.rounds // 8, 1) if quick else case.rounds}
-    job.update(workload=case.workload, options=case.options, **case.job)
+    rounds = max(case.rounds // 8, 1) if quick else case.rounds
+    job = {"kind": case.kind, "peers": case.peers, "rounds": rounds, **case.job}
     for name in [name for name in QUICK if quick and name in job]:
         job[name] = type(job[name])(job[name] * QUICK[name])
     return job
@@ -34,7 +34,7 @@ def check_peers(group):
     """All peers of a group encode the same frames once, with the checksum of all access units."""
     names = [peer for peer in dict.fromkeys(peer for case in group for peer in case.peers) if encodes(peer)]
     if len(names) > 1:
-        job = {"kind": "check", "peers": names, "rounds": 1, "workload": {"access_unit": 3000}}
+        job = {"kind": "check", "peers": names, "rounds": 1, "access_unit": 3000}
         harness.same_work(harness.run_worker(job), 3000)
 
 
@@ -56,7 +56,6 @@ def compared(how, ours, base, floor):
     """One run's figure beside another's: see cases.Against."""
     return {
         "over": lambda: ours / base,
-        "under": lambda: base / ours,
         "share": lambda: 100 * base / ours,
         "share of": lambda: 100 * ours / base,
         "more": lambda: ours - base,

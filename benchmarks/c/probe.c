@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A device library that is the simulated device, except that it takes the time of every callback. Every peer opens it by
- * its path and passes through it alike: all other functions are found in the simulated device, on which it depends.
+ * its path, or has it preloaded, and passes through it alike: all other functions are found in the simulated device, on
+ * which it depends.
  */
-#include <pthread.h>
+#include <dlfcn.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "aclsim.h"
 #include "device.h"
@@ -19,23 +21,12 @@ typedef struct probe_window {
     uint64_t channels, encoded, host_idle_ns;
 } probe_window;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static aclvencChannelDesc *open_channels[MAX_CHANNELS]; /* lock */
-static size_t open_count;                               /* lock */
-static _Atomic(aclvencCallback) program;                /* one peer to a process: one callback */
+static aclvencChannelDesc *channels[MAX_CHANNELS]; /* of the process's one peer */
+static atomic_size_t channel_count;
+static _Atomic(aclvencCallback) program; /* one peer to a process: one callback */
 static atomic_size_t samples;
 static uint32_t hold_ns[MAX_SAMPLES];
 static _Atomic uint64_t entered_ns[MAX_SAMPLES];
-
-static void *device_symbol(const char *name) {
-    static void *handle;
-    if (handle == NULL)
-        handle = dlopen("libascendvenc_sim.so", RTLD_LAZY | RTLD_NOLOAD);
-    void *symbol = handle != NULL ? dlsym(handle, name) : NULL;
-    if (symbol == NULL)
-        abort();
-    return symbol;
-}
 
 static void timed(acldvppPicDesc *input, acldvppStreamDesc *output, void *user_data) {
     size_t i = atomic_fetch_add(&samples, 1);
@@ -49,53 +40,28 @@ static void timed(acldvppPicDesc *input, acldvppStreamDesc *output, void *user_d
 
 EXPORT aclError aclvencSetChannelDescCallback(aclvencChannelDesc *desc, aclvencCallback callback) {
     aclError (*set)(aclvencChannelDesc *, aclvencCallback);
-    void *symbol = device_symbol(__func__);
+    void *symbol = dlsym(RTLD_NEXT, __func__);
     memcpy(&set, &symbol, sizeof symbol);
     aclvencCallback before = atomic_exchange(&program, callback);
-    if (before != NULL && before != callback)
-        abort(); /* two peers in this process */
+    size_t number = atomic_fetch_add(&channel_count, 1);
+    if (symbol == NULL || (before != NULL && before != callback) || number >= MAX_CHANNELS)
+        abort(); /* two peers in this process, or more channels than a chip has */
+    channels[number] = desc;
     return set(desc, timed);
-}
-
-static aclError forward(const char *name, aclvencChannelDesc *desc) {
-    aclError (*call)(aclvencChannelDesc *);
-    void *symbol = device_symbol(name);
-    memcpy(&call, &symbol, sizeof symbol);
-    return call(desc);
-}
-
-EXPORT aclError aclvencCreateChannel(aclvencChannelDesc *desc) {
-    aclError rc = forward(__func__, desc);
-    pthread_mutex_lock(&lock);
-    if (rc == ACL_SUCCESS && open_count < MAX_CHANNELS)
-        open_channels[open_count++] = desc;
-    pthread_mutex_unlock(&lock);
-    return rc;
-}
-
-EXPORT aclError aclvencDestroyChannel(aclvencChannelDesc *desc) {
-    pthread_mutex_lock(&lock);
-    for (size_t i = 0; i < open_count; i++)
-        if (open_channels[i] == desc)
-            open_channels[i] = open_channels[--open_count];
-    pthread_mutex_unlock(&lock);
-    return forward(__func__, desc);
 }
 
 /* ---- what the benchmark reads ---------------------------------------------------------------------------- */
 
 static void look(probe_window *w) {
     memset(w, 0, sizeof *w);
-    pthread_mutex_lock(&lock);
-    for (size_t i = 0; i < open_count; i++) {
+    for (size_t i = 0; i < atomic_load(&channel_count); i++) {
         aclsim_channel_stats s;
-        if (aclsim_get_channel_stats(open_channels[i], &s) != 0)
-            continue;
+        if (aclsim_get_channel_stats(channels[i], &s) != 0)
+            continue; /* not open */
         w->channels++;
         w->encoded += s.encoded;
         w->host_idle_ns += s.host_idle_ns;
     }
-    pthread_mutex_unlock(&lock);
 }
 
 /* What happens during so many seconds. Called without the GIL, so that no peer disturbs the clock. */

@@ -240,7 +240,7 @@ sys.path[:0] = [sys.argv[1]]
 import cases, harness, report, run
 folder = Path(sys.argv[2])
 figures = (cases.Figure("ns", "per frame", "ns"),)
-case = cases.Case("CPU", "frames", ("C loop",), figures, workload={"access_unit": 1})
+case = cases.Case("CPU", "frames", ("C loop",), figures, access_unit=1)
 report.ROOT, report.DOCS, report.GOALS = folder, folder / "docs", folder / "goals.json"
 report.facts = lambda paths, pyacl: {"device": report.DEVICE, "cpu": "x"}
 report.refuse = lambda paths, py_debug: None
