@@ -151,7 +151,7 @@ def main(argv=None):
     if (failures or missing) and folder == report.DOCS:
         folder = part  # an incomplete report replaces no complete one
     report.write(results, folder)
-    report.show(results)
+    print(report.render(results))
     print(f"bench: {time.monotonic() - begin:.0f} s; {folder / 'README.md'}", file=sys.stderr)
     for name, error in failures.items():
         print(f"bench: {name} FAILED: {error}", file=sys.stderr)
