@@ -7,7 +7,7 @@ import importlib.util
 import time
 
 import numpy as np
-from harness import Counted, DifferentWork, Sample, Work, configured
+from harness import DifferentWork, Sample, Work, configured, counted
 
 from ascend_venc._lowlevel.convert import Converter
 from ascend_venc.pixel_formats import PIXEL_FORMATS
@@ -138,7 +138,7 @@ def padded(peer, job):
 
     copy, times, received = None if peer.startswith("Encoder") else _copy(peer), [], 0
     _, options = configured({"access_unit": 2000, "watermark": 1})
-    with options, venc.Encoder(WIDTH, HEIGHT, depth=2, gop=65536) as enc, Counted() as device:
+    with options, venc.Encoder(WIDTH, HEIGHT, depth=2, gop=65536) as enc, counted() as device:
         for number in range(job["frames"] + 2):
             picture = _padded()[number % ROTATING]
             began = time.perf_counter()

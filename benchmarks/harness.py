@@ -14,6 +14,7 @@ import threading
 import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from types import SimpleNamespace
 
 # Encoder is compared with pyACL's acl.media and loops in C on V1; V2 is measured where a case says so.
 os.environ["ASCEND_VENC_INTERFACE"] = "v1"
@@ -110,6 +111,13 @@ def percentiles(values, *shares):
     return {f"p{share:g}": ordered[min(len(ordered) - 1, int(len(ordered) * share / 100))] for share in shares}
 
 
+def turns(peers, rounds):
+    """(number, peer): the peers in turn, forwards and backwards. What disturbs the machine disturbs all of them."""
+    for number in range(rounds):
+        for peer in peers if number % 2 == 0 else reversed(peers):
+            yield number, peer
+
+
 def row(figure, peer, values, unit, digits=3, note=""):
     """A row of the report: median, quartiles (of four values and more) and extremes."""
     quarters = (
@@ -141,20 +149,14 @@ def configured(job, device=""):
     return workload, simulator().options(null_codec=workload.access_unit, **options)
 
 
-class Counted:
-    """Calls that the device sees inside a `with` block: of the functions that send frames, or of others."""
-
-    def __init__(self, *functions):
-        self.functions = functions or SENDS
-        self.library, self.calls = simulator().lib, 0
-
-    def __enter__(self):
-        self.library.aclsim_count_calls(1)
-        return self
-
-    def __exit__(self, *exc):
-        self.calls = sum(self.library.aclsim_calls(name.encode()) for name in self.functions)
-        self.library.aclsim_count_calls(0)
+@contextlib.contextmanager
+def counted(*functions):
+    """`calls` that the device sees inside the block, at its end: of the functions that send frames, or of others."""
+    library, device = simulator().lib, SimpleNamespace(calls=0)
+    library.aclsim_count_calls(1)
+    yield device
+    device.calls = sum(library.aclsim_calls(name.encode()) for name in functions or SENDS)
+    library.aclsim_count_calls(0)
 
 
 class Window(ctypes.Structure):
@@ -174,12 +176,7 @@ class Probe:
         self.path = str(native.probe_library())
         self.lib = ctypes.CDLL(self.path)
         self.lib.probe_watch.argtypes = [ctypes.c_double, ctypes.POINTER(Window)]
-        self.lib.probe_watch.restype = None
-        self.lib.probe_clear.restype = None
-        pointer32, pointer64 = ctypes.POINTER(ctypes.c_uint32), ctypes.POINTER(ctypes.c_uint64)
-        self.lib.probe_samples.argtypes = [ctypes.POINTER(pointer32), ctypes.POINTER(pointer64)]
-        self.lib.probe_samples.restype = ctypes.c_size_t
-        self._pointers = pointer32(), pointer64()
+        self.count = ctypes.c_size_t.in_dll(self.lib, "probe_samples")
 
     def _watch(self, seconds, channels):
         """What the device counts during so many seconds; the GIL is free meanwhile."""
@@ -194,7 +191,7 @@ class Probe:
         """What is seen during so many seconds after the start-up: percentiles of the callbacks' times in µs, frames per
         second, and the share of time in % in which the device stood still because callbacks had not returned."""
         self._watch(start_up, channels)
-        self.lib.probe_clear()
+        self.count.value = 0
         window = self._watch(seconds, channels)
         held, _ = self.samples()
         values = {f"hold_{name}": ns / 1000 for name, ns in percentiles(held, 50, 99).items()}
@@ -204,11 +201,10 @@ class Probe:
 
     def samples(self):
         """(hold times in ns, times of entry in ns) of the callbacks so far, in their order."""
-        hold, entered = self._pointers
-        count = self.lib.probe_samples(ctypes.byref(hold), ctypes.byref(entered))
-        if not count:
+        if not self.count.value:
             raise DifferentWork("the probe saw no callback: the peer goes past it, or did no work")
-        return hold[:count], entered[:count]
+        arrays = {"probe_hold_ns": ctypes.c_uint32, "probe_entered_ns": ctypes.c_uint64}
+        return [(kind * self.count.value).in_dll(self.lib, name)[:] for name, kind in arrays.items()]
 
 
 def _burn(ended):
@@ -285,7 +281,7 @@ def run_worker(job, preload=None):
             library = libraries[preload]()
             environment["LD_PRELOAD"] = os.path.join(folder, library.name)
             os.symlink(library, environment["LD_PRELOAD"])  # LD_PRELOAD takes no path with a space in it
-        command = [sys.executable, str(FOLDER / "worker.py"), json.dumps(job)]
+        command = [sys.executable, str(FOLDER / "kinds.py"), json.dumps(job)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{job['kind']} {job['peers']}: exit {done.returncode}\n{done.stderr[-4000:]}")

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kinds of measurement: each opens one peer, lets it work, and returns a Sample. Run in a process by worker.py."""
+"""Kinds of measurement: each opens one peer, lets it work, and returns a Sample.
+
+One job in a process of its own: `python kinds.py '{"kind": ..., "peers": [...], "rounds": ...}'` prints samples.
+"""
 
 import asyncio
 import contextlib
@@ -14,22 +17,26 @@ import sys
 import threading
 import time
 import timeit
+import traceback
 import zlib
 
+import conversion
 from harness import (
     PACED_PICTURES,
-    Counted,
     DifferentWork,
     Probe,
     Sample,
     Work,
+    as_json,
     beside,
     configured,
+    counted,
     percentiles,
     resident_kib,
     simulator,
     thread_cpu_ns,
     threads_named,
+    turns,
     wait_until,
 )
 from peers import AclProgram, open_peer
@@ -53,25 +60,15 @@ def opened(peer, job, device="", **more):
         yield one
 
 
-class Spent:
-    """CPU, wall time and context switches of this process inside a `with` block, per frame."""
-
-    def __init__(self, frames):
-        self.frames = frames
-
-    def __enter__(self):
-        self.usage, self.wall = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter_ns()
-        self.cpu = time.process_time_ns()
-        return self
-
-    def __exit__(self, *exc):
-        cpu, wall = time.process_time_ns() - self.cpu, time.perf_counter_ns() - self.wall
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        self.values = {
-            "cpu_ns": cpu / self.frames,
-            "rate": self.frames * 1e9 / wall,
-            "switches": (usage.ru_nvcsw - self.usage.ru_nvcsw) / self.frames,
-        }
+@contextlib.contextmanager
+def _spent(frames):
+    """CPU, wall time and context switches of this process inside the block, per frame: in the dict, at its end."""
+    values, switches = {}, resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+    wall, cpu = time.perf_counter_ns(), time.process_time_ns()
+    yield values
+    cpu, wall = time.process_time_ns() - cpu, time.perf_counter_ns() - wall
+    switches = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - switches
+    values.update(cpu_ns=cpu / frames, rate=frames * 1e9 / wall, switches=switches / frames)
 
 
 def _lost_or_doubled(total, frames):
@@ -80,16 +77,16 @@ def _lost_or_doubled(total, frames):
     return total
 
 
-def _counted(one, frames):
+def _seen(one, frames):
     """(calls that the device counts while the peer encodes frames, those that the peer claims). Counting costs: these
     frames come before the ones that are measured."""
-    with Counted() as device:
+    with counted() as device:
         claimed = one.run(frames).frames
     return device.calls, claimed
 
 
 def _warmed_up(one, frames):
-    return _counted(one, max(one.workload.batch, frames // 10))
+    return _seen(one, max(one.workload.batch, frames // 10))
 
 
 # ---- as fast as it goes --------------------------------------------------------------------------------------------
@@ -120,7 +117,7 @@ def check(peer, job):
 
         if write is not None:
             options["on_packets"] = numbered
-        with opened(peer, {**job, "buffers": 64}, **options) as one, Counted() as device:
+        with opened(peer, {**job, "buffers": 64}, **options) as one, counted() as device:
             work = one.run(frames)
         file.seek(0)
         work = Work(work.frames, work.bytes, zlib.adler32(file.read()))
@@ -134,9 +131,9 @@ def frames(peer, job):
     count = job["frames"]
     with opened(peer, job) as one:
         seen = _warmed_up(one, count)
-        with Spent(count) as spent:
+        with _spent(count) as spent:
             work = one.run(count)
-    return Sample(spent.values, _lost_or_doubled(work, count), *seen)
+    return Sample(spent, _lost_or_doubled(work, count), *seen)
 
 
 def files(peer, job):
@@ -146,22 +143,21 @@ def files(peer, job):
         seen = _warmed_up(one, count)
         file.seek(0)
         file.truncate()
-        with Spent(count) as spent:
+        with _spent(count) as spent:
             one.run(count)
         size = os.fstat(file.fileno()).st_size
-    return Sample(spent.values, Work(size // one.workload.access_unit, size), *seen)
+    return Sample(spent, Work(size // one.workload.access_unit, size), *seen)
 
 
 def allocations(peer, job):
     """Heap allocations per frame, counted by a preloaded allocator."""
-    counter, count = ctypes.CDLL(None), job["frames"]
-    counter.bench_allocations.restype = ctypes.c_uint64
+    counter, count = ctypes.c_uint64.in_dll(ctypes.CDLL(None), "bench_allocations"), job["frames"]
     with opened(peer, job) as one:
-        seen = _counted(one, count)
+        seen = _seen(one, count)
         time.sleep(0.05)
-        before = counter.bench_allocations()
+        before = counter.value
         work = one.run(count)
-        made = counter.bench_allocations() - before
+        made = counter.value - before
     return Sample({"allocations": made / count}, _lost_or_doubled(work, count), *seen)
 
 
@@ -173,7 +169,7 @@ def drift(peer, job):
         return {"rss_kib": resident_kib(), "buffers": stats.packet_buffers + stats.picture_buffers}
 
     with opened(peer, job) as one:
-        seen = _counted(one, count // 20)
+        seen = _seen(one, count // 20)
         before = memory(one.encoder.stats)
         work = one.run(count)
         grown = {name: value - before[name] for name, value in memory(one.encoder.stats).items()}
@@ -214,7 +210,7 @@ def bursts(peer, job):
             samples.append((spent + _report_cpu(peer, one) - before) / burst)
             return _lost_or_doubled(came, total + burst)
 
-        with Counted() as device:
+        with counted() as device:
             for number in range(10):
                 warm = phase(number * burst)
         for number in range(10, 10 + rounds):
@@ -231,13 +227,13 @@ def _report_cpu(peer, one):
 def spread(peer, job):
     """Frames per second of many channels whose sends take their time, as fast as they are taken."""
     channels, count, threads = job["channels"], job["frames"], peer.endswith("a thread each")
-    with opened(peer, job) as one, Counted() as device:
+    with opened(peer, job) as one, counted() as device:
         one.spread(2, threads)
         before = one.total()
-        with Spent(count * channels) as spent:
+        with _spent(count * channels) as spent:
             one.spread(count, threads)
         total = one.total()
-    return Sample(spent.values, _lost_or_doubled(total - before, count * channels), device.calls, total.frames)
+    return Sample(spent, _lost_or_doubled(total - before, count * channels), device.calls, total.frames)
 
 
 # ---- a device that takes its time ----------------------------------------------------------------------------------
@@ -251,7 +247,7 @@ def blocked(peer, job):
     probe, channels, encode_us = Probe(), job["channels"], job["encode_time_us"]
     count = int((job["seconds"] + 0.7) * 1e6 / encode_us) + 2
     quick = {**job, "buffers": count, "input_slots": 1024, "encode_time_us": 0}
-    with opened(peer, quick, probe.path) as one, Counted() as device:
+    with opened(peer, quick, probe.path) as one, counted() as device:
         # Once through as fast as it goes: memory that is touched for the first time is not what is asked for.
         one.queue(count)
         wait_until(lambda: one.total().frames == count * channels)
@@ -273,7 +269,7 @@ def rate(peer, job):
     probe, encode_us = Probe(), job["encode_time_us"]
     count = int((job["seconds"] + 0.6) * 1e6 / encode_us)
     quick = {**job, "input_slots": 256, "encode_time_us": 0}
-    with opened(peer, quick, probe.path) as one, Counted() as device:
+    with opened(peer, quick, probe.path) as one, counted() as device:
         warm = one.run(one.workload.buffers)  # memory that is touched for the first time is not what is asked for
         simulator().set_options(encode_time_us=encode_us)
         feeder = threading.Thread(target=one.run, args=(count,))
@@ -289,7 +285,7 @@ def rate(peer, job):
 def submit(peer, job):
     """Python paces 30 frames per second on each of n channels; a send takes 150 us at least."""
     channels, ticks = job["channels"], []
-    with opened(peer, job) as one, Counted() as device:
+    with opened(peer, job) as one, counted() as device:
         send_all = one.sender()
         send_all()
         with beside(job["load"]):
@@ -334,7 +330,7 @@ def latency(peer, job):
         else:
             options = {"on_packet": lambda unit: received.append(now())}
         stalled = {**job, "buffers": min(count, 256), "input_slots": 1024, "stall": 1}
-        with opened(name, stalled, probe.path, **options) as one, Counted() as device:
+        with opened(name, stalled, probe.path, **options) as one, counted() as device:
             one.queue(count)
             with beside(job["load"]):
                 simulator().set_options(stall=0)
@@ -353,12 +349,12 @@ def paced(peer, job):
     """30 frames per second on each channel, from one thread: CPU, context switches, time from send to packet, loss."""
     count, channels = round(job["seconds"] * streams.RATE), job["channels"]
     resident, together = resident_kib(), channels if job["in_step"] else 1
-    with opened(peer, job, **KEPT_AT_A_RATE.get(peer, {})) as one, Counted() as device:
-        with Spent(channels * (count + streams.WARM_UP)) as spent:
+    with opened(peer, job, **KEPT_AT_A_RATE.get(peer, {})) as one, counted() as device:
+        with _spent(channels * (count + streams.WARM_UP)) as spent:
             found = one.pace(frames=count, warm_up=streams.WARM_UP, together=together)
         values = {
             "cpu_us": found.cpu * 1e6 / found.frames,
-            "switches": spent.values["switches"],
+            "switches": spent["switches"],
             "lost": 100 * found.lost / (count * channels),
             "rss_mib": (resident_kib() - resident) / 1024,
             "threads": len(threads_named("avenc")),
@@ -376,7 +372,7 @@ def held(peer, job):
     def attempt(number):
         try:
             options = KEPT_AT_A_RATE.get(peer, {})
-            with opened(peer, {**job, "channels": number}, **options) as one, Counted() as device:
+            with opened(peer, {**job, "channels": number}, **options) as one, counted() as device:
                 found, total = one.pace(frames=count), one.total()
         except VencError as error:
             return None, str(error).split(":")[0]
@@ -418,7 +414,7 @@ def calls(peer, job):
     desc = acl.media.dvpp_create_pic_desc()
     set_width = acl.util.fastcall_set_width if hand else acl.media.dvpp_set_pic_desc_width
     get_width = acl.util.fastcall_get_width if hand else acl.media.dvpp_get_pic_desc_width
-    with Counted("acldvppSetPicDescWidth", "acldvppGetPicDescWidth") as device:
+    with counted("acldvppSetPicDescWidth", "acldvppGetPicDescWidth") as device:
         _per_call(set_width, (desc, 640), 50)
         _per_call(get_width, (desc,), 50)
     if get_width(desc) != 640:
@@ -447,7 +443,7 @@ def _time_frames(peer, rounds):
     arguments = (channel.desc, channel.pictures[0][0], 0, peer.config, None)
     peer.bind()
     sending = reporting = 0
-    with Counted() as device:
+    with counted() as device:
         for number in range(rounds + 10):
             start = clock()
             for _ in range(8):
@@ -499,3 +495,23 @@ def startup(peer, job):
     found = json.loads(done.stdout)
     work = Work(*found.pop("work"))
     return Sample({name: seconds * 1e3 for name, seconds in found.items()}, work, work.frames, 1)
+
+
+# ---- a job ---------------------------------------------------------------------------------------------------------
+
+
+def measure(job):
+    """{peer: [Sample]}."""
+    kind = {"convert": conversion.convert, "padded": conversion.padded, **globals()}[job["kind"]]
+    found = {peer: [] for peer in job["peers"]}
+    for number, peer in turns(job["peers"], job["rounds"]):
+        found[peer].append(kind(peer, {**job, "turn": number}))
+    return found
+
+
+if __name__ == "__main__":
+    try:
+        print(as_json(measure(json.loads(sys.argv[1]))), flush=True)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)  # threads of a peer that failed may wait for ever

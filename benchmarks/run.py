@@ -45,9 +45,8 @@ def samples_of(case, quick):
         found = harness.run_worker(job, case.preload)
     else:
         found = {peer: [] for peer in case.peers}
-        for number in range(job["rounds"]):
-            for peer in case.peers if number % 2 == 0 else reversed(case.peers):
-                found[peer] += harness.run_worker({**job, "peers": [peer], "rounds": 1}, case.preload)[peer]
+        for _, peer in harness.turns(case.peers, job["rounds"]):
+            found[peer] += harness.run_worker({**job, "peers": [peer], "rounds": 1}, case.preload)[peer]
     harness.same_work(found, case.access_unit, case.alike)
     return found
 
@@ -107,16 +106,12 @@ def measure(name, quick=False, pyacl=False):
 def main(argv=None):
     parser = argparse.ArgumentParser(prog="bench.sh", description="Measure the binding on the simulated device.")
     parser.add_argument("--quick", action="store_true", help="everything once and short: to try the harness")
-    parser.add_argument(
-        "--group", action="append", choices=sorted(cases.GROUPS), help="only this one (may be repeated)"
-    )
+    parser.add_argument("--group", action="append", choices=cases.GROUPS, help="only this one (may be repeated)")
     parser.add_argument("--pyacl", action="store_true", help="also Huawei's own module acl, on the simulated device")
-    parser.add_argument(
-        "--out", type=Path, help="where to write (default: docs/benchmarks; build/benchmarks for a part)"
-    )
+    parser.add_argument("--out", type=Path, help="where to write (docs/benchmarks; of a part build/benchmarks)")
     parser.add_argument("--render", action="store_true", help="measure nothing: render the folder's results.json anew")
     parser.add_argument(
-        "--jobs", action="store_true", help="measure nothing: print the jobs, each a command for a profiler"
+        "--jobs", action="store_true", help="measure nothing: print the jobs as commands, for a profiler"
     )
     args = parser.parse_args(argv)
     part = report.ROOT / "build" / "benchmarks"
@@ -124,7 +119,7 @@ def main(argv=None):
     names = args.group or list(cases.GROUPS)
     if args.jobs:
         for case in (case for name in names for case in cases.GROUPS[name](args.pyacl)):
-            print(f"python benchmarks/worker.py '{json.dumps(job_of(case, args.quick))}'")
+            print(f"python benchmarks/kinds.py '{json.dumps(job_of(case, args.quick))}'")
         return 0
     if args.render:
         report.write(json.loads((folder / "results.json").read_text()), folder)

@@ -12,8 +12,6 @@
 #include "aclsim.h"
 #include "device.h"
 
-#define EXPORT __attribute__((visibility("default")))
-
 enum { MAX_CHANNELS = 256, MAX_SAMPLES = 1 << 20 };
 
 typedef struct probe_window {
@@ -24,21 +22,24 @@ typedef struct probe_window {
 static aclvencChannelDesc *channels[MAX_CHANNELS]; /* of the process's one peer */
 static atomic_size_t channel_count;
 static _Atomic(aclvencCallback) program; /* one peer to a process: one callback */
-static atomic_size_t samples;
-static uint32_t hold_ns[MAX_SAMPLES];
-static _Atomic uint64_t entered_ns[MAX_SAMPLES];
+
+/* What the benchmark reads, in the order of the callbacks: when they were entered, how long they took. It is set back to
+ * none between two measurements, when no callback runs. */
+atomic_size_t probe_samples;
+uint32_t probe_hold_ns[MAX_SAMPLES];
+_Atomic uint64_t probe_entered_ns[MAX_SAMPLES];
 
 static void timed(acldvppPicDesc *input, acldvppStreamDesc *output, void *user_data) {
-    size_t i = atomic_fetch_add(&samples, 1);
+    size_t i = atomic_fetch_add(&probe_samples, 1);
+    if (i >= MAX_SAMPLES)
+        abort(); /* longer than anything that is measured */
     uint64_t start = now_ns();
-    if (i < MAX_SAMPLES)
-        atomic_store(&entered_ns[i], start);
+    atomic_store(&probe_entered_ns[i], start);
     atomic_load (&program)(input, output, user_data);
-    if (i < MAX_SAMPLES)
-        hold_ns[i] = (uint32_t)(now_ns() - start);
+    probe_hold_ns[i] = (uint32_t)(now_ns() - start);
 }
 
-EXPORT aclError aclvencSetChannelDescCallback(aclvencChannelDesc *desc, aclvencCallback callback) {
+aclError aclvencSetChannelDescCallback(aclvencChannelDesc *desc, aclvencCallback callback) {
     aclError (*set)(aclvencChannelDesc *, aclvencCallback);
     void *symbol = dlsym(RTLD_NEXT, __func__);
     memcpy(&set, &symbol, sizeof symbol);
@@ -49,8 +50,6 @@ EXPORT aclError aclvencSetChannelDescCallback(aclvencChannelDesc *desc, aclvencC
     channels[number] = desc;
     return set(desc, timed);
 }
-
-/* ---- what the benchmark reads ---------------------------------------------------------------------------- */
 
 static void look(probe_window *w) {
     memset(w, 0, sizeof *w);
@@ -65,7 +64,7 @@ static void look(probe_window *w) {
 }
 
 /* What happens during so many seconds. Called without the GIL, so that no peer disturbs the clock. */
-EXPORT void probe_watch(double seconds, probe_window *window) {
+void probe_watch(double seconds, probe_window *window) {
     probe_window before, after;
     struct timespec t = {.tv_sec = (time_t)seconds, .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
     uint64_t start = now_ns();
@@ -76,17 +75,4 @@ EXPORT void probe_watch(double seconds, probe_window *window) {
     window->channels = after.channels;
     window->encoded = after.encoded - before.encoded;
     window->host_idle_ns = after.host_idle_ns - before.host_idle_ns;
-}
-
-/* Forget the samples; between two measurements, when no callback runs. */
-EXPORT void probe_clear(void) {
-    atomic_store(&samples, 0);
-}
-
-/* Samples so far, in the order of the callbacks: when they were entered, how long they took. */
-EXPORT size_t probe_samples(const uint32_t **hold, const uint64_t **entered) {
-    *hold = hold_ns;
-    *entered = (const uint64_t *)(const void *)entered_ns;
-    size_t count = atomic_load(&samples);
-    return count < MAX_SAMPLES ? count : MAX_SAMPLES;
 }

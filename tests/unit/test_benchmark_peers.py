@@ -22,7 +22,7 @@ pytestmark = [
 PREFACE = """
 import dataclasses, json, sys
 sys.path[:0] = [sys.argv[1]]
-import cases, harness, kinds, peers, run, worker
+import cases, harness, kinds, peers, run
 from harness import DifferentWork, Sample, Work
 
 def refusal(function, *arguments):
@@ -40,7 +40,7 @@ found = {}
 job = {"kind": "check", "peers": [], "rounds": 1, "access_unit": 3000}
 names = [case for group in cases.GROUPS.values() for each in group(False) for case in each.peers]
 checked = [name for name in dict.fromkeys(names) if peers.encodes(name)]
-samples = worker.measure({**job, "peers": checked})
+samples = kinds.measure({**job, "peers": checked})
 harness.same_work(samples, 3000)
 found["peers"] = checked
 found["work"] = dataclasses.asdict(samples["C loop"][0].work)
@@ -82,7 +82,7 @@ def planted(kind, liar, access_unit=3000, **more):
     peers.PEERS["facade, bytes_to_ptr"] = (liar, honest[1])
     job = {**SMALL, "kind": kind, "peers": ["C loop", "facade, bytes_to_ptr"], "rounds": 1, **more}
     try:
-        return refusal(lambda: harness.same_work(worker.measure(job), access_unit))
+        return refusal(lambda: harness.same_work(kinds.measure(job), access_unit))
     finally:
         peers.PEERS["facade, bytes_to_ptr"] = honest
 for kind in ("check", "frames", "files", "submit"):
