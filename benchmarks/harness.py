@@ -195,7 +195,7 @@ class Probe:
         window = self._watch(seconds, channels)
         held, _ = self.samples()
         values = {f"hold_{name}": ns / 1000 for name, ns in percentiles(held, 50, 99).items()}
-        values["rate"] = window.encoded / window.seconds
+        values["fps"] = window.encoded / window.seconds
         values["blocked"] = 100 * window.host_idle_ns / (window.seconds * 1e9 * channels)
         return values
 

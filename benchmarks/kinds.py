@@ -149,31 +149,32 @@ def files(peer, job):
     return Sample(spent, Work(size // one.workload.access_unit, size), *seen)
 
 
+def _grown(peer, job, first, read):
+    """By how much more `read(peer)` counts after the job's frames than before them; after some first frames."""
+    count = job["frames"]
+    with opened(peer, job) as one:
+        seen = _seen(one, first)
+        time.sleep(0.05)
+        before = read(one)
+        work = one.run(count)
+        grown = {name: value - before[name] for name, value in read(one).items()}
+    return Sample(grown, _lost_or_doubled(work, count), *seen)
+
+
 def allocations(peer, job):
     """Heap allocations per frame, counted by a preloaded allocator."""
     counter, count = ctypes.c_uint64.in_dll(ctypes.CDLL(None), "bench_allocations"), job["frames"]
-    with opened(peer, job) as one:
-        seen = _seen(one, count)
-        time.sleep(0.05)
-        before = counter.value
-        work = one.run(count)
-        made = counter.value - before
-    return Sample({"allocations": made / count}, _lost_or_doubled(work, count), *seen)
+    return _grown(peer, job, count, lambda one: {"allocations": counter.value / count})
 
 
 def drift(peer, job):
     """Memory after so many frames, beyond that after the first twentieth of them."""
-    count = job["frames"]
 
-    def memory(stats):
+    def memory(one):
+        stats = one.encoder.stats
         return {"rss_kib": resident_kib(), "buffers": stats.packet_buffers + stats.picture_buffers}
 
-    with opened(peer, job) as one:
-        seen = _seen(one, count // 20)
-        before = memory(one.encoder.stats)
-        work = one.run(count)
-        grown = {name: value - before[name] for name, value in memory(one.encoder.stats).items()}
-    return Sample(grown, _lost_or_doubled(work, count), *seen)
+    return _grown(peer, job, job["frames"] // 20, memory)
 
 
 def bursts(peer, job):
@@ -233,7 +234,8 @@ def spread(peer, job):
         with _spent(count * channels) as spent:
             one.spread(count, threads)
         total = one.total()
-    return Sample(spent, _lost_or_doubled(total - before, count * channels), device.calls, total.frames)
+    values = {"fps": spent["rate"]}
+    return Sample(values, _lost_or_doubled(total - before, count * channels), device.calls, total.frames)
 
 
 # ---- a device that takes its time ----------------------------------------------------------------------------------
@@ -299,7 +301,7 @@ def submit(peer, job):
             elapsed = start - began
         wait_until(lambda: one.total().frames >= (len(ticks) + 1) * channels)
         work = _lost_or_doubled(one.total(), (len(ticks) + 1) * channels)
-    values = {"rate": len(ticks) / elapsed, "tick_ms": percentiles(ticks, 99)["p99"]}
+    values = {"fps_each": len(ticks) / elapsed, "tick_ms": percentiles(ticks, 99)["p99"]}
     return Sample(values, work, device.calls, work.frames)
 
 
@@ -462,25 +464,25 @@ def _time_frames(peer, rounds):
 # ---- start-up ------------------------------------------------------------------------------------------------------
 
 START_UP = """
-import json, sys, time
-begin = time.perf_counter()
+import json, time
+times = [time.perf_counter()]
+passed = lambda: times.append(time.perf_counter())
 import numpy
-numpy_done = time.perf_counter()
+passed()
 import ascend_venc as venc
-imported = time.perf_counter()
+passed()
 frame = bytes(128 * 128 * 3 // 2)
-opening = time.perf_counter()
+passed()
 enc = venc.Encoder(128, 128, gop=60, vui=False)
-opened = time.perf_counter()
+passed()
 enc.submit(frame)
 packet = enc.receive()
-first = time.perf_counter()
-size, number = packet.size, packet.frame_index
-closing = time.perf_counter()
+passed()
+work = packet.frame_index + 1, packet.size
+passed()
 enc.close()
-closed = time.perf_counter()
-print(json.dumps({"numpy": numpy_done - begin, "import": imported - numpy_done, "open": opened - opening,
-                  "packet": first - opening, "close": closed - closing, "work": [number + 1, size]}))
+passed()
+print(json.dumps([times, work]))
 """
 
 
@@ -492,9 +494,11 @@ def startup(peer, job):
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
     if done.returncode != 0:
         raise RuntimeError(done.stderr[-2000:])
-    found = json.loads(done.stdout)
-    work = Work(*found.pop("work"))
-    return Sample({name: seconds * 1e3 for name, seconds in found.items()}, work, work.frames, 1)
+    times, work = json.loads(done.stdout)
+    begin, numpy, imported, opening, opened, first, closing, closed = (1e3 * each for each in times)
+    values = {"numpy": numpy - begin, "import": imported - numpy, "open": opened - opening}
+    values.update(packet=first - opening, close=closed - closing)
+    return Sample(values, Work(*work), work[0], 1)
 
 
 # ---- a job ---------------------------------------------------------------------------------------------------------

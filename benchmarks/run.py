@@ -69,14 +69,12 @@ def rows_of(case, found, others):
         return [run.values[value] for run in of.get(peer, ()) if value in run.values]
 
     rows = []
-    for figure in case.figures:
+    for name in case.figures:
+        text, unit, digits = cases.FIGURES[name]
         for peer in case.peers:
-            numbers = values(peer, figure.value)
-            if numbers:
-                note = found[peer][-1].note if figure == case.figures[0] else ""
-                rows.append(
-                    harness.row(f"{case.where}: {figure.text}", peer, numbers, figure.unit, figure.digits, note)
-                )
+            if numbers := values(peer, name):
+                note = found[peer][-1].note if name == case.figures[0] else ""
+                rows.append(harness.row(f"{case.where}: {text}", peer, numbers, unit, digits, note))
     for each in case.against:
         theirs = others[each.base_case] if each.base_case else found
         base = each.base

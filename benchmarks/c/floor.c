@@ -39,7 +39,7 @@ typedef struct floor_result {
 } floor_result;
 
 typedef struct floor_paced {
-    uint64_t frames, lost, cpu_ns, took_ns;
+    uint64_t lost, cpu_ns, took_ns;
     const uint64_t *latency_ns; /* from when a frame was due to its access unit in the host's memory */
     uint64_t latencies;
 } floor_paced;
@@ -74,6 +74,7 @@ typedef struct floor {
     atomic_int stop;
     pthread_mutex_t lock;
     pthread_cond_t progress;
+    uint64_t sent;     /* frames, on all channels */
     floor_result done; /* lock */
     uint64_t awaited;  /* lock */
     bool timing;       /* floor_pace runs */
@@ -121,16 +122,6 @@ static void callback(acldvppPicDesc *input, acldvppStreamDesc *stream, void *use
     deliver(s, acldvppGetStreamDescData(stream), acldvppGetStreamDescSize(stream));
 }
 
-static void *report(void *pointer) {
-    floor_t *f = pointer;
-    pthread_setname_np(pthread_self(), "floor-report");
-    aclrtSetCurrentContext(f->context);
-    while (!atomic_load(&f->stop))
-        if (aclrtProcessReport(REPORT_MS) == ACL_ERROR_RT_THREAD_SUBSCRIBE)
-            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-    return NULL;
-}
-
 /* The next access unit of a channel, if there is one: its status is asked for first, as the vendor documents it. */
 static bool get_one(channel *ch) {
     floor_t *f = ch->owner;
@@ -151,18 +142,25 @@ static bool get_one(channel *ch) {
     return true;
 }
 
-static void *get_streams(void *pointer) {
-    floor_t *f = pointer;
+/* V2: what has come on any channel. */
+static void get_streams(floor_t *f) {
     hi_dvpp_epoll_event events[EVENTS];
+    hi_s32 count = 0;
+    need(hi_mpi_sys_wait_epoll(f->epoll, events, EVENTS, REPORT_MS, &count));
+    for (hi_s32 i = 0; i < count; i++)
+        while (get_one(events[i].data))
+            continue;
+}
+
+static void *report(void *pointer) {
+    floor_t *f = pointer;
     pthread_setname_np(pthread_self(), "floor-report");
     aclrtSetCurrentContext(f->context);
-    while (!atomic_load(&f->stop)) {
-        hi_s32 count = 0;
-        need(hi_mpi_sys_wait_epoll(f->epoll, events, EVENTS, REPORT_MS, &count));
-        for (hi_s32 i = 0; i < count; i++)
-            while (get_one(events[i].data))
-                continue;
-    }
+    while (!atomic_load(&f->stop))
+        if (f->config.v2)
+            get_streams(f);
+        else if (aclrtProcessReport(REPORT_MS) == ACL_ERROR_RT_THREAD_SUBSCRIBE)
+            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     return NULL;
 }
 
@@ -201,6 +199,7 @@ static void send_one(floor_t *f, channel *ch, slot *s) {
                          f->pixels + (ch->number + ch->sent) % f->config.pictures * f->picture_size, f->picture_size,
                          ACL_MEMCPY_HOST_TO_DEVICE));
     uint64_t number = ch->sent++;
+    f->sent++;
     if (!f->config.v2) {
         need(aclvencSendFrame(ch->desc, s->picture, NULL, f->frame_config, s));
         return;
@@ -285,7 +284,7 @@ EXPORT void floor_total(floor_t *f, floor_result *total) {
 EXPORT void floor_pace(floor_t *f, uint32_t rate, uint32_t warm_up, uint32_t frames, uint32_t together,
                        floor_paced *out) {
     uint64_t channels = f->config.channels, warm = warm_up * channels, all = (warm_up + frames) * channels;
-    uint64_t start, cpu = 0, begin = 0, lost = 0, total = 0;
+    uint64_t start, cpu = 0, begin = 0;
     f->latency_ns = realloc(f->latency_ns, all * sizeof *f->latency_ns);
     atomic_store(&f->latencies, 0);
     f->timing = true;
@@ -308,16 +307,12 @@ EXPORT void floor_pace(floor_t *f, uint32_t rate, uint32_t warm_up, uint32_t fra
             s->due_ns = due;
             send_one(f, ch, s);
         } else if (i >= warm)
-            lost++;
+            out->lost++;
     }
     out->took_ns = now_ns() - begin;
-    for (uint64_t c = 0; c < channels; c++)
-        total += f->channels[c].sent;
-    wait_for(f, total);
+    wait_for(f, f->sent);
     f->timing = false;
     out->cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu;
-    out->lost = lost;
-    out->frames = frames * channels - lost;
     out->latency_ns = f->latency_ns;
     out->latencies = f->latencies;
 }
@@ -423,7 +418,7 @@ EXPORT floor_t *floor_open(const floor_config *config) {
         need(hi_mpi_sys_create_epoll((hi_s32)config->channels, &f->epoll));
     } else
         f->frame_config = aclvencCreateFrameConfig();
-    if (config->threaded && pthread_create(&f->thread, NULL, config->v2 ? get_streams : report, f) != 0)
+    if (config->threaded && pthread_create(&f->thread, NULL, report, f) != 0)
         abort();
     for (uint32_t c = 0; c < config->channels; c++)
         open_channel(f, &f->channels[c]);

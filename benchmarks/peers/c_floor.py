@@ -22,7 +22,7 @@ Config = _structure(  # floor_config
 )
 Result = _structure(frames=U64, bytes=U64)  # floor_result
 PacedResult = _structure(  # floor_paced
-    **dict.fromkeys(("frames", "lost", "cpu_ns", "took_ns"), U64), latency_ns=ctypes.POINTER(U64), latencies=U64
+    **dict.fromkeys(("lost", "cpu_ns", "took_ns"), U64), latency_ns=ctypes.POINTER(U64), latencies=U64
 )
 
 
@@ -75,7 +75,8 @@ class CFloor:
         found = PacedResult()
         self._lib.floor_pace(self._floor, rate, warm_up, frames, together, ctypes.byref(found))
         latencies = [ns * 1e-9 for ns in found.latency_ns[: found.latencies]]
-        return Paced(found.frames, 0, found.lost, found.took_ns * 1e-9, found.cpu_ns * 1e-9, latencies)
+        sent = frames * self.workload.channels - found.lost
+        return Paced(sent, 0, found.lost, found.took_ns * 1e-9, found.cpu_ns * 1e-9, latencies)
 
     def total(self):
         result = Result()

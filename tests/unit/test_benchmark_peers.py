@@ -230,7 +230,7 @@ def linked(answers, tmp_path_factory):
 def test_linked_module_is_measured_in_every_group(linked):
     found = linked(WITH_A_PROBE + WITHOUT)
     assert [values["refused"] for values in found.values() if "refused" in values] == []
-    assert found["rate"]["rate"] > 0 and found["blocked"]["hold_p99"] > 0 and found["latency"]["p99"] > 0
+    assert found["rate"]["fps"] > 0 and found["blocked"]["hold_p99"] > 0 and found["latency"]["p99"] > 0
     assert found["frames"]["cpu_ns"] > 0 and found["counts"]["allocations"] > 0 and found["calls"]["send"] > 0
 
 
