@@ -75,33 +75,21 @@ class Against:
 
 
 class Case:
-    """A kind of measurement. where: stands before each figure's text. figures: there is a row for each peer that has one.
-    job: fields of Workload, options of the device, and what the kind itself reads."""
+    """A kind of measurement. `where` stands before each figure's text. `figures` are rows, for each peer that has them.
+    `job` has fields of Workload, options of the device, and what the kind itself reads."""
 
     def __init__(self, where, kind, peers, figures, against=(), rounds=9, **job):
         self.where, self.kind, self.peers, self.figures, self.against = where, kind, peers, figures, against
         self.rounds, self.job = rounds, job
-
-    @property
-    def apart(self):
-        """Each run is in a process of its own."""
-        return self.preload == "probe" or not self.alike
-
-    @property
-    def preload(self):
-        preloads = {"blocked": "probe", "rate": "probe", "latency": "probe", "allocations": "allocations"}
-        return preloads.get(self.kind, "")
-
-    @property
-    def alike(self):
-        """Every run does the same number of frames."""
-        return self.kind not in ("submit", "paced", "held")
-
-    @property
-    def access_unit(self):
-        """Bytes of every frame, None where nothing is encoded."""
+        # What is preloaded, of native.py.
+        self.preload = "probe" if kind in ("blocked", "rate", "latency") else kind if kind == "allocations" else ""
+        # Every run does the same number of frames.
+        self.alike = kind not in ("submit", "paced", "held")
+        # Each run is in a process of its own.
+        self.apart = self.preload == "probe" or not self.alike
+        # Bytes of every frame, None where nothing is encoded.
         small = {"startup": 2000, "padded": 2000, "calls": None, "convert": None}
-        return small.get(self.kind, self.job.get("access_unit", 20_000))
+        self.access_unit = small.get(kind, job.get("access_unit", 20_000))
 
 
 def vendor(pyacl, program=BYTES):
@@ -128,6 +116,7 @@ def _size(access_unit):
 
 
 def calls(pyacl):
+    """One setter, getter, send, dispatch of a callback, address function."""
     ours, base = f"facade, {NUMPY}", vendor(pyacl, NUMPY)
     figures = ("setter", "getter", "send", "dispatch", BYTES, NUMPY)
     text = "facade over pyACL"
@@ -138,6 +127,7 @@ def calls(pyacl):
 
 
 def frames(pyacl):
+    """CPU and context switches per frame, and rate, by picture, access unit and batch."""
     for (width, height), access_unit, batch in (
         ((128, 128), 2_000, 8),
         ((128, 128), 20_000, 8),
@@ -167,6 +157,7 @@ def frames(pyacl):
 
 
 def bursts(pyacl):
+    """CPU per frame without thread switches."""
     peers = (FLOOR, OURS, *programs(pyacl, BYTES, NUMPY))
     against = [Against("over", "cpu_ns", OURS, FLOOR, "CPU over the C loop")]
     against += [Against("more", "cpu_ns", peer, FLOOR, "added to the C loop", "ns") for peer in peers[1:]]
@@ -179,6 +170,7 @@ def bursts(pyacl):
 
 
 def files(pyacl):
+    """The vendor's sample flow, to a file in memory."""
     ours, flow = (OURS, "Encoder, sink"), documented(pyacl)
     text = "of what C gains over the documented flow"
     against = [Against("share", "cpu_ns", each, FLOOR, text, "%") for each in ours]
@@ -189,7 +181,7 @@ def files(pyacl):
 
 
 def counts(pyacl):
-    """What is counted, and needs no repetition: allocations, growth of memory."""
+    """What is counted, and needs no repetition: heap allocations per frame, growth over a million frames."""
     peers = (FLOOR, "ctypes", *programs(pyacl, BYTES, NUMPY), *ENCODER)
     work = {"output_slots": 32, "frames": 4000, "threaded": False}
     yield Case("128x128, 20 KB", "allocations", peers, ("allocations",), rounds=3, **work)
@@ -302,10 +294,12 @@ def streams(pyacl):
 
 
 def startup(pyacl):
+    """Import, open, first packet, close in fresh processes."""
     yield Case("start-up", "startup", ("Encoder",), ("numpy", "import", "open", "packet", "close"), rounds=25)
 
 
 def conversion(pyacl):
+    """Conversion to NV12, and pictures with padded rows, beside OpenCV, PyAV and NumPy."""
     text = "over the fastest of the others"
     for pixel_format, matrix in (
         (name, matrix)

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -62,7 +62,8 @@ class Workload:
     channels: int = 1
     threaded: bool = True  # a report thread, of peers that can also process their reports themselves
     v2: bool = False
-    device: str = ""  # path of the library; "": the simulated device's. Peers that are linked find what is preloaded
+    # Path of the library; peers that are linked with it find what is preloaded.
+    device: str = field(default_factory=native.device_library)
 
     @property
     def picture_bytes(self):
@@ -142,9 +143,9 @@ def simulator():
 OPTIONS = {"input_slots": 64, "output_slots": 16, "encode_time_us": 0, "send_time_us": 0, "watermark": 0, "stall": 0}
 
 
-def configured(job, device=""):
+def configured(job):
     """The workload of a job, and the device with its options inside a block: the null codec with such access units."""
-    workload = Workload(device=device, **{each.name: job[each.name] for each in fields(Workload) if each.name in job})
+    workload = Workload(**{each.name: job[each.name] for each in fields(Workload) if each.name in job})
     options = {name: job.get(name, value) for name, value in OPTIONS.items()}
     return workload, simulator().options(null_codec=workload.access_unit, **options)
 

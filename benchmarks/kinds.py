@@ -21,24 +21,9 @@ import traceback
 import zlib
 
 import conversion
-from harness import (
-    PACED_PICTURES,
-    DifferentWork,
-    Probe,
-    Sample,
-    Work,
-    as_json,
-    beside,
-    configured,
-    counted,
-    percentiles,
-    resident_kib,
-    simulator,
-    thread_cpu_ns,
-    threads_named,
-    turns,
-    wait_until,
-)
+import harness
+from harness import DifferentWork, Probe, Sample, Work, beside, counted, simulator
+from native import device_library
 from peers import AclProgram, open_peer
 from peers.acl_program import _ok, load
 
@@ -49,13 +34,13 @@ LOOP = ", call_soon_threadsafe"
 
 
 # A program that receives at a rate keeps no access units: C's two are as warm in the cache as the engine's.
-KEPT_AT_A_RATE = {"C loop": {"outputs": 2, "pictures": PACED_PICTURES}}
+KEPT_AT_A_RATE = {"C loop": {"outputs": 2, "pictures": harness.PACED_PICTURES}}
 
 
 @contextlib.contextmanager
-def opened(peer, job, device="", **more):
+def opened(peer, job, **more):
     """The peer on a device with the job's options."""
-    workload, options = configured({**job, **job.get("encoder", {})} if peer.startswith("Encoder") else job, device)
+    workload, options = harness.configured({**job, **job.get("encoder", {})} if peer.startswith("Encoder") else job)
     with options, contextlib.closing(open_peer(peer, workload, **more)) as one:
         yield one
 
@@ -172,7 +157,7 @@ def drift(peer, job):
 
     def memory(one):
         stats = one.encoder.stats
-        return {"rss_kib": resident_kib(), "buffers": stats.packet_buffers + stats.picture_buffers}
+        return {"rss_kib": harness.resident_kib(), "buffers": stats.packet_buffers + stats.picture_buffers}
 
     return _grown(peer, job, job["frames"] // 20, memory)
 
@@ -222,7 +207,7 @@ def bursts(peer, job):
 def _report_cpu(peer, one):
     if isinstance(one, AclProgram):
         return time.clock_gettime_ns(time.pthread_getcpuclockid(one.report_thread))
-    return thread_cpu_ns("floor-report" if peer == "C loop" else "avenc-report")
+    return harness.thread_cpu_ns("floor-report" if peer == "C loop" else "avenc-report")
 
 
 def spread(peer, job):
@@ -248,11 +233,11 @@ def blocked(peer, job):
     """
     probe, channels, encode_us = Probe(), job["channels"], job["encode_time_us"]
     count = int((job["seconds"] + 0.7) * 1e6 / encode_us) + 2
-    quick = {**job, "buffers": count, "input_slots": 1024, "encode_time_us": 0}
-    with opened(peer, quick, probe.path) as one, counted() as device:
+    quick = {**job, "device": probe.path, "buffers": count, "input_slots": 1024, "encode_time_us": 0}
+    with opened(peer, quick) as one, counted() as device:
         # Once through as fast as it goes: memory that is touched for the first time is not what is asked for.
         one.queue(count)
-        wait_until(lambda: one.total().frames == count * channels)
+        harness.wait_until(lambda: one.total().frames == count * channels)
         simulator().set_options(stall=1, encode_time_us=encode_us)
         one.queue(count)
         gc.collect()
@@ -261,7 +246,7 @@ def blocked(peer, job):
             simulator().set_options(stall=0)
             values = probe.measure(0.3, job["seconds"], channels)
         simulator().set_options(encode_time_us=0)
-        wait_until(lambda: one.total().frames >= 2 * count * channels)
+        harness.wait_until(lambda: one.total().frames >= 2 * count * channels)
         work = _lost_or_doubled(one.total(), 2 * count * channels)
     return Sample(values, work, device.calls, work.frames)
 
@@ -270,8 +255,8 @@ def rate(peer, job):
     """Frames per second of a device that needs `encode_time_us` for one, fed by the peer itself from Python."""
     probe, encode_us = Probe(), job["encode_time_us"]
     count = int((job["seconds"] + 0.6) * 1e6 / encode_us)
-    quick = {**job, "input_slots": 256, "encode_time_us": 0}
-    with opened(peer, quick, probe.path) as one, counted() as device:
+    quick = {**job, "device": probe.path, "input_slots": 256, "encode_time_us": 0}
+    with opened(peer, quick) as one, counted() as device:
         warm = one.run(one.workload.buffers)  # memory that is touched for the first time is not what is asked for
         simulator().set_options(encode_time_us=encode_us)
         feeder = threading.Thread(target=one.run, args=(count,))
@@ -299,9 +284,9 @@ def submit(peer, job):
                 due = max(due + 1 / 30, end)
                 time.sleep(due - end)
             elapsed = start - began
-        wait_until(lambda: one.total().frames >= (len(ticks) + 1) * channels)
+        harness.wait_until(lambda: one.total().frames >= (len(ticks) + 1) * channels)
         work = _lost_or_doubled(one.total(), (len(ticks) + 1) * channels)
-    values = {"fps_each": len(ticks) / elapsed, "tick_ms": percentiles(ticks, 99)["p99"]}
+    values = {"fps_each": len(ticks) / elapsed, "tick_ms": harness.percentiles(ticks, 99)["p99"]}
     return Sample(values, work, device.calls, work.frames)
 
 
@@ -331,26 +316,26 @@ def latency(peer, job):
             options = {"on_packet": lambda unit: loop.call_soon_threadsafe(lambda: received.append(now()))}
         else:
             options = {"on_packet": lambda unit: received.append(now())}
-        stalled = {**job, "buffers": min(count, 256), "input_slots": 1024, "stall": 1}
-        with opened(name, stalled, probe.path, **options) as one, counted() as device:
+        stalled = {**job, "device": probe.path, "buffers": min(count, 256), "input_slots": 1024, "stall": 1}
+        with opened(name, stalled, **options) as one, counted() as device:
             one.queue(count)
             with beside(job["load"]):
                 simulator().set_options(stall=0)
                 time.sleep(count * job["encode_time_us"] * 1e-6 + 0.1)
                 # A frame counts after its packet.
-                wait_until(lambda: len(received) >= count and one.total().frames >= count)
+                harness.wait_until(lambda: len(received) >= count and one.total().frames >= count)
             _, entered = probe.samples()
             work = _lost_or_doubled(one.total(), count)
     if len(received) != count or len(entered) != count:
         raise DifferentWork(f"{len(received)} packets, {len(entered)} callbacks, {count} frames")
     waits = [(got - came) / 1000 for got, came in zip(received, entered)]
-    return Sample(percentiles(waits, 50, 99), work, device.calls, count)
+    return Sample(harness.percentiles(waits, 50, 99), work, device.calls, count)
 
 
 def paced(peer, job):
     """30 frames per second on each channel, from one thread: CPU, context switches, time from send to packet, loss."""
     count, channels = round(job["seconds"] * streams.RATE), job["channels"]
-    resident, together = resident_kib(), channels if job["in_step"] else 1
+    resident, together = harness.resident_kib(), channels if job["in_step"] else 1
     with opened(peer, job, **KEPT_AT_A_RATE.get(peer, {})) as one, counted() as device:
         with _spent(channels * (count + streams.WARM_UP)) as spent:
             found = one.pace(frames=count, warm_up=streams.WARM_UP, together=together)
@@ -358,8 +343,8 @@ def paced(peer, job):
             "cpu_us": found.cpu * 1e6 / found.frames,
             "switches": spent["switches"],
             "lost": 100 * found.lost / (count * channels),
-            "rss_mib": (resident_kib() - resident) / 1024,
-            "threads": len(threads_named("avenc")),
+            "rss_mib": (harness.resident_kib() - resident) / 1024,
+            "threads": len(harness.threads_named("avenc")),
         }
         work = one.total()
     if found.frames + found.lost != count * channels or found.lost > 0.02 * count * channels:
@@ -410,7 +395,7 @@ def calls(peer, job):
     empty = timeit.Timer("pass", timer=time.thread_time_ns).timeit(CALLS) / CALLS
     module = peer.split(",")[0]
     hand = module == "hand-written FASTCALL"
-    acl = load("stand-in" if hand else module)
+    acl = load("stand-in" if hand else module, device_library())
     acl.init()
     context = _ok(acl.rt.create_context(0))
     desc = acl.media.dvpp_create_pic_desc()
@@ -508,14 +493,14 @@ def measure(job):
     """{peer: [Sample]}."""
     kind = {"convert": conversion.convert, "padded": conversion.padded, **globals()}[job["kind"]]
     found = {peer: [] for peer in job["peers"]}
-    for number, peer in turns(job["peers"], job["rounds"]):
+    for number, peer in harness.turns(job["peers"], job["rounds"]):
         found[peer].append(kind(peer, {**job, "turn": number}))
     return found
 
 
 if __name__ == "__main__":
     try:
-        print(as_json(measure(json.loads(sys.argv[1]))), flush=True)
+        print(harness.as_json(measure(json.loads(sys.argv[1]))), flush=True)
     except BaseException:
         traceback.print_exc()
         os._exit(1)  # threads of a peer that failed may wait for ever

@@ -38,9 +38,8 @@ def vendors_module():
     return None if os.path.realpath(getattr(acl, "__file__", None) or "").startswith(ours) else acl
 
 
-def load(module, device=""):
+def load(module, device):
     """A module by name. The stand-in and pyACL know no path: they are linked with their device library."""
-    device = device or native.device_library()
     if module == "stand-in":
         return native.pyacl_shape()
     if module == "ctypes":
@@ -240,9 +239,8 @@ class PacedProgram(AclProgram):
     def pace(self, **how):
         self.bind()
         cpu, self.latencies = [], []
-        lost, took = send_paced(
-            self._send, len(self.channels), measuring=lambda: cpu.append(time.process_time()), **how
-        )
+        how["measuring"] = lambda: cpu.append(time.process_time())
+        lost, took = send_paced(self._send, len(self.channels), **how)
         while sum(channel.sent for channel in self.channels) > self.total().frames:
             time.sleep(0.0002)
         return Paced(len(self.latencies), 0, lost, took, time.process_time() - cpu[0], self.latencies)
@@ -286,9 +284,6 @@ def _ctypes(device):
     rt.update(set_context=lib.aclrtSetCurrentContext, memcpy=lib.aclrtMemcpy, process_report=lib.aclrtProcessReport)
     as_pointer = ctypes.pythonapi.PyBytes_AsString
     as_pointer.argtypes, as_pointer.restype = [ctypes.py_object], ctypes.c_void_p
-
-    util = {"bytes_to_ptr": as_pointer, "start_thread": native.start_thread}
-    util["stop_thread"] = native.stop_thread
-    spaces = {"rt": rt, "media": media, "util": util}
-    spaces = {name: SimpleNamespace(**functions) for name, functions in spaces.items()}
+    util = {"bytes_to_ptr": as_pointer, "start_thread": native.start_thread, "stop_thread": native.stop_thread}
+    spaces = {name: SimpleNamespace(**functions) for name, functions in (("rt", rt), ("media", media), ("util", util))}
     return SimpleNamespace(init=lambda: lib.aclInit(None), **spaces)

@@ -2,11 +2,12 @@
 """ascend_venc.Encoder, in the ways of using it."""
 
 import asyncio
+import concurrent.futures
+import functools
 import os
 import threading
 import time
 
-import native
 import numpy as np
 from harness import PACED_PICTURES, Work
 
@@ -23,7 +24,7 @@ def _settings(workload, **options):
 
 def _group(workload, settings, delivery="immediate"):
     """A group, and an encoder in it for each channel."""
-    group = ascend_venc.EncoderGroup(backend=workload.device or native.device_library(), delivery=delivery)
+    group = ascend_venc.EncoderGroup(backend=workload.device, delivery=delivery)
     try:
         return group, [group.add(workload.width, workload.height, **settings) for _ in range(workload.channels)]
     except ascend_venc.VencError:
@@ -41,26 +42,22 @@ class EncoderPeer:
         self.workload, self.way, self.on_packets = workload, way, on_packets
         # max_queued: one thread may submit and receive.
         self.settings = _settings(workload, depth=min(workload.buffers, 256), max_queued=4096, **options)
-        self.frames = [
-            np.full(workload.picture_bytes, 0x5A, np.uint8) for _ in range(max(min(workload.buffers, 64), 2))
-        ]
+        count = max(min(workload.buffers, 64), 2)
+        self.frames = [np.full(workload.picture_bytes, 0x5A, np.uint8) for _ in range(count)]
         self.frames_out = self.bytes = 0
         self.consumer, self.running = None, True
-        self.open()
+        self.group, self.encoders = self.open()
 
     def open(self):
-        workload, self.group = self.workload, None
-        if workload.channels > 1:
-            self.group, self.encoders = _group(workload, self.settings)
-        else:
-            self.encoders = [self.open_one(ascend_venc.Encoder)]
-        self.encoder = self.encoders[0]
+        """(group or None, encoders)"""
+        if self.workload.channels > 1:
+            return _group(self.workload, self.settings)
+        self.encoder = self.open_one(ascend_venc.Encoder)
+        return None, [self.encoder]
 
     def open_one(self, kind):
         workload = self.workload
-        return kind(
-            workload.width, workload.height, backend=workload.device or native.device_library(), **self.settings
-        )
+        return kind(workload.width, workload.height, backend=workload.device, **self.settings)
 
     def take(self, packets):
         """Count packets, which are given back then."""
@@ -170,18 +167,16 @@ class EncoderPeer:
     def spread(self, frames, threads=False):
         """`frames` on each channel as fast as they are taken, from one thread for all or one for each; until all
         packets are here."""
-        send_all, target = self.sender(), self.frames_out + frames * len(self.encoders)
+        sends, target = [self.sender()], self.frames_out + frames * len(self.encoders)
+        if threads:
+            sends = [functools.partial(encoder.submit, self.frames[0]) for encoder in self.encoders]
 
-        def feed(send, *arguments):
+        def feed(send):
             for _ in range(frames):
-                send(*arguments)
+                send()
 
-        sends = [(encoder.submit, self.frames[0]) for encoder in self.encoders] if threads else [(send_all,)]
-        workers = [threading.Thread(target=feed, args=send) for send in sends]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
+        with concurrent.futures.ThreadPoolExecutor(len(sends)) as pool:
+            list(pool.map(feed, sends))
         while self.frames_out < target:
             time.sleep(0.0005)
 
@@ -241,9 +236,8 @@ class Paced:
                 return self.encoders[stream].submit(self.pictures[stream % PACED_PICTURES]) is None
             return self.group.submit_many(several[stream : stream + together]).count(None)
 
-        lost, took = streams.send_paced(
-            send, len(self.encoders), measuring=lambda: cpu.append(time.process_time()), **how
-        )
+        how["measuring"] = lambda: cpu.append(time.process_time())
+        lost, took = streams.send_paced(send, len(self.encoders), **how)
         for encoder in self.encoders:
             encoder.flush()
         frames = self.total().frames - warm_up * len(self.encoders)
@@ -261,7 +255,8 @@ class Asyncio(EncoderPeer):
     """ascend_venc.aio.Encoder on an event loop of its own thread; `queue` hands frames over, and ends the stream."""
 
     def open(self):
-        self.encoders, self.group, self.queued = [], None, threading.Event()
+        self.queued = threading.Event()
+        return None, []
 
     def queue(self, frames):
         self.consumer = threading.Thread(target=lambda: asyncio.run(self._main(frames)), name="asyncio")
