@@ -22,10 +22,9 @@ import zlib
 
 import conversion
 import harness
+import numpy as np
 from harness import DifferentWork, Probe, Sample, Work, beside, counted, simulator
-from native import device_library
 from peers import AclProgram, open_peer
-from peers.acl_program import _ok, load
 
 from ascend_venc import VencError
 from ascend_venc.cli import streams
@@ -390,30 +389,24 @@ def _per_call(function, arguments, calls=CALLS):
 def calls(peer, job):
     """ns of setter and getter, of address functions, and of a frame: its send, and from there to the end of its
     callback, in which nothing is done. The empty loop is taken off."""
-    import numpy as np
-
     empty = timeit.Timer("pass", timer=time.thread_time_ns).timeit(CALLS) / CALLS
-    module = peer.split(",")[0]
-    hand = module == "hand-written FASTCALL"
-    acl = load("stand-in" if hand else module, device_library())
-    acl.init()
-    context = _ok(acl.rt.create_context(0))
-    desc = acl.media.dvpp_create_pic_desc()
-    set_width = acl.util.fastcall_set_width if hand else acl.media.dvpp_set_pic_desc_width
-    get_width = acl.util.fastcall_get_width if hand else acl.media.dvpp_get_pic_desc_width
-    with counted("acldvppSetPicDescWidth", "acldvppGetPicDescWidth") as device:
-        _per_call(set_width, (desc, 640), 50)
-        _per_call(get_width, (desc,), 50)
-    if get_width(desc) != 640:
-        raise DifferentWork(f"{peer}: a setter did not set what its getter gets")
-    values = {"setter": _per_call(set_width, (desc, 640)) - empty, "getter": _per_call(get_width, (desc,)) - empty}
-    acl.media.dvpp_destroy_pic_desc(desc)
-    _ok(acl.rt.destroy_context(context))
-    if not hand:
-        values["bytes_to_ptr"] = _per_call(acl.util.bytes_to_ptr, (bytes(20_000),)) - empty
-        if hasattr(acl.util, "numpy_to_ptr"):
-            values["numpy_to_ptr"] = _per_call(acl.util.numpy_to_ptr, (np.zeros(20_000, "u1"),), CALLS // 10) - empty
-        with opened(peer, job) as one:
+    hand = peer == "hand-written FASTCALL"
+    with opened(peer, job) as one:
+        media, util, desc = one.media, one.acl.util, one.media.dvpp_create_pic_desc()
+        set_width = util.fastcall_set_width if hand else media.dvpp_set_pic_desc_width
+        get_width = util.fastcall_get_width if hand else media.dvpp_get_pic_desc_width
+        with counted("acldvppSetPicDescWidth", "acldvppGetPicDescWidth") as device:
+            _per_call(set_width, (desc, 640), 50)
+            _per_call(get_width, (desc,), 50)
+        if get_width(desc) != 640:
+            raise DifferentWork(f"{peer}: a setter did not set what its getter gets")
+        values = {"setter": _per_call(set_width, (desc, 640)) - empty, "getter": _per_call(get_width, (desc,)) - empty}
+        media.dvpp_destroy_pic_desc(desc)
+        if not hand:
+            values["bytes_to_ptr"] = _per_call(util.bytes_to_ptr, (bytes(20_000),)) - empty
+            if hasattr(util, "numpy_to_ptr"):
+                array = np.zeros(20_000, "u1")
+                values["numpy_to_ptr"] = _per_call(util.numpy_to_ptr, (array,), CALLS // 10) - empty
             values["send"], values["dispatch"] = _time_frames(one, job["frames"])
     return Sample(values, Work(1, 640), device.calls, 100)
 

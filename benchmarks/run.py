@@ -51,15 +51,14 @@ def samples_of(case, quick):
     return found
 
 
-def compared(how, ours, base, floor):
-    """One run's figure beside another's: see cases.Against."""
-    return {
-        "over": lambda: ours / base,
-        "share": lambda: 100 * base / ours,
-        "share of": lambda: 100 * ours / base,
-        "more": lambda: ours - base,
-        "overhead": lambda: (ours - floor) / (base - floor),
-    }[how]()
+# One run's figure beside another's: see cases.Against.
+COMPARED = {
+    "over": lambda ours, base, floor: ours / base,
+    "share": lambda ours, base, floor: 100 * base / ours,
+    "share of": lambda ours, base, floor: 100 * ours / base,
+    "more": lambda ours, base, floor: ours - base,
+    "overhead": lambda ours, base, floor: (ours - floor) / (base - floor),
+}
 
 
 def rows_of(case, found, others):
@@ -84,7 +83,7 @@ def rows_of(case, found, others):
         if each.base_case and bases:  # runs of two cases are no pairs
             bases = [statistics.median(bases)] * len(numbers)
         triples = zip(numbers, bases, values(cases.FLOOR if each.how == "overhead" else each.peer, each.value))
-        numbers = [compared(each.how, *triple) for triple in triples]
+        numbers = [COMPARED[each.how](*triple) for triple in triples]
         note = "the stand-in's, not pyACL's" if base.startswith("stand-in") and "pyACL" in each.text else ""
         note = f"fastest: {base}" if base != each.base else note
         rows.append(harness.row(f"{case.where}: {each.text}", each.peer, numbers, each.unit, 3, note))

@@ -108,13 +108,6 @@ static PyObject *venc_destroy_channel(PyObject *self, PyObject *args) {
     static PyObject *python_name(PyObject *self, PyObject *args) {                                                     \
         return Py_BuildValue("k", (unsigned long)c_name());                                                            \
     }
-#define UNARY(python_name, c_name)                                                                                     \
-    static PyObject *python_name(PyObject *self, PyObject *args) {                                                     \
-        unsigned long handle;                                                                                          \
-        if (!PyArg_ParseTuple(args, "k", &handle))                                                                     \
-            return NULL;                                                                                               \
-        return Py_BuildValue("i", c_name((void *)handle));                                                             \
-    }
 #define SETTER(python_name, c_name, format, type)                                                                      \
     static PyObject *python_name(PyObject *self, PyObject *args) {                                                     \
         unsigned long handle;                                                                                          \
@@ -131,17 +124,17 @@ static PyObject *venc_destroy_channel(PyObject *self, PyObject *args) {
         return Py_BuildValue(format, c_name((void *)handle));                                                          \
     }
 
-/* Of acl.media what is nothing but its call: CREATE(name, C name), CALL, SET(name, C name, format, type), GET(..., format). */
+/* Of acl.media what is nothing but its call: CREATE(name, C name), SET(name, C name, format, type), GET(..., format). */
 /* clang-format off */
-#define MEDIA_CALLS(CREATE, CALL, SET, GET) \
+#define MEDIA_CALLS(CREATE, SET, GET) \
     CREATE(dvpp_create_pic_desc, acldvppCreatePicDesc) \
     CREATE(venc_create_channel_desc, aclvencCreateChannelDesc) \
     CREATE(venc_create_frame_config, aclvencCreateFrameConfig) \
-    CALL(dvpp_destroy_pic_desc, acldvppDestroyPicDesc) \
-    CALL(venc_destroy_channel_desc, aclvencDestroyChannelDesc) \
-    CALL(venc_destroy_frame_config, aclvencDestroyFrameConfig) \
-    CALL(venc_create_channel, aclvencCreateChannel) \
-    CALL(dvpp_free, acldvppFree) \
+    GET(dvpp_destroy_pic_desc, acldvppDestroyPicDesc, "i") \
+    GET(venc_destroy_channel_desc, aclvencDestroyChannelDesc, "i") \
+    GET(venc_destroy_frame_config, aclvencDestroyFrameConfig, "i") \
+    GET(venc_create_channel, aclvencCreateChannel, "i") \
+    GET(dvpp_free, acldvppFree, "i") \
     SET(dvpp_set_pic_desc_data, acldvppSetPicDescData, "k", void *) \
     SET(dvpp_set_pic_desc_size, acldvppSetPicDescSize, "I", unsigned int) \
     SET(dvpp_set_pic_desc_width, acldvppSetPicDescWidth, "I", unsigned int) \
@@ -158,9 +151,9 @@ static PyObject *venc_destroy_channel(PyObject *self, PyObject *args) {
     GET(dvpp_get_stream_desc_size, acldvppGetStreamDescSize, "I") \
     GET(dvpp_get_stream_desc_ret_code, acldvppGetStreamDescRetCode, "I")
 /* clang-format on */
-MEDIA_CALLS(CREATOR, UNARY, SETTER, GETTER)
-UNARY(set_context, aclrtSetCurrentContext)
-UNARY(destroy_context, aclrtDestroyContext)
+MEDIA_CALLS(CREATOR, SETTER, GETTER)
+GETTER(set_context, aclrtSetCurrentContext, "i")
+GETTER(destroy_context, aclrtDestroyContext, "i")
 
 /* The least that a call can cost: what a hand-written METH_FASTCALL does, for comparison. */
 static PyObject *fastcall_set_width(PyObject *self, PyObject *const *args, Py_ssize_t count) {
@@ -260,7 +253,7 @@ static PyMethodDef util_methods[] = {
     {"fastcall_get_width", fastcall_get_width, METH_O, NULL},
     END};
 static PyMethodDef media_methods[] = {
-    MEDIA_CALLS(ROW, ROW, ROW, ROW)
+    MEDIA_CALLS(ROW, ROW, ROW)
     ROW(dvpp_malloc) ROW(venc_set_channel_desc_callback) ROW(venc_destroy_channel) ROW(venc_send_frame) END};
 /* clang-format on */
 

@@ -23,6 +23,7 @@ PEERS = {  # by name: how it is opened, with which options
     "C loop": (CFloor, {}),
     "device alone": (CFloor, {"copies": False}),
     "ctypes": (AclProgram, {"module": "ctypes", "to_ptr": BYTES}),
+    "hand-written FASTCALL": (AclProgram, {"module": "stand-in", "to_ptr": BYTES}),  # of its functions for single calls
     **{f"Encoder.{way}": (EncoderPeer, {"way": way}) for way in ENCODER_WAYS},
     "Encoder.submit, a thread each": (EncoderPeer, {"way": "submit"}),
     "Encoder, asyncio": (Asyncio, {}),
