@@ -82,9 +82,9 @@ def _written(peer):
     made from the array, as the vendor's sample; a batch per call from Encoder."""
     with open(os.memfd_create("units"), "w+b", buffering=0) as file:
         options = {"on_packet": lambda unit: file.write(unit if isinstance(unit, bytes) else unit.tobytes())}
-        if peer.startswith("Encoder."):
+        if peer.startswith("Encoder"):
             options = {"on_packets": lambda packets: os.writev(file.fileno(), packets)}
-        elif peer in ("C loop", "Encoder, sink"):
+        elif peer == "C loop":
             options = {"file": file.fileno()}
         yield file, options
 

@@ -13,7 +13,7 @@ from harness import PACED_PICTURES
 
 from peers.acl_program import AclProgram, PacedProgram
 from peers.c_floor import CFloor
-from peers.encoder import Asyncio, EncoderPeer, Paced, Sunk
+from peers.encoder import Asyncio, EncoderPeer, Paced
 
 BYTES, NUMPY = "bytes_to_ptr", "numpy_to_ptr"  # what the vendor recommends, and what its samples use and it deprecates
 MODULES = ("stand-in", "pyACL", "facade")
@@ -27,7 +27,6 @@ PEERS = {  # by name: how it is opened, with which options
     **{f"Encoder.{way}": (EncoderPeer, {"way": way}) for way in ENCODER_WAYS},
     "Encoder.submit, a thread each": (EncoderPeer, {"way": "submit"}),
     "Encoder, asyncio": (Asyncio, {}),
-    "Encoder, sink": (Sunk, {}),
     "Encoder, immediate": (Paced, {}),
     "Encoder, coalesced": (Paced, {"way": "coalesced"}),
     "Encoder, coalesced to a sink": (Paced, {"way": "sink"}),

@@ -191,27 +191,6 @@ class EncoderPeer:
             self.group.close()
 
 
-def _by_stats(encoders):
-    """What encoders say that came out of them, of those whose packets nobody receives."""
-    stats = [encoder.stats for encoder in encoders]
-    return Work(sum(each.encoded for each in stats), sum(each.bytes_out for each in stats))
-
-
-class Sunk(EncoderPeer):
-    """submit_many of a batch; a native thread writes the access units to `file`."""
-
-    def __init__(self, workload, file=-1):
-        super().__init__(workload, "submit_many", sink=file)
-
-    def _submit_many(self, frames):
-        for start in range(0, frames, self.workload.batch):
-            self.encoder.submit_many(self.frames[: min(self.workload.batch, frames - start)])
-        self.encoder.flush()
-
-    def total(self):
-        return _by_stats(self.encoders)
-
-
 class Paced:
     """An EncoderGroup at a rate: `immediate`ly woken for each packet, `coalesced`, or with a `sink` (/dev/null)."""
 
@@ -244,7 +223,8 @@ class Paced:
         return streams.Paced(frames, 0, lost, took, time.process_time() - cpu[0], [])
 
     def total(self):
-        return _by_stats(self.encoders)
+        stats = [encoder.stats for encoder in self.encoders]
+        return Work(sum(each.encoded for each in stats), sum(each.bytes_out for each in stats))
 
     def close(self):
         self.group.close()
