@@ -196,9 +196,9 @@ class Paced:
 
     def __init__(self, workload, way="immediate", call="submit", **options):
         self.workload, self.way, self.call = workload, way, call
-        self.null = os.open(os.devnull, os.O_WRONLY)
+        self.null = open(os.devnull, "wb")  # noqa: SIM115 - closed by close
         if way == "sink":
-            options.update(sink=self.null, delivery="coalesced")
+            options.update(sink=self.null.fileno(), delivery="coalesced")
         delivery = "immediate" if way == "immediate" else "coalesced"
         self.group, self.encoders = _group(workload, _settings(workload, depth=workload.buffers, **options), delivery)
         self.pictures = [bytes([number]) * workload.picture_bytes for number in range(PACED_PICTURES)]
@@ -211,8 +211,9 @@ class Paced:
         several = [(encoder, self.pictures[number % PACED_PICTURES]) for number, encoder in enumerate(self.encoders)]
 
         def send(stream, due):
+            encoder, picture = several[stream]
             if together == 1:
-                return self.encoders[stream].submit(self.pictures[stream % PACED_PICTURES]) is None
+                return encoder.submit(picture) is None
             return self.group.submit_many(several[stream : stream + together]).count(None)
 
         how["measuring"] = lambda: cpu.append(time.process_time())
@@ -228,7 +229,7 @@ class Paced:
 
     def close(self):
         self.group.close()
-        os.close(self.null)
+        self.null.close()
 
 
 class Asyncio(EncoderPeer):
