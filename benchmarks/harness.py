@@ -176,13 +176,12 @@ class Probe:
     def __init__(self):
         self.path = str(native.probe_library())
         self.lib = ctypes.CDLL(self.path)
-        self.lib.probe_watch.argtypes = [ctypes.c_double, ctypes.POINTER(Window)]
         self.count = ctypes.c_size_t.in_dll(self.lib, "probe_samples")
 
     def _watch(self, seconds, channels):
         """What the device counts during so many seconds; the GIL is free meanwhile."""
         window = Window()
-        self.lib.probe_watch(seconds, ctypes.byref(window))
+        self.lib.probe_watch(ctypes.c_double(seconds), ctypes.byref(window))
         if window.channels != channels or not window.encoded:
             seen = f"the probe saw {window.encoded} frames on {window.channels} of {channels} channels"
             raise DifferentWork(f"{seen}: the peer goes past it, or did no work")

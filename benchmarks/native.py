@@ -31,15 +31,9 @@ def _build(name, *arguments):
     FOLDER.mkdir(parents=True, exist_ok=True)
     device, source = device_library(), SOURCES / f"{name}.c"
     inputs = [source, SOURCES / "device.h", *sorted((ROOT / "csrc" / "include").glob("*.h"))]
-    command = [
-        os.environ.get("CC", "gcc"),
-        *FLAGS,
-        *WARNINGS,
-        f"-I{ROOT}/csrc/include",
-        f"-I{ROOT}/csrc/sim",
-        *arguments,
-    ]
-    command += [str(source), f"-Wl,--as-needed,{device},-rpath,{os.path.dirname(device)}", "-ldl"]
+    command = [os.environ.get("CC", "gcc"), *FLAGS, *WARNINGS, *arguments, str(source)]
+    command += [f"-I{ROOT}/csrc/include", f"-I{ROOT}/csrc/sim"]
+    command += [f"-Wl,--as-needed,{device},-rpath,{os.path.dirname(device)}", "-ldl"]
     key = hashlib.sha256("\0".join(command).encode() + b"".join(path.read_bytes() for path in inputs)).hexdigest()
     target = FOLDER / f"{name}-{key[:16]}.so"
     if not target.exists():
@@ -63,6 +57,9 @@ def allocation_counter():
     return _build("allocations", "-fno-builtin")
 
 
+_threads = {}  # by their number
+
+
 def start_thread(function, argument):
     """acl.util.start_thread, of peers that have none of their own."""
     thread = threading.Thread(target=function, args=(argument,))
@@ -74,9 +71,6 @@ def start_thread(function, argument):
 def stop_thread(ident):
     _threads.pop(ident).join()
     return 0
-
-
-_threads = {}
 
 
 @functools.lru_cache(maxsize=1)

@@ -26,18 +26,6 @@ PacedResult = _structure(  # floor_paced
 )
 
 
-def _library():
-    lib = ctypes.CDLL(str(native.floor_library()))
-    pointer = ctypes.c_void_p
-    lib.floor_open.restype = pointer
-    lib.floor_run.argtypes = [pointer, U64, U32]
-    lib.floor_queue.argtypes = [pointer, U64]
-    lib.floor_total.argtypes = [pointer, ctypes.POINTER(Result)]
-    lib.floor_pace.argtypes = [pointer, *[U32] * 4, ctypes.POINTER(PacedResult)]
-    lib.floor_close.argtypes = [pointer]
-    return lib
-
-
 class CFloor:
     """The same calls from plain C. `copies=False`: none of the program's own copies, which leaves the device's work.
 
@@ -46,7 +34,8 @@ class CFloor:
     """
 
     def __init__(self, workload, copies=True, outputs=16, pictures=None, file=-1):
-        self._lib, self.workload = _library(), workload
+        self._lib, self.workload = ctypes.CDLL(str(native.floor_library())), workload
+        self._lib.floor_open.restype = ctypes.c_void_p
         config = Config(
             **{name: getattr(workload, name) for name in OF_WORKLOAD},
             outputs=max(outputs, workload.buffers if file >= 0 else 1),
@@ -56,17 +45,17 @@ class CFloor:
             v2=workload.v2,
             file=file,
         )
-        self._floor = self._lib.floor_open(ctypes.byref(config))
+        self._floor = ctypes.c_void_p(self._lib.floor_open(ctypes.byref(config)))
         if not self._floor:
             raise RuntimeError("the C floor did not open its device")
 
     def run(self, frames):
         before = self.total()
-        self._lib.floor_run(self._floor, frames, self.workload.batch)
+        self._lib.floor_run(self._floor, U64(frames), self.workload.batch)
         return self.total() - before
 
     def queue(self, frames):
-        self._lib.floor_queue(self._floor, frames)
+        self._lib.floor_queue(self._floor, U64(frames))
 
     def sender(self):
         return lambda: self.queue(1)
