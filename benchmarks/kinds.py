@@ -7,6 +7,7 @@ One job in a process of its own: `python kinds.py '{"kind": ..., "peers": [...],
 import asyncio
 import contextlib
 import ctypes
+import functools
 import gc
 import json
 import os
@@ -145,10 +146,19 @@ def _grown(peer, job, first, read):
     return Sample(grown, _lost_or_doubled(work, count), *seen)
 
 
+@functools.lru_cache(maxsize=1)
+def _every_allocation():
+    """The preloaded counter, told once for the process that it counts those of all callers."""
+    counter = ctypes.CDLL(None)
+    counter.counted.restype = ctypes.c_ulong
+    counter.count_from(ctypes.c_size_t(0), ctypes.c_size_t(-1))
+    return counter
+
+
 def allocations(peer, job):
     """Heap allocations per frame, counted by a preloaded allocator."""
-    counter, count = ctypes.c_uint64.in_dll(ctypes.CDLL(None), "bench_allocations"), job["frames"]
-    return _grown(peer, job, count, lambda one: {"allocations": counter.value / count})
+    count, counter = job["frames"], _every_allocation()
+    return _grown(peer, job, count, lambda one: {"allocations": counter.counted() / count})
 
 
 def drift(peer, job):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # what is measured is the package of this tree, whatever else is installed
-SOURCES = Path(__file__).resolve().parent / "c"
+SOURCES = ROOT / "benchmarks" / "c"
 FOLDER = ROOT / "build" / "benchmarks" / "compiled"
 FLAGS = ["-O2", "-std=gnu11", "-D_GNU_SOURCE", "-pthread", "-fPIC", "-shared", "-fno-plt"]
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"]  # of methods and callbacks
@@ -26,10 +26,10 @@ def device_library():
     return core.simulated_device_path()
 
 
-def _build(name, *arguments):
+def _build(source, *arguments):
     """Compile one source, linked with the device if it calls it, unless the same has been built. Return the path."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    device, source = device_library(), SOURCES / f"{name}.c"
+    device, name = device_library(), source.stem
     inputs = [source, SOURCES / "device.h", *sorted((ROOT / "csrc" / "include").glob("*.h"))]
     command = [os.environ.get("CC", "gcc"), *FLAGS, *WARNINGS, *arguments, str(source)]
     command += [f"-I{ROOT}/csrc/include", f"-I{ROOT}/csrc/sim"]
@@ -44,17 +44,18 @@ def _build(name, *arguments):
 
 
 def floor_library():
-    return _build("floor", "-fvisibility=hidden")
+    return _build(SOURCES / "floor.c", "-fvisibility=hidden")
 
 
 def probe_library():
     """The device library that takes the time of callbacks, on top of the simulated device."""
-    return _build("probe")
+    return _build(SOURCES / "probe.c")
 
 
 def allocation_counter():
-    """To be preloaded."""
-    return _build("allocations", "-fno-builtin")
+    """To be preloaded. It is the tests', with every caller in its range."""
+    source = ROOT / "tests" / "integration" / "native" / "count_allocations.c"
+    return _build(source, "-fno-builtin", "-U_GNU_SOURCE")  # which it defines
 
 
 _threads = {}  # by their number
@@ -79,7 +80,7 @@ def pyacl_shape():
     import numpy
 
     includes = [f"-I{sysconfig.get_paths()['include']}", f"-I{numpy.get_include()}"]
-    spec = importlib.util.spec_from_file_location("pyacl_shape", _build("pyacl_shape", *includes))
+    spec = importlib.util.spec_from_file_location("pyacl_shape", _build(SOURCES / "pyacl_shape.c", *includes))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.util.start_thread, module.util.stop_thread = start_thread, stop_thread

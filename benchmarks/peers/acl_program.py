@@ -18,9 +18,9 @@ from harness import Work
 
 import ascend_venc
 from ascend_venc.cli.streams import Paced, send_paced
+from helpers.acl_program import DEVICE_TO_HOST, H265_MAIN, HOST_TO_DEVICE, NV12, new
+from helpers.simulator import VENC_CALLBACK, AscendCL
 
-HOST_TO_DEVICE, DEVICE_TO_HOST = 1, 2
-H265_MAIN, NV12 = 0, 1
 REPEAT_INITIALIZE = 100002
 THREAD_SUBSCRIBE = 107012
 REPORT_MS = 100
@@ -252,18 +252,11 @@ class PacedProgram(AclProgram):
 @functools.lru_cache(maxsize=1)
 def _ctypes(device):
     """AscendCL through ctypes with what AclProgram uses of `acl`: argument types set once, numbers as user data."""
-    from helpers.simulator import VENC_CALLBACK, AscendCL
-
     lib, kept, data = AscendCL(device), {}, {}
     numbers = iter(range(1, sys.maxsize))
 
     def out(function):
-        def call(*arguments):
-            found = ctypes.c_void_p()
-            code = function(ctypes.byref(found), *arguments)
-            return found.value, code
-
-        return call
+        return lambda *arguments: new(function, *arguments)[::-1]
 
     def set_callback(desc, function):
         kept[desc] = VENC_CALLBACK(lambda picture, output, number: function(picture, output, data.pop(number)))

@@ -90,7 +90,7 @@ for kind in ("check", "frames", "files", "submit"):
 found["half in frames"], found["half in check"] = planted("frames", Half), planted("check", Half)
 found["short in frames"], found["other in check"] = planted("frames", Short), planted("check", Other)
 found["honest in frames"] = planted("frames", peers.AclProgram)
-kinds.wait_until = lambda condition, seconds=0: condition()  # a lazy peer's packets never come
+harness.wait_until = lambda condition, seconds=0: condition()  # a lazy peer's packets never come
 kinds._report_cpu = lambda name, peer: 0
 found["lazy in bursts"] = planted("bursts", Lazy)
 
