@@ -24,6 +24,8 @@ os.environ.pop("ASCEND_VENC_SIM_OPTIONS", None)
 
 import native
 
+from ascend_venc.cli.recording import quantile
+
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(native.ROOT / "tests"))
 # Different pictures that a peer sends at a rate, over all its channels: what is read is as warm in the cache for each.
@@ -106,10 +108,8 @@ def same_work(samples, access_unit=None, alike=True):
                 raise DifferentWork(f"{first[0]}: {first[1]}; {peer}: {work}")
 
 
-def percentiles(values, *shares):
-    """Percentiles of many samples by name, e.g. {"p50": ..., "p99.9": ...}."""
-    ordered = sorted(values)
-    return {f"p{share:g}": ordered[min(len(ordered) - 1, int(len(ordered) * share / 100))] for share in shares}
+def percentiles(values):
+    return {"p50": quantile(values, 0.5), "p99": quantile(values, 0.99)}
 
 
 def turns(peers, rounds):
@@ -194,7 +194,7 @@ class Probe:
         self.count.value = 0
         window = self._watch(seconds, channels)
         held, _ = self.samples()
-        values = {f"hold_{name}": ns / 1000 for name, ns in percentiles(held, 50, 99).items()}
+        values = {f"hold_{name}": ns / 1000 for name, ns in percentiles(held).items()}
         values["fps"] = window.encoded / window.seconds
         values["blocked"] = 100 * window.host_idle_ns / (window.seconds * 1e9 * channels)
         return values

@@ -13,7 +13,6 @@ import json
 import os
 import resource
 import statistics
-import subprocess
 import sys
 import threading
 import time
@@ -29,6 +28,7 @@ from peers import AclProgram, open_peer
 
 from ascend_venc import VencError
 from ascend_venc.cli import streams
+from helpers import processes
 
 LOOP = ", call_soon_threadsafe"
 
@@ -295,7 +295,7 @@ def submit(peer, job):
             elapsed = start - began
         harness.wait_until(lambda: one.total().frames >= (len(ticks) + 1) * channels)
         work = _lost_or_doubled(one.total(), (len(ticks) + 1) * channels)
-    values = {"fps_each": len(ticks) / elapsed, "tick_ms": harness.percentiles(ticks, 99)["p99"]}
+    values = {"fps_each": len(ticks) / elapsed, "tick_ms": harness.quantile(ticks, 0.99)}
     return Sample(values, work, device.calls, work.frames)
 
 
@@ -338,7 +338,7 @@ def latency(peer, job):
     if len(received) != count or len(entered) != count:
         raise DifferentWork(f"{len(received)} packets, {len(entered)} callbacks, {count} frames")
     waits = [(got - came) / 1000 for got, came in zip(received, entered)]
-    return Sample(harness.percentiles(waits, 50, 99), work, device.calls, count)
+    return Sample(harness.percentiles(waits), work, device.calls, count)
 
 
 def paced(peer, job):
@@ -473,10 +473,9 @@ print(json.dumps([times, work]))
 
 def startup(peer, job):
     """Milliseconds in a fresh process: importing the package beyond NumPy, opening to the first packet, closing."""
-    env = dict(os.environ, ASCEND_VENC_BACKEND="sim", ASCEND_VENC_SIM_OPTIONS="null_codec=2000")
-    env.pop("PYTHONDONTWRITEBYTECODE", None)  # pip compiles a package as it installs it
-    command = [sys.executable, "-c", START_UP]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
+    env = {"ASCEND_VENC_BACKEND": "sim", "ASCEND_VENC_SIM_OPTIONS": "null_codec=2000"}
+    env["PYTHONDONTWRITEBYTECODE"] = ""  # pip compiles a package as it installs it
+    done = processes.run(START_UP, env=env)
     if done.returncode != 0:
         raise RuntimeError(done.stderr[-2000:])
     times, work = json.loads(done.stdout)
