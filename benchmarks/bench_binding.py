@@ -35,52 +35,45 @@ def desc(null_codec):
 @pytest.mark.parametrize("call", ["setter", "getter"])
 def bench_facade(benchmark, desc, call):
     set_width, get_width = acl.media.dvpp_set_pic_desc_width, acl.media.dvpp_get_pic_desc_width
-    functions = {
-        "setter": lambda: [set_width(desc, 640) for _ in range(CALLS)],
-        "getter": lambda: [get_width(desc) for _ in range(CALLS)],
-    }
     assert set_width(desc, 640) == 0
-    benchmark(functions[call])
+    if call == "setter":
+        benchmark(lambda: [set_width(desc, 640) for _ in range(CALLS)])
+    else:
+        benchmark(lambda: [get_width(desc) for _ in range(CALLS)])
     assert get_width(desc) == 640
 
 
-@pytest.mark.parametrize("interface", ["v1"])
-@pytest.mark.parametrize(("way", "size"), [("encode", 128), ("batches of 8", 128), ("encode", 1080)])
-def bench_encoder(benchmark, way, size, interface):
-    width, height = (128, 128) if size == 128 else (1920, 1080)
-    frame = bytes(width * height * 3 // 2)
-    count = FRAMES if size == 128 else FRAMES // 10
-    received = []
-
-    def one_by_one(enc):
-        received.append(sum(len(enc.encode(frame)) for _ in range(count)) + len(enc.flush()))
-
-    def in_batches(enc):
-        found = 0
-        for _ in range(count // 8):
-            enc.submit_many([frame] * 8)
-            found += len(enc.receive_many())
-        received.append(found + len(enc.flush()) + count % 8)
-
-    with venc.Encoder(width, height, gop=65536, depth=16, interface=interface, backend="sim") as enc:
-        run = one_by_one if way == "encode" else in_batches
-        benchmark.pedantic(run, args=(enc,), rounds=5, warmup_rounds=1)
-    assert set(received) == {count}
+SMALL, LARGE, TOLD = (128, 128), (1920, 1080), {"vui": True, "color": "bt709"}  # the stream tells colours and rate
+WAYS = {  # frames of a batch, size, options
+    "encode": (1, SMALL, {}),
+    "batches of 8": (8, SMALL, {}),
+    "encode, 1080p": (1, LARGE, {}),
+    "encode, told": (1, SMALL, TOLD),
+    "encode, not told": (1, SMALL, {"vui": False}),
+    "encode, told in every frame": (1, SMALL, {**TOLD, "gop": 1}),  # which are all key frames
+    "encode, key frames": (1, SMALL, {"vui": False, "gop": 1}),
+}
 
 
-@pytest.mark.parametrize("gop", [1, 65536])
-@pytest.mark.parametrize("vui", [True, False], ids=["told", "not told"])
-def bench_parameter_sets(benchmark, gop, vui):
-    """What it costs that the stream tells colours and rate: in every frame with `gop` 1, which are all key frames."""
-    frame, key_frames = bytes(128 * 128 * 3 // 2), []
+@pytest.mark.parametrize("way", WAYS)
+def bench_encoder(benchmark, way):
+    batch, size, options = WAYS[way]
+    settings = {"gop": 65536, "depth": 16, "interface": "v1", "backend": "sim", **options}
+    frame = bytes(size[0] * size[1] * 3 // 2)
+    count = (FRAMES if size == SMALL else FRAMES // 10) // batch * batch
 
     def run(enc):
-        packets = [packet for _ in range(FRAMES) for packet in enc.encode(frame)] + enc.flush()
-        assert len(packets) == FRAMES
-        key_frames.append(sum(packet.is_keyframe for packet in packets))
+        keys = []
+        for _ in range(count // batch):
+            if batch == 1:
+                packets = enc.encode(frame)
+            else:
+                enc.submit_many([frame] * batch)
+                packets = enc.receive_many()
+            keys += [packet.is_keyframe for packet in packets]
+        keys += [packet.is_keyframe for packet in enc.flush()]
+        assert len(keys) == count and sum(keys) in ((count,) if settings["gop"] == 1 else (0, 1))
 
-    color = "bt709" if vui else None
-    with venc.Encoder(128, 128, gop=gop, depth=16, vui=vui, color=color, interface="v1", backend="sim") as enc:
+    with venc.Encoder(*size, **settings) as enc:
         benchmark.pedantic(run, args=(enc,), rounds=5, warmup_rounds=1)
         assert enc.stats.undescribed == 0
-    assert set(key_frames) <= ({FRAMES} if gop == 1 else {0, 1})

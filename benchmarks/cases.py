@@ -3,37 +3,66 @@
 which figures become rows of the report and how they are compared. A group is a function of `pyacl`: whether the
 vendor's module is measured too."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import conversion
+from conversion import PIXEL_FORMATS, installed
+from peers import BYTES, NUMPY
 
 LOADS = ("none", "burn", "hold20")
 ROUNDS = {"none": 2, "burn": 3, "hold20": 5}  # what waits for holds of 20 ms differs most from run to run
 FLOOR = "C loop"
 OURS, QUEUED = "Encoder.submit_many", "Encoder.submit_async"
 ENCODER = ("Encoder.encode", OURS, "Encoder.acquire", QUEUED)
-BYTES, NUMPY = "bytes_to_ptr", "numpy_to_ptr"  # what the vendor recommends, and what its samples use
 FACADE = f"facade, {BYTES}"
 ACCESS_UNITS = (2_000, 20_000, 200_000)
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A row for each peer that has this value."""
-
-    value: str
-    text: str
-    unit: str
-    digits: int = 3
+# What kinds of measurement find: name, text, unit, decimal places.
+FIGURES = {
+    "cpu_ns": ("CPU per frame", "ns", 0),
+    "cpu_us": ("CPU per frame", "µs", 3),
+    "cpu_ms": ("CPU", "ms", 3),
+    "cpu_percent": ("CPU of a stream", "% of a core", 3),
+    "switches": ("context switches per frame", "", 3),
+    "rate": ("rate", "frames/s", 0),
+    "fps": ("rate", "fps", 0),
+    "fps_each": ("rate per channel", "fps", 3),
+    "setter": ("setter", "ns", 1),
+    "getter": ("getter", "ns", 1),
+    "send": ("venc_send_frame", "ns", 1),
+    "dispatch": ("callback dispatch", "ns", 1),
+    BYTES: (BYTES, "ns", 1),
+    NUMPY: (f"{NUMPY}, default warning filters", "ns", 1),
+    "allocations": ("heap allocations per frame", "", 3),
+    "rss_kib": ("growth of resident memory", "KiB", 0),
+    "rss_mib": ("resident memory added", "MiB", 1),
+    "buffers": ("growth of buffers", "", 0),
+    "blocked": ("device blocked by callbacks", "%", 3),
+    "hold_p50": ("callback's time, p50", "µs", 1),
+    "hold_p99": ("callback's time, p99", "µs", 1),
+    "tick_ms": ("submitting one frame of each, p99", "ms", 3),
+    "p50": ("callback to packet, p50", "µs", 1),
+    "p99": ("callback to packet, p99", "µs", 1),
+    "lost": ("frames lost", "%", 3),
+    "threads": ("threads of the engine", "", 0),
+    "streams": ("streams of 30 fps held", "", 0),
+    "p99_ms": ("due to received, p99", "ms", 1),
+    "numpy": ("import numpy, for comparison", "ms", 3),
+    "import": ("import ascend_venc, after numpy", "ms", 3),
+    "open": ("open an encoder, the library not yet loaded", "ms", 3),
+    "packet": ("open, first frame, first packet", "ms", 3),
+    "close": ("close", "ms", 3),
+    "ms": ("elapsed", "ms", 3),
+}
 
 
 @dataclass(frozen=True)
 class Against:
     """A row that compares a value of `peer` with that of `base`, run by run.
 
-    how: "over" (ratio), "under" (base's over ours), "share" (that in %), "share of" (ratio in %), "more" (difference),
-    "overhead": (peer - C loop) / (base - C loop). base: several of which the fastest counts, or of another case of the
-    group, `base_case`.
+    how: "over" (ratio), "share of" (that in %), "share" (base's over ours in %), "more" (difference), "overhead":
+    (peer - C loop) / (base - C loop). base: several of which the fastest counts, or of another case of the group,
+    `base_case`.
     """
 
     how: str
@@ -45,38 +74,22 @@ class Against:
     base_case: str = ""
 
 
-@dataclass(frozen=True)
 class Case:
-    where: str  # what stands before each figure's text
-    kind: str
-    peers: tuple
-    figures: tuple
-    against: tuple = ()
-    rounds: int = 9
-    workload: dict = field(default_factory=dict)
-    options: dict = field(default_factory=dict)  # of the device
-    job: dict = field(default_factory=dict)  # what else the kind asks for
+    """A kind of measurement. `where` stands before each figure's text. `figures` are rows, for each peer that has them.
+    `job` has fields of Workload, options of the device, and what the kind itself reads."""
 
-    @property
-    def apart(self):
-        """Each run is in a process of its own."""
-        return self.preload == "probe" or not self.alike
-
-    @property
-    def preload(self):
-        preloads = {"blocked": "probe", "rate": "probe", "latency": "probe", "allocations": "allocations"}
-        return preloads.get(self.kind, "")
-
-    @property
-    def alike(self):
-        """Every run does the same number of frames."""
-        return self.kind not in ("submit", "paced", "held")
-
-    @property
-    def access_unit(self):
-        """Bytes of every frame, None where nothing is encoded."""
+    def __init__(self, where, kind, peers, figures, against=(), rounds=9, **job):
+        self.where, self.kind, self.peers, self.figures, self.against = where, kind, peers, figures, against
+        self.rounds, self.job = rounds, job
+        # What is preloaded, of native.py.
+        self.preload = "probe" if kind in ("blocked", "rate", "latency") else kind if kind == "allocations" else ""
+        # Every run does the same number of frames.
+        self.alike = kind not in ("submit", "paced", "held")
+        # Each run is in a process of its own.
+        self.apart = self.preload == "probe" or not self.alike
+        # Bytes of every frame, None where nothing is encoded.
         small = {"startup": 2000, "padded": 2000, "calls": None, "convert": None}
-        return small.get(self.kind, self.workload.get("access_unit", 20_000))
+        self.access_unit = small.get(kind, job.get("access_unit", 20_000))
 
 
 def vendor(pyacl, program=BYTES):
@@ -95,27 +108,26 @@ def documented(pyacl):
     return programs(pyacl, "as documented")[:-1]
 
 
-def _sized(access_unit):
-    return {"access_unit": access_unit}, f"{access_unit // 1000} KB"
+def _size(access_unit):
+    return f"{access_unit // 1000} KB"
 
 
 # ---- no device's time ----------------------------------------------------------------------------------------------
 
 
 def calls(pyacl):
+    """One setter, getter, send, dispatch of a callback, address function."""
     ours, base = f"facade, {NUMPY}", vendor(pyacl, NUMPY)
-    texts = {"setter": "setter", "getter": "getter", "send": "venc_send_frame", "dispatch": "callback dispatch"}
-    figures = [Figure(value, text, "ns", 1) for value, text in texts.items()]
-    figures += [Figure(BYTES, BYTES, "ns", 1), Figure(NUMPY, f"{NUMPY}, default warning filters", "ns", 1)]
-    against = [Against("over", value, ours, base, f"{text}: facade over pyACL") for value, text in texts.items()]
+    figures = ("setter", "getter", "send", "dispatch", BYTES, NUMPY)
+    text = "facade over pyACL"
+    against = [Against("over", value, ours, base, f"{FIGURES[value][0]}: {text}") for value in figures[:4]]
     peers = (*programs(pyacl, NUMPY), "ctypes", "hand-written FASTCALL")
-    work = {"workload": {"access_unit": 200, "batch": 8, "buffers": 8}, "job": {"frames": 100}}
+    work = {"access_unit": 200, "buffers": 8, "threaded": False, "frames": 100}
     yield Case("one call", "calls", peers, figures, against, rounds=21, **work)
 
 
 def frames(pyacl):
-    cpu = Figure("cpu_ns", "CPU per frame", "ns", 0)
-    rate, switches = Figure("rate", "rate", "frames/s", 0), Figure("switches", "context switches per frame", "")
+    """CPU and context switches per frame, and rate, by picture, access unit and batch."""
     for (width, height), access_unit, batch in (
         ((128, 128), 2_000, 8),
         ((128, 128), 20_000, 8),
@@ -123,29 +135,29 @@ def frames(pyacl):
         ((128, 128), 200_000, 8),
         ((1920, 1080), 20_000, 8),
     ):
-        large, (sized, size) = width > 1000, _sized(access_unit)
+        large = width > 1000
         serial = (FLOOR, "device alone", "ctypes", *programs(pyacl, BYTES, NUMPY), *documented(pyacl))
         threaded = (FLOOR, *programs(pyacl, BYTES), *ENCODER)
+        text = "facade's overhead over pyACL's"
         overheads = [
-            Against(
-                "overhead", "cpu_ns", f"facade, {way}", vendor(pyacl, way), f"facade's overhead over pyACL's, {way}"
-            )
+            Against("overhead", "cpu_ns", f"facade, {way}", vendor(pyacl, way), f"{text}, {way}")
             for way in (BYTES, NUMPY)
         ]
         over = [Against("over", "cpu_ns", peer, FLOOR, "CPU over the C loop") for peer in threaded[1:]]
         over += [Against("more", "switches", peer, FLOOR, "context switches beyond C's", "") for peer in ENCODER]
         for mode, peers, figures, against, rounds in (
-            ("one thread", serial, (cpu,), overheads, 7),
-            ("report thread", threaded, (cpu, rate, switches), over, 11),
+            ("one thread", serial, ("cpu_ns",), overheads, 7),
+            ("report thread", threaded, ("cpu_ns", "rate", "switches"), over, 11),
         ):
-            where = f"{width}x{height}, {size}, batches of {batch}, {mode}"
-            workload = {"width": width, "height": height, "batch": batch, "buffers": 8 if batch == 1 else 16, **sized}
-            job = {"frames": 120 if large else 2500, "threaded": mode == "report thread"}
-            work = {"workload": workload, "options": {"output_slots": 32}, "job": job}
+            where = f"{width}x{height}, {_size(access_unit)}, batches of {batch}, {mode}"
+            work = {"width": width, "height": height, "access_unit": access_unit, "batch": batch}
+            work.update(buffers=8 if batch == 1 else 16, output_slots=32)
+            work.update(frames=120 if large else 2500, threaded=mode == "report thread")
             yield Case(where, "frames", peers, figures, against, rounds=5 if large else rounds, **work)
 
 
 def bursts(pyacl):
+    """CPU per frame without thread switches."""
     peers = (FLOOR, OURS, *programs(pyacl, BYTES, NUMPY))
     against = [Against("over", "cpu_ns", OURS, FLOOR, "CPU over the C loop")]
     against += [Against("more", "cpu_ns", peer, FLOOR, "added to the C loop", "ns") for peer in peers[1:]]
@@ -153,41 +165,26 @@ def bursts(pyacl):
         text = f"overhead over pyACL's, {way}"
         against += [Against("overhead", "cpu_ns", each, vendor(pyacl, way), text) for each in (OURS, f"facade, {way}")]
     for access_unit in ACCESS_UNITS:
-        sized, size = _sized(access_unit)
-        where = f"128x128, {size}, bursts of 16 in batches of 8"
-        figures = (Figure("cpu_ns", "CPU per frame", "ns", 0),)
-        work = {"workload": {"buffers": 16, **sized}, "job": {"phases": 120}}
-        yield Case(where, "bursts", peers, figures, against, **work)
+        where = f"128x128, {_size(access_unit)}, bursts of 16 in batches of 8"
+        yield Case(where, "bursts", peers, ("cpu_ns",), against, buffers=16, access_unit=access_unit, phases=120)
 
 
 def files(pyacl):
-    ours, flow = (OURS, "Encoder, sink"), documented(pyacl)
-    against = [
-        Against("share", "cpu_ns", each, FLOOR, "of what C gains over the documented flow", "%") for each in ours
-    ]
-    text = "times less CPU than the documented flow"
-    against += [Against("under", "cpu_ns", each, flow[-1], text) for each in (FLOOR, *ours)]
+    """The vendor's sample flow, to a file in memory."""
+    peers = (FLOOR, *documented(pyacl), *programs(pyacl, BYTES), OURS)
+    against = (Against("share", "cpu_ns", OURS, FLOOR, "of what C gains over the documented flow", "%"),)
     for access_unit in ACCESS_UNITS:
-        sized, size = _sized(access_unit)
-        peers = (FLOOR, *flow, *programs(pyacl, BYTES), *ours)
-        figures = (Figure("cpu_ns", "CPU per frame", "ns", 0),)
-        job = {"frames": 400 if access_unit > 100_000 else 1500, "threaded": True}
-        work = {"workload": sized, "options": {"output_slots": 32}, "job": job}
-        yield Case(f"{size} to a file", "files", peers, figures, against, **work)
+        work = {"access_unit": access_unit, "output_slots": 32, "frames": 400 if access_unit > 100_000 else 1500}
+        yield Case(f"{_size(access_unit)} to a file", "files", peers, ("cpu_ns",), against, **work)
 
 
 def counts(pyacl):
-    """What is counted, and needs no repetition: allocations, copies, growth of memory."""
+    """What is counted, and needs no repetition: heap allocations per frame, growth over a million frames."""
     peers = (FLOOR, "ctypes", *programs(pyacl, BYTES, NUMPY), *ENCODER)
-    figures = (Figure("allocations", "heap allocations per frame", ""),)
-    work = {"options": {"output_slots": 32}, "job": {"frames": 4000, "threaded": False}}
-    yield Case("128x128, 20 KB", "allocations", peers, figures, rounds=3, **work)
-    for chip, kind in (("Ascend310P3", "card"), ("Ascend310B4", "board")):
-        where, figures = f"128x128, 20 KB, {kind} ({chip})", (Figure("bytes", "bytes copied per frame", "bytes", 0),)
-        yield Case(where, "copies", ENCODER, figures, rounds=1, job={"frames": 400, "chip": chip})
-    figures = (Figure("rss_kib", "growth of resident memory", "KiB", 0), Figure("buffers", "growth of buffers", "", 0))
-    work = {"workload": {"access_unit": 2000}, "job": {"frames": 1_000_000}}
-    yield Case("1,000,000 frames in batches of 8", "drift", (OURS,), figures, rounds=1, **work)
+    work = {"output_slots": 32, "frames": 4000, "threaded": False}
+    yield Case("128x128, 20 KB", "allocations", peers, ("allocations",), rounds=3, **work)
+    where, work = "1,000,000 frames in batches of 8", {"access_unit": 2000, "frames": 1_000_000}
+    yield Case(where, "drift", (OURS,), ("rss_kib", "buffers"), rounds=1, **work)
 
 
 # ---- a device that takes its time, beside a load ---------------------------------------------------------------------
@@ -199,8 +196,7 @@ def _facade(pyacl, value, how, text, unit="×"):
 
 def blocked(pyacl):
     """How long a device that is always busy is stopped by callbacks: 30 fps on each channel, one output slot."""
-    figures = [Figure("blocked", "device blocked by callbacks", "%")]
-    figures += [Figure(f"hold_{p}", f"callback's time, {p}", "µs", 1) for p in ("p50", "p99")]
+    figures = ("blocked", "hold_p50", "hold_p99")
     for (width, height), channels, load in (
         *(((128, 128), 8, load) for load in LOADS),
         *(((128, 128), 32, load) for load in ("none", "hold20")),
@@ -214,30 +210,28 @@ def blocked(pyacl):
             against.append(Against("more", "blocked", peer, peer, text, "points", unloaded))
         peers = (*((FLOOR,) if load == "none" else ()), *programs(pyacl, BYTES), OURS)
         rounds = min(ROUNDS[load], 3) if channels == 32 else ROUNDS[load]
-        work = {"workload": {"width": width, "height": height, "channels": channels}}
-        work.update(options={"encode_time_us": 33_333, "output_slots": 1}, job={"load": load, "seconds": 0.45})
+        work = {"width": width, "height": height, "channels": channels, "load": load, "seconds": 0.45}
+        work.update(encode_time_us=33_333, output_slots=1)
         yield Case(f"{name}, load {load}", "blocked", peers, figures, against, rounds=rounds, **work)
 
 
 def rate(pyacl):
     """How much of the speed of a device is used: 0.5 ms a frame at 128 x 128, 1 ms at 1080p, fed from Python."""
-    figures = (Figure("rate", "rate", "fps", 0), Figure("hold_p99", "callback's time, p99", "µs", 1))
     for (width, height), encode_time_us, buffers, ahead in (
         ((128, 128), 500, 64, {"buffers": 256, "batch": 128}),
         ((1920, 1080), 1000, 16, {"buffers": 64, "batch": 32}),
     ):
         name = f"{width}x{height}, {encode_time_us / 1000:g} ms a frame"
-        against = [_facade(pyacl, "rate", "over", "rate over pyACL's")]
+        against = [_facade(pyacl, "fps", "over", "rate over pyACL's")]
         against.append(_facade(pyacl, "hold_p99", "over", "callback's time, p99, over pyACL's"))
         text, alone = "of the device's speed", f"{name}, load none"
         for peer in (vendor(pyacl), FACADE, OURS):
-            against.append(Against("share of", "rate", peer, FLOOR, text, "%", alone))
+            against.append(Against("share of", "fps", peer, FLOOR, text, "%", alone))
         for load in LOADS:
             peers = (*((FLOOR,) if load == "none" else ()), *programs(pyacl, BYTES), OURS)
-            work = {"workload": {"width": width, "height": height, "buffers": buffers}}
-            work.update(options={"encode_time_us": encode_time_us, "output_slots": 8})
-            work.update(job={"encoder": ahead, "load": load, "seconds": 0.5})
-            yield Case(f"{name}, load {load}", "rate", peers, figures, against, rounds=ROUNDS[load], **work)
+            work = {"width": width, "height": height, "buffers": buffers, "encoder": ahead}
+            work.update(encode_time_us=encode_time_us, output_slots=8, load=load, seconds=0.5)
+            yield Case(f"{name}, load {load}", "rate", peers, ("fps", "hold_p99"), against, rounds=ROUNDS[load], **work)
 
 
 def submit(pyacl):
@@ -245,15 +239,12 @@ def submit(pyacl):
     for load in LOADS:
         where = f"32 channels, sends of 150 µs, load {load}"
         peers = (*programs(pyacl, BYTES), "Encoder.submit", QUEUED)
-        text = "submitting one frame of each, p99"
-        figures = (Figure("rate", "rate per channel", "fps"), Figure("tick_ms", text, "ms"))
-        work = {"workload": {"channels": 32}, "options": {"send_time_us": 150}, "job": {"load": load, "seconds": 0.7}}
-        yield Case(where, "submit", peers, figures, rounds=3, **work)
+        work = {"channels": 32, "send_time_us": 150, "load": load, "seconds": 0.7}
+        yield Case(where, "submit", peers, ("fps_each", "tick_ms"), rounds=3, **work)
     threads = "Encoder.submit, a thread each"
-    figures = (Figure("rate", "rate", "fps", 0),)
-    against = (Against("over", "rate", QUEUED, threads, "rate over a thread for each"),)
-    work = {"workload": {"channels": 16, "buffers": 8}, "options": {"send_time_us": 3000}, "job": {"frames": 40}}
-    yield Case("16 channels, sends of 3 ms", "spread", (threads, QUEUED), figures, against, rounds=3, **work)
+    against = (Against("over", "fps", QUEUED, threads, "rate over a thread for each"),)
+    work = {"channels": 16, "buffers": 8, "send_time_us": 3000, "frames": 40}
+    yield Case("16 channels, sends of 3 ms", "spread", (threads, QUEUED), ("fps",), against, rounds=3, **work)
 
 
 def latency(pyacl):
@@ -261,10 +252,9 @@ def latency(pyacl):
     theirs, ours = f"{vendor(pyacl)}, call_soon_threadsafe", "Encoder, asyncio"
     for load in LOADS:
         peers = (*programs(pyacl, BYTES), OURS, theirs, ours)
-        figures = [Figure(p, f"callback to packet, {p}", "µs", 1) for p in ("p50", "p99")]
         against = (Against("over", "p99", ours, theirs, "callback to coroutine, p99, over call_soon_threadsafe"),)
-        work = {"options": {"encode_time_us": 2000, "output_slots": 1}, "job": {"load": load, "frames": 180}}
-        yield Case(f"500 fps, load {load}", "latency", peers, figures, against, rounds=3, **work)
+        work = {"encode_time_us": 2000, "output_slots": 1, "load": load, "frames": 180}
+        yield Case(f"500 fps, load {load}", "latency", peers, ("p50", "p99"), against, rounds=3, **work)
 
 
 # ---- many channels -------------------------------------------------------------------------------------------------
@@ -274,20 +264,13 @@ def channels(pyacl):
     """64 channels at 30 fps: frames spread over time, so that no packet finds another one to share a wake-up with, or
     in step, one of each channel at a time (`EncoderGroup.submit_many`). V2 as V1, each against C on its interface."""
     ways = ("Encoder, immediate", "Encoder, coalesced", "Encoder, coalesced to a sink")
-    figures = (
-        Figure("cpu_us", "CPU per frame", "µs"),
-        Figure("switches", "context switches per frame", ""),
-        Figure("lost", "frames lost", "%"),
-        Figure("rss_mib", "resident memory added", "MiB", 1),
-        Figure("threads", "threads of the engine", "", 0),
-    )
+    figures = ("cpu_us", "switches", "lost", "rss_mib", "threads")
     paced = programs(pyacl, "paced")
     for interface, arrival in (("V1", "spread"), ("V1", "in step"), ("V2", "spread")):
         programs_for = paced if (interface, arrival) == ("V1", "spread") else ()
         where = f"64 x 30 fps, {arrival}, {interface}"
         against = [Against("over", "cpu_us", way, FLOOR, "CPU over the C loop") for way in (*programs_for, *ways)]
-        work = {"workload": {"channels": 64, "buffers": 4, "v2": interface == "V2"}}
-        work.update(job={"seconds": 2.5, "in_step": arrival == "in step"})
+        work = {"channels": 64, "buffers": 4, "v2": interface == "V2", "seconds": 2.5, "in_step": arrival == "in step"}
         yield Case(where, "paced", (FLOOR, *programs_for, *ways), figures, against, rounds=2, **work)
 
 
@@ -295,66 +278,47 @@ def streams(pyacl):
     """The most streams that are kept: 99 % of the packets within 40 ms, no frame lost; as `ascend-venc bench
     --find-streams` searches for them, on V2."""
     ways = tuple(f"Encoder.{call}, many streams" for call in ("submit", "submit_async"))
-    figures = (
-        Figure("streams", "streams of 30 fps held", "", 0),
-        Figure("cpu_percent", "CPU of a stream", "% of a core"),
-        Figure("p99_ms", "due to received, p99", "ms", 1),
-    )
     for name, width, height in (("720p", 1280, 720), ("1080p", 1920, 1080)):
         ours = ways if name == "720p" else ways[:1]
         against = [Against("over", "streams", each, FLOOR, "streams held, of C's") for each in ours]
-        work = {"workload": {"width": width, "height": height, "buffers": 4, "v2": True}}
-        work["job"] = {"seconds": 0.8, "limit": 256}  # channels that the chip has
-        yield Case(f"{name} NV12", "held", (FLOOR, *ours), figures, against, rounds=1, **work)
+        work = {"width": width, "height": height, "buffers": 4, "v2": True, "seconds": 0.8}
+        work["limit"] = 256  # channels that the chip has
+        yield Case(
+            f"{name} NV12", "held", (FLOOR, *ours), ("streams", "cpu_percent", "p99_ms"), against, rounds=1, **work
+        )
 
 
 # ---- around the encoder ----------------------------------------------------------------------------------------------
 
 
 def startup(pyacl):
-    texts = {"numpy": "import numpy, for comparison", "import": "import ascend_venc, after numpy"}
-    texts.update(open="open an encoder, the library not yet loaded", packet="open, first frame, first packet")
-    figures = [Figure(value, text, "ms") for value, text in {**texts, "close": "close"}.items()]
-    yield Case("start-up", "startup", ("Encoder",), figures, rounds=25)
+    """Import, open, first packet, close in fresh processes."""
+    yield Case("start-up", "startup", ("Encoder",), ("numpy", "import", "open", "packet", "close"), rounds=25)
 
 
-def conversions(pyacl):
-    text, elapsed = "over the fastest of the others", Figure("ms", "elapsed", "ms")
+def conversion(pyacl):
+    """Conversion to NV12, and pictures with padded rows, beside OpenCV, PyAV and NumPy."""
+    text = "over the fastest of the others"
     for pixel_format, matrix in (
         (name, matrix)
-        for name, info in conversion.PIXEL_FORMATS.items()
+        for name, info in PIXEL_FORMATS.items()
         for matrix in (("bt601", "bt709") if info.color == "rgb" else ("bt601",) if info.source is not None else ())
     ):
-        rgb = conversion.PIXEL_FORMATS[pixel_format].color == "rgb"
+        rgb = PIXEL_FORMATS[pixel_format].color == "rgb"
         others = ("OpenCV, 1 thread", "OpenCV, 2 threads") if rgb and matrix == "bt601" else ()
         others += ("PyAV",) if pixel_format != "uyvy422" else ()  # PyAV cannot take it
-        others = tuple(filter(conversion.installed, others))
+        others = tuple(filter(installed, others))
         where = f"{pixel_format} to nv12, 1080p" + (f", {matrix}" if rgb else "")
         peers = ("ours", *(("ours, libswscale",) if rgb and matrix == "bt601" else ()), *others)
-        figures = (elapsed, Figure("cpu_ms", "CPU", "ms"))
         against = (Against("over", "ms", "ours", others, text),) if others else ()
-        work = {"job": {"pixel_format": pixel_format, "matrix": matrix}}
-        yield Case(where, "convert", peers, figures, against, rounds=41, **work)
+        work = {"pixel_format": pixel_format, "matrix": matrix}
+        yield Case(where, "convert", peers, ("ms", "cpu_ms"), against, rounds=41, **work)
     ours, others = "Encoder.encode(array)", ("acquire(), OpenCV", "acquire(), PyAV", "acquire(), NumPy")
-    others = tuple(filter(conversion.installed, others))
+    others = tuple(filter(installed, others))
     where = "1080p NV12 with padded rows, encoded"
     against = (Against("over", "ms", ours, others, text),)
-    work = {"job": {"frames": 16}}
-    yield Case(where, "padded", (ours, *others), (elapsed,), against, rounds=11, **work)
+    yield Case(where, "padded", (ours, *others), ("ms",), against, rounds=11, frames=16)
 
 
-GROUPS = {
-    "calls": calls,
-    "frames": frames,
-    "bursts": bursts,
-    "files": files,
-    "counts": counts,
-    "blocked": blocked,
-    "rate": rate,
-    "submit": submit,
-    "latency": latency,
-    "channels": channels,
-    "streams": streams,
-    "startup": startup,
-    "conversion": conversions,
-}
+_ALL = (calls, frames, bursts, files, counts, blocked, rate, submit, latency, channels, streams, startup, conversion)
+GROUPS = {group.__name__: group for group in _ALL}

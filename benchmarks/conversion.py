@@ -7,7 +7,7 @@ import importlib.util
 import time
 
 import numpy as np
-from harness import Counted, DifferentWork, Sample, Work, configured
+from harness import DifferentWork, Sample, Work, configured, counted
 
 from ascend_venc._lowlevel.convert import Converter
 from ascend_venc.pixel_formats import PIXEL_FORMATS
@@ -137,7 +137,8 @@ def padded(peer, job):
     import ascend_venc as venc
 
     copy, times, received = None if peer.startswith("Encoder") else _copy(peer), [], 0
-    with configured(2000, watermark=1), venc.Encoder(WIDTH, HEIGHT, depth=2, gop=65536) as enc, Counted() as device:
+    _, options = configured({"access_unit": 2000, "watermark": 1})
+    with options, venc.Encoder(WIDTH, HEIGHT, depth=2, gop=65536) as enc, counted() as device:
         for number in range(job["frames"] + 2):
             picture = _padded()[number % ROTATING]
             began = time.perf_counter()

@@ -12,8 +12,9 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from types import SimpleNamespace
 
 # Encoder is compared with pyACL's acl.media and loops in C on V1; V2 is measured where a case says so.
 os.environ["ASCEND_VENC_INTERFACE"] = "v1"
@@ -22,6 +23,8 @@ os.environ["ASCEND_VENC_SIM_STRICT"] = "0"
 os.environ.pop("ASCEND_VENC_SIM_OPTIONS", None)
 
 import native
+
+from ascend_venc.cli.recording import quantile
 
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(native.ROOT / "tests"))
@@ -45,10 +48,13 @@ class Work:
     bytes: int
     checksum: "int | None" = None
 
+    def __sub__(self, before):
+        return Work(self.frames - before.frames, self.bytes - before.bytes)
+
 
 @dataclass(frozen=True)
 class Workload:
-    """What a peer encodes. The access unit's size is an option of the device, set by `configured`."""
+    """What a peer encodes. The access unit's size is an option of the device, set by `opened`."""
 
     width: int = 128
     height: int = 128
@@ -56,9 +62,10 @@ class Workload:
     batch: int = 8
     buffers: int = 16
     channels: int = 1
-    checksums: bool = False
+    threaded: bool = True  # a report thread, of peers that can also process their reports themselves
     v2: bool = False
-    device: str = ""  # path of the library; "": the simulated device's
+    # Path of the library; peers that are linked with it find what is preloaded.
+    device: str = field(default_factory=native.device_library)
 
     @property
     def picture_bytes(self):
@@ -78,11 +85,6 @@ class Sample:
     counted: int
     claimed: int
     note: str = ""
-    details: dict = field(default_factory=dict)
-
-    @staticmethod
-    def of(found):
-        return Sample(**{**found, "work": Work(**found["work"])})
 
 
 def same_work(samples, access_unit=None, alike=True):
@@ -106,10 +108,15 @@ def same_work(samples, access_unit=None, alike=True):
                 raise DifferentWork(f"{first[0]}: {first[1]}; {peer}: {work}")
 
 
-def percentiles(values, *shares):
-    """Percentiles of many samples by name, e.g. {"p50": ..., "p99.9": ...}."""
-    ordered = sorted(values)
-    return {f"p{share:g}": ordered[min(len(ordered) - 1, int(len(ordered) * share / 100))] for share in shares}
+def percentiles(values):
+    return {"p50": quantile(values, 0.5), "p99": quantile(values, 0.99)}
+
+
+def turns(peers, rounds):
+    """(number, peer): the peers in turn, forwards and backwards. What disturbs the machine disturbs all of them."""
+    for number in range(rounds):
+        for peer in peers if number % 2 == 0 else reversed(peers):
+            yield number, peer
 
 
 def row(figure, peer, values, unit, digits=3, note=""):
@@ -132,30 +139,25 @@ def simulator():
     return control.shared()
 
 
+# Options of the device, of channels that are opened for a measurement.
+OPTIONS = {"input_slots": 64, "output_slots": 16, "encode_time_us": 0, "send_time_us": 0, "watermark": 0, "stall": 0}
+
+
+def configured(job):
+    """The workload of a job, and the device with its options inside a block: the null codec with such access units."""
+    workload = Workload(**{each.name: job[each.name] for each in fields(Workload) if each.name in job})
+    options = {name: job.get(name, value) for name, value in OPTIONS.items()}
+    return workload, simulator().options(null_codec=workload.access_unit, **options)
+
+
 @contextlib.contextmanager
-def configured(access_unit, **options):
-    """The null codec with access units of so many bytes, for channels that are opened inside the block."""
-    values = {"null_codec": access_unit, "input_slots": 64, "output_slots": 16, "encode_time_us": 0, "send_time_us": 0}
-    with simulator().options(**{**values, **options}):
-        yield
-
-
-class Counted:
-    """Calls that the device sees inside a `with` block: of the functions that send frames, or of others."""
-
-    def __init__(self, *functions):
-        self.functions = functions or SENDS
-        self.library = simulator().lib
-        self.library.aclsim_calls.restype = ctypes.c_uint64
-        self.calls = 0
-
-    def __enter__(self):
-        self.library.aclsim_count_calls(1)
-        return self
-
-    def __exit__(self, *exc):
-        self.calls = sum(self.library.aclsim_calls(name.encode()) for name in self.functions)
-        self.library.aclsim_count_calls(0)
+def counted(*functions):
+    """`calls` that the device sees inside the block, at its end: of the functions that send frames, or of others."""
+    library, device = simulator().lib, SimpleNamespace(calls=0)
+    library.aclsim_count_calls(1)
+    yield device
+    device.calls = sum(library.aclsim_calls(name.encode()) for name in functions or SENDS)
+    library.aclsim_count_calls(0)
 
 
 class Window(ctypes.Structure):
@@ -168,86 +170,88 @@ class Window(ctypes.Structure):
 
 
 class Probe:
-    """The device library that takes the time of callbacks. One peer to a process, which has it preloaded: the vendor's
-    module is linked with the device's functions, and would go past it."""
+    """The device library that takes the time of callbacks. One peer to a process, which has it preloaded: one that is
+    linked finds it so."""
 
     def __init__(self):
         self.path = str(native.probe_library())
         self.lib = ctypes.CDLL(self.path)
-        self.lib.probe_watch.argtypes = [ctypes.c_double, ctypes.POINTER(Window)]
-        self.lib.probe_watch.restype = None
-        self.lib.probe_clear.restype = None
-        pointer32, pointer64 = ctypes.POINTER(ctypes.c_uint32), ctypes.POINTER(ctypes.c_uint64)
-        self.lib.probe_samples.argtypes = [ctypes.POINTER(pointer32), ctypes.POINTER(pointer64)]
-        self.lib.probe_samples.restype = ctypes.c_size_t
-        self._pointers = pointer32(), pointer64()
+        self.count = ctypes.c_size_t.in_dll(self.lib, "probe_samples")
 
-    def watch(self, seconds, channels):
+    def _watch(self, seconds, channels):
         """What the device counts during so many seconds; the GIL is free meanwhile."""
         window = Window()
-        self.lib.probe_watch(seconds, ctypes.byref(window))
+        self.lib.probe_watch(ctypes.c_double(seconds), ctypes.byref(window))
         if window.channels != channels or not window.encoded:
             seen = f"the probe saw {window.encoded} frames on {window.channels} of {channels} channels"
             raise DifferentWork(f"{seen}: the peer goes past it, or did no work")
         return window
 
-    def clear(self):
-        self.lib.probe_clear()
+    def measure(self, start_up, seconds, channels=1):
+        """What is seen during so many seconds after the start-up: percentiles of the callbacks' times in µs, frames per
+        second, and the share of time in % in which the device stood still because callbacks had not returned."""
+        self._watch(start_up, channels)
+        self.count.value = 0
+        window = self._watch(seconds, channels)
+        held, _ = self.samples()
+        values = {f"hold_{name}": ns / 1000 for name, ns in percentiles(held).items()}
+        values["fps"] = window.encoded / window.seconds
+        values["blocked"] = 100 * window.host_idle_ns / (window.seconds * 1e9 * channels)
+        return values
 
     def samples(self):
         """(hold times in ns, times of entry in ns) of the callbacks so far, in their order."""
-        hold, entered = self._pointers
-        count = self.lib.probe_samples(ctypes.byref(hold), ctypes.byref(entered))
-        if not count:
+        if not self.count.value:
             raise DifferentWork("the probe saw no callback: the peer goes past it, or did no work")
-        return hold[:count], entered[:count]
+        arrays = {"probe_hold_ns": ctypes.c_uint32, "probe_entered_ns": ctypes.c_uint64}
+        return [(kind * self.count.value).in_dll(self.lib, name)[:] for name, kind in arrays.items()]
 
 
-class Load:
+def _burn(ended):
+    number = 0
+    while not ended.is_set():
+        for _ in range(10_000):
+            number = number * 3 + 1 & 0xFFFF
+
+
+def _hold20(ended):
+    sleep = ctypes.PyDLL(None).usleep  # PyDLL: with the GIL held
+    while not ended.is_set():
+        sleep(20_000)
+
+
+@contextlib.contextmanager
+def beside(name):
     """A thread of this process that wants the GIL while the peer works.
 
+    none     sleeps
     burn     pure Python
     hold20   holds the GIL for 20 ms, again and again, as an extension module does that computes without releasing it.
              It sleeps meanwhile: what is measured is the GIL, and not the want of a core.
     """
-
-    def __init__(self, name):
-        work = {"none": None, "burn": self._burn, "hold20": self._hold20}[name]
-        self.running, self.rounds = work is not None, 0
-        self.thread = threading.Thread(target=work) if work else None
-
-    def __enter__(self):
-        if self.thread:
-            self.thread.start()
-        return self
-
-    def __exit__(self, *exc):
-        self.running = False
-        if self.thread:
-            self.thread.join()
-
-    def _burn(self):
-        number = 0
-        while self.running:
-            self.rounds += 1
-            for _ in range(10_000):
-                number = number * 3 + 1 & 0xFFFF
-
-    def _hold20(self):
-        sleep = ctypes.PyDLL(None).usleep  # PyDLL: with the GIL held
-        while self.running:
-            self.rounds += 1
-            sleep(20_000)
+    ended = threading.Event()
+    thread = threading.Thread(target={"none": ended.wait, "burn": _burn, "hold20": _hold20}[name], args=(ended,))
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
-def thread_cpu_ns(name_begins):
-    """CPU time of the threads of this process whose name begins so: the device's own work is not the peer's."""
-    total = 0
+def threads_named(begins):
+    """The threads of this process whose name begins so: the device's own are not the peer's."""
+    found = []
     for task in os.listdir("/proc/self/task"):
         with contextlib.suppress(OSError), open(f"/proc/self/task/{task}/comm") as file:
-            if file.read().startswith(name_begins):
-                total += time.clock_gettime_ns((~int(task) << 3) | 6)  # the kernel's clock id of a thread's CPU time
-    return total
+            if file.read().startswith(begins):
+                found.append(int(task))
+    return found
+
+
+def thread_cpu_ns(begins):
+    # The kernel's clock id of a thread's CPU time.
+    return sum(time.clock_gettime_ns((~task << 3) | 6) for task in threads_named(begins))
 
 
 def wait_until(condition, seconds=60):
@@ -266,31 +270,23 @@ def resident_kib():
 # ---- processes of their own ----------------------------------------------------------------------------------------
 
 
-def run_worker(job, preload=None, env=(), timeout=300):
+def run_worker(job, preload=None):
     """Measure a job in a new process: {peer: [Sample]}. `preload`: "probe" or "allocations"."""
     libraries = {"probe": native.probe_library, "allocations": native.allocation_counter}
+    path = [str(FOLDER), str(FOLDER.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+    environment.pop("PYTHONWARNINGS", None)  # pyACL's warning passes the default filters, as in users' programs
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, **dict(env)}
-        path = [str(FOLDER), str(FOLDER.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment["PYTHONPATH"] = os.pathsep.join(path)
-        environment.pop("PYTHONWARNINGS", None)  # pyACL's warning passes the default filters, as in users' programs
         if preload:
             library = libraries[preload]()
-            link = os.path.join(folder, os.path.basename(library))  # LD_PRELOAD takes no path with a space in it
-            os.symlink(library, link)
-            environment["LD_PRELOAD"] = link
-        done = subprocess.run(
-            [sys.executable, str(FOLDER / "worker.py"), json.dumps(job)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+            environment["LD_PRELOAD"] = os.path.join(folder, library.name)
+            os.symlink(library, environment["LD_PRELOAD"])  # LD_PRELOAD takes no path with a space in it
+        command = [sys.executable, str(FOLDER / "kinds.py"), json.dumps(job)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{job['kind']} {job['peers']}: exit {done.returncode}\n{done.stderr[-4000:]}")
     found = json.loads(done.stdout.splitlines()[-1])
-    return {peer: [Sample.of(each) for each in runs] for peer, runs in found.items()}
+    return {peer: [Sample(**{**run, "work": Work(**run["work"])}) for run in runs] for peer, runs in found.items()}
 
 
 def as_json(samples):

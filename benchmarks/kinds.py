@@ -1,76 +1,59 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kinds of measurement: each opens one peer, lets it work, and returns a Sample. Run in a process by worker.py."""
+"""Kinds of measurement: each opens one peer, lets it work, and returns a Sample.
 
+One job in a process of its own: `python kinds.py '{"kind": ..., "peers": [...], "rounds": ...}'` prints samples.
+"""
+
+import asyncio
 import contextlib
+import ctypes
+import functools
 import gc
 import json
 import os
 import resource
 import statistics
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 import timeit
+import traceback
+import zlib
 
-from harness import (
-    PACED_PICTURES,
-    Counted,
-    DifferentWork,
-    Load,
-    Probe,
-    Sample,
-    Work,
-    Workload,
-    configured,
-    percentiles,
-    resident_kib,
-    simulator,
-    thread_cpu_ns,
-    wait_until,
-)
-from peers import open_peer
-from peers.acl_program import _ok, load
+import conversion
+import harness
+import numpy as np
+from harness import DifferentWork, Probe, Sample, Work, beside, counted, simulator
+from peers import AclProgram, open_peer
 
+from ascend_venc import VencError
 from ascend_venc.cli import streams
+from helpers import processes
 
 LOOP = ", call_soon_threadsafe"
 
 
 # A program that receives at a rate keeps no access units: C's two are as warm in the cache as the engine's.
-KEPT_AT_A_RATE = {"C loop": {"outputs": 2, "pictures": PACED_PICTURES}}
+KEPT_AT_A_RATE = {"C loop": {"outputs": 2, "pictures": harness.PACED_PICTURES}}
 
 
 @contextlib.contextmanager
-def opened(peer, job, options=None, device="", **more):
+def opened(peer, job, **more):
     """The peer on a device with the job's options."""
-    workload = Workload(**job.get("workload", {}), device=device)
-    if peer.startswith("Encoder"):
-        workload = Workload(**{**job.get("workload", {}), **job.get("encoder", {})}, device=device)
-    with configured(workload.access_unit, **{**job.get("options", {}), **(options or {})}):
-        yield contextlib.closing(open_peer(peer, workload, **more)), workload
+    workload, options = harness.configured({**job, **job.get("encoder", {})} if peer.startswith("Encoder") else job)
+    with options, contextlib.closing(open_peer(peer, workload, **more)) as one:
+        yield one
 
 
-class Spent:
-    """CPU, wall time and context switches of this process inside a `with` block, per frame."""
-
-    def __init__(self, frames):
-        self.frames = frames
-
-    def __enter__(self):
-        self.usage, self.wall = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter_ns()
-        self.cpu = time.process_time_ns()
-        return self
-
-    def __exit__(self, *exc):
-        cpu, wall = time.process_time_ns() - self.cpu, time.perf_counter_ns() - self.wall
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        self.values = {
-            "cpu_ns": cpu / self.frames,
-            "rate": self.frames * 1e9 / wall,
-            "switches": (usage.ru_nvcsw - self.usage.ru_nvcsw) / self.frames,
-        }
+@contextlib.contextmanager
+def _spent(frames):
+    """CPU, wall time and context switches of this process inside the block, per frame: in the dict, at its end."""
+    values, switches = {}, resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+    wall, cpu = time.perf_counter_ns(), time.process_time_ns()
+    yield values
+    cpu, wall = time.process_time_ns() - cpu, time.perf_counter_ns() - wall
+    switches = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - switches
+    values.update(cpu_ns=cpu / frames, rate=frames * 1e9 / wall, switches=switches / frames)
 
 
 def _lost_or_doubled(total, frames):
@@ -79,27 +62,113 @@ def _lost_or_doubled(total, frames):
     return total
 
 
+def _seen(one, frames):
+    """(calls that the device counts while the peer encodes frames, those that the peer claims). Counting costs: these
+    frames come before the ones that are measured."""
+    with counted() as device:
+        claimed = one.run(frames).frames
+    return device.calls, claimed
+
+
+def _warmed_up(one, frames):
+    return _seen(one, max(one.workload.batch, frames // 10))
+
+
 # ---- as fast as it goes --------------------------------------------------------------------------------------------
 
 
+@contextlib.contextmanager
+def _written(peer):
+    """A file in memory, and the option by which the peer writes its access units to it: one write per frame, of bytes
+    made from the array, as the vendor's sample; a batch per call from Encoder."""
+    with open(os.memfd_create("units"), "w+b", buffering=0) as file:
+        options = {"on_packet": lambda unit: file.write(unit if isinstance(unit, bytes) else unit.tobytes())}
+        if peer.startswith("Encoder"):
+            options = {"on_packets": lambda packets: os.writev(file.fileno(), packets)}
+        elif peer == "C loop":
+            options = {"file": file.fileno()}
+        yield file, options
+
+
 def check(peer, job):
-    """The same frames once, with the checksum of all access units."""
-    job = {**job, "workload": {**job.get("workload", {}), "buffers": 64, "checksums": True, "channels": 1}}
-    frames = 40
-    with opened(peer, job) as (closing, _), closing as one, Counted() as device:
-        work = one.run(frames)
+    """The same frames once, with the checksum of all access units; those of Encoder in their order."""
+    frames, numbers = 40, []
+    with _written(peer) as (file, options):
+        write = options.get("on_packets")
+
+        def numbered(packets):
+            numbers.extend(packet.frame_index for packet in packets)
+            write(packets)
+
+        if write is not None:
+            options["on_packets"] = numbered
+        with opened(peer, {**job, "buffers": 64}, **options) as one, counted() as device:
+            work = one.run(frames)
+        file.seek(0)
+        work = Work(work.frames, work.bytes, zlib.adler32(file.read()))
+    if numbers not in ([], [*range(frames)]):
+        raise DifferentWork(f"{peer}: frames came as {numbers}")
     return Sample({}, work, device.calls, frames)
 
 
 def frames(peer, job):
     """CPU and context switches per frame, and frames per second. Opened anew for each sample."""
     count = job["frames"]
-    with opened(peer, job, threaded=job["threaded"]) as (closing, workload), closing as one:
-        with Counted() as device:
-            warm = one.run(max(workload.batch, count // 10))
-        with Spent(count) as spent:
+    with opened(peer, job) as one:
+        seen = _warmed_up(one, count)
+        with _spent(count) as spent:
             work = one.run(count)
-    return Sample(spent.values, _lost_or_doubled(work, count), device.calls, warm.frames)
+    return Sample(spent, _lost_or_doubled(work, count), *seen)
+
+
+def files(peer, job):
+    """The access units are written to a file in memory, which is emptied outside the clock; it is part of the work."""
+    count = job["frames"]
+    with _written(peer) as (file, options), opened(peer, job, **options) as one:
+        seen = _warmed_up(one, count)
+        file.seek(0)
+        file.truncate()
+        with _spent(count) as spent:
+            one.run(count)
+        size = os.fstat(file.fileno()).st_size
+    return Sample(spent, Work(size // one.workload.access_unit, size), *seen)
+
+
+def _grown(peer, job, first, read):
+    """By how much more `read(peer)` counts after the job's frames than before them; after some first frames."""
+    count = job["frames"]
+    with opened(peer, job) as one:
+        seen = _seen(one, first)
+        time.sleep(0.05)
+        before = read(one)
+        work = one.run(count)
+        grown = {name: value - before[name] for name, value in read(one).items()}
+    return Sample(grown, _lost_or_doubled(work, count), *seen)
+
+
+@functools.lru_cache(maxsize=1)
+def _every_allocation():
+    """The preloaded counter, told once for the process that it counts those of all callers."""
+    counter = ctypes.CDLL(None)
+    counter.counted.restype = ctypes.c_ulong
+    counter.count_from(ctypes.c_size_t(0), ctypes.c_size_t(-1))
+    return counter
+
+
+def allocations(peer, job):
+    """Heap allocations per frame, counted by a preloaded allocator."""
+    count, counter = job["frames"], _every_allocation()
+    return _grown(peer, job, count, lambda one: {"allocations": counter.counted() / count})
+
+
+def drift(peer, job):
+    """Memory after so many frames, beyond that after the first twentieth of them."""
+
+    def memory(one):
+        stats = one.encoder.stats
+        return {"rss_kib": harness.resident_kib(), "buffers": stats.packet_buffers + stats.picture_buffers}
+
+    return _grown(peer, job, job["frames"] // 20, memory)
 
 
 def bursts(peer, job):
@@ -108,11 +177,10 @@ def bursts(peer, job):
     The device stands still while the peer sends a burst, then answers all of it, then the peer receives. Only the
     sending, the receiving and the report thread's CPU are counted: one wake-up for a burst, on both sides.
     """
-    burst, rounds, clock, samples = job["workload"]["buffers"], job["phases"], time.thread_time_ns, []
-    slots = {"output_slots": burst, "input_slots": burst}
-    with opened(peer, job, slots) as (closing, workload), closing as one:
+    burst, rounds, clock, samples = job["buffers"], job["phases"], time.thread_time_ns, []
+    with opened(peer, {**job, "output_slots": burst, "input_slots": burst}) as one:
         ours = peer.startswith("Encoder")
-        batches = one.batches(workload.batch) if ours else ()
+        batches = one.batches(one.workload.batch) if ours else ()
 
         def send():
             if not ours:
@@ -120,29 +188,24 @@ def bursts(peer, job):
             for batch in batches:
                 one.encoder.submit_many(batch)
 
-        def receive(target):
-            if ours:
-                one.receive(target)
-            return one.total()
-
-        thread = {"Enc": "avenc-report", "C l": "floor-report"}.get(peer[:3])
-
         def phase(total):
             simulator().set_options(stall=1)
-            before, start = _report_cpu(thread, one), clock()
+            before, start = _report_cpu(peer, one), clock()
             send()
             spent = clock() - start
             simulator().set_options(stall=0)
             while one.encoder.stats.in_flight if ours else one.total().frames < total + burst:
                 time.sleep(0.0002)
             start = clock()
-            came = receive(total + burst)
+            if ours:
+                one.receive(total + burst)
+            came = one.total()
             spent += clock() - start
             time.sleep(0.0002)  # the report thread sleeps again: its time is up to date
-            samples.append((spent + _report_cpu(thread, one) - before) / burst)
+            samples.append((spent + _report_cpu(peer, one) - before) / burst)
             return _lost_or_doubled(came, total + burst)
 
-        with Counted() as device:
+        with counted() as device:
             for number in range(10):
                 warm = phase(number * burst)
         for number in range(10, 10 + rounds):
@@ -150,97 +213,26 @@ def bursts(peer, job):
     return Sample({"cpu_ns": statistics.median(samples[10:])}, total, device.calls, warm.frames)
 
 
-def _report_cpu(name, peer):
-    if name is not None:
-        return thread_cpu_ns(name)
-    return time.clock_gettime_ns(time.pthread_getcpuclockid(peer.report_thread))
-
-
-def files(peer, job):
-    """The access units are written to a file in memory, which is emptied outside the clock; it is part of the work."""
-    folder = next(each for each in ("/dev/shm", tempfile.gettempdir()) if os.access(each, os.W_OK))
-    count = job["frames"]
-    with tempfile.NamedTemporaryFile(dir=folder, buffering=0) as file:
-        fd = file.fileno()
-        options = {"C loop": {"file": fd}, "Encoder, sink": {"file": fd}}.get(peer)
-        if options is None:
-            # One write per frame, of bytes made from the array, as the vendor's sample; a batch per call from Encoder.
-            ours = peer.startswith("Encoder")
-            options = {"on_packets": lambda packets: os.writev(fd, packets)} if ours else {"on_packet": _write_to(file)}
-        with opened(peer, job, **options, threaded=job["threaded"]) as (closing, workload), closing as one:
-            with Counted() as device:
-                warm = one.run(max(workload.batch, count // 10))
-            os.ftruncate(fd, 0)
-            os.lseek(fd, 0, os.SEEK_SET)
-            with Spent(count) as spent:
-                one.run(count)
-            size = os.fstat(fd).st_size
-    return Sample(spent.values, Work(size // workload.access_unit, size), device.calls, warm.frames)
-
-
-def _write_to(file):
-    return lambda unit: file.write(unit if isinstance(unit, bytes) else unit.tobytes())
-
-
-def allocations(peer, job):
-    """Heap allocations per frame, counted by a preloaded allocator."""
-    import ctypes
-
-    counter, count = ctypes.CDLL(None), job["frames"]
-    counter.bench_allocations.restype = ctypes.c_uint64
-    with opened(peer, job, threaded=job["threaded"]) as (closing, _), closing as one:
-        with Counted() as device:
-            warm = one.run(count)
-        time.sleep(0.05)
-        before = counter.bench_allocations()
-        work = one.run(count)
-        made = counter.bench_allocations() - before
-    return Sample({"allocations": made / count}, _lost_or_doubled(work, count), device.calls, warm.frames)
-
-
-def copies(peer, job):
-    """Bytes that the engine copies per frame by its own counters, which the tests hold to, on one chip."""
-    count = job["frames"]
-    with opened(peer, job, backend=f"sim:{job['chip']}") as (closing, _), closing as one:
-        with Counted() as device:
-            work = _lost_or_doubled(one.run(count), count)
-        stats = one.encoder.stats
-    return Sample({"bytes": (stats.bytes_copied_in + stats.bytes_out) / count}, work, device.calls, count)
-
-
-def drift(peer, job):
-    """Memory after so many frames, beyond that after the first twentieth of them."""
-    count = job["frames"]
-    with opened(peer, job) as (closing, _), closing as one:
-        with Counted() as device:
-            warm = one.run(count // 20)
-        stats, resident = one.encoder.stats, resident_kib()
-        work = one.run(count)
-        after = one.encoder.stats
-        grown = after.packet_buffers + after.picture_buffers - stats.packet_buffers - stats.picture_buffers
-        values = {"rss_kib": resident_kib() - resident, "buffers": grown}
-    return Sample(values, _lost_or_doubled(work, count), device.calls, warm.frames)
+def _report_cpu(peer, one):
+    if isinstance(one, AclProgram):
+        return time.clock_gettime_ns(time.pthread_getcpuclockid(one.report_thread))
+    return harness.thread_cpu_ns("floor-report" if peer == "C loop" else "avenc-report")
 
 
 def spread(peer, job):
     """Frames per second of many channels whose sends take their time, as fast as they are taken."""
-    channels, count, threads = job["workload"]["channels"], job["frames"], peer.endswith("a thread each")
-    with opened(peer, job) as (closing, _), closing as one, Counted() as device:
+    channels, count, threads = job["channels"], job["frames"], peer.endswith("a thread each")
+    with opened(peer, job) as one, counted() as device:
         one.spread(2, threads)
         before = one.total()
-        with Spent(count * channels) as spent:
+        with _spent(count * channels) as spent:
             one.spread(count, threads)
         total = one.total()
-    work = Work(total.frames - before.frames, total.bytes - before.bytes)
-    return Sample(spent.values, _lost_or_doubled(work, count * channels), device.calls, total.frames)
+    values = {"fps": spent["rate"]}
+    return Sample(values, _lost_or_doubled(total - before, count * channels), device.calls, total.frames)
 
 
 # ---- a device that takes its time ----------------------------------------------------------------------------------
-
-
-def _hold_us(probe):
-    hold, _ = probe.samples()
-    return {f"hold_{name}": ns / 1000 for name, ns in percentiles(hold, 50, 99).items()}
 
 
 def blocked(peer, job):
@@ -248,62 +240,51 @@ def blocked(peer, job):
 
     Frames are queued before the device starts, so nothing but the answer to reports can hold it up.
     """
-    probe, seconds, encode_us = Probe(), job["seconds"], job["options"]["encode_time_us"]
-    channels = job["workload"]["channels"]
-    count = int((seconds + 0.7) * 1e6 / encode_us) + 2
-    job["workload"]["buffers"] = count
-    quick = {"input_slots": 1024, "encode_time_us": 0}
-    with opened(peer, job, quick, probe.path) as (closing, _), closing as one, Counted() as device:
+    probe, channels, encode_us = Probe(), job["channels"], job["encode_time_us"]
+    count = int((job["seconds"] + 0.7) * 1e6 / encode_us) + 2
+    quick = {**job, "device": probe.path, "buffers": count, "input_slots": 1024, "encode_time_us": 0}
+    with opened(peer, quick) as one, counted() as device:
         # Once through as fast as it goes: memory that is touched for the first time is not what is asked for.
         one.queue(count)
-        wait_until(lambda: one.total().frames == count * channels)
+        harness.wait_until(lambda: one.total().frames == count * channels)
         simulator().set_options(stall=1, encode_time_us=encode_us)
         one.queue(count)
         gc.collect()
         gc.freeze()
-        with Load(job["load"]):
+        with beside(job["load"]):
             simulator().set_options(stall=0)
-            probe.watch(0.3, channels)  # start-up is not looked at
-            probe.clear()
-            window = probe.watch(seconds, channels)
-            values = _hold_us(probe)
+            values = probe.measure(0.3, job["seconds"], channels)
         simulator().set_options(encode_time_us=0)
-        wait_until(lambda: one.total().frames >= 2 * count * channels)
+        harness.wait_until(lambda: one.total().frames >= 2 * count * channels)
         work = _lost_or_doubled(one.total(), 2 * count * channels)
-    values["blocked"] = 100 * window.host_idle_ns / (window.seconds * 1e9 * channels)
     return Sample(values, work, device.calls, work.frames)
 
 
 def rate(peer, job):
     """Frames per second of a device that needs `encode_time_us` for one, fed by the peer itself from Python."""
-    probe, encode_us, came = Probe(), job["options"]["encode_time_us"], []
+    probe, encode_us = Probe(), job["encode_time_us"]
     count = int((job["seconds"] + 0.6) * 1e6 / encode_us)
-    quick = {"input_slots": 256, "encode_time_us": 0}
-    with opened(peer, job, quick, probe.path) as (closing, workload), closing as one, Counted() as device:
-        warm = one.run(workload.buffers)  # memory that is touched for the first time is not what is asked for
+    quick = {**job, "device": probe.path, "input_slots": 256, "encode_time_us": 0}
+    with opened(peer, quick) as one, counted() as device:
+        warm = one.run(one.workload.buffers)  # memory that is touched for the first time is not what is asked for
         simulator().set_options(encode_time_us=encode_us)
-        feeder = threading.Thread(target=lambda: came.append(one.run(count)))
-        with Load(job["load"]):
+        feeder = threading.Thread(target=one.run, args=(count,))
+        with beside(job["load"]):
             feeder.start()
-            probe.watch(0.2, 1)
-            probe.clear()
-            window = probe.watch(job["seconds"], 1)
-            values = _hold_us(probe)
+            values = probe.measure(0.2, job["seconds"])
         simulator().set_options(encode_time_us=0)
         feeder.join()
-    if not came:
-        raise DifferentWork(f"no frame came of {count}")
-    values["rate"] = window.encoded / window.seconds
-    return Sample(values, _lost_or_doubled(came[0], count), device.calls, came[0].frames + warm.frames)
+        total = one.total()
+    return Sample(values, _lost_or_doubled(total - warm, count), device.calls, total.frames)
 
 
 def submit(peer, job):
     """Python paces 30 frames per second on each of n channels; a send takes 150 us at least."""
-    channels, ticks = job["workload"]["channels"], []
-    with opened(peer, job) as (closing, _), closing as one, Counted() as device:
+    channels, ticks = job["channels"], []
+    with opened(peer, job) as one, counted() as device:
         send_all = one.sender()
         send_all()
-        with Load(job["load"]):
+        with beside(job["load"]):
             began = due = time.monotonic()
             while (start := time.monotonic()) - began < job["seconds"]:
                 send_all()
@@ -312,116 +293,92 @@ def submit(peer, job):
                 due = max(due + 1 / 30, end)
                 time.sleep(due - end)
             elapsed = start - began
-        wait_until(lambda: one.total().frames >= (len(ticks) + 1) * channels)
+        harness.wait_until(lambda: one.total().frames >= (len(ticks) + 1) * channels)
         work = _lost_or_doubled(one.total(), (len(ticks) + 1) * channels)
-    values = {"rate": len(ticks) / elapsed, "tick_ms": percentiles(ticks, 99)["p99"]}
+    values = {"fps_each": len(ticks) / elapsed, "tick_ms": harness.quantile(ticks, 0.99)}
     return Sample(values, work, device.calls, work.frames)
 
 
-class _Loop:
+@contextlib.contextmanager
+def _event_loop():
     """An event loop on a thread of its own."""
-
-    def __init__(self):
-        import asyncio
-
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever, name="asyncio")
-        self.thread.start()
-
-    def close(self):
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join()
-        self.loop.close()
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="asyncio")
+    thread.start()
+    try:
+        yield loop
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 def latency(peer, job):
     """From the entry of the callback to the packet in Python: in the callback, in the thread that receives, or in a
     coroutine."""
     probe, count, received, now = Probe(), job["frames"], [], time.monotonic_ns
-    job["workload"]["buffers"] = min(count, 256)
-    loop = _Loop() if peer.endswith(LOOP) else None
-    name = peer[: -len(LOOP)] if loop else peer
-    if name.startswith("Encoder"):
-        options = {"on_packets": lambda packets: received.extend([now()] * len(packets))}
-    elif loop:
-        put = loop.loop.call_soon_threadsafe
-        options = {"on_packet": lambda unit: put(lambda: received.append(now()))}
-    else:
-        options = {"on_packet": lambda unit: received.append(now())}
-    slots = {"input_slots": 1024, "stall": 1}
-    with opened(name, job, slots, probe.path, **options) as (closing, _), closing as one, Counted() as device:
-        one.queue(count)
-        with Load(job["load"]):
-            simulator().set_options(stall=0)
-            time.sleep(count * job["options"]["encode_time_us"] * 1e-6 + 0.1)
-            wait_until(
-                lambda: len(received) >= count and one.total().frames >= count
-            )  # a frame counts after its packet
-        _, entered = probe.samples()
-        work = _lost_or_doubled(one.total(), count)
-    if loop is not None:
-        loop.close()
+    name, loops = peer.replace(LOOP, ""), peer.endswith(LOOP)
+    with _event_loop() if loops else contextlib.nullcontext() as loop:
+        if name.startswith("Encoder"):
+            options = {"on_packets": lambda packets: received.extend([now()] * len(packets))}
+        elif loops:
+            options = {"on_packet": lambda unit: loop.call_soon_threadsafe(lambda: received.append(now()))}
+        else:
+            options = {"on_packet": lambda unit: received.append(now())}
+        stalled = {**job, "device": probe.path, "buffers": min(count, 256), "input_slots": 1024, "stall": 1}
+        with opened(name, stalled, **options) as one, counted() as device:
+            one.queue(count)
+            with beside(job["load"]):
+                simulator().set_options(stall=0)
+                time.sleep(count * job["encode_time_us"] * 1e-6 + 0.1)
+                # A frame counts after its packet.
+                harness.wait_until(lambda: len(received) >= count and one.total().frames >= count)
+            _, entered = probe.samples()
+            work = _lost_or_doubled(one.total(), count)
     if len(received) != count or len(entered) != count:
         raise DifferentWork(f"{len(received)} packets, {len(entered)} callbacks, {count} frames")
     waits = [(got - came) / 1000 for got, came in zip(received, entered)]
-    return Sample(percentiles(waits, 50, 99), work, device.calls, count)
+    return Sample(harness.percentiles(waits), work, device.calls, count)
 
 
 def paced(peer, job):
     """30 frames per second on each channel, from one thread: CPU, context switches, time from send to packet, loss."""
-    count, channels = round(job["seconds"] * streams.RATE), job["workload"]["channels"]
-    together = channels if job["in_step"] else 1
-    resident, options = resident_kib(), KEPT_AT_A_RATE.get(peer, {})
-    with opened(peer, job, **options) as (closing, _), closing as one, Counted() as device:
-        with Spent(channels * (count + streams.WARM_UP)) as spent:
+    count, channels = round(job["seconds"] * streams.RATE), job["channels"]
+    resident, together = harness.resident_kib(), channels if job["in_step"] else 1
+    with opened(peer, job, **KEPT_AT_A_RATE.get(peer, {})) as one, counted() as device:
+        with _spent(channels * (count + streams.WARM_UP)) as spent:
             found = one.pace(frames=count, warm_up=streams.WARM_UP, together=together)
-        memory, threads = resident_kib() - resident, _threads("avenc")
-        claimed = one.total().frames
-    values = {
-        "cpu_us": found.cpu * 1e6 / found.frames,
-        "switches": spent.values["switches"],
-        "lost": 100 * found.lost / (count * channels),
-        "rss_mib": memory / 1024,
-        "threads": threads,
-    }
+        values = {
+            "cpu_us": found.cpu * 1e6 / found.frames,
+            "switches": spent["switches"],
+            "lost": 100 * found.lost / (count * channels),
+            "rss_mib": (harness.resident_kib() - resident) / 1024,
+            "threads": len(harness.threads_named("avenc")),
+        }
+        work = one.total()
     if found.frames + found.lost != count * channels or found.lost > 0.02 * count * channels:
         raise DifferentWork(f"{peer}: {found.frames} frames and {found.lost} lost of {count * channels}")
-    return Sample(values, Work(found.frames, found.bytes), device.calls, claimed)
-
-
-def _threads(name_begins):
-    count = 0
-    for task in os.listdir("/proc/self/task"):
-        with contextlib.suppress(OSError), open(f"/proc/self/task/{task}/comm") as file:
-            count += file.read().startswith(name_begins)
-    return count
+    return Sample(values, work, device.calls, work.frames)
 
 
 def held(peer, job):
     """The most streams of 30 frames per second that are kept, by the search of `ascend-venc bench --find-streams`."""
-    from ascend_venc import VencError
-
-    count, counts = round(job["seconds"] * streams.RATE), [0, 0, 0]
+    count, done = round(job["seconds"] * streams.RATE), []
 
     def attempt(number):
-        job["workload"]["channels"] = number
         try:
             options = KEPT_AT_A_RATE.get(peer, {})
-            with opened(peer, job, **options) as (closing, workload), closing as one, Counted() as device:
-                found = one.pace(frames=count)
-                total = one.total()
+            with opened(peer, {**job, "channels": number}, **options) as one, counted() as device:
+                found, total = one.pace(frames=count), one.total()
         except VencError as error:
             return None, str(error).split(":")[0]
-        counts[:] = [
-            counts[0] + device.calls,
-            counts[1] + total.frames,
-            counts[2] + total.frames * workload.access_unit,
-        ]
+        done.append((device.calls, total.frames, total.bytes))
         return found, streams.verdict(found, number, count)
 
     found = streams.most(attempt, first=16, limit=job["limit"])
     values = {"streams": found.streams, "cpu_percent": 100 * found.cpu_per_stream, "p99_ms": found.p99_ms}
-    return Sample(values, Work(counts[1], counts[2]), counts[0], counts[1], note=found.ended_by)
+    calls, *work = map(sum, zip(*done))
+    return Sample(values, Work(*work), calls, work[0], note=found.ended_by)
 
 
 # ---- single calls --------------------------------------------------------------------------------------------------
@@ -430,46 +387,33 @@ CALLS = 2000
 
 
 def _per_call(function, arguments, calls=CALLS):
-    """CPU ns of one call in a loop that is the same for all."""
-    names = [f"a{number}" for number in range(len(arguments))]
-    space = {"F": function, **{name.upper(): value for name, value in zip(names, arguments)}}
-    setup = "f = F; " + "; ".join(f"{name} = {name.upper()}" for name in names)
-    statement = f"f({', '.join(names)})"
-    return timeit.Timer(statement, setup, time.thread_time_ns, space).timeit(calls) / calls
-
-
-def _empty_loop():
-    return timeit.Timer("pass", timer=time.thread_time_ns).timeit(CALLS) / CALLS
+    """CPU ns of one call, of one or two arguments, in a loop that is the same for all."""
+    setup = "f, a, b = function, arguments[0], arguments[-1]"  # local variables of what is timed
+    statement = "f(a, b)" if len(arguments) == 2 else "f(a)"
+    return timeit.Timer(statement, setup, time.thread_time_ns, locals()).timeit(calls) / calls
 
 
 def calls(peer, job):
     """ns of setter and getter, of address functions, and of a frame: its send, and from there to the end of its
     callback, in which nothing is done. The empty loop is taken off."""
-    import numpy as np
-
-    values, empty = {}, _empty_loop()
-    module = peer.split(",")[0]
-    hand = module == "hand-written FASTCALL"
-    acl = load("stand-in" if hand else module)
-    acl.init()
-    context = _ok(acl.rt.create_context(0))
-    desc = acl.media.dvpp_create_pic_desc()
-    set_width = acl.util.fastcall_set_width if hand else acl.media.dvpp_set_pic_desc_width
-    get_width = acl.util.fastcall_get_width if hand else acl.media.dvpp_get_pic_desc_width
-    with Counted("acldvppSetPicDescWidth", "acldvppGetPicDescWidth") as device:
-        values["setter"] = _per_call(set_width, (desc, 640), 50)
-        values["getter"] = _per_call(get_width, (desc,), 50)
-    if get_width(desc) != 640:
-        raise DifferentWork(f"{peer}: a setter did not set what its getter gets")
-    values["setter"] = _per_call(set_width, (desc, 640)) - empty
-    values["getter"] = _per_call(get_width, (desc,)) - empty
-    acl.media.dvpp_destroy_pic_desc(desc)
-    _ok(acl.rt.destroy_context(context))
-    if not hand:
-        values["bytes_to_ptr"] = _per_call(acl.util.bytes_to_ptr, (bytes(20_000),)) - empty
-        if hasattr(acl.util, "numpy_to_ptr"):
-            values["numpy_to_ptr"] = _per_call(acl.util.numpy_to_ptr, (np.zeros(20_000, "u1"),), CALLS // 10) - empty
-        with opened(peer, job, threaded=False) as (closing, _), closing as one:
+    empty = timeit.Timer("pass", timer=time.thread_time_ns).timeit(CALLS) / CALLS
+    hand = peer == "hand-written FASTCALL"
+    with opened(peer, job) as one:
+        media, util, desc = one.media, one.acl.util, one.media.dvpp_create_pic_desc()
+        set_width = util.fastcall_set_width if hand else media.dvpp_set_pic_desc_width
+        get_width = util.fastcall_get_width if hand else media.dvpp_get_pic_desc_width
+        with counted("acldvppSetPicDescWidth", "acldvppGetPicDescWidth") as device:
+            _per_call(set_width, (desc, 640), 50)
+            _per_call(get_width, (desc,), 50)
+        if get_width(desc) != 640:
+            raise DifferentWork(f"{peer}: a setter did not set what its getter gets")
+        values = {"setter": _per_call(set_width, (desc, 640)) - empty, "getter": _per_call(get_width, (desc,)) - empty}
+        media.dvpp_destroy_pic_desc(desc)
+        if not hand:
+            values["bytes_to_ptr"] = _per_call(util.bytes_to_ptr, (bytes(20_000),)) - empty
+            if hasattr(util, "numpy_to_ptr"):
+                array = np.zeros(20_000, "u1")
+                values["numpy_to_ptr"] = _per_call(util.numpy_to_ptr, (array,), CALLS // 10) - empty
             values["send"], values["dispatch"] = _time_frames(one, job["frames"])
     return Sample(values, Work(1, 640), device.calls, 100)
 
@@ -483,10 +427,10 @@ def _time_frames(peer, rounds):
 
     peer.media.venc_set_channel_desc_callback(channel.desc, nothing)
     send, process = peer.media.venc_send_frame, peer.rt.process_report
-    arguments = (channel.desc, channel.pictures[0], 0, peer.config, None)
+    arguments = (channel.desc, channel.pictures[0][0], 0, peer.config, None)
     peer.bind()
     sending = reporting = 0
-    with Counted() as device:
+    with counted() as device:
         for number in range(rounds + 10):
             start = clock()
             for _ in range(8):
@@ -505,36 +449,57 @@ def _time_frames(peer, rounds):
 # ---- start-up ------------------------------------------------------------------------------------------------------
 
 START_UP = """
-import json, sys, time
-begin = time.perf_counter()
+import json, time
+times = [time.perf_counter()]
+passed = lambda: times.append(time.perf_counter())
 import numpy
-numpy_done = time.perf_counter()
+passed()
 import ascend_venc as venc
-imported = time.perf_counter()
+passed()
 frame = bytes(128 * 128 * 3 // 2)
-opening = time.perf_counter()
+passed()
 enc = venc.Encoder(128, 128, gop=60, vui=False)
-opened = time.perf_counter()
+passed()
 enc.submit(frame)
 packet = enc.receive()
-first = time.perf_counter()
-size, number = packet.size, packet.frame_index
-closing = time.perf_counter()
+passed()
+work = packet.frame_index + 1, packet.size
+passed()
 enc.close()
-closed = time.perf_counter()
-print(json.dumps({"numpy": numpy_done - begin, "import": imported - numpy_done, "open": opened - opening,
-                  "packet": first - opening, "close": closed - closing, "work": [number + 1, size]}))
+passed()
+print(json.dumps([times, work]))
 """
 
 
 def startup(peer, job):
     """Milliseconds in a fresh process: importing the package beyond NumPy, opening to the first packet, closing."""
-    env = dict(os.environ, ASCEND_VENC_BACKEND="sim", ASCEND_VENC_SIM_OPTIONS="null_codec=2000")
-    env.pop("PYTHONDONTWRITEBYTECODE", None)  # pip compiles a package as it installs it
-    command = [sys.executable, "-c", START_UP]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
+    env = {"ASCEND_VENC_BACKEND": "sim", "ASCEND_VENC_SIM_OPTIONS": "null_codec=2000"}
+    env["PYTHONDONTWRITEBYTECODE"] = ""  # pip compiles a package as it installs it
+    done = processes.run(START_UP, env=env)
     if done.returncode != 0:
         raise RuntimeError(done.stderr[-2000:])
-    found = json.loads(done.stdout)
-    work = Work(*found.pop("work"))
-    return Sample({name: seconds * 1e3 for name, seconds in found.items()}, work, work.frames, 1)
+    times, work = json.loads(done.stdout)
+    begin, numpy, imported, opening, opened, first, closing, closed = (1e3 * each for each in times)
+    values = {"numpy": numpy - begin, "import": imported - numpy, "open": opened - opening}
+    values.update(packet=first - opening, close=closed - closing)
+    return Sample(values, Work(*work), work[0], 1)
+
+
+# ---- a job ---------------------------------------------------------------------------------------------------------
+
+
+def measure(job):
+    """{peer: [Sample]}."""
+    kind = {"convert": conversion.convert, "padded": conversion.padded, **globals()}[job["kind"]]
+    found = {peer: [] for peer in job["peers"]}
+    for number, peer in harness.turns(job["peers"], job["rounds"]):
+        found[peer].append(kind(peer, {**job, "turn": number}))
+    return found
+
+
+if __name__ == "__main__":
+    try:
+        print(harness.as_json(measure(json.loads(sys.argv[1]))), flush=True)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)  # threads of a peer that failed may wait for ever

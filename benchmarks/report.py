@@ -5,6 +5,7 @@ A row has figure, peer, median, low, high, quartiles, number of runs, unit, and 
 """
 
 import io
+import itertools
 import json
 import os
 import platform
@@ -76,23 +77,28 @@ def facts(paths, pyacl=False):
 # ---- goals -------------------------------------------------------------------------------------------------------
 
 
+def _each(text):
+    """The texts that one with alternatives stands for: "{a|b} c" for "a c" and "b c"."""
+    parts = [part.split("|") for part in re.split("[{}]", text)]
+    return ["".join(chosen) for chosen in itertools.product(*parts)]
+
+
 def goals(groups=None):
     """The goals of these groups, or all: group, figure, peer, goal ("≤ 1.2"), unit, what the number means, and the
-    section of profiles.md that says why it is missed where it is."""
-    found = []
-    for each in json.loads(GOALS.read_text()):
-        if groups is None or each["group"] in groups:
-            shared = {name: value for name, value in each.items() if name != "of"}
-            found += [{**shared, "figure": figure, "peer": peer} for figure, peer in each["of"]]
-    return found
+    section of profiles.md that says why it is missed where it is. One of goals.json holds for all its alternatives."""
+    return [
+        {**each, "figure": figure, "peer": peer}
+        for each in json.loads(GOALS.read_text())
+        if groups is None or each["group"] in groups
+        for figure, peer in itertools.product(_each(each["figure"]), _each(each["peer"]))
+    ]
 
 
 def row_of(goal, groups):
     """The row that a goal is about, or None."""
-    same = [
-        row for row in groups.get(goal["group"], ()) if (row["figure"], row["peer"]) == (goal["figure"], goal["peer"])
-    ]
-    return next((row for row in same if row["unit"] == goal["unit"]), None)
+    same = ("figure", "peer", "unit")
+    rows = groups.get(goal["group"], ())
+    return next((row for row in rows if all(row[name] == goal[name] for name in same)), None)
 
 
 def not_measured(groups):
@@ -130,10 +136,6 @@ def number(value):
     return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"
 
 
-def with_unit(text, unit):
-    return f"{text} {unit}".rstrip()
-
-
 def table(rows, columns):
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     for cells in rows:
@@ -141,62 +143,44 @@ def table(rows, columns):
     return lines
 
 
-def cells(row, figure):
+SPREAD = "quartiles (lowest to highest)"
+
+
+def cells(row):
+    """Peer, median, spread, runs, note."""
     spread = f"{number(row['low'])} to {number(row['high'])}"
     if row["runs"] > 3:
         spread = f"{number(row['lower'])} to {number(row['upper'])} ({spread})"
-    return (
-        figure,
-        row["peer"],
-        with_unit(number(row["median"]), row["unit"]),
-        spread,
-        row["runs"],
-        row.get("note", ""),
-    )
+    median = f"{number(row['median'])} {row['unit']}".rstrip()
+    return row["peer"], median, spread, row["runs"], row.get("note", "")
 
 
 def render(results):
     """The report as Markdown."""
-    about = results["facts"]
+    about, found = results["facts"], judged(results["groups"])
     lines = ["# Benchmarks", "", "Written by `bash scripts/bench.sh`; `results.json` holds the same.", ""]
-    lines += [f"**{about['device'][0].upper()}{about['device'][1:]}.** Compare ratios within this run only."]
-    lines += [
-        "",
-        "[profiles.md](profiles.md): why goals are missed, and profiles with what was changed after them.",
-    ]
+    lines += [f"**{about['device'][0].upper()}{about['device'][1:]}.** Compare ratios within this run only.", ""]
+    lines += ["[profiles.md](profiles.md): why goals are missed, and profiles with what was changed after them."]
     if results["quick"]:
         lines += ["", "**A quick run: too short to be quoted.**"]
     lines += ["", *table([(key.replace("_", " "), value) for key, value in about.items()], ("", "")), ""]
-    found = judged(results["groups"])
     lines += ["## Goals", "", f"{sum(each[2] == 'reached' for each in found)} of {len(found)} reached.", ""]
     body = []
     for goal, row, verdict in found:
-        figure, peer, *rest = cells(row, goal["figure"]) if row else (goal["figure"], goal["peer"], "", "", "", "")
+        median, spread = cells(row)[1:3] if row else ("", "")
         why = f", [why](profiles.md#{goal['why']})" if verdict == "**missed**" else ""
-        body.append((goal["group"], figure, peer, *rest[:2], goal["goal"], verdict + why, goal["means"]))
-    spread = "quartiles (lowest to highest)"
-    lines += table(body, ("group", "figure", "peer", "median", spread, "goal", "", "what it means"))
+        place = goal["group"], goal["figure"], goal["peer"]
+        body.append((*place, median, spread, goal["goal"], verdict + why, goal["means"]))
+    lines += table(body, ("group", "figure", "peer", "median", SPREAD, "goal", "", "what it means"))
     for name, rows in results["groups"].items():
         lines += ["", f"## {name.capitalize()}", ""]
         if panels(rows):
             lines += [f"![{name}]({name}.svg)", ""]
-        last = None
-        body = []
-        for row in rows:
-            body.append(cells(row, "" if row["figure"] == last else row["figure"]))
-            last = row["figure"]
-        lines += table(body, ("figure", "peer", "median", spread, "runs", ""))
+        figures = [row["figure"] for row in rows]
+        shown = ["" if figure == last else figure for figure, last in zip(figures, ["", *figures])]
+        body = [(figure, *cells(row)) for figure, row in zip(shown, rows)]
+        lines += table(body, ("figure", "peer", "median", SPREAD, "runs", ""))
     return "\n".join(lines) + "\n"
-
-
-def show(results):
-    """The rows and the goals on standard output."""
-    for rows in results["groups"].values():
-        for row in rows:
-            print("  ".join(str(cell) for cell in (row["figure"], *cells(row, "")[1:]) if cell))
-    for goal, row, verdict in judged(results["groups"]):
-        median = with_unit(number(row["median"]), row["unit"]) if row else ""
-        print("  ".join(filter(None, (goal["figure"], goal["peer"], median, goal["goal"], verdict))))
 
 
 def panels(rows):

@@ -23,8 +23,8 @@ QUICK = {"seconds": 1 / 3, "frames": 1 / 8, "phases": 1 / 4, "limit": 1 / 12}  #
 
 
 def job_of(case, quick):
-    job = {"kind": case.kind, "peers": case.peers, "rounds": max(case.rounds // 8, 1) if quick else case.rounds}
-    job.update(workload=case.workload, options=case.options, **case.job)
+    rounds = max(case.rounds // 8, 1) if quick else case.rounds
+    job = {"kind": case.kind, "peers": case.peers, "rounds": rounds, **case.job}
     for name in [name for name in QUICK if quick and name in job]:
         job[name] = type(job[name])(job[name] * QUICK[name])
     return job
@@ -34,7 +34,7 @@ def check_peers(group):
     """All peers of a group encode the same frames once, with the checksum of all access units."""
     names = [peer for peer in dict.fromkeys(peer for case in group for peer in case.peers) if encodes(peer)]
     if len(names) > 1:
-        job = {"kind": "check", "peers": names, "rounds": 1, "workload": {"access_unit": 3000}}
+        job = {"kind": "check", "peers": names, "rounds": 1, "access_unit": 3000}
         harness.same_work(harness.run_worker(job), 3000)
 
 
@@ -45,23 +45,20 @@ def samples_of(case, quick):
         found = harness.run_worker(job, case.preload)
     else:
         found = {peer: [] for peer in case.peers}
-        for number in range(job["rounds"]):
-            for peer in case.peers if number % 2 == 0 else reversed(case.peers):
-                found[peer] += harness.run_worker({**job, "peers": [peer], "rounds": 1}, case.preload)[peer]
+        for _, peer in harness.turns(case.peers, job["rounds"]):
+            found[peer] += harness.run_worker({**job, "peers": [peer], "rounds": 1}, case.preload)[peer]
     harness.same_work(found, case.access_unit, case.alike)
     return found
 
 
-def compared(how, ours, base, floor):
-    """One run's figure beside another's: see cases.Against."""
-    return {
-        "over": lambda: ours / base,
-        "under": lambda: base / ours,
-        "share": lambda: 100 * base / ours,
-        "share of": lambda: 100 * ours / base,
-        "more": lambda: ours - base,
-        "overhead": lambda: (ours - floor) / (base - floor),
-    }[how]()
+# One run's figure beside another's: see cases.Against.
+COMPARED = {
+    "over": lambda ours, base, floor: ours / base,
+    "share": lambda ours, base, floor: 100 * base / ours,
+    "share of": lambda ours, base, floor: 100 * ours / base,
+    "more": lambda ours, base, floor: ours - base,
+    "overhead": lambda ours, base, floor: (ours - floor) / (base - floor),
+}
 
 
 def rows_of(case, found, others):
@@ -71,14 +68,12 @@ def rows_of(case, found, others):
         return [run.values[value] for run in of.get(peer, ()) if value in run.values]
 
     rows = []
-    for figure in case.figures:
+    for name in case.figures:
+        text, unit, digits = cases.FIGURES[name]
         for peer in case.peers:
-            numbers = values(peer, figure.value)
-            if numbers:
-                note = found[peer][-1].note if figure == case.figures[0] else ""
-                rows.append(
-                    harness.row(f"{case.where}: {figure.text}", peer, numbers, figure.unit, figure.digits, note)
-                )
+            if numbers := values(peer, name):
+                note = found[peer][-1].note if name == case.figures[0] else ""
+                rows.append(harness.row(f"{case.where}: {text}", peer, numbers, unit, digits, note))
     for each in case.against:
         theirs = others[each.base_case] if each.base_case else found
         base = each.base
@@ -88,7 +83,7 @@ def rows_of(case, found, others):
         if each.base_case and bases:  # runs of two cases are no pairs
             bases = [statistics.median(bases)] * len(numbers)
         triples = zip(numbers, bases, values(cases.FLOOR if each.how == "overhead" else each.peer, each.value))
-        numbers = [compared(each.how, *triple) for triple in triples]
+        numbers = [COMPARED[each.how](*triple) for triple in triples]
         note = "the stand-in's, not pyACL's" if base.startswith("stand-in") and "pyACL" in each.text else ""
         note = f"fastest: {base}" if base != each.base else note
         rows.append(harness.row(f"{case.where}: {each.text}", each.peer, numbers, each.unit, 3, note))
@@ -108,16 +103,12 @@ def measure(name, quick=False, pyacl=False):
 def main(argv=None):
     parser = argparse.ArgumentParser(prog="bench.sh", description="Measure the binding on the simulated device.")
     parser.add_argument("--quick", action="store_true", help="everything once and short: to try the harness")
-    parser.add_argument(
-        "--group", action="append", choices=sorted(cases.GROUPS), help="only this one (may be repeated)"
-    )
+    parser.add_argument("--group", action="append", choices=cases.GROUPS, help="only this one (may be repeated)")
     parser.add_argument("--pyacl", action="store_true", help="also Huawei's own module acl, on the simulated device")
-    parser.add_argument(
-        "--out", type=Path, help="where to write (default: docs/benchmarks; build/benchmarks for a part)"
-    )
+    parser.add_argument("--out", type=Path, help="where to write (docs/benchmarks; of a part build/benchmarks)")
     parser.add_argument("--render", action="store_true", help="measure nothing: render the folder's results.json anew")
     parser.add_argument(
-        "--jobs", action="store_true", help="measure nothing: print the jobs, each a command for a profiler"
+        "--jobs", action="store_true", help="measure nothing: print the jobs as commands, for a profiler"
     )
     args = parser.parse_args(argv)
     part = report.ROOT / "build" / "benchmarks"
@@ -125,7 +116,7 @@ def main(argv=None):
     names = args.group or list(cases.GROUPS)
     if args.jobs:
         for case in (case for name in names for case in cases.GROUPS[name](args.pyacl)):
-            print(f"python benchmarks/worker.py '{json.dumps(job_of(case, args.quick))}'")
+            print(f"python benchmarks/kinds.py '{json.dumps(job_of(case, args.quick))}'")
         return 0
     if args.render:
         report.write(json.loads((folder / "results.json").read_text()), folder)
@@ -152,7 +143,7 @@ def main(argv=None):
     if (failures or missing) and folder == report.DOCS:
         folder = part  # an incomplete report replaces no complete one
     report.write(results, folder)
-    report.show(results)
+    print(report.render(results))
     print(f"bench: {time.monotonic() - begin:.0f} s; {folder / 'README.md'}", file=sys.stderr)
     for name, error in failures.items():
         print(f"bench: {name} FAILED: {error}", file=sys.stderr)

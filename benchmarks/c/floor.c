@@ -12,7 +12,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/uio.h>
 
 #include "device.h"
@@ -28,17 +30,16 @@ typedef struct floor_config {
     uint32_t pictures; /* different pictures of the host, of all channels together */
     int32_t threaded;  /* a report thread; else the caller processes its own reports */
     int32_t copies;    /* copy each picture to the device and each access unit out */
-    int32_t checksums; /* of all access units, for comparison with the peers */
     int32_t v2;        /* hi_mpi_venc in place of aclvenc */
     int32_t file;      /* descriptor that the access units of the first channel are written to, or -1 */
 } floor_config;
 
 typedef struct floor_result {
-    uint64_t frames, bytes, checksum;
+    uint64_t frames, bytes; /* of the access units of all channels */
 } floor_result;
 
 typedef struct floor_paced {
-    uint64_t frames, lost, cpu_ns, took_ns;
+    uint64_t lost, cpu_ns, took_ns;
     const uint64_t *latency_ns; /* from when a frame was due to its access unit in the host's memory */
     uint64_t latencies;
 } floor_paced;
@@ -54,16 +55,14 @@ typedef struct channel {
     struct floor *owner;
     uint32_t number, free_count; /* free_count: lock */
     aclvencChannelDesc *desc;
-    slot *slots, **free;    /* free: lock; the last one was given back last */
-    slot **flying;          /* V2: by frame number, which its streams do not tell */
-    uint64_t sent, written; /* frames */
-    floor_result result;
+    slot *slots, **free;          /* free: lock; the last one was given back last */
+    slot **flying;                /* V2: by frame number, which its streams do not tell */
+    uint64_t sent, came, written; /* frames */
     char *output;
     uint32_t *sizes; /* of the access units in `output` */
 } channel;
 
 typedef struct floor {
-    device_api api;
     floor_config config;
     aclrtContext context;
     aclvencFrameConfig *frame_config;
@@ -75,31 +74,20 @@ typedef struct floor {
     atomic_int stop;
     pthread_mutex_t lock;
     pthread_cond_t progress;
-    uint64_t done, awaited; /* lock */
-    bool timing;            /* floor_pace runs */
+    uint64_t sent;     /* frames, on all channels */
+    floor_result done; /* lock */
+    uint64_t awaited;  /* lock */
+    bool timing;       /* floor_pace runs */
     uint64_t *latency_ns;
     atomic_uint_least64_t latencies;
 } floor_t;
 
-static void need(floor_t *f, int rc) {
+static void need(int rc) {
     if (rc != ACL_SUCCESS) {
-        const char *text = f->api.aclGetRecentErrMsg();
+        const char *text = aclGetRecentErrMsg();
         fprintf(stderr, "C floor: %d %s\n", rc, text ? text : "");
         abort();
     }
-}
-
-static uint32_t adler32(uint32_t sum, const uint8_t *data, size_t size) {
-    uint32_t a = sum & 0xffff, b = sum >> 16;
-    while (size != 0) {
-        size_t part = size < 5552 ? size : 5552;
-        size -= part;
-        while (part-- != 0)
-            b += a += *data++;
-        a %= 65521;
-        b %= 65521;
-    }
-    return b << 16 | a;
 }
 
 /* ---- access units ------------------------------------------------------------------------------------------ */
@@ -107,23 +95,21 @@ static uint32_t adler32(uint32_t sum, const uint8_t *data, size_t size) {
 static void deliver(slot *s, const void *data, uint32_t size) {
     channel *ch = s->channel;
     floor_t *f = ch->owner;
-    uint64_t index = ch->result.frames % f->config.outputs;
+    uint64_t index = ch->came % f->config.outputs;
     char *output = ch->output + index * OUTPUT;
     if (f->config.copies)
-        need(f, f->api.aclrtMemcpy(output, OUTPUT, data, size, ACL_MEMCPY_DEVICE_TO_HOST));
-    if (f->config.checksums)
-        ch->result.checksum = adler32((uint32_t)ch->result.checksum, (const uint8_t *)output, size);
+        need(aclrtMemcpy(output, OUTPUT, data, size, ACL_MEMCPY_DEVICE_TO_HOST));
     if (f->timing)
         f->latency_ns[atomic_fetch_add(&f->latencies, 1)] = now_ns() - s->due_ns;
     ch->sizes[index] = size;
     if (f->config.threaded)
         pthread_mutex_lock(&f->lock);
     ch->free[ch->free_count++] = s;
-    ch->result.bytes += size;
-    ch->result.frames++;
-    f->done++;
+    ch->came++;
+    f->done.frames++;
+    f->done.bytes += size;
     if (f->config.threaded) {
-        if (f->done == f->awaited)
+        if (f->done.frames == f->awaited)
             pthread_cond_signal(&f->progress);
         pthread_mutex_unlock(&f->lock);
     }
@@ -131,21 +117,9 @@ static void deliver(slot *s, const void *data, uint32_t size) {
 
 static void callback(acldvppPicDesc *input, acldvppStreamDesc *stream, void *user_data) {
     slot *s = user_data;
-    const device_api *api = &s->channel->owner->api;
-    (void)input;
-    if (api->acldvppGetStreamDescRetCode(stream) != 0)
+    if (acldvppGetStreamDescRetCode(stream) != 0)
         abort();
-    deliver(s, api->acldvppGetStreamDescData(stream), api->acldvppGetStreamDescSize(stream));
-}
-
-static void *report(void *pointer) {
-    floor_t *f = pointer;
-    pthread_setname_np(pthread_self(), "floor-report");
-    f->api.aclrtSetCurrentContext(f->context);
-    while (!atomic_load(&f->stop))
-        if (f->api.aclrtProcessReport(REPORT_MS) == ACL_ERROR_RT_THREAD_SUBSCRIBE)
-            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-    return NULL;
+    deliver(s, acldvppGetStreamDescData(stream), acldvppGetStreamDescSize(stream));
 }
 
 /* The next access unit of a channel, if there is one: its status is asked for first, as the vendor documents it. */
@@ -154,33 +128,39 @@ static bool get_one(channel *ch) {
     hi_venc_pack packs[PACKS];
     hi_venc_chn_status status;
     hi_venc_stream stream = {.pack = packs};
-    need(f, f->api.hi_mpi_venc_query_status((hi_venc_chn)ch->number, &status));
+    need(hi_mpi_venc_query_status((hi_venc_chn)ch->number, &status));
     if (status.cur_packs == 0)
         return false;
     stream.pack_cnt = status.cur_packs;
     if (status.cur_packs > PACKS)
         abort();
-    need(f, f->api.hi_mpi_venc_get_stream((hi_venc_chn)ch->number, &stream, 0));
+    need(hi_mpi_venc_get_stream((hi_venc_chn)ch->number, &stream, 0));
     if (stream.pack_cnt != 1 || packs[0].len <= packs[0].offset)
         abort(); /* one_stream_buf: a frame is one pack; without bytes it has failed */
-    deliver(ch->flying[ch->result.frames % f->config.buffers], packs[0].addr + packs[0].offset,
-            packs[0].len - packs[0].offset);
-    need(f, f->api.hi_mpi_venc_release_stream((hi_venc_chn)ch->number, &stream));
+    deliver(ch->flying[ch->came % f->config.buffers], packs[0].addr + packs[0].offset, packs[0].len - packs[0].offset);
+    need(hi_mpi_venc_release_stream((hi_venc_chn)ch->number, &stream));
     return true;
 }
 
-static void *get_streams(void *pointer) {
-    floor_t *f = pointer;
+/* V2: what has come on any channel. */
+static void get_streams(floor_t *f) {
     hi_dvpp_epoll_event events[EVENTS];
+    hi_s32 count = 0;
+    need(hi_mpi_sys_wait_epoll(f->epoll, events, EVENTS, REPORT_MS, &count));
+    for (hi_s32 i = 0; i < count; i++)
+        while (get_one(events[i].data))
+            continue;
+}
+
+static void *report(void *pointer) {
+    floor_t *f = pointer;
     pthread_setname_np(pthread_self(), "floor-report");
-    f->api.aclrtSetCurrentContext(f->context);
-    while (!atomic_load(&f->stop)) {
-        hi_s32 count = 0;
-        need(f, f->api.hi_mpi_sys_wait_epoll(f->epoll, events, EVENTS, REPORT_MS, &count));
-        for (hi_s32 i = 0; i < count; i++)
-            while (get_one(events[i].data))
-                continue;
-    }
+    aclrtSetCurrentContext(f->context);
+    while (!atomic_load(&f->stop))
+        if (f->config.v2)
+            get_streams(f);
+        else if (aclrtProcessReport(REPORT_MS) == ACL_ERROR_RT_THREAD_SUBSCRIBE)
+            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     return NULL;
 }
 
@@ -189,13 +169,13 @@ static void *get_streams(void *pointer) {
 /* Until `target` frames have come, over all channels. */
 static void wait_for(floor_t *f, uint64_t target) {
     if (!f->config.threaded) {
-        while (f->done < target)
-            f->api.aclrtProcessReport(REPORT_MS);
+        while (f->done.frames < target)
+            aclrtProcessReport(REPORT_MS);
         return;
     }
     pthread_mutex_lock(&f->lock);
     f->awaited = target;
-    while (f->done < target)
+    while (f->done.frames < target)
         pthread_cond_wait(&f->progress, &f->lock);
     f->awaited = 0;
     pthread_mutex_unlock(&f->lock);
@@ -215,12 +195,13 @@ static bool take_slots(floor_t *f, channel *ch, uint32_t count, slot **taken) {
 
 static void send_one(floor_t *f, channel *ch, slot *s) {
     if (f->config.copies)
-        need(f, f->api.aclrtMemcpy(s->memory, f->picture_size,
-                                   f->pixels + (ch->number + ch->sent) % f->config.pictures * f->picture_size,
-                                   f->picture_size, ACL_MEMCPY_HOST_TO_DEVICE));
+        need(aclrtMemcpy(s->memory, f->picture_size,
+                         f->pixels + (ch->number + ch->sent) % f->config.pictures * f->picture_size, f->picture_size,
+                         ACL_MEMCPY_HOST_TO_DEVICE));
     uint64_t number = ch->sent++;
+    f->sent++;
     if (!f->config.v2) {
-        need(f, f->api.aclvencSendFrame(ch->desc, s->picture, NULL, f->frame_config, s));
+        need(aclvencSendFrame(ch->desc, s->picture, NULL, f->frame_config, s));
         return;
     }
     hi_video_frame_info picture = {.pool_id = (hi_u32)-1, .mod_id = HI_ID_VENC};
@@ -233,7 +214,7 @@ static void send_one(floor_t *f, channel *ch, slot *s) {
     picture.v_frame.pts = 33333 * number;
     picture.v_frame.time_ref = (hi_u32)(2 * number);
     ch->flying[number % f->config.buffers] = s;
-    need(f, f->api.hi_mpi_venc_send_frame((hi_venc_chn)ch->number, &picture, 0));
+    need(hi_mpi_venc_send_frame((hi_venc_chn)ch->number, &picture, 0));
 }
 
 /* Write to the file what has come up to frame `end`. Slots in flight and frames not written are `buffers` at most. */
@@ -252,13 +233,12 @@ static void write_out(floor_t *f, channel *ch, uint64_t end) {
     }
 }
 
-/* Send `frames` on the first channel, `batch` at a time, and wait for all of them. `result` is what this call added. */
-EXPORT void floor_run(floor_t *f, uint64_t frames, uint32_t batch, floor_result *result) {
+/* Send `frames` on the first channel, `batch` at a time, and wait for all of them. */
+EXPORT void floor_run(floor_t *f, uint64_t frames, uint32_t batch) {
     channel *ch = &f->channels[0];
     slot *taken[MAX_BUFFERS];
-    floor_result before = ch->result;
-    uint64_t base = f->done, sent = 0;
-    f->api.aclrtSetCurrentContext(f->context);
+    uint64_t base = f->done.frames, sent = 0;
+    aclrtSetCurrentContext(f->context);
     while (sent < frames) {
         uint32_t now = frames - sent < batch ? (uint32_t)(frames - sent) : batch;
         /* Serially all that was sent; else as many as make room for the batch. */
@@ -277,15 +257,12 @@ EXPORT void floor_run(floor_t *f, uint64_t frames, uint32_t batch, floor_result 
     wait_for(f, base + frames);
     if (f->config.file >= 0)
         write_out(f, ch, base + frames);
-    result->frames = ch->result.frames - before.frames;
-    result->bytes = ch->result.bytes - before.bytes;
-    result->checksum = ch->result.checksum;
 }
 
 /* Hand `frames` to each channel; where its buffers are all in flight, wait for one. The device may stand still as long as
  * there are buffers. */
 EXPORT void floor_queue(floor_t *f, uint64_t frames) {
-    f->api.aclrtSetCurrentContext(f->context);
+    aclrtSetCurrentContext(f->context);
     for (uint32_t c = 0; c < f->config.channels; c++)
         for (uint64_t i = 0; i < frames; i++) {
             slot *s;
@@ -297,19 +274,9 @@ EXPORT void floor_queue(floor_t *f, uint64_t frames) {
 
 /* What came out of all channels so far. */
 EXPORT void floor_total(floor_t *f, floor_result *total) {
-    memset(total, 0, sizeof *total);
     pthread_mutex_lock(&f->lock);
-    for (uint32_t c = 0; c < f->config.channels; c++) {
-        total->frames += f->channels[c].result.frames;
-        total->bytes += f->channels[c].result.bytes;
-    }
+    *total = f->done;
     pthread_mutex_unlock(&f->lock);
-}
-
-static uint64_t cpu_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 /* `rate` frames a second on each channel from this thread: `together` of them at a time, the groups evenly spread. A
@@ -317,15 +284,15 @@ static uint64_t cpu_ns(void) {
 EXPORT void floor_pace(floor_t *f, uint32_t rate, uint32_t warm_up, uint32_t frames, uint32_t together,
                        floor_paced *out) {
     uint64_t channels = f->config.channels, warm = warm_up * channels, all = (warm_up + frames) * channels;
-    uint64_t start, cpu = 0, begin = 0, lost = 0, total = 0;
+    uint64_t start, cpu = 0, begin = 0;
     f->latency_ns = realloc(f->latency_ns, all * sizeof *f->latency_ns);
     atomic_store(&f->latencies, 0);
     f->timing = true;
-    f->api.aclrtSetCurrentContext(f->context);
+    aclrtSetCurrentContext(f->context);
     start = now_ns();
     for (uint64_t i = 0; i < all; i++) {
         if (i == warm) {
-            cpu = cpu_ns();
+            cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
             begin = now_ns();
             atomic_store(&f->latencies, 0); /* those that come of the warm-up are few */
         }
@@ -340,46 +307,51 @@ EXPORT void floor_pace(floor_t *f, uint32_t rate, uint32_t warm_up, uint32_t fra
             s->due_ns = due;
             send_one(f, ch, s);
         } else if (i >= warm)
-            lost++;
+            out->lost++;
     }
     out->took_ns = now_ns() - begin;
-    for (uint64_t c = 0; c < channels; c++)
-        total += f->channels[c].sent;
-    wait_for(f, total);
+    wait_for(f, f->sent);
     f->timing = false;
-    *out = (floor_paced){frames * channels - lost, lost, cpu_ns() - cpu, out->took_ns, f->latency_ns, f->latencies};
+    out->cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+    out->latency_ns = f->latency_ns;
+    out->latencies = f->latencies;
 }
 
 /* ---- opening and closing ------------------------------------------------------------------------------------ */
 
+static void *zeroed(size_t count, size_t size) {
+    void *memory = calloc(count, size);
+    if (memory == NULL)
+        abort();
+    return memory;
+}
+
 static void open_v1(floor_t *f, channel *ch) {
-    const device_api *api = &f->api;
     const floor_config *c = &f->config;
-    ch->desc = api->aclvencCreateChannelDesc();
-    need(f, api->aclvencSetChannelDescThreadId(ch->desc, (uint64_t)(c->threaded ? f->thread : pthread_self())));
-    need(f, api->aclvencSetChannelDescCallback(ch->desc, callback));
-    need(f, api->aclvencSetChannelDescEnType(ch->desc, H265_MAIN_LEVEL));
-    need(f, api->aclvencSetChannelDescPicFormat(ch->desc, PIXEL_FORMAT_YUV_SEMIPLANAR_420));
-    need(f, api->aclvencSetChannelDescPicWidth(ch->desc, c->width));
-    need(f, api->aclvencSetChannelDescPicHeight(ch->desc, c->height));
-    need(f, api->aclvencSetChannelDescKeyFrameInterval(ch->desc, 65536));
-    need(f, api->aclvencCreateChannel(ch->desc));
+    ch->desc = aclvencCreateChannelDesc();
+    need(aclvencSetChannelDescThreadId(ch->desc, (uint64_t)(c->threaded ? f->thread : pthread_self())));
+    need(aclvencSetChannelDescCallback(ch->desc, callback));
+    need(aclvencSetChannelDescEnType(ch->desc, H265_MAIN_LEVEL));
+    need(aclvencSetChannelDescPicFormat(ch->desc, PIXEL_FORMAT_YUV_SEMIPLANAR_420));
+    need(aclvencSetChannelDescPicWidth(ch->desc, c->width));
+    need(aclvencSetChannelDescPicHeight(ch->desc, c->height));
+    need(aclvencSetChannelDescKeyFrameInterval(ch->desc, 65536));
+    need(aclvencCreateChannel(ch->desc));
     for (uint32_t i = 0; i < c->buffers; i++) {
         slot *s = &ch->slots[i];
-        s->picture = api->acldvppCreatePicDesc();
-        need(f, api->acldvppMalloc(&s->memory, f->picture_size));
-        need(f, api->acldvppSetPicDescData(s->picture, s->memory));
-        need(f, api->acldvppSetPicDescSize(s->picture, (uint32_t)f->picture_size));
-        need(f, api->acldvppSetPicDescFormat(s->picture, PIXEL_FORMAT_YUV_SEMIPLANAR_420));
-        need(f, api->acldvppSetPicDescWidth(s->picture, c->width));
-        need(f, api->acldvppSetPicDescHeight(s->picture, c->height));
-        need(f, api->acldvppSetPicDescWidthStride(s->picture, c->width));
-        need(f, api->acldvppSetPicDescHeightStride(s->picture, c->height));
+        s->picture = acldvppCreatePicDesc();
+        need(acldvppMalloc(&s->memory, f->picture_size));
+        need(acldvppSetPicDescData(s->picture, s->memory));
+        need(acldvppSetPicDescSize(s->picture, (uint32_t)f->picture_size));
+        need(acldvppSetPicDescFormat(s->picture, PIXEL_FORMAT_YUV_SEMIPLANAR_420));
+        need(acldvppSetPicDescWidth(s->picture, c->width));
+        need(acldvppSetPicDescHeight(s->picture, c->height));
+        need(acldvppSetPicDescWidthStride(s->picture, c->width));
+        need(acldvppSetPicDescHeightStride(s->picture, c->height));
     }
 }
 
 static void open_v2(floor_t *f, channel *ch) {
-    const device_api *api = &f->api;
     hi_venc_chn id = (hi_venc_chn)ch->number;
     hi_venc_chn_attr attr;
     memset(&attr, 0, sizeof attr);
@@ -395,26 +367,23 @@ static void open_v2(floor_t *f, channel *ch) {
     attr.rc_attr.h265_cbr.bit_rate = 4000;
     attr.gop_attr.gop_mode = HI_VENC_GOP_MODE_NORMAL_P;
     attr.gop_attr.normal_p.ip_qp_delta = 2;
-    need(f, api->hi_mpi_venc_create_chn(id, &attr));
-    need(f, api->hi_mpi_venc_start_chn(id, &(hi_venc_start_param){.recv_pic_num = -1}));
+    need(hi_mpi_venc_create_chn(id, &attr));
+    need(hi_mpi_venc_start_chn(id, &(hi_venc_start_param){.recv_pic_num = -1}));
     hi_dvpp_epoll_event event = {.events = HI_DVPP_EPOLL_IN, .data = ch};
-    need(f, api->hi_mpi_sys_ctl_epoll(f->epoll, HI_DVPP_EPOLL_CTL_ADD, api->hi_mpi_venc_get_fd(id), &event));
+    need(hi_mpi_sys_ctl_epoll(f->epoll, HI_DVPP_EPOLL_CTL_ADD, hi_mpi_venc_get_fd(id), &event));
     for (uint32_t i = 0; i < f->config.buffers; i++)
-        need(f, api->hi_mpi_dvpp_malloc(0, &ch->slots[i].memory, f->picture_size));
+        need(hi_mpi_dvpp_malloc(0, &ch->slots[i].memory, f->picture_size));
 }
 
 static void open_channel(floor_t *f, channel *ch) {
     const floor_config *c = &f->config;
     ch->owner = f;
     ch->number = (uint32_t)(ch - f->channels);
-    ch->result.checksum = 1;
-    ch->output = malloc((size_t)c->outputs * OUTPUT);
-    ch->sizes = calloc(c->outputs, sizeof *ch->sizes);
-    ch->slots = calloc(c->buffers, sizeof *ch->slots);
-    ch->free = calloc(c->buffers, sizeof *ch->free);
-    ch->flying = calloc(c->buffers, sizeof *ch->flying);
-    if (!ch->output || !ch->sizes || !ch->slots || !ch->free || !ch->flying)
-        abort();
+    ch->output = zeroed(c->outputs, OUTPUT);
+    ch->sizes = zeroed(c->outputs, sizeof *ch->sizes);
+    ch->slots = zeroed(c->buffers, sizeof *ch->slots);
+    ch->free = zeroed(c->buffers, sizeof(slot *));
+    ch->flying = zeroed(c->buffers, sizeof(slot *));
     for (; ch->free_count < c->buffers; ch->free_count++) {
         ch->slots[ch->free_count].channel = ch;
         ch->free[ch->free_count] = &ch->slots[ch->free_count];
@@ -422,38 +391,34 @@ static void open_channel(floor_t *f, channel *ch) {
     (c->v2 ? open_v2 : open_v1)(f, ch);
 }
 
-EXPORT floor_t *floor_open(const char *device_path, const floor_config *config) {
-    floor_t *f = calloc(1, sizeof *f);
-    if (f == NULL || config->channels == 0 || config->outputs == 0 || config->buffers == 0 || config->pictures == 0 ||
+EXPORT floor_t *floor_open(const floor_config *config) {
+    if (config->channels == 0 || config->outputs == 0 || config->buffers == 0 || config->pictures == 0 ||
         config->buffers > MAX_BUFFERS || (config->file >= 0 && config->outputs < config->buffers) ||
-        (config->v2 && !config->threaded) || config->width % 16 != 0 || device_load(device_path, &f->api) != 0) {
-        free(f);
+        (config->v2 && !config->threaded) || config->width % 16 != 0)
         return NULL;
-    }
+    floor_t *f = zeroed(1, sizeof *f);
     f->config = *config;
     f->picture_size = (size_t)config->width * config->height * 3 / 2;
     pthread_mutex_init(&f->lock, NULL);
     pthread_cond_init(&f->progress, NULL);
-    int rc = f->api.aclInit(NULL);
+    int rc = aclInit(NULL);
     if (rc != ACL_ERROR_REPEAT_INITIALIZE)
-        need(f, rc);
-    need(f, f->api.aclrtCreateContext(&f->context, 0));
-    f->pixels = malloc(config->pictures * f->picture_size);
-    f->channels = calloc(config->channels, sizeof *f->channels);
-    if (f->pixels == NULL || f->channels == NULL)
-        abort();
+        need(rc);
+    need(aclrtCreateContext(&f->context, 0));
+    f->pixels = zeroed(config->pictures, f->picture_size);
+    f->channels = zeroed(config->channels, sizeof *f->channels);
     memset(f->pixels, 0x5a, config->pictures * f->picture_size); /* not the kernel's one page of zeros */
     if (config->v2) {
         hi_venc_mod_param param = {.mod_type = HI_VENC_MOD_H265};
-        need(f, f->api.hi_mpi_sys_init());
-        need(f, f->api.hi_mpi_venc_get_mod_param(&param));
+        need(hi_mpi_sys_init());
+        need(hi_mpi_venc_get_mod_param(&param));
         param.mod_type = HI_VENC_MOD_H265;
         param.h265_mod_param.one_stream_buf = 1;
-        need(f, f->api.hi_mpi_venc_set_mod_param(&param));
-        need(f, f->api.hi_mpi_sys_create_epoll((hi_s32)config->channels, &f->epoll));
+        need(hi_mpi_venc_set_mod_param(&param));
+        need(hi_mpi_sys_create_epoll((hi_s32)config->channels, &f->epoll));
     } else
-        f->frame_config = f->api.aclvencCreateFrameConfig();
-    if (config->threaded && pthread_create(&f->thread, NULL, config->v2 ? get_streams : report, f) != 0)
+        f->frame_config = aclvencCreateFrameConfig();
+    if (config->threaded && pthread_create(&f->thread, NULL, report, f) != 0)
         abort();
     for (uint32_t c = 0; c < config->channels; c++)
         open_channel(f, &f->channels[c]);
@@ -461,21 +426,20 @@ EXPORT floor_t *floor_open(const char *device_path, const floor_config *config) 
 }
 
 static void close_channel(floor_t *f, channel *ch) {
-    const device_api *api = &f->api;
     hi_venc_chn id = (hi_venc_chn)ch->number;
     if (f->config.v2) {
-        need(f, api->hi_mpi_venc_stop_chn(id));
-        need(f, api->hi_mpi_sys_ctl_epoll(f->epoll, HI_DVPP_EPOLL_CTL_DEL, api->hi_mpi_venc_get_fd(id), NULL));
-        need(f, api->hi_mpi_venc_close_fd(id));
-        need(f, api->hi_mpi_venc_destroy_chn(id));
+        need(hi_mpi_venc_stop_chn(id));
+        need(hi_mpi_sys_ctl_epoll(f->epoll, HI_DVPP_EPOLL_CTL_DEL, hi_mpi_venc_get_fd(id), NULL));
+        need(hi_mpi_venc_close_fd(id));
+        need(hi_mpi_venc_destroy_chn(id));
     } else {
-        need(f, api->aclvencDestroyChannel(ch->desc));
-        need(f, api->aclvencDestroyChannelDesc(ch->desc));
+        need(aclvencDestroyChannel(ch->desc));
+        need(aclvencDestroyChannelDesc(ch->desc));
     }
     for (uint32_t i = 0; i < f->config.buffers; i++) {
         if (!f->config.v2)
-            need(f, api->acldvppDestroyPicDesc(ch->slots[i].picture));
-        need(f, (f->config.v2 ? api->hi_mpi_dvpp_free : api->acldvppFree)(ch->slots[i].memory));
+            need(acldvppDestroyPicDesc(ch->slots[i].picture));
+        need((f->config.v2 ? hi_mpi_dvpp_free : acldvppFree)(ch->slots[i].memory));
     }
     free(ch->output);
     free(ch->sizes);
@@ -491,7 +455,7 @@ static void end_thread(floor_t *f) {
 }
 
 EXPORT void floor_close(floor_t *f) {
-    f->api.aclrtSetCurrentContext(f->context);
+    aclrtSetCurrentContext(f->context);
     /* V2's thread may have the last stream in hand yet; V1's has to run while channels are destroyed. */
     if (f->config.v2)
         end_thread(f);
@@ -500,11 +464,11 @@ EXPORT void floor_close(floor_t *f) {
     if (!f->config.v2)
         end_thread(f);
     if (f->config.v2) {
-        need(f, f->api.hi_mpi_sys_close_epoll(f->epoll));
-        need(f, f->api.hi_mpi_sys_exit());
+        need(hi_mpi_sys_close_epoll(f->epoll));
+        need(hi_mpi_sys_exit());
     } else
-        need(f, f->api.aclvencDestroyFrameConfig(f->frame_config));
-    need(f, f->api.aclrtDestroyContext(f->context));
+        need(aclvencDestroyFrameConfig(f->frame_config));
+    need(aclrtDestroyContext(f->context));
     pthread_cond_destroy(&f->progress);
     pthread_mutex_destroy(&f->lock);
     free(f->pixels);

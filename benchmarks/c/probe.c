@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A device library that is the simulated device, except that it takes the time of every callback. Every peer opens it by
- * its path and passes through it alike: all other functions are found in the simulated device, on which it depends.
+ * its path, or has it preloaded, and passes through it alike: all other functions are found in the simulated device, on
+ * which it depends.
  */
-#include <pthread.h>
+#include <dlfcn.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "aclsim.h"
 #include "device.h"
-
-#define EXPORT __attribute__((visibility("default")))
 
 enum { MAX_CHANNELS = 256, MAX_SAMPLES = 1 << 20 };
 
@@ -19,87 +19,52 @@ typedef struct probe_window {
     uint64_t channels, encoded, host_idle_ns;
 } probe_window;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static aclvencChannelDesc *open_channels[MAX_CHANNELS]; /* lock */
-static size_t open_count;                               /* lock */
-static _Atomic(aclvencCallback) program;                /* one peer to a process: one callback */
-static atomic_size_t samples;
-static uint32_t hold_ns[MAX_SAMPLES];
-static _Atomic uint64_t entered_ns[MAX_SAMPLES];
+static aclvencChannelDesc *channels[MAX_CHANNELS]; /* of the process's one peer */
+static atomic_size_t channel_count;
+static _Atomic(aclvencCallback) program; /* one peer to a process: one callback */
 
-static void *device_symbol(const char *name) {
-    static void *handle;
-    if (handle == NULL)
-        handle = dlopen("libascendvenc_sim.so", RTLD_LAZY | RTLD_NOLOAD);
-    void *symbol = handle != NULL ? dlsym(handle, name) : NULL;
-    if (symbol == NULL)
-        abort();
-    return symbol;
-}
+/* What the benchmark reads, in the order of the callbacks: when they were entered, how long they took. It is set back to
+ * none between two measurements, when no callback runs. */
+atomic_size_t probe_samples;
+uint32_t probe_hold_ns[MAX_SAMPLES];
+_Atomic uint64_t probe_entered_ns[MAX_SAMPLES];
 
 static void timed(acldvppPicDesc *input, acldvppStreamDesc *output, void *user_data) {
-    size_t i = atomic_fetch_add(&samples, 1);
+    size_t i = atomic_fetch_add(&probe_samples, 1);
+    if (i >= MAX_SAMPLES)
+        abort(); /* longer than anything that is measured */
     uint64_t start = now_ns();
-    if (i < MAX_SAMPLES)
-        atomic_store(&entered_ns[i], start);
+    atomic_store(&probe_entered_ns[i], start);
     atomic_load (&program)(input, output, user_data);
-    if (i < MAX_SAMPLES)
-        hold_ns[i] = (uint32_t)(now_ns() - start);
+    probe_hold_ns[i] = (uint32_t)(now_ns() - start);
 }
 
-EXPORT aclError aclvencSetChannelDescCallback(aclvencChannelDesc *desc, aclvencCallback callback) {
+aclError aclvencSetChannelDescCallback(aclvencChannelDesc *desc, aclvencCallback callback) {
     aclError (*set)(aclvencChannelDesc *, aclvencCallback);
-    void *symbol = device_symbol(__func__);
+    void *symbol = dlsym(RTLD_NEXT, __func__);
     memcpy(&set, &symbol, sizeof symbol);
     aclvencCallback before = atomic_exchange(&program, callback);
-    if (before != NULL && before != callback)
-        abort(); /* two peers in this process */
+    size_t number = atomic_fetch_add(&channel_count, 1);
+    if (symbol == NULL || (before != NULL && before != callback) || number >= MAX_CHANNELS)
+        abort(); /* two peers in this process, or more channels than a chip has */
+    channels[number] = desc;
     return set(desc, timed);
 }
 
-static aclError forward(const char *name, aclvencChannelDesc *desc) {
-    aclError (*call)(aclvencChannelDesc *);
-    void *symbol = device_symbol(name);
-    memcpy(&call, &symbol, sizeof symbol);
-    return call(desc);
-}
-
-EXPORT aclError aclvencCreateChannel(aclvencChannelDesc *desc) {
-    aclError rc = forward(__func__, desc);
-    pthread_mutex_lock(&lock);
-    if (rc == ACL_SUCCESS && open_count < MAX_CHANNELS)
-        open_channels[open_count++] = desc;
-    pthread_mutex_unlock(&lock);
-    return rc;
-}
-
-EXPORT aclError aclvencDestroyChannel(aclvencChannelDesc *desc) {
-    pthread_mutex_lock(&lock);
-    for (size_t i = 0; i < open_count; i++)
-        if (open_channels[i] == desc)
-            open_channels[i] = open_channels[--open_count];
-    pthread_mutex_unlock(&lock);
-    return forward(__func__, desc);
-}
-
-/* ---- what the benchmark reads ---------------------------------------------------------------------------- */
-
 static void look(probe_window *w) {
     memset(w, 0, sizeof *w);
-    pthread_mutex_lock(&lock);
-    for (size_t i = 0; i < open_count; i++) {
+    for (size_t i = 0; i < atomic_load(&channel_count); i++) {
         aclsim_channel_stats s;
-        if (aclsim_get_channel_stats(open_channels[i], &s) != 0)
-            continue;
+        if (aclsim_get_channel_stats(channels[i], &s) != 0)
+            continue; /* not open */
         w->channels++;
         w->encoded += s.encoded;
         w->host_idle_ns += s.host_idle_ns;
     }
-    pthread_mutex_unlock(&lock);
 }
 
 /* What happens during so many seconds. Called without the GIL, so that no peer disturbs the clock. */
-EXPORT void probe_watch(double seconds, probe_window *window) {
+void probe_watch(double seconds, probe_window *window) {
     probe_window before, after;
     struct timespec t = {.tv_sec = (time_t)seconds, .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
     uint64_t start = now_ns();
@@ -110,17 +75,4 @@ EXPORT void probe_watch(double seconds, probe_window *window) {
     window->channels = after.channels;
     window->encoded = after.encoded - before.encoded;
     window->host_idle_ns = after.host_idle_ns - before.host_idle_ns;
-}
-
-/* Forget the samples; between two measurements, when no callback runs. */
-EXPORT void probe_clear(void) {
-    atomic_store(&samples, 0);
-}
-
-/* Samples so far, in the order of the callbacks: when they were entered, how long they took. */
-EXPORT size_t probe_samples(const uint32_t **hold, const uint64_t **entered) {
-    *hold = hold_ns;
-    *entered = (const uint64_t *)(const void *)entered_ns;
-    size_t count = atomic_load(&samples);
-    return count < MAX_SAMPLES ? count : MAX_SAMPLES;
 }

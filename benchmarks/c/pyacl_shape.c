@@ -11,11 +11,8 @@
 
 #define NPY_NO_DEPRECATED_API NPY_1_7_API_VERSION
 #include <numpy/arrayobject.h>
-#include <pthread.h>
 
 #include "device.h"
-
-static device_api api;
 
 /* ---- callbacks: by channel descriptor, as the vendor's map of them ----------------------------------------- */
 
@@ -55,7 +52,6 @@ static void trampoline(acldvppPicDesc *input, acldvppStreamDesc *output, void *p
 static PyObject *venc_set_channel_desc_callback(PyObject *self, PyObject *args) {
     unsigned long desc;
     PyObject *function;
-    (void)self;
     if (!PyArg_ParseTuple(args, "kO", &desc, &function))
         return NULL;
     PyObject **known = find_callback((aclvencChannelDesc *)desc);
@@ -67,13 +63,12 @@ static PyObject *venc_set_channel_desc_callback(PyObject *self, PyObject *args) 
     }
     Py_INCREF(function);
     Py_XSETREF(*known, function);
-    return Py_BuildValue("i", api.aclvencSetChannelDescCallback((aclvencChannelDesc *)desc, trampoline));
+    return Py_BuildValue("i", aclvencSetChannelDescCallback((aclvencChannelDesc *)desc, trampoline));
 }
 
 static PyObject *venc_send_frame(PyObject *self, PyObject *args) {
     unsigned long desc, input, reserve, config;
     PyObject *object;
-    (void)self;
     if (!PyArg_ParseTuple(args, "kkkkO", &desc, &input, &reserve, &config, &object))
         return NULL;
     PyObject **function = find_callback((aclvencChannelDesc *)desc);
@@ -85,22 +80,19 @@ static PyObject *venc_send_frame(PyObject *self, PyObject *args) {
     Py_INCREF(object);
     data->function = *function;
     data->object = object;
-    aclError rc;
     PyThreadState *saved = PyEval_SaveThread();
-    rc = api.aclvencSendFrame((aclvencChannelDesc *)desc, (acldvppPicDesc *)input, (void *)reserve,
-                              (aclvencFrameConfig *)config, data);
+    aclError rc = aclvencSendFrame((aclvencChannelDesc *)desc, (acldvppPicDesc *)input, (void *)reserve,
+                                   (aclvencFrameConfig *)config, data);
     PyEval_RestoreThread(saved);
     return Py_BuildValue("i", rc);
 }
 
 static PyObject *venc_destroy_channel(PyObject *self, PyObject *args) {
     unsigned long desc;
-    (void)self;
     if (!PyArg_ParseTuple(args, "k", &desc))
         return NULL;
-    aclError rc;
     PyThreadState *saved = PyEval_SaveThread();
-    rc = api.aclvencDestroyChannel((aclvencChannelDesc *)desc);
+    aclError rc = aclvencDestroyChannel((aclvencChannelDesc *)desc);
     PyEval_RestoreThread(saved);
     for (size_t i = 0; i < callback_count; i++)
         if (callbacks[i].desc == (aclvencChannelDesc *)desc) {
@@ -114,47 +106,35 @@ static PyObject *venc_destroy_channel(PyObject *self, PyObject *args) {
 
 #define CREATOR(python_name, c_name)                                                                                   \
     static PyObject *python_name(PyObject *self, PyObject *args) {                                                     \
-        (void)self;                                                                                                    \
-        (void)args;                                                                                                    \
-        return Py_BuildValue("k", (unsigned long)api.c_name());                                                        \
-    }
-#define UNARY(python_name, c_name)                                                                                     \
-    static PyObject *python_name(PyObject *self, PyObject *args) {                                                     \
-        unsigned long handle;                                                                                          \
-        (void)self;                                                                                                    \
-        if (!PyArg_ParseTuple(args, "k", &handle))                                                                     \
-            return NULL;                                                                                               \
-        return Py_BuildValue("i", api.c_name((void *)handle));                                                         \
+        return Py_BuildValue("k", (unsigned long)c_name());                                                            \
     }
 #define SETTER(python_name, c_name, format, type)                                                                      \
     static PyObject *python_name(PyObject *self, PyObject *args) {                                                     \
         unsigned long handle;                                                                                          \
         type value;                                                                                                    \
-        (void)self;                                                                                                    \
         if (!PyArg_ParseTuple(args, "k" format, &handle, &value))                                                      \
             return NULL;                                                                                               \
-        return Py_BuildValue("i", api.c_name((void *)handle, value));                                                  \
+        return Py_BuildValue("i", c_name((void *)handle, value));                                                      \
     }
 #define GETTER(python_name, c_name, format)                                                                            \
     static PyObject *python_name(PyObject *self, PyObject *args) {                                                     \
         unsigned long handle;                                                                                          \
-        (void)self;                                                                                                    \
         if (!PyArg_ParseTuple(args, "k", &handle))                                                                     \
             return NULL;                                                                                               \
-        return Py_BuildValue(format, api.c_name((void *)handle));                                                      \
+        return Py_BuildValue(format, c_name((void *)handle));                                                          \
     }
 
-/* Of acl.media what is nothing but its call: CREATE(name, C name), CALL, SET(name, C name, format, type), GET(..., format). */
+/* Of acl.media what is nothing but its call: CREATE(name, C name), SET(name, C name, format, type), GET(..., format). */
 /* clang-format off */
-#define MEDIA_CALLS(CREATE, CALL, SET, GET) \
+#define MEDIA_CALLS(CREATE, SET, GET) \
     CREATE(dvpp_create_pic_desc, acldvppCreatePicDesc) \
     CREATE(venc_create_channel_desc, aclvencCreateChannelDesc) \
     CREATE(venc_create_frame_config, aclvencCreateFrameConfig) \
-    CALL(dvpp_destroy_pic_desc, acldvppDestroyPicDesc) \
-    CALL(venc_destroy_channel_desc, aclvencDestroyChannelDesc) \
-    CALL(venc_destroy_frame_config, aclvencDestroyFrameConfig) \
-    CALL(venc_create_channel, aclvencCreateChannel) \
-    CALL(dvpp_free, acldvppFree) \
+    GET(dvpp_destroy_pic_desc, acldvppDestroyPicDesc, "i") \
+    GET(venc_destroy_channel_desc, aclvencDestroyChannelDesc, "i") \
+    GET(venc_destroy_frame_config, aclvencDestroyFrameConfig, "i") \
+    GET(venc_create_channel, aclvencCreateChannel, "i") \
+    GET(dvpp_free, acldvppFree, "i") \
     SET(dvpp_set_pic_desc_data, acldvppSetPicDescData, "k", void *) \
     SET(dvpp_set_pic_desc_size, acldvppSetPicDescSize, "I", unsigned int) \
     SET(dvpp_set_pic_desc_width, acldvppSetPicDescWidth, "I", unsigned int) \
@@ -171,63 +151,55 @@ static PyObject *venc_destroy_channel(PyObject *self, PyObject *args) {
     GET(dvpp_get_stream_desc_size, acldvppGetStreamDescSize, "I") \
     GET(dvpp_get_stream_desc_ret_code, acldvppGetStreamDescRetCode, "I")
 /* clang-format on */
-MEDIA_CALLS(CREATOR, UNARY, SETTER, GETTER)
-UNARY(set_context, aclrtSetCurrentContext)
-UNARY(destroy_context, aclrtDestroyContext)
+MEDIA_CALLS(CREATOR, SETTER, GETTER)
+GETTER(set_context, aclrtSetCurrentContext, "i")
+GETTER(destroy_context, aclrtDestroyContext, "i")
 
 /* The least that a call can cost: what a hand-written METH_FASTCALL does, for comparison. */
 static PyObject *fastcall_set_width(PyObject *self, PyObject *const *args, Py_ssize_t count) {
-    (void)self;
     if (count != 2)
         return PyErr_Format(PyExc_TypeError, "two arguments");
     unsigned long desc = PyLong_AsUnsignedLongMask(args[0]), width = PyLong_AsUnsignedLongMask(args[1]);
     if (PyErr_Occurred())
         return NULL;
-    return PyLong_FromLong(api.acldvppSetPicDescWidth((acldvppPicDesc *)desc, (uint32_t)width));
+    return PyLong_FromLong(acldvppSetPicDescWidth((acldvppPicDesc *)desc, (uint32_t)width));
 }
 
 static PyObject *fastcall_get_width(PyObject *self, PyObject *arg) {
-    (void)self;
     unsigned long desc = PyLong_AsUnsignedLongMask(arg);
     if (PyErr_Occurred())
         return NULL;
-    return PyLong_FromUnsignedLong(api.acldvppGetPicDescWidth((acldvppPicDesc *)desc));
+    return PyLong_FromUnsignedLong(acldvppGetPicDescWidth((acldvppPicDesc *)desc));
 }
 
 static PyObject *dvpp_malloc(PyObject *self, PyObject *args) {
     unsigned long size;
     void *memory = NULL;
-    (void)self;
     if (!PyArg_ParseTuple(args, "k", &size))
         return NULL;
-    aclError rc = api.acldvppMalloc(&memory, size);
+    aclError rc = acldvppMalloc(&memory, size);
     return Py_BuildValue("ki", (unsigned long)memory, rc);
 }
 
 static PyObject *init(PyObject *self, PyObject *args) {
-    (void)self;
-    (void)args;
-    return Py_BuildValue("i", api.aclInit(NULL));
+    return Py_BuildValue("i", aclInit(NULL));
 }
 
 static PyObject *create_context(PyObject *self, PyObject *args) {
     int device;
     aclrtContext context = NULL;
-    (void)self;
     if (!PyArg_ParseTuple(args, "i", &device))
         return NULL;
-    aclError rc = api.aclrtCreateContext(&context, device);
+    aclError rc = aclrtCreateContext(&context, device);
     return Py_BuildValue("ki", (unsigned long)context, rc);
 }
 
 static PyObject *process_report(PyObject *self, PyObject *args) {
     int timeout;
-    (void)self;
     if (!PyArg_ParseTuple(args, "i", &timeout))
         return NULL;
-    aclError rc;
     PyThreadState *saved = PyEval_SaveThread();
-    rc = api.aclrtProcessReport(timeout);
+    aclError rc = aclrtProcessReport(timeout);
     PyEval_RestoreThread(saved);
     return Py_BuildValue("i", rc);
 }
@@ -236,17 +208,15 @@ static PyObject *process_report(PyObject *self, PyObject *args) {
 static PyObject *copy_memory(PyObject *self, PyObject *args) {
     unsigned long to, room, from, size;
     int kind;
-    (void)self;
     if (!PyArg_ParseTuple(args, "kkkki", &to, &room, &from, &size, &kind))
         return NULL;
-    return Py_BuildValue("i", api.aclrtMemcpy((void *)to, room, (void *)from, size, kind));
+    return Py_BuildValue("i", aclrtMemcpy((void *)to, room, (void *)from, size, kind));
 }
 
 /* ---- util ---------------------------------------------------------------------------------------------------------- */
 
 static PyObject *numpy_to_ptr(PyObject *self, PyObject *args) {
     PyObject *array;
-    (void)self;
     import_array();
     if (!PyArg_ParseTuple(args, "O", &array))
         return NULL;
@@ -260,61 +230,11 @@ static PyObject *numpy_to_ptr(PyObject *self, PyObject *args) {
 /* What the vendor recommends in its place. */
 static PyObject *bytes_to_ptr(PyObject *self, PyObject *args) {
     PyObject *bytes;
-    (void)self;
     if (!PyArg_ParseTuple(args, "O", &bytes))
         return NULL;
     if (!PyBytes_Check(bytes))
         return PyErr_Format(PyExc_ValueError, "needs bytes as argument");
     return Py_BuildValue("k", (unsigned long)PyBytes_AS_STRING(bytes));
-}
-
-typedef struct thread_call {
-    PyObject *function, *argument;
-} thread_call;
-
-static void *run_thread(void *pointer) {
-    thread_call *call = pointer;
-    PyGILState_STATE state = PyGILState_Ensure();
-    PyObject *result = PyObject_CallFunctionObjArgs(call->function, call->argument, NULL);
-    if (result == NULL)
-        PyErr_Print();
-    Py_XDECREF(result);
-    Py_DECREF(call->function);
-    Py_DECREF(call->argument);
-    free(call);
-    PyGILState_Release(state);
-    return NULL;
-}
-
-static PyObject *start_thread(PyObject *self, PyObject *args) {
-    PyObject *function, *argument;
-    pthread_t thread = 0;
-    (void)self;
-    if (!PyArg_ParseTuple(args, "OO", &function, &argument))
-        return NULL;
-    thread_call *call = malloc(sizeof *call);
-    if (call == NULL)
-        return PyErr_NoMemory();
-    Py_INCREF(function);
-    Py_INCREF(argument);
-    *call = (thread_call){function, argument};
-    int rc;
-    PyThreadState *saved = PyEval_SaveThread();
-    rc = pthread_create(&thread, NULL, run_thread, call);
-    PyEval_RestoreThread(saved);
-    return Py_BuildValue("ki", (unsigned long)thread, rc);
-}
-
-static PyObject *stop_thread(PyObject *self, PyObject *args) {
-    unsigned long thread;
-    (void)self;
-    if (!PyArg_ParseTuple(args, "k", &thread))
-        return NULL;
-    int rc;
-    PyThreadState *saved = PyEval_SaveThread();
-    rc = pthread_join((pthread_t)thread, NULL);
-    PyEval_RestoreThread(saved);
-    return Py_BuildValue("i", rc);
 }
 
 /* ---- modules ------------------------------------------------------------------------------------------------------- */
@@ -328,12 +248,12 @@ static PyMethodDef acl_methods[] = {ROW(init) END};
 static PyMethodDef rt_methods[] = {ROW(create_context) ROW(destroy_context) ROW(set_context) ROW(process_report)
                                    NAMED("memcpy", copy_memory) END};
 static PyMethodDef util_methods[] = {
-    ROW(numpy_to_ptr) ROW(bytes_to_ptr) ROW(start_thread) ROW(stop_thread)
+    ROW(numpy_to_ptr) ROW(bytes_to_ptr)
     {"fastcall_set_width", (PyCFunction)(void (*)(void))fastcall_set_width, METH_FASTCALL, NULL},
     {"fastcall_get_width", fastcall_get_width, METH_O, NULL},
     END};
 static PyMethodDef media_methods[] = {
-    MEDIA_CALLS(ROW, ROW, ROW, ROW)
+    MEDIA_CALLS(ROW, ROW, ROW)
     ROW(dvpp_malloc) ROW(venc_set_channel_desc_callback) ROW(venc_destroy_channel) ROW(venc_send_frame) END};
 /* clang-format on */
 
@@ -344,14 +264,8 @@ static PyModuleDef util_def = {
 static PyModuleDef media_def = {
     PyModuleDef_HEAD_INIT, "pyacl_shape.media", NULL, -1, media_methods, NULL, NULL, NULL, NULL};
 
-/* The device library's path is in ASCEND_VENC_BENCH_DEVICE. */
 PyMODINIT_FUNC PyInit_pyacl_shape(void) {
-    const char *path = getenv("ASCEND_VENC_BENCH_DEVICE");
     import_array();
-    if (path == NULL || device_load(path, &api) != 0) {
-        PyErr_SetString(PyExc_ImportError, "ASCEND_VENC_BENCH_DEVICE does not name a device library");
-        return NULL;
-    }
     PyObject *module = PyModule_Create(&acl_def);
     if (module == NULL || PyModule_AddObject(module, "rt", PyModule_Create(&rt_def)) != 0 ||
         PyModule_AddObject(module, "util", PyModule_Create(&util_def)) != 0 ||

@@ -4,58 +4,57 @@
 run(frames) -> Work    encode frames on the first channel, as fast as it can
 queue(frames)          hand frames to each channel; the device may stand still
 sender()               a call that sends one frame on each channel
-pace(...) -> Paced     frames at a rate on all channels, as `ascend_venc.cli.streams.pace`
+pace(...) -> Paced     frames at a rate on all channels, as `ascend_venc.cli.streams.pace`; `total` tells their bytes
 total() -> Work        what came out of all channels since it was opened
 close()
 """
 
-import functools
+from harness import PACED_PICTURES
 
-from peers.acl_program import AclProgram, Ctypes, PacedProgram
+from peers.acl_program import AclProgram, PacedProgram
 from peers.c_floor import CFloor
-from peers.encoder import Asyncio, EncoderPeer, Paced, Sunk
+from peers.encoder import Asyncio, EncoderPeer, Paced
 
-WITH = functools.partial
-PROGRAMS = ("bytes_to_ptr", "numpy_to_ptr")  # what the vendor recommends, and what it deprecates
+BYTES, NUMPY = "bytes_to_ptr", "numpy_to_ptr"  # what the vendor recommends, and what its samples use and it deprecates
+MODULES = ("stand-in", "pyACL", "facade")
+ENCODER_WAYS = ("encode", "submit_many", "acquire", "submit", "submit_async")
 
-OPENERS = {
-    "C loop": CFloor,
-    "device alone": WITH(CFloor, copies=False),
-    "ctypes": Ctypes,
-    "Encoder.encode": WITH(EncoderPeer, way="encode"),
-    "Encoder.submit_many": WITH(EncoderPeer, way="submit_many"),
-    "Encoder.submit": WITH(EncoderPeer, way="submit"),
-    "Encoder.acquire": WITH(EncoderPeer, way="acquire"),
-    "Encoder.submit_async": WITH(EncoderPeer, way="submit_async"),
-    "Encoder.submit, a thread each": WITH(EncoderPeer, way="submit"),
-    "Encoder, asyncio": Asyncio,
-    "Encoder, sink": Sunk,
-    "Encoder, immediate": WITH(Paced, way="immediate"),
-    "Encoder, coalesced": WITH(Paced, way="coalesced"),
-    "Encoder, coalesced to a sink": WITH(Paced, way="sink"),
+PEERS = {  # by name: how it is opened, with which options
+    "C loop": (CFloor, {}),
+    "device alone": (CFloor, {"copies": False}),
+    "ctypes": (AclProgram, {"module": "ctypes", "to_ptr": BYTES}),
+    "hand-written FASTCALL": (AclProgram, {"module": "stand-in", "to_ptr": BYTES}),  # of its functions for single calls
+    **{f"Encoder.{way}": (EncoderPeer, {"way": way}) for way in ENCODER_WAYS},
+    "Encoder.submit, a thread each": (EncoderPeer, {"way": "submit"}),
+    "Encoder, asyncio": (Asyncio, {}),
+    "Encoder, immediate": (Paced, {}),
+    "Encoder, coalesced": (Paced, {"way": "coalesced"}),
+    "Encoder, coalesced to a sink": (Paced, {"way": "sink"}),
     **{
-        f"Encoder.{call}, many streams": WITH(Paced, call=call, on_full="drop_newest")
+        f"Encoder.{call}, many streams": (Paced, {"call": call, "on_full": "drop_newest"})
         for call in ("submit", "submit_async")
     },
-    **{f"{module}, {to_ptr}": WITH(AclProgram, module, to_ptr) for module in AclProgram.MODULES for to_ptr in PROGRAMS},
-    **{f"{module}, paced": WITH(PacedProgram, module, "bytes_to_ptr") for module in AclProgram.MODULES},
-    **{f"{module}, as documented": WITH(AclProgram, module, per_frame=True) for module in ("stand-in", "pyACL")},
+    **{
+        f"{module}, {way}": (AclProgram, {"module": module, "to_ptr": way})
+        for module in MODULES
+        for way in (BYTES, NUMPY)
+    },
+    **{
+        f"{module}, paced": (PacedProgram, {"module": module, "to_ptr": BYTES, "pictures": PACED_PICTURES})
+        for module in MODULES
+    },
+    **{
+        f"{module}, as documented": (AclProgram, {"module": module, "to_ptr": NUMPY, "per_frame": True})
+        for module in MODULES[:-1]
+    },
 }
 
 
-def open_peer(name, workload, **options):
-    """threaded: with a report thread, for those that may also process their reports themselves."""
-    opener = OPENERS[name]
-    kind = opener.func if isinstance(opener, functools.partial) else opener
-    if not getattr(kind, "SERIAL", False):
-        options.pop("threaded", None)
-    return opener(workload=workload, **options)
+def open_peer(name, workload, **more):
+    opener, options = PEERS[name]
+    return opener(workload, **options, **more)
 
 
 def encodes(name):
-    """Whether the peer encodes a number of frames (`run`) and can give the checksum of what came out."""
-    opener = OPENERS.get(name)
-    if not isinstance(opener, functools.partial):
-        return opener in (CFloor, Ctypes)
-    way = opener.keywords.get("way", "")
-    return opener.func is AclProgram or (opener.func is EncoderPeer and hasattr(EncoderPeer, f"_{way}"))
+    """Whether the peer's `run` gives the access units of its frames."""
+    return name in PEERS and PEERS[name][0] not in (Asyncio, Paced, PacedProgram) and name != "device alone"

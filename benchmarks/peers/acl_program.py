@@ -9,19 +9,18 @@ import queue
 import sys
 import threading
 import time
-import zlib
 from collections import deque
 from types import SimpleNamespace
 
 import native
 import numpy as np
-from harness import PACED_PICTURES, Work
+from harness import Work
 
 import ascend_venc
 from ascend_venc.cli.streams import Paced, send_paced
+from helpers.acl_program import DEVICE_TO_HOST, H265_MAIN, HOST_TO_DEVICE, NV12, new
+from helpers.simulator import VENC_CALLBACK, AscendCL
 
-HOST_TO_DEVICE, DEVICE_TO_HOST = 1, 2
-H265_MAIN, NV12 = 0, 1
 REPEAT_INITIALIZE = 100002
 THREAD_SUBSCRIBE = 107012
 REPORT_MS = 100
@@ -39,17 +38,12 @@ def vendors_module():
     return None if os.path.realpath(getattr(acl, "__file__", None) or "").startswith(ours) else acl
 
 
-@functools.lru_cache(maxsize=1)
-def _stand_in(device):
-    """One device library to a process."""
-    return native.pyacl_shape(device)
-
-
-def load(module, device=""):
-    """One of MODULES by name. pyACL knows no path: it is linked with its device library."""
-    device = device or native.device_library()
-    if module in ("stand-in", "ctypes"):
-        return (_stand_in if module == "stand-in" else _ctypes)(device)
+def load(module, device):
+    """A module by name. The stand-in and pyACL know no path: they are linked with their device library."""
+    if module == "stand-in":
+        return native.pyacl_shape()
+    if module == "ctypes":
+        return _ctypes(device)
     if module == "facade":
         os.environ["ASCEND_VENC_BACKEND"] = device
         from ascend_venc import acl
@@ -69,44 +63,42 @@ def _ok(result):
 
 
 class _Channel:
-    def __init__(self):
+    def __init__(self, frames):
         self.desc = self.sent = self.received = self.bytes = 0
-        self.checksum = 1
-        self.pictures, self.memory, self.frames, self.addresses = [], [], [], []
+        self.frames, self.pictures = frames, []  # for each buffer: the host's picture; (descriptor, memory)
         self.free = queue.SimpleQueue()  # a token for each frame that came back
         self.due = deque()  # of the frames in flight that are paced
 
 
 class AclProgram:
-    """module: one of MODULES. threaded: reports are processed on a thread of acl.util.start_thread, else by the caller.
+    """module: as `load` knows it. Reports are processed on a thread of acl.util.start_thread, or by the caller where
+    the workload is not `threaded`.
 
     to_ptr: how addresses of the host's memory are had: of bytes, or of NumPy arrays. per_frame: create and free picture
-    descriptor and device memory for each frame, as the documented sample does. on_packet(data): called with each access
-    unit, copied out.
+    descriptor and device memory for each frame, as the documented sample does. pictures: different ones of the host, of
+    all channels together; None: one for each buffer. on_packet(data): called with each access unit, copied out.
     """
 
-    SERIAL = True
-    MODULES = ("stand-in", "pyACL", "facade")
-
-    def __init__(self, module, to_ptr="numpy_to_ptr", *, workload, threaded=True, per_frame=False, on_packet=None):
+    def __init__(self, workload, module, to_ptr, per_frame=False, pictures=None, on_packet=None):
         self.acl = acl = load(module, workload.device)
         self.rt, self.media, self.to_ptr = acl.rt, acl.media, getattr(acl.util, to_ptr)
         # The buffers of access units: NumPy's, zeroed as the sample does or not; bytes are always zeroed.
-        self.new = (
-            bytes if to_ptr == "bytes_to_ptr" else functools.partial(np.zeros if per_frame else np.empty, dtype="u1")
-        )
-        self.workload, self.per_frame, self.on_packet, self.threaded = workload, per_frame, on_packet, threaded
-        self.size = workload.picture_bytes
+        array = functools.partial(np.zeros if per_frame else np.empty, dtype="u1")
+        self.new = bytes if to_ptr == "bytes_to_ptr" else array
+        self.workload, self.per_frame, self.on_packet = workload, per_frame, on_packet
+        self.size, self.threaded = workload.picture_bytes, workload.threaded
+        fill = (lambda: b"\x5a" * self.size) if self.new is bytes else (lambda: np.full(self.size, 0x5A, np.uint8))
+        self.frames = [fill() for _ in range(pictures or workload.buffers)]
         if acl.init() not in (0, REPEAT_INITIALIZE):
             raise RuntimeError("acl.init")
         self.context = _ok(self.rt.create_context(0))
         self.running = True
-        if threaded:
+        if self.threaded:
             self.report_thread = _ok(acl.util.start_thread(self._report, [self.context]))
         else:
             self.report_thread = threading.get_ident()
         self.config = self.media.venc_create_frame_config()
-        self.channels = [self._open_channel() for _ in range(workload.channels)]
+        self.channels = [self._open_channel(number) for number in range(workload.channels)]
 
     def _report(self, args):
         _ok(self.rt.set_context(args[0]))
@@ -115,22 +107,16 @@ class AclProgram:
             if process(REPORT_MS) == THREAD_SUBSCRIBE:
                 time.sleep(0.001)
 
-    def _open_channel(self):
-        media, workload, channel = self.media, self.workload, _Channel()
+    def _open_channel(self, number):
+        media, workload, frames = self.media, self.workload, self.frames
+        channel = _Channel([frames[(number + index) % len(frames)] for index in range(workload.buffers)])
         channel.desc = media.venc_create_channel_desc()
         settings = {"thread_id": self.report_thread, "callback": self._callback, **CHANNEL}
         for name, value in {**settings, "pic_width": workload.width, "pic_height": workload.height}.items():
             _ok(getattr(media, f"venc_set_channel_desc_{name}")(channel.desc, value))
         _ok(media.venc_create_channel(channel.desc))
-        if self.new is bytes:
-            channel.frames = [b"\x5a" * self.size for _ in range(workload.buffers)]
-        else:
-            channel.frames = [np.full(self.size, 0x5A, np.uint8) for _ in range(workload.buffers)]
         if not self.per_frame:
-            for _ in range(workload.buffers):
-                picture, memory = self._make_picture()
-                channel.pictures.append(picture)
-                channel.memory.append(memory)
+            channel.pictures = [self._make_picture() for _ in range(workload.buffers)]
         return channel
 
     def _make_picture(self):
@@ -159,8 +145,6 @@ class AclProgram:
         if number != channel.received:
             raise RuntimeError(f"frame {number} came as number {channel.received}")
         channel.bytes += len(unit)
-        if self.workload.checksums:
-            channel.checksum = zlib.adler32(unit, channel.checksum)
         if self.on_packet is not None:
             self.on_packet(unit)
         channel.received += 1  # last: whoever waits for it looks at the rest then
@@ -171,10 +155,7 @@ class AclProgram:
         """One frame: the copy to the device, and the send."""
         number = channel.sent
         index = number % self.workload.buffers
-        if self.per_frame:
-            picture, memory = self._make_picture()
-        else:
-            picture, memory = channel.pictures[index], channel.memory[index]
+        picture, memory = self._make_picture() if self.per_frame else channel.pictures[index]
         self.rt.memcpy(memory, self.size, self.to_ptr(channel.frames[index]), self.size, HOST_TO_DEVICE)
         code = self.media.venc_send_frame(channel.desc, picture, 0, self.config, (channel, number, memory))
         if code != 0:
@@ -188,7 +169,7 @@ class AclProgram:
     def run(self, frames):
         channel, workload = self.channels[0], self.workload
         self.bind()
-        start, bytes_before = channel.received, channel.bytes
+        before, start = self.total(), channel.received
         while not channel.free.empty():
             channel.free.get()
         end = channel.sent + frames
@@ -203,8 +184,7 @@ class AclProgram:
                     process(REPORT_MS)
         while channel.received < end:
             time.sleep(0.0002)
-        checksum = channel.checksum if workload.checksums else None
-        return Work(channel.received - start, channel.bytes - bytes_before, checksum)
+        return self.total() - before
 
     def queue(self, frames):
         self.bind()
@@ -230,7 +210,7 @@ class AclProgram:
         for channel in self.channels:
             _ok(media.venc_destroy_channel(channel.desc))
             _ok(media.venc_destroy_channel_desc(channel.desc))
-            for picture, memory in zip(channel.pictures, channel.memory):
+            for picture, memory in channel.pictures:
                 _ok(media.dvpp_destroy_pic_desc(picture))
                 _ok(media.dvpp_free(memory))
         self.running = False
@@ -242,12 +222,6 @@ class AclProgram:
 
 class PacedProgram(AclProgram):
     """The same at a rate: a frame for which its channel has no buffer is lost."""
-
-    def __init__(self, *args, **options):
-        super().__init__(*args, **options)
-        frames = [frame for channel in self.channels for frame in channel.frames][:PACED_PICTURES]
-        for number, channel in enumerate(self.channels):
-            channel.frames = [frames[(number + index) % len(frames)] for index in range(self.workload.buffers)]
 
     def _callback(self, input_picture, output, user_data):
         super()._callback(input_picture, output, user_data)
@@ -264,14 +238,12 @@ class PacedProgram(AclProgram):
 
     def pace(self, **how):
         self.bind()
-        cpu, self.latencies, size = [], [], self.workload.access_unit
-        lost, took = send_paced(
-            self._send, len(self.channels), measuring=lambda: cpu.append(time.process_time()), **how
-        )
+        cpu, self.latencies = [], []
+        how["measuring"] = lambda: cpu.append(time.process_time())
+        lost, took = send_paced(self._send, len(self.channels), **how)
         while sum(channel.sent for channel in self.channels) > self.total().frames:
             time.sleep(0.0002)
-        spent, frames = time.process_time() - cpu[0], len(self.latencies)
-        return Paced(frames, frames * size, lost, took, spent, self.latencies)
+        return Paced(len(self.latencies), 0, lost, took, time.process_time() - cpu[0], self.latencies)
 
 
 # ---- ctypes --------------------------------------------------------------------------------------------------------
@@ -280,18 +252,11 @@ class PacedProgram(AclProgram):
 @functools.lru_cache(maxsize=1)
 def _ctypes(device):
     """AscendCL through ctypes with what AclProgram uses of `acl`: argument types set once, numbers as user data."""
-    from helpers.simulator import VENC_CALLBACK, AscendCL
-
     lib, kept, data = AscendCL(device), {}, {}
     numbers = iter(range(1, sys.maxsize))
 
     def out(function):
-        def call(*arguments):
-            found = ctypes.c_void_p()
-            code = function(ctypes.byref(found), *arguments)
-            return found.value, code
-
-        return call
+        return lambda *arguments: new(function, *arguments)[::-1]
 
     def set_callback(desc, function):
         kept[desc] = VENC_CALLBACK(lambda picture, output, number: function(picture, output, data.pop(number)))
@@ -312,25 +277,6 @@ def _ctypes(device):
     rt.update(set_context=lib.aclrtSetCurrentContext, memcpy=lib.aclrtMemcpy, process_report=lib.aclrtProcessReport)
     as_pointer = ctypes.pythonapi.PyBytes_AsString
     as_pointer.argtypes, as_pointer.restype = [ctypes.py_object], ctypes.c_void_p
-
-    def start_thread(function, argument):
-        thread = threading.Thread(target=function, args=(argument,))
-        thread.start()
-        kept[thread.ident] = thread
-        return thread.ident, 0
-
-    def stop_thread(ident):
-        kept[ident].join()
-        return 0
-
-    util = {"bytes_to_ptr": as_pointer, "start_thread": start_thread, "stop_thread": stop_thread}
-    spaces = {"rt": rt, "media": media, "util": util}
-    spaces = {name: SimpleNamespace(**functions) for name, functions in spaces.items()}
+    util = {"bytes_to_ptr": as_pointer, "start_thread": native.start_thread, "stop_thread": native.stop_thread}
+    spaces = {name: SimpleNamespace(**functions) for name, functions in (("rt", rt), ("media", media), ("util", util))}
     return SimpleNamespace(init=lambda: lib.aclInit(None), **spaces)
-
-
-class Ctypes(AclProgram):
-    """The program for pyACL on a ctypes binding."""
-
-    def __init__(self, workload, **options):
-        super().__init__("ctypes", "bytes_to_ptr", workload=workload, **options)

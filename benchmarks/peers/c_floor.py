@@ -15,30 +15,15 @@ def _structure(**fields):
     return type("Structure", (ctypes.Structure,), {"_fields_": list(fields.items())})
 
 
+OF_WORKLOAD = ("channels", "width", "height", "buffers")
 Config = _structure(  # floor_config
-    **dict.fromkeys(("channels", "width", "height", "buffers", "outputs", "pictures"), U32),
-    **dict.fromkeys(("threaded", "copies", "checksums", "v2", "file"), I32),
+    **dict.fromkeys((*OF_WORKLOAD, "outputs", "pictures"), U32),
+    **dict.fromkeys(("threaded", "copies", "v2", "file"), I32),
 )
-Result = _structure(**dict.fromkeys(("frames", "bytes", "checksum"), U64))  # floor_result
+Result = _structure(frames=U64, bytes=U64)  # floor_result
 PacedResult = _structure(  # floor_paced
-    **dict.fromkeys(("frames", "lost", "cpu_ns", "took_ns"), U64), latency_ns=ctypes.POINTER(U64), latencies=U64
+    **dict.fromkeys(("lost", "cpu_ns", "took_ns"), U64), latency_ns=ctypes.POINTER(U64), latencies=U64
 )
-
-
-def _library():
-    lib = ctypes.CDLL(str(native.floor_library()))
-    pointer = ctypes.c_void_p
-    for name, result, *arguments in (
-        ("open", pointer, ctypes.c_char_p, ctypes.POINTER(Config)),
-        ("run", None, pointer, U64, U32, ctypes.POINTER(Result)),
-        ("queue", None, pointer, U64),
-        ("total", None, pointer, ctypes.POINTER(Result)),
-        ("pace", None, pointer, U32, U32, U32, U32, ctypes.POINTER(PacedResult)),
-        ("close", None, pointer),
-    ):
-        function = getattr(lib, f"floor_{name}")
-        function.restype, function.argtypes = result, arguments
-    return lib
 
 
 class CFloor:
@@ -48,49 +33,39 @@ class CFloor:
     channels together; None: one for each buffer. file: a descriptor to write access units to.
     """
 
-    SERIAL = True
-
-    def __init__(self, workload, threaded=True, copies=True, outputs=16, pictures=None, file=-1):
-        self._lib = _library()
-        self.workload = workload
+    def __init__(self, workload, copies=True, outputs=16, pictures=None, file=-1):
+        self._lib, self.workload = ctypes.CDLL(str(native.floor_library())), workload
+        self._lib.floor_open.restype = ctypes.c_void_p
         config = Config(
-            channels=workload.channels,
-            width=workload.width,
-            height=workload.height,
-            buffers=workload.buffers,
+            **{name: getattr(workload, name) for name in OF_WORKLOAD},
             outputs=max(outputs, workload.buffers if file >= 0 else 1),
             pictures=pictures or workload.buffers,
-            threaded=threaded or workload.v2,
+            threaded=workload.threaded or workload.v2,
             copies=copies,
-            checksums=workload.checksums,
             v2=workload.v2,
             file=file,
         )
-        device = workload.device or native.device_library()
-        self._floor = self._lib.floor_open(device.encode(), ctypes.byref(config))
+        self._floor = ctypes.c_void_p(self._lib.floor_open(ctypes.byref(config)))
         if not self._floor:
             raise RuntimeError("the C floor did not open its device")
 
     def run(self, frames):
-        result = Result()
-        self._lib.floor_run(self._floor, frames, self.workload.batch, ctypes.byref(result))
-        return Work(result.frames, result.bytes, result.checksum if self.workload.checksums else None)
+        before = self.total()
+        self._lib.floor_run(self._floor, U64(frames), self.workload.batch)
+        return self.total() - before
 
     def queue(self, frames):
-        self._lib.floor_queue(self._floor, frames)
+        self._lib.floor_queue(self._floor, U64(frames))
 
     def sender(self):
         return lambda: self.queue(1)
 
     def pace(self, rate=30, warm_up=12, frames=30, together=1):
-        before, found = self.total(), PacedResult()
+        found = PacedResult()
         self._lib.floor_pace(self._floor, rate, warm_up, frames, together, ctypes.byref(found))
-        done = self.total()
-        each = (done.bytes - before.bytes) // max(done.frames - before.frames, 1)
         latencies = [ns * 1e-9 for ns in found.latency_ns[: found.latencies]]
-        return Paced(
-            found.frames, found.frames * each, found.lost, found.took_ns * 1e-9, found.cpu_ns * 1e-9, latencies
-        )
+        sent = frames * self.workload.channels - found.lost
+        return Paced(sent, 0, found.lost, found.took_ns * 1e-9, found.cpu_ns * 1e-9, latencies)
 
     def total(self):
         result = Result()
@@ -99,4 +74,3 @@ class CFloor:
 
     def close(self):
         self._lib.floor_close(self._floor)
-        self._floor = None

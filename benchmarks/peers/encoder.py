@@ -1,57 +1,67 @@
 # SPDX-License-Identifier: Apache-2.0
 """ascend_venc.Encoder, in the ways of using it."""
 
+import asyncio
+import concurrent.futures
 import functools
-import inspect
 import os
 import threading
 import time
-import zlib
-from dataclasses import replace
 
-import native
 import numpy as np
 from harness import PACED_PICTURES, Work
 
 import ascend_venc
+import ascend_venc.aio
 from ascend_venc.cli import streams
 
 
+def _settings(workload, **options):
+    """vui: the same bytes as the other peers."""
+    interface = "v2" if workload.v2 else "v1"
+    return {"codec": "h265", "gop": 65536, "vui": False, "interface": interface, **options}
+
+
+def _group(workload, settings, delivery="immediate"):
+    """A group, and an encoder in it for each channel."""
+    group = ascend_venc.EncoderGroup(backend=workload.device, delivery=delivery)
+    try:
+        return group, [group.add(workload.width, workload.height, **settings) for _ in range(workload.channels)]
+    except ascend_venc.VencError:
+        group.close()
+        raise
+
+
 class EncoderPeer:
-    """`way`: encode, submit_many (and receive_many), acquire, submit_async; submit, which only `sender` knows.
+    """`way`: encode, submit_many (and receive_many), acquire, submit, submit_async.
 
     on_packets(list): called with the packets as they are received. Other keyword arguments go to Encoder.
     """
 
-    def __init__(self, workload, way="encode", on_packets=None, **options):
+    def __init__(self, workload, way="submit_async", on_packets=None, **options):
         self.workload, self.way, self.on_packets = workload, way, on_packets
+        # max_queued: one thread may submit and receive.
+        self.settings = _settings(workload, depth=min(workload.buffers, 256), max_queued=4096, **options)
+        count = max(min(workload.buffers, 64), 2)
+        self.frames = [np.full(workload.picture_bytes, 0x5A, np.uint8) for _ in range(count)]
+        self.frames_out = self.bytes = 0
         self.consumer, self.running = None, True
-        backend = options.pop("backend", None) or workload.device or native.device_library()
-        # vui: the same bytes as the other peers. max_queued: one thread may submit and receive.
-        settings = {"gop": 65536, "depth": min(workload.buffers, 256), "vui": False, "max_queued": 4096, **options}
-        settings["interface"] = "v2" if workload.v2 else "v1"
-        self.settings = settings
-        self.group = ascend_venc.EncoderGroup(backend=backend) if workload.channels > 1 else None
-        open_one = self.group.add if self.group else functools.partial(ascend_venc.Encoder, backend=backend)
-        size = workload.width, workload.height
-        self.encoders = [open_one(*size, codec="h265", **settings) for _ in range(workload.channels)]
-        self.encoder = self.encoders[0]
-        self.frames = [
-            np.full(workload.picture_bytes, 0x5A, np.uint8) for _ in range(max(min(workload.buffers, 64), 2))
-        ]
-        self.frames_out = self.bytes = self.next_index = 0
-        self.checksum = 1
-        self.at_least = "at_least" in inspect.signature(self.encoder.receive_many).parameters
+        self.group, self.encoders = self.open()
+
+    def open(self):
+        """(group or None, encoders)"""
+        if self.workload.channels > 1:
+            return _group(self.workload, self.settings)
+        self.encoder = self.open_one(ascend_venc.Encoder)
+        return None, [self.encoder]
+
+    def open_one(self, kind):
+        workload = self.workload
+        return kind(workload.width, workload.height, backend=workload.device, **self.settings)
 
     def take(self, packets):
         """Count packets, which are given back then."""
         self.bytes += sum(map(len, packets))
-        if self.workload.checksums and self.group is None:
-            for packet in packets:
-                if packet.frame_index != self.next_index:
-                    raise RuntimeError(f"frame {packet.frame_index} came as number {self.next_index}")
-                self.next_index += 1
-                self.checksum = zlib.adler32(packet, self.checksum)
         self.frames_out += len(packets)  # last: whoever waits for it looks at the rest then
         if self.on_packets is not None:
             self.on_packets(packets)
@@ -62,8 +72,7 @@ class EncoderPeer:
     def run(self, frames):
         before = self.total()
         getattr(self, f"_{self.way}")(frames)
-        checksum = self.checksum if self.workload.checksums else None
-        return Work(self.frames_out - before.frames, self.bytes - before.bytes, checksum)
+        return self.total() - before
 
     # ---- one channel, as fast as it goes: one thread submits and receives ----
 
@@ -77,10 +86,9 @@ class EncoderPeer:
         take(self.encoder.flush())
 
     def receive(self, target):
-        """Until `target` packets have come: woken once, where this version can."""
-        receive_many, take = self.encoder.receive_many, self.take
+        """Until `target` packets have come: woken once."""
         while self.frames_out < target:
-            take(receive_many(256, at_least=min(target - self.frames_out, 256)) if self.at_least else receive_many(256))
+            self.take(self.encoder.receive_many(256, at_least=min(target - self.frames_out, 256)))
 
     def batches(self, size):
         """As many batches of different pictures as there are pictures for, at least one."""
@@ -93,11 +101,9 @@ class EncoderPeer:
         submit_many, batches = self.encoder.submit_many, self.batches(self.workload.batch)
         for sent in range(0, frames, batch):
             part = batches[sent // batch % len(batches)][: frames - sent]
-            if self.at_least and sent + len(part) > room:
+            if sent + len(part) > room:
                 self.receive(start + sent + len(part) - room)
             submit_many(part)
-            if not self.at_least:
-                self.take(self.encoder.receive_many(256))
         self.receive(start + frames)
 
     def _acquire(self, frames):
@@ -112,15 +118,17 @@ class EncoderPeer:
                 take(encoder.receive_many(256))
         self.receive(start + frames)
 
-    def _submit_async(self, frames):
-        """A native thread sends. With batches of 1 in lock step: each frame's packet is waited for."""
-        submit, pictures, batch = self.encoder.submit_async, self.frames, self.workload.batch
+    def _submit(self, frames):
+        """submit, or submit_async: a native thread sends. With batches of 1 in lock step: each packet is waited for."""
+        submit, pictures, batch = getattr(self.encoder, self.way), self.frames, self.workload.batch
         count, start = len(pictures), self.frames_out
         for number in range(frames):
             submit(pictures[number % count])
             if number % batch == batch - 1:
                 self.receive(start + number + 1 - (0 if batch == 1 else batch))
         self.receive(start + frames)
+
+    _submit_async = _submit
 
     # ---- any number of channels: one thread receives ----
 
@@ -147,7 +155,7 @@ class EncoderPeer:
 
     def sender(self):
         self.start_consumer()
-        name = {"encode": "submit", "submit_many": "submit"}.get(self.way, self.way)
+        name = "submit_async" if self.way == "submit_async" else "submit"
         calls, picture = [getattr(encoder, name) for encoder in self.encoders], self.frames[0]
 
         def send_all():
@@ -159,18 +167,16 @@ class EncoderPeer:
     def spread(self, frames, threads=False):
         """`frames` on each channel as fast as they are taken, from one thread for all or one for each; until all
         packets are here."""
-        send_all, target = self.sender(), self.frames_out + frames * len(self.encoders)
+        sends, target = [self.sender()], self.frames_out + frames * len(self.encoders)
+        if threads:
+            sends = [functools.partial(encoder.submit, self.frames[0]) for encoder in self.encoders]
 
         def feed(send):
             for _ in range(frames):
-                send(self.frames[0])
+                send()
 
-        sends = [encoder.submit for encoder in self.encoders] if threads else [lambda picture: send_all()]
-        workers = [threading.Thread(target=feed, args=(send,)) for send in sends]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
+        with concurrent.futures.ThreadPoolExecutor(len(sends)) as pool:
+            list(pool.map(feed, sends))
         while self.frames_out < target:
             time.sleep(0.0005)
 
@@ -185,39 +191,16 @@ class EncoderPeer:
             self.group.close()
 
 
-class Sunk(EncoderPeer):
-    """submit_many of a batch; a native thread writes the access units to `file`."""
-
-    def __init__(self, workload, file):
-        super().__init__(workload, "submit_many", sink=file)
-
-    def run(self, frames):
-        before = self.encoder.stats
-        for start in range(0, frames, self.workload.batch):
-            self.encoder.submit_many(self.frames[: min(self.workload.batch, frames - start)])
-        self.encoder.flush()
-        after = self.encoder.stats
-        return Work(after.encoded - before.encoded, after.bytes_out - before.bytes_out)
-
-
 class Paced:
     """An EncoderGroup at a rate: `immediate`ly woken for each packet, `coalesced`, or with a `sink` (/dev/null)."""
 
     def __init__(self, workload, way="immediate", call="submit", **options):
-        self.null = os.open(os.devnull, os.O_WRONLY)
-        settings = {"gop": 65536, "depth": workload.buffers, "vui": False, **options}
+        self.workload, self.way, self.call = workload, way, call
+        self.null = open(os.devnull, "wb")  # noqa: SIM115 - closed by close
         if way == "sink":
-            settings.update(sink=self.null, delivery="coalesced")
+            options.update(sink=self.null.fileno(), delivery="coalesced")
         delivery = "immediate" if way == "immediate" else "coalesced"
-        self.group = ascend_venc.EncoderGroup(backend=workload.device or native.device_library(), delivery=delivery)
-        self.way, self.call, self.encoders = way, call, []
-        size, interface = (workload.width, workload.height), "v2" if workload.v2 else "v1"
-        try:
-            for _ in range(workload.channels):
-                self.encoders.append(self.group.add(*size, codec="h265", interface=interface, **settings))
-        except ascend_venc.VencError:
-            self.close()
-            raise
+        self.group, self.encoders = _group(workload, _settings(workload, depth=workload.buffers, **options), delivery)
         self.pictures = [bytes([number]) * workload.picture_bytes for number in range(PACED_PICTURES)]
 
     def pace(self, warm_up=streams.WARM_UP, together=1, **how):
@@ -228,19 +211,17 @@ class Paced:
         several = [(encoder, self.pictures[number % PACED_PICTURES]) for number, encoder in enumerate(self.encoders)]
 
         def send(stream, due):
+            encoder, picture = several[stream]
             if together == 1:
-                return self.encoders[stream].submit(self.pictures[stream % PACED_PICTURES]) is None
+                return encoder.submit(picture) is None
             return self.group.submit_many(several[stream : stream + together]).count(None)
 
-        def start():
-            cpu.append(time.process_time())
-
-        lost, took = streams.send_paced(send, len(self.encoders), measuring=start, **how)
+        how["measuring"] = lambda: cpu.append(time.process_time())
+        lost, took = streams.send_paced(send, len(self.encoders), **how)
         for encoder in self.encoders:
             encoder.flush()
-        done = self.total()
-        frames = done.frames - warm_up * len(self.encoders)
-        return streams.Paced(frames, done.bytes * frames // done.frames, lost, took, time.process_time() - cpu[0], [])
+        frames = self.total().frames - warm_up * len(self.encoders)
+        return streams.Paced(frames, 0, lost, took, time.process_time() - cpu[0], [])
 
     def total(self):
         stats = [encoder.stats for encoder in self.encoders]
@@ -248,31 +229,24 @@ class Paced:
 
     def close(self):
         self.group.close()
-        os.close(self.null)
+        self.null.close()
 
 
 class Asyncio(EncoderPeer):
     """ascend_venc.aio.Encoder on an event loop of its own thread; `queue` hands frames over, and ends the stream."""
 
-    def __init__(self, workload, on_packets=None):
-        super().__init__(replace(workload, channels=1), "submit_async", on_packets)
-        self.encoder.close()
-        self.encoders, self.thread, self.queued = [], None, threading.Event()
+    def open(self):
+        self.queued = threading.Event()
+        return None, []
 
     def queue(self, frames):
-        import asyncio
-
-        self.thread = threading.Thread(target=lambda: asyncio.run(self._main(frames)), name="asyncio")
-        self.thread.start()
+        self.consumer = threading.Thread(target=lambda: asyncio.run(self._main(frames)), name="asyncio")
+        self.consumer.start()
         if not self.queued.wait(60):
             raise TimeoutError(f"{frames} frames were not accepted; at most {self.settings['depth']} fit")
 
     async def _main(self, frames):
-        import ascend_venc.aio
-
-        size, settings = (self.workload.width, self.workload.height), dict(self.settings)
-        settings["backend"] = self.workload.device or native.device_library()
-        async with ascend_venc.aio.Encoder(*size, codec="h265", **settings) as encoder:
+        async with self.open_one(ascend_venc.aio.Encoder) as encoder:
             for _ in range(frames):
                 await encoder.submit(self.frames[0])
             encoder.drain()
@@ -282,7 +256,3 @@ class Asyncio(EncoderPeer):
                     self.take(await encoder.receive_many(256))
             except ascend_venc.EncoderDrained:
                 return
-
-    def close(self):
-        if self.thread is not None:
-            self.thread.join()

@@ -20,9 +20,9 @@ pytestmark = [
 
 # In a process of its own: the peers want a device without strict mode, and their modules have short names.
 PREFACE = """
-import copy, dataclasses, json, sys
+import dataclasses, json, sys
 sys.path[:0] = [sys.argv[1]]
-import cases, harness, kinds, peers, run, worker
+import cases, harness, kinds, peers, run
 from harness import DifferentWork, Sample, Work
 
 def refusal(function, *arguments):
@@ -37,10 +37,10 @@ PEERS = (
     PREFACE
     + """
 found = {}
-job = {"kind": "check", "peers": [], "rounds": 1, "workload": {"access_unit": 3000}}
+job = {"kind": "check", "peers": [], "rounds": 1, "access_unit": 3000}
 names = [case for group in cases.GROUPS.values() for each in group(False) for case in each.peers]
 checked = [name for name in dict.fromkeys(names) if peers.encodes(name)]
-samples = worker.measure({**job, "peers": checked})
+samples = kinds.measure({**job, "peers": checked})
 harness.same_work(samples, 3000)
 found["peers"] = checked
 found["work"] = dataclasses.asdict(samples["C loop"][0].work)
@@ -49,7 +49,7 @@ found["work"] = dataclasses.asdict(samples["C loop"][0].work)
 class Lazy(peers.AclProgram):
     "Says what it was asked for, and encodes nothing."
     def run(self, frames):
-        return Work(frames, frames * self.workload.access_unit, 1 if self.workload.checksums else None)
+        return Work(frames, frames * self.workload.access_unit)
     def queue(self, frames):
         self.claimed = getattr(self, "claimed", 0) + frames * len(self.channels)
     def sender(self):
@@ -61,38 +61,36 @@ class Lazy(peers.AclProgram):
 class Half(peers.AclProgram):
     "Sends every second frame only, and says that it has sent them all."
     def run(self, frames):
-        work = super().run(frames // 2)
-        return Work(frames, frames * self.workload.access_unit, work.checksum)
+        super().run(frames // 2)
+        return Work(frames, frames * self.workload.access_unit)
 
 class Short(peers.AclProgram):
     "Loses a byte of each access unit."
     def run(self, frames):
         work = super().run(frames)
-        return Work(work.frames, work.bytes - work.frames, work.checksum)
+        return Work(work.frames, work.bytes - work.frames)
 
 class Other(peers.AclProgram):
     "Counts right, with other contents."
-    def run(self, frames):
-        work = super().run(frames)
-        return Work(work.frames, work.bytes, work.checksum and work.checksum + 1)
+    def __init__(self, *arguments, on_packet, **options):
+        super().__init__(*arguments, **options, on_packet=lambda unit: on_packet(unit[:-1] + b"!"))
 
-SMALL = {"workload": {"access_unit": 3000, "channels": 1, "buffers": 8}, "frames": 40, "threaded": True, "phases": 3,
-         "options": {"encode_time_us": 1000}, "load": "none", "seconds": 0.1}
-honest = peers.OPENERS["facade, bytes_to_ptr"]
+SMALL = {"access_unit": 3000, "channels": 1, "buffers": 8, "frames": 40, "threaded": True, "phases": 3,
+         "encode_time_us": 1000, "load": "none", "seconds": 0.1}
+honest = peers.PEERS["facade, bytes_to_ptr"]
 def planted(kind, liar, access_unit=3000, **more):
-    peers.OPENERS["facade, bytes_to_ptr"] = peers.WITH(liar, "facade", "bytes_to_ptr")
-    job = {**copy.deepcopy(SMALL), "kind": kind, "peers": ["C loop", "facade, bytes_to_ptr"], "rounds": 1, **more}
-    job["workload"]["checksums"] = kind == "check"
+    peers.PEERS["facade, bytes_to_ptr"] = (liar, honest[1])
+    job = {**SMALL, "kind": kind, "peers": ["C loop", "facade, bytes_to_ptr"], "rounds": 1, **more}
     try:
-        return refusal(lambda: harness.same_work(worker.measure(job), access_unit))
+        return refusal(lambda: harness.same_work(kinds.measure(job), access_unit))
     finally:
-        peers.OPENERS["facade, bytes_to_ptr"] = honest
+        peers.PEERS["facade, bytes_to_ptr"] = honest
 for kind in ("check", "frames", "files", "submit"):
     found[f"lazy in {kind}"] = planted(kind, Lazy)
 found["half in frames"], found["half in check"] = planted("frames", Half), planted("check", Half)
 found["short in frames"], found["other in check"] = planted("frames", Short), planted("check", Other)
 found["honest in frames"] = planted("frames", peers.AclProgram)
-kinds.wait_until = lambda condition, seconds=0: condition()  # a lazy peer's packets never come
+harness.wait_until = lambda condition, seconds=0: condition()  # a lazy peer's packets never come
 kinds._report_cpu = lambda name, peer: 0
 found["lazy in bursts"] = planted("bursts", Lazy)
 
@@ -183,12 +181,14 @@ def test_check_of_the_work_refuses(answers, what, text):
 
 # ---- pyACL itself, which is linked with its device library ----
 
-# What stands for the vendor's module: the stand-in of its shape, with the device library of the variable. An empty one:
-# what the process has loaded, as a linked module finds its functions; the probe is among that if it is preloaded.
+# What stands for the vendor's module: the stand-in of its shape, linked with its device library as that one. What is
+# preloaded goes before its library, unless it is loaded such that it looks there first.
 VENDOR = """
 import os, sys
 import native
-sys.modules["acl"] = native.pyacl_shape(os.environ["STAND_IN_DEVICE"])
+if os.environ["STAND_IN"] == "past what is preloaded":
+    sys.setdlopenflags(os.RTLD_NOW | os.RTLD_DEEPBIND)
+sys.modules["acl"] = native.pyacl_shape()
 """
 LINKED = (
     PREFACE
@@ -221,28 +221,22 @@ def linked(answers, tmp_path_factory):
     folder = tmp_path_factory.mktemp("vendor")
     (folder / "acl.py").write_text(VENDOR)
 
-    def measure(groups, bound_to):
-        return run(LINKED, json.dumps(groups), STAND_IN_DEVICE=str(bound_to), PYTHONPATH=str(folder))
+    def measure(groups, bound=""):
+        return run(LINKED, json.dumps(groups), STAND_IN=bound, PYTHONPATH=str(folder))
 
     return measure
 
 
 def test_linked_module_is_measured_in_every_group(linked):
-    found = {**linked(WITH_A_PROBE, ""), **linked(WITHOUT, device())}
+    found = linked(WITH_A_PROBE + WITHOUT)
     assert [values["refused"] for values in found.values() if "refused" in values] == []
-    assert found["rate"]["rate"] > 0 and found["blocked"]["hold_p99"] > 0 and found["latency"]["p99"] > 0
+    assert found["rate"]["fps"] > 0 and found["blocked"]["hold_p99"] > 0 and found["latency"]["p99"] > 0
     assert found["frames"]["cpu_ns"] > 0 and found["counts"]["allocations"] > 0 and found["calls"]["send"] > 0
 
 
 def test_module_that_goes_past_the_probe_is_an_error(linked):
-    for found in linked(WITH_A_PROBE, device()).values():
+    for found in linked(WITH_A_PROBE, "past what is preloaded").values():
         assert "DifferentWork" in found["refused"] and "the probe saw" in found["refused"]
-
-
-def device():
-    from ascend_venc._lowlevel import core
-
-    return core.simulated_device_path()
 
 
 # ---- what is measured ----
@@ -253,9 +247,9 @@ CASES = (
 found = {}
 for name, group in cases.GROUPS.items():
     for case in group(True):
-        entry = {"kind": case.kind, "peers": case.peers, "load": case.job.get("load"), "workload": case.workload}
+        entry = {"kind": case.kind, "peers": case.peers, "load": case.job.get("load"), "job": case.job}
         entry.update(rounds=case.rounds, seconds=case.rounds * case.job.get("seconds", 0), where=case.where)
-        entry["unknown"] = [peer for peer in case.peers if peer not in peers.OPENERS and "call_soon" not in peer]
+        entry["unknown"] = [peer for peer in case.peers if peer not in peers.PEERS and "call_soon" not in peer]
         found.setdefault(name, []).append(entry)
 print(json.dumps(found))
 """
@@ -273,7 +267,7 @@ def test_facade_and_pyacl_are_beside_every_load_at_both_sizes(groups):
             assert {case["load"] for case in groups[name] if peer in case["peers"]} >= {"none", "burn", "hold20"}
     for name in ("blocked", "rate"):
         for load in ("burn", "hold20"):
-            assert {case["workload"]["width"] for case in groups[name] if case["load"] == load} == {128, 1920}
+            assert {case["job"]["width"] for case in groups[name] if case["load"] == load} == {128, 1920}
 
 
 def test_peers_of_the_cases_exist(groups):
@@ -287,5 +281,5 @@ def test_peers_of_the_cases_exist(groups):
 def test_cpu_ratios_with_threads_have_nine_runs_or_five_seconds(groups):
     for name in ("frames", "bursts", "files", "channels"):
         for case in groups[name]:
-            large = case["workload"].get("width", 128) > 128
+            large = case["job"].get("width", 128) > 128
             assert case["rounds"] >= (5 if large or "one thread" in case["where"] else 9) or case["seconds"] >= 5
