@@ -23,7 +23,7 @@ void avi_channel_settle(avenc_channel *channel) {
     channel->unsettled = false;
     channel->pool = NULL;
     if (first && pool)
-        channel->pool_buffers = avi_pool_allocations(pool);
+        channel->pool_buffers = atomic_load(&pool->allocations);
     avi_unlock(&stream->lock);
     if (!first)
         return;

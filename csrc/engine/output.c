@@ -227,7 +227,7 @@ void avenc_channel_stats_get(avenc_channel *channel, avenc_channel_stats *stats,
     stats->copies_out = stats->completed - stats->failed;
     stats->ready = avi_stream_ready_locked(stream);
     stats->slots = channel->slots.made;
-    stats->pool_buffers = channel->pool ? avi_pool_allocations(channel->pool) : channel->pool_buffers;
+    stats->pool_buffers = channel->pool ? atomic_load(&channel->pool->allocations) : channel->pool_buffers;
     if (stream->idle_since)
         stats->idle_ns += avi_now_ns() - stream->idle_since;
     if (histograms)

@@ -16,17 +16,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-struct avi_pool {
-    pthread_mutex_t lock;
-    avi_packet *idle;
-    size_t idle_count;
-    size_t keep;
-    size_t capacity;
-    size_t outside; /* packets acquired and not released */
-    uint64_t allocations;
-    bool retired;
-};
-
 avi_pool *avi_pool_create(size_t capacity, size_t keep) {
     avi_pool *pool = calloc(1, sizeof *pool);
     if (!pool)
@@ -36,17 +25,6 @@ avi_pool *avi_pool_create(size_t capacity, size_t keep) {
     pool->keep = keep;
     avi_live_add(AVENC_LIVE_POOL, 1);
     return pool;
-}
-
-size_t avi_pool_capacity(const avi_pool *pool) {
-    return pool->capacity;
-}
-
-uint64_t avi_pool_allocations(avi_pool *pool) {
-    avi_lock(&pool->lock);
-    uint64_t count = pool->allocations;
-    avi_unlock(&pool->lock);
-    return count;
 }
 
 static avi_packet *packet_create(avi_pool *pool) {
@@ -79,7 +57,7 @@ avi_packet *avi_pool_acquire(avi_pool *pool) {
         pool->idle = packet->next;
         pool->idle_count--;
     } else if ((packet = packet_create(pool))) {
-        pool->allocations++;
+        atomic_fetch_add(&pool->allocations, 1);
     }
     if (packet)
         pool->outside++;

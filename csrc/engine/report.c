@@ -32,7 +32,7 @@ static uint32_t collect(avenc_channel *channel, avi_packet *packet, const avi_ou
     const avi_told told = output->told ? *output->told : (avi_told){.kind = AVENC_KIND_UNKNOWN, .mean_qp = -1};
     bool more = packet->sei_size || channel->config.aud;
     size_t front = AVI_VUI_ROOM + (more ? AVI_AUD_ROOM + 2 * (size_t)packet->sei_size : 0);
-    size_t room = avi_pool_capacity(packet->pool) - AVI_FRONT_ROOM;
+    size_t room = packet->pool->capacity - AVI_FRONT_ROOM;
     uint8_t *data = packet->memory + front;
     uint32_t left_out = 0;
     pub->en_type = channel->config.en_type;

@@ -182,7 +182,7 @@ int avi_take_slot(avenc_channel *channel, int purpose, avi_waiter *waiter, avi_s
         return rc;
     if (!(slot->packet = avi_pool_acquire(channel->pool))) {
         rc = avi_fail(AVENC_E_NOMEM, "mmap", "no memory for another packet buffer of %zu bytes",
-                      avi_pool_capacity(channel->pool));
+                      channel->pool->capacity);
         avi_return_slot(channel, slot);
         return rc;
     }

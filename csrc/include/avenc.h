@@ -8,7 +8,7 @@
  *     avenc_library   a loaded AscendCL: one const table of function pointers     (load/ascend.c)
  *     avenc_device    a device of it, shared by channels                          (engine/device.c, ports/)
  *     avenc_channel   one hardware channel, which never changes                   (engine/channel.c, intake.c, output.c)
- *     avenc_frame     a picture buffer of a channel for the caller to fill        (engine/frame.c)
+ *     avenc_frame     a picture buffer of a channel for the caller to fill        (engine/intake.c)
  *     avenc_packet    one access unit in a pooled buffer, owned by the caller     (engine/pool.c)
  *     avenc_waitset   one wait for many channels                                  (engine/waitset.c)
  *

@@ -29,7 +29,7 @@ PATHS = ("submit", "batch", "enqueue", "acquire")
 # report thread goes round once for one callback or for several, who waits is woken once for one packet or for several,
 # and a thread of the task queue finds its next task at once or sleeps before.
 NOT_COUNTED = {
-    "avenc_channel_stats_get", "avi_pool_allocations", "report_thread",
+    "avenc_channel_stats_get", "report_thread",
     "avi_report_batch", "avi_stream_signal_locked", "avi_stream_enough_locked", "avi_waitset_signal",
     "avi_sink_wake_locked",
     "avi_channel_retain", "avi_channel_drop", "avi_channel_drop_locked",
