@@ -60,6 +60,8 @@ CLOCKS = {
     "mpegts": Fraction(1, 90000),
     "rtsp": Fraction(1, 90000),
 }
+_TICKS = 10_000  # in a second, at least, of the clock that FFmpeg gives to pictures in MP4
+_MOST_TICKS = 1_000_000  # finer ones leave no room for a pause
 SHORTEST_TS = 2048  # bytes: FFmpeg takes a shorter transport stream for something else
 NULL_PACKET = b"\x47\x1f\xff\x10" + b"\xff" * 184  # of MPEG-TS, which says nothing
 # Flags of FFmpeg's mov muxer by which a file is in fragments, and options that have the same effect.
@@ -70,6 +72,17 @@ DEMUXERS_OF_SEVERAL_NAMES = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 SERVICE = 180  # bytes of a service's name in MPEG-TS, which leave room for its provider's
 CLUSTER = 1000  # milliseconds of Matroska that are written at once
 FRAGMENT = 1_000_000  # microseconds that a fragment has at most, where no key frame ends it before
+
+
+def fine_clock(time_base: Fraction) -> Fraction:
+    """Return seconds per unit of a clock for a film whose rate may change: what FFmpeg makes of a time base in MP4.
+
+    In units of the time base itself two pictures of a higher rate would be at the same time.
+    """
+    ticks = time_base.denominator
+    while ticks < _TICKS:
+        ticks *= 2
+    return Fraction(1, min(ticks, _MOST_TICKS))
 
 
 def codec_of(path: str | os.PathLike[str]) -> Codec | None:

@@ -30,6 +30,7 @@ from .formats import (
     can_seek,
     check_mapping,
     check_options,
+    fine_clock,
     live_format,
     mux_options,
     parse_format,
@@ -77,7 +78,8 @@ class Muxer(SingleOwner):
         `encoder`.
     time_base : fractions.Fraction, optional
         Seconds per unit of `pts` and `duration`. Default: the first packet's `time_base`. Matroska counts milliseconds,
-        MPEG-TS 1/90000 s, MP4 and MOV in this unit, but at most microseconds: times are rounded to that.
+        MPEG-TS 1/90000 s, MP4 and MOV in this unit, but at most microseconds: times are rounded to that. By default MP4
+        and MOV count in parts of it, 10,000 a second or more, as packets have them behind a change of the rate.
     format : str, optional
         "mp4", "mov", "matroska" ("mkv"), "mpegts" ("ts") or "flv". Default: by the name's suffix, or the scheme.
     sample_aspect_ratio : fractions.Fraction, optional
@@ -168,6 +170,7 @@ class Muxer(SingleOwner):
         self._codec: str = codec
         self._fps: Fraction = config.fps if fps is None else parse_fps(fps)
         self._time_base = None if time_base is None else as_time_base(time_base)
+        self._own_clock = time_base is None  # of the file: finer than the packets' time base
         self._format: str = held
         self._size = size
         self._fragmented = fragmented or asks_for_fragments(options)
@@ -255,16 +258,19 @@ class Muxer(SingleOwner):
         if self._time_base is None:
             self._time_base = packet.time_base
         if pts is None:
-            pts = round(packet.pts * packet.time_base / self._time_base)
+            pts = self._units(packet.pts, packet)
             if duration is None and hasattr(packet, "duration"):
-                duration = round(packet.duration * packet.time_base / self._time_base)
+                duration = self._units(packet.duration, packet)
         if self._last_pts is not None and pts <= self._last_pts:
             raise MediaError(f"pts {pts} follows {self._last_pts}: times must grow")
         if self._live is not None:
             if self._of_live:  # not started: a first packet that was refused has done that
-                self._live.start(self._time_base, **self._of_live)
+                self._unit = fine_clock(self._time_base) if self._own_clock else self._time_base
+                self._live.start(self._unit, **self._of_live)
                 self._of_live = {}
-            self._live.write(packet, pts=pts, duration=duration)
+            scale = self._time_base / self._unit
+            length = None if duration is None else round(duration * scale)
+            self._live.write(packet, pts=round(pts * scale), duration=length)
             self._last_pts = pts
             return
         try:
@@ -281,7 +287,8 @@ class Muxer(SingleOwner):
                 unit.pts = unit.dts = round(pts * self._time_base / self._unit)
                 seconds = duration * self._time_base if duration else 1 / self._fps
                 unit.duration = max(1, round(seconds / self._unit))
-                if unit.duration > LONGEST_STEP.get(self._format or "", _MAX_INT):
+                longest = LONGEST_STEP.get(self._format or "")
+                if seconds > (_LAST_MOMENT if longest is None else longest * self._clock):
                     raise MediaError(f"duration {duration} of the packet at pts {pts} is too long for {self._format}")
                 unit.is_keyframe = packet.is_keyframe
                 self._container.mux_one(unit)
@@ -332,6 +339,14 @@ class Muxer(SingleOwner):
         for packet in packets:
             self.write(packet)
 
+    def _units(self, own: int, packet: Any) -> Any:
+        """A time of a packet's own in units of the muxer's, between two of them where it is behind a change of rate."""
+        assert self._time_base is not None
+        if packet.time_base == self._time_base:
+            return own
+        units = Fraction(own * packet.time_base) / self._time_base
+        return units if self._own_clock and units.denominator != 1 else round(units)
+
     def _place(self, pts: int) -> int:
         """Return the time in units of the file's clock. MediaError where the file would hold another one."""
         assert self._time_base is not None
@@ -381,7 +396,7 @@ class Muxer(SingleOwner):
     def _start(self, packet: Any, pts: int) -> Any:
         """Write the header, and return the first packet's data."""
         assert self._time_base is not None
-        self._unit = self._time_base
+        self._unit = fine_clock(self._time_base) if self._own_clock else self._time_base
         if self._unit < _FINEST_CLOCK or self._unit.denominator > _MAX_INT or self._unit.numerator > _MAX_INT:
             self._unit = _FINEST_CLOCK
         data = packet

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from fractions import Fraction
 from typing import Any
 
 from ..arguments import as_seconds, float_of, shown
 from ..errors import InvalidArgumentError
+from .formats import fine_clock
 
 
 class PictureTimes:
@@ -17,31 +19,41 @@ class PictureTimes:
     Parameters
     ----------
     kind : str
-        "fps": the encoder counts. "given", "wall-clock".
+        "fps": one behind the other, at the encoder's rate. "given", "wall-clock".
     time_base : fractions.Fraction
         Seconds per unit. Not used for "fps".
     gaps : bool
         Whether pictures may be left out, which leaves a gap rather than a shorter film.
+    fps : fractions.Fraction
+        The encoder's rate in the beginning.
     """
 
-    def __init__(self, kind: str, time_base: Fraction, gaps: bool) -> None:
+    def __init__(self, kind: str, time_base: Fraction, gaps: bool, fps: Fraction = Fraction(25)) -> None:
         self.kind = kind
-        self.time_base = None if kind == "fps" else time_base
-        self._gaps = gaps
+        self.time_base: Fraction | None = time_base
+        if kind == "fps":
+            self.time_base = fine_clock(1 / fps) if gaps else None  # the encoder counts
+        self._fps = fps
+        self._next = Fraction(0)  # seconds, where the last picture ends, at that rate
         self._origin: Fraction | None = None  # seconds
         self._last = -1
 
-    def of(self, index: int, seconds: Any) -> tuple[int | None, Fraction | None]:
+    def of(self, index: int, seconds: Any, fps: Fraction | None = None) -> tuple[int | None, Fraction | None]:
         """Return the time of a picture, None where the encoder counts; and the first one's in seconds.
 
-        Raises TypeError or InvalidArgumentError where there is none, or it does not grow.
+        By "fps" the latter is the picture's own, at the rate that the encoder has by now, as that counts it. Raises
+        TypeError or InvalidArgumentError where there is none, or it does not grow.
         """
         if self.kind != "given" and seconds is not None:
             raise InvalidArgumentError(
                 f'time is {shown(seconds)}, and times is {self.kind!r}: make the writer with times="given"'
             )
-        if self.time_base is None:
-            return (index if self._gaps else None), None
+        if self.kind == "fps":
+            if fps is not None and fps != self._fps:
+                self._fps, self._next = fps, math.ceil(self._next * fps) / fps
+            tick = None if self.time_base is None else max(round(self._next / self.time_base), self._last + 1)
+            return tick, self._next
+        assert self.time_base is not None
         if self.kind == "wall-clock":
             seconds = time.monotonic()
         elif seconds is None:
@@ -58,9 +70,18 @@ class PictureTimes:
             tick = self._last + 1
         return tick, origin
 
+    def shown_at(self, tick: int | None, origin: Fraction | None) -> Fraction:
+        """Seconds of a picture from the film's beginning."""
+        if tick is not None and self.time_base is not None and self.kind != "fps":
+            return tick * self.time_base
+        return self._next if origin is None else origin
+
     def took(self, tick: int | None, origin: Fraction | None) -> None:
         """Go on from there: the picture was taken."""
-        if tick is not None:
+        if self.kind == "fps":
+            self._next += 1 / self._fps
+            self._last = self._last if tick is None else tick
+        elif tick is not None:
             self._last, self._origin = tick, origin
 
 

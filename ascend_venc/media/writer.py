@@ -24,7 +24,7 @@ from ..pixel_formats import ALIASES, PIXEL_FORMATS, name_of_format
 from ..rates import parse_fps
 from ..single_owner import SingleOwner
 from .delivery import Delivery
-from .formats import CLOCKS, check_mapping
+from .formats import CLOCKS, check_mapping, fine_clock
 from .live import LiveOutput
 from .picture_times import PictureTimes
 from .pictures import Picture, enlarged, picture_of, settings_for
@@ -222,7 +222,7 @@ class VideoWriter(SingleOwner):
         if time_base is None:
             time_base = max(CLOCKS.get(target.format, _FINE) for target in self._targets)
         dropping = str(settings.get("on_full", "")).lower().startswith("drop")
-        self._times = PictureTimes(times, as_time_base(time_base), dropping)
+        self._times = PictureTimes(times, as_time_base(time_base), dropping, self._fps)
         self._settings: dict[str, Any] = {**settings}
         if "roi" in settings:  # looked at here, and by the encoder with the first picture
             self._settings["roi"] = listed_regions(settings["roi"])
@@ -308,12 +308,13 @@ class VideoWriter(SingleOwner):
             duration = as_seconds("duration", duration)
             if duration < 0:
                 raise InvalidArgumentError(f"duration is {float(duration):g}; it must be 0 or more")
-        tick, origin = self._times.of(self.frames, time)
+        rate = self._fps if self.encoder is None else self.encoder.config.fps  # it may have been reconfigured
+        tick, origin = self._times.of(self.frames, time, rate)
         if self._delivery is None:
             self._open(picture)
         assert self.encoder is not None
         period = self._period
-        at = self.frames / self._fps if tick is None else tick * (self._times.time_base or 1 / self._fps)
+        at = self._times.shown_at(tick, origin)
         if self._split is not None:
             period = self._split.period(at)
         for live in self.live_outputs:
@@ -391,7 +392,7 @@ class VideoWriter(SingleOwner):
         encoder = Encoder(*coded, pixel_format=picture.pixel_format, **settings)
         window = None if coded == shown else shown
         base = self._times.time_base
-        unit = base or encoder.time_base
+        unit = base or fine_clock(encoder.time_base)
         delivery: Delivery | None = None
         try:
             delivery = Delivery(
@@ -494,7 +495,7 @@ class VideoWriter(SingleOwner):
 
 
 def _writing(time_base: Fraction, counted: bool) -> Callable[[Any, Any], None]:
-    """Return what writes a packet at its time in units of time_base, which is the encoder's own where it counts."""
+    """Return what writes a packet at its time in units of time_base. The encoder counts in its own."""
 
     def put(output: Any, packet: Any) -> None:
         own = packet.time_base if counted else time_base  # another one after a change of rate

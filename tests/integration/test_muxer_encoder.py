@@ -139,6 +139,24 @@ def test_codec_rate_and_times_are_the_encoder_s(tmp_path, fps, codec):
         assert [frame.pts * stream.time_base for frame in frames] == [Fraction(n) / rate for n in range(3)]
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+@pytest.mark.parametrize("rates", [(25, 50, 30), (30, 10, 60), (29.97, 59.94, 25)])
+def test_change_of_rate_keeps_each_packet_s_own_time(tmp_path, suffix, rates):
+    """In units of the first packet's time base, packets of a higher rate would come together in pairs."""
+    path, packets = tmp_path / f"film.{suffix}", []
+    with venc.Encoder(128, 128, codec="h264", fps=rates[0], backend="sim") as enc, Muxer(path, encoder=enc) as mux:
+        for rate in rates:
+            enc.reconfigure(fps=rate)
+            for _ in range(3):
+                packets += enc.encode(bytes(128 * 192))
+        packets += enc.flush()
+        mux.write_all(packets)
+    with av.open(str(path)) as file:
+        found = [float(packet.pts * packet.time_base) for packet in file.demux(video=0) if packet.size]
+    expected = [float(packet.pts * packet.time_base) for packet in packets]
+    assert np.allclose(np.array(found) - found[0], expected, atol={"mkv": 0.0006}.get(suffix, 0.0001))
+
+
 def test_change_of_rate_keeps_each_packet_s_own_duration(tmp_path):
     path = tmp_path / "film.mkv"
     with venc.Encoder(128, 128, codec="h264", fps=50, backend="sim") as enc, Muxer(path, encoder=enc) as mux:

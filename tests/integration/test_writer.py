@@ -21,7 +21,7 @@ import pytest
 import ascend_venc as venc
 from ascend_venc.media import open_video
 from ascend_venc.media.picture_times import PictureTimes
-from helpers import clips, color, pictures, processes
+from helpers import clips, color, pictures, processes, waiting
 
 av = pytest.importorskip("av", reason="PyAV is not installed")
 
@@ -480,15 +480,34 @@ def test_clock_is_the_decimal_number_or_the_text(tmp_path, backend):
         assert pictures.decoded(path)[1] == [0, 0.04, 0.08]
 
 
-def test_rate_that_changes_keeps_each_picture_s_own_time(tmp_path, backend):
-    with venc.VideoWriter(tmp_path / "film.mkv", fps=50, backend=backend) as writer:
-        for _ in range(2):
+@pytest.mark.parametrize("on_full", ["block", "drop_newest"])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+def test_rate_that_changes_keeps_each_picture_s_own_time(tmp_path, backend, suffix, on_full):
+    path = tmp_path / f"film.{suffix}"
+    with venc.VideoWriter(path, fps=25, on_full=on_full, backend=backend) as writer:
+        for fps in (25, 50, 10, 30):
+            if fps != 25:
+                waiting.eventually(lambda: writer.encoder.stats.in_flight == 0)  # so that nothing is left out
+                writer.encoder.reconfigure(fps=fps)
+            for _ in range(2):
+                writer.write(RGB)
+    # those of 50 end at 0.12 s; the next one at 10 a second is at 0.2 s
+    expected = [0, 0.04, 0.08, 0.1, 0.2, 0.3, 0.4, 0.4 + 1 / 30]
+    assert np.allclose(pictures.decoded(path)[1], expected, atol=0.0011)
+
+
+@pytest.mark.parametrize("on_full", ["block", "drop_newest"])
+def test_files_are_as_long_as_asked_for_behind_a_change_of_rate(tmp_path, backend, on_full):
+    """Where a file ends a key frame is made, by the pictures' times and not by their number at the first rate."""
+    options = {"fps": 10, "on_full": on_full, "gop": 1000, "backend": backend}
+    with venc.VideoWriter(tmp_path / "film-%d.mp4", split_seconds=1, **options) as writer:
+        writer.write(RGB)
+        writer.encoder.reconfigure(fps=50)
+        for _ in range(120):
+            waiting.eventually(lambda: writer.encoder.stats.in_flight < 3)
             writer.write(RGB)
-        writer.encoder.reconfigure(fps=10)
-        for _ in range(3):
-            writer.write(RGB)
-    times = pictures.decoded(tmp_path / "film.mkv")[1]
-    assert np.allclose(np.diff(times)[2:], 0.1, atol=0.0011) and times[1] == pytest.approx(0.02)
+    # one is shown for 0.1 s, so that 45 more fit into the first second
+    assert [len(pictures.decoded(path)[1]) for path in writer.files] == [46, 50, 25]
 
 
 WARNED = """
