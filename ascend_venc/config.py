@@ -85,7 +85,8 @@ class Support:
     reasons : tuple of str
         What is not taken, a sentence each with name, value, range and fix.
     nearest : EncoderConfig or None
-        The configuration itself, or the nearest one that is taken; None where the chip has no encoder.
+        The configuration itself, or the nearest one that is taken; None where the chip has no encoder. A bit rate that
+        nobody has given is within the chip's range there, as in `Encoder`, and is no reason.
     """
 
     supported: bool
@@ -159,6 +160,7 @@ class EncoderConfig:
     intra_refresh: IntraRefresh | None = None
     roi: tuple[RegionOfInterest, ...] = ()
     chip: ChipLimits = dataclasses.field(default=UNKNOWN_CHIP, init=False, repr=False, compare=False)
+    _bitrate_given: bool = dataclasses.field(default=True, init=False, repr=False, compare=False)
 
     @classmethod
     def resolve(
@@ -215,7 +217,7 @@ class EncoderConfig:
         color_range = range_of(told, color_range)
         if told is None and vui:
             told = color_of(layout, color_matrix)
-        return cls(
+        config = cls(
             width=width,
             height=height,
             codec=codec,
@@ -236,6 +238,8 @@ class EncoderConfig:
             intra_refresh=parse_intra_refresh(intra_refresh),
             roi=parse_regions(roi, width, height),
         )
+        object.__setattr__(config, "_bitrate_given", bitrate is not None)
+        return config
 
     def problems(self, limits: ChipLimits, interface: literals.Interface | None = None) -> list[str]:
         """List what the chip, by "v1" or "v2" (None: by either), would not take.
@@ -289,10 +293,11 @@ class EncoderConfig:
             limits = limits_of(chip)
         except UnsupportedDeviceError as error:
             return Support(False, (str(error.args[0]),), None)
-        reasons = self.problems(limits, interface)
+        config = self if self._bitrate_given else self.with_bitrate_within(limits)
+        reasons = config.problems(limits, interface)
         if interface == "v2" and not limits.v2:
             reasons.insert(0, f'interface is "v2"; {chip} has no DVPP V2: choose interface="v1"')
-        return Support(not reasons, tuple(reasons), self._nearest(limits, interface))
+        return Support(not reasons, tuple(reasons), config._nearest(limits, interface))
 
     def _nearest(self, limits: ChipLimits, interface: literals.Interface) -> EncoderConfig:
         codec, profile = self.codec, self.profile

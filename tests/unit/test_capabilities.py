@@ -55,7 +55,8 @@ WRONG = {
 def test_nearest_is_taken_and_differs_only_in_what_was_wrong(wrong, soc, interface):
     config = venc.EncoderConfig.resolve(**{"width": 640, "height": 360, **WRONG[wrong]})
     answer = config.is_supported(soc, interface)
-    problems = config.problems(limits_of(soc), interface)
+    asked = config if "bitrate" in WRONG[wrong] else config.with_bitrate_within(limits_of(soc))
+    problems = asked.problems(limits_of(soc), interface)
     assert answer.reasons[-len(problems) :] == tuple(problems) if problems else True
     if soc == "Ascend310" and interface == "v2":
         assert not answer and 'choose interface="v1"' in answer.reasons[0]
@@ -67,6 +68,26 @@ def test_nearest_is_taken_and_differs_only_in_what_was_wrong(wrong, soc, interfa
     else:
         assert answer.nearest != config and answer.nearest.fps == config.fps
         assert answer.nearest.is_supported(soc, "v1")
+
+
+@pytest.mark.parametrize(
+    ("soc", "interface", "picture"),
+    [
+        ("Ascend310", "v1", (1920, 1080, 240)),
+        ("Ascend310P3", "v1", (4096, 4096, 1000)),
+        ("Ascend310P3", "v2", (4096, 4096, 1000)),
+    ],
+)
+def test_bit_rate_that_nobody_gave_is_no_reason(soc, interface, picture):
+    """`Encoder` takes the nearest one that the chip has."""
+    width, height, fps = picture
+    config = venc.EncoderConfig.resolve(width, height, fps=fps)
+    most = 1000 * limits_of(soc).bit_rate[1]
+    assert config.bitrate > most
+    answer = config.is_supported(soc, interface)
+    assert answer and answer.reasons == () and answer.nearest.bitrate == most
+    given = venc.EncoderConfig.resolve(width, height, fps=fps, bitrate=config.bitrate)
+    assert not given.is_supported(soc, interface) and given == config
 
 
 def test_chip_without_an_encoder_takes_nothing():
