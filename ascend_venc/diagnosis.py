@@ -141,6 +141,9 @@ _V2_CODECS = {
 }
 _V2_MODES = ("cbr", "vbr", "avbr", "qvbr", "cvbr", "fixqp")  # by their numbers, from each codec's first one on
 _V2_BUFFER = (32 * 1024, 1 << 30, 64)  # bytes: from, to, multiple of
+_V2_SECONDS = {"stats_time": (1, 60), "short_term_stats_time": (1, 120)}
+_V2_LONG_TERM = (1, 1440)  # of a unit that rate control's parameters tell
+_V2_STATIC = ("type", "max_pic_width", "max_pic_height", "buf_size", "profile", "is_by_frame")
 _MOD_TYPES = {2: 96, 3: 265}  # HI_VENC_MOD_H264 and _H265, which the vendor's page has where a type belongs
 
 
@@ -196,6 +199,7 @@ def of_v2_channel(soc_name: str, attr: dict[str, Any]) -> str | None:
     area = venc["pic_width"] * venc["pic_height"]
     if prefix == "h264" and chip.h264_area.value and area > chip.h264_area.value:
         found.append(f"pic_width * pic_height is {area}; {soc_name} takes {chip.h264_area.value} in H.264")
+    check("is_by_frame", venc["is_by_frame"], (0, 1))
     low, high, step = _V2_BUFFER
     check("buf_size", venc["buf_size"], (low, high), " bytes")
     if venc["buf_size"] % step:
@@ -211,14 +215,28 @@ def of_v2_channel(soc_name: str, attr: dict[str, Any]) -> str | None:
             "dst_frame_rate", rate["dst_frame_rate"], (chip.fps.value[0], rate["src_frame_rate"]), " (src_frame_rate)"
         )
         for word, value in rate.items():
-            if word == "stats_time":
-                check(word, value, (1, 60), " s")
-            elif word.endswith("bit_rate") and not word.startswith("long_term"):
+            if word in _V2_SECONDS:
+                check(word, value, _V2_SECONDS[word], " s")
+            elif word == "long_term_stats_time":
+                check(word, value, _V2_LONG_TERM, " units")
+            elif word == "long_term_min_bit_rate":
+                most = rate["long_term_max_bit_rate"]
+                check(word, value, (0, most), " kbit/s (long_term_max_bit_rate)")
+            elif word.endswith("bit_rate"):
                 check(word, value, chip.bit_rate.value, " kbit/s")
-            elif word in ("i_qp", "p_qp"):
+            elif word in ("i_qp", "p_qp", "b_qp"):
                 check(word, value, (0, 51))
     if gop["gop_mode"] != 0:
         found.append(f"gop_mode is {gop['gop_mode']}; 0 (NORMAL_P) works")
     else:
         check("ip_qp_delta", gop["normal_p"]["ip_qp_delta"], (-10, 30))
     return "; ".join(found) or None
+
+
+def of_v2_change(before: dict[str, Any], attr: dict[str, Any]) -> str | None:
+    """Explain why a DVPP V2 channel with the attributes `before` did not take others; None if no static one differs."""
+    was, now = before["venc_attr"], attr["venc_attr"]
+    found = [f"{name} is {now[name]}; it was {was[name]}" for name in _V2_STATIC if now[name] != was[name]]
+    if not found:
+        return None
+    return "; ".join(found) + ", and cannot change while the channel is there: destroy and create it"

@@ -311,6 +311,14 @@ REFUSED_ATTRIBUTES = [
     ("rc_attr.bit_rate", 1, "bit_rate is 1; allowed are 2 to 614400 kbit/s"),
     ("gop_attr.gop_mode", 1, "gop_mode is 1; 0 (NORMAL_P) works"),
     ("gop_attr.ip_qp_delta", 31, "ip_qp_delta is 31; allowed are -10 to 30"),
+    ("venc_attr.is_by_frame", 2, "is_by_frame is 2; allowed are 0 to 1"),
+]
+REFUSED_RATES = [
+    ("cvbr", "short_term_stats_time", 121, "1 to 120 s"),
+    ("cvbr", "long_term_stats_time", 0, "1 to 1440 units"),
+    ("cvbr", "long_term_max_bit_rate", 0, "2 to 614400 kbit/s"),
+    ("cvbr", "long_term_min_bit_rate", 1001, "0 to 1000 kbit/s (long_term_max_bit_rate)"),
+    ("fixqp", "b_qp", 52, "0 to 51"),
 ]
 
 
@@ -326,7 +334,18 @@ def attributes_that_are_refused_are_named():
             assert ret in (code("ILLEGAL_PARAM"), code("NOT_SUPPORT")), (place, value, hex(ret))
             told = acl.get_recent_err_msg()
             assert f": {text}" in told, (text, told)
+        for mode, member, value, text in REFUSED_RATES:
+            ret = acl.himpi.venc_create_chn(0, changed(f"rc_attr.{member}", value, mode=mode))
+            assert ret == code("ILLEGAL_PARAM"), (member, hex(ret))
+            told = acl.get_recent_err_msg()
+            assert f": {member} is {value}; allowed are {text}" in told, (text, told)
         session.channel()
+        for member, value in (("type", 265), ("max_pic_width", 256), ("buf_size", 1 << 21), ("is_by_frame", 0)):
+            attr = changed(f"venc_attr.{member}", value)
+            attr["rc_attr"] |= {"h265_cbr": attr["rc_attr"]["h264_cbr"], "rc_mode": 11 if member == "type" else 1}
+            assert acl.himpi.venc_set_chn_attr(0, attr) == code("NOT_PERM")
+            told, was = acl.get_recent_err_msg(), attributes()["venc_attr"][member]
+            assert f": {member} is {value}; it was {was}, and cannot change while the channel is there" in told, told
         assert acl.himpi.venc_set_chn_attr(0, attributes(bit_rate=0)) == code("ILLEGAL_PARAM")
         assert "bit_rate is 0; allowed are 2 to" in acl.get_recent_err_msg()
         assert acl.himpi.venc_create_chn(0, attributes(bit_rate=0)) != 0

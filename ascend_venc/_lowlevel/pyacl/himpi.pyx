@@ -43,13 +43,27 @@ cdef object mpi_failed(facade_call call, hi_s32 code, object reason=None):
 
 
 cdef object attributes_status(facade_call call, hi_s32 code, const hi_venc_chn_attr *attr):
-    """The code of a call that takes a channel's attributes; with what is outside the chip's ranges, if that is why."""
-    if code not in (HI_ERR_VENC_ILLEGAL_PARAM, HI_ERR_VENC_NOT_SUPPORT):
+    """The code of a call that takes a channel's attributes; with what is outside the chip's ranges, if that is why, or
+    differs from the channel's own and may not."""
+    cdef hi_venc_chn_attr before
+    cdef int32_t chn = 0
+    cdef hi_s32 found = -1
+    cdef const himpi_api *mpi
+    if code not in (HI_ERR_VENC_ILLEGAL_PARAM, HI_ERR_VENC_NOT_SUPPORT, HI_ERR_VENC_NOT_PERM):
         return mpi_status(call, code)
     from ... import diagnosis
 
     given = write_dict(&himpi_hi_venc_chn_attr, <const char *>attr, HIMPI_NO_CHOICE)
-    return mpi_failed(call, code, diagnosis.of_v2_channel(chip_name(), given))
+    if code != HI_ERR_VENC_NOT_PERM:
+        return mpi_failed(call, code, diagnosis.of_v2_channel(chip_name(), given))
+    mpi = mpi_api()
+    if mpi.hi_mpi_venc_get_chn_attr != NULL and as_int32(call.args[0], &chn):
+        with nogil:
+            found = mpi.hi_mpi_venc_get_chn_attr(chn, &before)
+    if found != 0:
+        return mpi_failed(call, code)
+    return mpi_failed(call, code, diagnosis.of_v2_change(
+        write_dict(&himpi_hi_venc_chn_attr, <const char *>&before, HIMPI_NO_CHOICE), given))
 
 
 cdef object lacking(facade_call call):
