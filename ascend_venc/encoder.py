@@ -18,7 +18,7 @@ from . import stats as _stats
 from ._lowlevel.channel import ON_FULL, Channel
 from ._lowlevel.convert import Converter
 from ._lowlevel.core import open_library
-from ._lowlevel.device import Device
+from ._lowlevel.device import Device, choose_interface
 from ._lowlevel.stream import open_channels
 from .arguments import (
     as_many,
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 
     from ._lowlevel.frames import Frame
     from ._lowlevel.packet import Packet
+    from .chip_limits import ChipLimits
     from .color import ColorInfo
     from .literals import (
         Backend,
@@ -302,15 +303,14 @@ class Encoder(SingleOwner):
             library = open_library(backend, self._timeout)
             check_device(device, library.device_count)
             descriptor = file_descriptor(sink, on_full)
-            limits_of(library.soc_name)  # raises for a chip without an encoder, by whichever interface
+            limits = limits_of(library.soc_name)  # raises for a chip without an encoder, by whichever interface
+            # Before the device is opened, which decides for the process: the other interface may take it.
+            _fitted(config, bitrate, limits, choose_interface(library, interface, self._timeout).name)
             self._device = Device(library, device, self._timeout, interface)
             self._interface = self._device.interface
             self._soc_name = self._device.soc_name
             self._simulated = library.simulated
-            limits = limits_of(self._soc_name)
-            if bitrate is None:
-                config = config.with_bitrate_within(limits)
-            config.check(limits, self._interface)
+            config = _fitted(config, bitrate, limits_of(self._soc_name), self._interface)
             _warn_of_bit_rate(config, bitrate, self._name)
             self._channel = Channel(
                 self._device,
@@ -994,6 +994,14 @@ def take_last(found: list[_T]) -> _T:
 
 def _named(name: str | None) -> str:
     return "" if name is None else f"{name}: "
+
+
+def _fitted(config: EncoderConfig, bitrate: Any, limits: ChipLimits, interface: Interface) -> EncoderConfig:
+    """Return a configuration with a bit rate of the chip's, where none was given. Raises as `EncoderConfig.check`."""
+    if bitrate is None:
+        config = config.with_bitrate_within(limits)
+    config.check(limits, interface)
+    return config
 
 
 def _is_low(config: EncoderConfig) -> bool:

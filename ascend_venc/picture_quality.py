@@ -142,7 +142,7 @@ def problems_on_v1(
     scene: Scene | None, intra_refresh: IntraRefresh | None, roi: tuple[RegionOfInterest, ...], has_v2: bool
 ) -> list[str]:
     """What DVPP V1 has not, a sentence each with the nearest thing that works."""
-    other = ', or interface="v2"' if has_v2 else ""
+    other = ', or interface="v2", in a process that has not used V1' if has_v2 else ""
     found = []
     if scene is not None:
         found.append(f'scene is "{scene}"; DVPP V1 knows none: leave it out{other}')

@@ -114,7 +114,7 @@ class RateControl:
 
     def problems_on_v1(self, has_v2: bool) -> list[str]:
         """What DVPP V1 has not, a sentence each with the nearest thing that works."""
-        other = ', or interface="v2"' if has_v2 else ""
+        other = ', or interface="v2", in a process that has not used V1' if has_v2 else ""
         found = []
         nearest = MODES[self.mode][1]
         if nearest != self.mode:

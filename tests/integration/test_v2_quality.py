@@ -209,3 +209,22 @@ with venc.Encoder(128, 128, backend="sim", interface="v1") as enc:
     for line, name in zip(lines, ["roi", "scene", "intra_refresh", "roi"]):
         assert re.match(rf'{name} .*; DVPP V1 .*leave .*, or interface="v2"', line), line
     assert len(lines) == 4
+
+
+@pytest.mark.parametrize(("first", "then"), [("v1", "v2"), ("v2", "v1")])
+def test_settings_that_are_refused_decide_nothing_for_the_process(first, then):
+    """The refusal of the one names the other: that can be taken in the same process."""
+    program = f"""
+import ascend_venc as venc
+wrong = {{"rc": "avbr"}} if {first!r} == "v1" else {{"bitrate": 1}}
+try:
+    venc.Encoder(128, 128, backend="sim", interface={first!r}, **wrong)
+except venc.InvalidArgumentError as error:
+    print(error)
+with venc.Encoder(128, 128, backend="sim", interface={then!r}) as enc:
+    print(enc.interface)
+"""
+    refusal, interface = processes.run(program).stdout.splitlines()
+    assert interface == then and refusal.startswith("rc is" if first == "v1" else "bitrate is")
+    if first == "v1":
+        assert refusal.endswith('or interface="v2", in a process that has not used V1')
