@@ -727,6 +727,7 @@ class Encoder(SingleOwner):
         """
         roi = None if roi is None else listed_regions(roi)  # the loop may go round again, and a generator may not
         warned = False
+        waited: Any = None
         try:
             self._open_channel().stream.forget_settings()
             while True:
@@ -734,6 +735,8 @@ class Encoder(SingleOwner):
                 while channel.successor is not None:  # another thread's change that is not stored here yet
                     channel = channel.successor
                 epoch, old = channel.settings()
+                if waited != (channel, epoch):
+                    waited, since = (channel, epoch), time.monotonic_ns()
                 config = EncoderConfig.resolve(
                     old.width if width is None else width,
                     old.height if height is None else height,
@@ -760,7 +763,7 @@ class Encoder(SingleOwner):
                     _warn_of_bit_rate(config, bitrate, self._name, old)
                 warned = True  # once for a call
                 try:
-                    first = channel.change(epoch, config, self._timeout)
+                    first = channel.change(epoch, config, self._timeout, since)
                     if first is False:
                         first = self._replace(channel, epoch, config)
                 except BaseException:  # a signal's handler may raise between the two

@@ -1027,13 +1027,15 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef uint32_t epoch = avenc_channel_epoch(self._h)
         return epoch, self.stream.config_of(epoch) if self._placed else self._first_config
 
-    def change(self, uint32_t epoch, config: EncoderConfig, timeout: float | None) -> int | Literal[False] | None:
+    def change(self, uint32_t epoch, config: EncoderConfig, timeout: float | None,
+               uint64_t since) -> int | Literal[False] | None:
         """Change rates, GOP and time base without another channel; return the number of the first frame that it applies to.
 
         `epoch` is that of the settings that `config` was made from. None: they are not the present ones any more. False:
         this takes another channel, and nothing has changed, unless the device took neither the new settings nor the old
         ones. AclTimeoutError when the device finishes no frame for `timeout` seconds, or a call of the vendor's does not
-        return: nothing has changed, as with any other exception that comes before the change is made.
+        return: nothing has changed, as with any other exception that comes before the change is made. `since`: when the
+        caller began to wait for settings of this epoch, in nanoseconds of CLOCK_MONOTONIC.
         """
         cdef avenc_channel_config settings = self._config
         cdef avenc_change *change = NULL
@@ -1044,6 +1046,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         settings.width, settings.height = config.width, config.height
         set_rate(&settings, config)
         begin_wait(&wait, None, timeout)
+        wait.since_ns = since  # others that gave up their changes have not begun this one's time anew
         time_base = 1 / config.fps
         stream.begin_epoch(config, time_base)
         status = avenc_channel_change(self._h, epoch, &settings, &change)

@@ -580,6 +580,31 @@ def stalled():
     assert [packet.size for packet in packets] == [5000] * 2
 
 
+def stalled_together():
+    """Each of several calls that wait one behind the other has its own bound, and not those of the others added up."""
+    with encoder(timeout=1) as enc:
+        with simulator.shared().options(stall=1):
+            enc.submit(FRAME)
+
+            def change():
+                begin = time.monotonic()
+                try:
+                    enc.reconfigure(bitrate=4_000_000)
+                except venc.AclTimeoutError as error:
+                    assert "finished no frame for 1 s" in str(error), error
+                    return time.monotonic() - begin
+                raise AssertionError("the device stands still, and the change was made")
+
+            threads = []
+            for _ in range(4):  # each begins while the first one's change is pending
+                threads.append(waiting.started(change))
+                time.sleep(0.2)
+            seconds = [outcome(thread) for thread in threads]
+        assert max(seconds) < 1.6, seconds
+        assert len(enc.flush()) == 1
+        enc.reconfigure(bitrate=4_000_000)
+
+
 def handler(what):
     """A signal handler that uses the encoder whose reconfigure it interrupts."""
     sim, found = simulator.shared(), []

@@ -98,7 +98,7 @@ def test_call_that_never_returns_costs_the_timeout(function, end):
     run("hangs", function, end)
 
 
-@pytest.mark.parametrize("program", ["interrupted", "stalled", "lost"])
+@pytest.mark.parametrize("program", ["interrupted", "stalled", "stalled_together", "lost"])
 def test_wait_for_the_device_ends(program):
     run(program)
 
