@@ -39,7 +39,7 @@ from .formats import (
 )
 from .live import LiveOutput
 from .output import FailsOnce
-from .parameter_sets import DEMUXERS, ParameterSets, description, without_parameter_sets
+from .parameter_sets import DEMUXERS, ParameterSets, description, sets_to_decode_by, without_parameter_sets
 from .reader import ColorTags
 
 if TYPE_CHECKING:
@@ -193,6 +193,7 @@ class Muxer(SingleOwner):
         self._stream: Any = None
         self._container: Any = None
         self._parameter_sets: ParameterSets | None = None
+        self._header_sets: tuple[bytes, ...] = ()  # H.265 in MP4: by which all pictures are decoded
         self._unit = _FINEST_CLOCK  # seconds per unit of what PyAV is given
         self._clock = _FINEST_CLOCK  # seconds per unit of what the file holds
         self._last_pts: int | None = None
@@ -247,8 +248,8 @@ class Muxer(SingleOwner):
         ------
         MediaError
             Times that do not grow or are negative, a first packet without parameter sets, or a format that cannot hold
-            this: two packets within one unit of its clock, or a pause that is too long for it. Nothing was written of
-            the packet then.
+            this: two packets within one unit of its clock, a pause that is too long for it, H.265 in MP4 and MOV behind
+            a change of size. Nothing was written of the packet then.
         OSError
             The file cannot be written.
         """
@@ -372,7 +373,15 @@ class Muxer(SingleOwner):
     def _payload(self, data: Any, key_frame: bool) -> Any:
         # The tag hvc1 promises samples without parameter sets; not every FFmpeg takes them out.
         if self._codec == "h265" and self._format in ISO_FORMATS and key_frame:
-            return without_parameter_sets(bytes(data))
+            unit = bytes(data)
+            sets = sets_to_decode_by(unit)
+            if self._header_sets and sets and sets != self._header_sets:
+                raise MediaError(
+                    "the pictures have other parameter sets than those before them, as after a change of size: H.265 "
+                    f"in {self._format} keeps one set for all; write mkv or ts, or begin another file"
+                )
+            self._header_sets = self._header_sets or sets
+            return without_parameter_sets(unit)
         return memoryview(data)
 
     def _muxer_options(self, pts: int) -> dict[str, str]:

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from ..errors import MediaError
+from ..bitstream import describe, nal_units
+from ..errors import InvalidArgumentError, MediaError
 from .container import import_av
 from .reader import ColorTags
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEMUXERS = {"h264": "h264", "h265": "hevc"}
+_SPS, _PPS, _FIRST_SET = 33, 34, 32  # of H.265's NAL units; slices are below
+_TIER_AT, _TIER, _LEVEL_AT = 3, 0x20, 14  # bytes of an SPS
 _FILTERS = {"h264": "h264_metadata", "h265": "hevc_metadata"}
 
 
@@ -92,6 +96,27 @@ def coded_size(codec: str, packet: Any) -> tuple[int, int]:
     with import_av().open(io.BytesIO(bytes(packet)), format=DEMUXERS[codec]) as parsed:
         context = parsed.streams.video[0].codec_context
         return context.width, context.height
+
+
+def sets_to_decode_by(unit: bytes) -> tuple[bytes, ...]:
+    """Return what an H.265 access unit's SPS and PPS say of its pictures, but for frame rate, tier and level."""
+    found = []
+    for nal in map(bytes, nal_units(unit)):
+        kind = nal[0] >> 1 & 63 if nal else _FIRST_SET
+        if kind < _FIRST_SET:
+            break
+        if kind == _SPS:
+            told = nal
+            with contextlib.suppress(InvalidArgumentError):  # of unknown syntax: it stays
+                told = describe(nal, "h265", fps=25)
+            bits = bytearray(told.replace(b"\0\0\3", b"\0\0"))
+            if len(bits) > _LEVEL_AT:
+                bits[_TIER_AT] &= ~_TIER
+                bits[_LEVEL_AT] = 0
+            found.append(bytes(bits))
+        elif kind == _PPS:
+            found.append(nal)
+    return tuple(found)
 
 
 def without_parameter_sets(unit: bytes) -> bytes:

@@ -2,6 +2,7 @@
 """A `Muxer` that knows its encoder: codec, rate, times and colours come out right without being said twice."""
 
 import io
+import warnings
 from fractions import Fraction
 
 import numpy as np
@@ -137,6 +138,40 @@ def test_codec_rate_and_times_are_the_encoder_s(tmp_path, fps, codec):
         assert stream.duration * stream.time_base == 3 / rate, "the last packet's own duration"
         frames = list(container.decode(stream))
         assert [frame.pts * stream.time_base for frame in frames] == [Fraction(n) / rate for n in range(3)]
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov"])
+def test_h265_in_mp4_takes_no_pictures_of_another_size(tmp_path, suffix):
+    """There is one parameter set for all, in the header: they were decoded by that of the first, as something else."""
+    path = tmp_path / f"film.{suffix}"
+    with venc.Encoder(128, 128, codec="h265", backend="sim") as enc, Muxer(path, encoder=enc) as mux:
+        mux.write_all(enc.encode(bytes(128 * 192)) + enc.encode(bytes(128 * 192)) + enc.flush())
+        enc.reconfigure(width=192, height=160)
+        (packet,) = enc.encode(bytes(192 * 240)) + enc.flush()
+        with pytest.raises(venc.MediaError, match=f"size: H.265 in {suffix} keeps one set for all; write mkv or ts"):
+            mux.write(packet)
+        enc.reconfigure(width=128, height=128)
+        mux.write_all(enc.encode(bytes(128 * 192)) + enc.flush())
+    frames, _ = decoded(path)
+    assert [(frame.width, frame.height) for frame in frames] == [(128, 128)] * 3
+
+
+@pytest.mark.parametrize(
+    "change", [{"fps": 240, "bitrate": "100M"}, {"fps": 1, "bitrate": "2k"}, {"gop": 1, "rc": "cbr"}]
+)
+def test_h265_in_mp4_takes_pictures_behind_other_changes(tmp_path, change):
+    """Whatever level, tier and frame rate the new parameter sets tell."""
+    path = tmp_path / "film.mp4"
+    clip = [np.random.default_rng(n).integers(60, 200, (192, 128), np.uint8) for n in range(2)]
+    with venc.Encoder(128, 128, codec="h265", bitrate="4M", backend="sim") as enc, Muxer(path, encoder=enc) as mux:
+        packets = enc.encode(clip[0]) + enc.flush()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", venc.BitRateWarning)
+            enc.reconfigure(**change)
+        packets += enc.encode(clip[1], key_frame=True) + enc.flush()
+        mux.write_all(packets)
+    assert [packet.is_keyframe for packet in packets] == [True, True]
+    assert len(decoded(path)[0]) == 2
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
