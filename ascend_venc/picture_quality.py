@@ -104,7 +104,8 @@ def parse_intra_refresh(value: Any) -> IntraRefresh | None:
 def listed_regions(value: Iterable[RegionOfInterest]) -> tuple[RegionOfInterest, ...]:
     """Return regions as a tuple, for a call that may look at its settings twice. Raises TypeError for no iterable."""
     if not isinstance(value, Iterable):
-        raise TypeError(f"roi must be a list of RegionOfInterest, got {type(value).__name__}")
+        hint = ": put it in a list" if isinstance(value, RegionOfInterest) else ""
+        raise TypeError(f"roi must be a list of RegionOfInterest, got {type(value).__name__}{hint}")
     return tuple(value)
 
 

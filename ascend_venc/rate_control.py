@@ -101,6 +101,8 @@ class RateControl:
     @classmethod
     def of(cls, value: RateControlMode | RateControl) -> RateControl:
         """Return it of a mode's name, in any case, or as it is. Raises TypeError or InvalidArgumentError."""
+        if not isinstance(value, (str, RateControl)):
+            raise TypeError(f"rc must be a str or a RateControl, got {type(value).__name__}")
         return value if isinstance(value, RateControl) else cls(value)
 
     @property

@@ -203,7 +203,7 @@ def test_plan_with_limits_of_rate_control_is_read_back_as_it_was(film, tmp_path,
         ({"scenes": 5}, TypeError, "scenes must be an iterable of ints, got int"),
         ({"scenes": [1.5]}, TypeError, "each of scenes must be an int, got float"),
         ({"size": 5}, TypeError, "size must be a pair of ints, width and height, got 5"),
-        ({"rc": 5}, TypeError, "rc must be a str, got int"),
+        ({"rc": 5}, TypeError, "rc must be a str or a RateControl, got int"),
     ],
 )
 def test_plan_says_what_is_no_setting(film, options, error, words):

@@ -84,3 +84,10 @@ def test_capabilities_tell_them():
     assert (on_v2.scenes, on_v2.intra_refresh, on_v2.regions) == (("still", "motion", "regular"), True, 8)
     assert (on_v1.scenes, on_v1.intra_refresh, on_v1.regions) == ((), False, 0)
     assert "roi" in on_v2.live_settings
+
+
+def test_one_region_that_is_in_no_list_is_told_so():
+    with pytest.raises(
+        TypeError, match="roi must be a list of RegionOfInterest, got RegionOfInterest: put it in a list"
+    ):
+        venc.EncoderConfig.resolve(640, 360, roi=REGION)

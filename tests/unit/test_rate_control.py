@@ -88,5 +88,5 @@ def test_v1_has_three_modes_and_no_limits(mode):
 def test_encoder_on_v1_refuses_what_v1_has_not():
     with pytest.raises(venc.InvalidArgumentError, match='interface="v2"'):
         venc.Encoder(128, 128, backend="sim", interface="v1", rc="avbr")
-    with pytest.raises(TypeError, match="rc must be a str"):
+    with pytest.raises(TypeError, match="rc must be a str or a RateControl, got int"):
         venc.Encoder(128, 128, backend="sim", rc=3)
