@@ -74,10 +74,11 @@ cdef bytes sei_of(object messages, int32_t stream_format):
     return None if messages is None else unit_of(messages, stream_format, AVENC_MAX_SEI)
 
 
-cdef inline int begin_submission(avenc_submission *submission, object pts, bint key_frame, bytes unit) except -1:
+cdef inline void begin_submission(avenc_submission *submission, bint number_pts, int64_t pts, bint key_frame,
+                                  bytes unit) noexcept:
     """All but the picture and what comes with it. The caller keeps the unit of the frame's SEI until the frame is taken."""
-    submission.number_pts = pts is None
-    submission.pts = 0 if pts is None else pts_of(pts)
+    submission.number_pts = number_pts
+    submission.pts = pts
     submission.converted = submission.promised = False
     submission.force_idr = key_frame
     submission.tag = 0
@@ -85,7 +86,6 @@ cdef inline int begin_submission(avenc_submission *submission, object pts, bint 
     if unit is not None:
         submission.sei = <const uint8_t *>PyBytes_AS_STRING(unit)
         submission.sei_size = <size_t>PyBytes_GET_SIZE(unit)
-    return 0
 
 
 cdef Channel successor_of(Channel channel):
@@ -379,7 +379,6 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                           avenc_wait *wait, int how, object hand_over) except -9:
         """Submit one frame of any kind to this very channel."""
         cdef host_frame held
-        cdef DeviceFrame picture
         cdef Ticket ticket = None
         cdef object owner = None, tag = None
         cdef int64_t index = -9
@@ -431,9 +430,8 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             elif acquired:
                 index = self._send_acquired(frame, submission, wait)
             elif type(frame) is DeviceFrame:
-                picture = frame
-                picture._check_size(self.width, self.height, self.stream.device.device_id)
-                index = self._send(&picture._picture, ticket, submission, wait, how)
+                (<DeviceFrame>frame)._check_size(self.width, self.height, self.stream.device.device_id)
+                index = self._send(&(<DeviceFrame>frame)._picture, ticket, submission, wait, how)
             else:
                 submission.picture = held.picture
                 if how <= AT_ONCE and self.stream.on_full != DROP_OLDEST:
@@ -450,7 +448,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                     keep_refused(ticket)
 
     cdef int64_t _submit(self, object frame, object pts, bint key_frame, object token, object future, bytes sei,
-                         avenc_wait *wait, int how, object hand_over=None) except -9:
+                         avenc_wait *wait, int how, object hand_over) except -9:
         """Submit one frame, with the NAL unit of its SEI or None, to the channel that has this one's place by now."""
         cdef avenc_submission submission
         cdef Channel channel = self
@@ -459,7 +457,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef bint owed
         stream.forget_dropped()
         stream.note_submitter()
-        begin_submission(&submission, pts, key_frame, sei)
+        begin_submission(&submission, pts is None, 0 if pts is None else pts_of(pts), key_frame, sei)
         owed = stream.key_frame_owed
         submission.force_idr = key_frame or owed
         stream.key_frame_owed = False  # this frame makes up for it, unless it is not taken
@@ -483,7 +481,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         return index
 
     cdef object _submit_now(self, object frame, object pts, bint key_frame, object token, object sei, object timeout,
-                            int how, object future=None, object hand_over=None):
+                            int how, object future, object hand_over):
         """Submit one frame, and return its number; None if it was dropped, False if it found no room at this moment."""
         cdef avenc_wait wait
         cdef bytes unit = sei_of(sei, self._config.en_type)
@@ -513,11 +511,11 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         the frame's buffer must not be changed until its packet has been received, and stays exported until it has been read.
         A frame that is to be converted is so at once, without the GIL.
         """
-        return self._submit_now(frame, pts, key_frame, token, sei, timeout, QUEUED if copy else BORROWED)
+        return self._submit_now(frame, pts, key_frame, token, sei, timeout, QUEUED if copy else BORROWED, None, None)
 
     def offer(self, frame, pts: int | None, bint key_frame, token, sei: Iterable[Any] | None = None) -> int | Literal[False] | None:
         """As `enqueue` with a copy, but without any wait: False where there is no room at this moment."""
-        return self._submit_now(frame, pts, key_frame, token, sei, 0, OFFERED)
+        return self._submit_now(frame, pts, key_frame, token, sei, 0, OFFERED, None, None)
 
     @property
     def short_copy(self) -> bool:
@@ -546,7 +544,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 and PyObject_CheckBuffer(frame)):
             stream.forget_dropped()
             stream.note_submitter()
-            begin_submission(&submission, pts, key_frame, unit)
+            begin_submission(&submission, pts is None, 0 if pts is None else pts_of(pts), key_frame, unit)
             hold_host_frame(frame, self.width, self.height, &held)
             try:
                 if token is not None:
@@ -590,7 +588,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             while (self.stream.on_full == BLOCK and self.stream.sink < 0
                    and type(frame) is not Frame):
                 # Like asyncio: no wait inside, so that what comes meanwhile can be taken.
-                index = self._submit(frame, pts, key_frame, token, None, unit, &at_once, AT_ONCE)
+                index = self._submit(frame, pts, key_frame, token, None, unit, &at_once, AT_ONCE, None)
                 if index > NO_ROOM_NOW:
                     return self.all_of(packets)
                 if index == NO_MEMORY_NOW:
@@ -608,7 +606,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                     break  # to be told what there is no room for
                 elif not look(status):
                     self._fail(status)
-            self._submit(frame, pts, key_frame, token, None, unit, &send_wait, DIRECT)
+            self._submit(frame, pts, key_frame, token, None, unit, &send_wait, DIRECT, None)
             return self.all_of(packets)
         except BaseException:
             self.put_back(packets)
@@ -702,7 +700,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             expected = self.stream.next_index
             indices.append(expected)
             try:
-                index = self._submit(frames[i], pts[i], key_frames[i], tokens[i], None, unit, wait, DIRECT)
+                index = self._submit(frames[i], pts[i], key_frames[i], tokens[i], None, unit, wait, DIRECT, None)
             except BaseException:
                 indices.pop()
                 raise
@@ -752,8 +750,9 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                         refuse_other_than_host(owner)
                     owners.append(owner)
             for i in range(count):
-                begin_submission(&submissions[i], pts[first + i], key_frames[first + i],
-                                 None if units is None else units[first + i])
+                stamp = pts[first + i]
+                begin_submission(&submissions[i], stamp is None, 0 if stamp is None else pts_of(stamp),
+                                 key_frames[first + i], None if units is None else units[first + i])
                 submissions[i].picture = held[i].picture
                 token = tokens[first + i]
                 if token is not None:

@@ -25,7 +25,7 @@ cdef int begin(sending *one, Channel channel, object frame, object stamp, bint k
     cdef Stream stream = channel.stream
     stream.forget_dropped()
     stream.note_submitter()
-    begin_submission(&one.submission, stamp, key_frame, None)
+    begin_submission(&one.submission, stamp is None, 0 if stamp is None else stamp, key_frame, None)
     try:
         hold_host_frame(frame, channel.width, channel.height, &one.held)
     except (TypeError, errors.VencError):
@@ -64,7 +64,7 @@ def submit_to_each(list channels not None, list frames not None, list pts not No
     submitted by itself: there is no room at this moment, or it is no plain memory of the channel's own kind and size. So it
     is when an exception is raised. The vendor's calls are made on this thread, one after the other, without the GIL.
     """
-    cdef Py_ssize_t count = len(channels), at = 0, held = 0, i
+    cdef Py_ssize_t count = len(channels), at = 0, i
     cdef int status
     cdef avenc_wait turn
     cdef list tags = [None] * count
@@ -72,12 +72,12 @@ def submit_to_each(list channels not None, list frames not None, list pts not No
     cdef sending *each = <sending *>PyMem_Malloc(max(count, 1) * sizeof(sending))
     if each == NULL:
         raise MemoryError()
+    for i in range(count):
+        each[i].held.view_count = 0
+        each[i].channel = NULL
+        each[i].sent = False
     try:
         for i in range(count):
-            each[i].held.view_count = 0
-            each[i].channel = NULL
-            each[i].sent = False
-            held = i + 1
             if is_plain(channels[i], frames[i], pts[i]):
                 begin(&each[i], channels[i], frames[i], pts[i], key_frames[i], tokens[i], tags, i)
                 expected[i] = each[i].expected
@@ -93,13 +93,13 @@ def submit_to_each(list channels not None, list frames not None, list pts not No
             PyErr_CheckSignals()
     finally:
         try:
-            for i in range(held):
+            for i in range(count):
                 release_host_frame(&each[i].held)
                 if each[i].sent:
                     (<Channel>channels[i]).stream.next_index = <int64_t>each[i].number + 1
                 elif tags[i] is not None:
                     (<Channel>channels[i]).stream.drop_entry(tags[i])
-            for i in range(held):
+            for i in range(count):
                 if each[i].sent:  # another number than expected: another thread submits to it, too
                     results[i] = expected[i] if each[i].expected == <int64_t>each[i].number else each[i].number
         finally:

@@ -63,6 +63,7 @@ cdef class Stream:
     cdef object add_entry(self, object entry)
     cdef int drop_entry(self, object tag) except -1
     cdef int forget_dropped(self) except -1
+    cdef int drop_told_entries(self) except -1
     cdef int begin_epoch(self, object config, object time_base) except -1
     cdef int undo_epoch(self) except -1
     cdef int note_submitter(self) noexcept

@@ -315,10 +315,14 @@ cdef class Stream:
 
     cdef int forget_dropped(self) except -1:
         """Let go of what came with frames and packets that nobody will get, and of what outlived its channel."""
+        if _kept or _refused is not None:
+            let_go_of_ended()
+        if self.entries and (self.on_full == DROP_OLDEST or self.sink >= 0):  # nothing is dropped or written otherwise
+            self.drop_told_entries()
+        return 0
+
+    cdef int drop_told_entries(self) except -1:
         cdef object tag, stop = None
-        let_go_of_ended()
-        if not self.entries or (self.on_full != DROP_OLDEST and self.sink < 0):  # nothing is dropped or written otherwise
-            return 0
         try:
             while True:
                 while self.told < self.to_tell:  # what an exception leaves is for the next call
