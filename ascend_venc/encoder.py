@@ -664,7 +664,7 @@ class Encoder(SingleOwner):
         """
         try:
             channel = self._open_channel()
-            if channel.sink >= 0:
+            if channel.stream.sink >= 0:
                 raise InvalidArgumentError(
                     "encode_future would leave this frame out of what is written to the sink: use submit(), or make "
                     "the encoder without sink"
@@ -882,7 +882,7 @@ class Encoder(SingleOwner):
         if again:
             return
         dropped += before["dropped_frames"] + before["in_flight"] + before["ready"]
-        if channel.sink >= 0:
+        if channel.stream.sink >= 0:
             after = channel.stats()
             dropped -= after["written"] - before["written"] + after["failed"] - before["failed"]
         _log("closed after %d frames: %r", before["submitted"], self)

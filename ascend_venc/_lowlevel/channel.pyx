@@ -965,7 +965,6 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         self._fail(avenc_channel_end(self._h))
         if self.stream.closed:
             refuse_closed()
-        self.stream.ended = True
 
     def wait_idle(self, timeout: float | None):
         """Wait until no frame is in flight; AclTimeoutError after `timeout` seconds without a finished frame."""
@@ -1129,10 +1128,6 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         avenc_channel_retire(self._h)
         self._fail(self._wait(avenc_channel_wait_retired, &wait))
         return self.successor is None
-
-    @property
-    def sink(self) -> int:
-        return self.stream.sink
 
     @property
     def closed(self) -> bool:

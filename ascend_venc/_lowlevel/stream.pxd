@@ -47,7 +47,6 @@ cdef class Stream:
     cdef readonly int sink
     cdef readonly bint closed
     cdef bint dropped  # by close(): packets cannot be had any more
-    cdef bint ended  # end() was called
     cdef bint key_frame_owed  # a dropped frame was to be a key frame
     cdef uint64_t submitter  # thread that submits, by its own number; 0 if none has
     cdef bint several_submitters
