@@ -179,7 +179,8 @@ class Header:
                 f"{int(bool(re.fullmatch(REQUIRED, name)))}, {int(name in ALL_IN_RESULTS)}}};\n"
             )
         every = ", ".join(f"&himpi_{name}" for name in self.needed())
-        lines.append(f"static himpi_structure *const himpi_structures[] = {{{every}, NULL}};\n")
+        lines.append(f"static himpi_structure *const himpi_structures[] = {{{every}}};\n")
+        lines.append(f"enum {{ HIMPI_STRUCTURES = {len(self.needed())} }};\n")
         return "".join(lines)
 
     # ---- himpi_api.pxi ----
@@ -256,6 +257,7 @@ MEMBERS_PXI = """    enum:
         HIMPI_ADDRESS
         HIMPI_PART
         HIMPI_NO_CHOICE
+        HIMPI_STRUCTURES
     ctypedef struct himpi_member:
         const char *name
         himpi_structure *part

@@ -76,14 +76,14 @@ class Function:
 
     def __init__(self, namespace, head, doc, functions, enums, mark=""):
         signature, c_name, how = head.rsplit(" | ", 2)
-        self.how, _, self.is_whole = how.partition(" ")
+        self.how, _, self.more = how.partition(" ")
         tree = ast.parse(f"def {signature}: ...").body[0]
         self.namespace, self.name, self.text = namespace, tree.name, doc
         self.c = None if c_name == "-" else functions[c_name]
         self.enums = enums
         self.full = f"{namespace}.{self.name}"
         self.symbol = f"{namespace.rpartition('.')[2]}_{self.name}"  # what is written by hand
-        self.builtin = self.symbol if self.is_whole else f"builtin_{self.symbol}"
+        self.builtin = self.symbol if self.more == "whole" else f"builtin_{self.symbol}"
         self.refusal = f"{self.full} args parse failed{mark}"
         self.arguments = [argument.arg for argument in tree.args.args]
         self.annotations = [argument.annotation and ast.unparse(argument.annotation) for argument in tree.args.args]
@@ -188,7 +188,7 @@ class Function:
 
     @property
     def body(self):
-        if self.is_whole:
+        if self.more == "whole":
             return ""
         head = f"cdef object {self.builtin}(PyObject *self, PyObject **args, Py_ssize_t given):"
         call = f'cdef facade_call call = facade_call(b"{self.full}", args, given)'
@@ -206,6 +206,9 @@ class Function:
         Without DVPP V2 there is no call; what takes a dict looks at that first, and at the table itself.
         """
         given, lines = ["call"], self.parsing()
+        if self.more == "warned":
+            other = "bytes_to_ptr" if self.name.endswith("_to_ptr") else "ptr_to_bytes"
+            lines.insert(0, f'warn(b"{self.full} will be deprecated. Please use acl.util.{other} instead.")')
         if self.is_himpi:
             lines.append("cdef const himpi_api *mpi = mpi_api()")
             if "dict[str, Any]" not in self.annotations:

@@ -27,9 +27,6 @@ cdef class Channel:
     cdef uint64_t pending     # of these, not delivered yet
     cdef list waiters         # locks, released when pending or users reaches 0
 
-    def __cinit__(self):
-        self.waiters = []
-
 
 # One callback to come: a frame of a channel, or a launched function. Owns its references until it has run.
 cdef struct delivery:

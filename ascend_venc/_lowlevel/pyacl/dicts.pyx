@@ -15,15 +15,12 @@ cdef extern from "Python.h":
 
 
 cdef int make_keys() except -1:
-    cdef int i, j = 0
-    cdef himpi_structure *structure
-    while himpi_structures[j] != NULL:
-        structure = himpi_structures[j]
+    cdef int i
+    for structure in himpi_structures[:HIMPI_STRUCTURES]:
         for i in range(structure.count):
             name = sys.intern((<bytes>structure.members[i].name).decode())
             Py_INCREF(name)  # for as long as the process lasts
             structure.members[i].key = <void *><PyObject *>name
-        j += 1
     return 0
 
 

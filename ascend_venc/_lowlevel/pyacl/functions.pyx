@@ -9,7 +9,6 @@ import atexit
 import os
 import sys
 import threading
-import time
 import types
 import warnings
 
@@ -55,10 +54,9 @@ in dicts are not checked.""",
 
 globals().update(namespaces["acl"])
 for _name, _text in _DOCS.items():
-    _module = types.ModuleType(_name, f"{_name}: {_text}")
-    _module.__dict__.update(namespaces[_name])
-    globals()[_name.rpartition(".")[2]] = _module
-    sys.modules[f"{__package__}.{_name.rpartition('.')[2]}"] = _module
+    _part = _name.rpartition(".")[2]
+    globals()[_part] = sys.modules[f"{__package__}.{_part}"] = types.ModuleType(_name, f"{_name}: {_text}")
+    globals()[_part].__dict__.update(namespaces[_name])
 
 
 def _after_fork():

@@ -49,7 +49,7 @@ cdef extern from "Python.h":
 cdef enum:
     PROMPT_REPORTS = 8
     PROMPT_NS = 200_000          # from the last callback's end to the runtime's return
-    EXIT_PATIENCE_S = 2
+    EXIT_PATIENCE_NS = 2_000_000_000
     WAITS_WITHOUT_PROGRESS = 60  # of 50 ms, before a wait is left to the runtime
     WAITS_WHEN_LEFT_OUT = 4      # the same once the runtime was seen to leave a callback of the channel out
 
@@ -99,7 +99,6 @@ cdef aclError process(report_call *call, const acl_api *acl, int32_t timeout) no
 cdef int end_report(report_call *call, int code) except -1:
     """Raises what a callback of the call was stopped by."""
     global thread_report
-    cdef object stopped
     cdef unsigned long thread
     cdef Channel channel
     thread_report = call.outer
@@ -262,9 +261,9 @@ def _close_gate():
     global closing_thread
     closing_thread = PyThread_get_thread_ident()
     gate_left.acquire(False)
-    deadline = time.monotonic() + EXIT_PATIENCE_S
+    deadline = clock_ns() + EXIT_PATIENCE_NS
     ordered_store(&closing, 1)
-    while ordered_load(&inside) != 0 and gate_left.acquire(True, max(0.0, deadline - time.monotonic())):
+    while ordered_load(&inside) != 0 and gate_left.acquire(True, max(0, deadline - clock_ns()) * 1e-9):
         pass
 
 

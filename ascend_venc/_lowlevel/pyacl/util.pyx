@@ -48,9 +48,9 @@ cdef class Thread:
 
     def __call__(self):
         """The body of the thread."""
-        cdef uint64_t ident = PyThread_get_thread_ident()
         try:
-            started[ident] = self  # also here: the function may ask for its own thread before start_thread has returned
+            # Also here: the function may ask for its own thread before start_thread has returned.
+            started[PyThread_get_thread_ident()] = self
             if self.argument is None:
                 self.function()
             else:
@@ -74,9 +74,8 @@ cdef bint report_thread_is_gone(Channel channel) except -1:
     anew before it is joined.
     """
     cdef Thread made = started.get(channel.thread_id)
-    if made is not None and not made.finished.locked():
-        return True
-    return channel.thread is not None and not channel.thread.is_alive() and thread_of(channel.thread_id) is None
+    return (made is not None and not made.finished.locked()) or (
+        channel.thread is not None and not channel.thread.is_alive() and thread_of(channel.thread_id) is None)
 
 
 cdef object util_start_thread(facade_call call):
@@ -217,15 +216,11 @@ cdef int warn(const char *text) except -1:
 
 
 # ---- NumPy, imported by the call that needs it -----------------------------------------------------------------------
-#
-# pyACL warns before it looks at the arguments.
 
 cdef object ndarray = None
 
 # NumPy's type numbers, in their order, as dtype characters; text types have no length of their own, and get 1.
 cdef list TYPE_CHARACTERS = [*"?bBhHiIlLqQfdgFDGO", "S1", "U1", *"VMme"]
-cdef enum:
-    NPY_OBJECT = 17
 
 
 cdef object array_of(PyObject *argument):
@@ -239,14 +234,11 @@ cdef object array_of(PyObject *argument):
     return <object>argument
 
 
-cdef object util_numpy_to_ptr(PyObject *self, PyObject **args, Py_ssize_t given):
+cdef object util_numpy_to_ptr(facade_call call):
     cdef Py_buffer view
     cdef uint64_t address
     cdef bint contiguous
-    warn(b"acl.util.numpy_to_ptr will be deprecated. Please use acl.util.bytes_to_ptr instead.")
-    if given != 1:
-        refuse(b"acl.util.numpy_to_ptr args parse failed")
-    array = array_of(args[0])
+    array = array_of(call.args[0])
     if PyObject_GetBuffer(array, &view, PyBUF_STRIDES) == 0:
         address = <uint64_t>view.buf
         contiguous = PyBuffer_IsContiguous(&view, b"C")
@@ -260,23 +252,15 @@ cdef object util_numpy_to_ptr(PyObject *self, PyObject **args, Py_ssize_t given)
     return address
 
 
-cdef object util_numpy_contiguous_to_ptr(PyObject *self, PyObject **args, Py_ssize_t given):
-    warn(b"acl.util.numpy_contiguous_to_ptr will be deprecated. Please use acl.util.bytes_to_ptr instead.")
-    if given != 1:
-        refuse(b"acl.util.numpy_contiguous_to_ptr args parse failed")
-    array = array_of(args[0])
+cdef object util_numpy_contiguous_to_ptr(facade_call call):
+    array = array_of(call.args[0])
     if not array.flags.c_contiguous:
         array = array.copy(order="C")
     return array.__array_interface__["data"][0], array
 
 
-cdef object util_ptr_to_numpy(PyObject *self, PyObject **args, Py_ssize_t given):
-    cdef uint64_t address = 0
-    cdef int32_t number = 0
-    warn(b"acl.util.ptr_to_numpy will be deprecated. Please use acl.util.ptr_to_bytes instead.")
-    if given != 3 or not as_uint64(args[0], &address) or not as_int32(args[2], &number):
-        refuse(b"acl.util.ptr_to_numpy args parse failed")
-    shape = <object>args[1]
+cdef object util_ptr_to_numpy(facade_call call, uint64_t address, int32_t number):
+    shape = <object>call.args[1]
     if not isinstance(shape, tuple):
         raise ValueError("shape is empty")
     if not all(isinstance(length, int) for length in shape):
@@ -285,7 +269,7 @@ cdef object util_ptr_to_numpy(PyObject *self, PyObject **args, Py_ssize_t given)
         raise ValueError("negative dimensions are not allowed")
     if not 0 <= number < len(TYPE_CHARACTERS):
         raise ValueError(f"Invalid data-type for array: np_type is {number}")
-    if number == NPY_OBJECT:
+    if TYPE_CHARACTERS[number] == "O":
         raise ValueError("Invalid data-type for array: np_type is 17, and memory of a device holds no Python objects")
     import numpy
 

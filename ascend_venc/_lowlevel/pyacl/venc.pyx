@@ -16,6 +16,7 @@ cdef inline Channel channel_of(uint64_t handle):
 cdef object media_venc_create_channel_desc(facade_call call, const acl_api *acl):
     cdef Channel channel = Channel.__new__(Channel)
     cdef aclvencChannelDesc *desc
+    channel.waiters = []
     reserve(&channel_descs)
     avenc_interface_expect(AVENC_DVPP_V1)
     with nogil:  # allocates on the device
