@@ -59,10 +59,10 @@ void sim_interface_used(sim_interface which, const char *function) {
     if (atomic_load_explicit(&interfaces, memory_order_relaxed) & which)
         return;
     unsigned before = atomic_fetch_or(&interfaces, (unsigned)which);
-    if ((before | which) == BOTH && !(atomic_fetch_or(&interfaces, REPORTED) & REPORTED))
+    if ((before | which) == BOTH && !(atomic_fetch_or(&interfaces, REPORTED) & REPORTED) && sim_is_strict())
         /* Documented: not to be mixed. Guessed: what would happen; here both work. */
-        STRICT("mixed-interfaces", "use either acldvpp* and aclvenc* or hi_mpi_* in a process",
-               "%s is of V%d, and this process has used V%d", function, which, which == SIM_V1 ? 2 : 1);
+        sim_report_at("mixed-interfaces", function, "use either acldvpp* and aclvenc* or hi_mpi_* in a process",
+                      "%s is of V%d, and this process has used V%d", function, which, which == SIM_V1 ? 2 : 1);
 }
 
 void sim_device_reset(void) {
