@@ -199,17 +199,19 @@ static void explain_fault(int signal, siginfo_t *info, void *unused) {
     bool sent = info->si_code <= 0; /* by kill or raise: it touched nothing, and does not come again by itself */
     if (!sent && pthread_rwlock_tryrdlock(&table_lock) == 0) {
         const sim_memory *memory = find_locked(info->si_addr);
+        /* Beyond PCIe it is not late inside the callback: there it is no memory of the host's. */
+        bool late = memory != NULL && memory->output && !(sim_host_mode() && atomic_load(&memory->readable));
         if (memory != NULL && memory->hidden)
             length = snprintf(text, sizeof text,
                               "ascend simulated device, strict mode: [%s] the program touched %p, %zu bytes into %s of "
                               "%zu bytes made by "
                               "%s (object %llu) | fix: %s\n",
-                              memory->output ? "late-output" : "device-memory-touched", info->si_addr,
+                              late ? "late-output" : "device-memory-touched", info->si_addr,
                               (size_t)((uintptr_t)info->si_addr - memory->address),
                               memory->output ? "a channel's output buffer" : "device memory", memory->size,
                               memory->origin.function, (unsigned long long)memory->origin.number,
-                              memory->output ? "copy the access unit out inside the callback, and do not write there"
-                                             : "the host reaches device memory by aclrtMemcpy only");
+                              late ? "copy the access unit out inside the callback, and do not write there"
+                                   : "the host reaches device memory by aclrtMemcpy only");
         for (size_t i = 0; i < QUARANTINE && memory == NULL; i++)
             if ((uintptr_t)info->si_addr - quarantine[i].address < quarantine[i].mapped)
                 length = snprintf(

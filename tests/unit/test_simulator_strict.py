@@ -798,6 +798,10 @@ with simulator.isolated(soc=sys.argv[2], null_codec=500) as sim, Program(sim) as
 """
 
 
+IN_CALLBACK = "program.on_delivery"
+SEND = "program.send(channel, program.picture()); program.end_of_stream(channel)"
+
+
 def touch(soc, statement):
     tests = str(simulator.ROOT / "tests")
     return processes.run(TOUCH, tests, soc, statement)
@@ -809,6 +813,11 @@ def touch(soc, statement):
         ("Ascend310P3", "ctypes.string_at(memory + 100, 1)", "device-memory-touched"),
         ("Ascend310P3", "ctypes.memset(memory, 1, 1)", "device-memory-touched"),
         ("Ascend310P3", "ctypes.string_at(program.delivered[0].address, 1)", "late-output"),
+        (
+            "Ascend310P3",
+            f"{IN_CALLBACK} = lambda seen: ctypes.string_at(seen.address, 1); {SEND}",
+            "device-memory-touched",
+        ),
         ("Ascend310B4", "ctypes.string_at(program.delivered[0].address, 1)", "late-output"),
         ("Ascend310B4", "ctypes.memset(program.delivered[0].address, 1, 1)", "late-output"),
         ("Ascend310B4", "a = program.memory(64); program._cleanup.pop_all().close(); ctypes.string_at(a, 1)", "freed"),
