@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import argparse
 import builtins
+import errno
 import importlib.machinery
 import importlib.util
 import os
 import sys
 import traceback
 import types
+import zipimport
 from typing import Any
 
 from ..errors import VencError
@@ -31,7 +33,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "words",
         metavar="PROGRAM",
         nargs=argparse.PARSER,
-        help="path of the program, or of a folder with __main__.py; what follows it is the program's, as sys.argv[1:]",
+        help="path of the program, or of a folder or zip file with __main__.py; what follows it is the program's, as "
+        "sys.argv[1:]",
     )
     parser.set_defaults(quiet=False)
 
@@ -40,16 +43,34 @@ def run(args: argparse.Namespace) -> int:
     """Run the program as `python PROGRAM` would. Returns its exit code; SystemExit passes through."""
     words = args.words[1:] if args.words[0] == "--" and len(args.words) > 1 else args.words
     program = words[0]
-    path = os.path.join(program, "__main__.py") if os.path.isdir(program) else program
-    with open(path, "rb") as file:
-        source = file.read()
+    archive = _open_archive(program)
+    path = os.path.join(program, "__main__.py") if archive or os.path.isdir(program) else program
+    source = b""
+    if not archive:
+        with open(path, "rb") as file:
+            source = file.read()
     if args.backend is not None:
         os.environ["ASCEND_VENC_BACKEND"] = args.backend
-    if not getattr(sys.flags, "safe_path", False):
-        sys.path[0] = program if os.path.isdir(program) else os.path.dirname(os.path.realpath(path))
+    is_safe = getattr(sys.flags, "safe_path", False)
+    if path != program:  # absolute: the program may go to another folder before it imports its parts
+        sys.path[: 0 if is_safe else 1] = [os.path.abspath(program)]
+    elif not is_safe:
+        sys.path[0] = os.path.dirname(os.path.realpath(path))
     _provide_acl(args.real)
     sys.argv[:] = words
-    return _run_as_main(source, path)
+    return _run_as_main(archive, source, path)
+
+
+def _open_archive(program: str) -> zipimport.zipimporter | None:
+    try:
+        archive = zipimport.zipimporter(os.path.abspath(program))
+    except zipimport.ZipImportError:
+        return None
+    try:
+        archive.is_package("__main__")  # raises where it is not there
+    except zipimport.ZipImportError:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.path.join(program, "__main__.py")) from None
+    return archive
 
 
 def _provide_acl(real: bool) -> None:
@@ -79,20 +100,28 @@ def _provide_acl(real: bool) -> None:
         say(f"acl is ascend_venc.acl; --real chooses {found}")
 
 
-def _run_as_main(source: bytes, path: str) -> int:
+def _run_as_main(archive: zipimport.zipimporter | None, source: bytes, path: str) -> int:
     # The module stays __main__ to the end of the process: threads and atexit functions of the program outlive its code.
     main = types.ModuleType("__main__")
     file = os.path.abspath(path)
+    is_compiled = path.endswith(".pyc") or source.startswith(importlib.util.MAGIC_NUMBER)
+    loader_type = importlib.machinery.SourcelessFileLoader if is_compiled else importlib.machinery.SourceFileLoader
+    loader = archive or loader_type("__main__", file)
     main.__dict__.update(
         __file__=file,
-        __loader__=importlib.machinery.SourceFileLoader("__main__", file),
+        __loader__=loader,
         __cached__=None,
         __builtins__=builtins,  # the module, which only __main__ has under that name
     )
+    if archive:  # by which multiprocessing knows that there is no file for its child processes to run
+        main.__dict__.update(__spec__=importlib.util.spec_from_loader("__main__", archive), __package__="")
     sys.modules["__main__"] = main
     failure: BaseException | None = None
     try:
-        exec(compile(source, file, "exec", dont_inherit=True), main.__dict__)
+        code: Any = (
+            loader.get_code("__main__") if archive or is_compiled else compile(source, file, "exec", dont_inherit=True)
+        )
+        exec(code, main.__dict__)
     except SystemExit:
         raise
     except BaseException as error:

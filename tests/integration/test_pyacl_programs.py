@@ -2,9 +2,11 @@
 """Programs written for pyACL, run unchanged: the examples, and every way in which a program finds `acl`."""
 
 import os
+import py_compile
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -488,6 +490,57 @@ def test_folder_with_a_main_runs(run, tmp_path):
     (folder / "__main__.py").write_text("import part, sys; print(part.VALUE, sys.argv[1:])\n")
     (folder / "part.py").write_text("VALUE = 1\n")
     assert_clean(run(folder, "x"), "1 ['x']\n")
+
+
+@pytest.mark.parametrize("safe", ["", "1"])
+def test_folder_is_found_by_a_program_that_went_to_another(run, tmp_path, safe):
+    folder = tmp_path / "application"
+    folder.mkdir()
+    (folder / "__main__.py").write_text("import os, sys; os.chdir('/'); import part; print(part.VALUE, sys.path[0])\n")
+    (folder / "part.py").write_text("VALUE = 1\n")
+    assert_clean(run(Path("application"), cwd=tmp_path, env={"PYTHONSAFEPATH": safe}), f"1 {folder}\n")
+
+
+ARCHIVED = """
+import os, sys
+os.chdir("/")
+import acl, part
+if __name__ == "__main__":
+    print(part.in_child(), sys.argv, sys.path[0] == os.path.dirname(__file__), os.path.basename(__file__), acl.init())
+"""
+PART = """
+import multiprocessing
+def child():
+    import acl
+    print(acl.__name__, acl.init(), flush=True)
+def in_child():
+    process = multiprocessing.get_context("spawn").Process(target=child)
+    process.start()
+    process.join()
+    return process.exitcode
+"""
+
+
+def test_zip_with_a_main_runs_and_so_do_its_child_processes(run, tmp_path):
+    with zipfile.ZipFile(tmp_path / "application.pyz", "w") as archive:
+        archive.writestr("__main__.py", ARCHIVED)
+        archive.writestr("part.py", PART)
+    printed = "acl 0\n0 ['application.pyz', 'x'] True __main__.py 0\n"
+    assert_clean(run(Path("application.pyz"), "x", cwd=tmp_path), printed)
+
+
+def test_zip_without_a_main_is_one_line(run, tmp_path):
+    with zipfile.ZipFile(tmp_path / "empty.pyz", "w") as archive:
+        archive.writestr("part.py", "")
+    process = run(tmp_path / "empty.pyz")
+    assert process.stderr == f"ascend-venc: {tmp_path}/empty.pyz/__main__.py: No such file or directory\n"
+    assert (process.returncode, process.stdout) == (1, "")
+
+
+def test_compiled_program_runs(run, tmp_path):
+    (tmp_path / "source.py").write_text("import acl, sys; print(acl.init(), sys.argv[1:], __name__, __file__)\n")
+    compiled = py_compile.compile(str(tmp_path / "source.py"), str(tmp_path / "program.pyc"), doraise=True)
+    assert_clean(run(Path(compiled), "x"), f"0 ['x'] __main__ {compiled}\n")
 
 
 @pytest.mark.parametrize(
