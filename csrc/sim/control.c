@@ -169,6 +169,7 @@ static void after_fork(void) {
     sim_strict_after_fork();
     sim_handle_after_fork();
     sim_memory_after_fork();
+    sim_copy_after_fork();
     sim_venc_after_fork();
     sim_codec_choice_after_fork();
     sim_mpi_after_fork();

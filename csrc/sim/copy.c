@@ -260,6 +260,48 @@ static sim_issuer issuer_of(const char *function) {
     return (sim_issuer){function, sim_is_strict() ? sim_calling_place() : NULL};
 }
 
+static _Atomic uint64_t waits = 1;
+static pthread_mutex_t unwaited_lock = PTHREAD_MUTEX_INITIALIZER; /* of all allocations; a leaf */
+
+void sim_copy_after_fork(void) {
+    pthread_mutex_init(&unwaited_lock, NULL);
+}
+
+void sim_memory_waited(void) {
+    atomic_fetch_add(&waits, 1);
+}
+
+static void note_unwaited(const side *s, bool writes, size_t size, const sim_issuer *issuer) {
+    if (s->memory == NULL || !sim_is_strict())
+        return;
+    pthread_mutex_lock(&unwaited_lock);
+    *(writes ? &s->memory->written : &s->memory->read) = (sim_unwaited){atomic_load(&waits), s->data, size, *issuer};
+    pthread_mutex_unlock(&unwaited_lock);
+}
+
+bool sim_memory_is_unwaited(const sim_unwaited *task, const uint8_t *from, size_t size, sim_issuer *issuer) {
+    pthread_mutex_lock(&unwaited_lock);
+    sim_unwaited last = *task;
+    pthread_mutex_unlock(&unwaited_lock);
+    *issuer = last.issuer;
+    return last.since == atomic_load(&waits) && last.data < from + size && from < last.data + last.size;
+}
+
+void sim_memory_report_unwaited_picture(const char *function, const sim_memory *memory, const uint8_t *from,
+                                        size_t size) {
+    sim_issuer issuer;
+    if (sim_memory_is_unwaited(&memory->written, from, size, &issuer))
+        sim_report_at("unsynchronised", function, "call aclrtSynchronizeStream between the copy and the send",
+                      "nothing has waited for %s%s%s, which writes the picture; its memory was %s", issuer.function,
+                      issuer.place != NULL ? ", called from " : "", issuer.place != NULL ? issuer.place : "",
+                      sim_origin_format(&memory->origin).text);
+}
+
+static void note_copy(const sim_copy *copy) {
+    note_unwaited(&copy->to, true, extent(copy, copy->dpitch), &copy->issuer);
+    note_unwaited(&copy->from, false, extent(copy, copy->spitch), &copy->issuer);
+}
+
 aclError sim_memory_check_copy(const char *function, sim_copy *copy) {
     aclError rc = prepare_copy(function, copy, &copy->to, &copy->from);
     if (rc != ACL_SUCCESS) {
@@ -269,6 +311,7 @@ aclError sim_memory_check_copy(const char *function, sim_copy *copy) {
     copy->issuer = issuer_of(function);
     queue(&copy->to);
     queue(&copy->from);
+    note_copy(copy);
     return ACL_SUCCESS;
 }
 
@@ -276,6 +319,7 @@ void sim_memory_do_copy(sim_copy *copy, bool waited) {
     if (!waited || (!is_gone(&copy->issuer, "source", &copy->from, false, extent(copy, copy->spitch)) &&
                     !is_gone(&copy->issuer, "destination", &copy->to, true, extent(copy, copy->dpitch))))
         copy_rows(copy, &copy->to, &copy->from);
+    note_copy(copy); /* again: whoever waited before it was done has waited for something else */
     sim_memory_forget_copy(copy);
 }
 
@@ -290,12 +334,14 @@ aclError sim_memory_check_set(const char *function, sim_set *set, size_t maxCoun
         return rc;
     set->issuer = issuer_of(function);
     queue(&set->to);
+    note_unwaited(&set->to, true, set->count, &set->issuer);
     return ACL_SUCCESS;
 }
 
 void sim_memory_do_set(sim_set *set, bool waited) {
     if (!waited || !is_gone(&set->issuer, "devPtr", &set->to, true, set->count))
         memset(set->to.data, set->value, set->count);
+    note_unwaited(&set->to, true, set->count, &set->issuer);
     sim_memory_forget_set(set);
 }
 

@@ -42,6 +42,8 @@ aclError aclrtStreamQuery(aclrtStream stream, aclrtStreamStatus *status) {
     pthread_mutex_lock(&sim_stream_lock);
     *status = found->queue.head == NULL ? ACL_STREAM_STATUS_COMPLETE : ACL_STREAM_STATUS_NOT_READY;
     pthread_mutex_unlock(&sim_stream_lock);
+    if (*status == ACL_STREAM_STATUS_COMPLETE)
+        sim_memory_waited();
     return ACL_SUCCESS;
 }
 
@@ -63,8 +65,10 @@ aclError sim_stream_wait_device(const char *function, int32_t device, uint64_t d
         pthread_mutex_lock(&sim_stream_lock);
         sim_handle_each(SIM_STREAM, find_busy, &search);
         pthread_mutex_unlock(&sim_stream_lock);
-        if (search.found == NULL)
+        if (search.found == NULL) {
+            sim_memory_waited();
             return ACL_SUCCESS;
+        }
         aclError rc = sim_stream_wait(function, search.found, deadline);
         if (rc != ACL_SUCCESS)
             return rc;
@@ -203,6 +207,8 @@ static bool event_is_ready(sim_event *event) {
     pthread_mutex_lock(&sim_stream_lock);
     bool ready = event->recorded && event->done == event->issued;
     pthread_mutex_unlock(&sim_stream_lock);
+    if (ready)
+        sim_memory_waited();
     return ready;
 }
 
@@ -259,6 +265,8 @@ aclError aclrtQueryEventWaitStatus(aclrtEvent event, aclrtEventWaitStatus *statu
     sim_handle_each(SIM_STREAM, find_waiting, &search);
     pthread_mutex_unlock(&sim_stream_lock);
     *status = search.found ? ACL_EVENT_WAIT_STATUS_NOT_READY : ACL_EVENT_WAIT_STATUS_COMPLETE;
+    if (!search.found)
+        sim_memory_waited();
     return ACL_SUCCESS;
 }
 
@@ -276,9 +284,11 @@ static aclError wait_event(const char *function, aclrtEvent event, sim_event *fo
         sim_cond_wait_until(&sim_stream_progress, &sim_stream_lock, deadline);
     }
     pthread_mutex_unlock(&sim_stream_lock);
-    return rc == ACL_SUCCESS ? rc
-                             : sim_fail_at(function, rc, "the event is not done after %llu ms, or its device is lost",
-                                           (unsigned long long)(sim_now_ns() - begin) / 1000000u);
+    if (rc != ACL_SUCCESS)
+        return sim_fail_at(function, rc, "the event is not done after %llu ms, or its device is lost",
+                           (unsigned long long)(sim_now_ns() - begin) / 1000000u);
+    sim_memory_waited();
+    return ACL_SUCCESS;
 }
 
 aclError aclrtSynchronizeEvent(aclrtEvent event) {

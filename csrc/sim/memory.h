@@ -9,6 +9,19 @@
 
 typedef enum sim_allocator { SIM_BY_RUNTIME, SIM_BY_DVPP, SIM_BY_MPI } sim_allocator;
 
+/* The call that issued a task on a stream, for reports. */
+typedef struct sim_issuer {
+    const char *function, *place;
+} sim_issuer;
+
+/* Strict mode: the last task on a stream that writes, or reads, an allocation. */
+typedef struct sim_unwaited {
+    uint64_t since; /* by sim_memory_waited; 0: there is none */
+    const uint8_t *data;
+    size_t size;
+    sim_issuer issuer;
+} sim_unwaited;
+
 typedef struct sim_memory {
     uintptr_t address; /* what the program sees */
     size_t size;
@@ -19,10 +32,11 @@ typedef struct sim_memory {
     bool hidden; /* the program cannot read it: `data` is another mapping */
     bool output; /* a channel's own output buffer */
     int32_t device;
-    atomic_int references; /* the table's one, and one for each user */
-    atomic_int lent;       /* open channels whose output buffer it is */
-    atomic_int queued;     /* sides of tasks on streams that have not been done */
-    atomic_bool readable;  /* output: its callback is running */
+    atomic_int references;      /* the table's one, and one for each user */
+    atomic_int lent;            /* open channels whose output buffer it is */
+    atomic_int queued;          /* sides of tasks on streams that have not been done */
+    atomic_bool readable;       /* output: its callback is running */
+    sim_unwaited written, read; /* copy.c */
     sim_origin origin;
 } sim_memory;
 
@@ -82,11 +96,6 @@ typedef struct sim_side {
     bool inside;        /* the bytes lie within the allocation */
 } sim_side;
 
-/* The call that issued a task on a stream, for reports. */
-typedef struct sim_issuer {
-    const char *function, *place;
-} sim_issuer;
-
 /* Rows of `width` bytes, each a pitch behind the one before; what is no matrix is one row. */
 typedef struct sim_copy {
     void *dst;
@@ -119,6 +128,15 @@ aclError sim_memory_check_copy(const char *function, sim_copy *copy);
 aclError sim_memory_check_set(const char *function, sim_set *set, size_t maxCount);
 void sim_memory_do_copy(sim_copy *copy, bool waited);
 void sim_memory_do_set(sim_set *set, bool waited);
+/*
+ * Strict mode: a task is done at once here, and some time on hardware, so what must come behind it is only right behind a
+ * wait. `waited`: some thread has waited for some stream or event, or is in a callback of one; which one is not looked at,
+ * so that nothing right is reported. `is_unwaited`: no such wait since a task on these bytes.
+ */
+void sim_memory_waited(void);
+bool sim_memory_is_unwaited(const sim_unwaited *task, const uint8_t *from, size_t size, sim_issuer *issuer);
+void sim_memory_report_unwaited_picture(const char *function, const sim_memory *memory, const uint8_t *from,
+                                        size_t size);
 /* It will not be done. */
 void sim_memory_forget_copy(sim_copy *copy);
 void sim_memory_forget_set(sim_set *set);

@@ -95,6 +95,7 @@ hi_s32 sim_mpi_picture_take(const char *function, const sim_mpi_channel *ch, con
         .watched = sim_is_strict(),
     };
     if (picture->watched) {
+        sim_memory_report_unwaited_picture(function, memory, readable, picture->bytes);
         picture->sum = sim_memory_sum(readable, picture->bytes);
         sim_reading_begin(readable, picture->bytes);
     }

@@ -193,6 +193,12 @@ static hi_s32 wrong_release_locked(const char *function, const sim_mpi_channel *
 /* What is read too late shall look wrong. */
 static void poison(const sim_mpi_channel *ch, const sim_mpi_frame *frame) {
     size_t size = sim_is_strict() || frame->held < POISONED ? frame->held : POISONED;
+    sim_issuer issuer;
+    if (sim_is_strict() &&
+        sim_memory_is_unwaited(&ch->output->read, ch->output->data + frame->place, frame->held, &issuer))
+        sim_report_of("late-output", issuer.function, issuer.place,
+                      "call aclrtSynchronizeStream between the copy and hi_mpi_venc_release_stream",
+                      "the stream is released before anything has waited for the copy of it");
     memset(ch->output->data + frame->place, POISON, size);
 }
 

@@ -87,6 +87,8 @@ aclError sim_picture_take(const sim_channel *ch, const sim_pic_desc *desc, sim_f
     if (sim_is_strict() && sim_host_mode() && !device_memory)
         sim_report_at("foreign-memory", function, "copy pictures into memory of acldvppMalloc",
                       "the picture at %p is not in device memory", (const void *)data);
+    if (sim_is_strict() && memory != NULL)
+        sim_memory_report_unwaited_picture(function, memory, readable, g.bytes);
     if (sim_is_strict() && device_memory && memory->device != ch->device)
         sim_report_at("foreign-memory", function, "use memory of the channel's own device",
                       "the picture at %p is in memory of device %d, the channel is on device %d", (const void *)data,

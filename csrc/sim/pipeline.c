@@ -291,6 +291,12 @@ static void hide_output(sim_channel *ch, const sim_frame *f) {
         sim_handle_end(SIM_STREAM_DESC, ch->out_handle, "the end of the callback");
         ch->out_handle = NULL;
     }
+    sim_issuer issuer;
+    if (ch->own_output && sim_is_strict() &&
+        sim_memory_is_unwaited(&ch->output->read, ch->out_data + f->offset, f->held, &issuer))
+        sim_report_of("late-output", issuer.function, issuer.place,
+                      "call aclrtSynchronizeStream inside the callback, behind the copy",
+                      "the callback has returned before anything has waited for the copy of its output");
     if (ch->own_output) {
         atomic_store(&ch->output->readable, false);
         sim_memory_show(ch->output, false);

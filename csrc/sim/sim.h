@@ -5,9 +5,10 @@
  * Lock order, outermost first; a thread that holds one may take only those below it:
  *
  *     channels_lock (channel_list.c)  >  sim_channel.lock  >  sim_stream_lock (task.c)  >  table_lock (report.c)
- *     >  sim_reporter.lock  >  handle tables, memory table, strict reports, trace
+ *     >  sim_reporter.lock  >  handle tables, memory table, unwaited_lock (copy.c), strict reports, trace
  *
- *     mpi_list_lock (mpi_list.c)  >  sim_mpi_channel.lock  >  poll_lock (mpi_epoll.c), memory table, strict reports
+ *     mpi_list_lock (mpi_list.c)  >  sim_mpi_channel.lock  >  poll_lock (mpi_epoll.c), memory table, unwaited_lock,
+ *     strict reports
  *
  * No lock is held while a callback of the program runs, or while a picture is encoded.
  *
@@ -431,6 +432,7 @@ void sim_entry_after_fork(void);
 void sim_strict_after_fork(void);
 void sim_handle_after_fork(void);
 void sim_memory_after_fork(void);
+void sim_copy_after_fork(void);
 void sim_stream_after_fork(void);
 void sim_report_after_fork(void);
 void sim_runtime_after_fork(void);

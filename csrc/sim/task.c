@@ -78,6 +78,7 @@ static bool is_recorded_locked(const sim_task *wait) {
 
 static void call_program(void *pointer) {
     sim_task *task = pointer;
+    sim_memory_waited();
     task->callback(task->user_data);
 }
 
@@ -263,5 +264,6 @@ aclError sim_stream_wait(const char *function, sim_stream *stream, uint64_t dead
                       "a blocking callback or an event of the stream did not come in %llu ms", waited_ms);
     if (rc != ACL_SUCCESS)
         return sim_fail_at(function, rc, "the stream still has tasks after %llu ms, or its device is lost", waited_ms);
+    sim_memory_waited();
     return ACL_SUCCESS;
 }

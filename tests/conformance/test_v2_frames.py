@@ -197,6 +197,28 @@ def test_picture_changed_before_its_packet_is_reported(program):
 
 
 @pytest.mark.statement("6.3.8")
+def test_copies_on_a_stream_that_nothing_waits_for_are_reported(program):
+    sim, chn, info = program.sim, program.channel(), program.picture()
+    stream, host = ctypes.c_void_p(), ctypes.c_void_p()
+    program.ok(sim.aclrtCreateStream(ctypes.byref(stream)))
+    program.ok(sim.aclrtMallocHost(ctypes.byref(host), 4096))
+    for waits in (True, False):
+        program.ok(sim.aclrtMemcpyAsync(info.v_frame.virt_addr[0], 4096, host, 4096, 1, stream))
+        if waits:
+            program.ok(sim.aclrtSynchronizeStream(stream))
+        program.send(chn, info, 2 * (not waits))
+        got = program.take(chn)
+        pack = got.packs[0]
+        program.ok(sim.aclrtMemcpyAsync(host, 4096, pack.addr, pack.len, 2, stream))
+        if waits:
+            program.ok(sim.aclrtSynchronizeStream(stream))
+        program.release(chn, got)
+        assert kinds(sim) == ([] if waits else ["unsynchronised", "late-output"])
+    program.ok(sim.aclrtDestroyStream(stream))
+    program.ok(sim.aclrtFreeHost(host))
+
+
+@pytest.mark.statement("6.3.8")
 def test_pictures_of_one_allocation_are_told_apart(program):
     size = 128 * 192
     chn, pool = program.channel(), program.memory(2 * size)

@@ -17,6 +17,7 @@ from helpers.acl_program import (
     HOST_TO_DEVICE,
     HOST_TO_HOST,
     Program,
+    new,
 )
 from helpers.simulator import CALLBACK
 from helpers.waiting import eventually
@@ -229,6 +230,92 @@ def test_picture_beyond_its_allocation_is_reported(program):
     program.end_of_stream(channel)
     assert program.delivered[0].ret_code != 0
     the_report(program.sim, "bad-picture", "allocation ends")
+
+
+# ---- copies on a stream that nothing waits for ----
+
+WAYS_TO_WAIT = ["synchronize", "with_timeout", "event", "stream_query", "event_query", "callback", "destroy"]
+
+
+def wait_for(sim, stream, way):
+    """In each way in which a program may learn that a stream is done."""
+    if way == "synchronize":
+        assert sim.aclrtSynchronizeStream(stream) == 0
+    elif way == "with_timeout":
+        assert sim.aclrtSynchronizeStreamWithTimeout(stream, 1000) == 0
+    elif way == "destroy":
+        assert sim.aclrtDestroyStream(stream) == 0
+    elif way == "stream_query":
+        assert sim.aclrtStreamQuery(stream, ctypes.byref(ctypes.c_int())) == 0
+    elif way == "callback":
+        assert sim.aclrtSubscribeReport(threading.get_ident(), stream) == 0
+        launched = CALLBACK(lambda _: None)
+        assert sim.aclrtLaunchCallback(launched, None, 0, stream) == 0
+        assert sim.aclrtProcessReport(20_000) == 0
+        assert sim.aclrtUnSubscribeReport(threading.get_ident(), stream) == 0
+    else:
+        _, event = new(sim.aclrtCreateEvent)
+        assert sim.aclrtRecordEvent(event, stream) == 0
+        if way == "event":
+            assert sim.aclrtSynchronizeEvent(event) == 0
+        else:
+            assert sim.aclrtQueryEventStatus(event, ctypes.byref(ctypes.c_int())) == 0
+        assert sim.aclrtDestroyEvent(event) == 0
+
+
+@pytest.mark.parametrize("write", ["copy", "set"])
+@pytest.mark.parametrize("way", [None, *WAYS_TO_WAIT])
+def test_picture_sent_before_anything_waited_for_the_copy_of_it_is_reported(program, write, way):
+    sim, channel, memory = program.sim, program.channel(), program.memory(SIZE)
+    picture = program.picture(address=memory, size=SIZE)
+    _, stream = new(sim.aclrtCreateStream)
+    host = program.memory(SIZE, host=True)
+    if write == "copy":
+        assert sim.aclrtMemcpyAsync(memory, SIZE, host, SIZE, HOST_TO_DEVICE, stream) == 0
+    else:
+        assert sim.aclrtMemsetAsync(memory, SIZE, 1, SIZE, stream) == 0
+    if way is not None:
+        wait_for(sim, stream, way)
+    program.send(channel, picture)
+    if way is None:
+        the_report(sim, "unsynchronised", "aclrtMemcpyAsync" if write == "copy" else "aclrtMemsetAsync")
+    if way != "destroy":
+        assert sim.aclrtDestroyStream(stream) == 0
+    program.end_of_stream(channel)
+    assert sim.reports() == []
+
+
+def test_another_picture_of_the_allocation_that_is_copied_to_is_not_reported(program):
+    sim, channel, pool = program.sim, program.channel(), program.memory(2 * SIZE)
+    program.fill(pool, b"\1" * SIZE)
+    picture = program.picture(address=pool, size=SIZE)
+    _, stream = new(sim.aclrtCreateStream)
+    host = program.memory(SIZE, host=True)
+    assert sim.aclrtMemcpyAsync(pool + SIZE, SIZE, host, SIZE, HOST_TO_DEVICE, stream) == 0
+    program.send(channel, picture)
+    program.end_of_stream(channel)
+    assert sim.aclrtDestroyStream(stream) == 0
+    assert sim.reports() == []
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_callback_that_returns_before_the_copy_of_its_output_is_waited_for_is_reported(program, waits):
+    sim, channel = program.sim, program.channel()
+    _, stream = new(sim.aclrtCreateStream)
+    host = program.memory(SIZE, host=True)
+
+    def copy(seen):
+        assert sim.aclrtMemcpyAsync(host, SIZE, seen.address, seen.size, DEVICE_TO_HOST, stream) == 0
+        if waits:
+            assert sim.aclrtSynchronizeStream(stream) == 0
+
+    program.on_delivery = copy
+    program.send(channel, program.picture())
+    program.end_of_stream(channel)
+    assert sim.aclrtDestroyStream(stream) == 0
+    if not waits:
+        the_report(sim, "late-output", "aclrtMemcpyAsync")
+    assert sim.reports() == []
 
 
 # ---- output ----
