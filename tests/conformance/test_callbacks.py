@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from ascend_venc import errors
 from helpers import pyacl, simulator
 from helpers.waiting import eventually, outcome, started
 
@@ -215,6 +216,7 @@ def test_call_that_would_wait_for_its_own_callback_is_refused(acl, context, hand
         pyacl.ok(made.end_of_stream())
     assert codes == [35 if what == "stop_thread" else pyacl.INVALID_PARAM] * 3
     assert all("would wait for itself" in text or "cannot wait for itself" in text for text in texts)
+    assert not any(errors.lookup(100000).hint in text for text in texts), "no argument is wrong"
 
 
 def test_callback_may_end_another_channel_that_waits_for_nothing(acl, context):

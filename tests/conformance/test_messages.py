@@ -65,6 +65,17 @@ def test_what_a_report_loop_meets_all_the_time_is_no_failure(acl, context, handl
         pyacl.ok(acl.rt.unsubscribe_report(threading.get_ident(), stream))
 
 
+def test_order_of_calls_that_the_facade_refuses_is_not_blamed_on_an_argument(acl, context):
+    media = acl.media
+    desc = media.venc_create_channel_desc()
+    media.venc_set_channel_desc_callback(desc, print)
+    assert media.venc_send_frame(desc, 0, 0, 0, None) == pyacl.INVALID_PARAM
+    assert acl.get_recent_err_msg().endswith("the channel does not exist: venc_create_channel first")
+    assert media.venc_destroy_channel(desc) == pyacl.INVALID_PARAM
+    assert acl.get_recent_err_msg().endswith("the description has no channel")
+    assert media.venc_destroy_channel_desc(desc) == 0
+
+
 @pytest.mark.sim_only
 def test_message_has_the_runtimes_own_text(acl, context):
     data = bytes(4)

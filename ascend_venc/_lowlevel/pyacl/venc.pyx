@@ -43,7 +43,7 @@ cdef object media_venc_destroy_channel_desc(PyObject *self, PyObject **args, Py_
     while (channel := channel_of(handle)) is not None:
         if channel.pending or channel.users or channel.destroying:
             return failed(call, ACL_ERROR_INVALID_PARAM,
-                          "the channel still exists and has frames to deliver: call venc_destroy_channel first")
+                          "the channel still exists and has frames to deliver: call venc_destroy_channel first", False)
         if not channel.created:
             break
         # AscendCL would leave the channel behind, without a handle to end it by.
@@ -171,7 +171,7 @@ cdef object media_venc_create_channel(facade_call call, const acl_api *acl, uint
                       "this process uses DVPP V2 (acl.himpi, or an Encoder with interface=\"v2\"), and acl.media is V1: they "
                       "must not be mixed; use acl.himpi here, or another process; an Encoder takes interface=\"v1\"", False)
     if channel.created or channel.users:
-        return failed(call, ACL_ERROR_INVALID_PARAM, "the description has a channel already")
+        return failed(call, ACL_ERROR_INVALID_PARAM, "the description has a channel already", False)
     channel.users += 1
     with nogil:
         code = acl.aclvencCreateChannel(<aclvencChannelDesc *>handle)
@@ -192,14 +192,14 @@ cdef object media_venc_destroy_channel(facade_call call, const acl_api *acl, uin
     if channel is None:
         return stale(call, &channel_descs, handle) if handle != 0 else status(call, acl.aclvencDestroyChannel(NULL))
     if not channel.created or channel.destroying:
-        return failed(call, ACL_ERROR_INVALID_PARAM, "the description has no channel")
+        return failed(call, ACL_ERROR_INVALID_PARAM, "the description has no channel", False)
     channel.destroying = True
     try:
         reason = wait_for_callbacks(channel)
         while channel.users and not reason:  # threads inside a send; each ends when the device took its frame
             wait_once(channel)
         if reason:
-            return failed(call, ACL_ERROR_INVALID_PARAM, reason)
+            return failed(call, ACL_ERROR_INVALID_PARAM, reason, False)
         with nogil:
             code = acl.aclvencDestroyChannel(<aclvencChannelDesc *>handle)
     finally:
@@ -222,7 +222,7 @@ cdef object send_end_of_stream(facade_call call, const acl_api *acl, Channel cha
     if not reason and (not channel.created or channel.destroying or not is_live(&frame_configs, config)):
         reason = "destroyed by another thread during the wait"
     if reason:
-        return failed(call, ACL_ERROR_INVALID_PARAM, reason)
+        return failed(call, ACL_ERROR_INVALID_PARAM, reason, False)
     earlier = last_returned  # a frame whose send is under way may come behind the end
     channel.users += 1
     with nogil:
@@ -244,7 +244,7 @@ cdef object media_venc_send_frame(
     if channel is None or channel.callback is None:
         raise RuntimeError("did not set callback, failed")
     if not channel.created or channel.destroying:
-        return failed(call, ACL_ERROR_INVALID_PARAM, "the channel does not exist: venc_create_channel first")
+        return failed(call, ACL_ERROR_INVALID_PARAM, "the channel does not exist: venc_create_channel first", False)
     if config == 0:
         return failed(call, ACL_ERROR_INVALID_PARAM, "config is 0")
     reserve_delivery()
