@@ -264,9 +264,12 @@ aclError aclvencSetChannelDescParam(aclvencChannelDesc *channelDesc, aclvencChan
     SIM_ENTER(aclvencSetChannelDescParam);
     size_t size = value_size(paramType);
     /* Documented order: parameter, type, length, then what the individual setter checks. */
-    if (param == NULL || size == 0 || length > size)
-        return FAIL(ACL_ERROR_INVALID_PARAM, "param is NULL, type %d is unknown, or length %zu is more than %zu",
-                    paramType, length, size);
+    if (param == NULL)
+        return FAIL(ACL_ERROR_INVALID_PARAM, "param must not be NULL");
+    if (size == 0)
+        return FAIL(ACL_ERROR_INVALID_PARAM, "type is %d, allowed are 0 to %d", paramType, ACL_VENC_MAX_IP_PROP_UINT32);
+    if (length > size)
+        return FAIL(ACL_ERROR_INVALID_PARAM, "length is %zu, and type %d has %zu bytes", length, paramType, size);
     union {
         uint64_t u64;
         uint32_t u32;
@@ -314,9 +317,10 @@ aclError aclvencGetChannelDescParam(const aclvencChannelDesc *channelDesc, aclve
     const sim_channel_desc *desc = find(__func__, channelDesc);
     if (desc == NULL)
         return ACL_ERROR_INVALID_PARAM;
-    if (size == 0 || length < size)
-        return FAIL(ACL_ERROR_INVALID_PARAM, "type %d is unknown, or length %zu is less than %zu", paramType, length,
-                    size);
+    if (size == 0)
+        return FAIL(ACL_ERROR_INVALID_PARAM, "type is %d, allowed are 0 to %d", paramType, ACL_VENC_MAX_IP_PROP_UINT32);
+    if (length < size)
+        return FAIL(ACL_ERROR_INVALID_PARAM, "length is %zu, and type %d has %zu bytes", length, paramType, size);
     if (!processor_is_up(__func__))
         return ACL_ERROR_INTERNAL_ERROR;
     const sim_profile *profile = sim_profile_get();

@@ -77,6 +77,18 @@ def test_order_of_calls_that_the_facade_refuses_is_not_blamed_on_an_argument(acl
 
 
 @pytest.mark.sim_only
+def test_parameter_type_that_is_unknown_is_named_alone(acl, context):
+    desc = acl.media.venc_create_channel_desc()
+    for call in (
+        acl.media.venc_get_channel_desc_param,
+        lambda *args: (0, acl.media.venc_set_channel_desc_param(*args, 1)),
+    ):
+        assert call(desc, 13)[1] == pyacl.INVALID_PARAM
+        assert ": type is 13, allowed are 0 to 12" in acl.get_recent_err_msg()
+    assert acl.media.venc_destroy_channel_desc(desc) == 0
+
+
+@pytest.mark.sim_only
 def test_message_has_the_runtimes_own_text(acl, context):
     data = bytes(4)
     pointer = acl.util.bytes_to_ptr(data)
