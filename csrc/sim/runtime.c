@@ -225,6 +225,12 @@ static bool end_context(void *handle, const char *function) {
     return true;
 }
 
+static void report_uninitialised(const char *function) {
+    if (sim_is_strict())
+        sim_report_at("not-initialised", function, "call aclInit first, and look at its code",
+                      "aclInit has not been called, it has failed, or aclFinalize has been called since");
+}
+
 aclError aclrtSetDevice(int32_t deviceId) {
     SIM_ENTER(aclrtSetDevice);
     aclError rc = check_device(__func__, deviceId);
@@ -234,7 +240,7 @@ aclError aclrtSetDevice(int32_t deviceId) {
     if (lost != 0)
         return FAIL(lost, "device %d is lost", deviceId);
     if (!is_initialised()) /* guessed: nothing checks it */
-        STRICT("not-initialised", "call aclInit first", "aclInit has not been called");
+        report_uninitialised(__func__);
     pthread_mutex_lock(&lock);
     device *d = &devices[deviceId];
     if (d->primary == NULL) {
@@ -382,7 +388,7 @@ aclError aclrtCreateContext(aclrtContext *context, int32_t deviceId) {
     if (lost != 0)
         return FAIL(lost, "device %d is lost", deviceId);
     if (!is_initialised()) /* guessed: nothing checks it */
-        STRICT("not-initialised", "call aclInit first", "aclInit has not been called");
+        report_uninitialised(__func__);
     sim_context *created = create_context(deviceId, false, __func__, __builtin_return_address(0));
     if (created == NULL)
         return FAIL(ACL_ERROR_BAD_ALLOC, "out of memory");

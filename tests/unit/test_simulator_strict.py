@@ -501,6 +501,13 @@ def test_device_before_aclinit_is_reported(sim):
     assert sim.aclrtResetDevice(0) == 0
 
 
+def test_device_behind_an_aclinit_that_failed_is_told_so(sim, tmp_path):
+    assert sim.aclInit(str(tmp_path / "none.json").encode()) == 100003
+    assert sim.aclrtSetDevice(0) == 0
+    the_report(sim, "not-initialised", "it has failed", "look at its code")
+    assert sim.aclrtResetDevice(0) == 0
+
+
 @pytest.mark.parametrize("call", ["aclvencDestroyChannel", "aclvencSendFrame"])
 def test_channel_used_after_its_end_is_reported(program, call):
     sim = program.sim
