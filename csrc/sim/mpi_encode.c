@@ -401,7 +401,9 @@ hi_s32 sim_mpi_wait_locked(const char *function, sim_mpi_channel *ch, uint64_t d
         return rc;
     uint64_t now = sim_now_ns(), limit = atomic_load(&sim_option.wait_limit_ms) * 1000000u;
     if (deadline != 0 && now >= deadline)
-        return sim_fail_at(function, late, "the time is over");
+        return sim_fail_at(function, late,
+                           "the time is over: %u frame(s) wait in channel %d, %u can be got, %u are not released",
+                           ch->waiting.count, ch->id, ch->ready.count, ch->held.count);
     if (ch->progress_ns > *last)
         *last = ch->progress_ns;
     bool busy = ch->encoding && atomic_load(&sim_option.stall) == 0;

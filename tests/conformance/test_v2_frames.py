@@ -467,6 +467,8 @@ def test_full_stream_buffer_stops_encoding_until_packets_are_released(sim):
         assert program.status(chn).left_enc_pics == 1
         held = [program.take(chn) for _ in range(4)]
         assert program.status(chn).left_stream_frames == 0, "getting makes no room"
+        program.take(chn, 10, expect=TIMEOUT)
+        assert "1 frame(s) wait in channel 0, 0 can be got, 4 are not released" in sim.error_text()
         program.release(chn, held[0])
         assert program.status(chn).left_stream_frames == 1
         for stream in held[1:]:
