@@ -487,6 +487,29 @@ def ctrl_c_in_get_stream():
 
 
 @simulated
+def time_that_is_over_is_told_once():
+    """The slices of a wait leave no text behind: neither beside the failure of that call, nor of a later one."""
+    with Session() as session:
+        chn = session.channel()
+        assert acl.himpi.venc_get_stream(chn, {"pack_cnt": 8}, 220)[1] == 0xA0088014
+        assert acl.get_recent_err_msg().count("the time is over") == 1
+        context = ok(acl.rt.get_context())
+
+        def send_late():
+            ok(acl.rt.set_context(context))
+            time.sleep(0.2)
+            session.send(chn)
+
+        sender = threading.Thread(target=send_late)
+        sender.start()
+        stream = ok(acl.himpi.venc_get_stream(chn, {"pack_cnt": 8}, -1))
+        sender.join()
+        ok(acl.himpi.venc_release_stream(chn, stream))
+        assert acl.rt.destroy_stream(0x1234567890) != 0
+        assert "the time is over" not in acl.get_recent_err_msg()
+
+
+@simulated
 def ctrl_c_in_send_frame():
     """KeyboardInterrupt comes out of venc_send_frame where there is no room; the frame was not sent."""
     sim = simulator.shared()

@@ -144,6 +144,10 @@ cdef bint goes_on(timed_wait *waiting, hi_s32 code) except -1:
     if not waiting.sliced or code == 0 or code == HI_ERR_VENC_SYS_ERROR or \
             clock_ns() - waiting.began < waiting.slice_ms * 900_000:
         return False
+    if waiting.left_ms == 0:
+        return False
+    if loaded_api != NULL and loaded_api.aclGetRecentErrMsg != NULL:
+        loaded_api.aclGetRecentErrMsg()  # a slice that is over is no failure: the runtime keeps the texts of all
     return next_slice(waiting)
 
 
