@@ -43,6 +43,7 @@ NO_TIMESTAMPS = 0x0080  # AVFMT_NOTIMESTAMPS: a bare bitstream
 CLOCK_RESTARTS = 0x0200  # AVFMT_TS_DISCONT
 # Formats with an index of the whole film, or whose demuxer reads no second one: a place in them is the right one.
 INDEXED = ("mov,", "avi", "mxf", "asf")
+DTS_ONLY = ("avi", "asf")  # formats that hold one time a packet, which FFmpeg takes for that of its decoding
 LOOK_AHEAD = 8  # frames that tell what the headers do not
 # Metadata of one file, not of the film.
 OF_THE_CONTAINER = ("major_brand", "minor_version", "compatible_brands", "encoder", "creation_time", "duration")
@@ -299,13 +300,11 @@ class ContainerReader(VideoReader):
         self._container_color = _with_defaults(color, header.color)
         self._durations: collections.OrderedDict[int, int] = collections.OrderedDict()
         self._longest = 0
+        self._by_dts, self._late = False, 0
+        self._in_order, self._shown_last = True, -sys.maxsize
         self._decoder = self._decode()
         self._read_ahead(1)
-        self._by_dts = False
-        if self._has_dts_only(codec):
-            self._read_ahead(LOOK_AHEAD)
-            frames = list(self._pending)
-            self._by_dts = _grow(frame.dts for frame in frames) and not _grow(frame.pts for frame in frames)
+        self._settle_times(codec)
         average, guessed = as_fraction(best.average_rate), as_fraction(getattr(best, "guessed_rate", None))
         told = as_fraction(getattr(codec, "framerate", None))
         unit = as_fraction(best.time_base)
@@ -513,6 +512,8 @@ class ContainerReader(VideoReader):
                 self._read_to = max(self._read_to, (packet.pos or 0) + packet.size)
                 self._longest = max(self._longest, lasting)
                 if packet.pts is not None:
+                    self._in_order = self._in_order and packet.pts > self._shown_last
+                    self._shown_last = packet.pts
                     self._durations[packet.pts] = packet.duration or 0
                     if len(self._durations) > 64:
                         self._durations.popitem(last=False)
@@ -854,14 +855,33 @@ class ContainerReader(VideoReader):
                 return left
         return shown
 
-    def _has_dts_only(self, codec: Any) -> bool:
-        """Say whether the format holds the times of decoding only: those of pictures that are reordered are guessed."""
+    def _settle_times(self, codec: Any) -> None:
+        """Find out whether the file holds one time a packet, of its decoding: those of reordered pictures are guessed.
+
+        So it is in some formats, and where packets whose pictures are reordered have times that are not. `_late`: ticks
+        by which a decoder gives a picture later than such a time, which is that of the picture in its place.
+        """
         name = self._demuxer
-        return name == "avi" or (name.startswith("matroska") and bool(str(codec.codec_tag).strip("\0")))
+        always = name in DTS_ONLY
+        vfw = name.startswith("matroska") and bool(str(codec.codec_tag).strip("\0"))
+        if not (always or vfw or (self._in_order and codec.has_b_frames and not self.live)):
+            return
+        self._read_ahead(LOOK_AHEAD)
+        frames = list(self._pending)
+        if not _grow(frame.dts for frame in frames):
+            return
+        reordered = not _grow(frame.pts for frame in frames)
+        if always or vfw:
+            self._by_dts = always or reordered
+        elif self._in_order and None not in (frames[0].dts, frames[0].pts):
+            late = frames[0].dts - frames[0].pts
+            self._by_dts = reordered or (name == "mxf" and late > 0)  # it has an index of both, or the one time
+            self._late = late if self._by_dts else 0
 
     def _time_of(self, frame: Any) -> int | None:
-        ticks = frame.dts if self._by_dts or frame.pts is None else frame.pts
-        return None if ticks is None else int(ticks)
+        if frame.pts is not None and not self._by_dts:
+            return int(frame.pts)
+        return None if frame.dts is None else int(frame.dts) - self._late
 
     def _ticks_of(self, frame: Any) -> int | None:
         """Return a frame's time in units of `time_base`; None if it has none, or is not to have one."""

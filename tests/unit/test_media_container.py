@@ -344,25 +344,69 @@ def test_container_reader_with_b_frames_gives_presentation_order(tmp_path):
         assert source.frame_count == 20 and source.fps == 25
 
 
-@pytest.mark.parametrize("fps", [25, Fraction(30000, 1001)])
-def test_container_reader_of_avi_with_b_frames_gives_each_its_time(tmp_path, fps):
-    """AVI holds times of decoding only; FFmpeg gives these to other pictures."""
+def lumas_and_times(path):
+    with ContainerReader(path) as reader:
+        frames = [(int(np.median(frame.data[:128])), frame.pts * reader.time_base) for frame in reader]
+    return [luma for luma, _ in frames], [time for _, time in frames]
+
+
+@pytest.mark.parametrize("p_frames", [1, 15])
+@pytest.mark.parametrize(
+    ("suffix", "codec", "fps"),
+    [
+        ("avi", "libx264", 25),
+        ("avi", "libx264", Fraction(30000, 1001)),
+        ("avi", "mpeg1video", 25),
+        ("asf", "libx264", 25),
+        ("wmv", "mpeg2video", 25),
+        ("mxf", "libx264", 25),
+        ("mxf", "mpeg2video", 25),
+    ],
+)
+def test_container_reader_of_times_of_decoding_gives_each_picture_its_own(tmp_path, suffix, codec, fps, p_frames):
+    """AVI and ASF hold these only, MXF for some codecs; FFmpeg gives them to other pictures."""
     import av
 
-    with av.open(str(tmp_path / "a.avi"), "w") as container:
-        stream = container.add_stream("libx264", rate=fps)
+    path = tmp_path / f"a.{suffix}"
+    options = {"bf": "3", "b_strategy": "0", "b": "2M", "x264-params": "b-pyramid=normal:b-adapt=0:scenecut=0"}
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=fps, options=options)
         stream.width, stream.height, stream.pix_fmt = 128, 128, "yuv420p"
-        stream.options = {"bf": "3", "x264-params": "b-pyramid=normal:b-adapt=0"}
+        for index in range(30):
+            picture = av.VideoFrame.from_ndarray(np.full((192, 128), 20 + 7 * index, np.uint8), format="yuv420p")
+            picture.pts, picture.pict_type = index, 0 if index >= p_frames else 2 if index else 1
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    lumas, times = lumas_and_times(path)
+    assert len(lumas) == 30
+    assert all(abs(luma - 20 - 7 * index) <= 3 for index, luma in enumerate(lumas))
+    assert all(abs(time - index / Fraction(fps)) <= Fraction(1, 1000) for index, time in enumerate(times))
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "flv", "ts"])
+def test_container_whose_packager_counted_packets_shows_pictures_in_step(tmp_path, suffix):
+    """Pictures that are reordered, each packet of which has the time of its place: every second one came too late."""
+    import av
+
+    with av.open(io.BytesIO(), "w", format="h264") as container:
+        stream = container.add_stream("libx264", rate=25, options={"bf": "3", "x264-params": "b-adapt=0"})
+        stream.width, stream.height, stream.pix_fmt = 128, 128, "yuv420p"
+        packets = []
         for index in range(30):
             picture = av.VideoFrame.from_ndarray(np.full((192, 128), 20 + 7 * index, np.uint8), format="yuv420p")
             picture.pts = index
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode())
-    with ContainerReader(tmp_path / "a.avi") as reader:
-        frames = [(int(np.median(frame.data[:128])), frame.pts * reader.time_base) for frame in reader]
-    assert len(frames) == 30
-    assert all(abs(luma - 20 - 7 * index) <= 3 for index, (luma, _) in enumerate(frames))
-    assert [time for _, time in frames] == [index / Fraction(fps) for index in range(30)]
+            packets += stream.encode(picture)
+        packets += stream.encode()
+        with av.open(str(tmp_path / f"a.{suffix}"), "w") as output:
+            copy = output.add_stream("libx264", rate=25)
+            copy.width, copy.height, copy.pix_fmt = 128, 128, "yuv420p"
+            for index, packet in enumerate(packets):
+                packet.pts = packet.dts = index
+                packet.time_base, packet.stream = Fraction(1, 25), copy
+                output.mux(packet)
+    lumas, times = lumas_and_times(tmp_path / f"a.{suffix}")
+    assert all(abs(luma - 20 - 7 * index) <= 3 for index, luma in enumerate(lumas))
+    assert times == [Fraction(index, 25) for index in range(30)]
 
 
 def test_container_reader_given_rate_replaces_the_times(tmp_path):

@@ -48,6 +48,8 @@ KINDS = {
     "ts, H.264": ("a.ts", {"codec": "libx264", **OPEN}),
     "avi": ("a.avi", {}),
     "avi with B frames": ("a.avi", {"codec": "libx264", "g": "10", "bf": "3"}),
+    "asf with B frames": ("a.asf", {"codec": "libx264", "g": "10", "bf": "3"}),
+    "mxf with B frames": ("a.mxf", {"codec": "libx264", "g": "10", "bf": "3"}),
     "flv": ("a.flv", {"codec": "flv"}),
     "bare": ("a.h264", {"codec": "libx264", **OPEN}),
     "y4m": ("a.y4m", {}),
@@ -82,7 +84,7 @@ def test_section_has_the_frames_of_the_whole_film(tmp_path, kind):
         assert [time for time, *_ in found] == [time - wanted[0][0] for time, *_ in wanted]
         assert reader.notes == () and reader.damaged == 0
         if reader.frame_count is not None:
-            assert abs(reader.frame_count - len(frames)) <= 1
+            assert abs(reader.frame_count - len(frames)) <= 1 + kind.startswith("asf")  # its length counts the delay
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265"])
