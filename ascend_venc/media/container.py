@@ -294,8 +294,8 @@ class ContainerReader(VideoReader):
             self._file = self.path = None
         self.live = self._file is None and not self._container.duration
         header = TrackHeader()
-        if self._file:
-            header = track_header(self._file, self._demuxer, self._number_of(best))
+        if self._source is not None:
+            header = track_header(self._source, self._demuxer, self._number_of(best))
         self._crop = header.crop
         self._container_color = _with_defaults(color, header.color)
         self._durations: collections.OrderedDict[int, int] = collections.OrderedDict()

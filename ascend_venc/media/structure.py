@@ -115,13 +115,13 @@ class TrackHeader(NamedTuple):
     shape: Fraction | None = None
 
 
-def track_header(path: str | os.PathLike[str], format_name: str, number: int) -> TrackHeader:
+def track_header(path: str | os.PathLike[str] | BinaryIO, format_name: str, number: int) -> TrackHeader:
     """Return what the container says of its video track `number`, counted from 0.
 
     Matroska's PixelCrop, Display and Colour elements; MP4's clean aperture and colour information. Raises OSError if
     the file cannot be read.
     """
-    with open(path, "rb") as file:
+    with opened(path) as file:
         if format_name.startswith("mov,"):
             found = _sample_entries(file)
         elif format_name.startswith("matroska"):
@@ -379,7 +379,7 @@ def _elements(file: BinaryIO, end: int) -> Iterator[tuple[int, int, int]]:
 
 def _track_entries(file: BinaryIO) -> list[TrackHeader]:
     found: list[TrackHeader] = []
-    length = os.fstat(file.fileno()).st_size
+    length = length_of(file)
     for segment, _, segment_end in _elements(file, length):
         if segment != _SEGMENT:
             continue

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What MP4, Matroska and AVI files say about themselves: how long they are, and what is cropped off."""
 
+import io
 import os
 import random
 import struct
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 import ascend_venc as venc
-from ascend_venc.media import ColorTags, Muxer, open_video, structure
+from ascend_venc.media import ColorTags, ContainerReader, Muxer, open_video, structure
 from ascend_venc.media.structure import Cropping, another_film, declared_size, track_header
 from helpers import clips, sound
 
@@ -234,6 +235,23 @@ def test_shape_of_cropped_pixels_is_by_what_is_left(tmp_path, shown, unit, shape
     path.write_bytes(clips.with_pixel_crop(data, 16, 0, 16, 0, shown, unit))
     with open_video(path) as source:
         assert (source.width, source.sample_aspect_ratio) == (160, shape)
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
+def test_file_object_is_cropped_and_coloured_as_the_file_is(tmp_path, name):
+    data = clips.write_video(tmp_path / name, range(3), Fraction(1, 25), width=192).read_bytes()
+    if name == "a.mkv":
+        data = clips.with_pixel_crop(data, 16, 0, 16, 0)
+    else:
+        aperture = struct.pack(">I4s8I", 40, b"clap", 160, 1, 128, 1, 0, 1, 0, 1)
+        colour = struct.pack(">I4s4s3HB", 19, b"colr", b"nclx", 9, 16, 9, 0)
+        data = clips.with_sample_entry_box(data, b"mp4v", aperture + colour)
+    (tmp_path / name).write_bytes(data)
+    with open(tmp_path / name, "rb") as file:
+        for source in (tmp_path / name, file, io.BytesIO(data)):
+            with ContainerReader(source) as reader:
+                assert (reader.width, reader.height, len(list(reader))) == (160, 128, 3)
+                assert reader.color == (ColorTags(9, 16, 9) if name == "a.mp4" else ColorTags())
 
 
 def test_file_without_cropping_has_none(tmp_path):
