@@ -26,7 +26,7 @@ from .programs import pictures_of
 from .read_once import Tail
 from .reader import SLACK, ColorTags, VideoFrame, VideoReader, length_of, opened
 from .structure import Cropping, TrackHeader, another_film, declared_size, how_it_is_cut_off, track_header
-from .timeline import LONGEST_GAP, RESTART, Pauses, Timeline, agree, choose_rate, packet_times
+from .timeline import LONGEST_GAP, RESTART, Pauses, Timeline, agree, choose_rate, is_in_a_hole, packet_times
 from .transport_stream import TS_END, Place, counts_anew, ends_within_a_unit, goes_on_elsewhere, size_by_its_end
 from .waiting import Stalled, Worker, silence
 
@@ -195,6 +195,7 @@ class ContainerReader(VideoReader):
         # Of a bare stream of MPEG-2: how many frames say that they are shown for so many seconds (repeat_first_field).
         self._asked: collections.Counter[Fraction] = collections.Counter()
         self._changed: dict[str, None] = {}  # what became different in it
+        self._is_fast = False  # or slow, by an edit list
         self._later: dict[str, int] = {}  # what is left out of frames after the first, and of which one first
         self._turned_from: int | None = None  # the first frame that is to be turned otherwise
         self._unjoined = 0
@@ -295,8 +296,10 @@ class ContainerReader(VideoReader):
         self.live = self._file is None and not self._container.duration
         header = TrackHeader()
         if self._source is not None:
-            header = track_header(self._source, self._demuxer, self._number_of(best))
+            header = track_header(self._source, self._demuxer, number_of(self._container, best))
         self._crop = header.crop
+        self._holes = () if {"ignore_editlist", "advanced_editlist"} & self._options.keys() else header.holes
+        self._is_fast = header.is_fast
         self._container_color = _with_defaults(color, header.color)
         self._durations: collections.OrderedDict[int, int] = collections.OrderedDict()
         self._longest = 0
@@ -351,10 +354,6 @@ class ContainerReader(VideoReader):
         if turn is None:
             self.left_out += ("a rotation that is no quarter turn",)
 
-    def _number_of(self, stream: Any) -> int:
-        """Count the video streams before this one, cover pictures aside."""
-        return sum(1 for other in self._container.streams.video if other.index < stream.index and not _is_cover(other))
-
     @property
     def notes(self) -> tuple[str, ...]:
         found = list(self._notes)
@@ -367,6 +366,8 @@ class ContainerReader(VideoReader):
         if self._timeline.jumped:
             seconds = self._timeline.jumped * self.time_base
             found.append(f"its clock jumps ahead, by {float(seconds):.2f} s in all, which are left out")
+        if self._is_fast:
+            found.append("its edit list asks for another speed, which is not followed")
         if len(self._asked) > 1:
             seconds = Fraction(sum(duration * count for duration, count in self._asked.items()))
             found.append(
@@ -551,6 +552,8 @@ class ContainerReader(VideoReader):
                 if not index:
                     self._first_data = bytes(packet) if packet.size else b""
                 joined = True
+                if self._holes and is_in_a_hole(self._seconds_of(frame), self._holes):
+                    continue
                 yield frame
                 index += 1
             if packet.size == 0:
@@ -770,7 +773,7 @@ class ContainerReader(VideoReader):
         return moment - beginning
 
     def moments(self) -> list[Fraction] | None:
-        if self._file is None:
+        if self._file is None or self._holes:
             return None
         farthest = self._timeline.farthest * self.time_base
 
@@ -992,6 +995,11 @@ def _with_defaults(color: ColorTags, other: ColorTags) -> ColorTags:
 def as_fraction(value: Any) -> Fraction | None:
     """Convert a ratio, which newer versions of PyAV give in a class of their own; None for 0, which is unknown."""
     return Fraction(value.numerator, value.denominator) if value and value.numerator and value.denominator else None
+
+
+def number_of(container: Any, stream: Any) -> int:
+    """Count the video streams before this one, cover pictures aside."""
+    return sum(1 for other in container.streams.video if other.index < stream.index and not _is_cover(other))
 
 
 def _is_cover(stream: Any) -> bool:

@@ -15,12 +15,12 @@ from ..bitstream import iter_nal_units, parameter_sets, sei_messages, to_annex_b
 from ..errors import InvalidArgumentError, MediaError, VencError
 from ..sequence_parameters import SequenceParameters, parse_sequence_parameters
 from .access_units import LOOK, codec_of, extra_slice_bits, is_slice, iter_pictures, slice_header, unit_type
-from .container import as_fraction, import_av, open_to_read, reason_of, speaking_of
+from .container import as_fraction, import_av, number_of, open_to_read, reason_of, speaking_of
 from .formats import demuxer_of
 from .packets import packets_of
 from .programs import pictures_of
-from .structure import declared_size, how_it_is_cut_off
-from .timeline import RESTART
+from .structure import TrackHeader, declared_size, how_it_is_cut_off, track_header
+from .timeline import RESTART, is_in_a_hole
 
 CODECS = {"h264": "h264", "hevc": "h265"}  # FFmpeg's names
 WINDOW = 1.0  # seconds over which the rate is looked at
@@ -231,7 +231,9 @@ def _of_container(name: str) -> Inspection:
             found.width, found.height = context.width, context.height
         average = stream.average_rate
         found.frame_rate = as_fraction(average)
+        header = TrackHeader()
         with contextlib.suppress(OSError):
+            header = track_header(name, demuxer_of(container), number_of(container, stream))
             size, declared = os.path.getsize(name), declared_size(name, demuxer_of(container))
             if declared is not None and declared > size:
                 found.problems.append(how_it_is_cut_off(demuxer_of(container), size, declared))
@@ -244,6 +246,8 @@ def _of_container(name: str) -> Inspection:
                     pts, dts, duration = (
                         None if ticks is None else ticks * unit for ticks in (packet.pts, packet.dts, packet.duration)
                     )
+                    if is_in_a_hole(pts, header.holes):
+                        continue
                     reader.add(bytes(packet), pts, dts, duration, packet.is_keyframe)
                     marks.append((packet.is_corrupt, dts))
         except (av.error.FFmpegError, ValueError) as error:

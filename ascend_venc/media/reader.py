@@ -153,8 +153,8 @@ class VideoReader(SingleOwner, abc.ABC):
     def moments(self) -> list[Fraction] | None:
         """Return when each frame is shown, in seconds from the film's beginning, without decoding any.
 
-        Before iterating and skipping. None where only reading tells: for what is no regular file, and where the file's
-        clock starts anew or jumps.
+        Before iterating and skipping. None where only reading tells: for what is no regular file, where the file's
+        clock starts anew or jumps, and where an edit list has holes.
         """
         if self.live or self.frame_count is None or self.time_base != 1 / self.fps:
             return None

@@ -108,11 +108,16 @@ def another_film(path: str | os.PathLike[str], format_name: str, read_to: int) -
 
 
 class TrackHeader(NamedTuple):
-    """What a container says of the pictures of a video track; `shape` of their pixels only where they are cropped."""
+    """What a container says of the pictures of a video track; `shape` of their pixels only where they are cropped.
+
+    `holes`: (begin, end) in seconds by its clock, where an edit list shows nothing. `is_fast`: or slow, by that list.
+    """
 
     crop: Cropping = Cropping()
     color: ColorTags = ColorTags()
     shape: Fraction | None = None
+    holes: tuple[tuple[Fraction, Fraction], ...] = ()
+    is_fast: bool = False
 
 
 def track_header(path: str | os.PathLike[str] | BinaryIO, format_name: str, number: int) -> TrackHeader:
@@ -264,8 +269,28 @@ def _sample_entry(moov: bytes, track: tuple[int, int]) -> TrackHeader:
     for _, begin, end in _children(moov, table[0] + 8, table[1]):
         if end - begin < 78:
             break
-        return TrackHeader(_clean_aperture(moov, begin, end), _color_information(moov, begin, end))
+        edits = _edits(moov, track)
+        return TrackHeader(_clean_aperture(moov, begin, end), _color_information(moov, begin, end), None, *edits)
     return TrackHeader()
+
+
+def _edits(moov: bytes, track: tuple[int, int]) -> tuple[tuple[tuple[Fraction, Fraction], ...], bool]:
+    """Return what FFmpeg does not follow of an edit list: holes, which it fills with the beginning, and speeds."""
+    table, movie = _find(moov, track, b"edts", b"elst"), _find(moov, (0, len(moov)), b"mvhd")
+    if table is None or movie is None or movie[1] - movie[0] < 24 or table[1] - table[0] < 8:
+        return (), False
+    (scale,) = struct.unpack_from(">I", moov, movie[0] + (20 if moov[movie[0]] else 12))
+    entry = ">Qqi" if moov[table[0]] else ">Iii"
+    (count,) = struct.unpack_from(">I", moov, table[0] + 4)
+    count = min(count, (table[1] - table[0] - 8) // struct.calcsize(entry))
+    holes, time, shown, is_fast = [], Fraction(0), False, False
+    for index in range(count if scale else 0):
+        length, media, rate = struct.unpack_from(entry, moov, table[0] + 8 + index * struct.calcsize(entry))
+        if media < 0 and shown:  # what is empty before the first picture is a delay
+            holes.append((time, time + Fraction(length, scale)))
+        time, shown = time + Fraction(length, scale), shown or media >= 0
+        is_fast = is_fast or (media >= 0 and rate != 1 << 16)
+    return tuple(holes), is_fast
 
 
 def _clean_aperture(moov: bytes, begin: int, end: int) -> Cropping:

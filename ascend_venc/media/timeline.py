@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from ..rates import simple_rate
+from .reader import SLACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -166,6 +167,11 @@ def _plausible(rate: Fraction | None) -> bool:
 
 def _far(rate: Fraction, measured: Fraction) -> bool:
     return not measured * Fraction(2, 3) <= rate <= measured * Fraction(3, 2)
+
+
+def is_in_a_hole(moment: Fraction | None, holes: Iterable[tuple[Fraction, Fraction]]) -> bool:
+    """Say whether an edit list shows nothing at that time, where FFmpeg gives pictures of the beginning."""
+    return moment is not None and any(begin - SLACK <= moment < end - SLACK for begin, end in holes)
 
 
 def packet_times(packets: Iterable[Any], by_dts: bool, farthest: Fraction | None) -> list[Fraction] | None:

@@ -223,7 +223,10 @@ OF_THE_SECOND_PROGRAM = {"mpegts_start_pid": "512", "mpegts_pmt_start_pid": "435
 
 
 def with_edits(data, parts):
-    """Return an MP4 whose index stands at its end, of which these parts are shown: (begin, end) in seconds."""
+    """Return an MP4 whose index stands at its end, of which these parts are shown: (begin, end) in seconds.
+
+    A begin that is negative: nothing is shown, for so long. A third item is the speed.
+    """
     moov = data.index(b"moov") - 4
     (scale,) = struct.unpack_from(">I", data, data.index(b"mvhd", moov) + 16)
     at = data.index(b"trak", moov) - 4
@@ -234,7 +237,12 @@ def with_edits(data, parts):
         if (old := track.find(b"edts") - 4) >= 0:
             track = track[:old] + track[old + struct.unpack_from(">I", track, old)[0] :]
         (own,) = struct.unpack_from(">I", track, track.index(b"mdhd") + 16)
-        list_ = b"".join(struct.pack(">IiI", (end - begin) * scale, begin * own, 1 << 16) for begin, end in parts)
+        list_ = b"".join(
+            struct.pack(
+                ">IiI", round((end - begin) * scale), max(-1, round(begin * own)), round(65536 * (speed or [1])[0])
+            )
+            for begin, end, *speed in parts
+        )
         box = struct.pack(">I4sII", 16 + len(list_), b"elst", 0, len(parts)) + list_
         (header,) = struct.unpack_from(">I", track, 0)
         track = track[:header] + struct.pack(">I4s", 8 + len(box), b"edts") + box + track[header:]
