@@ -856,6 +856,10 @@ class ContainerReader(VideoReader):
             left = int(self._stream.duration) - pts - self._skipped
             if 0 < left <= max(self._longest, 1) and not self._timeline.restarts:
                 return left
+        # A list of pictures tells how long each is shown, the last one, too.
+        told = self._playlist.seconds if self._playlist is not None and self._demuxer == "concat" else None
+        if told is not None and not self._evenly_spaced and not self._timeline.restarts:
+            return max(shown, round(told / self.time_base) - pts - self._skipped)
         return shown
 
     def _settle_times(self, codec: Any) -> None:

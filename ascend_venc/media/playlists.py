@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MAX_LIST = 16 << 20  # bytes that are read of one
 _URI = re.compile(r'[:,]\s*URI="([^"]*)"')
+_LENGTH = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)(s|ms|us)?")
+_UNITS = {"s": 1, "ms": 1000, "us": 1_000_000}
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 # How a file begins, by FFmpeg's name of its format, of those that tell their size. Others are MPEG-TS or unknown.
 _BEGINNINGS = ((b"\x1a\x45\xdf\xa3", "matroska"), (b"RIFF", "avi"), (b"FLV", "flv"), (b"\x30\x26\xb2\x75", "asf"))
@@ -127,13 +129,29 @@ def _hls(lines: list[str], folder: str) -> Playlist:
 
 def _concat(lines: list[str], folder: str) -> Playlist:
     parts: list[Part] = []
+    seconds: list[Fraction | None] = []
     for line in map(str.strip, lines):
         word, _, rest = line.partition(" ")
         if word == "file":
             parts += _parts(_token(rest.strip()), folder, None)
+            seconds.append(None)
+        elif word == "duration" and seconds:
+            seconds[-1] = _seconds(_token(rest.strip()))
         elif word in ("inpoint", "outpoint") and parts:  # what is behind it is not missed
             parts[-1] = parts[-1]._replace(whole=False)
-    return Playlist(parts, [], None, Fraction(0))
+    told = [length for length in seconds if length is not None]
+    if not told or len(told) < len(seconds):
+        return Playlist(parts, [], None, Fraction(0))
+    return Playlist(parts, [], sum(told, Fraction(0)), told[-1])
+
+
+def _seconds(text: str) -> Fraction | None:
+    """Return a length as FFmpeg writes it: seconds, with s, ms or us behind them or not, or hours:minutes:seconds."""
+    found = _LENGTH.fullmatch(text)
+    if found is None:
+        return None
+    hours, minutes, number, unit = found.groups()
+    return (int(hours or 0) * 3600 + int(minutes or 0) * 60 + Fraction(number)) / _UNITS[unit or "s"]
 
 
 def _token(text: str) -> str:

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """HLS playlists and concat lists: what they name is there and whole, or it is said."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
 from ascend_venc.media import ContainerReader, MediaError
 from ascend_venc.media.playlists import read_playlist, what_is_missing
+from ascend_venc.media.section import SectionReader
 from helpers import clips
 
 KINDS = {
@@ -163,3 +166,28 @@ def test_packets_that_are_counted_anew_in_each_segment_are_no_damage(tmp_path):
         together.write_bytes(b"".join(segment.read_bytes() for segment in segments))
         with pytest.raises(MediaError, match="is damaged"):
             read(together)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "last"),
+    [
+        (("1", "2", "3"), 3),
+        (("00:00:01", "2000ms", "2520000us"), Fraction(63, 25)),
+        (("1s", "0:02", "0.02"), Fraction(1, 25)),  # shorter than a picture
+        (("1", "2", ""), Fraction(1, 25)),
+        (("", "2", "3"), Fraction(1, 25)),  # nobody knows when the last one begins
+    ],
+)
+def test_last_picture_of_a_concat_list_is_shown_as_long_as_it_says(tmp_path, lengths, last):
+    for number, picture in enumerate(pictures(3)):
+        clips.write_pictures(tmp_path / f"{number}.png", [picture.reformat(format="rgb24")], codec="png")
+    path = tmp_path / "show.ffconcat"
+    lines = [f"file {number}.png\n" + f"duration {length}\n" * bool(length) for number, length in enumerate(lengths)]
+    path.write_text("ffconcat version 1.0\n" + "".join(lines))
+    with ContainerReader(path) as reader:
+        frames = list(reader)
+        assert frames[2].duration * reader.time_base == last
+        assert len(frames) == 3 and reader.notes == ()
+    with SectionReader(ContainerReader(path), frames[2].pts * reader.time_base, None) as part:
+        (frame,) = part
+        assert frame.duration * part.time_base == last
