@@ -210,7 +210,7 @@ class ContainerReader(VideoReader):
         self._format = format or (CAMERAS if isinstance(name, str) and _is_camera(name) else None)
         if isinstance(name, str) and self._format not in NO_FILES and not _is_address(name):
             if (
-                format is None
+                format in (None, "image2")
                 and (PATTERN.search(name) or "pattern_type" in self._options)
                 and not os.path.exists(name)
             ):

@@ -41,6 +41,7 @@ SAME = [
     ("-f rawvideo -pixel_format yuv420p -video_size 128x128 -framerate 10 -i frames.yuv out.mp4", {"fps": 10.0}),
     ("-s 128x128 -r 5 -i frames.yuv -c:v h264 out.mp4", {"fps": 5.0, "frames": 6, "first": 0}),
     ("-framerate 5 -i shot_%03d.png -c:v libx264 -pix_fmt yuv420p out.mp4", {"frames": 4, "duration": 0.8}),
+    ("-f image2 -framerate 5 -i shot_%03d.png -c:v libx264 -pix_fmt yuv420p out.mp4", {"frames": 4, "duration": 0.8}),
     ("-framerate 5 -pattern_type glob -i 'shot_*.png' out.mp4", {"frames": 4, "duration": 0.8}),
     ("-i film.mp4 -movflags +faststart -metadata title='A b' out.mp4", {"faststart": True, "title": "A b"}),
     ("-i film.mp4 -movflags frag_keyframe+empty_moov -g 25 -f mp4 out.bin", {"fragments": 2}),
