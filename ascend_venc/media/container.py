@@ -7,7 +7,6 @@ import collections
 import contextlib
 import functools
 import os
-import re
 import stat
 import sys
 import time
@@ -21,7 +20,7 @@ from .left_out import what_frames_lose, what_is_left_out
 from .orientation import UPRIGHT, tells_another_turn, turn_of
 from .packets import packets_of
 from .planar import CHROMA_TO_LIMITED, LUMA_TO_LIMITED, NEUTRAL_CHROMA
-from .playlists import Playlist, read_playlist, what_is_missing
+from .playlists import NUMBER, Playlist, behind_a_gap, read_playlist, what_is_missing
 from .programs import pictures_of
 from .read_once import Tail
 from .reader import SLACK, ColorTags, VideoFrame, VideoReader, length_of, opened
@@ -56,7 +55,6 @@ LISTS = ("concat", "dash", "hls", "imf", "sdp")
 BROADCASTS = ("dash", "hls", "sdp")  # those of them that go on where no length is told
 MARKS_OF_LISTS = (b"ffconcat", b"<MPD", b"#EXTM3U", b"<CompositionPlaylist", b"c=IN IP")
 HEAD_OF_LIST = 2048  # bytes
-PATTERN = re.compile(r"%0?\d*d")  # of numbered pictures
 OVERREAD = "overread"  # what FFmpeg's decoder of JPEG complains of where it fills the rest of a picture with grey
 MISSED = Fraction(1)  # seconds that a playlist may tell beyond the last picture, where it counts the sound
 MAX_TWICE = 64 << 20  # bytes of packets that are kept, to decode the end once more
@@ -180,6 +178,7 @@ class ContainerReader(VideoReader):
             name = self._tail = Tail(name, TS_END)
         rate = None if fps is None else parse_fps(fps)
         self._file: str | None = None
+        self._numbered = ""  # the name of numbered pictures
         self._source: Any = None if isinstance(name, str) or not _is_at_its_beginning(name) else name
         self._tolerant = tolerant
         self._timeout = timeout
@@ -209,15 +208,14 @@ class ContainerReader(VideoReader):
         self._options = dict(options or {})
         self._format = format or (CAMERAS if isinstance(name, str) and _is_camera(name) else None)
         if isinstance(name, str) and self._format not in NO_FILES and not _is_address(name):
-            if (
-                format in (None, "image2")
-                and (PATTERN.search(name) or "pattern_type" in self._options)
-                and not os.path.exists(name)
-            ):
+            numbered = NUMBER.search(name) or "pattern_type" in self._options
+            if format in (None, "image2") and numbered and not os.path.exists(name):
                 self._format = "image2"
             elif stat.S_ISREG(os.stat(name).st_mode) or os.path.isdir(name):
                 may_stall = self._format in LISTS or "follow" in self._options or _is_list(name)
                 self._file = self.path = self._source = name
+            if self._format == "image2" and self._options.get("pattern_type", "sequence") == "sequence":
+                self._numbered = name
             if self._format != "image2":
                 name = "file:" + os.path.abspath(name)  # FFmpeg takes "a:b.mp4" for a protocol
         self._av = import_av()
@@ -618,6 +616,10 @@ class ContainerReader(VideoReader):
                 f"{told - found} of the {told} pictures that its header counts were not found: perhaps the file is cut "
                 "off or damaged"
             )
+        first = str(self._options.get("start_number", 0))
+        behind = behind_a_gap(self._numbered, int(first), pieces) if first.isdecimal() else None
+        if behind is not None:
+            self._notes.append("{} is not there, and {} pictures with greater numbers are not read".format(*behind))
         whole = self._size_that_passed_by(name)
         if self._tail is not None and whole is not None and whole > self._tail.length:
             text = how_it_is_cut_off(name, self._tail.length, whole)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What HLS playlists and FFmpeg's concat lists name, and whether it is there: FFmpeg passes over what is not."""
+"""What HLS playlists, FFmpeg's concat lists and numbered pictures name, and whether it is there.
+
+FFmpeg passes over what is not.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_LIST = 16 << 20  # bytes that are read of one
+NUMBER = re.compile(r"%0?\d*d")  # in the name of numbered pictures
 _URI = re.compile(r'[:,]\s*URI="([^"]*)"')
 _LENGTH = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)(s|ms|us)?")
 _UNITS = {"s": 1, "ms": 1000, "us": 1_000_000}
@@ -62,6 +66,28 @@ def read_playlist(path: str, format_name: str) -> Playlist:
         lines = file.read(MAX_LIST).decode("utf-8", "replace").splitlines()
     folder = os.path.dirname(path)
     return _concat(lines, folder) if format_name == "concat" else _hls(lines, folder)
+
+
+def behind_a_gap(pattern: str, first: int, count: int) -> tuple[str, int] | None:
+    """Return the name of the picture that ended a row of so many numbered ones, and how many there are behind it.
+
+    None where there are none. The row begins with the first number there is from `first` on.
+    """
+    folder, name = os.path.split(pattern)
+    found = NUMBER.search(name)
+    if found is None or not count or not os.path.isdir(folder or "."):
+        return None
+    before, after = name[: found.start()], name[found.end() :]
+    numbers = []
+    for entry in os.listdir(folder or "."):
+        number = entry[len(before) : len(entry) - len(after)]
+        if number.isdecimal() and number.isascii() and before + found.group() % int(number) + after == entry:
+            numbers.append(int(number))
+    numbers = [number for number in numbers if number >= first]
+    numbers.sort()
+    if len(numbers) <= count:
+        return None
+    return before + found.group() % (numbers[count - 1] + 1) + after, len(numbers) - count
 
 
 def _faults_of(part: Part) -> list[str]:

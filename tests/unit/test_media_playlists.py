@@ -191,3 +191,24 @@ def test_last_picture_of_a_concat_list_is_shown_as_long_as_it_says(tmp_path, len
     with SectionReader(ContainerReader(path), frames[2].pts * reader.time_base, None) as part:
         (frame,) = part
         assert frame.duration * part.time_base == last
+
+
+def test_numbered_pictures_behind_a_gap_are_told(tmp_path):
+    frame = clips.av_frame(np.frombuffer(clips.nv12(*SIZE, 0), np.uint8).reshape(192, 128)).reformat(format="rgb24")
+    data = clips.write_pictures(tmp_path / "0.png", [frame], codec="png").read_bytes()
+    for number in (2, 3, 4, 7, 8, 1000):
+        (tmp_path / f"shot_{number:03d}.png").write_bytes(data)
+    (tmp_path / "shot_9.png").write_bytes(data)  # not by that pattern
+    told = ("shot_005.png is not there, and 3 pictures with greater numbers are not read",)
+    pattern = str(tmp_path / "shot_%03d.png")
+    assert read(pattern) == (3, told)
+    assert read(pattern, format="image2") == (3, told)
+    assert read(pattern, options={"start_number": "4"}) == (1, told)
+    assert read(pattern, options={"start_number": "7"}) == (
+        2,
+        ("shot_009.png is not there, and 1 pictures with greater numbers are not read",),
+    )
+    assert read(str(tmp_path / "shot_*.png"), options={"pattern_type": "glob"}) == (7, ())
+    for number in (7, 8, 1000):
+        (tmp_path / f"shot_{number:03d}.png").unlink()
+    assert read(pattern) == (3, ())
