@@ -195,6 +195,7 @@ class ContainerReader(VideoReader):
         self._asked: collections.Counter[Fraction] = collections.Counter()
         self._changed: dict[str, None] = {}  # what became different in it
         self._is_fast = False  # or slow, by an edit list
+        self._depends = False  # one picture on another
         self._later: dict[str, int] = {}  # what is left out of frames after the first, and of which one first
         self._turned_from: int | None = None  # the first frame that is to be turned otherwise
         self._unjoined = 0
@@ -364,6 +365,12 @@ class ContainerReader(VideoReader):
         if self._timeline.jumped:
             seconds = self._timeline.jumped * self.time_base
             found.append(f"its clock jumps ahead, by {float(seconds):.2f} s in all, which are left out")
+        cut = self._playlist is not None and any(not part.whole for part in self._playlist.parts)
+        if cut and self._depends:
+            found.append(
+                "its list cuts files (inpoint, outpoint) whose pictures depend on each other: FFmpeg begins each at a "
+                "key frame before, and some pictures more are shown"
+            )
         if self._is_fast:
             found.append("its edit list asks for another speed, which is not followed")
         if len(self._asked) > 1:
@@ -505,6 +512,7 @@ class ContainerReader(VideoReader):
                 self._since_key.append(bytes(packet))
             if packet.size:
                 pieces += 1
+                self._depends = self._depends or not packet.is_keyframe
                 if self._landed is None and packet.pos is not None and packet.pos >= 0:
                     self._landed = packet.pos
                 farthest = max(farthest, (packet.dts or 0) + 1)

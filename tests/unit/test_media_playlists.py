@@ -212,3 +212,15 @@ def test_numbered_pictures_behind_a_gap_are_told(tmp_path):
     for number in (7, 8, 1000):
         (tmp_path / f"shot_{number:03d}.png").unlink()
     assert read(pattern) == (3, ())
+
+
+@pytest.mark.parametrize(("codec", "told"), [("mpeg4", True), ("mjpeg", False)])
+@pytest.mark.parametrize("line", ["inpoint 0.12", "outpoint 0.4", ""])
+def test_concat_list_that_cuts_within_a_group_of_pictures_is_told(tmp_path, codec, told, line):
+    frames = [picture.reformat(format="yuvj420p") for picture in pictures(20)] if codec == "mjpeg" else pictures(20)
+    clips.write_pictures(tmp_path / "a.mov", frames, codec=codec, codec_options={"g": "10"})
+    path = tmp_path / "some.ffconcat"
+    path.write_text(f"ffconcat version 1.0\nfile a.mov\n{line}\n")
+    count, notes = read(path)
+    assert notes == () if not (told and line) else "some pictures more are shown" in notes[0]
+    assert count == {"inpoint 0.12": 20 if told else 17, "outpoint 0.4": 10, "": 20}[line]
