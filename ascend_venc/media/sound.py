@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..arguments import as_seconds
 from ..errors import MediaError
-from . import adts
+from . import adts, silence
 from .container import CLOCK_RESTARTS, import_av, open_to_read, reason_of, speaking_of
 from .copied import CopiedStreams, codec_name, is_told_by_packets, is_untold_aac
 from .formats import ISO_FORMATS, demuxer_of
@@ -117,6 +117,7 @@ class Sound:
         self._reached = -_APART  # the latest time that was read
         self._held: dict[int, collections.deque[tuple[Fraction, int, Any]]] = {}  # by stream: time, place, packet
         self._clocks: dict[int, SoundClock] = {}
+        self._pauses: dict[int, silence.Pauses] = {}  # of PCM, where the format counts its samples
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -139,6 +140,8 @@ class Sound:
         """
         begun = self._muxer is not None
         self._muxer, self._shift = muxer, start
+        known = [(stream.index, silence.pcm_of(stream)) for stream in self._streams if self._format in ISO_FORMATS]
+        self._pauses = {index: silence.Pauses(pcm) for index, pcm in known if pcm is not None}
         if self._streams and not begun:
             for stream in self._streams:
                 self._clocks[stream.index] = SoundClock(self._start, stream.time_base, self._farthest, self._pictures)
@@ -236,6 +239,9 @@ class Sound:
             packet.pts = place + ((packet.pts - packet.dts) if packet.pts is not None else 0)
             packet.dts = place
             assert self._muxer is not None
+            pauses = self._pauses.get(packet.stream.index)
+            for filling in pauses.before(packet, place) if pauses is not None else ():
+                self._muxer.copy(filling)
             self._muxer.copy(packet)
 
     def _read(self) -> Any:
