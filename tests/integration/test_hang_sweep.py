@@ -110,7 +110,7 @@ def end_points(calls):
 
 @pytest.mark.parametrize("face", ["sync", "aio"])
 def test_a_slice_of_the_calls_that_never_return(face):
-    check_bounds(run("bounds", face, interface.of(50, 30)), 6)  # V2 makes fewer calls
+    check_bounds(run("bounds", face, interface.of(44, 26)), 6)  # V2 makes fewer calls
 
 
 def test_ends_of_processes_beside_a_slice_of_the_calls():
