@@ -175,8 +175,9 @@ cpdef int let_go_of_ended() except -1:
         status = avenc_channel_wait_closed(kept._h, NULL)
         if not kept.warned and status not in (AVENC_OK, AVENC_E_TIMEOUT, AVENC_E_FORKED):
             kept.warned = True
+            reason = failed_detail()  # now: a signal handler may run in Python code, and fail in a call of its own
             warnings.warn(
-                f"an encoder whose end nobody waited for ended with {errors.explain(status)} {failed_detail()}".rstrip(),
+                f"an encoder whose end nobody waited for ended with {errors.explain(status)} {reason}".rstrip(),
                 RuntimeWarning, stacklevel=2)
         if ended:
             leave_to_be_cancelled(kept.strip())  # where memory ran out as the stream was closed

@@ -13,7 +13,8 @@ import warnings
 import pytest
 
 import ascend_venc as venc
-from ascend_venc._lowlevel import core, stream
+from ascend_venc import errors
+from ascend_venc._lowlevel import core, stream, waitset
 from helpers import fake_cann, interface, processes, simulator
 from helpers.waiting import eventually, is_inside, outcome, started
 
@@ -433,6 +434,24 @@ def test_destroy_that_fails_behind_an_encoder_that_nobody_closed_is_warned_of():
         with pytest.warns(RuntimeWarning, match="nobody waited for ended with 507899"), encoder(timeout=10) as other:
             other.encode(FRAME)
             other.flush()
+
+
+def test_warning_of_a_failed_end_has_its_own_reason_whatever_fails_meanwhile(monkeypatch):
+    sim, explain = simulator.shared(), errors.explain
+
+    def interrupted(code):  # by a signal handler, or the collector, with calls of its own
+        assert waitset.WaitSet().take(0) == []
+        return explain(code)
+
+    monkeypatch.setattr(errors, "explain", interrupted)
+    enc = encoder(timeout=10)
+    with sim.failing_call(interface.DESTROY, after=True):
+        with pytest.warns(ResourceWarning, match="unclosed"):
+            del enc
+        eventually(lambda: core.live()["CHANNEL"] == 0)
+        with pytest.warns(RuntimeWarning, match="nobody waited for ended with 507899") as caught:
+            stream.let_go_of_ended()
+    assert "no channel made progress" not in str(caught[0].message)
 
 
 def test_warning_that_is_an_exception_leaves_the_others_to_be_warned_of():
