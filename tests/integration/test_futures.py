@@ -509,6 +509,20 @@ def test_callback_that_exits_where_an_encoder_is_closed_leaves_no_future_pending
         enc.close()
 
 
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_future_that_is_cancelled_has_its_end_where_a_callback_exits(kind):
+    future = concurrent.futures.Future()
+
+    def leave(_):
+        raise kind
+
+    future.add_done_callback(leave)
+    with pytest.raises(kind):
+        stream.cancel(future)
+    assert not concurrent.futures.wait([future], timeout=0).not_done
+    assert future.cancelled()
+
+
 @pytest.mark.sim_only
 def test_callback_that_exits_where_a_frame_is_dropped_hides_nothing(backend, frames, monkeypatch):
     shown = []
