@@ -377,7 +377,8 @@ class Encoder(SingleOwner):
         Packets stay to be received then: see `receive`.
         """
         try:
-            return self._open_channel().encode(frame, pts, key_frame, token, self._timeout, sei)
+            channel = self._channel or self._open_channel()
+            return channel.encode(frame, pts, key_frame, token, self._timeout, sei)
         except VencError as error:
             tell_name(error, self._name)
             raise
@@ -502,13 +503,14 @@ class Encoder(SingleOwner):
         """
         try:
             batch = items_of("frames", frames)
-            return self._open_channel().submit_many(
+            count = len(batch)
+            return (self._channel or self._open_channel()).submit_many(
                 batch,
-                as_many("pts", pts, len(batch), None),
-                as_many("key_frames", key_frames, len(batch), False),
-                as_many("tokens", tokens, len(batch), None),
-                self._wait_for(timeout),
-                None if sei is None else as_many("sei", sei, len(batch), None),
+                None if pts is None else as_many("pts", pts, count, None),
+                None if key_frames is None else as_many("key_frames", key_frames, count, False),
+                None if tokens is None else as_many("tokens", tokens, count, None),
+                self._timeout if timeout is None else check_timeout(timeout),
+                None if sei is None else as_many("sei", sei, count, None),
             )
         except (TypeError, VencError) as error:
             if not hasattr(error, "accepted"):
@@ -553,7 +555,9 @@ class Encoder(SingleOwner):
         for copies above 4 MiB.
         """
         try:
-            return self._open_channel().enqueue(frame, pts, key_frame, token, copy, self._wait_for(timeout), sei)
+            channel = self._channel or self._open_channel()
+            wait = self._timeout if timeout is None else check_timeout(timeout)
+            return channel.enqueue(frame, pts, key_frame, token, copy, wait, sei)
         except VencError as error:
             tell_name(error, self._name)
             raise
@@ -566,7 +570,8 @@ class Encoder(SingleOwner):
         while `max_queued` packets wait: with fewer than `depth` + `queue`, take packets before it.
         """
         try:
-            return self._open_channel().acquire(self._wait_for(timeout))
+            channel = self._channel or self._open_channel()
+            return channel.acquire(self._timeout if timeout is None else check_timeout(timeout))
         except VencError as error:
             tell_name(error, self._name)
             raise
@@ -598,7 +603,7 @@ class Encoder(SingleOwner):
         taken. Only for the microseconds between that and the program's own assignment can Python drop what is returned.
         """
         try:
-            return self._open_channel().receive_many(1, check_timeout(timeout))[0]
+            return (self._channel or self._open_channel()).receive_many(1, timeout)[0]
         except VencError as error:
             tell_name(error, self._name)
             raise
@@ -610,11 +615,8 @@ class Encoder(SingleOwner):
         though never none, where waiting for more is of no use: no frame is in flight, as many packets are ready as the
         encoder keeps (`max_queued`), a frame failed, the device is lost, or `timeout` is over.
         """
-        check_range(max, "max", 1, 1 << 30)
-        if type(at_least) is not int or at_least != 1:
-            check_range(at_least, "at_least", 1, max)
         try:
-            return self._open_channel().receive_many(max, check_timeout(timeout), at_least)
+            return (self._channel or self._open_channel()).receive_many(max, timeout, at_least)
         except VencError as error:
             tell_name(error, self._name)
             raise

@@ -11,6 +11,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from ._lowlevel.channel import receive_from_each
 from ._lowlevel.core import open_library
 from ._lowlevel.waitset import WaitSet
 from .arguments import check_latency, check_range, check_timeout, parse_choice
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT = -3  # AVENC_E_TIMEOUT
 _DRAINED = -13  # AVENC_E_DRAINED
+_MOST = 1 << 30  # packets of a call
 
 
 class EncoderGroup(SingleOwner):
@@ -235,47 +237,42 @@ class EncoderGroup(SingleOwner):
         (`drain()`, or closed), AclTimeoutError after `timeout` seconds (None: no bound), and what `Encoder.receive`
         raises, for the encoder in the exception's attribute `encoder`; the others go on.
         """
-        check_range(max, "max", 1, 1 << 30)
-        seconds = check_timeout(timeout)
-        since = time.monotonic()
-        deadline = None if seconds is None else since + seconds
+        if type(max) is not int or not 0 < max <= _MOST:  # looked at here: a function takes microseconds at a rate
+            check_range(max, "max", 1, _MOST)
+        if timeout is not None and (type(timeout) is not float or not 0 <= timeout < inf):
+            timeout = check_timeout(timeout)
+        since = now = time.monotonic()
+        deadline = inf if timeout is None else now + timeout
         waitset = self._waitset
         while True:
             if self._waitset is None or waitset is None:
                 if waitset is not None:
                     waitset.signal()  # for other threads that wait
                 raise InvalidArgumentError("the group is closed")
-            try:  # no look before: another thread may take the last one
-                failure: VencError | None = self._failures.popleft()
-            except IndexError:
-                failure = None
-            if failure is not None:
-                raise failure
+            if self._failures:
+                try:  # no look is enough: another thread may take the last one
+                    failure: VencError | None = self._failures.popleft()
+                except IndexError:
+                    failure = None
+                if failure is not None:
+                    raise failure
             if not self._streams:
                 waitset.signal()  # for other threads that wait
                 raise from_status(_DRAINED, "", "the end of all streams: all packets have been received")
-            left = None if deadline is None else deadline - time.monotonic()
-            if time.monotonic() >= self._look_at:
+            if now >= self._look_at:
                 patience = self._patience(since)
-                self._look_at = inf if patience is None else time.monotonic() + patience
-            patience = None if self._look_at == inf else self._look_at - time.monotonic()
-            bound = patience if left is None else left if patience is None else min(left, patience)
+                self._look_at = inf if patience is None else now + patience
+            bound = self._look_at if self._look_at < deadline else deadline
             found: list[tuple[Encoder, Packet]] = []
-            keys: list[int] | None = None
             try:
-                keys = waitset.take(bound, self._max_latency)
-                came = len(keys)
-                self._look(keys, found, max)
-                _mark(waitset, keys)
+                came = receive_from_each(self, waitset, self._by_key, max, bound, self._max_latency, found)
             except BaseException:  # memory runs out, or a signal's handler raises: what was taken stays to be received
-                try:
-                    _put_back(found)
-                finally:  # a handler may raise where the keys were taken, and nobody has been told which
-                    _mark(waitset, list(self._streams.values()) if keys is None else keys)
+                _put_back(found)
                 raise
             if found:
                 return found
-            if left is not None and not came and left <= 0:
+            now = time.monotonic()
+            if not came and now >= deadline:
                 raise from_status(_TIMEOUT, "", f"no packet of any encoder within {timeout} s")
 
     def _patience(self, since: float) -> float | None:
@@ -309,43 +306,10 @@ class EncoderGroup(SingleOwner):
             raise error
         return patience
 
-    def _look(self, keys: list[int], found: list[tuple[Encoder, Packet]], limit: int) -> None:
-        """Add the packets of the streams with these keys to `found`.
-
-        Leaves those in `keys` that are to be looked at again, the last one of them first.
-        """
-        keys.reverse()
-        while keys and len(found) < limit:
-            key = keys[-1]  # there until it is known what becomes of it
-            encoder = self._by_key.get(key)
-            if encoder is None:
-                keys.pop()
-                continue
-            had = len(found)  # here: no call between the taking and the `try`, since a handler may raise behind any
-            wanted = limit - had
-            try:
-                packets = (encoder._channel or encoder._open_channel()).try_receive(wanted)
-            except (EncoderDrained, EncoderClosedError):
-                self._forget(encoder)
-                keys.pop()
-                continue
-            except VencError as error:
-                self._failures.append(error)  # raised at once where nothing was found, else by the next call
-                tell_name(error, encoder.name)
-                error.encoder = encoder  # type: ignore[attr-defined]
-                keys.insert(0, key)
-                keys.pop()
-                break
-            try:  # one by one: CPython 3.11 keeps a list for ever for which `extend` has no memory
-                for packet in packets:
-                    found.append((encoder, packet))
-            except BaseException:
-                del packets[: len(found) - had]
-                encoder._open_channel().put_back(packets)
-                raise
-            if len(packets) == wanted:
-                keys.insert(0, key)
-            keys.pop()
+    def _fail(self, encoder: Encoder, error: VencError) -> None:
+        self._failures.append(error)  # raised at once where nothing was found, else by the next call
+        tell_name(error, encoder.name)
+        error.encoder = encoder  # type: ignore[attr-defined]
 
     def _forget(self, encoder: Encoder) -> None:
         """A stream that came to its end. Its key is given out again: one mark too many does no harm."""
@@ -411,13 +375,6 @@ class EncoderGroup(SingleOwner):
 
     def __repr__(self) -> str:
         return f"<EncoderGroup of {len(self.encoders)} on devices {self._devices}>"
-
-
-def _mark(waitset: WaitSet, keys: list[int]) -> None:
-    """List these keys in the wait set again, the last one first. Needs no memory."""
-    while keys:
-        waitset.signal(keys[-1])
-        keys.pop()
 
 
 def _put_back(found: list[tuple[Encoder, Packet]]) -> None:

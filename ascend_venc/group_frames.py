@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ._lowlevel.channel import submit_to_each
-from .arguments import as_many, items_of
+from .arguments import as_many, check_timeout, items_of
 from .encoder import Encoder
 from .errors import InvalidArgumentError, VencError, tell_name
 
@@ -25,23 +24,37 @@ def submit_frames(
     timeout: float | None,
 ) -> list[int | None]:
     """See `EncoderGroup.submit_many`."""
-    pairs = [_pair(item) for item in items_of("frames", frames.items() if isinstance(frames, Mapping) else frames)]
-    encoders, count = [encoder for encoder, _ in pairs], len(pairs)
+    encoders: list[Encoder] = []
+    pictures: list[Any] = []
+    for pair in items_of("frames", frames.items() if isinstance(frames, Mapping) else frames):
+        if not isinstance(pair, tuple) or len(pair) != 2 or not isinstance(pair[0], Encoder):
+            raise TypeError(f"frames must hold pairs (Encoder, frame), got {type(pair).__name__}")
+        encoders.append(pair[0])
+        pictures.append(pair[1])
+    count = len(encoders)
     if len(set(encoders)) != count:
         raise InvalidArgumentError("frames has two for one encoder: use its own submit_many, or a call for each")
-    stamps, keys = as_many("pts", pts, count, None), as_many("key_frames", key_frames, count, False)
-    notes, since = as_many("tokens", tokens, count, None), time.monotonic()
-    # No closure: CPython 3.11 lets go of no argument of a call that has no memory for one.
-    bounds = list(map(Encoder._wait_for, encoders, itertools.repeat(timeout)))
+    stamps = None if pts is None else as_many("pts", pts, count, None)
+    keys = None if key_frames is None else [bool(key) for key in as_many("key_frames", key_frames, count, False)]
+    notes = None if tokens is None else as_many("tokens", tokens, count, None)
+    shared, since = check_timeout(timeout), time.monotonic()
     results: list[Any] = [_NOT_SENT] * count
     try:
-        channels = [encoder._open_channel() for encoder in encoders]
-        submit_to_each(channels, [frame for _, frame in pairs], stamps, [bool(key) for key in keys], notes, results)
-        for number, (encoder, frame) in enumerate(pairs):
+        channels = [encoder._channel or encoder._open_channel() for encoder in encoders]
+        if submit_to_each(channels, pictures, stamps, keys, notes, results) == count:
+            return results
+        for number, encoder in enumerate(encoders):
             if results[number] is _NOT_SENT:
-                bound = bounds[number]
+                bound = encoder._wait_for(shared)
                 left = None if bound is None else max(bound - (time.monotonic() - since), 0.0)
-                results[number] = _submit(encoder, frame, stamps[number], keys[number], notes[number], left)
+                results[number] = _submit(
+                    encoder,
+                    pictures[number],
+                    pts=None if stamps is None else stamps[number],
+                    key_frame=keys is not None and keys[number],
+                    token=None if notes is None else notes[number],
+                    timeout=left,
+                )
         if not any(isinstance(result, Exception) for result in results):
             return results
     except BaseException as error:
@@ -53,16 +66,10 @@ def submit_frames(
         results.clear()  # what is raised leads here, and is in it
 
 
-def _pair(item: Any) -> tuple[Encoder, Any]:
-    if not isinstance(item, tuple) or len(item) != 2 or not isinstance(item[0], Encoder):
-        raise TypeError(f"frames must hold pairs (Encoder, frame), got {type(item).__name__}")
-    return item
-
-
-def _submit(encoder: Encoder, frame: Any, pts: Any, key_frame: Any, token: Any, timeout: float | None) -> Any:
+def _submit(encoder: Encoder, frame: Any, **options: Any) -> Any:
     """The frame's number, None if it was dropped, or the exception."""
     try:
-        return encoder.submit(frame, pts=pts, key_frame=key_frame, token=token, timeout=timeout)
+        return encoder.submit(frame, **options)
     except (*_OF_A_FRAME, VencError) as error:
         return error
 

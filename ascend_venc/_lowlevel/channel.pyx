@@ -17,10 +17,12 @@ from cpython.buffer cimport PyBuffer_Release, PyObject_CheckBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.long cimport PyLong_AsLongAndOverflow
+from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from .. import errors, picture_quality
-from ..arguments import index_of, shown
+from ..arguments import check_range, check_timeout, index_of, shown
 from ..pixel_formats import fix_of_type
 from .cavenc cimport *
 from .convert cimport Converter
@@ -69,9 +71,31 @@ cdef int64_t pts_of(object pts) except? -1:
         raise errors.InvalidArgumentError(f"pts is {shown(pts)}; allowed is -2**63 to 2**63 - 1") from None
 
 
+cdef Py_ssize_t count_of(object number, str name, Py_ssize_t highest) except -1:
+    """An int from 1 to `highest`, or the exception that says so."""
+    cdef int overflow = 0
+    cdef long value
+    if type(number) is int:
+        value = PyLong_AsLongAndOverflow(number, &overflow)
+        if overflow == 0 and 1 <= value <= highest:
+            return value
+    return check_range(number, name, 1, highest)
+
+
+cdef object seconds_of(object timeout):
+    """A bound of a wait in seconds, None for none, or the exception that says so."""
+    if timeout is None or (type(timeout) is float and 0 <= <double>timeout < INFINITY):
+        return timeout
+    return check_timeout(timeout)
+
+
 cdef bytes sei_of(object messages, int32_t stream_format):
     """The NAL unit of a frame's SEI messages; None of None."""
     return None if messages is None else unit_of(messages, stream_format, AVENC_MAX_SEI)
+
+
+cdef inline object item(list values, Py_ssize_t i):
+    return None if values is None else values[i]
 
 
 cdef inline void begin_submission(avenc_submission *submission, bint number_pts, int64_t pts, bint key_frame,
@@ -480,14 +504,51 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 pass
         return index
 
+    cdef bint _submit_at_once(self, object frame, object pts, bint key_frame, object token, bytes unit,
+                              uint64_t *index) except -1:
+        """The common case, in one place and without a clock: a frame in one piece of host memory, as the device takes it, for
+        which there is room. False: it is another kind of frame, or there is none, and nothing has changed."""
+        cdef avenc_submission submission
+        cdef host_frame held
+        cdef object tag = None
+        cdef int status
+        cdef Stream stream = self.stream
+        if not PyObject_CheckBuffer(frame) or type(frame) is Frame or self._converter is not None \
+                or stream.on_full == DROP_OLDEST or stream.key_frame_owed:
+            return False
+        stream.forget_dropped()
+        stream.note_submitter()
+        begin_submission(&submission, pts is None, 0 if pts is None else pts_of(pts), key_frame, unit)
+        hold_host_frame(frame, self.width, self.height, &held)
+        try:
+            if token is not None:
+                tag = stream.add_entry(token)
+                submission.tag = tag
+            submission.picture = held.picture
+            with nogil:
+                status = avenc_channel_submit(self._h, &submission, NULL, index)
+            if status == AVENC_OK:
+                stream.next_index = <int64_t>index[0] + 1
+                return True
+        finally:
+            release_host_frame(&held)
+        if tag is not None:
+            stream.drop_entry(tag)
+        if status not in (AVENC_E_FULL, AVENC_E_AGAIN, AVENC_E_REPLACED):
+            self._refuse(status, key_frame)
+        return False
+
     cdef object _submit_now(self, object frame, object pts, bint key_frame, object token, object sei, object timeout,
                             int how, object future, object hand_over):
         """Submit one frame, and return its number; None if it was dropped, False if it found no room at this moment."""
         cdef avenc_wait wait
         cdef bytes unit = sei_of(sei, self._config.en_type)
-        begin_wait(&wait, timeout, None)
         cdef int64_t expected = self.stream.next_index
         cdef object number = expected  # made now: an exception for want of memory would say that the frame was not sent
+        cdef uint64_t sent = 0
+        if how == DIRECT and future is None and self._submit_at_once(frame, pts, key_frame, token, unit, &sent):
+            return number if <int64_t>sent == expected else sent
+        begin_wait(&wait, timeout, None)
         cdef int64_t index = self._submit(frame, pts, key_frame, token, future, unit, &wait, how, hand_over)
         if index <= NO_ROOM_NOW:
             return False
@@ -531,47 +592,21 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         """
         cdef avenc_packet *ready[BATCH]
         cdef size_t count = 0
-        cdef avenc_submission submission
-        cdef host_frame held
         cdef avenc_wait wait
         cdef uint64_t index = 0
-        cdef int status
         cdef Stream stream = self.stream
-        cdef object tag = None
         cdef list packets = []
         cdef bytes unit = sei_of(sei, self._config.en_type)
-        if (stream.on_full == BLOCK and self._converter is None and type(frame) is not Frame
-                and PyObject_CheckBuffer(frame)):
-            stream.forget_dropped()
-            stream.note_submitter()
-            begin_submission(&submission, pts is None, 0 if pts is None else pts_of(pts), key_frame, unit)
-            hold_host_frame(frame, self.width, self.height, &held)
+        if self._submit_at_once(frame, pts, key_frame, token, unit, &index):
+            PyErr_CheckSignals()
             try:
-                if token is not None:
-                    tag = stream.add_entry(token)
-                    submission.tag = tag
-                submission.picture = held.picture
-                with nogil:  # the common case looks at no clock: there is room
-                    status = avenc_channel_submit(self._h, &submission, NULL, &index)
-                if status == AVENC_OK:
-                    stream.next_index = <int64_t>index + 1
-            finally:
-                release_host_frame(&held)
-            if status == AVENC_OK:
-                PyErr_CheckSignals()
-                try:
-                    self._raise_failure()
-                    avenc_channel_take(self._h, 0, ready, BATCH, &count)
-                    if count == 0:
-                        return packets
-                    return wrap_packets(
-                        self._h, ready, count, stream.entries, stream.time_bases, &stream.dropped) or packets
-                except MemoryError:  # nothing is taken; an exception would say that the frame was not sent
+                self._raise_failure()
+                avenc_channel_take(self._h, 0, ready, BATCH, &count)
+                if count == 0:
                     return packets
-            if tag is not None:
-                stream.drop_entry(tag)
-            if status not in (AVENC_E_FULL, AVENC_E_AGAIN, AVENC_E_REPLACED):
-                self._refuse(status, key_frame)
+                return wrap_packets(self._h, ready, count, stream.entries, stream.time_bases, &stream.dropped) or packets
+            except MemoryError:  # nothing is taken; an exception would say that the frame was not sent
+                return packets
         begin_wait(&wait, timeout, stream.stall)
         return self._encode_in_turns(frame, pts, key_frame, token, unit, &wait)
 
@@ -650,9 +685,11 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             raise self.stream.failures.pop(0)
         return 0
 
-    def submit_many(self, list frames, list pts, list key_frames, list tokens, timeout: float | None,
-                    list sei=None) -> list[int | None]:
+    def submit_many(self, list frames not None, pts: list[Any] | None, key_frames: list[Any] | None,
+                    tokens: list[Any] | None, timeout: float | None, list sei=None) -> list[int | None]:
         """Submit host frames in one native call; return their numbers, None for those that were dropped.
+
+        The other lists have an item for each frame, or are None where none was given.
 
         On an exception its attribute `accepted` says how many were sent: those before the one that caused it, or none
         where that one was found before any was sent.
@@ -679,8 +716,10 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 channel = successor_of(channel)
                 # As in _submit: from here on without the program's code.
                 frames = frames[:len(indices)] + [plain_memory(frame) for frame in frames[len(indices):]]
-                pts = [None if stamp is None else pts_of(stamp) for stamp in pts]
-                key_frames = [bool(key_frame) for key_frame in key_frames]
+                if pts is not None:
+                    pts = [None if stamp is None else pts_of(stamp) for stamp in pts]
+                if key_frames is not None:
+                    key_frames = [bool(key_frame) for key_frame in key_frames]
         except BaseException as error:
             try:
                 error.accepted = len(indices)
@@ -696,11 +735,12 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         while len(indices) < len(frames):
             i = len(indices)
             refuse_other_than_host(frames[i])
-            unit = None if units is None else units[i]
+            unit = item(units, i)
             expected = self.stream.next_index
             indices.append(expected)
             try:
-                index = self._submit(frames[i], pts[i], key_frames[i], tokens[i], None, unit, wait, DIRECT, None)
+                index = self._submit(frames[i], item(pts, i), key_frames is not None and key_frames[i], item(tokens, i), None,
+                                     unit, wait, DIRECT, None)
             except BaseException:
                 indices.pop()
                 raise
@@ -750,11 +790,11 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                         refuse_other_than_host(owner)
                     owners.append(owner)
             for i in range(count):
-                stamp = pts[first + i]
+                stamp = item(pts, first + i)
                 begin_submission(&submissions[i], stamp is None, 0 if stamp is None else pts_of(stamp),
-                                 key_frames[first + i], None if units is None else units[first + i])
+                                 key_frames is not None and key_frames[first + i], item(units, first + i))
                 submissions[i].picture = held[i].picture
-                token = tokens[first + i]
+                token = item(tokens, first + i)
                 if token is not None:
                     tags[i] = stream.add_entry(token)
                     submissions[i].tag = tags[i]
@@ -929,18 +969,21 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             raise errors.from_status(status, "", "the end of the stream: all packets have been received")
         return self._fail(status)
 
-    def receive_many(self, Py_ssize_t limit, timeout: float | None, uint32_t at_least=1) -> list[Packet]:
-        """Wait up to `timeout` seconds for `at_least` packets, and return those that are ready, at most `limit`.
+    def receive_many(self, max: int, timeout: float | None, at_least: int = 1) -> list[Packet]:
+        """Wait up to `timeout` seconds for `at_least` packets, and return those that are ready, at most `max`.
 
         Fewer where no more come before some are taken (avenc_channel_wait), or after the time. EncoderDrained at the
         end of the stream, AclTimeoutError after `timeout`, or when frames are in the device and none is finished for
-        `stall` seconds.
+        `stall` seconds. What the program gave is looked at here: functions of Python cost microseconds after each sleep.
         """
         cdef avenc_wait wait
         cdef int status, flags
         cdef list packets
         cdef Stream stream = self.stream
-        if at_least == 1 or stream.failures or stream.dropped:
+        cdef Py_ssize_t limit = count_of(max, "max", 1 << 30)
+        cdef Py_ssize_t wanted = count_of(at_least, "at_least", limit)
+        timeout = seconds_of(timeout)
+        if wanted == 1 or stream.failures or stream.dropped:
             packets = self._take(limit)
             if packets:
                 return packets
@@ -949,10 +992,10 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             # Where only this thread submits, no frame can come while it waits.
             flags = 0 if stream.submitted_by_this_thread_alone() else AVENC_WAIT_FOR_FRAMES
             with nogil:
-                if at_least == 1:
+                if wanted == 1:
                     status = avenc_channel_wait(self._h, 1, &wait, stream.coalesce_us, flags)
                 else:
-                    status = avenc_channel_wait(self._h, at_least, &wait, 0, flags)
+                    status = avenc_channel_wait(self._h, <uint32_t>wanted, &wait, 0, flags)
             if status == AVENC_OK:
                 packets = self._take(limit)
                 if packets:
@@ -1255,4 +1298,4 @@ def bucket_seconds() -> list[float]:
     return [avenc_bucket_ns(i) * 1e-9 for i in range(AVENC_BUCKETS)]
 
 
-include "group.pyx"  # submit_to_each
+include "group.pyx"  # submit_to_each, receive_from_each

@@ -8,6 +8,7 @@ import os
 import threading
 
 from cpython.exc cimport PyErr_CheckSignals
+from libc.math cimport INFINITY
 from libc.stdint cimport uint64_t
 
 from .cavenc cimport *
@@ -33,11 +34,17 @@ cdef uint64_t nanoseconds(object seconds) except? 0:
 
 cdef int begin_wait(avenc_wait *wait, object timeout, object stall) except -1:
     cdef uint64_t bound = nanoseconds(timeout)
-    wait[0] = avenc_wait_for(0)
-    wait.deadline_ns = AVENC_FOR_EVER if bound == AVENC_FOR_EVER else wait.since_ns + bound
+    begin_wait_until(wait, INFINITY)
+    if bound != AVENC_FOR_EVER:
+        wait.deadline_ns = wait.since_ns + bound
     wait.stall_ns = nanoseconds(stall)
-    wait.look_ns = LOOK_NS if PyThread_get_thread_ident() == _main_thread else AVENC_FOR_EVER
     return 0
+
+
+cdef void begin_wait_until(avenc_wait *wait, double deadline) noexcept:
+    wait[0] = avenc_wait_for(0)
+    wait.deadline_ns = AVENC_FOR_EVER if deadline > _FOR_EVER_S else <uint64_t>(deadline * 1e9)
+    wait.look_ns = LOOK_NS if PyThread_get_thread_ident() == _main_thread else AVENC_FOR_EVER
 
 
 cdef bint look(int status) except -1:

@@ -8,9 +8,6 @@ from .core cimport check
 from .wait cimport begin_wait, look
 from .waitset cimport *
 
-cdef enum:
-    MOST_KEYS = 256
-
 
 @cython.final
 cdef class WaitSet:
@@ -38,22 +35,27 @@ cdef class WaitSet:
         for that long where they come fast.
         """
         cdef uint32_t keys[MOST_KEYS]
-        cdef uint32_t count = 0, i
-        cdef uint32_t coalesce_us = <uint32_t>(max_latency * 1e6)
-        cdef int status = AVENC_E_LOOK
+        cdef uint32_t count, i
         cdef avenc_wait wait
         begin_wait(&wait, timeout, None)
-        while look(status):
-            with nogil:
-                status = avenc_waitset_take(self._h, &wait, coalesce_us, keys, MOST_KEYS, &count)
-        if status != AVENC_E_TIMEOUT:
-            check(status)
+        count = self.take_keys(&wait, max_latency, keys)
         try:
             return [keys[i] for i in range(count)]
         except MemoryError:  # nobody has been told of them
             for i in range(count):
                 avenc_waitset_signal(self._h, keys[i])
             raise
+
+    cdef uint32_t take_keys(self, const avenc_wait *wait, double max_latency, uint32_t *keys) except? 0:
+        cdef uint32_t count = 0
+        cdef uint32_t coalesce_us = <uint32_t>(max_latency * 1e6)
+        cdef int status = AVENC_E_LOOK
+        while look(status):
+            with nogil:
+                status = avenc_waitset_take(self._h, wait, coalesce_us, keys, MOST_KEYS, &count)
+        if status != AVENC_E_TIMEOUT:
+            check(status)
+        return count
 
     def fileno(self) -> int:
         """A file descriptor for an event loop: readable once there was progress after `arm`."""

@@ -13,6 +13,7 @@ import weakref
 import pytest
 
 import ascend_venc as venc
+from ascend_venc import group as group_module
 from helpers import decode, processes, simulator, video
 from helpers.waiting import eventually, is_inside, outcome, started
 
@@ -115,11 +116,11 @@ def test_failure_behind_packets_of_others_is_raised_by_the_next_call(backend, fr
 
 
 @pytest.mark.sim_only
-def test_failures_that_two_calls_find_at_the_same_time_are_both_raised(backend, frames):
+def test_failures_that_two_calls_find_at_the_same_time_are_both_raised(backend, frames, monkeypatch):
     """The second call comes while the first one has its keys, as another thread or a signal's handler does."""
     with venc.EncoderGroup(backend=backend) as group:
-        cameras = [group.add(128, 128, codec="h264") for _ in range(4)]
-        waitset, received = group._waitset, []
+        ended, *cameras = [group.add(128, 128, codec="h264") for _ in range(5)]
+        forget, received = group._forget, []
 
         def one_of_two_fails(good, bad):
             good.submit(frames[0])
@@ -128,20 +129,15 @@ def test_failures_that_two_calls_find_at_the_same_time_are_both_raised(backend, 
                 bad.submit(frames[0])
                 eventually(lambda: bad.stats.failed == 1)
 
-        class Between:
-            """The wait set, with another call behind its first answer."""
+        def meanwhile(encoder):
+            """The end of the first encoder is found before the others are looked at."""
+            forget(encoder)
+            one_of_two_fails(*cameras[2:])
+            received.extend(group.receive_many(timeout=10))
 
-            signal = waitset.signal
-
-            def take(self, *bounds):
-                keys = waitset.take(*bounds)
-                group._waitset = waitset
-                one_of_two_fails(*cameras[2:])
-                received.extend(group.receive_many(timeout=10))
-                return keys
-
+        monkeypatch.setattr(group, "_forget", meanwhile)
+        ended.drain()
         one_of_two_fails(*cameras[:2])
-        group._waitset = Between()
         received += group.receive_many(timeout=10)
         assert [encoder for encoder, _ in received] == [cameras[2], cameras[0]]
         failed = []
@@ -215,21 +211,19 @@ def test_first_error_of_several_encoders_is_raised_by_close(backend, monkeypatch
         camera.close()
 
 
-def test_coalescing_is_for_a_group_that_asks_for_it(backend, frames):
-    """What `take` is told: how long it may collect."""
+def test_coalescing_is_for_a_group_that_asks_for_it(backend, frames, monkeypatch):
+    """What the native wait is told: how long it may collect."""
+    receive, told = group_module.receive_from_each, []
+
+    def asked(group, waitset, by_key, limit, deadline, max_latency, found):
+        told.append(max_latency)
+        return receive(group, waitset, by_key, limit, deadline, max_latency, found)
+
+    monkeypatch.setattr(group_module, "receive_from_each", asked)
     for delivery, expected in (("immediate", 0.0), ("coalesced", 0.25)):
+        told.clear()
         with venc.EncoderGroup(backend=backend, delivery=delivery, max_latency=0.25) as group:
-            waitset, told = group._waitset, []
             group.add(128, 128, codec="h264").submit(frames[0])
-
-            class Asked:
-                signal = waitset.signal
-
-                def take(self, timeout, max_latency, waitset=waitset, told=told):
-                    told.append(max_latency)
-                    return waitset.take(timeout, max_latency)
-
-            group._waitset = Asked()
             group.receive(timeout=10)
         assert set(told) == {expected}
 
