@@ -20,6 +20,7 @@ RATE = 30  # frames per second of each stream
 LIMIT_MS = 40.0  # 99th percentile, from the time at which a frame is due to its packet
 WARM_UP = 12  # frames of each stream
 DEPTH = 4
+_WARM_UP_PTS = -1
 
 
 class Paced(NamedTuple):
@@ -87,8 +88,7 @@ def pace(
 
     Encoders drop a frame for which there is no room (on_full="drop_newest"): it is lost. `how` as for `send_paced`.
     """
-    latencies: list[float] = []
-    counts = [0, 0]
+    came: list[tuple[float, list[tuple[int, int]]]] = []  # when, and of each packet its time stamp and size
     failures: list[BaseException] = []
     calls = [getattr(encoder, call) for encoder in encoders]
     cpu = 0.0
@@ -97,11 +97,7 @@ def pace(
         try:
             while True:
                 packets = group.receive_many(1024)
-                now = time.monotonic()
-                sent = [packet for _, packet in packets if packet.token is not None]
-                latencies.extend([now - packet.token for packet in sent])
-                counts[0] += len(sent)
-                counts[1] += sum([packet.size for packet in sent])
+                came.append((time.monotonic(), [(packet.pts, packet.size) for _, packet in packets]))
         except EncoderDrained:
             pass
         except BaseException as error:  # the sending thread raises it
@@ -110,11 +106,13 @@ def pace(
     several = [(encoder, pictures[number % len(pictures)]) for number, encoder in enumerate(encoders)]
 
     def send(stream: int, due: float | None) -> int:
+        """A frame's time stamp tells when it was due, in nanoseconds."""
         if failures:
             return together
+        pts = _WARM_UP_PTS if due is None else int(due * 1e9)
         if together == 1:
-            return calls[stream](pictures[stream % len(pictures)], token=due) is None
-        return group.submit_many(several[stream : stream + together], tokens=[due] * together).count(None)
+            return calls[stream](pictures[stream % len(pictures)], pts=pts) is None
+        return group.submit_many(several[stream : stream + together], pts=[pts] * together).count(None)
 
     def measuring() -> None:
         nonlocal cpu
@@ -132,7 +130,10 @@ def pace(
             receiver.join()
     if failures:
         raise failures[0]
-    return Paced(counts[0], counts[1], lost, took, time.process_time() - cpu, latencies)
+    cpu = time.process_time() - cpu
+    latencies = [now - pts * 1e-9 for now, packets in came for pts, _ in packets if pts != _WARM_UP_PTS]
+    size = sum(size for _, packets in came for pts, size in packets if pts != _WARM_UP_PTS)
+    return Paced(len(latencies), size, lost, took, cpu, latencies)
 
 
 def verdict(paced: Paced, streams: int, frames: int, limit_ms: float = LIMIT_MS) -> str | None:

@@ -254,9 +254,9 @@ def test_pace_counts_frames_for_which_there_was_no_room(backend):
         def __init__(self, encoder):
             self.encoder, self.offered = encoder, 0
 
-        def submit_async(self, picture, token):
+        def submit_async(self, picture, pts):
             self.offered += 1
-            number = self.encoder.submit_async(picture, token=token)
+            number = self.encoder.submit_async(picture, pts=pts)
             if self.offered == 10:
                 control.set_options(stall=0)
             return number
