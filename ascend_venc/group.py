@@ -272,8 +272,8 @@ class EncoderGroup(SingleOwner):
             if found:
                 return found
             now = time.monotonic()
-            if not came and now >= deadline:
-                raise from_status(_TIMEOUT, "", f"no packet of any encoder within {timeout} s")
+            if not came and now >= deadline and now < self._look_at:  # else an encoder may be stalled, which says more
+                raise from_status(_TIMEOUT, "", f"no packet of any encoder within {timeout:.3g} s")
 
     def _patience(self, since: float) -> float | None:
         """Seconds until the first encoder may have been stalled for its `timeout`; raises for one that has been.
@@ -306,8 +306,8 @@ class EncoderGroup(SingleOwner):
             raise error
         return patience
 
-    def _fail(self, encoder: Encoder, error: VencError) -> None:
-        self._failures.append(error)  # raised at once where nothing was found, else by the next call
+    def _tell_encoder(self, encoder: Encoder, error: VencError) -> None:
+        """In a failure that stands in `_failures`: raised at once where nothing was found, else by the next call."""
         tell_name(error, encoder.name)
         error.encoder = encoder  # type: ignore[attr-defined]
 

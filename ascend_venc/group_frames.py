@@ -35,11 +35,12 @@ def submit_frames(
     if len(set(encoders)) != count:
         raise InvalidArgumentError("frames has two for one encoder: use its own submit_many, or a call for each")
     stamps = None if pts is None else as_many("pts", pts, count, None)
-    keys = None if key_frames is None else [bool(key) for key in as_many("key_frames", key_frames, count, False)]
+    keys = None if key_frames is None else as_many("key_frames", key_frames, count, False)
     notes = None if tokens is None else as_many("tokens", tokens, count, None)
     shared, since = check_timeout(timeout), time.monotonic()
     results: list[Any] = [_NOT_SENT] * count
     try:
+        keys = None if keys is None else [bool(key) for key in keys]
         channels = [encoder._channel or encoder._open_channel() for encoder in encoders]
         if submit_to_each(channels, pictures, stamps, keys, notes, results) == count:
             return results

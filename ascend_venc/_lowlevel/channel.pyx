@@ -511,7 +511,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef avenc_submission submission
         cdef host_frame held
         cdef object tag = None
-        cdef int status
+        cdef int status = AVENC_E_FULL
         cdef Stream stream = self.stream
         if not PyObject_CheckBuffer(frame) or type(frame) is Frame or self._converter is not None \
                 or stream.on_full == DROP_OLDEST or stream.key_frame_owed:
@@ -529,14 +529,13 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 status = avenc_channel_submit(self._h, &submission, NULL, index)
             if status == AVENC_OK:
                 stream.next_index = <int64_t>index[0] + 1
-                return True
+            elif status not in (AVENC_E_FULL, AVENC_E_AGAIN, AVENC_E_REPLACED):
+                self._refuse(status, key_frame)
+            return status == AVENC_OK
         finally:
             release_host_frame(&held)
-        if tag is not None:
-            stream.drop_entry(tag)
-        if status not in (AVENC_E_FULL, AVENC_E_AGAIN, AVENC_E_REPLACED):
-            self._refuse(status, key_frame)
-        return False
+            if tag is not None and status != AVENC_OK:
+                stream.drop_entry(tag)
 
     cdef object _submit_now(self, object frame, object pts, bint key_frame, object token, object sei, object timeout,
                             int how, object future, object hand_over):
@@ -546,6 +545,8 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef int64_t expected = self.stream.next_index
         cdef object number = expected  # made now: an exception for want of memory would say that the frame was not sent
         cdef uint64_t sent = 0
+        if pts is not None and type(pts) is not int:
+            pts = pts_of(pts)  # asked once, however often it is tried
         if how == DIRECT and future is None and self._submit_at_once(frame, pts, key_frame, token, unit, &sent):
             return number if <int64_t>sent == expected else sent
         begin_wait(&wait, timeout, None)
@@ -597,6 +598,8 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef Stream stream = self.stream
         cdef list packets = []
         cdef bytes unit = sei_of(sei, self._config.en_type)
+        if pts is not None and type(pts) is not int:
+            pts = pts_of(pts)
         if self._submit_at_once(frame, pts, key_frame, token, unit, &index):
             PyErr_CheckSignals()
             try:
@@ -604,11 +607,20 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 avenc_channel_take(self._h, 0, ready, BATCH, &count)
                 if count == 0:
                     return packets
-                return wrap_packets(self._h, ready, count, stream.entries, stream.time_bases, &stream.dropped) or packets
+                packets = wrap_packets(
+                    self._h, ready, count, stream.entries, stream.time_bases, &stream.dropped) or packets
             except MemoryError:  # nothing is taken; an exception would say that the frame was not sent
                 return packets
+            return packets if count < BATCH else self._with_the_rest(packets)
         begin_wait(&wait, timeout, stream.stall)
         return self._encode_in_turns(frame, pts, key_frame, token, unit, &wait)
+
+    cdef list _with_the_rest(self, list packets):
+        try:
+            return self.all_of(packets)
+        except BaseException:
+            self.put_back(packets)
+            raise
 
     cdef list _encode_in_turns(self, object frame, object pts, bint key_frame, object token, bytes unit, avenc_wait *wait):
         """encode where there is no room, or the frame is of another kind: packets are taken while it waits for room."""

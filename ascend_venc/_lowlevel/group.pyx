@@ -119,8 +119,8 @@ def receive_from_each(group: Any, WaitSet waitset not None, by_key: dict[int, An
     """Wait for progress of any encoder, and append the pairs (encoder, packet) that are ready to `found`, at most `limit`.
 
     `by_key` has the encoders by their key in the wait set; `deadline` is in seconds of `time.monotonic()`, or infinite. False: no
-    key was listed by then. An encoder at its end is told to `group._forget`, and what another one raises to
-    `group._fail`: the others go on. Keys that are to be looked at again are listed again, whatever is raised.
+    key was listed by then. An encoder at its end is told to `group._forget`, and what another one raises stands in
+    `group._failures`: the others go on. Keys that are to be looked at again are listed again, whatever is raised.
     """
     cdef uint32_t keys[MOST_KEYS]
     cdef uint32_t count, at = 0
@@ -145,9 +145,10 @@ def receive_from_each(group: Any, WaitSet waitset not None, by_key: dict[int, An
                 except (errors.EncoderDrained, errors.EncoderClosedError):
                     group._forget(encoder)
                 except errors.VencError as error:
+                    group._failures.append(error)  # before Python looks for signals: nobody else has it any more
                     again = keys[at]
                     at += 1
-                    group._fail(encoder, error)
+                    group._tell_encoder(encoder, error)
                     break
             at += 1
     finally:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many encoders: one wait for all, and what they cost together."""
 
+import _thread
+import functools
 import gc
 import os
 import subprocess
@@ -10,6 +12,7 @@ import threading
 import time
 import weakref
 
+import numpy as np
 import pytest
 
 import ascend_venc as venc
@@ -148,6 +151,49 @@ def test_failures_that_two_calls_find_at_the_same_time_are_both_raised(backend, 
         assert failed == [cameras[3], cameras[1]]
         with pytest.raises(venc.AclTimeoutError):  # each is told once
             group.receive_many(timeout=0)
+
+
+@pytest.mark.sim_only
+def test_failure_is_raised_although_a_signal_comes_as_it_is_found(backend):
+    """The end of a picture's owner runs between the taking of the failure and whatever Python does with it."""
+
+    class Picture(bytearray):
+        interrupt = functools.partial(_thread.interrupt_main)  # no function of Python, which would look for the signal
+        __del__ = staticmethod(interrupt) if sys.version_info >= (3, 14) else interrupt
+
+    with venc.EncoderGroup(backend=backend) as group:
+        camera = group.add(128, 128, codec="h264", name="door")
+        with simulator.shared().failing_frame(0, 1, 3):
+            camera.submit_async(Picture(128 * 128 * 3 // 2), copy=False)
+            eventually(lambda: camera.stats.failed == 1)
+        raised = []
+        for _ in range(2):
+            try:
+                group.receive_many(timeout=0.5)
+            except (KeyboardInterrupt, venc.VencError) as error:
+                raised.append(type(error))
+        assert raised == [KeyboardInterrupt, venc.FrameError]
+
+
+@pytest.mark.sim_only
+@pytest.mark.parametrize("timeout", [0.2, 1])
+def test_stalled_encoder_is_told_also_where_the_call_s_own_time_is_over_with_its(backend, timeout):
+    with simulator.shared().options(stall=1), venc.EncoderGroup(backend=backend) as group:
+        camera = group.add(128, 128, codec="h264", timeout=timeout)
+        camera.submit(bytes(128 * 128 * 3 // 2))
+        with pytest.raises(venc.AclTimeoutError, match="no frame of one encoder") as caught:
+            group.receive_many(timeout=timeout)
+        assert caught.value.encoder is camera
+        simulator.shared().set_options(stall=0)
+        group.receive_many(timeout=10)
+
+
+@pytest.mark.parametrize(("timeout", "shown"), [(0, "within 0 s"), (0.25, "within 0.25 s"), (np.float32(0.1), "within 0.1 s")])
+def test_time_out_of_a_group_tells_the_time(backend, timeout, shown):
+    with venc.EncoderGroup(backend=backend) as group:
+        group.add(128, 128, codec="h264")
+        with pytest.raises(venc.AclTimeoutError, match=shown):
+            group.receive_many(timeout=timeout)
 
 
 @pytest.mark.parametrize("moment", ["while it opens", "before it is attached"])

@@ -3,6 +3,7 @@
 
 import copy
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -351,3 +352,33 @@ def test_truth_of_a_key_frame_is_asked_for_once(backend):
         assert caught.value.accepted == 1
         assert [packet.token for packet in enc.flush()] == ["a"]
         assert core.live()["TICKET"] == 0
+
+
+BAD_ARGUMENTS = [
+    ({"timeout": -1}, "timeout is -1; give seconds >= 0"),
+    ({"timeout": float("nan")}, "timeout is nan; give seconds >= 0"),
+    ({"timeout": float("inf")}, "timeout is inf; give seconds >= 0"),
+    ({"timeout": "1"}, "timeout must be a number of seconds or None, got str"),
+    ({"timeout": True}, "timeout must be a number of seconds or None, got bool"),
+    ({"max": 0}, "max is 0, allowed is 1 to 1073741824"),
+    ({"max": 1 << 70}, "max is an integer of 71 bits, allowed is 1 to 1073741824"),
+    ({"max": 1.5}, "max must be an int, got float"),
+    ({"max": 4, "at_least": 5}, "at_least is 5, allowed is 1 to 4"),
+    ({"at_least": 0}, "at_least is 0, allowed is 1 to 64"),
+]
+
+
+@pytest.mark.parametrize(
+    ("whose", "arguments", "error"),
+    [("encoder", *bad) for bad in BAD_ARGUMENTS] + [("group", *bad) for bad in BAD_ARGUMENTS if "at_least" not in bad[0]],
+    ids=str,
+)
+def test_what_receives_packets_refuses_bad_arguments_also_while_packets_are_ready(backend, whose, arguments, error):
+    with venc.EncoderGroup(backend=backend) as group:
+        encoder = group.add(128, 128, codec="h264")
+        encoder.submit(bytes(128 * 128 * 3 // 2))
+        eventually(lambda: encoder.stats.ready == 1)
+        receive = (encoder if whose == "encoder" else group).receive_many
+        with pytest.raises((TypeError, venc.InvalidArgumentError), match=re.escape(error)):
+            receive(**arguments)
+        assert len(receive(max=np.int64(4), timeout=np.float32(10))) == 1, "any kind of number is taken"
