@@ -862,16 +862,27 @@ class Encoder(SingleOwner):
         self._close(warn=True)
 
     def _close(self, warn: bool, timeout: float | None = None) -> None:
+        self._end_close(self._begin_close(), warn, self._timeout if timeout is None else timeout)
+
+    def _begin_close(self) -> tuple[bool, int] | None:
+        """Close without waiting, so that several end together. Whether it was closed, and dropped frames up to then."""
         channel = self._channel
         if channel is None:
-            return
+            return None
         again = channel.closed  # perhaps by a call that was interrupted, or timed out: wait for the end
-        timeout = self._timeout if timeout is None else timeout
-        before = channel.stats()
-        dropped = -before["dropped_frames"]  # closing drops those that are queued
+        before = channel.stats()["dropped_frames"]  # closing drops those that are queued
+        if not again:
+            channel.close_to_frames()  # first: callbacks of Futures may send others as long as they can
+        return again, before
+
+    def _end_close(self, begun: tuple[bool, int] | None, warn: bool, timeout: float | None) -> None:
+        """Wait for the end up to `timeout` seconds (None: without bound)."""
+        channel = self._channel
+        if channel is None or begun is None:
+            return
+        again, dropped = begun[0], -begun[1]
         try:
             if not again:
-                channel.close_to_frames()  # first: callbacks of Futures may send others as long as they can
                 timeout = _deliver_ready(channel, timeout)
             before = channel.stats()
             channel.close(timeout)

@@ -346,15 +346,26 @@ class EncoderGroup(SingleOwner):
             encoder.drain()
 
     def close(self) -> None:
-        """Close every encoder of the group. Idempotent. The first error is raised after all have been tried."""
+        """Close every encoder of the group, and wait for each up to its `timeout`, all at the same time. Idempotent.
+
+        The first error is raised after all have been tried.
+        """
         self._close(warn=True)
 
     def _close(self, warn: bool) -> None:
         failure: BaseException | None = None
         self._closed = True  # before the encoders are listed: one that `add` opens meanwhile sees to itself
-        for encoder in list(self._encoders):
+        begun: list[tuple[Encoder, Any]] = []
+        for encoder in list(self._encoders):  # all are told first, and end together
             try:
-                encoder._close(warn)
+                begun.append((encoder, encoder._begin_close()))
+            except Exception as error:
+                failure = failure or error
+        since = time.monotonic()
+        for encoder, state in begun:
+            left = encoder._wait_for(None)
+            try:
+                encoder._end_close(state, warn, None if left is None else max(left - (time.monotonic() - since), 0.0))
             except Exception as error:
                 failure = failure or error
         self._encoders.clear()

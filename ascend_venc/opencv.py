@@ -196,9 +196,17 @@ class VideoWriter(SingleOwner):
 
     def release(self) -> None:
         """Finish the file. Idempotent."""
-        inner, self._inner = self._inner, None
-        if inner is not None:
+        inner = self._inner
+        if inner is None:
+            return
+        try:
             inner.close()
+        finally:
+            self._forget_closed(inner)
+
+    def _forget_closed(self, inner: _writer.VideoWriter) -> None:
+        if inner.closed and self._inner is inner:  # else its end was interrupted, and can be asked for again
+            self._inner = None
 
     def get(self, propId: int) -> float:
         """Return VIDEOWRITER_PROP_FRAMEBYTES, the bytes of the last packet that was written; 0.0 for others."""
@@ -222,6 +230,9 @@ class VideoWriter(SingleOwner):
         return self
 
     def __exit__(self, kind: type | None, value: BaseException | None, traceback: TracebackType | None) -> None:
-        inner, self._inner = self._inner, None
+        inner = self._inner
         if inner is not None:
-            inner.__exit__(kind, value, traceback)
+            try:
+                inner.__exit__(kind, value, traceback)
+            finally:
+                self._forget_closed(inner)

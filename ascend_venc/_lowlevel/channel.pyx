@@ -234,7 +234,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             self.stream._h = self._h
             self.stream.begin_epoch(config, 1 / config.fps)
             self._placed = True
-            _open_streams.add(self.stream)
+            _open_streams[self.stream] = None
             if sink >= 0:
                 while look(status):
                     with nogil:
@@ -504,10 +504,10 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 pass
         return index
 
-    cdef bint _submit_at_once(self, object frame, object pts, bint key_frame, object token, bytes unit,
-                              uint64_t *index) except -1:
-        """The common case, in one place and without a clock: a frame in one piece of host memory, as the device takes it, for
-        which there is room. False: it is another kind of frame, or there is none, and nothing has changed."""
+    cdef bint _submit_plain(self, object frame, object pts, bint key_frame, object token, bytes unit,
+                            const avenc_wait *wait, uint64_t *index) except -1:
+        """The common case, in one place: a frame in one piece of host memory, as the device takes it. False: it is another
+        kind of frame, or was not taken yet, and nothing has changed."""
         cdef avenc_submission submission
         cdef host_frame held
         cdef object tag = None
@@ -526,10 +526,10 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 submission.tag = tag
             submission.picture = held.picture
             with nogil:
-                status = avenc_channel_submit(self._h, &submission, NULL, index)
+                status = avenc_channel_submit(self._h, &submission, wait, index)
             if status == AVENC_OK:
                 stream.next_index = <int64_t>index[0] + 1
-            elif status not in (AVENC_E_FULL, AVENC_E_AGAIN, AVENC_E_REPLACED):
+            elif status not in (AVENC_E_FULL, AVENC_E_AGAIN, AVENC_E_REPLACED, AVENC_E_LOOK):
                 self._refuse(status, key_frame)
             return status == AVENC_OK
         finally:
@@ -547,9 +547,10 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef uint64_t sent = 0
         if pts is not None and type(pts) is not int:
             pts = pts_of(pts)  # asked once, however often it is tried
-        if how == DIRECT and future is None and self._submit_at_once(frame, pts, key_frame, token, unit, &sent):
-            return number if <int64_t>sent == expected else sent
         begin_wait(&wait, timeout, None)
+        if how == DIRECT and future is None and self._submit_plain(
+                frame, pts, key_frame, token, unit, &wait if self.stream.on_full == BLOCK else NULL, &sent):
+            return number if <int64_t>sent == expected else sent
         cdef int64_t index = self._submit(frame, pts, key_frame, token, future, unit, &wait, how, hand_over)
         if index <= NO_ROOM_NOW:
             return False
@@ -600,7 +601,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef bytes unit = sei_of(sei, self._config.en_type)
         if pts is not None and type(pts) is not int:
             pts = pts_of(pts)
-        if self._submit_at_once(frame, pts, key_frame, token, unit, &index):
+        if self._submit_plain(frame, pts, key_frame, token, unit, NULL, &index):  # without a wait, and without a clock
             PyErr_CheckSignals()
             try:
                 self._raise_failure()
@@ -924,6 +925,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         Where memory runs out twice for a token, that token is lost, and no packet.
         """
         cdef Packet packet
+        cdef Py_ssize_t i
         for packet in packets:
             if packet._h == NULL or packet._exports or self.stream.dropped:
                 continue
@@ -935,6 +937,12 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                         break
                     except MemoryError:
                         pass
+        i = len(packets)
+        while i > 0:  # from the last one: each finds its place in front of the others. No code of the program's runs here
+            i -= 1
+            packet = packets[i]
+            if packet._h == NULL or packet._exports or self.stream.dropped:
+                continue
             avenc_channel_give_back(self._h, &packet._h, 1)
             packet._h = NULL
 
@@ -1205,7 +1213,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef Stream stream = self.stream
         cdef object stop = None
         stream.closed = stream.dropped = True
-        _open_streams.discard(stream)
+        _open_streams.pop(stream, None)
         avenc_channel_close(self._h)
         begin_wait(&wait, timeout, None)
         stream.closing.waiting += 1

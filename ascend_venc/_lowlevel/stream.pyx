@@ -46,7 +46,7 @@ cdef enum:
     PARKED_S = 3  # that a thread waits for the end of the process, which other functions of atexit may wait for too
 
 orphans: SimpleQueue[Future[Packet]] = queue.SimpleQueue()  # Futures whose encoder is gone, to be cancelled by the thread that serves Futures
-_open_streams = weakref.WeakSet()
+_open_streams = weakref.WeakKeyDictionary()  # whose references are listed in one step, as those of a WeakSet are not
 cdef bint _exiting = False
 cdef list _kept = []  # Kept, each until its channel has ended
 cdef Ticket _refused = None  # Ticket of a frame that the device refused and may still read; the others by `next`
@@ -476,12 +476,16 @@ def show(error: BaseException):
         pass
 
 
+cdef list listed_streams():
+    cdef list found = [reference() for reference in _open_streams.keyrefs()]
+    return [stream for stream in found if stream is not None]
+
+
 def open_channels(Device device not None) -> int:
     """How many streams this process has open on a device."""
     cdef Stream stream
     cdef int count = 0
-    for other in list(_open_streams):
-        stream = other
+    for stream in listed_streams():
         count += not stream.closed and stream.device._h == device._h
     return count
 
@@ -495,7 +499,7 @@ def _close_all():
     cdef Stream stream
     cdef avenc_wait wait = avenc_wait_for(EXIT_MS)
     _exiting = True
-    streams = list(_open_streams)
+    streams = listed_streams()
     for stream in streams:
         avenc_channel_close(stream._h)
     for stream in streams:

@@ -124,10 +124,10 @@ def pace(
         lost, took = send_paced(send, len(encoders), together=together, measuring=measuring, **how)
         group.drain()
         receiver.join()
-    finally:
-        if receiver.is_alive():
-            group.close()
-            receiver.join()
+    except BaseException:  # also Ctrl-C while it waits for the other thread
+        group.close()  # which ends that
+        receiver.join()
+        raise
     if failures:
         raise failures[0]
     cpu = time.process_time() - cpu

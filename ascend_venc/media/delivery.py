@@ -50,6 +50,7 @@ class Delivery:
         self._outputs: dict[Target, Any] = dict.fromkeys(targets)  # None: not opened yet
         self._errors: list[BaseException] = []  # that nobody was told of yet
         self._failure: BaseException | None = None  # what ended everything
+        self._over = threading.Event()  # CPython up to 3.12 takes a thread for ended once Ctrl-C interrupted its `join`
         self._thread = threading.Thread(target=self._run, name="ascend-venc-writer", daemon=True)
         self._thread.start()
 
@@ -62,10 +63,15 @@ class Delivery:
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the end, and say whether it came. Ctrl-C interrupts; it can be called again."""
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        return self._over.wait(timeout)
 
     def _run(self) -> None:
+        try:
+            self._deliver()
+        finally:
+            self._over.set()
+
+    def _deliver(self) -> None:
         packet = None
         try:
             while self._outputs:

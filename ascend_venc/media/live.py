@@ -172,6 +172,7 @@ class LiveOutput:
         self._deadline: float | None = None  # of `close`
         self._cut = self._told = False
         self._thread: threading.Thread | None = None
+        self._over = threading.Event()  # the thread is; see `Delivery`
         self._process: LiveProcess | None = None
         self._muxing: dict[str, Any] = {}
         self._time_base = Fraction(1)
@@ -212,7 +213,7 @@ class LiveOutput:
         options.update({**(muxing.pop("options", None) or {}), **self._options})
         self._muxing = {**muxing, "format": self.format, "options": options, "time_base": time_base}
         self._time_base = time_base
-        thread = threading.Thread(target=self._run, name="ascend-venc-live", daemon=True)
+        thread = threading.Thread(target=self._run_to_the_end, name="ascend-venc-live", daemon=True)
         thread.start()
         self._thread = thread  # behind: one that could not start cannot be waited for
 
@@ -281,12 +282,12 @@ class LiveOutput:
                 self._changed.notify_all()
         if self._thread is None or self._told:
             return
-        self._thread.join(max(0.0, self._deadline - time.monotonic()))
+        self._over.wait(max(0.0, self._deadline - time.monotonic()))
         with self._changed:
             self._cut = True
             if self._process is not None:
                 self._process.kill()
-        self._thread.join(PATIENCE)
+        self._over.wait(PATIENCE)
         self._told = True
         with self._changed:
             if self._failure is not None:
@@ -299,6 +300,12 @@ class LiveOutput:
         return self._deadline is not None
 
     # ---- the thread --------------------------------------------------------------------------------------------------
+
+    def _run_to_the_end(self) -> None:
+        try:
+            self._run()
+        finally:
+            self._over.set()
 
     def _run(self) -> None:
         delay = FIRST_DELAY

@@ -8,6 +8,7 @@ import contextlib
 import inspect
 import os
 import threading
+import time
 import warnings
 import weakref
 from fractions import Fraction
@@ -18,7 +19,7 @@ from ..call_site import warn
 from ..config import EncoderConfig
 from ..device_capabilities import capabilities
 from ..encoder import Encoder
-from ..errors import EncoderClosedError, InvalidArgumentError, MediaError, PictureSizeWarning, VencError
+from ..errors import EncoderClosedError, InvalidArgumentError, MediaError, PictureSizeWarning, VencError, from_status
 from ..picture_quality import listed_regions
 from ..pixel_formats import ALIASES, PIXEL_FORMATS, name_of_format
 from ..rates import parse_fps
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 TIMES: tuple[Times, ...] = ("fps", "given", "wall-clock")
 _FINE = Fraction(1, 90000)  # seconds: holds the usual frame rates, and every format takes it
+_FORKED = -5  # AVENC_E_FORKED
 _BLOCK = 16  # pixels: sizes of this kind are coded as they are by every encoder
 _AT_EXIT = 5.0  # seconds that the end of the process waits for a writer that was not closed
 _SETTINGS = tuple(
@@ -53,8 +55,10 @@ _SETTINGS = tuple(
 )
 _CHECKED_EARLY = tuple(inspect.signature(EncoderConfig.resolve).parameters)
 
-_open_writers: weakref.WeakSet[VideoWriter] = weakref.WeakSet()
-_deliveries: weakref.WeakSet[Delivery] = weakref.WeakSet()  # their threads keep them until the files are finished
+# Their references are listed in one step, as those of a WeakSet are not, which other threads change meanwhile.
+_open_writers: weakref.WeakKeyDictionary[VideoWriter, None] = weakref.WeakKeyDictionary()
+# Their threads keep them until the files are finished.
+_deliveries: weakref.WeakKeyDictionary[Delivery, None] = weakref.WeakKeyDictionary()
 
 
 class VideoWriter(SingleOwner):
@@ -237,7 +241,7 @@ class VideoWriter(SingleOwner):
         self._lock = threading.RLock()  # a signal handler may close what a `write` of its thread is in
         self._closed = self._ending = False  # the latter from the beginning of `close` on
         self.live_outputs = [target for target in self._targets if isinstance(target, LiveOutput)]
-        _open_writers.add(self)
+        _open_writers[self] = None
 
     def _check_settings(self) -> None:
         unknown = [name for name in self._settings if name not in _SETTINGS]
@@ -287,6 +291,8 @@ class VideoWriter(SingleOwner):
 
         Waits for room in the device, up to the encoder's `timeout`.
         """
+        if self._process != os.getpid():  # before the lock: a thread of the parent's may have had it
+            raise from_status(_FORKED, "", "the writer was made before fork(), and is the parent's")
         with self._lock:
             self._write(frame, time, duration, key_frame, sei)
 
@@ -398,7 +404,7 @@ class VideoWriter(SingleOwner):
             delivery = Delivery(
                 encoder, self._targets, lambda target: target.open(encoder, unit, window), _writing(unit, base is None)
             )
-            _deliveries.add(delivery)
+            _deliveries[delivery] = None
             self.encoder, self.size, self._first, self._coded = encoder, shown, picture._replace(data=None), coded
             self._delivery = delivery  # last: from here on `close` ends it
             self._check_not_closed()
@@ -437,15 +443,17 @@ class VideoWriter(SingleOwner):
         if self._process != os.getpid():  # the parent's file and thread
             self._closed = self._ending = True
             return
-        with self._lock:
-            self._ending = True  # first: a `write` that a signal handler interrupts, or makes, finds the end
-            if self._delivery is not None:
-                self._drain()
-                self._delivery.join()
+        self._ending = True  # first: a `write` that a signal handler interrupts, or makes, finds the end
+        if self._delivery is None:
+            with self._lock:  # another thread may be opening it for its first picture
+                pass
+        if self._delivery is not None:  # not for a `write` of another thread: its send may never return
+            self._drain()
+            self._delivery.join()
         for target in self._targets:
             target.close()
         self._closed = True
-        _open_writers.discard(self)
+        _open_writers.pop(self, None)
         self._raise_error()
 
     def end_sound_with_pictures(self) -> None:
@@ -511,9 +519,11 @@ def _large_enough(side: int, taken: tuple[int, int] | None) -> int:
 
 @atexit.register
 def _finish_open_writers() -> None:
-    for writer in list(_open_writers):
-        if writer._delivery is not None and writer._process == os.getpid() and not writer._closed:
+    """All are told first, and then waited for together; also those of writers that were dropped."""
+    for writer in [reference() for reference in _open_writers.keyrefs()]:
+        if writer is not None and writer._delivery is not None and writer._process == os.getpid():
             writer._drain()
-            writer._delivery.join(_AT_EXIT)
-    for delivery in list(_deliveries):  # of writers that were dropped
-        delivery.join(_AT_EXIT)
+    until = time.monotonic() + _AT_EXIT
+    for delivery in [reference() for reference in _deliveries.keyrefs()]:
+        if delivery is not None:
+            delivery.join(max(0.0, until - time.monotonic()))

@@ -353,40 +353,40 @@ def test_time_stamp_is_asked_for_once_also_where_there_is_no_room(frames, backen
             asked.append(self)
             return len(asked)
 
-    with simulator.shared().options(null_codec=500, stall=1):
-        with venc.Encoder(128, 128, codec="h264", backend=backend, depth=1, queue=0, on_full=on_full) as encoder:
-            for _ in range(3):
-                with contextlib.suppress(venc.EncoderFullError):
-                    getattr(encoder, way)(frames[0], pts=Stamp())
-            simulator.shared().set_options(stall=0)
-            received = [packet.pts for packet in encoder.flush()]
+    device = simulator.shared().options(null_codec=500, stall=1)
+    with device, venc.Encoder(128, 128, codec="h264", backend=backend, depth=1, queue=0, on_full=on_full) as encoder:
+        for _ in range(3):
+            with contextlib.suppress(venc.EncoderFullError):
+                getattr(encoder, way)(frames[0], pts=Stamp())
+        simulator.shared().set_options(stall=0)
+        received = [packet.pts for packet in encoder.flush()]
     assert len(asked) == 3 and received == [1]
 
 
 @pytest.mark.parametrize("on_full", ["block", "drop_newest", "error"])
 def test_encode_returns_everything_that_is_ready(frames, backend, on_full):
-    with simulator.shared().options(null_codec=500):
-        with venc.Encoder(128, 128, codec="h264", backend=backend, on_full=on_full, max_queued=4096) as encoder:
-            for number in range(100):
-                encoder.submit(frames[0])
-                eventually(lambda number=number: encoder.stats.ready == number + 1)
-            found = encoder.encode(frames[0])
-            assert [packet.frame_index for packet in found][:100] == [*range(100)]
-            encoder.flush()
+    device = simulator.shared().options(null_codec=500)
+    with device, venc.Encoder(128, 128, codec="h264", backend=backend, on_full=on_full, max_queued=4096) as encoder:
+        for number in range(100):
+            encoder.submit(frames[0])
+            eventually(lambda number=number: encoder.stats.ready == number + 1)
+        found = encoder.encode(frames[0])
+        assert [packet.frame_index for packet in found][:100] == [*range(100)]
+        encoder.flush()
 
 
 def test_encode_gives_back_what_it_has_taken_where_a_failure_comes_behind(frames, backend):
-    with simulator.shared().options(null_codec=500):
-        with venc.Encoder(128, 128, codec="h264", backend=backend, max_queued=4096) as encoder:
-            for number in range(80):
-                if number == 70:
-                    with simulator.shared().failing_frame(0, 1, 3):
-                        encoder.submit(frames[0])
-                        eventually(lambda: encoder.stats.failed == 1)
-                else:
+    device = simulator.shared().options(null_codec=500)
+    with device, venc.Encoder(128, 128, codec="h264", backend=backend, max_queued=4096) as encoder:
+        for number in range(80):
+            if number == 70:
+                with simulator.shared().failing_frame(0, 1, 3):
                     encoder.submit(frames[0])
-                    eventually(lambda: encoder.stats.in_flight == 0)
-            with pytest.raises(venc.FrameError) as caught:
-                encoder.encode(frames[0])
-            assert caught.value.frame_index == 70
-            assert [packet.frame_index for packet in encoder.flush()] == [*range(70), *range(71, 81)]
+                    eventually(lambda: encoder.stats.failed == 1)
+            else:
+                encoder.submit(frames[0])
+                eventually(lambda: encoder.stats.in_flight == 0)
+        with pytest.raises(venc.FrameError) as caught:
+            encoder.encode(frames[0])
+        assert caught.value.frame_index == 70
+        assert [packet.frame_index for packet in encoder.flush()] == [*range(70), *range(71, 81)]

@@ -176,6 +176,41 @@ def test_failure_is_raised_although_a_signal_comes_as_it_is_found(backend):
 
 
 @pytest.mark.sim_only
+def test_encoders_of_a_group_end_together(backend):
+    """On a device that stands still each is told to end before any of them is waited for."""
+    with simulator.shared().options(stall=1):
+        group = venc.EncoderGroup(backend=backend)
+        cameras = [group.add(128, 128, codec="h264", timeout=60) for _ in range(3)]
+        for camera in cameras:
+            camera.submit(bytes(128 * 128 * 3 // 2))
+        thread = started(group._close, False)
+        eventually(lambda: all(camera.closed for camera in cameras))
+        assert thread.is_alive()
+        with pytest.raises(venc.EncoderClosedError):
+            cameras[2].submit(bytes(128 * 128 * 3 // 2))
+    assert outcome(thread, 60) is None
+
+
+@pytest.mark.sim_only
+def test_close_of_a_group_takes_as_long_as_one_encoder_may(backend):
+    with simulator.shared().options(stall=1):
+        group = venc.EncoderGroup(backend=backend)
+        cameras = [group.add(128, 128, codec="h264", timeout=0.5) for _ in range(7)]
+        for camera in cameras:
+            camera.submit(bytes(128 * 128 * 3 // 2))
+        waits = []
+        for camera in cameras:
+            end = camera._end_close
+            camera._end_close = lambda state, warn, timeout, end=end: waits.append(timeout) or end(state, warn, timeout)
+        with pytest.raises(venc.AclTimeoutError, match=r"0\.5 s"):
+            group._close(False)
+        assert 0 < waits[0] <= 0.5 and waits[1:] == [0.0] * 6
+    for camera in cameras:
+        del camera._end_close
+        camera.close()
+
+
+@pytest.mark.sim_only
 @pytest.mark.parametrize("timeout", [0.2, 1])
 def test_stalled_encoder_is_told_also_where_the_call_s_own_time_is_over_with_its(backend, timeout):
     with simulator.shared().options(stall=1), venc.EncoderGroup(backend=backend) as group:
@@ -188,7 +223,9 @@ def test_stalled_encoder_is_told_also_where_the_call_s_own_time_is_over_with_its
         group.receive_many(timeout=10)
 
 
-@pytest.mark.parametrize(("timeout", "shown"), [(0, "within 0 s"), (0.25, "within 0.25 s"), (np.float32(0.1), "within 0.1 s")])
+@pytest.mark.parametrize(
+    ("timeout", "shown"), [(0, "within 0 s"), (0.25, "within 0.25 s"), (np.float32(0.1), "within 0.1 s")]
+)
 def test_time_out_of_a_group_tells_the_time(backend, timeout, shown):
     with venc.EncoderGroup(backend=backend) as group:
         group.add(128, 128, codec="h264")
@@ -225,12 +262,12 @@ def test_no_encoder_comes_to_a_group_that_is_being_closed(backend, monkeypatch):
     first = group.add(128, 128, codec="h264")
     refused = []
 
-    def close(warn):
+    def close():
         with pytest.raises(venc.InvalidArgumentError, match="the group is closed"):
             group.add(128, 128, codec="h264")
         refused.append(True)
 
-    monkeypatch.setattr(first, "_close", close)
+    monkeypatch.setattr(first, "_begin_close", close)
     group.close()
     monkeypatch.undo()
     first.close()
@@ -242,12 +279,12 @@ def test_first_error_of_several_encoders_is_raised_by_close(backend, monkeypatch
     group = venc.EncoderGroup(backend=backend)
     cameras = [group.add(128, 128, codec="h264") for _ in range(3)]
 
-    def refuse(warn):
+    def refuse():
         raise errors[len(tried) - 1]
 
     tried = []
     for camera in cameras[:2]:
-        monkeypatch.setattr(camera, "_close", lambda warn: tried.append(1) or refuse(warn))
+        monkeypatch.setattr(camera, "_begin_close", lambda: tried.append(1) or refuse())
     with pytest.raises(venc.VencError) as caught:
         group.close()
     monkeypatch.undo()
@@ -318,7 +355,7 @@ def test_end_of_a_group_is_told_to_all_threads_that_wait(backend, end, monkeypat
         threads = [started(receive) for _ in range(12)]
         eventually(lambda: all(is_inside(thread, "receive_many") for thread in threads), 30)
         if end == "close alone":  # an encoder that is closed tells it too, to whom it may reach
-            monkeypatch.setattr(venc.Encoder, "_close", lambda self, warn: None)
+            monkeypatch.setattr(venc.Encoder, "_begin_close", lambda self: None)
         getattr(group, end.partition(" ")[0])()
         assert [outcome(thread) for thread in threads] == ["ended"] * 12
         monkeypatch.undo()

@@ -406,7 +406,7 @@ def test_destroy_that_fails_is_raised_by_the_close_that_waits_beside_other_calls
         looked.append(signum)
 
     def strike():
-        eventually(lambda: is_inside(main, "_close"))
+        eventually(lambda: is_inside(main, "_end_close"))
         signal.pthread_kill(main.ident, signal.SIGUSR1)
 
     before = signal.signal(signal.SIGUSR1, look)

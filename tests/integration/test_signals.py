@@ -42,7 +42,7 @@ BLOCKING = {
     "receive_many": (fill, lambda enc: enc.receive_many(), "receive_many"),
     "receive_many of several": (fill, lambda enc: enc.receive_many(at_least=3), "receive_many"),
     "packets": (fill, lambda enc: list(enc.packets()), "receive_many"),
-    "close": (fill, lambda enc: enc.close(), "_close"),
+    "close": (fill, lambda enc: enc.close(), "_end_close"),
 }
 
 

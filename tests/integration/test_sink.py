@@ -80,7 +80,7 @@ def test_sink_gets_all_where_the_end_of_a_predecessor_failed(frames, backend, tm
 
             closing = threading.Thread(target=close)
             closing.start()
-            eventually(lambda: raised or is_inside(closing, "_close"))
+            eventually(lambda: raised or is_inside(closing, "_end_close"))
         closing.join()
     assert (raised[0].code, raised[0].call) == (507899, interface.DESTROY)
     assert (enc.stats.written, core.live()["CHANNEL"]) == (5, 0)
