@@ -862,7 +862,9 @@ class Encoder(SingleOwner):
         self._close(warn=True)
 
     def _close(self, warn: bool, timeout: float | None = None) -> None:
-        self._end_close(self._begin_close(), warn, self._timeout if timeout is None else timeout)
+        begun = self._begin_close()
+        if begun is not None:
+            self._end_close(begun, warn, self._timeout if timeout is None else timeout)
 
     def _begin_close(self) -> tuple[bool, int] | None:
         """Close without waiting, so that several end together. Whether it was closed, and dropped frames up to then."""
