@@ -582,7 +582,7 @@ def stalled():
 
 def stalled_together():
     """Each of several calls that wait one behind the other has its own bound, and not those of the others added up."""
-    with encoder(timeout=3) as enc:
+    with encoder(timeout=5) as enc:
         with simulator.shared().options(stall=1):
             enc.submit(FRAME)
 
@@ -591,7 +591,7 @@ def stalled_together():
                 try:
                     enc.reconfigure(bitrate=4_000_000)
                 except venc.AclTimeoutError as error:
-                    assert "finished no frame for 3 s" in str(error), error
+                    assert "finished no frame for 5 s" in str(error), error
                     return time.monotonic() - begin
                 raise AssertionError("the device stands still, and the change was made")
 
@@ -600,7 +600,7 @@ def stalled_together():
                 threads.append(waiting.started(change))
                 time.sleep(0.2)
             seconds = [outcome(thread) for thread in threads]
-        assert max(seconds) < 6, seconds  # added up it would be 11
+        assert max(seconds) < 8, seconds  # added up it would be 19
         assert len(enc.flush()) == 1
         enc.reconfigure(bitrate=4_000_000)
 
