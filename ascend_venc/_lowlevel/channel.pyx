@@ -40,6 +40,9 @@ from ..sei import unit_of, units_of
 from .stream import _open_streams
 
 cdef enum:
+    OTHER_WAY  # what comes of _submit_plain
+    NO_ROOM
+    ACCEPTED
     BATCH = 64  # packets taken by a call that sends
     MOST_ON_STACK = 1024  # packets taken without asking how many there are
     LAST_OF_OURS = -0x10000  # statuses below it are the device's codes: DVPP V2's have the highest bit
@@ -301,7 +304,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef uint64_t index = 0
         cdef int64_t outcome = CALL_AGAIN
         cdef int status
-        cdef const avenc_wait *bound = wait if self.stream.on_full == BLOCK else NULL
+        cdef const avenc_wait *bound = wait if self.stream.on_full == BLOCK and how != AT_ONCE else NULL
         while outcome == CALL_AGAIN:
             with nogil:
                 if picture == NULL:
@@ -504,10 +507,10 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 pass
         return index
 
-    cdef bint _submit_plain(self, object frame, object pts, bint key_frame, object token, bytes unit,
-                            const avenc_wait *wait, uint64_t *index) except -1:
-        """The common case, in one place: a frame in one piece of host memory, as the device takes it. False: it is another
-        kind of frame, or was not taken yet, and nothing has changed."""
+    cdef int _submit_plain(self, object frame, object pts, bint key_frame, object token, bytes unit,
+                           const avenc_wait *wait, uint64_t *index) except -1:
+        """The common case, in one place: a frame in one piece of host memory, as the device takes it. ACCEPTED, or nothing has
+        changed: NO_ROOM, or OTHER_WAY, for a frame of another kind or a state that `_submit` deals with."""
         cdef avenc_submission submission
         cdef host_frame held
         cdef object tag = None
@@ -515,7 +518,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef Stream stream = self.stream
         if not PyObject_CheckBuffer(frame) or type(frame) is Frame or self._converter is not None \
                 or stream.on_full == DROP_OLDEST or stream.key_frame_owed:
-            return False
+            return OTHER_WAY
         stream.forget_dropped()
         stream.note_submitter()
         begin_submission(&submission, pts is None, 0 if pts is None else pts_of(pts), key_frame, unit)
@@ -531,7 +534,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 stream.next_index = <int64_t>index[0] + 1
             elif status not in (AVENC_E_FULL, AVENC_E_AGAIN, AVENC_E_REPLACED, AVENC_E_LOOK):
                 self._refuse(status, key_frame)
-            return status == AVENC_OK
+            return ACCEPTED if status == AVENC_OK else NO_ROOM if status == AVENC_E_FULL else OTHER_WAY
         finally:
             release_host_frame(&held)
             if tag is not None and status != AVENC_OK:
@@ -549,7 +552,7 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             pts = pts_of(pts)  # asked once, however often it is tried
         begin_wait(&wait, timeout, None)
         if how == DIRECT and future is None and self._submit_plain(
-                frame, pts, key_frame, token, unit, &wait if self.stream.on_full == BLOCK else NULL, &sent):
+                frame, pts, key_frame, token, unit, &wait if self.stream.on_full == BLOCK else NULL, &sent) == ACCEPTED:
             return number if <int64_t>sent == expected else sent
         cdef int64_t index = self._submit(frame, pts, key_frame, token, future, unit, &wait, how, hand_over)
         if index <= NO_ROOM_NOW:
@@ -601,7 +604,8 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
         cdef bytes unit = sei_of(sei, self._config.en_type)
         if pts is not None and type(pts) is not int:
             pts = pts_of(pts)
-        if self._submit_plain(frame, pts, key_frame, token, unit, NULL, &index):  # without a wait, and without a clock
+        cdef int outcome = self._submit_plain(frame, pts, key_frame, token, unit, NULL, &index)  # no wait, and no clock
+        if outcome == ACCEPTED:
             PyErr_CheckSignals()
             try:
                 self._raise_failure()
@@ -614,38 +618,50 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 return packets
             return packets if count < BATCH else self._with_the_rest(packets)
         begin_wait(&wait, timeout, stream.stall)
-        return self._encode_in_turns(frame, pts, key_frame, token, unit, &wait)
+        return self._encode_in_turns(frame, pts, key_frame, token, unit, &wait, outcome)
 
     cdef list _with_the_rest(self, list packets):
         try:
-            return self.all_of(packets)
+            return self._all_of(packets)
         except BaseException:
             self.put_back(packets)
             raise
 
-    cdef list _encode_in_turns(self, object frame, object pts, bint key_frame, object token, bytes unit, avenc_wait *wait):
+    cdef list _encode_in_turns(self, object frame, object pts, bint key_frame, object token, bytes unit, avenc_wait *wait,
+                               int outcome):
         """encode where there is no room, or the frame is of another kind: packets are taken while it waits for room."""
         cdef int64_t index
+        cdef uint64_t sent = 0
         cdef int status
         cdef list packets = []
         cdef Channel channel = self
         cdef avenc_wait at_once = avenc_wait_for(0), send_wait = wait[0]
         send_wait.stall_ns = AVENC_FOR_EVER
+        cdef bint full
+        cdef Py_ssize_t known
         try:
-            self.take_into(packets)
+            known = len(self.stream.failures)
+            self._take_into(packets)
+            full = outcome == NO_ROOM and not packets and len(self.stream.failures) == known  # as a moment ago
             while (self.stream.on_full == BLOCK and self.stream.sink < 0
                    and type(frame) is not Frame):
                 # Like asyncio: no wait inside, so that what comes meanwhile can be taken.
-                index = self._submit(frame, pts, key_frame, token, None, unit, &at_once, AT_ONCE, None)
-                if index > NO_ROOM_NOW:
-                    return self.all_of(packets)
+                index = NO_ROOM_NOW
+                if not full:
+                    if outcome == NO_ROOM:
+                        outcome = self._submit_plain(frame, pts, key_frame, token, unit, NULL, &sent)
+                    if outcome == OTHER_WAY:
+                        index = self._submit(frame, pts, key_frame, token, None, unit, &at_once, AT_ONCE, None)
+                    if index > NO_ROOM_NOW or outcome == ACCEPTED:
+                        return self._all_of(packets)
+                full = False
                 if index == NO_MEMORY_NOW:
                     status = channel._wait(wait_memory, &send_wait)
                 else:
                     with nogil:
                         status = avenc_channel_wait(channel._h, 1, wait, 0, AVENC_WAIT_IN_PLACE)
                 if status == AVENC_OK:
-                    self.take_into(packets)
+                    self._take_into(packets)
                 elif status == AVENC_E_REPLACED:  # there is room in another one
                     channel = successor_of(channel)
                 elif status == AVENC_E_DRAINED or status == AVENC_E_AGAIN:
@@ -655,17 +671,20 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
                 elif not look(status):
                     self._fail(status)
             self._submit(frame, pts, key_frame, token, None, unit, &send_wait, DIRECT, None)
-            return self.all_of(packets)
+            return self._all_of(packets)
         except BaseException:
             self.put_back(packets)
             raise
 
     def take_into(self, list packets not None):
         """Take what is ready, without waiting. The failure of a frame is raised by what takes packets next."""
-        cdef list taken
-        while True:
+        self._take_into(packets)
+
+    cdef int _take_into(self, list packets) except -1:
+        cdef list taken = None
+        while taken is None or len(taken) == BATCH:
             try:
-                taken = self._take_native(-1)
+                taken = self._take_native(BATCH)
             except errors.FrameError as failure:
                 self.stream.failures.append(failure)
                 continue
@@ -675,15 +694,18 @@ on_full='block', max_latency=0.0, stall=None, sink=-1, aud=False)\n--\n
             except BaseException:
                 self.put_back(taken)  # also those of `packets`, which its owner puts back: a second time does nothing
                 raise
-            return
+        return 0
 
     def all_of(self, list packets not None) -> list[Packet]:
         """Those, and what is ready besides; or the failure of an earlier frame, and those stay to be taken.
 
         The frame is sent: that the encoder is closed by now, or memory short, is for the next call to say.
         """
+        return self._all_of(packets)
+
+    cdef list _all_of(self, list packets):
         try:
-            self.take_into(packets)
+            self._take_into(packets)
             self._raise_failure()
         except errors.EncoderClosedError:
             return packets

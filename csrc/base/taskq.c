@@ -10,12 +10,17 @@ static const uint64_t PATIENCE_NS = 1000 * 1000;
 static const uint64_t KEEP_NS = 10ull * 1000 * 1000 * 1000;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* everything below */
-static pthread_cond_t wanted;                            /* a thread that sleeps is to look */
 static pthread_cond_t finished;                          /* a task that somebody waits for is done */
 static avi_task *head, *tail;
+static struct sleeper {
+    atomic_uint woken; /* and not on the list any more */
+    struct sleeper *next;
+} *sleepers; /* the last one first: its caches are the warmest, and who is not needed comes to its end */
 static unsigned retained;
 static unsigned threads;  /* all */
 static unsigned asleep;   /* of these, without work */
+static unsigned queued;   /* tasks that wait for a thread */
+static unsigned running;  /* threads of the queue inside a task */
 static unsigned blocked;  /* of these, inside a call that may block */
 static unsigned signals;  /* wake-ups that no sleeping thread has taken yet */
 static bool watched;      /* one of those asleep looks at the age of the work */
@@ -32,6 +37,7 @@ static void append_locked(avi_task *task) {
     else
         head = task;
     tail = task;
+    queued++;
 }
 
 static avi_task *pop_locked(void) {
@@ -39,6 +45,7 @@ static avi_task *pop_locked(void) {
     head = task->next;
     if (!head)
         tail = NULL;
+    queued--;
     return task;
 }
 
@@ -48,23 +55,53 @@ static unsigned at_work_locked(void) {
 
 static void *worker(void *unused);
 
-/* Work waits: see that somebody takes it. Gives the lock up to start a thread. */
-static void want_worker_locked(void) {
+/* Take the last sleeper off the list. Without the lock, which it wants first, avi_wake_sleeper wakes it. */
+static atomic_uint *pop_sleeper_locked(void) {
+    struct sleeper *last = sleepers;
+    sleepers = last->next;
+    signals++;
+    atomic_store(&last->woken, 1);
+    return &last->woken;
+}
+
+/* False: the time is over, or it woke by itself. */
+static bool sleep_until_locked(uint64_t until) {
+    struct sleeper self = {.next = sleepers};
+    sleepers = &self;
+    avi_unlock(&lock);
+    avi_sleep_while(&self.woken, 0, until);
+    avi_lock(&lock);
+    if (atomic_load(&self.woken)) {
+        signals--;
+        return true;
+    }
+    struct sleeper **link = &sleepers;
+    while (*link != &self)
+        link = &(*link)->next;
+    *link = self.next;
+    return false;
+}
+
+/* Work waits: see that somebody takes it. Gives the lock up, for good and to wake or to start a thread. */
+static void want_worker_and_unlock(void) {
     unsigned at_work = at_work_locked() + signals;
     bool all_blocked = blocked >= at_work;
-    if (!head || (at_work >= EAGER_THREADS && (!all_blocked || watched)))
-        return;
-    if (asleep > signals) {
-        signals++;
-        pthread_cond_signal(&wanted);
-        return;
-    }
-    threads++;
-    avi_unlock(&lock);
-    int rc = avi_thread_start(worker, NULL);
-    avi_lock(&lock);
-    if (rc != AVENC_OK)
+    /* Those that are between two tasks, or on their way, come to it. */
+    if (queued + running <= at_work || (at_work >= EAGER_THREADS && (!all_blocked || watched))) {
+        avi_unlock(&lock);
+    } else if (sleepers) {
+        atomic_uint *sleeper = pop_sleeper_locked();
+        avi_unlock(&lock);
+        avi_wake_sleeper(sleeper);
+    } else {
+        threads++;
+        avi_unlock(&lock);
+        if (avi_thread_start(worker, NULL) == AVENC_OK)
+            return;
+        avi_lock(&lock);
         threads--; /* the next posting tries again; those that are there come to the work in time */
+        avi_unlock(&lock);
+    }
 }
 
 /* Whether a thread that comes from sleep takes work now; else *until is when it looks again. */
@@ -92,12 +129,10 @@ static bool sleep_locked(void) {
         if (!watching && threads == 1)
             until = AVI_FOR_EVER;
         watched = watched || watching;
-        avi_cond_wait_until(&wanted, &lock, until);
+        bool woken = sleep_until_locked(until);
         if (watching)
             watched = false;
-        if (signals)
-            signals--;
-        else if (!watching && !head && avi_now_ns() >= until && threads > 1)
+        if (!woken && !watching && !head && avi_now_ns() >= until && threads > 1)
             break;
     }
     asleep--;
@@ -106,9 +141,11 @@ static bool sleep_locked(void) {
 
 static void run_locked(avi_task *task) {
     task->state = RUNNING;
+    running += is_worker;
     avi_unlock(&lock);
     bool more = task->run(task->arg);
     avi_lock(&lock);
+    running -= is_worker;
     if (more || task->state == RUNNING_AGAIN) {
         append_locked(task);
         return;
@@ -159,6 +196,8 @@ int avi_taskq_retain(void) {
         if (rc != AVENC_OK) {
             threads--;
             retained--;
+            want_worker_and_unlock(); /* what was posted meanwhile counted on that thread */
+            return rc;
         }
     }
     avi_unlock(&lock);
@@ -168,21 +207,22 @@ int avi_taskq_retain(void) {
 void avi_taskq_release(void) {
     avi_lock(&lock);
     if (--retained == 0)
-        pthread_cond_broadcast(&wanted);
+        while (sleepers)
+            avi_wake_sleeper(pop_sleeper_locked());
     avi_unlock(&lock);
 }
 
 bool avi_task_post(avi_task *task) {
     avi_lock(&lock);
-    bool was_idle = task->state == IDLE;
-    if (was_idle) {
+    if (task->state == IDLE) {
         append_locked(task);
-        want_worker_locked();
-    } else if (task->state == RUNNING) {
-        task->state = RUNNING_AGAIN;
+        want_worker_and_unlock();
+        return true;
     }
+    if (task->state == RUNNING)
+        task->state = RUNNING_AGAIN;
     avi_unlock(&lock);
-    return was_idle;
+    return false;
 }
 
 void avi_task_finish(avi_task *task) {
@@ -196,6 +236,7 @@ void avi_task_finish(avi_task *task) {
         *link = task->next;
         if (tail == task)
             tail = before;
+        queued--;
         run_locked(task);
     }
     awaiting++;
@@ -214,8 +255,7 @@ void avi_blocking_begins(void) {
         return;
     avi_lock(&lock);
     blocked++;
-    want_worker_locked();
-    avi_unlock(&lock);
+    want_worker_and_unlock();
 }
 
 void avi_blocking_ends(void) {
@@ -236,15 +276,14 @@ unsigned avi_taskq_blocked(void) {
 /* The threads stayed in the parent, and so did the work. */
 static void after_fork(void) {
     pthread_mutex_init(&lock, NULL);
-    avi_cond_init(&wanted);
     pthread_cond_init(&finished, NULL);
+    sleepers = NULL;
     head = tail = NULL;
-    retained = threads = asleep = blocked = signals = awaiting = 0;
+    retained = threads = asleep = queued = running = blocked = signals = awaiting = 0;
     watched = is_worker = false;
 }
 
 __attribute__((constructor)) static void set_up(void) {
-    avi_cond_init(&wanted);
     pthread_cond_init(&finished, NULL);
     avi_on_fork(after_fork);
 }

@@ -14,8 +14,9 @@
 #include <stdint.h>
 
 typedef struct avi_task {
-    bool (*run)(void *arg);  /* true: there is more to do; it runs again after the tasks that wait */
-    void (*idle)(void *arg); /* it runs no more until it is posted again; may free the task. May be NULL */
+    bool (*run)(void *arg); /* true: there is more to do; it runs again after the tasks that wait */
+    void (*idle)(
+        void *arg); /* it runs no more until it is posted again; may free the task, and blocks nowhere. May be NULL */
     void *arg;
     struct avi_task *next; /* the queue's lock: this and the rest */
     uint64_t queued_ns;

@@ -3,9 +3,12 @@
 #include "base/thread.h"
 #include "base/status.h"
 
+#include <linux/futex.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 uint64_t avi_now_ns(void) {
     struct timespec now;
@@ -46,6 +49,17 @@ void avi_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t 
     struct timespec until = {.tv_sec = (time_t)(deadline_ns / 1000000000u),
                              .tv_nsec = (long)(deadline_ns % 1000000000u)};
     pthread_cond_timedwait(cond, mutex, &until);
+}
+
+void avi_sleep_while(atomic_uint *word, unsigned value, uint64_t deadline_ns) {
+    struct timespec until = {.tv_sec = (time_t)(deadline_ns / 1000000000u),
+                             .tv_nsec = (long)(deadline_ns % 1000000000u)};
+    syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, value, deadline_ns == AVI_FOR_EVER ? NULL : &until,
+            NULL, FUTEX_BITSET_MATCH_ANY);
+}
+
+void avi_wake_sleeper(atomic_uint *word) {
+    syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1);
 }
 
 int avi_thread_start(void *(*body)(void *), void *arg) {

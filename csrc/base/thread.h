@@ -36,6 +36,13 @@ void avi_cond_init(pthread_cond_t *cond);
 void avi_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ns);
 
 /*
+ * Sleep while the word has this value, until `deadline_ns` at the latest; may wake early. Who sleeps there is woken by
+ * its address, without a look at the memory: it may be gone by then.
+ */
+void avi_sleep_while(atomic_uint *word, unsigned value, uint64_t deadline_ns);
+void avi_wake_sleeper(atomic_uint *word);
+
+/*
  * Start a detached native thread, counted as live until avi_thread_ends. It takes no signal that a Python program
  * may handle (handlers run on Python's threads), but those of a crash: faulthandler reports them.
  */

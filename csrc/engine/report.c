@@ -179,12 +179,17 @@ void avi_report_batch(avenc_device *device) {
         avi_stream *stream = channel->stream;
         if (channel->heard) {
             avi_lock(&stream->lock);
-            avi_stream_signal_locked(stream, false);
+            int whom = avi_stream_signal_attached_locked(stream, false);
             avi_channel_check_change_locked(channel);
-            avi_channel_send_queued_locked(channel);
+            bool sends = avi_channel_can_send_locked(channel);
             avi_sink_wake_locked(stream, false);
             avi_channel_check_over_locked(channel);
             avi_unlock(&stream->lock);
+            /* Without the lock: it is the first thing that they want. */
+            if (whom != AVI_NOBODY)
+                avi_waitset_signal(stream->progress, 0, whom);
+            if (sends)
+                avi_channel_post(channel, &channel->send_task);
         }
         channel->reported = channel->heard = false;
         avi_channel_drop(channel);

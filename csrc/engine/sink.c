@@ -22,6 +22,10 @@ static bool file_run(void *arg) {
         struct pollfd writable = {.fd = sink->fd, .events = POLLOUT};
         poll(&writable, 1, 100);
     }
+    if (outcome == AVI_OVER) { /* here: of a file on a network it takes as long as it takes */
+        close(sink->fd);
+        sink->fd = -1;
+    }
     avi_blocking_ends();
     if (outcome == AVI_OVER) { /* it is no stream's, and wanted no more */
         if (sink->coalesce_us)

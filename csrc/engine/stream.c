@@ -91,16 +91,19 @@ void avi_stream_drop(avi_stream *stream) {
 
 /* ---- waiting ----------------------------------------------------------------------------------- */
 
-void avi_stream_signal_locked(avi_stream *stream, bool urgent) {
+int avi_stream_signal_attached_locked(avi_stream *stream, bool urgent) {
     int whom = urgent ? AVI_URGENTLY : AVI_EVERYBODY;
     bool all = urgent || stream->failure_untold || avi_stream_enough_locked(stream, stream->target);
     stream->failure_untold = false;
-    if (all && stream->waiting)
-        avi_waitset_signal(stream->progress, 0, whom);
-    else
-        avi_stream_tell_room_locked(stream);
     for (unsigned i = 0; i < stream->attached_count; i++)
         avi_waitset_signal(stream->attached[i], stream->keys[i], whom);
+    return all && stream->waiting ? whom : stream->waiting > stream->patient ? AVI_IMPATIENT : AVI_NOBODY;
+}
+
+void avi_stream_signal_locked(avi_stream *stream, bool urgent) {
+    int whom = avi_stream_signal_attached_locked(stream, urgent);
+    if (whom != AVI_NOBODY)
+        avi_waitset_signal(stream->progress, 0, whom);
 }
 
 int avi_stream_sleep_locked(avi_stream *stream, avi_waiter *waiter, bool busy) {

@@ -20,7 +20,7 @@ int avi_waitset_reserve(avenc_waitset *waitset, uint32_t key);
  * List a key, and wake all but those who sleep patiently; everybody but those who collect for their coalescing delay;
  * or everybody. A lock may be held; does not block.
  */
-enum { AVI_IMPATIENT, AVI_EVERYBODY, AVI_URGENTLY };
+enum { AVI_NOBODY, AVI_IMPATIENT, AVI_EVERYBODY, AVI_URGENTLY };
 void avi_waitset_signal(avenc_waitset *waitset, uint32_t key, int whom);
 
 /* How many signals there have been. Read before a condition is looked at, so that no signal after that is missed. */

@@ -140,7 +140,8 @@ void avi_sink_post(avi_sink *sink) {
 void avi_sink_drop(avi_sink *sink) {
     if (atomic_fetch_sub(&sink->references, 1) != 1)
         return;
-    close(sink->fd);
+    if (sink->fd >= 0)
+        close(sink->fd);
     avi_stream_drop(sink->stream);
     free(sink);
     avi_live_add(AVENC_LIVE_SINK, -1);

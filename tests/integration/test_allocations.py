@@ -16,7 +16,7 @@ pytestmark = pytest.mark.sim_only
 FRAMES = 10_000
 
 PROGRAM = """
-import ctypes, json, os, re, sys
+import ctypes, json, os, re, sys, time
 from pathlib import Path
 import ascend_venc as venc
 
@@ -75,7 +75,16 @@ def buffers(enc):
     stats = enc.stats
     return [stats.packet_buffers, stats.picture_buffers]
 
+def fill(enc):
+    # As many packets at once as any way can have: a thread that does not run for a while would else be the first.
+    for _ in range(BATCH):
+        enc.submit(picture)
+    while enc.stats.ready < BATCH:
+        time.sleep(0.001)
+    assert len(enc.encode(picture)) + len(enc.flush()) == BATCH + 1
+
 with venc.Encoder(128, 128, gop=60, depth=BATCH, backend="sim") as enc:
+    fill(enc)
     opening = preloaded.counted()
     assert run(enc, 800) == 800
     before, held = preloaded.counted(), buffers(enc)

@@ -57,8 +57,8 @@ def wrap(*functions):
 
 
 ALLOCATIONS = wrap("malloc", "calloc", "realloc", "mmap", "pthread_create", "eventfd", "epoll_create1", "epoll_ctl")
-SINKS = wrap("avi_sink_post")
-CLOCK = wrap("avi_now_ns", "avi_cond_wait_until", "avi_thread_start")
+SINKS = wrap("avi_sink_post", "close")
+CLOCK = wrap("avi_now_ns", "avi_sleep_while", "avi_thread_start")
 
 
 @every_variant

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/status.h"
@@ -679,6 +680,32 @@ SCENARIO(a_send_that_never_returns_is_named_by_each_wait_behind_it) {
     loop_release(0, LOOP_SEND);
     for (uint64_t stamp = 1; stamp <= 3; stamp++)
         expect(channel, stamp);
+    end_channel(channel);
+}
+
+SCENARIO(a_send_that_has_returned_is_not_blamed_for_the_next_frame) {
+    loop_on_host(0, true);
+    avenc_channel *channel = open_on(0, 4, 4);
+    loop_default(0, held);
+    CHECK(enqueue(channel, 1) == AVENC_OK && enqueue(channel, 2) == AVENC_OK); /* memory for two at once */
+    UNTIL(loop_held(0) == 2);
+    loop_report(0, 2);
+    expect(channel, 1);
+    expect(channel, 2);
+    loop_default(0, (loop_plan){0});
+    loop_hang(0, LOOP_BIND, 1);
+    CHECK(enqueue(channel, 1) == AVENC_OK);
+    loop_wait_hung(0, LOOP_BIND, 1);
+    CHECK(enqueue(channel, 2) == AVENC_OK); /* they are sent one after the other */
+    loop_hang(0, LOOP_UPLOAD, 2);
+    loop_release(0, LOOP_BIND);
+    loop_wait_hung(0, LOOP_UPLOAD, 1);
+    expect(channel, 1);
+    struct timespec more_than_is_worth_a_word = {.tv_sec = 1, .tv_nsec = 100 * 1000 * 1000};
+    nanosleep(&more_than_is_worth_a_word, NULL);
+    CHECK(!tells_of_the_send(channel));
+    loop_release(0, LOOP_UPLOAD);
+    expect(channel, 2);
     end_channel(channel);
 }
 

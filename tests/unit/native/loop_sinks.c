@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "channels.h"
+#include "base/taskq.h"
 #include "engine/sink.h"
 
 enum { BIG = 260000 }; /* bytes of an access unit: more than a pipe, a socket's buffer or a terminal takes at once */
@@ -26,6 +27,20 @@ void __real_avi_sink_post(avi_sink *sink);
 void __wrap_avi_sink_post(avi_sink *sink) {
     atomic_fetch_add(&posts, 1);
     __real_avi_sink_post(sink);
+}
+
+static atomic_bool closing_hangs; /* of a file on a network, by a thread of the task queue */
+static atomic_uint hung;
+
+int __real_close(int fd);
+
+int __wrap_close(int fd) {
+    if (avi_on_task_thread() && atomic_load(&closing_hangs)) {
+        atomic_fetch_add(&hung, 1);
+        while (atomic_load(&closing_hangs))
+            poll(NULL, 0, 1);
+    }
+    return __real_close(fd);
 }
 
 static avenc_channel *open_on(int number, uint32_t depth, uint32_t queue) {
@@ -653,5 +668,22 @@ SCENARIO(a_sink_that_coalesces_writes_at_once_what_somebody_waits_for) {
     end_channel(channel); /* likewise who waits for the end */
     join_reader(r, 10);
     check_file(fd, LOOP_HEAD + LOOP_STAMP, 1, 8);
+    close(fd);
+}
+
+SCENARIO(the_close_of_a_file_delays_no_other_stream) {
+    avenc_channel *channel = open_on(0, 2, 4), *other = open_on(0, 2, 4);
+    int fd = temporary_file();
+    CHECK(avenc_channel_set_sink(channel, fd, 0, PATIENT) == AVENC_OK);
+    CHECK(submit(channel, 1) == AVENC_OK);
+    CHECK(avenc_channel_wait_idle(channel, PATIENT) == AVENC_OK);
+    atomic_store(&closing_hangs, true);
+    CHECK(avenc_channel_set_sink(channel, -1, 0, PATIENT) == AVENC_OK);
+    UNTIL(atomic_load(&hung) == 1);
+    CHECK(enqueue(other, 7) == AVENC_OK);
+    expect(other, 7);
+    atomic_store(&closing_hangs, false);
+    end_channel(channel);
+    end_channel(other);
     close(fd);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The task queue by itself, by a clock that the scenarios move. Linked with --wrap for avi_now_ns, avi_cond_wait_until
- * and avi_thread_start.
+ * The task queue by itself, by a clock that the scenarios move. Linked with --wrap for avi_now_ns, avi_sleep_while and
+ * avi_thread_start.
  */
 #include <pthread.h>
 #include <semaphore.h>
@@ -22,19 +22,22 @@ static atomic_ullong moved = 1000ull * 1000 * 1000 * 1000;
 static atomic_bool runs; /* like the real one */
 
 uint64_t __real_avi_now_ns(void);
-void __real_avi_cond_wait_until(pthread_cond_t *, pthread_mutex_t *, uint64_t);
+void __real_avi_sleep_while(atomic_uint *, unsigned, uint64_t);
 int __real_avi_thread_start(void *(*)(void *), void *);
 
 uint64_t __wrap_avi_now_ns(void) {
     return atomic_load(&runs) ? __real_avi_now_ns() : atomic_load(&moved);
 }
 
+static atomic_int slept; /* times that a thread lay down */
+
 /* It may wake early; here it does, to look at the clock. */
-void __wrap_avi_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ns) {
+void __wrap_avi_sleep_while(atomic_uint *word, unsigned value, uint64_t deadline_ns) {
+    atomic_fetch_add(&slept, 1);
     if (deadline_ns == AVI_FOR_EVER || atomic_load(&runs))
-        __real_avi_cond_wait_until(cond, mutex, deadline_ns);
+        __real_avi_sleep_while(word, value, deadline_ns);
     else if (deadline_ns > atomic_load(&moved))
-        __real_avi_cond_wait_until(cond, mutex, __real_avi_now_ns() + MS);
+        __real_avi_sleep_while(word, value, __real_avi_now_ns() + MS);
 }
 
 static void move_clock(uint64_t by) {
@@ -154,6 +157,56 @@ SCENARIO(work_that_waits_behind_blocked_threads_gets_one_after_a_millisecond_and
         end_job(&jobs[i]);
     CHECK(avi_taskq_blocked() == 0);
     avi_taskq_release();
+}
+
+static job *follower;
+
+static void post_follower(void *arg) {
+    avi_task_post(&follower->task);
+    idle_job(arg);
+}
+
+SCENARIO(work_that_comes_while_a_thread_is_between_two_tasks_is_that_thread_s) {
+    job jobs[2];
+    retain();
+    make_job(&jobs[0], false);
+    make_job(&jobs[1], false);
+    jobs[0].task.idle = post_follower;
+    follower = &jobs[1];
+    CHECK(avi_task_post(&jobs[0].task));
+    end_job(&jobs[0]);
+    UNTIL(atomic_load(&jobs[1].inside) == 1);
+    CHECK(pthread_equal(jobs[1].by, jobs[0].by));
+    CHECK(threads() == 1);
+    end_job(&jobs[1]);
+    avi_taskq_release();
+}
+
+/* Its thread has lain down. */
+static void end_and_sleep(job *j) {
+    int before = atomic_load(&slept);
+    end_job(j);
+    UNTIL(atomic_load(&slept) > before);
+}
+
+SCENARIO(the_thread_that_slept_last_takes_the_work) {
+    job jobs[3];
+    atomic_store(&runs, true); /* by the other clock they wake all the time, and lie down again */
+    retain();
+    for (int round = 0; round < 3; round++) {
+        int last = round % 2;
+        start_job(&jobs[0], false);
+        start_job(&jobs[1], false);
+        end_and_sleep(&jobs[1 - last]);
+        end_and_sleep(&jobs[last]);
+        for (int i = 0; i < 3; i++) {
+            start_job(&jobs[2], false);
+            CHECK(pthread_equal(jobs[2].by, jobs[last].by));
+            end_and_sleep(&jobs[2]);
+        }
+    }
+    avi_taskq_release();
+    atomic_store(&runs, false);
 }
 
 SCENARIO(however_much_work_waits_one_thread_looks_on) {
