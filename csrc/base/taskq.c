@@ -55,7 +55,7 @@ static unsigned at_work_locked(void) {
 
 static void *worker(void *unused);
 
-/* Take the last sleeper off the list. Without the lock, which it wants first, avi_wake_sleeper wakes it. */
+/* Take the last sleeper off the list. Without the lock, which it wants first, avi_wake wakes it. */
 static atomic_uint *pop_sleeper_locked(void) {
     struct sleeper *last = sleepers;
     sleepers = last->next;
@@ -69,7 +69,7 @@ static bool sleep_until_locked(uint64_t until) {
     struct sleeper self = {.next = sleepers};
     sleepers = &self;
     avi_unlock(&lock);
-    avi_sleep_while(&self.woken, 0, until);
+    avi_sleep_while(&self.woken, 0, until, 1);
     avi_lock(&lock);
     if (atomic_load(&self.woken)) {
         signals--;
@@ -92,7 +92,7 @@ static void want_worker_and_unlock(void) {
     } else if (sleepers) {
         atomic_uint *sleeper = pop_sleeper_locked();
         avi_unlock(&lock);
-        avi_wake_sleeper(sleeper);
+        avi_wake(sleeper, 1);
     } else {
         threads++;
         avi_unlock(&lock);
@@ -208,7 +208,7 @@ void avi_taskq_release(void) {
     avi_lock(&lock);
     if (--retained == 0)
         while (sleepers)
-            avi_wake_sleeper(pop_sleeper_locked());
+            avi_wake(pop_sleeper_locked(), 1);
     avi_unlock(&lock);
 }
 

@@ -3,6 +3,7 @@
 #include "base/thread.h"
 #include "base/status.h"
 
+#include <errno.h>
 #include <linux/futex.h>
 #include <signal.h>
 #include <string.h>
@@ -51,15 +52,16 @@ void avi_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t 
     pthread_cond_timedwait(cond, mutex, &until);
 }
 
-void avi_sleep_while(atomic_uint *word, unsigned value, uint64_t deadline_ns) {
+bool avi_sleep_while(atomic_uint *word, unsigned value, uint64_t deadline_ns, unsigned who) {
     struct timespec until = {.tv_sec = (time_t)(deadline_ns / 1000000000u),
                              .tv_nsec = (long)(deadline_ns % 1000000000u)};
-    syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, value, deadline_ns == AVI_FOR_EVER ? NULL : &until,
-            NULL, FUTEX_BITSET_MATCH_ANY);
+    return syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, value,
+                   deadline_ns == AVI_FOR_EVER ? NULL : &until, NULL, who) < 0 &&
+           errno == EINTR;
 }
 
-void avi_wake_sleeper(atomic_uint *word) {
-    syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1);
+void avi_wake(atomic_uint *word, unsigned whom) {
+    syscall(SYS_futex, word, FUTEX_WAKE_BITSET | FUTEX_PRIVATE_FLAG, INT32_MAX, NULL, NULL, whom);
 }
 
 int avi_thread_start(void *(*body)(void *), void *arg) {

@@ -36,11 +36,12 @@ void avi_cond_init(pthread_cond_t *cond);
 void avi_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ns);
 
 /*
- * Sleep while the word has this value, until `deadline_ns` at the latest; may wake early. Who sleeps there is woken by
- * its address, without a look at the memory: it may be gone by then.
+ * futex(2). Sleep as `who` (a bit) while the word has this value, until `deadline_ns` at the latest; may wake early.
+ * True: a signal of the process came. Everybody who sleeps as one of `whom` is woken by the word's address, without a
+ * look at the memory: it may be gone by then.
  */
-void avi_sleep_while(atomic_uint *word, unsigned value, uint64_t deadline_ns);
-void avi_wake_sleeper(atomic_uint *word);
+bool avi_sleep_while(atomic_uint *word, unsigned value, uint64_t deadline_ns, unsigned who);
+void avi_wake(atomic_uint *word, unsigned whom);
 
 /*
  * Start a detached native thread, counted as live until avi_thread_ends. It takes no signal that a Python program

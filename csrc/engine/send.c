@@ -5,9 +5,6 @@
 
 #include <string.h>
 
-/* Queued frames of one channel are sent for so long before it is another one's turn. */
-static const uint64_t TURN_NS = 100 * 1000;
-
 /* The frame's SEI waits in the memory of its packet, and goes wherever that goes. The slot is the caller's. */
 static int keep_sei(avi_slot *slot, const avenc_submission *submission, const char *call) {
     avi_packet *packet = slot->packet;
@@ -279,22 +276,26 @@ static int not_to_be_sent_locked(const avenc_channel *channel) {
     return channel->stream->closed ? AVENC_E_CLOSED : channel->distrusted ? AVENC_E_UNSURE : AVENC_OK;
 }
 
-/* The next of the queue, FILLING and in the window, with the right to send; NULL: it is not to be sent now. */
-static avi_slot *begin_queued_locked(avenc_channel *channel) {
-    if (!avi_channel_can_send_locked(channel) || channel->state != AVI_OPEN || atomic_load(&channel->device->lost))
-        return NULL;
+bool avi_send_run(void *arg) {
+    avenc_channel *channel = arg;
+    avi_stream *stream = channel->stream;
+    avi_binding binding;
+    avi_lock(&stream->lock);
+    if (!avi_channel_can_send_locked(channel) || channel->state != AVI_OPEN || atomic_load(&channel->device->lost)) {
+        avi_unlock(&stream->lock);
+        return false;
+    }
     avi_slot *slot = unqueue_locked(channel);
     channel->sending = channel->sending_queued = true;
     channel->window++;
-    channel->stream->window++;
+    stream->window++;
     slot->state = AVI_SLOT_FILLING;
-    return slot;
-}
+    avi_unlock(&stream->lock);
 
-/* Send one of the queue; without the lock but to begin and to end, when it is held. */
-static void send_queued(avenc_channel *channel, avi_slot *slot, int rc) {
-    avi_stream *stream = channel->stream;
-    if (rc == AVENC_OK)
+    avi_blocking_begins();
+    int rc = channel->port->bind(channel->device, &binding);
+    bool bound = rc == AVENC_OK;
+    if (bound)
         rc = avi_slot_prepare(&channel->slots, slot);
     avi_lock(&stream->lock);
     count_copies_locked(stream, slot);
@@ -310,29 +311,6 @@ static void send_queued(avenc_channel *channel, avi_slot *slot, int rc) {
         drop_accepted_locked(channel, take_refused_locked(channel, slot));
     else if (rc != AVENC_OK)
         fail_accepted_locked(channel, take_refused_locked(channel, slot), rc);
-    channel->sending = channel->sending_queued = false;
-    channel->sending_since = 0;
-}
-
-bool avi_send_run(void *arg) {
-    avenc_channel *channel = arg;
-    avi_stream *stream = channel->stream;
-    avi_binding binding;
-    avi_lock(&stream->lock);
-    avi_slot *slot = begin_queued_locked(channel);
-    avi_unlock(&stream->lock);
-    if (!slot)
-        return false;
-    avi_blocking_begins();
-    int rc = channel->port->bind(channel->device, &binding);
-    bool bound = rc == AVENC_OK;
-    uint64_t turn_ends = avi_now_ns() + TURN_NS;
-    do {
-        send_queued(channel, slot, rc);
-        slot = bound && avi_now_ns() < turn_ends ? begin_queued_locked(channel) : NULL;
-        if (slot)
-            avi_unlock(&stream->lock);
-    } while (slot);
     avi_channel_leave_sending_locked(channel);
     bool more = avi_channel_can_send_locked(channel);
     avi_unlock(&stream->lock);

@@ -6,19 +6,15 @@
  * Threads sleep on a count of signals, by futex(2) rather than on a condition: that one comes back when a signal of the
  * process interrupts it, so that Ctrl-C is seen at once.
  */
-#define _GNU_SOURCE
 #include "engine/waitset.h"
 #include "base/status.h"
 #include "base/thread.h"
 
 #include <errno.h>
-#include <linux/futex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 static const uint32_t LAST = UINT32_MAX;
@@ -122,19 +118,6 @@ static void make_readable_locked(avenc_waitset *waitset) {
 
 enum { SLEEPERS = 1, COLLECTORS = 2, PATIENT = 4 }; /* who sleeps: futex's bits */
 
-static void wake(avenc_waitset *waitset, uint32_t whom) {
-    syscall(SYS_futex, &waitset->signals, FUTEX_WAKE_BITSET | FUTEX_PRIVATE_FLAG, INT32_MAX, NULL, NULL, whom);
-}
-
-/* Sleep while there have been `seen` signals, up to the deadline. True: a signal of the process came. */
-static bool sleep_while(avenc_waitset *waitset, uint32_t seen, uint64_t deadline_ns, uint32_t who) {
-    struct timespec until = {.tv_sec = (time_t)(deadline_ns / 1000000000u),
-                             .tv_nsec = (long)(deadline_ns % 1000000000u)};
-    return syscall(SYS_futex, &waitset->signals, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, seen,
-                   deadline_ns == AVI_FOR_EVER ? NULL : &until, NULL, who) < 0 &&
-           errno == EINTR;
-}
-
 void avi_waitset_signal(avenc_waitset *waitset, uint32_t key, int whom) {
     avi_lock(&waitset->lock);
     atomic_fetch_add(&waitset->signals, 1);
@@ -153,7 +136,7 @@ void avi_waitset_signal(avenc_waitset *waitset, uint32_t key, int whom) {
     sleepers |= atomic_load(&waitset->sleeping) ? SLEEPERS : 0;
     sleepers |= whom != AVI_IMPATIENT && atomic_load(&waitset->patient) ? PATIENT : 0;
     if (sleepers)
-        wake(waitset, sleepers);
+        avi_wake(&waitset->signals, sleepers);
 }
 
 void avenc_waitset_signal(avenc_waitset *waitset, uint32_t key) {
@@ -206,7 +189,7 @@ void avi_waiter_sleep(avi_waiter *waiter, avenc_waitset *waitset, uint32_t seen,
     atomic_fetch_add(count, 1);
     while (!interrupted && atomic_load(&waitset->signals) == seen &&
            (until_ns == AVI_FOR_EVER || avi_now_ns() < until_ns))
-        interrupted = sleep_while(waitset, seen, until_ns, patiently ? PATIENT : SLEEPERS);
+        interrupted = avi_sleep_while(&waitset->signals, seen, until_ns, patiently ? PATIENT : SLEEPERS);
     atomic_fetch_sub(count, 1);
     if (interrupted && waiter->look_at != AVI_FOR_EVER)
         waiter->look_at = 0; /* at the next look, unless what it waits for is there by then */
@@ -239,7 +222,7 @@ static void collect_locked(avenc_waitset *waitset, uint64_t events, uint32_t coa
     while (!waitset->urgent && avi_now_ns() < until) {
         uint32_t seen = atomic_load(&waitset->signals);
         avi_unlock(&waitset->lock);
-        bool interrupted = sleep_while(waitset, seen, until, COLLECTORS);
+        bool interrupted = avi_sleep_while(&waitset->signals, seen, until, COLLECTORS);
         avi_lock(&waitset->lock);
         if (interrupted)
             break;

@@ -35,7 +35,7 @@ NOT_COUNTED = {
     "avi_channel_retain", "avi_channel_drop", "avi_channel_drop_locked",
     "avi_channel_free_slot_locked", "avenc_frame_release",
     "worker", "want_worker_and_unlock", "run_locked", "avi_task_post", "avi_channel_post",
-    "pop_sleeper_locked", "sleep_until_locked", "avi_sleep_while", "avi_wake_sleeper", "avi_now_ns",
+    "pop_sleeper_locked", "sleep_until_locked", "avi_sleep_while", "avi_wake", "avi_now_ns",
 }  # fmt: skip
 
 pytestmark = [pytest.mark.project, pytest.mark.sim_only, pytest.mark.v1_only("the committed figures are of its port")]

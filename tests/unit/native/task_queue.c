@@ -22,7 +22,7 @@ static atomic_ullong moved = 1000ull * 1000 * 1000 * 1000;
 static atomic_bool runs; /* like the real one */
 
 uint64_t __real_avi_now_ns(void);
-void __real_avi_sleep_while(atomic_uint *, unsigned, uint64_t);
+bool __real_avi_sleep_while(atomic_uint *, unsigned, uint64_t, unsigned);
 int __real_avi_thread_start(void *(*)(void *), void *);
 
 uint64_t __wrap_avi_now_ns(void) {
@@ -32,12 +32,13 @@ uint64_t __wrap_avi_now_ns(void) {
 static atomic_int slept; /* times that a thread lay down */
 
 /* It may wake early; here it does, to look at the clock. */
-void __wrap_avi_sleep_while(atomic_uint *word, unsigned value, uint64_t deadline_ns) {
+bool __wrap_avi_sleep_while(atomic_uint *word, unsigned value, uint64_t deadline_ns, unsigned who) {
     atomic_fetch_add(&slept, 1);
     if (deadline_ns == AVI_FOR_EVER || atomic_load(&runs))
-        __real_avi_sleep_while(word, value, deadline_ns);
-    else if (deadline_ns > atomic_load(&moved))
-        __real_avi_sleep_while(word, value, __real_avi_now_ns() + MS);
+        return __real_avi_sleep_while(word, value, deadline_ns, who);
+    if (deadline_ns > atomic_load(&moved))
+        __real_avi_sleep_while(word, value, __real_avi_now_ns() + MS, who);
+    return false;
 }
 
 static void move_clock(uint64_t by) {
