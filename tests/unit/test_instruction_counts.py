@@ -30,8 +30,8 @@ PATHS = ("submit", "batch", "enqueue", "acquire")
 # and a thread of the task queue finds its next task at once or sleeps before.
 NOT_COUNTED = {
     "avenc_channel_stats_get", "report_thread",
-    "avi_report_batch", "avi_stream_signal_locked", "avi_stream_signal_attached_locked", "avi_stream_enough_locked", "avi_waitset_signal",
-    "avi_sink_wake_locked",
+    "avi_report_batch", "avi_stream_signal_locked", "avi_stream_signal_attached_locked",
+    "avi_stream_enough_locked", "avi_waitset_signal", "avi_sink_wake_locked",
     "avi_channel_retain", "avi_channel_drop", "avi_channel_drop_locked",
     "avi_channel_free_slot_locked", "avenc_frame_release",
     "worker", "want_worker_and_unlock", "run_locked", "avi_task_post", "avi_channel_post",
