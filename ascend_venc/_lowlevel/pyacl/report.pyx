@@ -124,6 +124,9 @@ cdef void launch_trampoline(void *user_data) noexcept nogil:
     hand_over(NULL, NULL, <uint64_t>user_data)
 
 
+ctypedef void (*delivery_with_gil)(acldvppPicDesc *, acldvppStreamDesc *, uint64_t) noexcept nogil  # hand_over has taken it
+
+
 cdef void hand_over(acldvppPicDesc *input, acldvppStreamDesc *output, uint64_t number) noexcept nogil:
     cdef report_call *call = <report_call *>thread_report
     if number == 0:
@@ -141,15 +144,20 @@ cdef void hand_over(acldvppPicDesc *input, acldvppStreamDesc *output, uint64_t n
     if not call.held:
         PyEval_RestoreThread(call.state)  # here, and not in `deliver`, which would give it up at its end
         call.held = True
-    deliver(input, output, number)
+    (<delivery_with_gil><void *>deliver_held)(input, output, number)
     if prompt_reports < PROMPT_REPORTS or call.slow or reporting != 1:
         PyEval_SaveThread()
         call.held = False
     call.left = clock_ns()
 
 
-# With the GIL: this is where the runtime, which knows nothing of Python, reaches the program's callback.
+# On a thread that is not in a process_report of ours, or whose callback calls the runtime: it takes the GIL, and gives it up.
 cdef void deliver(acldvppPicDesc *input, acldvppStreamDesc *output, uint64_t number) noexcept with gil:
+    deliver_held(input, output, number)
+
+
+# With the GIL: this is where the runtime, which knows nothing of Python, reaches the program's callback.
+cdef void deliver_held(acldvppPicDesc *input, acldvppStreamDesc *output, uint64_t number) noexcept:
     cdef delivery taken
     if take(number, &taken):
         call_back(&taken, input, output)
