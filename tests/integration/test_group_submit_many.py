@@ -286,6 +286,20 @@ def test_bad_arguments_send_nothing(group, frames):
     assert first.stats.submitted == second.stats.submitted == 0
 
 
+class Undecided:
+    def __bool__(self):
+        raise RuntimeError("neither")
+
+
+def test_key_frame_that_is_neither_sends_nothing_and_the_exception_says_so(group, frames):
+    encoders = cameras_of(group, 2)
+    pairs = list(zip(encoders, frames))
+    with pytest.raises(RuntimeError, match="neither") as caught:
+        group.submit_many(pairs, key_frames=[True, Undecided()])
+    assert caught.value.numbers == [None, None] and caught.value.failures == []
+    assert group.submit_many(pairs) == [0, 0]
+
+
 def test_python_runs_while_the_device_takes_a_frame_and_the_others_wait_behind_it(group, frames):
     cameras = cameras_of(group)
     with simulator.shared().hanging_call(interface.SEND) as wait_hung:
