@@ -396,14 +396,13 @@ def test_encode_gives_back_what_it_has_taken_where_a_failure_comes_behind(frames
 def test_encode_waits_for_no_packet_where_a_frame_that_failed_was_in_the_way(make, frames):
     enc = make(depth=3, max_queued=1, timeout=20)
     device = simulator.shared()
-    with device.options(encode_time_us=1_000_000), device.failing_frame(0, 1, 3):
-        enc.submit(frames[0])
-        enc.submit(frames[1])
-        if interface.V2:  # whose stalled device does not finish the first one either
-            eventually(lambda: enc.stats.failed == 1)
+    with device.failing_frame(0, 1, 3), device.hanging_call(interface.SEND, nth=2):
         with stalled():
-            eventually(lambda: enc.stats.failed == 1)
-            with ThreadPoolExecutor(1) as other:  # which no signal brings back from its wait
-                failure = other.submit(enc.encode, frames[2]).exception(10)  # of the 20 s for which it would wait
+            enc.submit(frames[0])
+            enc.submit_async(frames[1])
+            device.wait_hung(interface.SEND)
+        eventually(lambda: enc.stats.failed == 1)
+        with ThreadPoolExecutor(1) as other:  # which no signal brings back from its wait
+            failure = other.submit(enc.encode, frames[2]).exception(10)  # of the 20 s for which it would wait
     assert isinstance(failure, venc.FrameError) and failure.frame_index == 0
     assert [packet.frame_index for packet in enc.flush()] == [1, 2]
