@@ -30,10 +30,17 @@ if TYPE_CHECKING:
 _TIMEOUT = -3  # AVENC_E_TIMEOUT
 
 
-class _NamedFuture(Future):  # type: ignore[type-arg]
-    """A Future whose exception tells the encoder's name."""
+class _PacketFuture(Future):  # type: ignore[type-arg]
+    """A Future whose exception tells the encoder's name, and to which two threads may give an end at once: `close`, a
+    call that is interrupted, and the thread that serves it."""
 
     encoder_name: str | None = None
+
+    def set_running_or_notify_cancel(self) -> bool:
+        with self._condition:
+            if self._state in ("PENDING", "CANCELLED"):
+                return super().set_running_or_notify_cancel()
+            return self.running()  # another thread was first
 
     def set_exception(self, exception: BaseException | None) -> None:
         if exception is not None:
@@ -272,7 +279,7 @@ def submit(
     name: str | None = None,
 ) -> Future[Packet]:
     """Send a frame whose packet goes to a Future; see `Encoder.encode_future`."""
-    future = _NamedFuture()
+    future = _PacketFuture()
     future.encoder_name = name
     number = None
     try:
