@@ -40,13 +40,15 @@ from ..sei import unit_of, units_of
 from .stream import _open_streams
 
 cdef enum:
-    OTHER_WAY  # what comes of _submit_plain
-    NO_ROOM
-    ACCEPTED
     BATCH = 64  # packets taken by a call that sends
     MOST_ON_STACK = 1024  # packets taken without asking how many there are
     LAST_OF_OURS = -0x10000  # statuses below it are the device's codes: DVPP V2's have the highest bit
     MAX_SCRATCH = 256  # frames: the memory of a larger batch is not kept
+
+cdef enum:  # what _submit_plain came to
+    OTHER_WAY
+    NO_ROOM
+    ACCEPTED
 
 cdef enum:  # what a submission came to, besides the frame's number
     DROPPED = -1

@@ -14,9 +14,8 @@
 #include <stdint.h>
 
 typedef struct avi_task {
-    bool (*run)(void *arg); /* true: there is more to do; it runs again after the tasks that wait */
-    void (*idle)(
-        void *arg); /* it runs no more until it is posted again; may free the task, and blocks nowhere. May be NULL */
+    bool (*run)(void *arg);  /* true: there is more to do; it runs again after the tasks that wait */
+    void (*idle)(void *arg); /* it runs no more until it is posted; may free the task, blocks nowhere; or NULL */
     void *arg;
     struct avi_task *next; /* the queue's lock: this and the rest */
     uint64_t queued_ns;

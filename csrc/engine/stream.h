@@ -72,7 +72,7 @@ void avi_stream_drop(avi_stream *stream);
 /* Tell everybody who waits for the stream, in whatever way. Not urgent: of packets, which a coalescing delay may hold. */
 void avi_stream_signal_locked(avi_stream *stream, bool urgent);
 
-/* Of that the half that needs the lock. The other one is avi_waitset_signal(stream->progress, 0, what this returned), but for AVI_NOBODY. */
+/* Its half that needs the lock: `whom`, or AVI_NOBODY, for avi_waitset_signal(stream->progress, 0, whom) behind it. */
 int avi_stream_signal_attached_locked(avi_stream *stream, bool urgent);
 
 /* There may be room for a frame: tell the threads inside calls, but those that wait, or collect, for several packets. */
