@@ -140,12 +140,18 @@ static bool sleep_locked(void) {
 }
 
 static void run_locked(avi_task *task) {
+    bool blocks = task->blocks && is_worker;
     task->state = RUNNING;
     running += is_worker;
-    avi_unlock(&lock);
+    blocked += blocks;
+    if (blocks)
+        want_worker_and_unlock();
+    else
+        avi_unlock(&lock);
     bool more = task->run(task->arg);
     avi_lock(&lock);
     running -= is_worker;
+    blocked -= blocks;
     if (more || task->state == RUNNING_AGAIN) {
         append_locked(task);
         return;
@@ -223,6 +229,18 @@ bool avi_task_post(avi_task *task) {
         task->state = RUNNING_AGAIN;
     avi_unlock(&lock);
     return false;
+}
+
+bool avi_task_run_here(avi_task *task) {
+    avi_lock(&lock);
+    bool idle = task->state == IDLE;
+    if (idle) {
+        running -= is_worker; /* the thread counts once */
+        run_locked(task);
+        running += is_worker;
+    }
+    want_worker_and_unlock();
+    return idle || avi_task_post(task);
 }
 
 void avi_task_finish(avi_task *task) {

@@ -17,6 +17,7 @@ typedef struct avi_task {
     bool (*run)(void *arg);  /* true: there is more to do; it runs again after the tasks that wait */
     void (*idle)(void *arg); /* it runs no more until it is posted; may free the task, blocks nowhere; or NULL */
     void *arg;
+    bool blocks;           /* as if all of `run` stood between avi_blocking_begins and avi_blocking_ends */
     struct avi_task *next; /* the queue's lock: this and the rest */
     uint64_t queued_ns;
     int state;
@@ -33,6 +34,9 @@ void avi_task_init(avi_task *task, bool (*run)(void *), void (*idle)(void *), vo
  * once for this posting, which is how an owner counts references.
  */
 bool avi_task_post(avi_task *task);
+
+/* The same, and an idle task runs at once, on this thread. What it leaves to do then is the queue's. */
+bool avi_task_run_here(avi_task *task);
 
 /* Wait until the task is done; one that has not begun is run here. For tasks that call no vendor and that one thread posts. */
 void avi_task_finish(avi_task *task);

@@ -13,14 +13,6 @@ int avi_check_time_base(const avenc_channel_config *config, const char *call) {
                     (long long)den, INT32_MAX);
 }
 
-int64_t avi_rebased(const avi_moment *end, const avenc_channel_config *to) {
-    __extension__ typedef __int128 wide;
-    wide numerator = (wide)end->units * end->num * to->time_den, denominator = (wide)end->den * to->time_num;
-    wide units = numerator / denominator;
-    units += units * denominator < numerator;
-    return units > INT64_MAX ? INT64_MAX : units < INT64_MIN ? INT64_MIN : (int64_t)units;
-}
-
 /* ---- life --------------------------------------------------------------------------------------------- */
 
 static void drop_locked(avenc_change *change) {
@@ -150,7 +142,8 @@ void avenc_change_release(avenc_change *change) {
 static int64_t counted_pts(const avenc_change *change, uint64_t index) {
     int64_t pts;
     bool over =
-        __builtin_add_overflow(avi_rebased(&change->last_end, &change->settings), index - change->first_index, &pts);
+        __builtin_add_overflow(avi_rebased(&change->last_end, change->settings.time_num, change->settings.time_den),
+                               index - change->first_index, &pts);
     return over ? INT64_MAX : pts;
 }
 

@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "base/taskq.h"
 #include "base/thread.h"
+#include "base/times.h"
 #include "bitstream/access_unit.h"
 #include "bitstream/insertion.h"
 #include "bitstream/vui.h"
@@ -34,16 +35,6 @@ enum { AVI_SPARE_SLOTS = 32 };
  * SEI in its place, what the parameter sets grow by, a delimiter. Address space; pages that nothing is written to cost none.
  */
 enum { AVI_FRONT_ROOM = 2 * AVENC_MAX_SEI + AVI_VUI_ROOM + AVI_AUD_ROOM };
-
-/* A time, in units of a time base. */
-typedef struct avi_moment {
-    int64_t units, num, den;
-} avi_moment;
-
-/* Of times that count on to the end of what 64 bits hold: they stay there. */
-static inline int64_t avi_next_pts(int64_t pts) {
-    return pts + (pts < INT64_MAX);
-}
 
 struct avenc_channel {
     avenc_device *device;
@@ -228,11 +219,6 @@ int avi_check_time_base(const avenc_channel_config *config, const char *call);
 static inline bool avi_same_time_base(const avenc_channel_config *a, const avenc_channel_config *b) {
     return a->time_num == b->time_num && a->time_den == b->time_den;
 }
-
-/*
- * Time goes on where the last frame ended, in units of another base: rounded up, never back; at most what 64 bits hold.
- */
-int64_t avi_rebased(const avi_moment *end, const avenc_channel_config *to);
 
 /* A pending change that has not begun comes to nothing; one that the vendor has sees what became of its channel. */
 void avi_change_cancel_locked(avenc_channel *channel, int code, const char *why);

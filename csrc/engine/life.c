@@ -193,7 +193,8 @@ int avenc_channel_succeed(avenc_channel *channel, uint64_t *first_index) {
     } else {
         bool same = avi_same_time_base(&old->settings, &channel->settings);
         avi_change_cancel_locked(old, AVENC_E_REPLACED, "the channel was replaced");
-        channel->next_pts = same ? old->next_pts : avi_rebased(&old->last_end, &channel->settings);
+        channel->next_pts =
+            same ? old->next_pts : avi_rebased(&old->last_end, channel->settings.time_num, channel->settings.time_den);
         channel->last_end = old->last_end;
         channel->epoch = ++stream->epochs;
         channel->placed = true;

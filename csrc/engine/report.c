@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/status.h"
 #include "base/thread.h"
+#include "base/times.h"
 #include "bitstream/vui.h"
 #include "engine/channel.h"
 #include "engine/sink.h"
@@ -109,29 +110,10 @@ static void land_overtaken_locked(avenc_channel *channel, const avi_slot *slot, 
     }
 }
 
-/* Four buckets for each doubling of microseconds. */
-static int bucket(uint64_t ns) {
-    uint64_t us = ns / 1000;
-    if (us < 4)
-        return (int)us;
-    int octave = 63 - __builtin_clzll(us);
-    int found = 4 * (octave - 1) + (int)(us >> (octave - 2) & 3);
-    return found < AVENC_BUCKETS ? found : AVENC_BUCKETS - 1;
-}
-
-uint64_t avenc_bucket_ns(int index) {
-    if (index < 0 || index >= AVENC_BUCKETS)
-        return 0;
-    if (index < 4)
-        return (uint64_t)(index + 1) * 1000;
-    int octave = index / 4 + 1;
-    return ((uint64_t)(4 + index % 4 + 1) << (octave - 2)) * 1000;
-}
-
 static void measure_locked(avi_stream *stream, const avenc_packet *packet, uint64_t hold_ns) {
     uint64_t latency_ns = packet->emitted_ns - packet->submitted_ns;
-    stream->histograms.latency[bucket(latency_ns)]++;
-    stream->histograms.hold[bucket(hold_ns)]++;
+    stream->histograms.latency[avi_bucket(latency_ns)]++;
+    stream->histograms.hold[avi_bucket(hold_ns)]++;
     if (latency_ns > stream->stats.max_latency_ns)
         stream->stats.max_latency_ns = latency_ns;
     if (hold_ns > stream->stats.max_hold_ns)

@@ -16,7 +16,6 @@
 
 static bool file_run(void *arg) {
     avi_sink *sink = arg;
-    avi_blocking_begins();
     int outcome = avi_writing_step(sink);
     if (outcome == AVI_BLOCKED) { /* the program made its descriptor non-blocking */
         struct pollfd writable = {.fd = sink->fd, .events = POLLOUT};
@@ -25,9 +24,7 @@ static bool file_run(void *arg) {
     if (outcome == AVI_OVER) { /* here: of a file on a network it takes as long as it takes */
         close(sink->fd);
         sink->fd = -1;
-    }
-    avi_blocking_ends();
-    if (outcome == AVI_OVER) { /* it is no stream's, and wanted no more */
+        /* It is no stream's, and wanted no more. */
         if (sink->coalesce_us)
             avi_writer_delist(sink);
         avi_sink_drop(sink); /* not the last: the queue's is dropped when it is idle */
@@ -52,10 +49,9 @@ bool avi_sink_unfinished_locked(const avi_stream *stream) {
 }
 
 void avenc_channel_abandon_sink(avenc_channel *channel) {
-    if (!channel || channel->generation != avi_generation())
+    if (avi_channel_lock(channel, true, __func__) != AVENC_OK)
         return;
     avi_stream *stream = channel->stream;
-    avi_lock(&stream->lock);
     avi_sink *sink = stream->sink;
     if (sink) {
         if (avi_sink_unfinished_locked(stream))
@@ -94,6 +90,7 @@ static int create_sink(avi_stream *stream, int fd, uint32_t coalesce_us, avi_sin
     sink->coalesce_us = coalesce_us;
     sink->nowait = true;
     avi_task_init(&sink->task, file_run, file_idle, sink);
+    sink->task.blocks = true;
     atomic_store(&sink->references, 1);
     if (sink->kind != AVI_FILE_SINK || coalesce_us)
         rc = avi_writer_enlist();
@@ -105,16 +102,15 @@ static int create_sink(avi_stream *stream, int fd, uint32_t coalesce_us, avi_sin
 }
 
 int avenc_channel_set_sink(avenc_channel *channel, int fd, uint32_t coalesce_us, const avenc_wait *wait) {
-    if (!channel)
-        return avi_fail(AVENC_E_INVALID, __func__, "channel must not be NULL");
-    if (channel->generation != avi_generation())
-        return avi_fail_forked(__func__);
+    int rc = avi_channel_check(channel, true, __func__);
+    if (rc != AVENC_OK)
+        return rc;
     avi_stream *stream = channel->stream;
     if (stream->drop_oldest)
         return avi_fail(AVENC_E_INVALID, __func__, "a sink cannot be had where the oldest packets may be dropped");
     avi_sink *sink = NULL;
     avi_waiter waiter = avi_waiter_begin(wait, __func__);
-    int rc = fd < 0 ? AVENC_OK : create_sink(stream, fd, coalesce_us, &sink);
+    rc = fd < 0 ? AVENC_OK : create_sink(stream, fd, coalesce_us, &sink);
     if (rc != AVENC_OK)
         return rc;
     avi_lock(&stream->lock);

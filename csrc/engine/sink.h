@@ -3,8 +3,8 @@
  * Access units written to a file descriptor by native threads, one system call's worth at a time. The writer, one
  * thread, has all pipes and sockets in one poll set and never sleeps in a write; a file or a terminal, where a write
  * may, is a task of the queue. So no sink delays another one. With a coalescing delay the writer collects, also for
- * files: one wake-up for all sinks. Whoever writes has the packets off the ready list; what is not written goes back to
- * it.
+ * files: one wake-up for all sinks. One thread then has all the files that are due; those behind one that blocks get
+ * tasks of their own when the next are due, or in a tenth of a second. What is not written goes back to the ready list.
  */
 #ifndef ASCEND_VENC_ENGINE_SINK_H
 #define ASCEND_VENC_ENGINE_SINK_H
@@ -41,9 +41,8 @@ typedef struct avi_sink {
     avi_task task;          /* of a file */
     atomic_uint references; /* one until it is over, one for each posting of the task, one in the writer's list */
 
-    struct avi_sink *next; /* writer.c's lock: this and the next two. In the list of those to be looked at */
+    struct avi_sink *next; /* writer.c's lock: this and the next one. In a list of those to be looked at */
     bool listed;
-    uint64_t due_ns;
 } avi_sink;
 
 enum { AVI_NOTHING, AVI_MORE, AVI_BLOCKED, AVI_OVER };
@@ -57,8 +56,8 @@ int avi_writing_step(avi_sink *sink);
 /* The next packet to be written is there; failed frames stay for the program, which has to learn of them. */
 bool avi_writable_locked(const avi_stream *stream);
 
-/* Of a file: let its task run. */
-void avi_sink_post(avi_sink *sink);
+/* Of a file: let its task run, by avi_task_post or avi_task_run_here. */
+void avi_sink_post(avi_sink *sink, bool (*post)(avi_task *));
 void avi_sink_drop(avi_sink *sink);
 
 /* One sink more is to be served by the writer; starts it if need be. Files with a coalescing delay are. */

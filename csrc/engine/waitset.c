@@ -207,13 +207,6 @@ avi_bound avi_waiter_bound(const avi_waiter *waiter) {
 
 /* ---- coalescing -------------------------------------------------------------------------------- */
 
-bool avi_worth_coalescing(avi_event_rate *rate, uint64_t events, uint32_t coalesce_us) {
-    uint64_t now = avi_now_ns(), passed = now - rate->time, happened = events - rate->events;
-    bool known = rate->time != 0 && passed > 0;
-    *rate = (avi_event_rate){now, events};
-    return known && happened * coalesce_us * 1000ull >= 2 * passed;
-}
-
 static void collect_locked(avenc_waitset *waitset, uint64_t events, uint32_t coalesce_us, const avi_waiter *waiter) {
     if (!coalesce_us || !avi_worth_coalescing(&waitset->event_rate, events, coalesce_us))
         return;

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "avenc.h"
+#include "base/times.h"
 
 /* One of the engine's own, which is not counted among the live objects. NULL where memory is exhausted. */
 avenc_waitset *avi_waitset_create(void);
@@ -68,11 +69,5 @@ avi_bound avi_waiter_bound(const avi_waiter *waiter);
  * cost more wake-ups than it saves. `events`: how many there have been in all.
  */
 void avi_waitset_collect(avenc_waitset *waitset, uint64_t events, uint32_t coalesce_us, const avi_waiter *waiter);
-
-typedef struct avi_event_rate {
-    uint64_t time, events; /* when it was last asked, and how many there had been */
-} avi_event_rate;
-
-bool avi_worth_coalescing(avi_event_rate *rate, uint64_t events, uint32_t coalesce_us);
 
 #endif

@@ -5,7 +5,7 @@
 
 #include <errno.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 enum {
@@ -14,11 +14,18 @@ enum {
 };
 
 static const uint64_t RETRY_NS = 10 * 1000 * 1000;
+static const uint64_t LOOK_NS = 100 * 1000 * 1000; /* after the files; most often other things are due before */
 
 static pthread_mutex_t writer_lock = PTHREAD_MUTEX_INITIALIZER; /* everything below; a stream's lock may be held */
-static avi_sink *wanted;                                        /* to be looked at, each when it is due */
-static unsigned sinks;                                          /* that the writer serves */
-static int poll_set = -1, wake_fd = -1;                         /* -1: no writer runs */
+static struct wanted {
+    avi_sink *first; /* to be looked at, all of them when the first is due */
+    uint64_t due_ns;
+} pipes = {NULL, AVI_FOR_EVER}, files = {NULL, AVI_FOR_EVER};
+static avi_sink *batch;                 /* files that were due: files_task looks at one after the other */
+static bool batching;                   /* it has not come to the end of that */
+static uint64_t look_ns = AVI_FOR_EVER; /* when it should have */
+static unsigned sinks;                  /* that the writer serves */
+static int poll_set = -1, timer = -1;   /* -1: no writer runs */
 static uint64_t sleeps_until;
 static avi_event_rate event_rate; /* of what may be collected, over all sinks */
 static uint64_t events;           /* how often there was some */
@@ -26,45 +33,87 @@ static uint64_t events;           /* how often there was some */
 static void close_descriptors_locked(void) {
     if (poll_set >= 0)
         close(poll_set);
-    if (wake_fd >= 0)
-        close(wake_fd);
-    poll_set = wake_fd = -1;
+    if (timer >= 0)
+        close(timer);
+    poll_set = timer = -1;
+}
+
+/* Whoever wants it earlier moves the time of the writer's wake-up, and need not wake it for that. */
+static void wake_at_locked(uint64_t due_ns) {
+    const uint64_t S = 1000 * 1000 * 1000;
+    struct itimerspec at = {.it_value = {(time_t)(due_ns / S), (long)(due_ns % S) + (due_ns == 0)}}; /* 0: never */
+    timerfd_settime(timer, TFD_TIMER_ABSTIME, &at, NULL);
+    sleeps_until = due_ns;
 }
 
 static void want_locked(avi_sink *sink, uint64_t due_ns) {
+    struct wanted *list = sink->kind == AVI_FILE_SINK ? &files : &pipes;
     if (!sink->listed) {
         atomic_fetch_add(&sink->references, 1);
         sink->listed = true;
-        sink->due_ns = due_ns;
-        sink->next = wanted;
-        wanted = sink;
-    } else if (due_ns < sink->due_ns) {
-        sink->due_ns = due_ns;
+        sink->next = list->first;
+        list->first = sink;
     }
-    if (due_ns < sleeps_until) {
-        sleeps_until = due_ns;
-        eventfd_write(wake_fd, 1);
+    if (due_ns < list->due_ns)
+        list->due_ns = due_ns;
+    if (due_ns < sleeps_until)
+        wake_at_locked(due_ns);
+}
+
+/* From now on it may be wanted again. Its reference is the caller's. */
+static avi_sink *pop_locked(avi_sink **first) {
+    avi_sink *sink = *first;
+    if (sink) {
+        *first = sink->next;
+        sink->listed = false;
     }
+    return sink;
+}
+
+/* One thread has all files that are due, as long as none of their writes blocks. */
+static bool files_run(void *unused) {
+    (void)unused;
+    avi_sink *sink;
+    do {
+        avi_lock(&writer_lock);
+        sink = pop_locked(&batch);
+        batching = sink != NULL;
+        avi_unlock(&writer_lock);
+        if (sink) {
+            avi_sink_post(sink, avi_task_run_here);
+            avi_sink_drop(sink);
+        }
+    } while (sink);
+    return false;
+}
+
+static avi_task files_task = {.run = files_run};
+
+static avi_sink *take_all_locked(avi_sink **first, avi_sink *due) {
+    for (avi_sink *sink; (sink = pop_locked(first)); due = sink)
+        sink->due = due;
+    return due;
 }
 
 /*
- * When the first of them is due all are taken, in a list of their own, which keeps their references: one wake-up is
- * enough. *until: when it is.
+ * What is due, in a list that keeps its references; *until: when that is. Files come into it where files_task, which
+ * is to be posted where it has some, is still at those of before: one of them may block it.
  */
-static avi_sink *take_due_locked(uint64_t *until) {
-    avi_sink *due = NULL;
-    *until = AVI_FOR_EVER;
-    for (const avi_sink *sink = wanted; sink; sink = sink->next)
-        *until = sink->due_ns < *until ? sink->due_ns : *until;
-    if (!wanted || *until > avi_now_ns())
+static avi_sink *take_due_locked(uint64_t now, uint64_t *until) {
+    *until = pipes.due_ns < files.due_ns ? pipes.due_ns : files.due_ns;
+    *until = look_ns < *until ? look_ns : *until;
+    if (*until > now)
         return NULL;
-    while (wanted) {
-        avi_sink *sink = wanted;
-        wanted = sink->next;
-        sink->listed = false; /* from now on it may be wanted again */
-        sink->due = due;
-        due = sink;
+    avi_sink *due = take_all_locked(&pipes.first, NULL);
+    if (batching) {
+        due = take_all_locked(&batch, take_all_locked(&files.first, due));
+    } else {
+        batch = files.first;
+        files.first = NULL;
+        batching = batch != NULL;
     }
+    pipes.due_ns = files.due_ns = AVI_FOR_EVER;
+    look_ns = batch ? now + LOOK_NS : AVI_FOR_EVER;
     return due;
 }
 
@@ -79,7 +128,7 @@ static bool arm(avi_sink *sink) {
 static void serve(avi_sink *sink) {
     int outcome = AVI_MORE;
     if (sink->kind == AVI_FILE_SINK) {
-        avi_sink_post(sink);
+        avi_sink_post(sink, avi_task_post);
         return;
     }
     for (int i = 0; i < TURN && outcome == AVI_MORE; i++)
@@ -101,22 +150,23 @@ static void *writer_thread(void *unused) {
     avi_thread_begins("avenc-writer");
     struct epoll_event events[EVENTS];
     avi_lock(&writer_lock);
-    while (sinks > 0 || wanted) {
+    while (sinks > 0 || pipes.first || files.first) {
         uint64_t until, now = avi_now_ns();
-        avi_sink *due = take_due_locked(&until);
-        sleeps_until = due ? 0 : until;
+        avi_sink *due = take_due_locked(now, &until);
+        bool files_due = batch && until <= now;
+        sleeps_until = until;
+        if (until > now && until != AVI_FOR_EVER)
+            wake_at_locked(until);
         avi_unlock(&writer_lock);
-        int timeout = due ? 0 : until == AVI_FOR_EVER ? -1 : until > now ? (int)((until - now) / 1000000u) + 1 : 0;
-        int count = epoll_wait(poll_set, events, EVENTS, timeout);
+        if (files_due)
+            avi_task_post(&files_task);
+        int count = epoll_wait(poll_set, events, EVENTS, until > now ? -1 : 0);
         avi_lock(&writer_lock);
         sleeps_until = 0;
         avi_unlock(&writer_lock);
         for (int i = 0; i < count; i++) { /* first: an event keeps no sink, and one that is over has none any more */
-            eventfd_t woken;
             if (events[i].data.ptr)
                 serve(events[i].data.ptr);
-            else
-                eventfd_read(wake_fd, &woken);
         }
         for (avi_sink *next; due; due = next) {
             next = due->due;
@@ -132,10 +182,10 @@ static void *writer_thread(void *unused) {
 }
 
 static int start_locked(void) {
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET}; /* which need not be read */
     poll_set = epoll_create1(EPOLL_CLOEXEC);
-    wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    int rc = poll_set < 0 || wake_fd < 0 || epoll_ctl(poll_set, EPOLL_CTL_ADD, wake_fd, &event) < 0
+    timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    int rc = poll_set < 0 || timer < 0 || epoll_ctl(poll_set, EPOLL_CTL_ADD, timer, &event) < 0
                  ? avi_fail(AVENC_E_SINK, "epoll_create1", "no file descriptor to be had: errno %d", errno)
                  : avi_thread_start(writer_thread, NULL);
     if (rc != AVENC_OK)
@@ -149,11 +199,11 @@ void avi_writer_want(avi_sink *sink, uint32_t coalesce_us) {
         avi_lock(&writer_lock);
         waits = coalesce_us && avi_worth_coalescing(&event_rate, ++events, coalesce_us);
         if (!file || waits)
-            want_locked(sink, waits ? avi_now_ns() + coalesce_us * 1000ull : 0);
+            want_locked(sink, waits ? event_rate.time + coalesce_us * 1000ull : 0);
         avi_unlock(&writer_lock);
     }
     if (file && !waits)
-        avi_sink_post(sink);
+        avi_sink_post(sink, avi_task_post);
 }
 
 void avi_writer_delist(avi_sink *sink) {
@@ -161,7 +211,7 @@ void avi_writer_delist(avi_sink *sink) {
     if (sink->listed)
         want_locked(sink, 0); /* so that the list's reference is given back now */
     if (--sinks == 0)
-        eventfd_write(wake_fd, 1);
+        wake_at_locked(0);
     avi_unlock(&writer_lock);
 }
 
@@ -178,7 +228,11 @@ int avi_writer_enlist(void) {
 static void after_fork(void) {
     pthread_mutex_init(&writer_lock, NULL);
     close_descriptors_locked();
-    wanted = NULL;
+    pipes = files = (struct wanted){NULL, AVI_FOR_EVER};
+    files_task = (avi_task){.run = files_run};
+    batch = NULL;
+    batching = false;
+    look_ns = AVI_FOR_EVER;
     sinks = 0;
     sleeps_until = 0;
 }

@@ -131,9 +131,9 @@ int avi_writing_step(avi_sink *sink) {
     return outcome;
 }
 
-void avi_sink_post(avi_sink *sink) {
+void avi_sink_post(avi_sink *sink, bool (*post)(avi_task *)) {
     atomic_fetch_add(&sink->references, 1);
-    if (!avi_task_post(&sink->task))
+    if (!post(&sink->task))
         avi_sink_drop(sink);
 }
 

@@ -119,6 +119,23 @@ def test_large_frame_is_not_copied_by_the_loop(run, backend, height, elsewhere):
     assert threads and {thread != threading.get_ident() for thread in threads} == {elsewhere}
 
 
+def test_encoder_with_a_sink_takes_frames_and_flushes(run, backend, frames, tmp_path):
+    """What is written is received by nobody; the loop hears of room and of the end all the same."""
+
+    async def main(delivery):
+        with open(tmp_path / delivery, "wb") as file:
+            async with encoder(backend, depth=2, queue=0, sink=file, delivery=delivery) as enc:
+                for _ in range(10):
+                    for frame in frames:
+                        await enc.submit(frame)
+                await enc.flush()
+                stats = enc.stats
+        assert (stats.encoded, stats.bytes_out) == (10 * len(frames), (tmp_path / delivery).stat().st_size)
+
+    for delivery in ("immediate", "coalesced"):
+        run(main(delivery))
+
+
 def test_frames_that_are_not_copied_are_refused_with_the_call_that_takes_them(run, backend, frames):
     """Not with `submit`, which is what was called."""
 

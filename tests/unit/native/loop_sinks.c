@@ -20,13 +20,14 @@ enum { BIG = 260000 }; /* bytes of an access unit: more than a pipe, a socket's 
 
 static const loop_plan big = {.size = BIG};
 
-static atomic_uint posts; /* of tasks that write to files */
+static atomic_uint posts, batched; /* of tasks that write to files; of these, run one after the other by a thread */
 
-void __real_avi_sink_post(avi_sink *sink);
+void __real_avi_sink_post(avi_sink *sink, bool (*post)(avi_task *));
 
-void __wrap_avi_sink_post(avi_sink *sink) {
+void __wrap_avi_sink_post(avi_sink *sink, bool (*post)(avi_task *)) {
     atomic_fetch_add(&posts, 1);
-    __real_avi_sink_post(sink);
+    atomic_fetch_add(&batched, post == avi_task_run_here);
+    __real_avi_sink_post(sink, post);
 }
 
 static atomic_bool closing_hangs; /* of a file on a network, by a thread of the task queue */
@@ -686,4 +687,88 @@ SCENARIO(the_close_of_a_file_delays_no_other_stream) {
     end_channel(channel);
     end_channel(other);
     close(fd);
+}
+
+/* ---- files that coalesce: a thread has all that are due, one after the other -------------------------- */
+
+enum { FILES = 3, DELAY_US = 50 * 1000 };
+
+/* Channels whose sinks are files, and one whose sink is a terminal that nobody reads. */
+typedef struct beside_dead {
+    avenc_channel *channels[FILES + 1], *dead;
+    int fds[FILES], terminal, end;
+    uint64_t stamp; /* of the last frame of each file */
+} beside_dead;
+
+static void open_beside_dead(beside_dead *all) {
+    *all = (beside_dead){.terminal = posix_openpt(O_RDWR | O_NOCTTY)};
+    CHECK(all->terminal >= 0 && grantpt(all->terminal) == 0 && unlockpt(all->terminal) == 0);
+    all->end = open(ptsname(all->terminal), O_RDWR | O_NOCTTY);
+    CHECK(all->end >= 0);
+    for (int i = 0; i <= FILES; i++) {
+        all->channels[i] = open_on(0, 2, 0);
+        int fd = i < FILES ? (all->fds[i] = temporary_file()) : all->end;
+        CHECK(avenc_channel_set_sink(all->channels[i], fd, DELAY_US, PATIENT) == AVENC_OK);
+    }
+    all->dead = all->channels[FILES];
+}
+
+static void submit_to_files(beside_dead *all) {
+    all->stamp++;
+    for (int i = 0; i < FILES; i++)
+        CHECK(submit(all->channels[i], all->stamp) == AVENC_OK);
+}
+
+/* Nobody waits for them. */
+static void until_files_are_written(const beside_dead *all) {
+    for (int i = 0; i < FILES; i++)
+        UNTIL(stats_of(all->channels[i]).written == all->stamp);
+}
+
+static void submit_to_dead(beside_dead *all) {
+    loop_next(0, big);
+    CHECK(submit(all->dead, 1) == AVENC_OK);
+}
+
+static void close_beside_dead(beside_dead *all) {
+    CHECK(writing(all->dead) == 1 && avi_taskq_blocked() == 1);
+    avenc_channel_abandon_sink(all->dead);
+    for (int i = 0; i <= FILES; i++)
+        end_channel(all->channels[i]);
+    for (int i = 0; i < FILES; i++) {
+        check_file(all->fds[i], LOOP_HEAD + LOOP_STAMP, 1, (unsigned)all->stamp);
+        close(all->fds[i]);
+    }
+    close(all->terminal);
+    close(all->end);
+}
+
+SCENARIO(files_are_written_beside_one_that_blocks_in_a_batch_of_before) {
+    beside_dead all;
+    open_beside_dead(&all);
+    unsigned before = atomic_load(&batched);
+    do { /* the first ones are no rate yet */
+        submit_to_files(&all);
+        until_files_are_written(&all);
+    } while (atomic_load(&batched) == before);
+    submit_to_dead(&all);
+    UNTIL(writing(all.dead) == 1);
+    for (int round = 0; round < 3; round++) {
+        submit_to_files(&all);
+        until_files_are_written(&all);
+    }
+    close_beside_dead(&all);
+}
+
+/* Nothing else comes that would have them looked at. */
+SCENARIO(what_is_behind_a_file_that_blocks_in_its_batch_is_written) {
+    for (int round = 0; round < 5; round++) {
+        beside_dead all;
+        open_beside_dead(&all);
+        submit_to_files(&all);
+        submit_to_dead(&all); /* the last one that is wanted is looked at first */
+        until_files_are_written(&all);
+        UNTIL(writing(all.dead) == 1);
+        close_beside_dead(&all);
+    }
 }

@@ -324,6 +324,67 @@ SCENARIO(threads_that_cannot_be_started) {
     avi_taskq_release();
 }
 
+/* ---- a task inside another ---------------------------------------------------------------------------- */
+
+static job *inner;
+static pthread_t outer_by;
+static atomic_int ran_inner; /* what avi_task_run_here said, and one */
+
+static bool run_inner(void *arg) {
+    outer_by = pthread_self();
+    atomic_store(&ran_inner, 1 + avi_task_run_here(&inner->task));
+    return run_job(arg);
+}
+
+SCENARIO(a_task_runs_inside_another_on_its_thread) {
+    job jobs[2];
+    retain();
+    make_job(&jobs[0], false);
+    make_job(&jobs[1], false);
+    jobs[0].task.run = run_inner;
+    inner = &jobs[1];
+    inner->task.blocks = true;
+    atomic_store(&ran_inner, 0);
+    CHECK(avi_task_post(&jobs[0].task));
+    UNTIL(atomic_load(&inner->inside) == 1);
+    CHECK(pthread_equal(outer_by, inner->by) && avi_taskq_blocked() == 1); /* blocked as a whole */
+    let_them_run();
+    CHECK(threads() == 1);                   /* nothing waits: no other is woken */
+    CHECK(!avi_task_run_here(&inner->task)); /* it runs: once more after that, by the queue, and not beside it */
+    CHECK(atomic_load(&inner->inside) == 1 && atomic_load(&inner->ran) == 0);
+    sem_post(&inner->go);
+    UNTIL(atomic_load(&ran_inner) == 2 && atomic_load(&jobs[0].inside) == 1);
+    end_job(inner);
+    CHECK(atomic_load(&inner->ran) == 2);
+    CHECK(avi_taskq_blocked() == 0);
+    end_job(&jobs[0]);
+    avi_taskq_release();
+}
+
+SCENARIO(a_task_that_runs_inside_another_is_asked_for_no_second_thread) {
+    job jobs[2];
+    atomic_store(&runs, true);
+    retain();
+    start_job(&jobs[0], false); /* two threads */
+    start_job(&jobs[1], false);
+    end_and_sleep(&jobs[0]);
+    end_and_sleep(&jobs[1]);
+    make_job(&jobs[0], false);
+    make_job(&jobs[1], false);
+    jobs[0].task.run = run_inner;
+    inner = &jobs[1];
+    inner->task.blocks = true;
+    int before = atomic_load(&slept);
+    CHECK(avi_task_post(&jobs[0].task));
+    UNTIL(atomic_load(&inner->inside) == 1);
+    let_them_run();
+    CHECK(atomic_load(&slept) == before); /* the other one was not woken to find nothing */
+    sem_post(&inner->go);
+    end_job(&jobs[0]);
+    avi_taskq_release();
+    atomic_store(&runs, false);
+}
+
 /* ---- posting and finishing ---------------------------------------------------------------------------- */
 
 SCENARIO(a_task_that_is_posted_while_it_runs_runs_once_more) {
