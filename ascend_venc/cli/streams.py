@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -45,7 +46,7 @@ class Held(NamedTuple):
 
 
 def send_paced(
-    send: Callable[[int, float | None], int],
+    prepare: Callable[[int, float | None], Callable[[], Any]],
     streams: int,
     *,
     rate: int = RATE,
@@ -54,23 +55,27 @@ def send_paced(
     together: int = 1,
     measuring: Callable[[], None] | None = None,
 ) -> tuple[int, float]:
-    """Call `send(stream, due)` at `rate` for each stream in turn, evenly spread over time; or, where `together` of them
-    are in step, for the first of these: (sum of what it returns, which is how many frames were lost; seconds), after
-    the warm-up. due: by time.monotonic(); None: warm-up."""
-    lost, begin, interval = 0, time.monotonic(), 1 / (rate * streams)
-    measured = begin
-    for number in range(0, (warm_up + frames) * streams, together):
-        if number == warm_up * streams:
+    """Send a frame of each stream in turn, evenly spread over time; or, where `together` of them are in step, of these
+    at once: (how many frames were lost; seconds), after the warm-up.
+
+    `prepare(stream, due)` returns the call that sends, which is made when the frame is due: what need not run after the
+    thread has slept, with cold caches, runs before. What the call returns is None for a frame that was lost, or, of
+    streams in step, a list with as many of these, or None: all are lost. due: by time.monotonic(); None: warm-up."""
+    lost, first, interval = 0, warm_up * streams, 1 / (rate * streams)
+    measured = begin = time.monotonic()
+    for number in range(0, first + frames * streams, together):
+        if number == first:
             measured = time.monotonic()
             if measuring is not None:
                 measuring()
         due = begin + number * interval
+        send = prepare(number % streams, due if number >= first else None)
         wait = due - time.monotonic()
         if wait > 0:
             time.sleep(wait)
-        counts = number >= warm_up * streams
-        missing = send(number % streams, due if counts else None)
-        lost += missing if counts else 0
+        sent = send()
+        if (sent is None or together > 1) and number >= first:
+            lost += together if sent is None else sent.count(None)
     return lost, time.monotonic() - measured
 
 
@@ -105,14 +110,14 @@ def pace(
 
     several = [(encoder, pictures[number % len(pictures)]) for number, encoder in enumerate(encoders)]
 
-    def send(stream: int, due: float | None) -> int:
+    def prepare(stream: int, due: float | None) -> Callable[[], Any]:
         """A frame's time stamp tells when it was due, in nanoseconds."""
         if failures:
-            return together
+            return lambda: None  # to the end of the time: what is under way is received
         pts = _WARM_UP_PTS if due is None else int(due * 1e9)
         if together == 1:
-            return calls[stream](pictures[stream % len(pictures)], pts=pts) is None
-        return group.submit_many(several[stream : stream + together], pts=[pts] * together).count(None)
+            return functools.partial(calls[stream], pictures[stream % len(pictures)], pts=pts)
+        return functools.partial(group.submit_many, several[stream : stream + together], pts=[pts] * together)
 
     def measuring() -> None:
         nonlocal cpu
@@ -121,7 +126,7 @@ def pace(
     receiver = threading.Thread(target=receive, name="streams-receive")
     receiver.start()
     try:
-        lost, took = send_paced(send, len(encoders), together=together, measuring=measuring, **how)
+        lost, took = send_paced(prepare, len(encoders), together=together, measuring=measuring, **how)
         group.drain()
         receiver.join()
     except BaseException:  # also Ctrl-C while it waits for the other thread

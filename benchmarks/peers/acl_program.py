@@ -231,16 +231,16 @@ class PacedProgram(AclProgram):
     def _send(self, number, due):
         channel = self.channels[number]
         if channel.sent - channel.received >= self.workload.buffers:
-            return 1  # lost
+            return None  # lost
         channel.due.append(due)
         self.send(channel)
-        return 0
+        return number
 
     def pace(self, **how):
         self.bind()
         cpu, self.latencies = [], []
         how["measuring"] = lambda: cpu.append(time.process_time())
-        lost, took = send_paced(self._send, len(self.channels), **how)
+        lost, took = send_paced(functools.partial(functools.partial, self._send), len(self.channels), **how)
         while sum(channel.sent for channel in self.channels) > self.total().frames:
             time.sleep(0.0002)
         return Paced(len(self.latencies), 0, lost, took, time.process_time() - cpu[0], self.latencies)

@@ -209,15 +209,16 @@ class Paced:
             return streams.pace(self.group, self.encoders, self.pictures, call=self.call, **how)
         cpu = []
         several = [(encoder, self.pictures[number % PACED_PICTURES]) for number, encoder in enumerate(self.encoders)]
+        sends = [functools.partial(encoder.submit, picture) for encoder, picture in several]
+        if together > 1:
+            ats = range(len(several))
+            sends = [functools.partial(self.group.submit_many, several[at : at + together]) for at in ats]
 
-        def send(stream, due):
-            encoder, picture = several[stream]
-            if together == 1:
-                return encoder.submit(picture) is None
-            return self.group.submit_many(several[stream : stream + together]).count(None)
+        def prepare(stream, due):
+            return sends[stream]
 
         how["measuring"] = lambda: cpu.append(time.process_time())
-        lost, took = streams.send_paced(send, len(self.encoders), **how)
+        lost, took = streams.send_paced(prepare, len(self.encoders), **how)
         for encoder in self.encoders:
             encoder.flush()
         frames = self.total().frames - warm_up * len(self.encoders)

@@ -5,7 +5,7 @@
  *
  * Two threads take work at once. Another is added when work has waited a millisecond while all are inside calls that
  * block, and ends after ten seconds without work; so there are at most as many as tasks, and two (and one that looks
- * on) as long as no such call takes a millisecond. No task waits for another task.
+ * on) as long as no such call takes a millisecond. No task waits for another task, but one that runs it itself.
  */
 #ifndef ASCEND_VENC_BASE_TASKQ_H
 #define ASCEND_VENC_BASE_TASKQ_H
@@ -35,7 +35,7 @@ void avi_task_init(avi_task *task, bool (*run)(void *), void (*idle)(void *), vo
  */
 bool avi_task_post(avi_task *task);
 
-/* The same, and an idle task runs at once, on this thread. What it leaves to do then is the queue's. */
+/* The same, but an idle task runs now, on this thread, which may block in it. What it leaves to do is the queue's. */
 bool avi_task_run_here(avi_task *task);
 
 /* Wait until the task is done; one that has not begun is run here. For tasks that call no vendor and that one thread posts. */

@@ -3,8 +3,8 @@
  * Access units written to a file descriptor by native threads, one system call's worth at a time. The writer, one
  * thread, has all pipes and sockets in one poll set and never sleeps in a write; a file or a terminal, where a write
  * may, is a task of the queue. So no sink delays another one. With a coalescing delay the writer collects, also for
- * files: one wake-up for all sinks. One thread then has all the files that are due; those behind one that blocks get
- * tasks of their own when the next are due, or in a tenth of a second. What is not written goes back to the ready list.
+ * files: one wake-up for all sinks. One thread then has all the files that are due; those behind one that blocks, and
+ * later ones, get tasks of their own when they are due, or in a tenth of a second. What is not written goes back.
  */
 #ifndef ASCEND_VENC_ENGINE_SINK_H
 #define ASCEND_VENC_ENGINE_SINK_H

@@ -14,11 +14,11 @@ enum {
 };
 
 static const uint64_t RETRY_NS = 10 * 1000 * 1000;
-static const uint64_t LOOK_NS = 100 * 1000 * 1000; /* after the files; most often other things are due before */
+static const uint64_t LOOK_NS = 100 * 1000 * 1000; /* after files_task; most often other files are due before */
 
 static pthread_mutex_t writer_lock = PTHREAD_MUTEX_INITIALIZER; /* everything below; a stream's lock may be held */
 static struct wanted {
-    avi_sink *first; /* to be looked at, all of them when the first is due */
+    avi_sink *first; /* to be looked at, all of them when the first is due; pipes also when files are */
     uint64_t due_ns;
 } pipes = {NULL, AVI_FOR_EVER}, files = {NULL, AVI_FOR_EVER};
 static avi_sink *batch;                 /* files that were due: files_task looks at one after the other */
@@ -97,22 +97,23 @@ static avi_sink *take_all_locked(avi_sink **first, avi_sink *due) {
 
 /*
  * What is due, in a list that keeps its references; *until: when that is. Files come into it where files_task, which
- * is to be posted where it has some, is still at those of before: one of them may block it.
+ * is to be posted where it has got some, is still at those of before: one of them may block it.
  */
 static avi_sink *take_due_locked(uint64_t now, uint64_t *until) {
-    *until = pipes.due_ns < files.due_ns ? pipes.due_ns : files.due_ns;
-    *until = look_ns < *until ? look_ns : *until;
+    uint64_t files_ns = batching && look_ns < files.due_ns ? look_ns : files.due_ns;
+    *until = pipes.due_ns < files_ns ? pipes.due_ns : files_ns;
     if (*until > now)
         return NULL;
     avi_sink *due = take_all_locked(&pipes.first, NULL);
-    if (batching) {
+    pipes.due_ns = AVI_FOR_EVER;
+    if (files_ns > now)
+        return due;
+    if (batching)
         due = take_all_locked(&batch, take_all_locked(&files.first, due));
-    } else {
+    else
         batch = files.first;
-        files.first = NULL;
-        batching = batch != NULL;
-    }
-    pipes.due_ns = files.due_ns = AVI_FOR_EVER;
+    files = (struct wanted){NULL, AVI_FOR_EVER};
+    batching = batching || batch;
     look_ns = batch ? now + LOOK_NS : AVI_FOR_EVER;
     return due;
 }
@@ -152,8 +153,9 @@ static void *writer_thread(void *unused) {
     avi_lock(&writer_lock);
     while (sinks > 0 || pipes.first || files.first) {
         uint64_t until, now = avi_now_ns();
+        bool busy = batching;
         avi_sink *due = take_due_locked(now, &until);
-        bool files_due = batch && until <= now;
+        bool files_due = batching && !busy;
         sleeps_until = until;
         if (until > now && until != AVI_FOR_EVER)
             wake_at_locked(until);

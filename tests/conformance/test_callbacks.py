@@ -26,6 +26,10 @@ class Unraisable:
         self.reports.append((report.exc_type, str(report.exc_value), report.err_msg, report.exc_traceback is not None))
 
 
+class Spelled(int):
+    """A handle of a program's own class."""
+
+
 @pytest.fixture
 def unraisable(monkeypatch):
     return Unraisable(monkeypatch)
@@ -63,6 +67,20 @@ def test_callback_gets_the_sent_handle_an_output_and_the_very_object(acl, contex
     assert all(type(args[1]) is int and args[1] > 0 for args in got)
     assert got[0][2] is token
     assert got[1][2] is None
+
+
+@pytest.mark.parametrize("spelled", [lambda handle: handle + 2**64, lambda handle: handle - 2**64, Spelled])
+def test_callback_gets_the_handle_itself_however_it_was_spelled(acl, context, spelled):
+    """Ints are masked to 64 bits. What a callback gets is the handle, an int like any other."""
+    got = []
+    with pyacl.encoding(acl, context, on_frame=lambda *args: got.append(args[0])) as made:
+        picture = spelled(made.picture)
+        count = sys.getrefcount(picture)
+        for _ in range(3):
+            pyacl.ok(acl.media.venc_send_frame(made.desc, picture, 0, made.config, None))
+        pyacl.ok(made.end_of_stream())
+        assert [(type(handle), handle) for handle in got] == [(int, made.picture)] * 3
+        assert sys.getrefcount(picture) == count
 
 
 def test_output_is_readable_in_its_callback_and_dead_after_it(acl, context):

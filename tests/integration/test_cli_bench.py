@@ -225,20 +225,26 @@ def test_pace_counts_what_came_and_what_was_lost(backend):
 
 @pytest.mark.parametrize(("together", "places"), [(1, range(24)), (2, [number // 2 * 2 for number in range(24)])])
 def test_frames_are_sent_when_they_are_due(monkeypatch, together, places):
-    """By a clock that only sleeping moves."""
-    now, sent = [50.0], []
+    """By a clock that only sleeping moves. What need not wait for it is done before the thread sleeps."""
+    now, sent, prepared = [50.0], [], []
 
     def sleep(seconds):
         now[0] += seconds
 
+    def prepare(stream, due):
+        prepared.append(now[0])
+        return lambda: send(stream, due)
+
     def send(stream, due):
         sent.extend((each, due, now[0]) for each in range(stream, stream + together))
-        return len(sent) == 24  # the last one is lost
+        numbers = [None if len(sent) == 24 and each == stream else each for each in range(stream, stream + together)]
+        return numbers[0] if together == 1 else numbers  # the last one, or one of the last two, is lost
 
     monkeypatch.setattr(streams_held, "time", types.SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
-    lost, took = streams_held.send_paced(send, 2, rate=200, warm_up=2, frames=10, together=together)
+    lost, took = streams_held.send_paced(prepare, 2, rate=200, warm_up=2, frames=10, together=together)
     assert [stream for stream, _, _ in sent] == [0, 1] * 12
     assert [at for _, _, at in sent] == pytest.approx([50 + place / 400 for place in places])
+    assert prepared[1:] == pytest.approx([at for _, _, at in sent[:-together:together]]), "each behind the one before"
     assert [due for _, due, _ in sent[:4]] == [None] * 4
     assert [due for _, due, _ in sent[4:]] == pytest.approx([at for _, _, at in sent[4:]])
     assert lost == 1 and took == pytest.approx((places[23] - places[3]) / 400)

@@ -56,7 +56,8 @@ def wrap(*functions):
     return ["-Wl," + ",".join(f"--wrap={name}" for name in functions)]
 
 
-ALLOCATIONS = wrap("malloc", "calloc", "realloc", "mmap", "pthread_create", "eventfd", "epoll_create1", "epoll_ctl")
+DESCRIPTORS = ("eventfd", "timerfd_create", "epoll_create1", "epoll_ctl")
+ALLOCATIONS = wrap("malloc", "calloc", "realloc", "mmap", "pthread_create", *DESCRIPTORS)
 SINKS = wrap("avi_sink_post", "close")
 CLOCK = wrap("avi_now_ns", "avi_sleep_while", "avi_thread_start")
 

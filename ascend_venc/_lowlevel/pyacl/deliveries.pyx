@@ -35,6 +35,8 @@ cdef struct delivery:
     uint64_t frame        # number of the frame in its channel
     PyObject *function    # NULL: the place is free
     PyObject *user_data
+    PyObject *picture     # the int that the program gave; NULL: none, or of another type
+    uint64_t input        # its value
     PyObject *channel     # NULL: launched by acl.rt.launch_callback
     uint32_t next_free    # place + 1; 0: none
 
@@ -44,14 +46,15 @@ cdef uint32_t first_free = 0     # place + 1; 0: none
 cdef uint64_t last_returned = 0
 
 
-cdef int reserve_delivery() except -1:
+cdef inline int reserve_delivery() except -1:
     """Room for one more, so that `expect` cannot fail before the GIL is given up."""
+    return 0 if first_free != 0 else grow_deliveries()
+
+
+cdef int grow_deliveries() except -1:
     global deliveries, deliveries_size, first_free
     cdef uint32_t i, size = 64 if deliveries_size == 0 else 2 * deliveries_size
-    cdef delivery *grown
-    if first_free != 0:
-        return 0
-    grown = <delivery *>realloc(deliveries, size * sizeof(delivery))
+    cdef delivery *grown = <delivery *>realloc(deliveries, size * sizeof(delivery))
     if grown == NULL:
         raise MemoryError()
     for i in range(deliveries_size, size):
@@ -77,7 +80,7 @@ cdef uint64_t expect(object function, object user_data, Channel channel) except 
     Py_INCREF(user_data)
     entry.function = <PyObject *>function
     entry.user_data = <PyObject *>user_data
-    entry.channel = NULL
+    entry.picture = entry.channel = NULL
     if channel is not None:
         Py_INCREF(channel)
         entry.channel = <PyObject *>channel
@@ -85,6 +88,16 @@ cdef uint64_t expect(object function, object user_data, Channel channel) except 
         channel.accepted += 1
         channel.pending += 1
     return entry.number
+
+
+cdef inline void keep_picture(uint64_t number, PyObject *given, uint64_t value) noexcept:
+    """The program's own int for the picture of a delivery that was just entered: its callback gets that again."""
+    cdef delivery *entry = &deliveries[<uint32_t>number - 1]
+    cdef int beyond = 0
+    if is_exact_int(given) and <uint64_t>long_and_overflow(given, &beyond) == value and not beyond:
+        Py_INCREF(<object>given)
+        entry.picture = given
+        entry.input = value
 
 
 cdef void has_returned(uint64_t number) noexcept:
@@ -148,6 +161,8 @@ cdef int settle(delivery *taken) except -1:
             channel.pending -= 1
         if channel.pending == 0 and channel.waiters:
             wake(channel)
+    if taken.picture != NULL:
+        Py_DECREF(<object>taken.picture)
     Py_DECREF(<object>taken.function)
     Py_DECREF(<object>taken.user_data)
     return 0

@@ -21,6 +21,7 @@ cdef extern from "Python.h":
         const char *ml_doc
     object PyCFunction_NewEx(PyMethodDef *, PyObject *, object)
     bint is_int "PyLong_Check"(PyObject *)
+    bint is_exact_int "PyLong_CheckExact"(PyObject *)
     bint is_float "PyFloat_Check"(PyObject *)
     uint64_t masked_uint64 "PyLong_AsUnsignedLongLongMask"(PyObject *)  # an int: cannot raise
     unsigned long masked_or_raise "PyLong_AsUnsignedLongMask"(PyObject *) except? 0xFFFFFFFFFFFFFFFF

@@ -73,17 +73,19 @@ cdef void put(handle_table *table, const handle_entry *entry) noexcept:
     table.entries[i] = entry[0]
 
 
-cdef int reserve(handle_table *table, uint64_t places=16) except -1:
+cdef inline int reserve(handle_table *table, uint64_t places=16) except -1:
     """Before AscendCL makes something: room to register it, so that insert cannot run out of memory afterwards.
 
     More than one place: other threads may register theirs meanwhile.
     """
+    return 0 if 2 * (table.count + places) <= table.mask else grow(table)
+
+
+cdef int grow(handle_table *table) except -1:
     cdef handle_entry *entries
     cdef handle_entry *old = table.entries
     cdef uint64_t i, size = 0 if old == NULL else table.mask + 1
     cdef uint64_t grown = 2 * size if size else 64
-    if 2 * (table.count + places) <= table.mask:
-        return 0
     entries = <handle_entry *>calloc(grown, sizeof(handle_entry))
     if entries == NULL:
         raise MemoryError()
@@ -104,15 +106,18 @@ cdef int insert(handle_table *table, void *handle, int64_t value, bint own_conte
     calls that still use the old one stay, since each of them will be taken back.
     """
     cdef handle_entry entry = handle_entry(<uint64_t>handle, value, own_context, 0, NULL)
-    cdef handle_entry *known = find(table, entry.key)
+    cdef uint64_t i
     if handle == NULL:
         return 0
-    if known != NULL:
-        entry.pins = known.pins
-        known[0] = entry
-        return 0
     reserve(table, 1)
-    put(table, &entry)
+    i = slot_of(table, entry.key)
+    while table.entries[i].key != 0 and table.entries[i].key != entry.key:
+        i = (i + 1) & table.mask
+    if table.entries[i].key == 0:
+        table.count += 1
+    else:
+        entry.pins = table.entries[i].pins
+    table.entries[i] = entry
     return 0
 
 

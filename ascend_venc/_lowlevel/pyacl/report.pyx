@@ -197,7 +197,8 @@ cdef int run(delivery *taken, acldvppPicDesc *input, acldvppStreamDesc *output) 
     # The output description belongs to the library and lives until the callback returns; so does its handle.
     insert(&stream_descs, output, 0)
     try:
-        (<object>taken.function)(<uint64_t>input, <uint64_t>output, <object>taken.user_data)
+        picture = <object>taken.picture if taken.picture != NULL and taken.input == <uint64_t>input else <uint64_t>input
+        (<object>taken.function)(picture, <uint64_t>output, <object>taken.user_data)
     finally:
         entry = find(&stream_descs, <uint64_t>output)
         if entry != NULL:

@@ -261,6 +261,7 @@ cdef object media_venc_send_frame(
             return stale(call, &pic_descs, picture)
         return failed(call, ACL_ERROR_INVALID_PARAM, "the picture description is 0, without end of stream")
     number = expect(channel.callback, <object>call.args[4], channel)
+    keep_picture(number, call.args[1], picture)
     channel.users += 1
     with nogil:  # `reserve` is never used, as AscendCL has it
         code = acl.aclvencSendFrame(

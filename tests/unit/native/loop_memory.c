@@ -13,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/thread.h"
@@ -36,6 +37,7 @@ void *__real_realloc(void *, size_t);
 void *__real_mmap(void *, size_t, int, int, int, off_t);
 int __real_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 int __real_eventfd(unsigned, int);
+int __real_timerfd_create(int, int);
 int __real_epoll_create1(int);
 int __real_epoll_ctl(int, int, int, struct epoll_event *);
 
@@ -65,6 +67,11 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, v
 int __wrap_eventfd(unsigned count, int flags) {
     errno = EMFILE;
     return fails() ? -1 : __real_eventfd(count, flags);
+}
+
+int __wrap_timerfd_create(int clock, int flags) {
+    errno = EMFILE;
+    return fails() ? -1 : __real_timerfd_create(clock, flags);
 }
 
 int __wrap_epoll_create1(int flags) {
