@@ -49,9 +49,10 @@ bool avi_sink_unfinished_locked(const avi_stream *stream) {
 }
 
 void avenc_channel_abandon_sink(avenc_channel *channel) {
-    if (avi_channel_lock(channel, true, __func__) != AVENC_OK)
+    if (!channel || channel->generation != avi_generation())
         return;
     avi_stream *stream = channel->stream;
+    avi_lock(&stream->lock);
     avi_sink *sink = stream->sink;
     if (sink) {
         if (avi_sink_unfinished_locked(stream))
@@ -102,15 +103,16 @@ static int create_sink(avi_stream *stream, int fd, uint32_t coalesce_us, avi_sin
 }
 
 int avenc_channel_set_sink(avenc_channel *channel, int fd, uint32_t coalesce_us, const avenc_wait *wait) {
-    int rc = avi_channel_check(channel, true, __func__);
-    if (rc != AVENC_OK)
-        return rc;
+    if (!channel)
+        return avi_fail(AVENC_E_INVALID, __func__, "channel must not be NULL");
+    if (channel->generation != avi_generation())
+        return avi_fail_forked(__func__);
     avi_stream *stream = channel->stream;
     if (stream->drop_oldest)
         return avi_fail(AVENC_E_INVALID, __func__, "a sink cannot be had where the oldest packets may be dropped");
     avi_sink *sink = NULL;
     avi_waiter waiter = avi_waiter_begin(wait, __func__);
-    rc = fd < 0 ? AVENC_OK : create_sink(stream, fd, coalesce_us, &sink);
+    int rc = fd < 0 ? AVENC_OK : create_sink(stream, fd, coalesce_us, &sink);
     if (rc != AVENC_OK)
         return rc;
     avi_lock(&stream->lock);

@@ -31,10 +31,8 @@ static avi_event_rate event_rate; /* of what may be collected, over all sinks */
 static uint64_t events;           /* how often there was some */
 
 static void close_descriptors_locked(void) {
-    if (poll_set >= 0)
-        close(poll_set);
-    if (timer >= 0)
-        close(timer);
+    close(poll_set); /* of -1 it is nothing */
+    close(timer);
     poll_set = timer = -1;
 }
 
