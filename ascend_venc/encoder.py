@@ -181,8 +181,8 @@ class Encoder(SingleOwner):
         "immediate": a receiver wakes for each packet. "coalesced": where packets come fast, it wakes once in
         `max_latency` for all of them, which costs less CPU.
     max_latency : float
-        Seconds that "coalesced" may hold a packet back, up to 1; behind another file whose write blocks, one that is a
-        sink 0.1 more.
+        Seconds that "coalesced" may hold a packet back, up to 1. A sink that is a file may wait 0.1 s more where the
+        write to another such file blocks.
     sink : int or file, optional
         A file descriptor, or an object with `fileno()`, to which native threads write every access unit, in order
         and without the GIL, instead of handing it out. It is duplicated: the encoder neither closes it nor changes its

@@ -805,7 +805,8 @@ AVENC_API int avenc_channel_wait(avenc_channel *channel, uint32_t at_least, cons
  * fails, packets stay to be taken, and submitting and waiting for idleness say AVENC_E_SINK. Waiting for idleness and
  * for the end include the writing. Not together with drop_oldest. Waits for a write that is under way; packets that
  * are ready go to the new descriptor, one that was written in part as a whole. No sink delays another's writing; only a
- * file with a coalescing delay waits behind another one whose write blocks, a tenth of a second at most.
+ * file with a coalescing delay waits behind another one whose write blocks: until the next are due, or a tenth of a
+ * second.
  */
 AVENC_API int avenc_channel_set_sink(avenc_channel *channel, int fd, uint32_t coalesce_us, const avenc_wait *wait);
 
